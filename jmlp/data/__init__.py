@@ -1,0 +1,22 @@
+"""Data sets: sources, digests, the split, one's own files. Imports no JAX."""
+
+from jmlp.data.dataset import Dataset
+from jmlp.data.digits import synthetic
+from jmlp.data.image import read_image
+from jmlp.data.mnist import load_mnist
+from jmlp.data.order import batch_order, split
+from jmlp.data.sources import ArrayCheck, CatalogueEntry, catalogue, check, load
+
+__all__ = [
+    "ArrayCheck",
+    "CatalogueEntry",
+    "Dataset",
+    "batch_order",
+    "catalogue",
+    "check",
+    "load",
+    "load_mnist",
+    "read_image",
+    "split",
+    "synthetic",
+]

@@ -1,0 +1,130 @@
+"""What can be named as data: `mnist`, `synthetic`, or a path; and what is known of each."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from jmlp.data import mnist
+from jmlp.data.dataset import ARRAYS, Dataset, digest, make_dataset
+from jmlp.data.digits import SYNTHETIC_DIGESTS, synthetic
+from jmlp.data.files import shown
+from jmlp.data.idx import read_idx
+from jmlp.data.npz import read_npz
+from jmlp.errors import DataError
+
+IDX_NAMES = {
+    "x_train": ("train-images", "idx3-ubyte"),
+    "y_train": ("train-labels", "idx1-ubyte"),
+    "x_test": ("t10k-images", "idx3-ubyte"),
+    "y_test": ("t10k-labels", "idx1-ubyte"),
+}
+
+
+@dataclass(frozen=True)
+class CatalogueEntry:
+    """A data set that jmlp knows by name."""
+
+    name: str
+    title: str
+    path: Path | None  # where its cache is, whether there is one or not; None: it needs none
+    cached: bool  # can be loaded without a download
+
+
+@dataclass(frozen=True)
+class ArrayCheck:
+    """What one array of a data set is, and what it should be."""
+
+    array: str  # such as "x_train"
+    shape: tuple[int, ...]
+    sha256: str
+    expected: str | None  # None: one's own data, of which nothing is known
+
+    @property
+    def ok(self) -> bool:
+        """Whether the array is what it should be, as far as that is known."""
+        return self.expected in (None, self.sha256)
+
+
+def load(source: str | Path, say: Callable[[str], None] | None = None) -> Dataset:
+    """Load data by name or path.
+
+    Args:
+        source: "mnist", "synthetic", a folder with IDX files in the names of MNIST (each plain or
+            `.gz`), or an `.npz` file with x_train, y_train and perhaps x_test, y_test.
+        say: Called with one line for each slow step.
+
+    Raises:
+        DataError: No such data, or something is wrong with it.
+    """
+    if source == "mnist":
+        return mnist.load_mnist(say)
+    if source == "synthetic":
+        return synthetic()
+    path = Path(os.path.expanduser(source))
+    if not str(source) or not os.path.lexists(path):
+        raise DataError(
+            f"no data named {shown(source)!r}: allowed are mnist, synthetic, a folder with IDX "
+            "files, or an .npz file"
+        )
+    arrays = _read_folder(path) if os.path.isdir(path) else read_npz(path, ARRAYS)
+    return make_dataset(shown(path.name or path), arrays, shown(path))
+
+
+def catalogue() -> tuple[CatalogueEntry, ...]:
+    """The data sets that have names."""
+    path = mnist.cache_file()
+    return (
+        CatalogueEntry("mnist", "70,000 handwritten digits, 28 x 28", path, path.is_file()),
+        CatalogueEntry("synthetic", "7,000 digits drawn by jmlp, 28 x 28", None, True),
+    )
+
+
+def check(source: str | Path) -> tuple[ArrayCheck, ...]:
+    """Compute the digest of each array; nothing is downloaded, kept or removed.
+
+    Raises:
+        DataError: There is no such data on this machine, or it cannot be read.
+    """
+    if source == "mnist":
+        path = mnist.cache_file()
+        if not os.path.lexists(path):
+            raise DataError(f"mnist is not in the cache ({shown(path)}): run 'jmlp data get mnist'")
+        arrays = read_npz(path, ARRAYS)
+        shapes = {key: array.shape for key, array in arrays.items()}
+        digests = {key: digest(array) for key, array in arrays.items()}
+        return _compare(shapes, digests, mnist.DIGESTS)
+    dataset = load(source)
+    shapes = {
+        "x_train": (len(dataset.x_train), *dataset.image_shape),
+        "y_train": dataset.y_train.shape,
+    }
+    if dataset.x_test is not None:
+        shapes["x_test"] = (len(dataset.x_test), *dataset.image_shape)
+        shapes["y_test"] = dataset.x_test.shape[:1]
+    return _compare(shapes, dataset.digests, SYNTHETIC_DIGESTS if source == "synthetic" else {})
+
+
+def _compare(
+    shapes: Mapping[str, tuple[int, ...]], digests: Mapping[str, str], expected: Mapping[str, str]
+) -> tuple[ArrayCheck, ...]:
+    return tuple(ArrayCheck(key, shapes[key], digests[key], expected.get(key)) for key in digests)
+
+
+def _read_folder(folder: Path) -> dict[str, NDArray[Any]]:
+    arrays = {}
+    for key, (stem, ending) in IDX_NAMES.items():
+        # The original archive, and many copies of it, differ in the sign between.
+        names = [f"{stem}{sign}{ending}{gz}" for sign in "-." for gz in ("", ".gz")]
+        found = [folder / name for name in names if os.path.lexists(folder / name)]
+        if len(found) > 1:
+            both = " and ".join(shown(path.name) for path in found)
+            raise DataError(f"{shown(folder)}: holds {both}: leave one of them")
+        if found:
+            arrays[key] = read_idx(found[0])
+        elif key in ("x_train", "y_train"):
+            raise DataError(f"{shown(folder)}: {names[0]} is missing (plain, or with .gz)")
+    return arrays

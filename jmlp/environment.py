@@ -1,0 +1,104 @@
+"""What must be in the environment before JAX starts, and what is there now. No JAX at import.
+
+The library never changes the environment: the command does, once, before it imports JAX.
+"""
+
+import os
+import platform
+import sys
+from collections.abc import Mapping, MutableMapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+Device = Literal["auto", "cpu", "gpu"]
+
+MAX_DEFAULT_CORES = 8
+
+# Single-threaded products, one virtual device per core: cohorts run side by side, and a product's
+# bits do not depend on how many cores there are.
+CPU_FLAGS = ("--xla_cpu_multi_thread_eigen=false",)
+# The same kernels in every process, so that a run can be repeated to the bit.
+GPU_FLAGS = ("--xla_gpu_deterministic_ops=true", "--xla_gpu_autotune_level=0")
+
+PACKAGES = ("jmlp", "jax", "jaxlib", "numpy")
+
+
+def default_cores(environ: Mapping[str, str] = os.environ) -> int:
+    """Cores that this process may use: a Slurm allocation, else its affinity; at most 8."""
+    given = environ.get("SLURM_CPUS_PER_TASK", "")
+    if given.isdecimal() and int(given) > 0:
+        return min(int(given), MAX_DEFAULT_CORES)
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), MAX_DEFAULT_CORES)
+    return min(os.cpu_count() or 1, MAX_DEFAULT_CORES)
+
+
+def prepare(
+    device: Device,
+    cores: int,
+    compile_cache: Path,
+    environ: MutableMapping[str, str] = os.environ,
+) -> None:
+    """Sets what JAX reads when it starts; whatever the user has set stays.
+
+    Args:
+        device: `auto` leaves the choice to JAX.
+        cores: virtual CPU devices.
+        compile_cache: a private folder for compiled programs.
+        environ: the environment to change.
+
+    Raises:
+        RuntimeError: JAX was imported already (a bug of the caller).
+    """
+    if "jax" in sys.modules:
+        raise RuntimeError("environment.prepare must come before the first import of jax")
+    flags = environ.get("XLA_FLAGS", "").split()
+    names = {flag.split("=")[0] for flag in flags}
+    flags += [flag for flag in CPU_FLAGS + GPU_FLAGS if flag.split("=")[0] not in names]
+    environ["XLA_FLAGS"] = " ".join(flags)
+    if device == "cpu":
+        environ["JAX_PLATFORMS"] = "cpu"
+    environ.setdefault("JAX_NUM_CPU_DEVICES", str(cores))
+    environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")  # a GPU would round to TF32
+    environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leave the GPU to others too
+    environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(compile_cache))
+    environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+    environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+
+
+def flags() -> str:
+    """XLA's flags as they are."""
+    return os.environ.get("XLA_FLAGS", "")
+
+
+@cache
+def versions() -> Mapping[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def device_name(device: Any) -> str:
+    """A JAX device by the name of its hardware: `cpu: AMD EPYC`, `gpu: NVIDIA H100`."""
+    kind = cpu_model() if device.platform == "cpu" else device.device_kind
+    return f"{device.platform}: {kind}"
+
+
+@cache
+def cpu_model() -> str:
+    """The processor's name, as the operating system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()

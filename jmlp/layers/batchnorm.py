@@ -1,0 +1,89 @@
+"""Batch normalisation.
+
+    forward     mean  = mean of Z over the examples                      (n, 1)
+                var   = mean of (Z - mean)^2 over the examples           (n, 1), biased
+                X     = (Z - mean) / sqrt(var + eps)                     (n, B)
+                Y     = gamma * X + beta                                 (n, B)
+                state = momentum * state + (1 - momentum) * (mean, var)  running statistics
+
+    backward    dgamma = sum of dY * X over the examples                 (n, 1)
+                dbeta  = sum of dY over the examples                     (n, 1)
+                dX     = dY * gamma                                      (n, B)
+                dZ     = (dX - mean of dX - X * mean of (dX * X)) / sqrt(var + eps)
+
+    predict     Y = gamma * (Z - state.mean) / sqrt(state.var + eps) + beta
+
+The two means in dZ are there because `mean` and `var` depend on Z too. `momentum` is the weight of
+the *old* running value, and the running variance is the biased one, as in Keras (PyTorch has both
+the other way round). Source: Ioffe & Szegedy, "Batch Normalization", ICML 2015 (arXiv:1502.03167),
+algorithm 1 (forward) and section 3 (backward, here simplified).
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+EPS = 1e-5
+MOMENTUM = 0.9
+
+
+class BatchNormParams(NamedTuple):
+    """Learned scale and shift."""
+
+    gamma: Array  # (n, 1), starts at 1
+    beta: Array  # (n, 1), starts at 0
+
+
+class BatchNormState(NamedTuple):
+    """Running statistics, used by `predict`."""
+
+    mean: Array  # (n, 1), starts at 0
+    var: Array  # (n, 1), starts at 1
+
+
+class BatchNormCache(NamedTuple):
+    """What `backward` needs."""
+
+    gamma: Array  # (n, 1)
+    X: Array  # (n, B)
+    inverse_std: Array  # (n, 1)
+
+
+def init(n: int, dtype: jnp.dtype) -> tuple[BatchNormParams, BatchNormState]:
+    """Scale 1, shift 0, running mean 0, running variance 1, for `n` units."""
+    ones, zeros = jnp.ones((n, 1), dtype), jnp.zeros((n, 1), dtype)
+    return BatchNormParams(ones, zeros), BatchNormState(zeros, ones)
+
+
+def forward(
+    params: BatchNormParams, state: BatchNormState, Z: Array
+) -> tuple[Array, BatchNormState, BatchNormCache]:
+    """Normalises `Z` `(n, B)` by its own statistics and moves the running ones towards them."""
+    mean = jnp.mean(Z, axis=1, keepdims=True)
+    var = jnp.mean(jnp.square(Z - mean), axis=1, keepdims=True)
+    inverse_std = 1 / jnp.sqrt(var + EPS)
+    X = (Z - mean) * inverse_std
+    Y = params.gamma * X + params.beta
+    state = BatchNormState(
+        mean=MOMENTUM * state.mean + (1 - MOMENTUM) * mean,
+        var=MOMENTUM * state.var + (1 - MOMENTUM) * var,
+    )
+    return Y, state, BatchNormCache(params.gamma, X, inverse_std)
+
+
+def backward(dY: Array, cache: BatchNormCache) -> tuple[Array, BatchNormParams]:
+    """Maps `dY` `(n, B)` to `dZ` `(n, B)` and the gradient of scale and shift."""
+    gamma, X, inverse_std = cache
+    dgamma = jnp.sum(dY * X, axis=1, keepdims=True)
+    dbeta = jnp.sum(dY, axis=1, keepdims=True)
+    dX = dY * gamma
+    mean_dX = jnp.mean(dX, axis=1, keepdims=True)
+    mean_dX_X = jnp.mean(dX * X, axis=1, keepdims=True)
+    dZ = (dX - mean_dX - X * mean_dX_X) * inverse_std
+    return dZ, BatchNormParams(dgamma, dbeta)
+
+
+def predict(params: BatchNormParams, state: BatchNormState, Z: Array) -> Array:
+    """Normalises `Z` `(n, B)` by the running statistics: examples don't touch each other."""
+    return params.gamma * (Z - state.mean) / jnp.sqrt(state.var + EPS) + params.beta

@@ -1,0 +1,70 @@
+"""Dense (fully connected) layer.
+
+    forward     Z  = W A + b                  (n_out, B) = (n_out, n_in)(n_in, B) + (n_out, 1)
+
+    backward    dW = dZ A^T                   (n_out, n_in)
+                db = sum of dZ over examples  (n_out, 1)
+                dA = W^T dZ                   (n_in, B)
+
+Source: Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors", Nature
+323 (1986), equations 1 (forward), 6 (dW) and 7 (dA). The mean over the mini-batch is `cost`'s.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+class DenseParams(NamedTuple):
+    """Weights and bias; no bias where batch norm follows (its shift replaces it)."""
+
+    W: Array  # (n_out, n_in)
+    b: Array | None  # (n_out, 1)
+
+
+class DenseCache(NamedTuple):
+    """What `backward` needs."""
+
+    params: DenseParams
+    A: Array  # (n_in, B)
+
+
+def init(key: Array, n_in: int, n_out: int, std: Array, *, bias: bool) -> DenseParams:
+    """Draws W from a normal distribution of standard deviation `std`; the bias is zero.
+
+    Args:
+        key: a PRNG key.
+        n_in: units that come in.
+        n_out: units that go out.
+        std: standard deviation, a scalar whose type the parameters take.
+        bias: False where batch norm follows.
+    """
+    W = std * jax.random.normal(key, (n_out, n_in), std.dtype)
+    return DenseParams(W, jnp.zeros((n_out, 1), std.dtype) if bias else None)
+
+
+def he_std(n_in: int) -> float:
+    """The standard deviation that keeps the size of activations through ReLU layers.
+
+    Source: He et al., "Delving Deep into Rectifiers", ICCV 2015 (arXiv:1502.01852), equation 10.
+    """
+    return (2.0 / n_in) ** 0.5
+
+
+def forward(params: DenseParams, A: Array) -> tuple[Array, DenseCache]:
+    """Maps `A` `(n_in, B)` to `Z` `(n_out, B)`."""
+    Z = params.W @ A
+    if params.b is not None:
+        Z = Z + params.b
+    return Z, DenseCache(params, A)
+
+
+def backward(dZ: Array, cache: DenseCache) -> tuple[Array, DenseParams]:
+    """Maps `dZ` `(n_out, B)` to `dA` `(n_in, B)` and the gradient of the parameters."""
+    (W, b), A = cache
+    dW = dZ @ A.T
+    db = None if b is None else jnp.sum(dZ, axis=1, keepdims=True)
+    dA = W.T @ dZ
+    return dA, DenseParams(dW, db)

@@ -1,0 +1,115 @@
+"""Optimisers: pairs of pure functions over any pytree of parameters.
+
+    state = optimizer.init(params)
+    params, state = optimizer.update(params, grads, state, learning_rate, momentum)
+
+Letters: theta the parameters, g their gradient, eta the learning rate, t the update from 1 on.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+Tree = Any  # a pytree of arrays; gradients have the parameters' own types
+
+
+class Optimizer(NamedTuple):
+    """`init(params)` and `update(params, grads, state, learning_rate, momentum)`."""
+
+    init: Callable[[Tree], Tree]
+    update: Callable[[Tree, Tree, Tree, Array, Array], tuple[Tree, Tree]]
+
+
+# Stochastic gradient descent (Robbins & Monro, Annals of Mathematical Statistics 22, 1951):
+#
+#     theta = theta - eta g
+
+
+def sgd_init(params: Tree) -> tuple[()]:
+    """There is nothing to remember."""
+    del params
+    return ()
+
+
+def sgd_update(
+    params: Tree, grads: Tree, state: tuple[()], learning_rate: Array, momentum: Array
+) -> tuple[Tree, tuple[()]]:
+    """One step down the gradient."""
+    del momentum
+    return jax.tree.map(lambda theta, g: theta - learning_rate * g, params, grads), state
+
+
+# Momentum (Polyak 1964; in the form of Sutskever et al., ICML 2013, without their rescaling):
+#
+#     v     = mu v + g
+#     theta = theta - eta v
+
+
+class MomentumState(NamedTuple):
+    """The velocity."""
+
+    v: Tree  # as the parameters, starts at 0
+
+
+def momentum_init(params: Tree) -> MomentumState:
+    """At rest."""
+    return MomentumState(jax.tree.map(jnp.zeros_like, params))
+
+
+def momentum_update(
+    params: Tree, grads: Tree, state: MomentumState, learning_rate: Array, momentum: Array
+) -> tuple[Tree, MomentumState]:
+    """One step along the velocity."""
+    v = jax.tree.map(lambda v, g: momentum * v + g, state.v, grads)
+    return jax.tree.map(lambda theta, v: theta - learning_rate * v, params, v), MomentumState(v)
+
+
+# Adam (Kingma & Ba, ICLR 2015, arXiv:1412.6980, algorithm 1):
+#
+#     m     = beta1 m + (1 - beta1) g
+#     v     = beta2 v + (1 - beta2) g^2
+#     theta = theta - eta (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+
+BETA1, BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
+
+
+class AdamState(NamedTuple):
+    """The two moments and the number of updates made."""
+
+    m: Tree  # as the parameters, starts at 0
+    v: Tree  # as the parameters, starts at 0
+    t: Array  # int32, starts at 0
+
+
+def adam_init(params: Tree) -> AdamState:
+    """No moments yet."""
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    return AdamState(zeros, zeros, jnp.zeros((), jnp.int32))
+
+
+def adam_update(
+    params: Tree, grads: Tree, state: AdamState, learning_rate: Array, momentum: Array
+) -> tuple[Tree, AdamState]:
+    """One step of unit size along each parameter's own scale."""
+    del momentum
+    t = state.t + 1
+    m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, state.m, grads)
+    v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * jnp.square(g), state.v, grads)
+
+    def step(theta: Array, m: Array, v: Array) -> Array:
+        power = t.astype(theta.dtype)
+        m_hat = m / (1 - BETA1**power)
+        v_hat = v / (1 - BETA2**power)
+        return theta - learning_rate * m_hat / (jnp.sqrt(v_hat) + ADAM_EPS)
+
+    return jax.tree.map(step, params, m, v), AdamState(m, v, t)
+
+
+OPTIMIZERS = {
+    "sgd": Optimizer(sgd_init, sgd_update),
+    "momentum": Optimizer(momentum_init, momentum_update),
+    "adam": Optimizer(adam_init, adam_update),
+}

@@ -1,0 +1,270 @@
+"""From a study to what is trained: runs, cohorts, and groups that compile once. No JAX here.
+
+Equal runs of several experiments are one run. Runs that share a seed and every static
+hyperparameter are a cohort; cohorts with equal static hyperparameters are a group.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from jmlp.config import STATIC_FIELDS, Hyperparams, Study, configurations
+from jmlp.data.dataset import Dataset
+from jmlp.errors import ConfigError
+from jmlp.results import NUMERICS
+
+# A lane's bits do not depend on the number of lanes from 8 to 20, so that range uses the exact
+# number; below it the widths differ, and a few fixed ones are enough. More lanes are split up.
+SMALL_WIDTHS = (1, 2, 4, 8)
+WIDEST = 20
+
+MAX_UPDATES = 2**31 - 1  # the update counter is 32 bits wide
+
+EVALUATION_BLOCK = 2000  # examples at a time, which bounds the memory of an evaluation
+BASE_MEMORY = 500_000_000  # Python, JAX, a compile
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a plan needs to know of a data set."""
+
+    n_examples: int  # training and validation part together
+    n_test: int
+    n_in: int
+    n_classes: int
+    digests: Mapping[str, str]  # SHA-256 of each array
+
+
+def data_facts(dataset: Dataset) -> DataFacts:
+    """Of a data set in memory."""
+    return DataFacts(
+        n_examples=len(dataset.y_train),
+        n_test=0 if dataset.y_test is None else len(dataset.y_test),
+        n_in=dataset.n_in,
+        n_classes=dataset.n_classes,
+        digests=dataset.digests,
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One (configuration, seed), whatever experiments it belongs to."""
+
+    run_id: str
+    hyperparams: Hyperparams
+    seed: int
+    split_seed: int
+    experiments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Runs that see the same mini-batches, one lane each."""
+
+    seed: int
+    split_seed: int
+    runs: tuple[Run, ...]  # sorted by id
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cohorts that one compiled program trains."""
+
+    width: int  # lanes of each cohort, padding included
+    cohorts: tuple[Cohort, ...]
+
+    @property
+    def hyperparams(self) -> Hyperparams:
+        """Of any run: the static ones are the group's."""
+        return self.cohorts[0].runs[0].hyperparams
+
+    @property
+    def dropout(self) -> bool:
+        """Whether any lane drops units."""
+        return any(np.any(run.hyperparams.drop_rate) for c in self.cohorts for run in c.runs)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that will be trained."""
+
+    study: Study
+    facts: DataFacts
+    groups: tuple[Group, ...]
+
+    @property
+    def n_validation(self) -> int:
+        """Examples of the validation part."""
+        return n_validation(self.facts.n_examples, self.study.validation_fraction)
+
+    @property
+    def n_training(self) -> int:
+        """Examples of the training part."""
+        return self.facts.n_examples - self.n_validation
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, each once."""
+        return tuple(run for g in self.groups for c in g.cohorts for run in c.runs)
+
+
+def make_plan(study: Study, facts: DataFacts) -> Plan:
+    """Expands a study into groups, the largest amount of work first.
+
+    Raises:
+        ConfigError: a configuration that cannot train on this data.
+    """
+    runs = _runs(study, facts)
+    _check_against_data(runs, study, facts)
+    cohorts: dict[tuple[object, ...], list[Run]] = {}
+    for run in runs:
+        static = tuple(getattr(run.hyperparams, name) for name in STATIC_FIELDS)
+        cohorts.setdefault((static, run.seed, run.split_seed), []).append(run)
+    groups: dict[object, list[Cohort]] = {}
+    for (static, seed, split_seed), members in cohorts.items():
+        members.sort(key=lambda run: run.run_id)
+        for part in _split(members):
+            groups.setdefault(static, []).append(Cohort(seed, split_seed, tuple(part)))
+    made = [Group(width(max(len(c.runs) for c in cs)), tuple(cs)) for cs in groups.values()]
+    made.sort(key=lambda group: -sum(len(c.runs) for c in group.cohorts))
+    return Plan(study, facts, tuple(made))
+
+
+def width(n_lanes: int) -> int:
+    """Lanes of the program that trains `n_lanes` runs, at most 20."""
+    return next((w for w in SMALL_WIDTHS if w >= n_lanes), n_lanes)
+
+
+def n_validation(n_examples: int, fraction: float) -> int:
+    """Examples of the validation part, as `data.split` counts them."""
+    return round(n_examples * fraction)
+
+
+def n_steps(n_training: int, batch_size: int) -> int:
+    """Updates of an epoch: the examples left over, less than one batch, are not used in it."""
+    return n_training // batch_size
+
+
+def run_id(hp: Hyperparams, seed: int, split_seed: int, study: Study, facts: DataFacts) -> str:
+    """SHA-256 of everything that decides the numbers of a run, save device and versions."""
+    identity = {
+        "hyperparams": asdict(hp),
+        "seed": seed,
+        "split_seed": split_seed,
+        "validation_fraction": study.validation_fraction,
+        "data": dict(facts.digests),
+        "numerics": NUMERICS,
+    }
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def canonical(hp: Hyperparams) -> Hyperparams:
+    """One spelling for equal hyperparameters: equal drop rates of all layers are one number."""
+    if isinstance(hp.drop_rate, tuple) and len(set(hp.drop_rate)) == 1:
+        return replace(hp, drop_rate=hp.drop_rate[0])
+    return hp
+
+
+def memory(plan: Plan, n_devices: int) -> int:
+    """Bytes that training will take at its peak, an estimate from above."""
+    return BASE_MEMORY + max(_group_memory(plan, group, n_devices) for group in plan.groups)
+
+
+def check_memory(plan: Plan, n_devices: int) -> None:
+    """Refuses what cannot fit, before anything is allocated.
+
+    Raises:
+        ConfigError: with the estimate and the limit.
+    """
+    needed, limit = memory(plan, n_devices), total_memory()
+    if needed > limit:
+        raise ConfigError(
+            f"{plan.study.name}: needs about {size_text(needed)} of memory, "
+            f"this machine has {size_text(limit)}; use smaller layers or batches, or fewer cores"
+        )
+
+
+def total_memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def size_text(n_bytes: int) -> str:
+    """`1.2 GB`."""
+    return f"{n_bytes / 1e9:,.1f} GB"
+
+
+def n_parameters(hp: Hyperparams, n_in: int, n_classes: int) -> int:
+    """Learned numbers of one network."""
+    sizes = (n_in, *hp.hidden, n_classes)
+    weights = sum(a * b for a, b in pairwise(sizes))
+    # With batch norm a hidden unit has scale and shift in place of a bias.
+    per_hidden_unit = 2 if hp.batch_norm else 1
+    return weights + per_hidden_unit * sum(hp.hidden) + n_classes
+
+
+def _runs(study: Study, facts: DataFacts) -> list[Run]:
+    """All runs of all experiments; those that are equal become one."""
+    runs: dict[str, Run] = {}
+    for experiment in study.experiments:
+        for configuration in configurations(experiment):
+            hp = canonical(configuration.hyperparams)
+            for seed in experiment.seeds:
+                split_seed = seed if study.split_seed == "seed" else study.split_seed
+                ident = run_id(hp, seed, split_seed, study, facts)
+                before = runs[ident].experiments if ident in runs else ()
+                names = tuple(dict.fromkeys((*before, experiment.name)))
+                runs[ident] = Run(ident, hp, seed, split_seed, names)
+    return list(runs.values())
+
+
+def _check_against_data(runs: Sequence[Run], study: Study, facts: DataFacts) -> None:
+    """Collects what this data does not allow."""
+    n_training = facts.n_examples - n_validation(facts.n_examples, study.validation_fraction)
+    problems = []
+    if not 0 < n_training < facts.n_examples:
+        problems.append(
+            f"{study.name}: validation_fraction: {study.validation_fraction:g} of the "
+            f"{facts.n_examples} examples of {study.data} leaves one part empty"
+        )
+    for batch_size in sorted({run.hyperparams.batch_size for run in runs}):
+        if batch_size > n_training:
+            problems.append(
+                f"{study.name}: batch_size: must be at most the {n_training} examples of the "
+                f"training part of {study.data}, got {batch_size}"
+            )
+    for hp in dict.fromkeys(run.hyperparams for run in runs):
+        updates = hp.epochs * n_steps(n_training, hp.batch_size)
+        if updates > MAX_UPDATES:
+            problems.append(
+                f"{study.name}: epochs: {hp.epochs} epochs at batch_size {hp.batch_size} are "
+                f"{updates} updates, at most {MAX_UPDATES} are counted; use fewer epochs"
+            )
+    if problems:
+        raise ConfigError(problems)
+
+
+def _split(runs: list[Run]) -> Iterator[list[Run]]:
+    """Parts of at most `WIDEST` runs, as equal as can be."""
+    n_parts = -(-len(runs) // WIDEST)
+    for part in range(n_parts):
+        yield runs[part::n_parts]
+
+
+def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
+    """Bytes of a group in training on all devices."""
+    hp, facts = group.hyperparams, plan.facts
+    copies = 6 + {"sgd": 0, "momentum": 2, "adam": 4}[hp.optimizer]  # state, best, gradients, new
+    params = 4 * copies * n_parameters(hp, facts.n_in, facts.n_classes)
+    units = sum(hp.hidden) + facts.n_classes
+    batch = 4 * hp.batch_size * 8 * units  # Z, A, masks, and the way back
+    evaluation = 4 * EVALUATION_BLOCK * 2 * max(*hp.hidden, facts.n_classes)
+    shared = 8 * max(hp.batch_size, EVALUATION_BLOCK) * facts.n_in  # bytes and scaled pixels
+    data = (facts.n_examples + facts.n_test) * facts.n_in
+    return n_devices * (group.width * (params + batch + evaluation) + shared + data) + 2 * data

@@ -1,0 +1,215 @@
+"""Intervals, paired comparisons and verdicts: Student's t, and no more.
+
+All of it assumes runs that are independent over seeds and roughly normal. Accuracies and their
+differences are fractions (0 to 1), not per cent. `scipy.special` only: `scipy.stats` is slow to
+import.
+"""
+
+import bisect
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+FEWEST_PAIRS = 5  # below it a comparison has no interval, no p and no verdict
+MOST_SEEDS = 1000  # `seeds_to_settle` looks no further
+# Differences of equal accuracies differ in the last bits, so a spread below this is none. It is far
+# below one example in any data set.
+_NO_SPREAD = 1e-12
+
+Verdict = Literal["higher", "lower", "within", "not settled", "too few pairs", "no spread"]
+Answer = Literal["supported", "contradicted", "not settled"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its t-interval; one value has a mean only."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+    std: float | None  # sample standard deviation (n - 1)
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the width of the interval."""
+        return None if self.high is None else self.high - self.mean
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Paired differences of one configuration to another, and what they show.
+
+    `low`, `high` and `p` are adjusted for the family's size; they are None where there are too few
+    pairs. `p` is None too where the spread is 0.
+    """
+
+    n: int  # pairs
+    mean: float | None  # None without a pair
+    std: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    verdict: Verdict
+    seeds_to_settle: int | None  # only with "not settled"; None there: more than MOST_SEEDS
+
+
+def t_cdf(t: float, df: float) -> float:
+    """Probability that Student's t with `df` degrees of freedom is at most `t`."""
+    return float(stdtr(df, t))
+
+
+def t_quantile(probability: float, df: float) -> float:
+    """The t that `t_cdf` maps to `probability`."""
+    return float(stdtrit(df, probability))
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """The interval m ± t·s/√n of the mean.
+
+    Args:
+        values: one number per seed, at least one.
+        confidence: the share of such intervals that hold the true mean.
+
+    Raises:
+        ValueError: without values, or where one is not finite.
+    """
+    mean, std = _moments(values)
+    n = len(values)
+    if std is None:
+        return Interval(mean, None, None, n, None)
+    half = t_quantile((1 + confidence) / 2, n - 1) * std / math.sqrt(n)
+    return Interval(mean, mean - half, mean + half, n, std)
+
+
+def prediction_interval(
+    values: Sequence[float], confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """The interval m ± t·s·√(1 + 1/n) for one further value of the same kind.
+
+    Args:
+        values: one number per seed, at least one.
+        confidence: the share of such intervals that hold the next value.
+
+    Returns:
+        Low and high; None for a single value.
+
+    Raises:
+        ValueError: without values, or where one is not finite.
+    """
+    mean, std = _moments(values)
+    n = len(values)
+    if std is None:
+        return None
+    half = t_quantile((1 + confidence) / 2, n - 1) * std * math.sqrt(1 + 1 / n)
+    return mean - half, mean + half
+
+
+def compare(
+    differences: Sequence[float], family: int, margin: float, confidence: float = 0.95
+) -> Comparison:
+    """Judge paired differences, one per seed, as one of `family` comparisons (Bonferroni).
+
+    The interval takes t at 1 - (1 - confidence) / (2·family), so that all intervals of the family
+    hold together; p = min(1, family·p) follows the same rule, and p < 1 - confidence says exactly
+    that the interval leaves out 0. With no true difference, "higher" or "lower" appears in the
+    whole family with a probability of at most 1 - confidence.
+
+    The verdict, in this order:
+
+    - "too few pairs": fewer than `FEWEST_PAIRS`;
+    - "within": the interval lies inside ±margin, even if it leaves out 0, since a difference
+      that small counts as none. Pairs that are all exactly equal are "within" as well;
+    - "no spread": the same difference, not 0, in every pair. A spread that was estimated as 0
+      bears no interval, so there is none, no p, and nothing is concluded;
+    - "higher" or "lower": the interval leaves out 0;
+    - "not settled": anything else, with `seeds_to_settle`.
+
+    Args:
+        differences: one per pair; may be empty.
+        family: how many comparisons are made together, this one included; at least 1.
+        margin: the smallest difference that matters, at least 0.
+        confidence: of the family's intervals together.
+
+    Raises:
+        ValueError: where a difference is not finite.
+    """
+    n = len(differences)
+    mean, std = _moments(differences) if n else (None, None)
+    if n < FEWEST_PAIRS or mean is None or std is None:
+        return Comparison(n, mean, std, None, None, None, "too few pairs", None)
+    if std == 0:
+        if mean == 0:
+            return Comparison(n, mean, std, mean, mean, None, "within", None)
+        return Comparison(n, mean, std, None, None, None, "no spread", None)
+    error = std / math.sqrt(n)
+    half = t_quantile(1 - (1 - confidence) / (2 * family), n - 1) * error
+    low, high = mean - half, mean + half
+    p = min(1.0, family * 2 * t_cdf(-abs(mean) / error, n - 1))
+    verdict: Verdict = "not settled"
+    if -margin <= low and high <= margin:
+        verdict = "within"
+    elif low > 0:
+        verdict = "higher"
+    elif high < 0:
+        verdict = "lower"
+    seeds = None
+    if verdict == "not settled":
+        seeds = seeds_to_settle(mean, std, family, margin, confidence)
+    return Comparison(n, mean, std, low, high, p, verdict, seeds)
+
+
+def seeds_to_settle(
+    mean: float, std: float, family: int, margin: float, confidence: float = 0.95
+) -> int | None:
+    """The smallest number of pairs at which the present mean and spread would be settled.
+
+    That is the smallest n, from `FEWEST_PAIRS` on, at which the interval `mean` ± t(n - 1)·`std`/√n
+    leaves out 0 or lies inside ±`margin`, with `std` and `mean` as they are now and t as in
+    `compare`. It is a guide and no promise: the mean and the spread will move.
+
+    Returns:
+        The number of pairs; None if it is more than `MOST_SEEDS`.
+    """
+
+    def settled(n: int) -> bool:
+        half = t_quantile(1 - (1 - confidence) / (2 * family), n - 1) * std / math.sqrt(n)
+        return half < abs(mean) or half <= margin - abs(mean)
+
+    # The interval narrows with every pair, so the numbers that settle follow all those that do not.
+    numbers = range(FEWEST_PAIRS, MOST_SEEDS + 1)
+    first = bisect.bisect_left(numbers, True, key=settled)
+    return numbers[first] if first < len(numbers) else None
+
+
+def answer_best(others: Sequence[Verdict]) -> Answer:
+    """Whether "X is best" holds, from the verdicts of every other configuration against X."""
+    if "higher" in others:
+        return "contradicted"
+    return "supported" if set(others) == {"lower"} else "not settled"
+
+
+def answer_not_higher(verdicts: Sequence[Verdict]) -> Answer:
+    """Whether "A is not higher than B" holds, from the verdicts of each A against its B."""
+    if "higher" in verdicts:
+        return "contradicted"
+    return "supported" if verdicts and set(verdicts) <= {"lower", "within"} else "not settled"
+
+
+def _moments(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and sample standard deviation; one value has none."""
+    x = np.asarray(values, np.float64)
+    if not x.size or not np.isfinite(x).all():
+        raise ValueError(f"expected at least one value, all finite, got {x.tolist()}")
+    if x.size == 1:
+        return float(x[0]), None
+    # Subtracting a value first makes equal values exact: their mean is that value, their spread 0.
+    shifted = x - x[0]
+    std = float(shifted.std(ddof=1))
+    if std < _NO_SPREAD:
+        return float(x[0]), 0.0
+    return float(x[0] + shifted.mean()), std

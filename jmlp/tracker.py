@@ -1,0 +1,81 @@
+"""How far a plan is, and an estimate of how long the rest will take."""
+
+import time
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from jmlp import plan as planning
+from jmlp.plan import Group, Plan
+from jmlp.results import CostPoint, Phase, Progress, RunResult
+
+# What a step costs whatever its size, in the time of so many examples of one lane.
+STEP_OVERHEAD = 100
+
+
+class Tracker:
+    """Counts work in examples times lanes; only the engine tells it what happened."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.started = time.monotonic()
+        self.group = 0
+        self.runs_done = 0
+        self.n_runs = len(plan.runs)
+        self.work_done = 0.0  # of cohorts that ended
+        self.left = [len(group.cohorts) for group in plan.groups]  # cohorts not ended
+        self.running: Sequence[int] = ()  # epochs done of each cohort in training
+        self.ended: list[int] = []  # epochs of each cohort of this group that ended
+
+    def begin(self, number: int) -> None:
+        """A group starts; groups are counted from 1."""
+        self.group, self.running, self.ended = number, (), []
+
+    def measured(self, epochs: Sequence[int]) -> None:
+        """The epochs done of every cohort in training."""
+        self.running = epochs
+
+    def finished(self, n_runs: int, epochs: int) -> None:
+        """A cohort of `n_runs` ended after so many epochs."""
+        self.runs_done += n_runs
+        self.work_done += self.epoch_work(self.plan.groups[self.group - 1]) * epochs
+        self.left[self.group - 1] -= 1
+        self.ended.append(epochs)
+
+    def epoch_work(self, group: Group) -> float:
+        """The work of one epoch of one cohort."""
+        steps = planning.n_steps(self.plan.n_training, group.hyperparams.batch_size)
+        return group.width * self.plan.n_training + STEP_OVERHEAD * steps
+
+    def remaining(self) -> float | None:
+        """Seconds, as long as cohorts take what those of their group took; None at the start."""
+        done, to_do = self.work_done, 0.0
+        for number, group in enumerate(self.plan.groups, start=1):
+            current = number == self.group
+            running = self.running if current else ()
+            limit = max(run.hyperparams.epochs for c in group.cohorts for run in c.runs)
+            expected = sum(self.ended) / len(self.ended) if current and self.ended else limit
+            epochs = expected * (self.left[number - 1] - len(running))
+            epochs += sum(max(1.0, expected - so_far) for so_far in running)
+            to_do += self.epoch_work(group) * epochs
+            done += self.epoch_work(group) * sum(running)
+        return (time.monotonic() - self.started) * to_do / done if done else None
+
+    def progress(
+        self,
+        phase: Phase,
+        points: Mapping[str, CostPoint] = MappingProxyType({}),
+        results: tuple[RunResult, ...] = (),
+    ) -> Progress:
+        """A record of now."""
+        return Progress(
+            phase=phase,
+            group=self.group,
+            n_groups=len(self.plan.groups),
+            runs_done=self.runs_done,
+            n_runs=self.n_runs,
+            epoch=max(self.running, default=0),
+            points=points,
+            results=results,
+            elapsed=time.monotonic() - self.started,
+            remaining=0.0 if phase == "finished" else self.remaining(),
+        )

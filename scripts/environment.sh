@@ -1,0 +1,55 @@
+# Read by the scripts beside it, which set $root, the project's folder.
+#
+# environment run|dev: makes sure that the virtual environment $venv holds this clone and what
+# requirements-run.txt or requirements-dev.txt pins. Where nothing changed that is one comparison.
+#
+# PYTHON names the Python that a new environment is made with; JMLP_VENV is another folder for it.
+
+venv=${JMLP_VENV:-$root/.venv}
+case $venv in
+    /*) ;;
+    *) venv=$PWD/$venv ;;
+esac
+
+environment() {
+    if [ -x "$venv/bin/jmlp" ] && [ -x "$venv/bin/python" ] && is_current "$1"; then
+        return
+    fi
+    find_python
+    "$python" -I "$root/scripts/environment.py" "$root" "$venv" "$1" </dev/null >&2
+}
+
+# environment.py writes the stamp when all is installed. It holds the folder too, because an
+# environment that is moved or copied still points to its old place.
+is_current() {
+    wanted=$(printf '%s\n' "$root" && cat "$root/requirements-$1.txt" "$root/pyproject.toml")
+    [ "$wanted" = "$(cat "$venv/$1.stamp" 2>/dev/null)" ]
+}
+
+# Each candidate is really asked: one that is found may be too old, or a pyenv shim for nothing.
+find_python() {
+    if [ -n "${PYTHON:-}" ]; then
+        python=$PYTHON
+        if ! is_usable "$python"; then
+            echo "jmlp: PYTHON=$python is not a Python 3.11 or newer with venv and ensurepip." >&2
+            exit 2
+        fi
+        return
+    fi
+    for python in python3 python3.14 python3.13 python3.12 python3.11; do
+        if is_usable "$python"; then
+            return
+        fi
+    done
+    cat >&2 <<'MESSAGE'
+jmlp: no Python 3.11 or newer with venv and ensurepip was found (asked: python3, python3.11 to
+python3.14). Install one (on Debian and Ubuntu: apt install python3-venv), or name one that is not
+on the PATH: PYTHON=/path/to/python scripts/jmlp
+MESSAGE
+    exit 2
+}
+
+is_usable() {
+    "$1" -I -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+        </dev/null >/dev/null 2>&1
+}

@@ -1,0 +1,35 @@
+"""What every test stands on: JAX as the command starts it, and places that are the tests' own."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from jmlp import environment, places
+
+# The developer's own copy of MNIST, found before the places are moved.
+_JMLP_DATA, _KERAS_HOME = str(places.data_dir()), os.environ.get("KERAS_HOME")
+
+for name in list(os.environ):
+    if name.startswith(("JAX_", "JMLP_", "KERAS_", "XLA_")):
+        del os.environ[name]
+
+# Two devices on any machine; compiled programs stay from one session to the next.
+environment.prepare("cpu", 2, Path(__file__).parent.parent / ".pytest_cache" / "jax")
+os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"  # no type may widen unseen
+
+_HOME = tempfile.TemporaryDirectory(prefix="jmlp-tests-")
+os.environ |= {"JMLP_HOME": _HOME.name, "JMLP_OFFLINE": "1"}
+os.environ |= {"KERAS_HOME": _HOME.name, "KERAS_BACKEND": "jax"}
+
+
+@pytest.fixture(autouse=True)
+def _real_data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests marked `mnist` use the developer's own copy, and fetch it where there is none."""
+    if request.node.get_closest_marker("mnist"):
+        monkeypatch.setenv("JMLP_DATA", _JMLP_DATA)
+        monkeypatch.delenv("JMLP_OFFLINE")
+        monkeypatch.delenv("KERAS_HOME")
+        if _KERAS_HOME:
+            monkeypatch.setenv("KERAS_HOME", _KERAS_HOME)

@@ -1,0 +1,219 @@
+"""Statistics: hand-computed numbers, scipy.stats as the oracle, and simulation."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats as oracle
+
+from jmlp.stats import (
+    MOST_SEEDS,
+    Verdict,
+    answer_best,
+    answer_not_higher,
+    compare,
+    mean_interval,
+    prediction_interval,
+    seeds_to_settle,
+    t_cdf,
+    t_quantile,
+)
+
+
+def spread(mean: float, std: float, n: int) -> list[float]:
+    """Values with exactly this mean and sample standard deviation."""
+    x = np.arange(n) - (n - 1) / 2
+    return list(mean + std * x / x.std(ddof=1))
+
+
+@pytest.mark.parametrize("df", [1, 2, 4, 9, 30, 1000])
+@pytest.mark.parametrize("probability", [0.0001, 0.025, 0.5, 0.975, 1 - 0.05 / 18])
+def test_t_agrees_with_scipy_stats(df: int, probability: float) -> None:
+    expected = oracle.t.ppf(probability, df)
+    assert t_quantile(probability, df) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert t_cdf(expected, df) == pytest.approx(probability, rel=1e-9)
+
+
+def test_mean_interval_of_three_values_is_hand_computed() -> None:
+    interval = mean_interval([0.90, 0.92, 0.94])  # s = 0.02, t = 4.302653
+    assert interval.n == 3
+    assert (interval.mean, interval.std) == pytest.approx((0.92, 0.02))
+    assert interval.half_width == pytest.approx(4.302653 * 0.02 / math.sqrt(3), rel=1e-6)
+    assert interval.low == pytest.approx(0.8703172, abs=1e-6)
+    assert interval.high == pytest.approx(0.9696828, abs=1e-6)
+
+
+def test_prediction_interval_of_three_values_is_hand_computed() -> None:
+    half = 4.302653 * 0.02 * math.sqrt(4 / 3)
+    assert prediction_interval([0.90, 0.92, 0.94]) == pytest.approx((0.92 - half, 0.92 + half))
+
+
+def test_one_value_has_a_mean_and_no_interval() -> None:
+    interval = mean_interval([0.9])
+    assert (interval.mean, interval.low, interval.high, interval.half_width) == (0.9, *[None] * 3)
+    assert prediction_interval([0.9]) is None
+
+
+def test_equal_values_have_no_spread_at_all() -> None:
+    interval = mean_interval([0.1135] * 7)
+    assert (interval.mean, interval.std, interval.half_width) == (0.1135, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("values", [[], [0.9, math.nan], [math.inf, 0.9]])
+def test_nothing_and_numbers_that_are_not_finite_are_refused(values: list[float]) -> None:
+    with pytest.raises(ValueError, match="expected at least one value, all finite, got"):
+        mean_interval(values)
+
+
+def test_comparison_of_five_pairs_is_hand_computed() -> None:
+    # m = 0.03, s/√5 = 0.00707107; two comparisons: t at 1 - 0.05/4 with 4 degrees is 3.495406
+    c = compare([0.01, 0.02, 0.03, 0.04, 0.05], family=2, margin=0.005)
+    assert (c.n, c.verdict, c.seeds_to_settle) == (5, "higher", None)
+    assert (c.mean, c.low, c.high) == pytest.approx((0.03, 0.0052838, 0.0547162), abs=1e-6)
+    assert c.p == pytest.approx(2 * 0.0132356, abs=1e-6)
+
+
+def test_a_single_comparison_is_the_paired_t_test_of_scipy() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(0.91, 0.01, 8), rng.normal(0.90, 0.01, 8)
+    test = oracle.ttest_rel(a, b)
+    expected = test.confidence_interval()
+    c = compare((a - b).tolist(), family=1, margin=0.0)
+    assert (c.low, c.high, c.p) == pytest.approx((expected.low, expected.high, test.pvalue))
+
+
+def test_p_below_5_percent_says_exactly_that_the_interval_leaves_out_0() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(300):
+        family, n = int(rng.integers(1, 12)), int(rng.integers(5, 12))
+        c = compare(rng.normal(0.01, 0.01, n).tolist(), family, margin=0.0)
+        assert c.p is not None
+        assert c.low is not None
+        assert c.high is not None
+        assert (c.p < 0.05) == (c.low > 0 or c.high < 0) == (c.verdict in {"higher", "lower"})
+
+
+def test_p_never_exceeds_1() -> None:
+    assert compare(spread(0.0001, 0.01, 6), family=9, margin=0.0).p == 1.0
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "verdict"),
+    [
+        (0.02, 0.002, "higher"),
+        (-0.02, 0.002, "lower"),
+        (0.0, 0.001, "within"),
+        (0.003, 0.0005, "within"),  # leaves out 0 as well: a difference this small counts as none
+        (0.006, 0.0005, "higher"),
+        (0.006, 0.02, "not settled"),
+    ],
+)
+def test_verdicts_follow_from_the_interval(mean: float, std: float, verdict: Verdict) -> None:
+    assert compare(spread(mean, std, 6), family=1, margin=0.005).verdict == verdict
+
+
+def test_four_pairs_are_too_few_for_any_verdict() -> None:
+    c = compare([0.05, 0.06, 0.07, 0.08], family=1, margin=0.005)
+    assert (c.n, c.verdict) == (4, "too few pairs")
+    assert c.mean == pytest.approx(0.065)
+    assert (c.low, c.high, c.p, c.seeds_to_settle) == (None, None, None, None)
+
+
+def test_no_pair_has_no_mean() -> None:
+    c = compare([], family=1, margin=0.005)
+    assert (c.n, c.mean, c.std, c.verdict) == (0, None, None, "too few pairs")
+
+
+def test_pairs_that_are_all_equal_are_within_the_margin_without_a_p() -> None:
+    c = compare([0.0] * 5, family=3, margin=0.005)
+    assert (c.low, c.high, c.p, c.verdict) == (0.0, 0.0, None, "within")
+
+
+def test_one_difference_in_every_pair_gives_no_interval_and_no_verdict() -> None:
+    accuracies = [0.13, 0.37, 0.52, 0.91, 0.98]
+    c = compare([a - (a - 0.01) for a in accuracies], family=3, margin=0.005)
+    assert c.verdict == "no spread"
+    assert c.mean == pytest.approx(0.01)
+    assert (c.low, c.high, c.p) == (None, None, None)
+
+
+def test_seeds_to_settle_is_hand_computed() -> None:
+    # t·0.01/√n < 0.004: 2.0595/√26 = 0.4039 is too wide, 2.0555/√27 = 0.3956 is not
+    assert seeds_to_settle(0.004, 0.01, family=1, margin=0.005) == 27
+    assert compare(spread(0.004, 0.01, 6), family=1, margin=0.005).seeds_to_settle == 27
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.001, -0.003, 0.012])
+@pytest.mark.parametrize("family", [1, 7])
+def test_seeds_to_settle_is_the_first_number_that_gets_a_verdict(mean: float, family: int) -> None:
+    n = seeds_to_settle(mean, 0.01, family, margin=0.005)
+    assert n is not None
+    assert compare(spread(mean, 0.01, n), family, 0.005).verdict != "not settled"
+    assert compare(spread(mean, 0.01, n - 1), family, 0.005).verdict == "not settled"
+
+
+def test_seeds_to_settle_gives_up_at_its_bound() -> None:
+    c = compare(spread(0.001, 0.2, 5), family=7, margin=0.005)
+    assert (c.verdict, c.seeds_to_settle) == ("not settled", None)
+    half = oracle.t.ppf(1 - 0.05 / 14, MOST_SEEDS - 1) * 0.2 / math.sqrt(MOST_SEEDS)
+    assert half > 0.004
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "best", "not_higher"),
+    [
+        (["lower", "lower"], "supported", "supported"),
+        (["lower", "within"], "not settled", "supported"),
+        (["lower", "higher"], "contradicted", "contradicted"),
+        (["too few pairs", "higher"], "contradicted", "contradicted"),
+        (["lower", "not settled"], "not settled", "not settled"),
+        (["lower", "too few pairs"], "not settled", "not settled"),
+        (["lower", "no spread"], "not settled", "not settled"),
+        ([], "not settled", "not settled"),
+    ],
+)
+def test_claims_are_answered_by_the_verdicts(
+    verdicts: list[Verdict], best: str, not_higher: str
+) -> None:
+    assert (answer_best(verdicts), answer_not_higher(verdicts)) == (best, not_higher)
+
+
+# ---- simulation: shares are allowed three standard errors of the simulation itself
+
+
+def allowance(share: float, n: int) -> float:
+    return 3 * math.sqrt(share * (1 - share) / n)
+
+
+@pytest.mark.parametrize("n_seeds", [5, 12])
+def test_with_no_true_difference_at_most_5_percent_of_tables_say_higher_or_lower(
+    n_seeds: int,
+) -> None:
+    n_tables, n_arms = 3000, 8
+    rng = np.random.default_rng(n_seeds)
+    seed_effect = rng.normal(0, 0.01, (n_tables, 1, n_seeds))
+    accuracies = 0.92 + seed_effect + rng.normal(0, 0.01, (n_tables, n_arms, n_seeds))
+    differences = accuracies[:, 1:] - accuracies[:, :1]
+    wrong = sum(
+        any(compare(row, n_arms - 1, margin=0.0).verdict in {"higher", "lower"} for row in table)
+        for table in differences
+    )
+    assert wrong / n_tables <= 0.05 + allowance(0.05, n_tables)
+    assert wrong / n_tables >= 0.02  # nor does it reach that by never saying anything
+
+
+def test_a_lone_comparison_with_no_true_difference_is_wrong_in_5_percent() -> None:
+    rows = np.random.default_rng(3).normal(0, 0.01, (4000, 6))
+    wrong = sum(compare(row, 1, margin=0.0).verdict in {"higher", "lower"} for row in rows)
+    assert wrong / len(rows) == pytest.approx(0.05, abs=allowance(0.05, len(rows)))
+
+
+@pytest.mark.parametrize("n_seeds", [3, 10])
+def test_the_prediction_interval_holds_95_percent_of_next_runs(n_seeds: int) -> None:
+    rows = np.random.default_rng(n_seeds).normal(0.92, 0.01, (4000, n_seeds + 1))
+    held = 0
+    for row in rows:
+        interval = prediction_interval(row[:-1])
+        assert interval is not None
+        held += interval[0] <= row[-1] <= interval[1]
+    assert held / len(rows) == pytest.approx(0.95, abs=allowance(0.95, len(rows)))

@@ -1,0 +1,324 @@
+"""Tables: small hand-made runs, and exactly the strings that must be shown."""
+
+from dataclasses import replace
+
+import pytest
+from table_runs import HP, SEEDS, SPREAD, STUDY, diverged, finished, runs, shifted, size, sizes
+
+from jmlp.config import Claim, Experiment, Reference
+from jmlp.tables import ExperimentTable, experiment_table, study_tables
+from jmlp.tables.cells import p_text, points, summarise_epochs
+
+
+def column(table: ExperimentTable, title: str) -> list[str]:
+    index = [c.title for c in table.columns].index(title)
+    return [row.cells[index] for row in table.rows]
+
+
+# ---- the whole of one table
+
+
+def whole_table() -> ExperimentTable:
+    experiment = sizes(
+        16,
+        128,
+        claims=(Claim("batch size 128 is best.", best={"batch_size": 128}),),
+        reference=(
+            Reference({"batch_size": 16}, test_accuracy=0.1028, stopped=1),
+            Reference({"batch_size": 128}, test_accuracy=0.9232),
+        ),
+        title="Batch size",
+    )
+    return experiment_table(STUDY, experiment, [*runs(size(16), shifted(-0.03)), *runs(HP, SPREAD)])
+
+
+def test_a_complete_table_has_exactly_these_cells() -> None:
+    table = whole_table()
+    assert (table.name, table.title, table.n_runs, table.n_ended) == ("sizes", "Batch size", 10, 10)
+    assert [c.title for c in table.columns] == [
+        "configuration",
+        "seeds",
+        "training accuracy %",
+        "validation accuracy %",
+        "test accuracy %",
+        "best epoch",
+        "stopped epoch",
+        "diverged",
+        "collapsed",
+        "original test %",
+        "prediction interval %",
+        "original is",
+        "seeds below it",
+        "original stopped",
+    ]
+    small, baseline = (row.cells for row in table.rows)
+    assert small == (
+        *("batch size 16", "5", "91.00 ± 2.16", "90.00 ± 2.16", "89.00 ± 2.16"),
+        *("42, 40–44", "44, 42–46", "0", "0"),
+        *("10.28", "83.71 to 94.29", "below", "0 of 5", "1"),
+    )
+    assert baseline == (
+        *("batch size 128 (baseline, best)", "5", "94.00 ± 1.96", "93.00 ± 1.96", "92.00 ± 1.96"),
+        *("42, 40–44", "44, 42–46", "0", "0"),
+        *("92.32", "87.19 to 96.81", "inside", "3 of 5", "–"),
+    )
+
+
+def test_the_differences_and_claims_of_a_complete_table_are_exactly_these() -> None:
+    # differences -0.032 … -0.028: s = 0.0015811, half-width 2.776445·s/√5 = 0.0019632
+    table = whole_table()
+    assert [c.title for c in table.difference_columns] == [
+        "configuration",
+        "difference, points",
+        "simultaneous 95 % interval",
+        "p",
+        "pairs",
+        "left out",
+        "verdict",
+    ]
+    assert [row.cells for row in table.differences] == [
+        ("batch size 16", "-3.00", "-3.20 to -2.80", "<0.0001", "5", "0", "lower")
+    ]
+    assert [answer.sentence for answer in table.claims] == [
+        "The original says: batch size 128 is best. Supported: every other configuration is lower, "
+        "by at least 2.80 points."
+    ]
+
+
+def test_the_notes_of_a_complete_table_are_exactly_these() -> None:
+    assert whole_table().notes == (
+        "Best is the lowest mean validation cost (0.0800); nothing is chosen by the test set.",
+        "± is half the 95 % t-interval of the mean over seeds. It holds initialisation, batch "
+        "order and dropout, not the split or the sampling of the test set.",
+        "The prediction interval (95 %) is for the test accuracy of one further run of ours: an "
+        "original outside it is unlike our runs.",
+        "Differences are in test accuracy to batch size 128, paired by seed. Their intervals hold "
+        "together at 95 %, and p is adjusted likewise (Bonferroni, 1); below 5 pairs there is no "
+        "verdict.",
+        "Batch sizes are compared at equal learning rate and limit of epochs, not at equal "
+        "updates: batch size 16 makes about 8 times as many updates an epoch as 128.",
+    )
+
+
+def test_every_row_has_a_cell_for_every_column() -> None:
+    table = whole_table()
+    assert {len(row.cells) for row in table.rows} == {len(table.columns)}
+    assert {len(row.cells) for row in table.differences} == {len(table.difference_columns)}
+
+
+def test_numbers_stand_beside_their_strings() -> None:
+    row = whole_table().rows[0]
+    assert row.test_accuracy is not None
+    assert row.original is not None
+    assert row.test_accuracy.mean == pytest.approx(0.89)
+    assert row.original.interval == pytest.approx((0.8371, 0.9429), abs=1e-4)
+    assert (row.label, row.n, row.is_baseline, row.is_best) == ("batch size 16", 5, False, False)
+
+
+def test_a_study_has_a_table_for_each_experiment() -> None:
+    study = replace(STUDY, experiments=(sizes(16, 128), sizes(128, name="other")))
+    assert [t.name for t in study_tables(study, runs(HP, SPREAD))] == ["sizes", "other"]
+
+
+# ---- tables that lack something
+
+
+def test_a_table_without_any_run_shows_dashes_and_no_verdict() -> None:
+    table = experiment_table(STUDY, sizes(16, 128), [])
+    assert table.rows[0].cells == ("batch size 16", "0 of 5", *["–"] * 5, "0", "0")
+    assert table.differences[0].cells == (
+        "batch size 16",
+        *["–"] * 3,
+        "0",
+        "0",
+        "too few pairs",
+    )
+
+
+def test_an_incomplete_table_counts_its_seeds_says_so_and_marks_no_best() -> None:
+    table = experiment_table(STUDY, sizes(16, 128), [*runs(HP, SPREAD), *runs(size(16), [0.9])])
+    assert column(table, "seeds") == ["1 of 5", "5"]
+    assert column(table, "test accuracy %") == ["90.00", "92.00 ± 1.96"]
+    assert column(table, "configuration") == ["batch size 16", "batch size 128 (baseline)"]
+    assert table.notes[0] == (
+        "Not complete: 6 of 10 runs have ended. Verdicts and answers may change, and no "
+        "configuration is marked best yet."
+    )
+
+
+def test_one_seed_has_no_interval_and_says_so() -> None:
+    table = experiment_table(STUDY, sizes(128, seeds=(0,)), runs(HP, [0.9]))
+    assert column(table, "test accuracy %") == ["90.00"]
+    assert "One seed has no interval." in table.notes
+
+
+def test_without_a_test_set_there_is_no_test_column_no_comparison_and_no_answer() -> None:
+    experiment = sizes(
+        16,
+        128,
+        claims=(Claim("128 is best", best={"batch_size": 128}),),
+        reference=(Reference({"batch_size": 16}, test_accuracy=0.1),),
+    )
+    results = [run for hp in (HP, size(16)) for run in runs(hp, SPREAD, test_accuracy=None)]
+    table = experiment_table(STUDY, experiment, results)
+    assert [c.title for c in table.columns if c.group in {"accuracy", "original"}] == [
+        "training accuracy %",
+        "validation accuracy %",
+    ]
+    assert {len(row.cells) for row in table.rows} == {len(table.columns)}
+    assert (table.differences, table.difference_columns) == ((), ())
+    assert [c.sentence for c in table.claims] == [
+        "The original says: 128 is best. Not settled: there is no test set, and only test accuracy "
+        "answers a claim."
+    ]
+    assert table.notes[1:3] == (
+        "± is half the 95 % t-interval of the mean over seeds. It holds initialisation, batch "
+        "order and dropout, not the split.",
+        "There is no test set, so nothing is compared and no claim is answered: both take test "
+        "accuracy only.",
+    )
+
+
+def test_an_experiment_without_axes_is_one_row() -> None:
+    experiment = Experiment("one", HP, {}, SEEDS, {}, (Claim("it is best", best={}),))
+    table = experiment_table(STUDY, experiment, runs(HP, SPREAD))
+    assert column(table, "configuration") == ["all runs (baseline, best)"]
+    assert table.differences == ()
+    assert [c.sentence for c in table.claims] == [
+        "The original says: it is best. Not settled: there is no other configuration."
+    ]
+
+
+# ---- diverged and collapsed runs
+
+
+def test_diverged_runs_are_counted_named_left_out_and_never_best() -> None:
+    small = [
+        *runs(size(16), shifted(0.03))[:3],
+        diverged(size(16), 3, 12),
+        diverged(size(16), 4, 7),
+    ]
+    table = experiment_table(STUDY, sizes(16, 128), [*small, *runs(HP, SPREAD)])
+    assert column(table, "diverged") == ["2", "0"]
+    assert column(table, "seeds") == ["3 of 5", "5"]
+    assert [row.is_best for row in table.rows] == [False, True]
+    assert table.differences[0].cells[4:] == ("3", "2", "too few pairs")
+    assert table.notes[1] == (
+        "batch size 16: seed 3 diverged @12, seed 4 diverged @7. A diverged run (@ the update that "
+        "gave a number that is not finite) has no accuracy: it enters no mean, and its pair is "
+        "left out."
+    )
+
+
+def test_a_pair_whose_two_runs_diverged_is_left_out_once() -> None:
+    results = [run for hp in (HP, size(16)) for run in [*runs(hp, SPREAD)[:4], diverged(hp, 4, 1)]]
+    assert experiment_table(STUDY, sizes(16, 128), results).differences[0].left_out == 1
+
+
+def test_collapsed_runs_are_counted_and_stay_in_the_mean() -> None:
+    results = [*runs(HP, SPREAD)[:4], finished(HP, 4, 0.1, collapsed=True)]
+    table = experiment_table(STUDY, sizes(128), results)
+    assert column(table, "collapsed") == ["1"]
+    assert table.rows[0].n == 5
+    assert (
+        "A collapsed run predicts one class for the whole validation part. It counts in the means."
+        in table.notes
+    )
+
+
+# ---- epochs
+
+
+@pytest.mark.parametrize(
+    ("epochs", "text"),
+    [
+        ([(45, False)], "45"),
+        ([(45, False)] * 3, "45"),
+        ([(77, False), (34, False), (45, False)], "45, 34–77"),
+        ([(34, False), (45, False)], "39.5, 34–45"),
+        ([(100, True)] * 4, "100 (limit)"),
+        ([(45, False), (34, False), (100, True)], "45, 34–100 (limit)"),
+        ([(100, True), (34, False), (100, True)], "100 (limit), 34–100 (limit)"),
+        ([(60, False), (100, True)], "≥ 80, 60–100 (limit)"),
+    ],
+)
+def test_epochs_are_median_and_range_and_say_where_they_met_the_limit(
+    epochs: list[tuple[int, bool]], text: str
+) -> None:
+    summary = summarise_epochs(epochs)
+    assert summary is not None
+    assert summary.text == text
+
+
+def test_runs_at_the_limit_are_marked_and_explained() -> None:
+    results = [
+        finished(HP, 0, 0.9, best_epoch=100, stopped_epoch=100, reached_limit=True),
+        finished(HP, 1, 0.9, best_epoch=98, stopped_epoch=100, reached_limit=True),
+        finished(HP, 2, 0.9, best_epoch=97, stopped_epoch=100, reached_limit=True),
+    ]
+    table = experiment_table(STUDY, sizes(128, seeds=(0, 1, 2)), results)
+    assert column(table, "best epoch") == ["98, 97–100 (limit)"]
+    assert column(table, "stopped epoch") == ["100 (limit)"]
+    assert (
+        "Epochs are median and range; a run stopped by the limit of epochs, marked (limit), might "
+        "have gone on." in table.notes
+    )
+
+
+# ---- the original's figures
+
+
+@pytest.mark.parametrize(
+    ("figure", "place", "below"),
+    [(0.90, "inside", "0 of 5"), (0.87, "below", "0 of 5"), (0.97, "above", "5 of 5")],
+)
+def test_an_original_is_judged_by_the_prediction_interval(
+    figure: float, place: str, below: str
+) -> None:
+    experiment = sizes(128, reference=(Reference({"batch_size": 128}, test_accuracy=figure),))
+    table = experiment_table(STUDY, experiment, runs(HP, SPREAD))
+    assert column(table, "original is") == [place]
+    assert column(table, "seeds below it") == [below]
+
+
+def test_a_prediction_interval_ends_where_accuracies_end() -> None:
+    experiment = sizes(128, reference=(Reference({"batch_size": 128}, test_accuracy=0.5),))
+    table = experiment_table(STUDY, experiment, runs(HP, [a + 0.05 for a in SPREAD]))
+    assert column(table, "prediction interval %") == ["92.19 to 100.00"]
+
+
+# ---- numbers as text
+
+
+@pytest.mark.parametrize(
+    ("difference", "text"), [(0.0062, "+0.62"), (-0.0062, "-0.62"), (-0.00001, "0.00"), (0, "0.00")]
+)
+def test_points_have_a_sign_unless_they_round_to_zero(difference: float, text: str) -> None:
+    assert points(difference) == text
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(None, "–"), (0.0496, "0.0496"), (0.00009, "<0.0001"), (1.0, "1.0000")]
+)
+def test_p_is_written_with_four_decimals(p: float | None, text: str) -> None:
+    assert p_text(p) == text
+
+
+# ---- what is refused, and what is ignored
+
+
+def test_runs_of_other_experiments_and_seeds_are_ignored() -> None:
+    results = [*runs(HP, SPREAD), finished(HP, 9, 0.1), finished(size(7), 0, 0.1)]
+    assert experiment_table(STUDY, sizes(128), results).rows[0].n == 5
+
+
+def test_two_runs_for_one_place_are_refused() -> None:
+    results = [finished(HP, 0, 0.9, run_id="a"), finished(HP, 0, 0.9, run_id="b")]
+    with pytest.raises(ValueError, match="runs a and b have equal hyperparameters and seed; "):
+        experiment_table(STUDY, sizes(128), results)
+
+
+def test_test_accuracies_of_some_runs_only_are_refused() -> None:
+    results = [finished(HP, 0, 0.9), finished(HP, 1, 0.9, test_accuracy=None)]
+    with pytest.raises(ValueError, match="some runs of the experiment have a test accuracy, "):
+        experiment_table(STUDY, sizes(128), results)
