@@ -40,7 +40,7 @@ def fit(
     """
     check(hp)
     arrays = {"x_train": np.asarray(x), "y_train": np.asarray(y)}
-    fraction, split = validation, None
+    split = None
     if isinstance(validation, tuple):
         x_validation, y_validation = map(np.asarray, validation)
         n, n_validation = len(arrays["x_train"]), len(x_validation)
@@ -51,6 +51,8 @@ def fit(
         fraction = n_validation / (n + n_validation)
         rows = np.arange(n + n_validation, dtype=np.int32)
         split = rows[:n], rows[n:]
+    else:
+        fraction = validation
     dataset = make_dataset("fit", arrays, "fit")
     experiment = Experiment("fit", hp, axes={}, seeds=(seed,), baseline={})
     study = Study("fit", (experiment,), data="x", validation_fraction=fraction)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from numpy.typing import NDArray
 
 from jmlp import environment, program
@@ -109,11 +109,12 @@ def run(
 
 def _place(dataset: Dataset, mesh: Mesh) -> Data:
     """Training set, then test set, copied to every device once."""
-    x, y = dataset.x_train, dataset.y_train
+    x: NDArray[Any] = dataset.x_train
+    y: NDArray[Any] = dataset.y_train
     if dataset.x_test is not None and dataset.y_test is not None:
         x, y = np.concatenate([x, dataset.x_test]), np.concatenate([y, dataset.y_test])
-    everywhere = jax.sharding.NamedSharding(mesh, program.EVERYWHERE)
-    return jax.device_put(Data(x, y), everywhere)
+    everywhere = NamedSharding(mesh, program.EVERYWHERE)
+    return Data(jax.device_put(x, everywhere), jax.device_put(y, everywhere))
 
 
 @dataclass
@@ -121,7 +122,8 @@ class _Slot:
     """One cohort in training."""
 
     cohort: Cohort
-    parts: Parts  # rows of the data, NumPy
+    training: Rows  # of the data, as in `Parts`
+    validation: Rows
     epoch: int = 0  # epochs done
     points: list[list[CostPoint]] = field(default_factory=list)  # by lane
     active: bool = True  # whether any lane is still training
@@ -193,7 +195,11 @@ class _GroupTraining:
         shown = [slot or some for slot in self.slots]
         self.hp = self.program.put_slots(_stack([self.lane_hyperparams(s.cohort) for s in shown]))
         self.keys = self.program.put_slots(np.stack([root_key(s.cohort.seed) for s in shown]))
-        self.parts = self.program.put_slots(_stack([s.parts for s in shown]))
+        self.parts = Parts(
+            training=self.program.put_slots(np.stack([s.training for s in shown])),
+            validation=self.program.put_slots(np.stack([s.validation for s in shown])),
+            test=self.program.put_slots(np.stack([self.test for _ in shown])),
+        )
         self.order = self.next_order()
 
     def new_slot(self, cohort: Cohort) -> _Slot:
@@ -202,8 +208,7 @@ class _GroupTraining:
         training, validation = self.split or datasets.split(
             facts.n_examples, cohort.split_seed, study.validation_fraction
         )
-        parts = Parts(training, validation, self.test)
-        return _Slot(cohort, parts, points=[[] for _ in cohort.runs])
+        return _Slot(cohort, training, validation, points=[[] for _ in cohort.runs])
 
     def lane_hyperparams(self, cohort: Cohort) -> Hyperparams:
         """Of every lane; padding repeats the first run and never trains."""
@@ -225,10 +230,10 @@ class _GroupTraining:
         for index, slot in enumerate(self.slots):
             if slot is not None:
                 shuffled = datasets.batch_order(
-                    slot.cohort.seed, slot.epoch + 1, len(slot.parts.training)
+                    slot.cohort.seed, slot.epoch + 1, len(slot.training)
                 )
                 used = shuffled[: order[index].size]
-                order[index] = slot.parts.training[used].reshape(order[index].shape)
+                order[index] = slot.training[used].reshape(order[index].shape)
         return order
 
     def train_epoch(self) -> Iterator[None]:
@@ -293,7 +298,7 @@ class _GroupTraining:
             for lane, lane_run in enumerate(slot.cohort.runs):
                 if measured.counted[index, lane]:
                     numbers = jax.tree.map(lambda a, at=(index, lane): a[at], measured)
-                    point = _point(numbers, slot.epoch, self.n_steps, slot.parts)
+                    point = _point(numbers, slot, self.n_steps)
                     slot.points[lane].append(point)
                     points[lane_run.run_id] = point
         return points
@@ -335,16 +340,16 @@ class _GroupTraining:
             experiments=run.experiments,
             status="diverged" if diverged else "finished",
             diverged_at=int(ended.diverged_at) if diverged else None,
-            collapsed=not diverged and int(finals.validation.top) == len(slot.parts.validation),
+            collapsed=not diverged and int(finals.validation.top) == len(slot.validation),
             best_epoch=None if diverged else int(ended.best_epoch),
             stopped_epoch=int(stopped),
             reached_limit=not diverged and int(stopped) == run.hyperparams.epochs,
             training_accuracy=None
             if diverged
-            else int(finals.training.correct) / len(slot.parts.training),
+            else int(finals.training.correct) / len(slot.training),
             validation_accuracy=None
             if diverged
-            else int(finals.validation.correct) / len(slot.parts.validation),
+            else int(finals.validation.correct) / len(slot.validation),
             test_accuracy=int(test.correct) / len(self.test) if test else None,
             training_cost=None if diverged else float(finals.training.cost),
             validation_cost=None if diverged else float(finals.validation.cost),
@@ -371,15 +376,15 @@ def _stack(trees: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
-def _point(measured: Measurement, epoch: int, n_steps: int, parts: Parts) -> CostPoint:
+def _point(measured: Measurement, slot: _Slot, n_steps: int) -> CostPoint:
     """One lane's measurement as a record; before the first step there is no batch cost."""
-    n_sample = min(len(parts.training), TRAINING_SAMPLE)
+    n_sample = min(len(slot.training), TRAINING_SAMPLE)
     return CostPoint(
-        epoch=epoch,
-        step=epoch * n_steps,
-        batch_cost=float(measured.batch_cost) if epoch else None,
+        epoch=slot.epoch,
+        step=slot.epoch * n_steps,
+        batch_cost=float(measured.batch_cost) if slot.epoch else None,
         training_cost=float(measured.training.cost),
         training_accuracy=int(measured.training.correct) / n_sample,
         validation_cost=float(measured.validation.cost),
-        validation_accuracy=int(measured.validation.correct) / len(parts.validation),
+        validation_accuracy=int(measured.validation.correct) / len(slot.validation),
     )

@@ -78,7 +78,11 @@ def init(
 
 
 def forward(
-    params: Params, state: State, x: Array, key: Array | None, drop_rate: Array | float
+    params: Params,
+    state: State,
+    x: Array,
+    key: Array | None,
+    drop_rate: Array | float | tuple[float, ...],
 ) -> tuple[Array, State, Caches]:
     """The forward pass of training.
 

@@ -14,13 +14,14 @@ import jax.numpy as jnp
 from jax import Array
 
 Tree = Any  # a pytree of arrays; gradients have the parameters' own types
+Number = Array | float
 
 
 class Optimizer(NamedTuple):
     """`init(params)` and `update(params, grads, state, learning_rate, momentum)`."""
 
     init: Callable[[Tree], Tree]
-    update: Callable[[Tree, Tree, Tree, Array, Array], tuple[Tree, Tree]]
+    update: Callable[[Tree, Tree, Tree, Number, Number], tuple[Tree, Tree]]
 
 
 # Stochastic gradient descent (Robbins & Monro, Annals of Mathematical Statistics 22, 1951):
@@ -35,7 +36,7 @@ def sgd_init(params: Tree) -> tuple[()]:
 
 
 def sgd_update(
-    params: Tree, grads: Tree, state: tuple[()], learning_rate: Array, momentum: Array
+    params: Tree, grads: Tree, state: tuple[()], learning_rate: Number, momentum: Number
 ) -> tuple[Tree, tuple[()]]:
     """One step down the gradient."""
     del momentum
@@ -60,7 +61,7 @@ def momentum_init(params: Tree) -> MomentumState:
 
 
 def momentum_update(
-    params: Tree, grads: Tree, state: MomentumState, learning_rate: Array, momentum: Array
+    params: Tree, grads: Tree, state: MomentumState, learning_rate: Number, momentum: Number
 ) -> tuple[Tree, MomentumState]:
     """One step along the velocity."""
     v = jax.tree.map(lambda v, g: momentum * v + g, state.v, grads)
@@ -91,7 +92,7 @@ def adam_init(params: Tree) -> AdamState:
 
 
 def adam_update(
-    params: Tree, grads: Tree, state: AdamState, learning_rate: Array, momentum: Array
+    params: Tree, grads: Tree, state: AdamState, learning_rate: Number, momentum: Number
 ) -> tuple[Tree, AdamState]:
     """One step of unit size along each parameter's own scale."""
     del momentum

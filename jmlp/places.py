@@ -53,6 +53,8 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         StoreError: Nothing was written; `path` is as it was. Or its folder could not be flushed,
             and a loss of power may still undo the writing.
     """
+    if "\0" in str(path):
+        raise StoreError(f"{str(path)!r}: cannot be written: a path cannot hold a NUL character")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     action = "its folder cannot be made"
     try:
@@ -70,9 +72,8 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
                 temporary.unlink()
             raise
         _flush_folder(path.parent)
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        reason = getattr(error, "strerror", None) or str(error)
-        raise StoreError(f"{path}: {action}: {reason}") from error
+    except OSError as error:
+        raise StoreError(f"{path}: {action}: {error.strerror or error}") from error
 
 
 def _flush_folder(folder: Path) -> None:

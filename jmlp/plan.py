@@ -6,14 +6,16 @@ hyperparameter are a cohort; cohorts with equal static hyperparameters are a gro
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from jmlp.config import STATIC_FIELDS, Hyperparams, Study, configurations
+from jmlp.data import mnist
 from jmlp.data.dataset import Dataset
 from jmlp.errors import ConfigError
 from jmlp.results import NUMERICS
@@ -48,6 +50,17 @@ def data_facts(dataset: Dataset) -> DataFacts:
         n_in=dataset.n_in,
         n_classes=dataset.n_classes,
         digests=dataset.digests,
+    )
+
+
+def mnist_facts() -> DataFacts:
+    """Of MNIST, which is known without having it."""
+    return DataFacts(
+        n_examples=mnist.SHAPES["x_train"][0],
+        n_test=mnist.SHAPES["x_test"][0],
+        n_in=math.prod(mnist.SHAPES["x_train"][1:]),
+        n_classes=10,
+        digests=mnist.DIGESTS,
     )
 
 
@@ -121,11 +134,11 @@ def make_plan(study: Study, facts: DataFacts) -> Plan:
     """
     runs = _runs(study, facts)
     _check_against_data(runs, study, facts)
-    cohorts: dict[tuple[object, ...], list[Run]] = {}
+    cohorts: dict[tuple[tuple[object, ...], int, int], list[Run]] = {}
     for run in runs:
         static = tuple(getattr(run.hyperparams, name) for name in STATIC_FIELDS)
         cohorts.setdefault((static, run.seed, run.split_seed), []).append(run)
-    groups: dict[object, list[Cohort]] = {}
+    groups: dict[tuple[object, ...], list[Cohort]] = {}
     for (static, seed, split_seed), members in cohorts.items():
         members.sort(key=lambda run: run.run_id)
         for part in _split(members):
@@ -200,6 +213,16 @@ def size_text(n_bytes: int) -> str:
     return f"{n_bytes / 1e9:,.1f} GB"
 
 
+def group_name(group: Group) -> str:
+    """The static hyperparameters that tell the groups of a study apart, for people."""
+    hp = group.hyperparams
+    parts = [f"hidden {'-'.join(map(str, hp.hidden)) or 'none'}", f"batch size {hp.batch_size}"]
+    parts += ["batch norm"] if hp.batch_norm else []
+    parts += [] if hp.optimizer == "sgd" else [hp.optimizer]
+    parts += [] if hp.initialization == "he" else [f"{hp.initialization} initialisation"]
+    return ", ".join(parts)
+
+
 def n_parameters(hp: Hyperparams, n_in: int, n_classes: int) -> int:
     """Learned numbers of one network."""
     sizes = (n_in, *hp.hidden, n_classes)
@@ -268,3 +291,16 @@ def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
     shared = 8 * max(hp.batch_size, EVALUATION_BLOCK) * facts.n_in  # bytes and scaled pixels
     data = (facts.n_examples + facts.n_test) * facts.n_in
     return n_devices * (group.width * (params + batch + evaluation) + shared + data) + 2 * data
+
+
+def without(plan: Plan, done: Collection[str]) -> Plan:
+    """What remains of a plan when some runs are there already; widths stay, so bits do."""
+    groups = []
+    for group in plan.groups:
+        left = [
+            replace(cohort, runs=tuple(run for run in cohort.runs if run.run_id not in done))
+            for cohort in group.cohorts
+        ]
+        if cohorts := tuple(cohort for cohort in left if cohort.runs):
+            groups.append(replace(group, cohorts=cohorts))
+    return replace(plan, groups=tuple(groups))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -65,11 +66,11 @@ def on_devices(
     )
 
 
-@partial(jax.jit, static_argnums=0)
 def blank(program: Program, hp: Hyperparams, keys: Array) -> TrainState:
-    """A state of the right shape in which no lane trains."""
-    state = _init(program, hp, keys)
-    return state._replace(active=jnp.zeros_like(state.active))
+    """A state of the right shape, all zeros, in which no lane trains; compiles nothing."""
+    shape = jax.eval_shape(partial(_init, program), hp, keys)
+    zeros: TrainState = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shape)
+    return program.put_slots(zeros)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)

@@ -73,6 +73,9 @@ def load_study(
 def to_toml(study: Study) -> str:
     """The text of a study file: `load_study` of it gives an equal study.
 
+    A study built in Python must be one that a file can say: right values, `base` as `Experiment`
+    describes it, and defaults where a hyperparameter has no effect.
+
     Every hyperparameter is written out, defaults too, so that a later version with other defaults
     reads the same study. What all experiments share stands at the top.
     """
@@ -141,7 +144,7 @@ class _Changes:
 
     def __init__(self, document: Document, experiments: Sequence[str]) -> None:
         """Keep the named experiments only, or all where none is named."""
-        self.document = dict(document)
+        self.document = document
         self.flags: dict[Key, str] = {}
         self.problems: list[str] = []
         unknown = [name for name in experiments if name not in self._experiments]
@@ -169,13 +172,10 @@ class _Changes:
             self._take_out(str(key[0]), flag)
         table = self.document
         for i, part in enumerate(map(str, key[:-1]), start=1):
-            inner = table.get(part, {})
-            if not isinstance(inner, dict):
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
                 self.problems.append(f"{flag}: {dotted(key[:i])} is not a table")
                 return
-            # A copy at each step: the file's own document stays as it is.
-            table[part] = dict(inner)
-            table = table[part]
         table[str(key[-1])] = value
         self.flags[key] = flag
 

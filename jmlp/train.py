@@ -81,16 +81,17 @@ class Measurement(NamedTuple):
 def stack_hyperparams(hps: Sequence[Hyperparams]) -> Hyperparams:
     """Hyperparameters whose swept fields are arrays over lanes; the static ones must be equal."""
     n_hidden = len(hps[0].hidden)
-    drop_rates = [np.broadcast_to(np.float32(hp.drop_rate), (n_hidden,)) for hp in hps]
+    drop_rates = [np.broadcast_to(np.array(hp.drop_rate, np.float32), (n_hidden,)) for hp in hps]
     patience = [NO_PATIENCE if hp.patience is None else hp.patience for hp in hps]
-    swept: dict[str, Any] = {
-        "learning_rate": np.array([hp.learning_rate for hp in hps], np.float32),
-        "drop_rate": np.stack(drop_rates),
-        "momentum": np.array([hp.momentum for hp in hps], np.float32),
-        "weight_std": np.array([hp.weight_std for hp in hps], np.float32),
-        "epochs": np.array([hp.epochs for hp in hps], np.int32),
-        "patience": np.array(patience, np.int32),
-    }
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and that run diverges
+        swept: dict[str, Any] = {
+            "learning_rate": np.array([hp.learning_rate for hp in hps], np.float32),
+            "drop_rate": np.stack(drop_rates),
+            "momentum": np.array([hp.momentum for hp in hps], np.float32),
+            "weight_std": np.array([hp.weight_std for hp in hps], np.float32),
+            "epochs": np.array([hp.epochs for hp in hps], np.int32),
+            "patience": np.array(patience, np.int32),
+        }
     return replace(hps[0], **swept)
 
 

@@ -146,7 +146,7 @@ def _restore(tensors: Tensors, hp: Hyperparams, n_in: int, n_classes: int) -> tu
 
     left = dict(tensors)
 
-    def take(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    def take(name: str, shape: tuple[int, ...]) -> Any:
         array = left.pop(name)
         if array.shape != shape or array.dtype != np.float32:
             raise ValueError(f"{name} is {array.dtype} {array.shape}, wanted float32 {shape}")

@@ -7,6 +7,7 @@ Python's standard library.
 import contextlib
 import fcntl
 import os
+import shlex
 import subprocess
 import sys
 import venv
@@ -92,6 +93,10 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("\nInterrupted: the next call starts the environment anew.", file=sys.stderr)
         sys.exit(130)
-    except (OSError, subprocess.CalledProcessError) as error:
+    except subprocess.CalledProcessError as error:
+        print("jmlp: the environment could not be made; the reason is above.", file=sys.stderr)
+        print(f"This failed: {shlex.join(map(str, error.cmd))}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
         print(f"jmlp: the environment could not be made: {error}", file=sys.stderr)
         sys.exit(2)

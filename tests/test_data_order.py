@@ -11,7 +11,7 @@ from jmlp.errors import DataError
 def test_mnist_is_split_into_48000_and_12000_disjoint_examples() -> None:
     training, validation = split(60000, 0, 0.2)
     assert (len(training), len(validation)) == (48000, 12000)
-    assert (training.dtype, validation.dtype) == (np.int32, np.int32)
+    assert training.dtype == validation.dtype == np.int32
     both = np.sort(np.concatenate([training, validation]))
     np.testing.assert_array_equal(both, np.arange(60000))
 

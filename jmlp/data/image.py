@@ -78,9 +78,8 @@ def _read_png(path: Path, name: str) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(content), formats=["PNG"])
-        width, height = picture.size
-        if width * height > MOST_PIXELS:
-            raise DataError(f"{name}: {width} x {height} pixels; at most {MOST_PIXELS:,}")
+        if math.prod(picture.size) > MOST_PIXELS:
+            raise Image.DecompressionBombError
         return _grey(picture)
     except UnidentifiedImageError as error:
         raise DataError(f"{name}: not a PNG picture, and not named .npy") from error

@@ -104,8 +104,6 @@ def _read_members(
             packed = min(entry.compress_size, size)  # no more than is there, whatever it says
             with archive.open(entry) as stream:
                 arrays[key] = read_npy(stream, entry.file_size, packed, name)
-                if stream.read(1):  # and at the end the checksum is compared
-                    raise DataError(f"{name}: holds more than its header says")
     return arrays
 
 
@@ -125,7 +123,7 @@ def _read_header(stream: Stream, name: str) -> tuple[tuple[int, ...], bool, np.d
     except (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError) as error:
         raise DataError(f"{name}: damaged: its NumPy header cannot be read") from error
     if not isinstance(descr, str) or descr not in TYPES:
-        raise DataError(f"{name}: holds {shown(descr)!r}; only arrays of plain numbers are read")
+        raise DataError(f"{name}: holds {shown(descr)[:60]}; only arrays of plain numbers are read")
     if not isinstance(shape, tuple) or len(shape) > MOST_DIMENSIONS or not all(map(_length, shape)):
         raise DataError(f"{name}: damaged: its NumPy header has no possible shape")
     return shape, bool(fortran), np.dtype(descr), len(magic) + len(length) + len(text)

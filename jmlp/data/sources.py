@@ -67,7 +67,7 @@ def load(source: str | Path, say: Callable[[str], None] | None = None) -> Datase
     path = Path(os.path.expanduser(source))
     if not str(source) or not os.path.lexists(path):
         raise DataError(
-            f"no data named {shown(source)!r}: allowed are mnist, synthetic, a folder with IDX "
+            f"no data named {str(source)!r}: allowed are mnist, synthetic, a folder with IDX "
             "files, or an .npz file"
         )
     arrays = _read_folder(path) if os.path.isdir(path) else read_npz(path, ARRAYS)

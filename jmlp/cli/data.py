@@ -1,0 +1,114 @@
+"""`jmlp data`: what data there is, where, and whether it is what it claims to be."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from jmlp.cli.output import Output
+from jmlp.errors import DataError
+
+NAME = Parameter(help="mnist, synthetic, a folder with IDX files, or an .npz file.")
+
+
+def list_(out: Output = Output()) -> None:  # noqa: B008 - frozen
+    """List the data sets that have names, and whether they are here already."""
+    from jmlp import data
+
+    entries = data.catalogue()
+    if out.json:
+        out.print_json(
+            [
+                {"name": e.name, "title": e.title, "cached": e.cached, "path": _text(e.path)}
+                for e in entries
+            ]
+        )
+        return
+    for entry in entries:
+        here = "here" if entry.cached else "not here yet"
+        print(f"{entry.name:<10} {entry.title:<42} {here}")
+
+
+def get(name: Annotated[str, NAME] = "mnist", /, *, out: Output = Output()) -> None:  # noqa: B008
+    """Fetch a data set, check it, and keep it."""
+    from jmlp import data
+
+    dataset = data.load(name, out.say)
+    n_test = 0 if dataset.y_test is None else len(dataset.y_test)
+    if out.json:
+        out.print_json(
+            {
+                "name": dataset.name,
+                "source": dataset.source,
+                "training": len(dataset.y_train),
+                "test": n_test,
+                "classes": dataset.n_classes,
+                "digests": dict(dataset.digests),
+            }
+        )
+        return
+    shape = " x ".join(map(str, dataset.image_shape))
+    print(
+        f"{dataset.name}: {len(dataset.y_train):,} training and {n_test:,} test images of {shape}, "
+        f"{dataset.n_classes} classes, from {dataset.source}"
+    )
+
+
+def check(
+    name: Annotated[str, NAME] = "mnist",
+    /,
+    *,
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> None:
+    """Compare every array with its published SHA-256; nothing is fetched."""
+    from jmlp import data
+
+    arrays = data.check(name)
+    if out.json:
+        out.print_json(
+            [
+                {
+                    "array": a.array,
+                    "shape": list(a.shape),
+                    "sha256": a.sha256,
+                    "expected": a.expected,
+                    "ok": a.ok,
+                }
+                for a in arrays
+            ]
+        )
+    else:
+        for a in arrays:
+            word = "no digest is known" if a.expected is None else ("ok" if a.ok else "WRONG")
+            print(f"{a.array:<8} {a.shape!s:<16} {a.sha256}  {word}")
+    wrong = [a.array for a in arrays if not a.ok]
+    if wrong:
+        raise DataError(
+            f"{name}: {', '.join(wrong)}: the SHA-256 is not the published one; delete the file "
+            f"(jmlp data path {name}) and run: jmlp data get {name}"
+        )
+
+
+def path(
+    name: Annotated[str, NAME] = "mnist",
+    /,
+    *,
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> None:
+    """Print where a data set is kept, whether it is there or not."""
+    from jmlp import data
+
+    places = {entry.name: entry.path for entry in data.catalogue()}
+    if name not in places:
+        places[name] = Path(name)
+    place = places[name]
+    if place is None:
+        raise DataError(f"{name}: is drawn when it is used; there is no file")
+    if out.json:
+        out.print_json({"name": name, "path": str(place), "exists": place.exists()})
+    else:
+        print(place)
+
+
+def _text(place: Path | None) -> str | None:
+    return None if place is None else str(place)

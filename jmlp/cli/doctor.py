@@ -1,0 +1,112 @@
+"""`jmlp doctor`: what this machine has, each with ok or the remedy."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from jmlp import environment, places
+from jmlp.cli.hardware import Hardware
+from jmlp.cli.output import Output
+from jmlp.errors import JmlpError
+
+SHOWN_VARIABLES = (
+    "JMLP_HOME",
+    "JMLP_DATA",
+    "JMLP_RUNS",
+    "JMLP_OFFLINE",
+    "JAX_PLATFORMS",
+    "JAX_NUM_CPU_DEVICES",
+    "JAX_ENABLE_X64",
+    "JAX_DEBUG_NANS",
+    "JAX_DISABLE_JIT",
+    "JAX_COMPILATION_CACHE_DIR",
+    "XLA_FLAGS",
+    "XLA_PYTHON_CLIENT_PREALLOCATE",
+    "CUDA_VISIBLE_DEVICES",
+)
+LITTLE_SPACE = 1_000_000_000  # bytes
+# SQLite before this can corrupt a database in WAL mode, so jmlp does not use that mode.
+WAL_IS_SAFE = (3, 51, 3)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact."""
+
+    what: str
+    value: str
+    remedy: str = ""  # empty: ok
+
+
+def doctor(*, hardware: Hardware = Hardware(), out: Output = Output()) -> None:  # noqa: B008
+    """Print versions, devices, flags, paths, SQLite and free space, each with ok or the remedy."""
+    findings = list(_findings(hardware))
+    if out.json:
+        out.print_json([{**asdict(f), "ok": not f.remedy} for f in findings])
+        return
+    width = max(len(finding.what) for finding in findings)
+    for f in findings:
+        print(f"{f.what:<{width}}  {f.value}  {'-> ' + f.remedy if f.remedy else 'ok'}")
+
+
+def _findings(hardware: Hardware) -> Iterator[Finding]:
+    for name, version in environment.versions().items():
+        missing = "install it: pip install jmlp" if version == "not installed" else ""
+        yield Finding(name, version, missing)
+    yield from _devices(hardware)
+    for name in SHOWN_VARIABLES:
+        if name in os.environ:
+            yield Finding(name, os.environ[name])
+    yield from _places()
+    yield _mnist()
+    modes = "all modes" if sqlite3.sqlite_version_info >= WAL_IS_SAFE else "rollback journal only"
+    yield Finding("SQLite", f"{sqlite3.sqlite_version} ({modes})")
+
+
+def _devices(hardware: Hardware) -> Iterator[Finding]:
+    yield Finding("cores", f"{hardware.count()} of {os.cpu_count()}")
+    try:
+        devices = hardware.start()
+    except JmlpError as error:
+        yield Finding("devices", f"none for --device {hardware.device}", str(error))
+        return
+    for device in devices:
+        yield Finding(f"device {device.id}", environment.device_name(device))
+
+
+def _places() -> Iterator[Finding]:
+    for what, find in (
+        ("data sets", places.data_dir),
+        ("compiled programs", places.compile_cache_dir),
+    ):
+        try:
+            path = find()
+        except JmlpError as error:
+            yield Finding(what, "nowhere", str(error))
+            continue
+        there = _nearest(path)
+        remedy = "" if os.access(there, os.W_OK) else f"make {there} writable, or set JMLP_HOME"
+        yield Finding(what, str(path), remedy)
+        free = shutil.disk_usage(there).free
+        little = "free some space: less than 1 GB is left" if free < LITTLE_SPACE else ""
+        yield Finding("  free space", f"{free / 1e9:.1f} GB", little)
+
+
+def _nearest(path: Path) -> Path:
+    """The folder itself, or the nearest one above it that exists."""
+    return next(p for p in (path, *path.parents) if p.exists())
+
+
+def _mnist() -> Finding:
+    from jmlp import data
+
+    try:
+        entry = next(e for e in data.catalogue() if e.name == "mnist")
+    except JmlpError as error:
+        return Finding("MNIST", "nowhere", str(error))
+    if entry.cached:
+        return Finding("MNIST", str(entry.path))
+    return Finding("MNIST", "not here yet", "run: jmlp data get mnist")

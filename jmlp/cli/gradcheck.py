@@ -1,0 +1,92 @@
+"""`jmlp gradcheck`: the hand-written gradient, proved leaf by leaf."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from jmlp.cli.hardware import Hardware
+from jmlp.cli.output import Output
+from jmlp.cli.show import print_without_fill
+from jmlp.errors import CheckFailed, ConfigError
+
+if TYPE_CHECKING:
+    from jmlp.gradcheck import LeafCheck
+
+
+def gradcheck(
+    *,
+    seed: Annotated[int, Parameter(help="Of weights, examples, labels and dropout.")] = 0,
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> None:
+    """Compare the hand-written gradient with jax.grad and with central differences.
+
+    Every parameter leaf of networks with 0, 1 and 3 hidden layers, with and without batch norm and
+    dropout, in float64. Ends with code 7 if any error is beyond its tolerance.
+    """
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f"--seed: must be 0 to {2**32 - 1}, got {seed}")
+    Hardware(device="cpu", cores=1).start()
+    from jmlp.gradcheck import AUTODIFF_TOLERANCE, DIFFERENCE_TOLERANCE, check_gradients
+
+    checks = list(check_gradients(seed))
+    failed = [check for check in checks if not check.ok]
+    if out.json:
+        out.print_json(
+            {
+                "ok": not failed,
+                "autodiff_tolerance": AUTODIFF_TOLERANCE,
+                "difference_tolerance": DIFFERENCE_TOLERANCE,
+                "leaves": [_record(check) for check in checks],
+            }
+        )
+    else:
+        print_without_fill(out.console(), _table(checks, out))
+        print(
+            f"{len(checks)} leaves, largest error {max(c.autodiff_error for c in checks):.1e} "
+            f"against jax.grad (tolerance {AUTODIFF_TOLERANCE:g}), "
+            f"{max(c.difference_error for c in checks):.1e} against central differences "
+            f"(tolerance {DIFFERENCE_TOLERANCE:g})"
+        )
+    if failed:
+        names = ", ".join(f"{_network(c)} {c.leaf}" for c in failed[:5])
+        more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
+        raise CheckFailed(f"the hand-written gradient is beyond tolerance at {names}{more}")
+
+
+def _record(check: "LeafCheck") -> dict[str, Any]:
+    # A NaN is no JSON; an error that is none is not within tolerance either way.
+    errors = {name: value if value == value else None for name, value in asdict(check).items()}
+    return {**errors, "ok": check.ok}
+
+
+def _network(check: "LeafCheck") -> str:
+    sizes = "-".join(map(str, check.hidden)) or "none"
+    norm = "with" if check.batch_norm else "without"
+    return f"hidden {sizes}, {norm} batch norm, drop rate {check.drop_rate:g},"
+
+
+def _table(checks: "list[LeafCheck]", out: Output) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None if out.plain else box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("hidden", "batch norm", "drop rate", "leaf"):
+        table.add_column(title)
+    for title in ("numbers", "against jax.grad", "against differences"):
+        table.add_column(title, justify="right")
+    table.add_column("")
+    for c in checks:
+        cells = (
+            "-".join(map(str, c.hidden)) or "none",
+            "yes" if c.batch_norm else "no",
+            f"{c.drop_rate:g}" if c.drop_rate else "none",
+            c.leaf,
+            f"{c.size}",
+            f"{c.autodiff_error:.1e}",
+            f"{c.difference_error:.1e}",
+            "ok" if c.ok else "WRONG",
+        )
+        table.add_row(*map(Text, cells))
+    return table

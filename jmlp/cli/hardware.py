@@ -1,0 +1,53 @@
+"""Which device trains: the choice, and JAX started with it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from jmlp import environment
+from jmlp.errors import ConfigError
+from jmlp.places import compile_cache_dir
+
+if TYPE_CHECKING:
+    import jax
+
+MOST_CORES = 256
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Hardware:
+    """Where training runs."""
+
+    device: Annotated[
+        Literal["auto", "cpu", "gpu"],
+        Parameter(help="What trains; auto takes a GPU where JAX finds one."),
+    ] = "auto"
+    cores: Annotated[
+        int | None,
+        Parameter(help="CPU cores to use; by default those this process may use, at most 8."),
+    ] = None
+
+    def count(self) -> int:
+        """CPU cores to use.
+
+        Raises:
+            ConfigError: fewer than 1, or more than 256.
+        """
+        if self.cores is None:
+            return environment.default_cores()
+        if not 1 <= self.cores <= MOST_CORES:
+            raise ConfigError(f"--cores: must be 1 to {MOST_CORES}, got {self.cores}")
+        return self.cores
+
+    def start(self) -> "list[jax.Device]":
+        """Starts JAX and finds the devices.
+
+        Raises:
+            DeviceError: there is no such device.
+        """
+        environment.prepare(self.device, self.count(), compile_cache_dir())
+        from jmlp.engine import find_devices
+
+        return find_devices(self.device)

@@ -1,0 +1,149 @@
+"""The runs of a plan that ended: taken up from a report's folder, and kept there as they end."""
+
+import json
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jmlp import plan as planning
+from jmlp.cli.hardware import Hardware
+from jmlp.cli.output import Output
+from jmlp.cli.training import watch
+from jmlp.errors import StoreError
+from jmlp.places import write_atomically
+from jmlp.plan import Plan
+from jmlp.report.files import read_results, results_json
+from jmlp.results import NUMERICS, RunResult
+
+if TYPE_CHECKING:
+    import jax
+
+    from jmlp.data import Dataset
+
+SAVE_SECONDS = 10.0  # runs that end are written at most this often while others train
+RESULTS = "results.json"
+
+
+class Keeper:
+    """Every run of a plan that ended, in memory and in `results.json`."""
+
+    def __init__(
+        self, folder: Path | None, plan: Plan, dataset: "Dataset", *, fresh: bool = False
+    ) -> None:
+        """Takes up what is stored in `folder` (None: nothing is kept on disk).
+
+        Raises:
+            StoreError: the folder cannot be read or written, or holds something else.
+        """
+        self.folder, self.plan, self.dataset = folder, plan, dataset
+        self.ended: dict[str, RunResult] = {}
+        self.saved = time.monotonic()
+        if folder is None:
+            return
+        stored = folder / RESULTS
+        if stored.exists() and not fresh:
+            self._take_up(read_results(stored)[1])
+        elif folder.is_dir() and any(folder.iterdir()) and not fresh:
+            raise StoreError(
+                f"{folder}: holds files, but no {RESULTS} of jmlp; give another folder "
+                "(--output DIR), or write into it all the same (--fresh)"
+            )
+        _check_writable(folder)
+
+    @property
+    def results(self) -> list[RunResult]:
+        """The runs that ended, in the plan's order."""
+        return [self.ended[r.run_id] for r in self.plan.runs if r.run_id in self.ended]
+
+    def train(self, hardware: Hardware, out: Output) -> int | None:
+        """Trains what is not there yet; returns the signal that stopped it, if one did."""
+        to_do = planning.without(self.plan, self.ended)
+        if self.ended:
+            out.say(
+                f"{len(self.ended)} of {len(self.plan.runs)} runs are in {self.folder} already "
+                "(--fresh trains them again)"
+            )
+        if not to_do.groups:
+            return None
+        devices = hardware.start()
+        from jmlp import engine
+
+        out.say(_announcement(to_do, devices))
+        stopped = watch(engine.run(to_do, self.dataset, devices), to_do, out, self._keep)
+        self.save()
+        return stopped
+
+    def save(self) -> None:
+        """Writes `results.json`.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        if self.folder is not None:
+            write_atomically(self.folder / RESULTS, self._text().encode())
+        self.saved = time.monotonic()
+
+    def document(self) -> Any:
+        """What `results.json` holds, as JSON values."""
+        return json.loads(self._text())
+
+    def _text(self) -> str:
+        head = {
+            "study": self.plan.study.name,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": shlex.join(["jmlp", *sys.argv[1:]]),
+            "numerics": NUMERICS,
+            "data": {
+                "name": self.plan.study.data,
+                "source": self.dataset.source,
+                "digests": dict(self.dataset.digests),
+            },
+        }
+        return results_json(head, self.results)
+
+    def _keep(self, ended: Sequence[RunResult]) -> None:
+        self.ended.update({run.run_id: run for run in ended})
+        if time.monotonic() - self.saved > SAVE_SECONDS:
+            self.save()
+
+    def _take_up(self, stored: Sequence[RunResult]) -> None:
+        """Runs that are there already; those of another study are never replaced unasked."""
+        wanted = {run.run_id: run for run in self.plan.runs}
+        foreign = sum(run.run_id not in wanted for run in stored)
+        if foreign:
+            raise StoreError(
+                f"{self.folder}: holds {foreign} runs that are not part of this study as it is now "
+                "(other settings, seeds or data); give another folder (--output DIR), or replace "
+                "them (--fresh)"
+            )
+        for run in stored:
+            experiments = wanted[run.run_id].experiments
+            self.ended[run.run_id] = replace(run, experiments=experiments)
+
+
+def _check_writable(folder: Path) -> None:
+    """Tells before training, not after it, that results cannot be kept."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: cannot be written: {error.strerror}; give another folder (--output DIR)"
+        ) from error
+
+
+def _announcement(plan: Plan, devices: "Sequence[jax.Device]") -> str:
+    from jmlp.environment import device_name
+
+    runs, groups = len(plan.runs), len(plan.groups)
+    return (
+        f"training {runs} runs in {groups} group{'s' if groups > 1 else ''} on "
+        f"{len(devices)} x {device_name(devices[0])}"
+    )

@@ -1,0 +1,80 @@
+"""Where output goes: results to stdout, chatter to stderr, nothing that a stream cannot take."""
+
+import codecs
+import io
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# What the signs in our texts become on a stream that is not UTF-8.
+ASCII = {"±": "+/-", "–": "-", "−": "-", "×": "x", "≥": ">=", "≤": "<=", "·": "|", "…": "..."}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Output:
+    """How a command talks."""
+
+    json: Annotated[bool, Parameter(negative=(), help="Results as JSON on stdout.")] = False
+    plain: Annotated[bool, Parameter(negative=(), help="No colour, no boxes, no progress bar.")] = (
+        False
+    )
+    quiet: Annotated[
+        bool, Parameter(name=("--quiet", "-q"), negative=(), help="Only results and errors.")
+    ] = False
+    debug: Annotated[bool, Parameter(negative=(), help="Show the traceback of a bug in jmlp.")] = (
+        False
+    )
+
+    def say(self, text: str) -> None:
+        """One line for the person at the terminal."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def console(self, *, stderr: bool = False) -> "Console":
+        """A rich console; a stream that is not a terminal gets lines of any length."""
+        from rich.console import Console
+
+        stream = sys.stderr if stderr else sys.stdout
+        return Console(
+            file=stream,
+            markup=False,
+            highlight=False,
+            emoji=False,
+            width=None if stream.isatty() else 10_000,
+            no_color=True if self.plain else None,
+            force_terminal=False if self.plain else None,
+        )
+
+    def print_json(self, value: Any) -> None:
+        """One JSON value on stdout."""
+        import json
+
+        print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def say_error(text: str) -> None:
+    """An error, on stderr; control characters of whatever it quotes are shown, not obeyed."""
+    lines = text.splitlines() or [""]
+    for index, line in enumerate(lines):
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+        print(f"jmlp: error: {shown}" if index == 0 else f"  {shown}", file=sys.stderr)
+
+
+def make_streams_safe() -> None:
+    """Signs that a stream's encoding lacks are written in ASCII instead of ending the command."""
+
+    def in_ascii(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        bad = error.object[error.start : error.end]
+        return "".join(ASCII.get(c, "?") for c in bad), error.end
+
+    codecs.register_error("jmlp", in_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="jmlp")

@@ -1,0 +1,155 @@
+"""`jmlp train`: one configuration over a few seeds, and its best network as a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from jmlp.cli.hardware import Hardware
+from jmlp.cli.output import Output
+from jmlp.config import Hyperparams, Initialization, Optimizer, Study
+from jmlp.errors import CheckFailed, ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from jmlp.data import Dataset
+    from jmlp.results import RunResult
+
+DEFAULT = Hyperparams()
+
+
+def train(
+    *,
+    hidden: Annotated[str, Parameter(help="Units of each hidden layer.")] = "20,7,5",
+    batch_size: Annotated[int, Parameter(help="Examples of a mini-batch.")] = DEFAULT.batch_size,
+    batch_norm: Annotated[bool, Parameter(help="Batch normalisation.")] = DEFAULT.batch_norm,
+    drop_rate: Annotated[
+        str, Parameter(help="Fraction of hidden units dropped; one, or one per hidden layer.")
+    ] = "0",
+    optimizer: Annotated[Optimizer, Parameter(help="How parameters move.")] = DEFAULT.optimizer,
+    learning_rate: Annotated[
+        float, Parameter(name=("--learning-rate", "--lr"), help="The size of a step.")
+    ] = DEFAULT.learning_rate,
+    momentum: Annotated[float | None, Parameter(help="With --optimizer momentum.")] = None,
+    initialization: Annotated[
+        Initialization, Parameter(help="Of weights: He et al., or one standard deviation.")
+    ] = DEFAULT.initialization,
+    weight_std: Annotated[float | None, Parameter(help="With --initialization normal.")] = None,
+    epochs: Annotated[int, Parameter(help="The limit of epochs.")] = DEFAULT.epochs,
+    patience: Annotated[
+        str, Parameter(help='Epochs without a better validation cost, or "none".')
+    ] = str(DEFAULT.patience),
+    seeds: Annotated[int, Parameter(help="Runs, with the seeds 0, 1, 2 ...")] = 1,
+    data: Annotated[
+        str, Parameter(help="mnist, synthetic, a folder with IDX files, or an .npz file.")
+    ] = "mnist",
+    save: Annotated[
+        Path | None,
+        Parameter(help="Where to write the network of the lowest validation cost (safetensors)."),
+    ] = None,
+    force: Annotated[
+        bool, Parameter(name=("--force", "-f"), negative=(), help="Replace that file.")
+    ] = False,
+    hardware: Hardware = Hardware(),  # noqa: B008 - frozen
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> int:
+    """Train one configuration, over as many seeds as wanted, and save the best network."""
+    settings = {
+        "hidden": _list(hidden, int),
+        "batch_size": batch_size,
+        "batch_norm": batch_norm,
+        "drop_rate": _drop_rate(drop_rate),
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "momentum": momentum,
+        "initialization": initialization,
+        "weight_std": weight_std,
+        "epochs": epochs,
+        "patience": _item(patience, int),
+        "seeds": seeds,
+        "data": data,
+    }
+    study = _study({name: value for name, value in settings.items() if value is not None})
+    if save is not None and save.exists() and not force:
+        raise StoreError(f"{save}: exists; give another name to --save, or replace it with --force")
+    from jmlp import data as datasets
+    from jmlp import plan as planning
+    from jmlp.cli.keeper import Keeper
+    from jmlp.cli.show import show_tables
+    from jmlp.tables import study_tables
+
+    dataset = datasets.load(study.data, out.say)
+    keeper = Keeper(None, planning.make_plan(study, planning.data_facts(dataset)), dataset)
+    stopped = keeper.train(hardware, out)
+    if stopped is not None:
+        out.say("stopped: nothing is kept")
+        return 128 + stopped
+    results = keeper.results
+    if out.json:
+        out.print_json(keeper.document())
+    else:
+        show_tables(study_tables(study, results), out)
+    if save is not None:
+        _save(save, results, dataset, out)
+    return 0
+
+
+def _study(settings: dict[str, Any]) -> Study:
+    """A study of one configuration, checked by the rules of study files.
+
+    Raises:
+        ConfigError: with every problem, by its flag.
+    """
+    from jmlp.reader import Reader
+    from jmlp.study_schema import read_study
+
+    flags: dict[tuple[str | int, ...], str] = {
+        (name,): f"--{name.replace('_', '-')}" for name in settings
+    }
+    reader = Reader("jmlp train", flags)
+    study = read_study({"name": "train", **settings, "experiments": {"train": {}}}, reader)
+    if study is None:
+        raise ConfigError(reader.problems)
+    return study
+
+
+def _save(path: Path, results: "Sequence[RunResult]", dataset: "Dataset", out: Output) -> None:
+    """Writes the network of the lowest validation cost; a diverged run has none."""
+    from jmlp import weights
+
+    trained = [run for run in results if run.validation_cost is not None]
+    if not trained:
+        raise CheckFailed(f"{path}: not written: every run diverged")
+    best = min(trained, key=lambda run: run.validation_cost or 0.0)
+    about = {
+        "run_id": best.run_id,
+        "seed": best.seed,
+        "validation_accuracy": best.validation_accuracy,
+        "test_accuracy": best.test_accuracy,
+        "data": dict(dataset.digests),
+        "versions": dict(best.provenance.versions),
+    }
+    network = weights.Network(
+        best.hyperparams, dataset.image_shape, dataset.n_classes, best.params, best.state, about
+    )
+    weights.save(path, network)
+    which = f"seed {best.seed}, the lowest validation cost" if len(results) > 1 else "the network"
+    out.say(f"wrote {path}: {which}")
+
+
+def _list(text: str, kind: type[int] | type[float]) -> list[Any]:
+    """`20,7,5` as numbers; what is none stays text, and the rules say what is wrong with it."""
+    return [_item(part.strip(), kind) for part in text.split(",")] if text else []
+
+
+def _drop_rate(text: str) -> Any:
+    """One rate, or a list of them."""
+    rates = _list(text, float)
+    return rates[0] if len(rates) == 1 else rates
+
+
+def _item(text: str, kind: type[int] | type[float]) -> int | float | str:
+    try:
+        return kind(text)
+    except ValueError:
+        return text

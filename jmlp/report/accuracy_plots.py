@@ -1,0 +1,250 @@
+"""Accuracy of an experiment's configurations: every seed a dot, mean and interval beside them.
+
+They stand along a hyperparameter of numbers where there is one, else one below the other.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from jmlp.config import Experiment, label, value_text
+from jmlp.report import style
+from jmlp.stats import Interval
+from jmlp.tables import Row
+from jmlp.tables.arms import Arm
+
+FEWEST_VALUES = 3  # of a hyperparameter, to draw along it
+LOG_FROM = 20.0  # the ratio of its largest to its smallest value from which its axis is logarithmic
+MOST_LABELS = 14
+
+# Places across the room of one configuration, as shares of its width from the middle.
+SEEDS, MEAN, ORIGINAL = (-0.3, -0.06), 0.1, 0.3
+
+ORIGINAL_LOOK = {
+    "color": style.INK,
+    "linestyle": "none",
+    "marker": "D",
+    "markeredgewidth": 1.2,
+    "markerfacecolor": style.PAPER,
+    "markersize": 5,
+}
+
+
+@dataclass(frozen=True)
+class _Spot:
+    """One configuration, where it stands, and how much room it has there."""
+
+    arm: Arm
+    row: Row
+    at: float
+    room: float = 0.9
+    series: int = 0
+
+
+@dataclass(frozen=True)
+class _Layout:
+    spots: list[_Spot]
+    ticks: list[tuple[float, str]]
+    title: str = ""
+    series: tuple[str, ...] = ("",)  # their labels
+    downwards: bool = False  # configurations one below the other, accuracy to the right
+
+    def xy(self, along: Sequence[float], accuracy: Sequence[float]) -> tuple[Sequence[float], ...]:
+        """Places and accuracies as x and y."""
+        return (accuracy, along) if self.downwards else (along, accuracy)
+
+
+def has_test(rows: Sequence[Row]) -> bool:
+    """Whether the plot is of test accuracy; without a test set it is of validation accuracy."""
+    return any(row.test_accuracy for row in rows)
+
+
+def accuracy_figure(experiment: Experiment, arms: Sequence[Arm], rows: Sequence[Row]) -> Figure:
+    """Test accuracy, or validation accuracy without a test set, of each configuration.
+
+    Args:
+        experiment: that of the configurations.
+        arms: the configurations; at least one has a finished run.
+        rows: their rows of the result table, which hold the means and intervals.
+    """
+    name = along(experiment)
+    layout = _beside(experiment, name, arms, rows) if name else _below(arms, rows)
+    height = 0.36 * len(arms) + 1.1 if layout.downwards else 4.2
+    figure = Figure(figsize=(style.WIDTH, height), layout="constrained")
+    axes = figure.add_subplot()
+    test = has_test(rows)
+    if not layout.downwards:
+        _draw_trend(axes, layout, test)
+    for spot in layout.spots:
+        _draw(axes, layout, spot, test)
+    _set_axes(axes, layout, test)
+    figure.legend(handles=_legend(layout, test), loc="outside upper left", ncols=4)
+    return figure
+
+
+def accuracy_caption(arms: Sequence[Arm], rows: Sequence[Row]) -> str:
+    """What the figure of these configurations shows."""
+    test = has_test(rows)
+    sentences = [f"{'Test' if test else 'Validation'} accuracy; every dot is one seed."]
+    if any(row.n > 1 for row in rows):
+        sentences.append("Beside the dots of a configuration: their mean with its 95 % t-interval.")
+    if test and any(row.original for row in rows):
+        sentences.append("Hollow diamonds: the original's figures, each of one run.")
+    if any(arm.diverged for arm in arms):
+        sentences.append("Crosses, with a count: runs that diverged and so have no accuracy.")
+    return " ".join(sentences)
+
+
+# ---- where the configurations stand
+
+
+def along(experiment: Experiment) -> str | None:
+    """The hyperparameter to draw along: one of numbers, if that leaves few enough series."""
+    preferred = ("batch_size", "drop_rate")
+    for name in sorted(experiment.axes, key=lambda name: name not in preferred):
+        values = experiment.axes[name]
+        n_series = math.prod(len(v) for other, v in experiment.axes.items() if other != name)
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        if numbers and len(values) >= FEWEST_VALUES and n_series <= len(style.SERIES):
+            return name
+    return None
+
+
+def _below(arms: Sequence[Arm], rows: Sequence[Row]) -> _Layout:
+    spots = [_Spot(arm, row, float(i)) for i, (arm, row) in enumerate(zip(arms, rows, strict=True))]
+    ticks = [(spot.at, style.wrapped(spot.arm.label, 44)) for spot in spots]
+    return _Layout(spots, ticks, downwards=True)
+
+
+def _beside(experiment: Experiment, name: str, arms: Sequence[Arm], rows: Sequence[Row]) -> _Layout:
+    """Along the values of one hyperparameter; a series for each combination of the others."""
+    values = sorted(experiment.axes[name])
+    logarithmic = name == "batch_size" or (values[0] > 0 and values[-1] / values[0] >= LOG_FROM)
+    places = {value: math.log2(value) if logarithmic else float(value) for value in values}
+    gap = min(b - a for a, b in pairwise(places.values()))
+    cells = [arm.configuration.cell for arm in arms]
+    labels = [label({k: v for k, v in cell.items() if k != name}) for cell in cells]
+    series = tuple(dict.fromkeys(labels))
+    room = 0.85 * gap / len(series)
+    spots = []
+    for arm, row, cell, text in zip(arms, rows, cells, labels, strict=True):
+        number = series.index(text)
+        at = places[cell[name]] + (number - (len(series) - 1) / 2) * room
+        spots.append(_Spot(arm, row, at, room, number))
+    every = math.ceil(len(values) / MOST_LABELS)
+    ticks = [(places[value], value_text(value, name)) for value in values[::every]]
+    title = name.replace("_", " ") + (", logarithmic" if logarithmic else "")
+    return _Layout(spots, ticks, title, series)
+
+
+# ---- drawing
+
+
+def _mean(spot: _Spot, test: bool) -> Interval | None:
+    return spot.row.test_accuracy if test else spot.row.validation_accuracy
+
+
+def _accuracies(spot: _Spot, test: bool) -> list[float]:
+    """Of every finished run, in per cent."""
+    found = [run.test_accuracy if test else run.validation_accuracy for run in spot.arm.finished]
+    return [100 * accuracy for accuracy in found if accuracy is not None]
+
+
+def _draw_trend(axes: Axes, layout: _Layout, test: bool) -> None:
+    for number in range(len(layout.series)):
+        means = [
+            (spot.at + MEAN * spot.room, 100 * mean.mean)
+            for spot in layout.spots
+            if spot.series == number and (mean := _mean(spot, test))
+        ]
+        if means:
+            x, y = zip(*sorted(means), strict=True)
+            axes.plot(x, y, color=style.SERIES[number], linewidth=0.8, alpha=0.35, zorder=1)
+
+
+def _draw(axes: Axes, layout: _Layout, spot: _Spot, test: bool) -> None:
+    color, marker = style.SERIES[spot.series], style.MARKERS[spot.series]
+    accuracies = _accuracies(spot, test)
+    first, last = (spot.at + share * spot.room for share in SEEDS)
+    step = (last - first) / max(1, len(accuracies) - 1)
+    places = [first + i * step for i in range(len(accuracies))]
+    dots = axes.scatter(*layout.xy(places, accuracies), s=20, color=color, marker=marker)
+    dots.set(alpha=0.55, linewidths=0, zorder=3)
+    mean = _mean(spot, test)
+    if mean and mean.half_width is not None:
+        axes.errorbar(
+            *layout.xy([spot.at + MEAN * spot.room], [100 * mean.mean]),
+            **{"xerr" if layout.downwards else "yerr": 100 * mean.half_width},
+            **_mean_look(color, marker),
+            zorder=4,
+        )
+    if test and spot.row.original:
+        at, figure = spot.at + ORIGINAL * spot.room, 100 * spot.row.original.test_accuracy
+        axes.plot(*layout.xy([at], [figure]), **ORIGINAL_LOOK, zorder=5)
+    if spot.arm.diverged:
+        # At the axis, because there is no accuracy.
+        edge = axes.get_yaxis_transform() if layout.downwards else axes.get_xaxis_transform()
+        x, y = layout.xy([spot.at], [0.02])
+        text = axes.text(x[0], y[0], f"✕ {len(spot.arm.diverged)}", transform=edge)
+        text.set(color=style.DIVERGED, verticalalignment="center" if layout.downwards else "bottom")
+        text.set_horizontalalignment("left" if layout.downwards else "center")
+
+
+def _set_axes(axes: Axes, layout: _Layout, test: bool) -> None:
+    title = f"{'test' if test else 'validation'} accuracy, %"
+    places, labels = zip(*layout.ticks, strict=True)
+    ends = [f(spot.at + f(-0.6, 0.6) * spot.room for spot in layout.spots) for f in (min, max)]
+    low, high = _limits(layout.spots, test)
+    if layout.downwards:
+        axes.set(yticks=places, yticklabels=labels, ylim=ends[::-1], xlim=(low, high), xlabel=title)
+        axes.tick_params(axis="y", labelcolor=style.INK)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+    else:
+        axes.set(xticks=places, xticklabels=labels, xlim=ends, ylim=(low, high), ylabel=title)
+        axes.set_xlabel(layout.title)
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+
+
+def _limits(spots: Sequence[_Spot], test: bool) -> tuple[float, float]:
+    """Around all that is drawn, a little beyond, but for what cannot be an accuracy."""
+    shown = [accuracy for spot in spots for accuracy in _accuracies(spot, test)]
+    for spot in spots:
+        mean = _mean(spot, test)
+        if mean and mean.low is not None and mean.high is not None:
+            shown += [max(0.0, 100 * mean.low), min(100.0, 100 * mean.high)]
+        if test and spot.row.original:
+            shown.append(100 * spot.row.original.test_accuracy)
+    margin = max(0.06 * (max(shown) - min(shown)), 0.5)
+    return min(shown) - margin, max(shown) + margin
+
+
+def _legend(layout: _Layout, test: bool) -> list[Artist]:
+    rows = [spot.row for spot in layout.spots]
+    color, marker = style.SERIES[0], style.MARKERS[0]
+    handles: list[Artist] = []
+    if len(layout.series) > 1:
+        color = style.MUTED
+        handles += [
+            style.legend_mark(text, **_mean_look(style.SERIES[i], style.MARKERS[i]))
+            for i, text in enumerate(layout.series)
+        ]
+    dot = {"color": color, "marker": marker, "alpha": 0.55, "markeredgewidth": 0, "markersize": 4.5}
+    handles.append(style.legend_mark("one seed", linestyle="none", **dot))
+    if any(row.n > 1 for row in rows):
+        handles.append(style.legend_mark("mean, 95 % interval", **_mean_look(color, marker)))
+    if test and any(row.original for row in rows):
+        handles.append(style.legend_mark("original", **ORIGINAL_LOOK))
+    if any(spot.arm.diverged for spot in layout.spots):
+        handles.append(style.legend_mark("diverged, how many", **style.CROSS))
+    return handles
+
+
+def _mean_look(color: str, marker: str) -> dict[str, Any]:
+    return {"color": color, "marker": marker, "markersize": 5.5, "linewidth": 1.5}

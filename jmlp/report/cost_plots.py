@@ -1,0 +1,156 @@
+"""Cost curves of an experiment: one small panel per configuration, all on the same axes."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from jmlp.report import style
+from jmlp.report.curves import Curve, Floats, mean_curve
+from jmlp.results import RunResult
+from jmlp.tables.arms import Arm
+
+By = Literal["epoch", "step"]
+
+# name, colour, dashes
+COSTS = {
+    "validation_cost": ("validation cost", style.VALIDATION, "-"),
+    "training_cost": ("training cost", style.TRAINING, (0, (3, 1.2))),
+}
+MOST_COLUMNS = 5
+LOG_FROM = 4.0  # the ratio of highest to lowest cost from which their axis is logarithmic
+PANEL_HEIGHT, MARGIN = 1.7, 0.8  # inches
+
+
+@dataclass(frozen=True)
+class _Panel:
+    label: str
+    means: dict[str, Curve]  # by cost
+    seeds: list[Curve]  # the validation cost of each
+    diverged: list[RunResult]
+
+
+def cost_figure(arms: Sequence[Arm], by: By) -> Figure:
+    """Training and validation cost of each configuration, a panel each.
+
+    Args:
+        arms: the configurations; at least one of them has a finished run.
+        by: against "epoch", or "step" for updates on a logarithmic axis.
+    """
+    panels = [_panel(arm, by) for arm in arms]
+    rows = math.ceil(len(panels) / MOST_COLUMNS)
+    columns = math.ceil(len(panels) / rows)
+    figure = Figure(figsize=(style.WIDTH, PANEL_HEIGHT * rows + MARGIN), layout="constrained")
+    figure.get_layout_engine().set(hspace=0.08, wspace=0.03)
+    grid = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    _scale(grid[0], panels, by)
+    for index, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
+        _draw(axes, panel, [p for p in panels if p is not panel], by)
+        # The last row may be incomplete: then the one above it has lowest panels too.
+        axes.tick_params(labelbottom=index + columns >= len(panels))
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    figure.supxlabel("epoch" if by == "epoch" else "updates", color=style.MUTED)
+    figure.supylabel("cost, nats", color=style.MUTED)
+    figure.legend(handles=_legend(panels), loc="outside upper left", ncols=6)
+    return figure
+
+
+def cost_caption(arms: Sequence[Arm], by: By) -> str:
+    """What the figure of these configurations shows, and how its bands were made."""
+    against = "epochs" if by == "epoch" else "updates, on a logarithmic axis"
+    sentences = [f"Cost against {against}."]
+    if max(len(arm.finished) for arm in arms) > 1:
+        sentences += [
+            "Thick lines are the mean over the seeds still in training, as long as these are at "
+            "least half of those that finished; the band is its 95 % t-interval.",
+            "Thin lines are the validation cost of each seed until it stopped.",
+        ]
+    if len(arms) > 1:
+        sentences.append("Grey lines are the mean validation cost of the other configurations.")
+    if any(arm.diverged for arm in arms):
+        sentences.append("A cross marks where a run diverged; it enters no mean.")
+    if by == "step":
+        sentences.append("The evaluation before the first update has no place on this axis.")
+    return " ".join(sentences)
+
+
+def _panel(arm: Arm, by: By) -> _Panel:
+    def curve(runs: Sequence[RunResult], cost: str) -> Curve:
+        whole = mean_curve(runs, cost)
+        return whole if by == "epoch" else whole.from_step(1)
+
+    runs = arm.finished
+    means = {cost: curve(runs, cost) for cost in COSTS}
+    return _Panel(arm.label, means, [curve([run], "validation_cost") for run in runs], arm.diverged)
+
+
+def _x(curve: Curve, by: By) -> Floats:
+    return curve.epoch if by == "epoch" else curve.step
+
+
+def _diverged_x(run: RunResult, by: By) -> float:
+    return float((run.stopped_epoch if by == "epoch" else run.diverged_at) or 0)
+
+
+def _draw(axes: Axes, panel: _Panel, others: Sequence[_Panel], by: By) -> None:
+    for other in others:
+        curve = other.means["validation_cost"]
+        axes.plot(_x(curve, by), curve.mean, color=style.GHOST, linewidth=0.7, zorder=1)
+    if len(panel.seeds) > 1:
+        thin = {"color": style.VALIDATION, "linewidth": 0.5, "alpha": 0.5}
+        for curve in panel.seeds:
+            axes.plot(_x(curve, by), curve.mean, zorder=2, **thin)
+    for cost, (_, color, dashes) in COSTS.items():
+        curve = panel.means[cost]
+        x = _x(curve, by)
+        axes.fill_between(x, curve.low, curve.high, color=color, alpha=0.18, linewidth=0, zorder=2)
+        axes.plot(x, curve.mean, color=color, linestyle=dashes, linewidth=1.4, zorder=3)
+    for run in panel.diverged:
+        axes.plot(
+            [_diverged_x(run, by)],
+            [1],
+            **style.CROSS,
+            transform=axes.get_xaxis_transform(),
+            clip_on=False,
+            zorder=4,
+        )
+    axes.set_title(style.wrapped(panel.label, 34))
+
+
+def _scale(axes: Axes, panels: Sequence[_Panel], by: By) -> None:
+    """Limits and ticks, shared by all panels, from means and seeds; bands may leave the frame."""
+    curves = [curve for panel in panels for curve in (*panel.means.values(), *panel.seeds)]
+    costs = np.concatenate([curve.mean for curve in curves])
+    low, high = float(costs.min()), float(costs.max())
+    if low > 0 and high / low >= LOG_FROM:
+        style.set_log(axes, "y", low, high, 7)
+    else:
+        margin = 0.05 * (high - low or abs(high) or 1)
+        axes.set_ylim(low - margin, high + margin)
+    crosses = [_diverged_x(run, by) for panel in panels for run in panel.diverged]
+    x = np.concatenate([*(_x(curve, by) for curve in curves), crosses])
+    if by == "epoch":
+        axes.set_xlim(0, float(x.max()))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    else:
+        style.set_log(axes, "x", float(x.min()), float(x.max()), 4)
+
+
+def _legend(panels: Sequence[_Panel]) -> list[Artist]:
+    handles: list[Artist] = [style.legend_line(*look) for look in COSTS.values()]
+    if any(len(panel.seeds) > 1 for panel in panels):
+        handles.append(Patch(color=style.MUTED, alpha=0.25, linewidth=0, label="95 % interval"))
+        handles.append(style.legend_line("one seed", style.VALIDATION, linewidth=0.5))
+    if len(panels) > 1:
+        handles.append(style.legend_line("other configurations", style.GHOST))
+    if any(panel.diverged for panel in panels):
+        handles.append(style.legend_mark("diverged", **style.CROSS))
+    return handles

@@ -1,0 +1,54 @@
+"""Cost curves as numbers: the mean over the seeds of one configuration, with its interval."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jmlp.results import RunResult
+from jmlp.stats import mean_interval
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve at its evaluations; all arrays have one length (n_evaluations,)."""
+
+    epoch: Floats
+    step: Floats  # updates
+    mean: Floats  # nats
+    low: Floats  # NaN where a single seed is left
+    high: Floats
+
+    def from_step(self, first: int) -> "Curve":
+        """The curve from an update on."""
+        kept = self.step >= first
+        return Curve(*(getattr(self, f.name)[kept] for f in fields(self)))
+
+
+def mean_curve(runs: Sequence[RunResult], cost: str) -> Curve:
+    """The mean over the runs that are still in training, while these are at least half of all.
+
+    Args:
+        runs: of one configuration, one per seed.
+        cost: the field of `CostPoint`.
+
+    A value that is not finite counts as none.
+    """
+    values: dict[tuple[int, int], list[float]] = {}
+    for run in runs:
+        for point in run.costs:
+            value = getattr(point, cost)
+            if value is not None and math.isfinite(value):
+                values.setdefault((point.epoch, point.step), []).append(value)
+    rows: list[tuple[Any, ...]] = []
+    for (epoch, step), found in sorted(values.items()):
+        if 2 * len(found) >= len(runs):
+            interval = mean_interval(found)
+            rows.append((epoch, step, interval.mean, interval.low, interval.high))
+    columns = np.array(rows, np.float64).reshape(-1, 5).T
+    return Curve(*columns)

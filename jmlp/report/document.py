@@ -1,0 +1,159 @@
+"""What the report says, and in which order. `markdown` and `page` only draw it."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from jmlp.config import Study, configurations
+from jmlp.plan import DataFacts, n_validation
+from jmlp.report.style import Plot
+from jmlp.results import NUMERICS, RunResult
+from jmlp.tables import Column, ExperimentTable
+
+FIGURE_SPACE = "\N{FIGURE SPACE}"  # as wide as a digit
+
+# Controls and the marks that turn the reading direction: a terminal or browser would obey them.
+_HIDDEN = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    """The text with hidden characters other than line feeds written out."""
+    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table that fits the width of a page."""
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+    best: int | None = None  # the row marked best
+
+
+@dataclass(frozen=True)
+class Section:
+    """One experiment."""
+
+    name: str  # for links and files
+    table: ExperimentTable
+    grids: Sequence[Grid]
+    plots: Sequence[Plot]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that the numbers rest on."""
+
+    name: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Document:
+    """The whole report."""
+
+    study: Study
+    created: datetime  # UTC
+    command: str
+    summary: str
+    sections: Sequence[Section]
+    facts: Sequence[Fact]
+    study_toml: str
+
+    @property
+    def title(self) -> str:
+        """The study's title, or its name where it has none."""
+        return self.study.title or self.study.name
+
+
+def make_section(name: str, table: ExperimentTable, plots: Sequence[Plot]) -> Section:
+    """One experiment's part; `name` is for links and files."""
+    return Section(name, table, tuple(_grids(table)), plots)
+
+
+def _grids(table: ExperimentTable) -> Iterator[Grid]:
+    ours = [i for i, column in enumerate(table.columns) if column.group != "original"]
+    original = [i for i, column in enumerate(table.columns) if column.group == "original"]
+    yield _grid("Results", table, range(len(table.rows)), ours)
+    if original:
+        compared = [i for i, row in enumerate(table.rows) if row.original]
+        yield _grid("Beside the original", table, compared, [0, *original])
+    if table.differences:
+        cells = [row.cells for row in table.differences]
+        yield Grid("Differences to the baseline", table.difference_columns, cells)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The same cells, the parts after every ± of a column equally wide, so that digits align."""
+    columns = []
+    for cells in zip(*rows, strict=True):
+        parts = [cell.partition(" ± ") for cell in cells]
+        width = max(len(half) for _, _, half in parts)
+        columns.append(
+            [
+                mean + sign + (half.rjust(width, FIGURE_SPACE) if sign else "")
+                for mean, sign, half in parts
+            ]
+        )
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _grid(title: str, table: ExperimentTable, rows: Sequence[int], columns: Sequence[int]) -> Grid:
+    best = [place for place, row in enumerate(rows) if table.rows[row].is_best]
+    return Grid(
+        title,
+        [table.columns[column] for column in columns],
+        _aligned([[table.rows[row].cells[column] for column in columns] for row in rows]),
+        best[0] if best else None,
+    )
+
+
+def summarise(study: Study, results: Sequence[RunResult]) -> str:
+    """How many runs have ended, and how."""
+    planned = {
+        (configuration.hyperparams, seed)
+        for experiment in study.experiments
+        for configuration in configurations(experiment)
+        for seed in experiment.seeds
+    }
+    diverged = sum(run.status == "diverged" for run in results)
+    ended = f"{len(results)} of {len(planned)} runs have ended"
+    return f"{ended}: {len(results) - diverged} finished, {diverged} diverged."
+
+
+def made_with(
+    study: Study, results: Sequence[RunResult], facts: DataFacts, source: str
+) -> list[Fact]:
+    """What the numbers rest on: data, split, devices, versions. Where runs differ, it counts."""
+    n_valid = n_validation(facts.n_examples, study.validation_fraction)
+    sizes = {"training": facts.n_examples - n_valid, "validation": n_valid, "test": facts.n_test}
+    examples = ", ".join(f"{n:,} {part}" for part, n in sizes.items() if n)
+    own_seed = study.split_seed == "seed"
+    where = [run.provenance for run in results]
+    packages = sorted({package for p in where for package in p.versions})
+    found = [
+        Fact("Data", [source, f"{examples} examples"]),
+        Fact("Split", ["by each run's own seed" if own_seed else f"by seed {study.split_seed}"]),
+        Fact("Digests, SHA-256", [f"{name} {digest}" for name, digest in facts.digests.items()]),
+        Fact("Device", _counted([p.device for p in where])),
+        Fact("Lane width", _counted([str(p.width) for p in where])),
+        Fact("XLA flags", _counted([p.flags or "none" for p in where])),
+        *(
+            Fact(f"Version of {package}", _counted([p.versions.get(package, "–") for p in where]))
+            for package in packages
+        ),
+        Fact("Numerics", [f"version {NUMERICS}"]),
+    ]
+    return [fact for fact in found if fact.lines]
+
+
+def _counted(values: Sequence[str]) -> list[str]:
+    counts = Counter(values)
+    if len(counts) == 1:
+        return list(counts)
+    return [f"{value} ({n} {'run' if n == 1 else 'runs'})" for value, n in sorted(counts.items())]

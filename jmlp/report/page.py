@@ -1,0 +1,55 @@
+"""The report as one HTML page that loads nothing: styles and plots are inside."""
+
+import re
+
+import jinja2
+from markupsafe import Markup
+
+from jmlp.report import style
+from jmlp.report.document import Document, visible
+from jmlp.report.style import Plot
+
+# The page has these colours once more for the dark: see report.css.
+ROLES = {
+    "paper": style.PAPER,
+    "ink": style.INK,
+    "muted": style.MUTED,
+    "grid": style.GRID,
+    "ghost": style.GHOST,
+    "diverged": style.DIVERGED,
+    **{f"series-{i}": color for i, color in enumerate(style.SERIES, start=1)},
+}
+
+
+def page(document: Document) -> str:
+    """The text of `report.html`."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("jmlp.report", ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    environment.filters["inline"] = inline
+    return environment.get_template("report.html.jinja").render(document=document, roles=ROLES)
+
+
+def inline(plot: Plot) -> Markup:
+    """A plot's SVG as a part of the page, in the page's colours."""
+    svg = plot.svg.decode("utf-8")
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<(metadata)>.*?</\1>\s*", "", svg, flags=re.DOTALL)
+    # Its style would hold for the whole page.
+    svg = re.sub(r"<defs>\s*<style.*?</defs>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    # What is left of ids must differ between the plots of a page.
+    svg = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{plot.name}-", svg)
+    svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', 'role="img"', svg, count=1)
+    for role, color in ROLES.items():
+        svg = svg.replace(color, f"var(--{role})")
+    return Markup(svg)
+
+
+def _shown(value: object) -> object:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,0 +1,66 @@
+"""All plots of an experiment."""
+
+import math
+from collections.abc import Sequence
+
+from jmlp.config import Experiment
+from jmlp.report.accuracy_plots import accuracy_caption, accuracy_figure, along
+from jmlp.report.cost_plots import By, cost_caption, cost_figure
+from jmlp.report.style import Plot, plot_style, render
+from jmlp.results import RunResult
+from jmlp.tables import ExperimentTable
+from jmlp.tables.arms import Arm, collect
+
+MOST_SHOWN = 30  # configurations in one plot, where each takes room of its own
+
+_AGAINST: dict[By, str] = {"epoch": "epochs", "step": "updates"}
+
+
+def experiment_plots(
+    experiment: Experiment, table: ExperimentTable, results: Sequence[RunResult], name: str
+) -> list[Plot]:
+    """Costs against epochs, costs against updates, and accuracies; none before a run has finished.
+
+    Args:
+        experiment: what is plotted.
+        table: its result table.
+        results: runs of the study, in any order.
+        name: what the names of the plots begin with.
+    """
+    arms = collect(experiment, results)
+    if not any(arm.finished for arm in arms):
+        return []
+    shown = _shown(arms)
+    left_out = ""
+    if len(shown) < len(arms):
+        left_out = (
+            f" Shown are the {len(shown)} of {len(arms)} configurations with the lowest mean "
+            "validation cost."
+        )
+    plots = []
+    with plot_style():
+        if any(run.costs for index in shown for run in arms[index].finished):
+            chosen = [arms[index] for index in shown]
+            for by, word in _AGAINST.items():
+                caption = cost_caption(chosen, by) + left_out
+                title = f"{table.title}: cost against {word}"
+                file = f"{name}-cost-against-{word}"
+                plots.append(render(cost_figure(chosen, by), file, title, caption))
+        if along(experiment):
+            shown, left_out = range(len(arms)), ""
+        chosen = [arms[index] for index in shown]
+        rows = [table.rows[index] for index in shown]
+        caption = accuracy_caption(chosen, rows) + left_out
+        figure = accuracy_figure(experiment, chosen, rows)
+        plots.append(render(figure, f"{name}-accuracy", f"{table.title}: accuracy", caption))
+    return plots
+
+
+def _shown(arms: Sequence[Arm]) -> Sequence[int]:
+    """The indices of those that fit, in the order of the grid."""
+
+    def rank(index: int) -> tuple[float, int]:
+        cost = arms[index].validation_cost
+        return (math.inf if cost is None else cost, -len(arms[index].finished))
+
+    return sorted(sorted(range(len(arms)), key=rank)[:MOST_SHOWN])

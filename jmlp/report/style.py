@@ -1,0 +1,152 @@
+"""How every plot looks, and a figure as bytes. Nothing of it stays in matplotlib's settings."""
+
+import io
+import math
+import re
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+# Each of them stands for one role, and the page gives the same roles its own colours in the dark.
+PAPER = "#ffffff"
+INK = "#1f2a37"
+MUTED = "#5b6776"
+GRID = "#e6e9ee"
+GHOST = "#cdd3db"
+SERIES = ("#1d5fa0", "#c2641a", "#1a8768", "#7b52a8")
+DIVERGED = "#b42a25"
+VALIDATION, TRAINING = SERIES[:2]
+
+MARKERS = ("o", "s", "^", "v")
+WIDTH = 10.0  # inches; a plot fills the page
+PNG_DPI = 150
+FONT_SIZE = 8.5  # points
+CROSS = {
+    "color": DIVERGED,
+    "linestyle": "none",
+    "marker": "x",
+    "markeredgewidth": 1.3,
+    "markersize": 5,
+}
+
+_STYLE = {
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": PAPER,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": FONT_SIZE,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 5,
+    "axes.titlesize": FONT_SIZE,
+    "figure.facecolor": PAPER,
+    "figure.labelsize": FONT_SIZE,
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so that a PNG is the same everywhere
+    "font.size": FONT_SIZE,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "legend.fontsize": FONT_SIZE,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "lines.solid_capstyle": "round",
+    "savefig.facecolor": PAPER,
+    "svg.fonttype": "none",  # text stays text: it can be searched, copied and read aloud
+    "svg.hashsalt": "jmlp",  # the same plot has the same bytes
+    "text.color": INK,
+    "text.parse_math": False,  # a name with dollar signs is a name
+    "xtick.color": MUTED,
+    "xtick.labelsize": 8,
+    "xtick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.color": MUTED,
+    "ytick.labelsize": 8,
+    "ytick.major.size": 0,
+    "ytick.minor.size": 0,
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A finished plot: `png` and `svg` are whole files."""
+
+    name: str  # of its files, without the suffix
+    title: str
+    caption: str
+    png: bytes
+    svg: bytes
+
+
+@contextmanager
+def plot_style() -> Iterator[None]:
+    """Settings for building and saving figures; on leaving, all settings are as before."""
+    with matplotlib.style.context(_STYLE, after_reset=True):
+        yield
+
+
+def render(figure: Figure, name: str, title: str, caption: str) -> Plot:
+    """Draw a figure as PNG and SVG; to be called within `plot_style`."""
+    png, svg = io.BytesIO(), io.BytesIO()
+    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None, "Title": title})
+    FigureCanvasAgg(figure).print_png(png, metadata={"Title": title})
+    return Plot(name, title, caption, png.getvalue(), _lighter(svg.getvalue()))
+
+
+def _lighter(svg: bytes) -> bytes:
+    """Coordinates to a hundredth of a point, which halves the file; fonts for other machines."""
+    svg = re.sub(rb' d="[^"]*"', lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path[0]), svg)
+    return svg.replace(b"'DejaVu Sans'", b"'DejaVu Sans', Verdana, sans-serif")
+
+
+def wrapped(text: str, width: int) -> str:
+    """A name over at most three lines, so that no name takes a plot's room."""
+    return textwrap.fill(text, width, max_lines=3, placeholder=" …")
+
+
+def set_log(axes: Axes, which: Literal["x", "y"], low: float, high: float, most_ticks: int) -> None:
+    """Make an axis logarithmic from `low` > 0 to `high`, a little beyond, with plain numbers."""
+    low, high = low / 1.1, high * 1.1
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    ticks = log_ticks(low, high, most_ticks)
+    axis.set_ticks(ticks, [number_text(tick) for tick in ticks])
+    axis.set_ticks([], minor=True)
+
+
+def log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Round numbers between two positive ones, about evenly spread: as many as fit."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks: list[float] = []
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        numbers = [m * 10.0**e for e in exponents for m in steps]
+        ticks = [number for number in numbers if low <= number <= high]
+        if len(ticks) <= most:
+            break
+    return ticks[:: math.ceil(len(ticks) / most) or 1]
+
+
+def number_text(number: float) -> str:
+    """A tick's label: `0.05`, `2`, `10,000`."""
+    return f"{number:,.12g}"
+
+
+def legend_line(label: str, color: str, linestyle: Any = "-", linewidth: float = 1.4) -> Line2D:
+    """A legend's entry for a line."""
+    return Line2D([], [], color=color, linestyle=linestyle, linewidth=linewidth, label=label)
+
+
+def legend_mark(label: str, **mark: Any) -> Line2D:
+    """A legend's entry for a mark."""
+    return Line2D([], [], label=label, **mark)

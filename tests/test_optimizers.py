@@ -1,0 +1,63 @@
+"""Optimisers: two updates by hand, and twenty beside those of optax."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jmlp.optimizers import OPTIMIZERS
+
+RATE, MOMENTUM = 0.1, 0.5
+# The gradients 1, then 2. Adam's first update is its learning rate; at the second, m = 0.29 and
+# v = 0.004999, over 0.19 and 0.001999.
+BY_HAND = {
+    "sgd": [0.9, 0.7],
+    "momentum": [0.9, 0.65],
+    "adam": [0.9, 0.9 - 0.1 * (0.29 / 0.19) / (0.004999 / 0.001999) ** 0.5],
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_two_updates_are_hand_computed(name: str) -> None:
+    optimizer = OPTIMIZERS[name]
+    params = jnp.array([1.0])
+    state = optimizer.init(params)
+    for gradient, expected in zip([1.0, 2.0], BY_HAND[name], strict=True):
+        grads = jnp.array([gradient])
+        params, state = optimizer.update(params, grads, state, RATE, MOMENTUM)
+        np.testing.assert_allclose(params, [expected], rtol=1e-5)
+
+
+OPTAX = {
+    "sgd": optax.sgd(0.01),
+    "momentum": optax.sgd(0.01, momentum=0.8),
+    "adam": optax.adam(0.01),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_twenty_updates_are_those_of_optax(name: str) -> None:
+    def many(tree: Any, key: jax.Array) -> tuple[Any, Any]:
+        ours, state = tree, OPTIMIZERS[name].init(tree)
+        theirs, their_state = tree, OPTAX[name].init(tree)
+
+        def update(step: jax.Array, carry: Any) -> Any:
+            ours, state, theirs, their_state = carry
+            grads = jax.tree.map(
+                lambda p: jax.random.normal(jax.random.fold_in(key, step), p.shape, p.dtype), tree
+            )
+            ours, state = OPTIMIZERS[name].update(ours, grads, state, 0.01, 0.8)
+            updates, their_state = OPTAX[name].update(grads, their_state, theirs)
+            return ours, state, optax.apply_updates(theirs, updates), their_state
+
+        ours, _, theirs, _ = jax.lax.fori_loop(0, 20, update, (ours, state, theirs, their_state))
+        return ours, theirs
+
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):  # optax mixes types
+        tree = {"W": jnp.linspace(-1, 1, 12).reshape(3, 4), "b": jnp.zeros((3, 1))}
+        ours, theirs = jax.jit(many)(tree, jax.random.key(0))
+    for leaf, expected in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(leaf, expected, rtol=1e-12)

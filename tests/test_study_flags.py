@@ -1,0 +1,148 @@
+"""What the flags of the command line change in a study, and what they are told."""
+
+from typing import Any
+
+import pytest
+from study_texts import SMALL, load, problems
+
+from jmlp.study_file import load_study
+
+KNOWN_AT_THE_TOP = (
+    "name, title, data, seeds, split_seed, validation_fraction, smallest_difference, notes, "
+    "hidden, batch_size, batch_norm, optimizer, initialization, learning_rate, drop_rate, "
+    "momentum, weight_std, epochs, patience, experiments"
+)
+
+
+def test_plain_override_wins_everywhere() -> None:
+    study = load(SMALL, overrides=["epochs=2", "seeds = [4]"])
+    assert [(e.base.epochs, e.seeds) for e in study.experiments] == [(2, (4,)), (2, (4,))]
+
+
+def test_dotted_override_reaches_one_experiment() -> None:
+    rate, size = load(SMALL, overrides=["experiments.size.patience=none"]).experiments
+    assert (rate.base.patience, size.base.patience) == (2, None)
+
+
+def test_later_override_wins() -> None:
+    overrides = ["experiments.rate.epochs=1", "epochs=2", "experiments.rate.epochs=3"]
+    rate, size = load(SMALL, overrides=overrides).experiments
+    assert (rate.base.epochs, size.base.epochs) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        ("data=my digits.npz", "my digits.npz"),
+        ('data = "1"', "1"),
+        ("data=a=b", "a=b"),
+        ("data = a b ", "a b"),
+    ],
+)
+def test_value_of_an_override_is_toml_or_else_a_plain_string(text: str, data: str) -> None:
+    assert load(SMALL, overrides=[text]).data == data
+
+
+def test_flags_set_seeds_epochs_and_data() -> None:
+    study = load(SMALL, seeds=2, epochs=1, data="synthetic")
+    assert study.data == "synthetic"
+    assert [(e.base.epochs, e.seeds) for e in study.experiments] == [(1, (0, 1)), (1, (0, 1))]
+
+
+def test_chosen_experiments_are_kept_in_the_order_of_the_file() -> None:
+    names = [e.name for e in load_study("original", experiments=["final", "dropout"]).experiments]
+    assert names == ["dropout", "final"]
+
+
+def test_axis_may_be_overridden_where_its_experiment_is_not_chosen() -> None:
+    (size,) = load(SMALL, overrides=["drop_rate=0.5"], experiments=["size"]).experiments
+    assert size.base.drop_rate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (
+            {"overrides": ["drop_rate=0.5"]},
+            "--set drop_rate: drop_rate is an axis of experiment rate: leave the flag out, "
+            "or choose other experiments with --experiment",
+        ),
+        (
+            {"overrides": ["learning_rate=inf"]},
+            "--set learning_rate: must be a finite number > 0, got inf",
+        ),
+        (
+            {"overrides": ["experiments.size.axes.batch_size=[0]"]},
+            "--set experiments.size.axes.batch_size: must be a list of different values, "
+            "each an integer from 1 to 1,048,576, got 0 in [0]",
+        ),
+        (
+            {"overrides": ["experiments.size.claims=[1]"]},
+            "--set experiments.size.claims[0]: must be a table, got 1 (an integer)",
+        ),
+        (
+            {"overrides": ["learning_rte=1"]},
+            "--set learning_rte: unknown key; did you mean learning_rate?",
+        ),
+        (
+            {"overrides": ["experiments.sise.epochs=1"]},
+            "--set experiments.sise.epochs: there is no such experiment (there are: rate, size); "
+            "did you mean size?",
+        ),
+        (
+            {"overrides": ["epochs.max=1"]},
+            "--set epochs.max: epochs is not a table",
+        ),
+        (
+            {"overrides": ["epochs"]},
+            "--set epochs: must be key=value, as in learning_rate=0.1 "
+            "or experiments.NAME.patience=5",
+        ),
+        (
+            {"overrides": ["#a=1"]},
+            "--set #a=1: must be key=value, as in learning_rate=0.1 or experiments.NAME.patience=5",
+        ),
+        (
+            {"overrides": ["a.\nb=1"]},
+            "--set 'a.\\nb=1': must be key=value, as in learning_rate=0.1 "
+            "or experiments.NAME.patience=5",
+        ),
+        (
+            {"overrides": ["epochs=1\nseeds=1"]},
+            "--set epochs: must be an integer from 1 to 100,000, got '1\\nseeds=1' (a string)",
+        ),
+        ({"epochs": 0}, "--epochs: must be an integer from 1 to 100,000, got 0"),
+        (
+            {"seeds": -1},
+            "--seeds: must be an integer from 1 to 100,000, or a list of distinct integers "
+            "from 0 to 2**63 - 1, got -1",
+        ),
+        (
+            {"data": ""},
+            "--data: must be 'mnist', 'synthetic' or a path, a string of 1 to 4,096 characters "
+            "without line ends, control or direction marks, got ''",
+        ),
+        (
+            {"experiments": ["siz"]},
+            "--experiment siz: there is no such experiment (there are: rate, size); "
+            "did you mean size?",
+        ),
+    ],
+)
+def test_wrong_flag_is_named(flags: dict[str, Any], told: str) -> None:
+    assert problems(SMALL, **flags) == [told]
+
+
+def test_mistake_in_the_file_is_told_even_where_a_flag_hides_it() -> None:
+    text = SMALL.replace("epochs = 9", "epochs = 0")
+    assert problems(text, epochs=5) == ["epochs: must be an integer from 1 to 100,000, got 0"]
+
+
+def test_problems_of_file_and_flags_are_told_at_once_and_once() -> None:
+    text = SMALL.replace("epochs = 9", "epochs = 0\ncolour = 1")
+    assert problems(text, overrides=["x"], epochs=-5, experiments=["size"]) == [
+        "epochs: must be an integer from 1 to 100,000, got 0",
+        f"colour: unknown key; known here: {KNOWN_AT_THE_TOP}",
+        "--set x: must be key=value, as in learning_rate=0.1 or experiments.NAME.patience=5",
+        "--epochs: must be an integer from 1 to 100,000, got -5",
+    ]

@@ -1,0 +1,277 @@
+"""One lane: a step, an evaluation, early stopping, randomness, and what a network can learn."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array
+
+from helpers import N_CLASSES, N_IN, SMALL, SMALL_DATA, assert_equal_bits, leaves
+from jmlp import model, train
+from jmlp.config import Hyperparams
+from jmlp.layers import cost
+from jmlp.layers.dense import DenseParams
+from jmlp.model import Layer
+from jmlp.train import Data, Evaluation, Measurement, Parts, TrainState
+
+NORMALISED = replace(SMALL, batch_norm=True, optimizer="adam", drop_rate=0.3)
+X, Y = jnp.asarray(SMALL_DATA.x_train[:16]), jnp.asarray(SMALL_DATA.y_train[:16])
+
+
+def lane(hp: Hyperparams) -> Hyperparams:
+    """Hyperparameters of one lane of a program."""
+    stacked: Hyperparams = jax.tree.map(lambda a: jnp.asarray(a[0]), train.stack_hyperparams([hp]))
+    return stacked
+
+
+def key(seed: int) -> Array:
+    return jax.random.wrap_key_data(jnp.asarray(train.root_key(seed)), impl="threefry2x32")
+
+
+def start(hp: Hyperparams = SMALL, seed: int = 0) -> TrainState:
+    return train.init(hp, N_IN, N_CLASSES, key(seed))
+
+
+train_step = jax.jit(train.train_step)
+
+
+def step(hp: Hyperparams, state: TrainState, number: int, x: Array = X) -> TrainState:
+    dropout_key = train.dropout_key(key(0), jnp.int32(number))
+    return train_step(lane(hp), state, x, Y, dropout_key, jnp.int32(number))
+
+
+# A step
+
+
+def test_a_step_moves_parameters_against_the_gradient_by_the_learning_rate() -> None:
+    state = start()
+    new = step(SMALL, state, 1)
+    logits, _, caches = model.forward(state.params, state.bn_state, X, None, 0.0)
+    value, cost_cache = cost.forward(logits, Y)
+    grads = model.backward(cost.backward(1.0, cost_cache), caches)
+    moved = jax.tree.map(lambda p, g: p - 0.1 * g, state.params, grads)
+    for name, leaf in leaves(new.params).items():
+        np.testing.assert_allclose(leaf, leaves(moved)[name], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(new.batch_costs, value, rtol=1e-6)
+    np.testing.assert_allclose(
+        step(SMALL, new, 2).batch_costs - new.batch_costs,
+        cost.forward(model.forward(new.params, new.bn_state, X, None, 0.0)[0], Y)[0],
+        rtol=1e-5,
+    )
+
+
+def test_a_step_of_a_lane_that_has_stopped_changes_nothing() -> None:
+    state = step(NORMALISED, start(NORMALISED), 1)._replace(active=jnp.array(False))
+    assert_equal_bits(step(NORMALISED, state, 2), state)
+
+
+@pytest.mark.parametrize("where", ["update", "cost"])
+def test_an_update_that_is_not_finite_is_not_made_and_its_number_is_kept(where: str) -> None:
+    before = step(NORMALISED, start(NORMALISED), 1)
+    hp = replace(NORMALISED, learning_rate=1e39) if where == "update" else NORMALISED
+    x = X.astype(jnp.float32) * (jnp.nan if where == "cost" else 1)
+    after = step(hp, before, 2, x)
+    expected = before._replace(active=jnp.array(False), diverged_at=jnp.int32(2))
+    assert_equal_bits(after, expected)
+    assert_equal_bits(step(NORMALISED, after, 3), expected)
+
+
+# Evaluation
+
+# Without inputs that count and with two classes, a bias decides the validation cost.
+JUDGED = Hyperparams(hidden=(1,), patience=2, epochs=50)
+ROWS = Parts(jnp.arange(2), jnp.arange(2, 5), jnp.arange(0))
+LABELS_0 = Data(jnp.zeros((5, 1)), jnp.zeros(5, jnp.int32))
+judge = jax.jit(train.evaluate_epoch, static_argnames="n_steps")
+
+
+def with_cost(state: TrainState, value: float) -> TrainState:
+    """The same lane with parameters whose cost on label 0 is `value`: log(1 + exp(-bias))."""
+    bias = -np.log(np.expm1(value)) if np.isfinite(value) else np.nan
+    last = Layer(DenseParams(jnp.zeros((2, 1)), jnp.array([[bias], [0]], jnp.float32)), None)
+    return state._replace(params=(state.params[0], last))
+
+
+def judged(
+    costs: Sequence[float], **hyperparams: Any
+) -> tuple[TrainState, list[Measurement], TrainState]:
+    """A lane whose evaluations cost that much, from evaluation 0 on, until it stops."""
+    hp = replace(JUDGED, **hyperparams)
+    best = state = train.init(hp, 1, 2, key(0))
+    measurements = []
+    for epoch, value in enumerate(costs):
+        state = with_cost(state, value)
+        state, measured = judge(lane(hp), state, LABELS_0, ROWS, jnp.int32(epoch), n_steps=10)
+        best = state if state.best_epoch == epoch else best
+        measurements.append(measured)
+        if not state.active:
+            break
+    return state, measurements, best
+
+
+# costs, hyperparameters, the epoch of the stop, the best one
+STOPS: dict[str, tuple[list[float], dict[str, Any], int, int]] = {
+    "patience 1 stops at the first that is no best": ([3, 2, 2.5, 1], {"patience": 1}, 2, 1),
+    "patience 2 bridges one": ([3, 2, 2.5, 1, 1.5, 1.2, 0.5], {}, 5, 3),
+    "patience 3 bridges two": ([3, 2, 2.5, 2.1, 1, 2, 2, 2], {"patience": 3}, 7, 4),
+    "an equal cost is no fall": ([3, 2, 2, 2, 1], {}, 3, 1),
+    "evaluation 0 counts as the first best": ([1, 2, 2, 0.5], {}, 2, 0),
+    "the limit stops what still falls": ([8, 7, 6, 5], {"epochs": 3}, 3, 3),
+    "no patience goes to the limit": ([1, 9, 9, 9, 9, 9, 9, 9], {"patience": None, "epochs": 7}, 7, 0),
+}
+
+
+@pytest.mark.parametrize("case", STOPS)
+def test_early_stopping(case: str) -> None:
+    costs, hyperparams, stopped, best = STOPS[case]
+    state, measurements, at_best = judged(costs, **hyperparams)
+    assert (len(measurements) - 1, int(state.stopped_epoch)) == (stopped, stopped)
+    assert [bool(m.active) for m in measurements] == [True] * stopped + [False]
+    assert all(m.counted for m in measurements)
+    assert (int(state.best_epoch), int(state.diverged_at)) == (best, -1)
+    np.testing.assert_allclose(state.best_cost, costs[best], rtol=1e-6)
+    assert_equal_bits(state.best_params, at_best.params)
+
+
+def test_the_running_statistics_of_the_best_evaluation_are_kept_with_its_parameters() -> None:
+    hp = replace(JUDGED, batch_norm=True)
+    state = with_cost(train.init(hp, 1, 2, key(0)), 1)
+    seen = []
+    for epoch, value in enumerate([3, 2, 2.5]):
+        moved = jax.tree.map(lambda s: s + 1, state.bn_state)
+        state = with_cost(state, value)._replace(bn_state=moved)
+        seen.append(moved)
+        state, _ = judge(lane(hp), state, LABELS_0, ROWS, jnp.int32(epoch), n_steps=10)
+    assert_equal_bits(state.best_bn_state, seen[1])
+
+
+def test_a_validation_cost_that_is_not_finite_is_divergence_at_the_last_update() -> None:
+    state, measurements, best = judged([3, 2, float("nan")])
+    assert [bool(m.counted) for m in measurements] == [True, True, False]
+    assert (bool(state.active), int(state.diverged_at)) == (False, 20)
+    assert (int(state.best_epoch), int(state.stopped_epoch)) == (1, 1)
+    assert_equal_bits(state.best_params, best.params)
+
+
+def test_evaluating_the_same_lane_again_changes_nothing() -> None:
+    for costs in ([3.0, 2.0], [1.0, 2.0, 2.0]):  # in training, stopped
+        state, _, _ = judged(costs)
+        again, _ = judge(
+            lane(JUDGED), state, LABELS_0, ROWS, jnp.int32(len(costs) - 1), n_steps=10
+        )
+        assert_equal_bits(again, state)
+
+
+def test_batch_cost_is_the_mean_over_the_steps_and_starts_anew() -> None:
+    state = train.init(JUDGED, 1, 2, key(0))._replace(batch_costs=jnp.float32(25))
+    state, measured = judge(lane(JUDGED), state, LABELS_0, ROWS, jnp.int32(1), n_steps=10)
+    assert (float(measured.batch_cost), float(state.batch_costs)) == (2.5, 0)
+
+
+@pytest.mark.parametrize("block", [4, 7, 10, 2000])
+def test_evaluation_counts_every_row_once_whatever_the_block(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "EVALUATION_BLOCK", block)
+    params, bn_state, *_ = start(seed=2)
+    rows = np.arange(0, 40, 2)
+    data = Data(jnp.asarray(SMALL_DATA.x_train), jnp.asarray(SMALL_DATA.y_train))
+    found = train.evaluate(params, bn_state, data, jnp.asarray(rows, jnp.int32))
+    assert_evaluation(found, params, bn_state, rows)
+
+
+def assert_evaluation(found: Evaluation, params: Any, bn_state: Any, rows: Any) -> None:
+    """By NumPy, from the logits of `predict`."""
+    logits = np.asarray(model.predict(params, bn_state, jnp.asarray(SMALL_DATA.x_train[rows])))
+    labels, answers = SMALL_DATA.y_train[rows], logits.argmax(axis=1)
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = -np.log(shares[np.arange(len(rows)), labels]).mean()
+    np.testing.assert_allclose(found.cost, expected, rtol=1e-5)
+    assert int(found.correct) == np.count_nonzero(answers == labels)
+    assert int(found.top) == np.bincount(answers).max()
+
+
+def test_an_evaluation_measures_the_head_of_the_training_part_and_the_validation_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(train, "TRAINING_SAMPLE", 5)
+    state = start()
+    data = Data(jnp.asarray(SMALL_DATA.x_train), jnp.asarray(SMALL_DATA.y_train))
+    parts = Parts(jnp.arange(20, 40), jnp.arange(100, 110), jnp.arange(0))
+    _, measured = train.evaluate_epoch(lane(SMALL), state, data, parts, jnp.int32(0), 1)
+    assert_evaluation(measured.training, state.params, state.bn_state, range(20, 25))
+    assert_evaluation(measured.validation, state.params, state.bn_state, range(100, 110))
+
+
+# Randomness
+
+SEEDS = (0, 1, 2**32, 2**32 + 1, 2**63 - 1)
+
+
+def test_every_seed_below_2_to_the_64_has_its_own_initial_weights_and_dropout() -> None:
+    weights = {start(seed=seed).params[0].dense.W.tobytes() for seed in SEEDS}
+    masks = {jax.random.key_data(train.dropout_key(key(s), jnp.int32(1))).tobytes() for s in SEEDS}
+    assert (len(weights), len(masks)) == (5, 5)
+
+
+def test_initial_weights_depend_on_the_seed_and_no_other_choice_of_training() -> None:
+    others = replace(
+        SMALL, learning_rate=1, drop_rate=0.5, momentum=0.1, epochs=9, patience=None, batch_size=7
+    )
+    assert_equal_bits(start(others).params, start().params)
+    assert_equal_bits(start().params, start().best_params)
+
+
+def test_each_step_has_its_own_dropout_and_none_shares_the_key_of_the_weights() -> None:
+    keys = [train.dropout_key(key(0), jnp.int32(number)) for number in range(100)]
+    keys += [jax.random.fold_in(key(0), train.INIT), key(0)]
+    assert len({jax.random.key_data(k).tobytes() for k in keys}) == 102
+
+
+def test_swept_hyperparameters_become_arrays_over_lanes() -> None:
+    hps = [SMALL, replace(SMALL, patience=None, drop_rate=(0.1, 0.2), learning_rate=3.0)]
+    stacked = train.stack_hyperparams(hps)
+    assert stacked.hidden == (5, 4)
+    assert_equal_bits(
+        {name: getattr(stacked, name) for name in ("drop_rate", "learning_rate", "patience")},
+        {
+            "drop_rate": np.float32([[0, 0], [0.1, 0.2]]),
+            "learning_rate": np.float32([0.1, 3]),
+            "patience": np.int32([2, 2**31 - 1]),
+        },
+    )
+
+
+# What a network can learn
+
+
+def learn(hp: Hyperparams, x: Array, y: Array, n_classes: int, steps: int) -> float:
+    """The cost after so many updates on one mini-batch."""
+    state = train.init(hp, x.shape[1], n_classes, key(0))
+
+    @jax.jit
+    def many(hp: Hyperparams, state: TrainState) -> TrainState:
+        one: Callable[..., Any] = lambda i, s: train.train_step(hp, s, x, y, None, i)  # noqa: E731
+        return jax.lax.fori_loop(0, steps, one, state)
+
+    state = many(lane(hp), state)
+    return float(cost.forward(model.predict(state.params, state.bn_state, x), y)[0])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+def test_32_images_are_learned_by_heart(optimizer: Any) -> None:
+    rates = {"sgd": 0.3, "momentum": 0.03, "adam": 0.01}
+    hp = Hyperparams(hidden=(20, 7), optimizer=optimizer, learning_rate=rates[optimizer])
+    x, y = jnp.asarray(SMALL_DATA.x_train[:32]), jnp.asarray(np.arange(32) * 7 % 5)
+    assert learn(hp, x, y, n_classes=5, steps=3000) < 0.01
+
+
+def test_zero_inputs_teach_the_frequencies_of_the_classes() -> None:
+    shares = np.array([3, 2, 1]) / 6
+    y = jnp.array([0, 0, 0, 1, 1, 2])
+    found = learn(Hyperparams(hidden=(4,), learning_rate=1.0), jnp.zeros((6, 5)), y, 3, 500)
+    np.testing.assert_allclose(found, -(shares * np.log(shares)).sum(), rtol=1e-5)
