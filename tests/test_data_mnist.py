@@ -260,6 +260,13 @@ def test_a_check_names_the_array_that_is_not_mnist_s_and_removes_nothing(world: 
     assert world.cache.exists()
 
 
+def test_a_check_refuses_a_cache_that_lacks_an_array(world: World) -> None:
+    put(world.cache, other("y_test", None))
+    with pytest.raises(DataError) as error:
+        check("mnist")
+    assert str(error.value) == f"{world.cache}: y_test is missing: this is not MNIST"
+
+
 def test_a_check_without_a_cache_says_how_to_get_it(world: World) -> None:
     with pytest.raises(DataError) as error:
         check("mnist")

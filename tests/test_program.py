@@ -2,67 +2,252 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh
+from numpy.random import Generator, Philox
 from numpy.typing import NDArray
 
-from helpers import (
-    N_CLASSES,
-    N_EXAMPLES,
-    N_IN,
-    N_STEPS,
-    N_TEST,
-    N_TRAINING,
-    SMALL,
-    SMALL_DATA,
-    assert_equal_bits,
-)
+from helpers import N_CLASSES, N_IN, N_STEPS, SMALL, SMALL_DATA, assert_equal_bits, leaves
 from jmlp import program, train
 from jmlp.config import Hyperparams
 from jmlp.data import batch_order
-from jmlp.data.dataset import Dataset
-from jmlp.data.digits import synthetic
 from jmlp.program import Program
-from jmlp.train import Data, Measurement, Parts, TrainState
+from jmlp.train import Data, Parts, TrainState
 
-# Lanes with all that a lane can have: batch norm, moments, dropout.
-RICH = replace(SMALL, batch_norm=True, optimizer="adam", learning_rate=0.01)
-LANES = [replace(RICH, drop_rate=i / 10, learning_rate=0.01 + i / 100) for i in range(8)]
+# All that a lane can have: batch norm, the moments of Adam, dropout.
+RICH = replace(SMALL, batch_norm=True, optimizer="adam")
+LANES = [replace(RICH, drop_rate=i / 10, learning_rate=(1 + i) / 100) for i in range(8)]
 
 
 class Bench:
-    """Cohorts in slots, started; one slot a device."""
+    """Cohorts on the small data set, one on a device; all lanes of each seed are alike."""
 
     def __init__(
-        self,
-        lanes: Sequence[Hyperparams] | Sequence[Sequence[Hyperparams]],
-        seeds: Sequence[int] = (0,),
-        *,
-        dropout: bool = True,
-        dataset: Dataset = SMALL_DATA,
+        self, lanes: Sequence[Hyperparams], seeds: Sequence[int] = (0,), *, dropout: bool = True
     ) -> None:
-        n, cohorts = len(seeds), lanes if isinstance(lanes[0], Sequence) else [lanes] * len(seeds)
-        mesh = Mesh(np.array(jax.devices("cpu")[:n]), ("slots",))
-        self.program = Program(mesh, dataset.n_in, dataset.n_classes, dropout)
-        stacked = [train.stack_hyperparams(c) for c in cohorts]
-        self.hp = self.put(jax.tree.map(lambda *leaves: np.stack(leaves), *stacked))
-        self.keys = self.put(np.stack([train.root_key(seed) for seed in seeds]))
-        batch_size = stacked[0].batch_size
-        self.n_steps = min(N_STEPS, len(dataset.y_train) // batch_size)
-        n_used = self.n_steps * batch_size
-        order = [batch_order(seed, 1, len(dataset.y_train))[:n_used] for seed in seeds]
-        self.order = self.put(np.stack(order).reshape(n, self.n_steps, batch_size))
-        rows = np.arange(len(dataset.y_train), dtype=np.int32)
-        self.parts = self.put(Parts(*(np.stack([part] * n) for part in np.split(rows, [150, 200]))))
-        self.data = self.program.put_everywhere(Data(dataset.x_train, dataset.y_train))
-        blank = program.blank(self.program, self.hp, self.keys)
-        started = np.ones((n, stacked[0].learning_rate.shape[0]), np.bool_)
-        self.state = program.refill(self.program, blank, self.hp, self.keys, started)
+        mesh = Mesh(np.array(jax.devices("cpu")[: len(seeds)]), ("slots",))
+        self.program = Program(mesh, N_IN, N_CLASSES, dropout)
+        self.seeds, self.lanes = seeds, len(lanes)
+        self.hp = self.in_slots(train.stack_hyperparams(lanes))
+        self.keys = self.program.put_slots(np.stack([train.root_key(seed) for seed in seeds]))
+        self.parts = self.in_slots(Parts(*np.split(np.arange(208, dtype=np.int32), [160, 200])))
+        self.data = self.program.put_everywhere(Data(SMALL_DATA.x_train, SMALL_DATA.y_train))
+        orders = [batch_order(seed, 1, 160).reshape(N_STEPS, 16) for seed in seeds]
+        self.order = self.program.put_slots(np.stack(orders))
+        self.blank = program.blank(self.program, self.hp, self.keys)
+        self.state = self.refilled(self.blank, [True] * len(seeds))
 
-    def put(self, tree: Any) -> Any:
-        return self.program.put_slots(tree)
+    def in_slots(self, tree: Any) -> Any:
+        """The same for every slot."""
+        return self.program.put_slots(jax.tree.map(lambda a: np.stack([a] * len(self.seeds)), tree))
+
+    def refilled(self, state: TrainState, fresh: Sequence[bool]) -> TrainState:
+        lanes = np.repeat(np.array(fresh)[:, None], self.lanes, axis=1)
+        return program.refill(self.program, copied(state), self.hp, self.keys, lanes)
+
+    def advanced(self, state: TrainState, chunk: int = N_STEPS) -> TrainState:
+        """After one epoch, so many steps at a time."""
+        before = np.zeros(len(self.seeds), np.int32)
+        fixed = (self.hp, self.keys, self.order, before, self.data)
+        state = copied(state)
+        for first in range(0, N_STEPS, chunk):
+            count = np.int32(min(chunk, N_STEPS - first))
+            state, _ = program.advance(self.program, state, *fixed, np.int32(first), count)
+        return state
+
+    def evaluated(self, state: TrainState, wanted: Sequence[bool] = ()) -> Any:
+        """State and measurement after epoch 1."""
+        epochs = np.ones(len(self.seeds), np.int32)
+        flags = np.array(wanted or [True] * len(self.seeds))
+        fixed = (self.hp, self.parts, epochs, flags, self.data, N_STEPS)
+        return program.evaluate(self.program, copied(state), *fixed)
+
+    def epoch(self) -> Any:
+        """State and measurement after an epoch from the start."""
+        return self.evaluated(self.advanced(self.state))
+
+
+def copied(state: TrainState) -> TrainState:
+    """A state to give up: the program's functions take theirs away."""
+    return jax.tree.map(lambda a: a.copy(), state)  # type: ignore[no-any-return]
+
+
+def lane(tree: Any, index: int, slot: int = 0) -> Any:
+    return jax.tree.map(lambda a: np.asarray(a)[slot, index], tree)
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    return Bench(LANES)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 7])
+def test_chunks_of_any_length_give_the_bits_of_the_whole(bench: Bench, chunk: int) -> None:
+    assert_equal_bits(bench.advanced(bench.state, chunk), bench.advanced(bench.state))
+
+
+NEIGHBOURS = {
+    "of other values": replace(RICH, drop_rate=0.9, learning_rate=0.5, epochs=1),
+    "that diverge": replace(RICH, learning_rate=1e30),
+    "that are infinite from the start": replace(RICH, learning_rate=1e300),
+}
+
+
+@pytest.mark.parametrize("kind", NEIGHBOURS)
+def test_a_lane_does_not_depend_on_neighbours(bench: Bench, kind: str) -> None:
+    neighbour = NEIGHBOURS[kind]
+    found = Bench([*[neighbour] * 3, LANES[3], *[neighbour] * 4]).epoch()
+    assert_equal_bits(lane(found, 3), lane(bench.epoch(), 3))
+    assert (lane(found, 0)[0].diverged_at > 0) == (kind != "of other values")
+
+
+def test_a_lane_does_not_depend_on_its_place(bench: Bench) -> None:
+    found, expected = Bench(LANES[::-1]).epoch(), bench.epoch()
+    for index in range(8):
+        assert_equal_bits(lane(found, 7 - index), lane(expected, index))
+
+
+@pytest.mark.parametrize("seeds", [(0, 7), (7, 0)])
+def test_a_cohort_does_not_depend_on_the_devices_or_on_other_cohorts(
+    bench: Bench, seeds: tuple[int, int]
+) -> None:
+    found, expected = Bench(LANES, seeds).epoch(), bench.epoch()
+    for index in range(8):
+        assert_equal_bits(lane(found, index, seeds.index(0)), lane(expected, index))
+    assert lane(found, 0, seeds.index(7))[0].best_cost != lane(expected, 0)[0].best_cost
+
+
+def test_a_lane_that_has_stopped_does_not_change(bench: Bench) -> None:
+    evaluated, _ = bench.evaluated(bench.advanced(bench.state))
+    active = bench.program.put_slots(np.array([[True, False] * 4]))
+    started = evaluated._replace(active=active)
+    found, _ = bench.evaluated(bench.advanced(started))
+    for index in (1, 3, 5, 7):
+        assert_equal_bits(lane(found, index), lane(started, index))
+    for index in (0, 2, 4, 6):
+        moved = lane(found, index).best_params[0].dense.W != lane(started, index).params[0].dense.W
+        assert moved.all()
+
+
+def test_a_blank_state_trains_nothing(bench: Bench) -> None:
+    assert not np.asarray(bench.blank.active).any()
+    assert_equal_bits(bench.advanced(bench.blank), bench.blank)
+
+
+def test_a_refill_starts_the_fresh_slots_and_leaves_the_others() -> None:
+    both = Bench(LANES, (0, 7))
+    trained = both.advanced(both.state)
+    found = both.refilled(trained, [False, True])
+    for index in range(8):
+        assert_equal_bits(lane(found, index, 0), lane(trained, index, 0))
+        assert_equal_bits(lane(found, index, 1), lane(both.state, index, 1))
+
+
+def test_a_slot_that_is_not_wanted_is_not_evaluated() -> None:
+    both = Bench(LANES, (0, 7))
+    trained = both.advanced(both.state)
+    all_evaluated, measured = both.evaluated(trained)
+    found, partly = both.evaluated(trained, [False, True])
+    for index in range(8):
+        assert_equal_bits(lane(found, index, 0), lane(trained, index, 0))
+        assert_equal_bits(
+            lane((found, partly), index, 1), lane((all_evaluated, measured), index, 1)
+        )
+        assert not partly.counted[0, index]
+        assert np.isnan(partly.validation.cost[0, index])
+
+
+# At the size of the original study: 784-20-7-5-10, batches of 128
+
+WIDEST = 20
+STEPS, INPUTS, CLASSES = 3, 784, 10
+
+
+class Original:
+    """One cohort of `width` lanes on random images; the drop rates are 0 to 0.9, twice."""
+
+    def __init__(self, width: int, *, dropout: bool = True) -> None:
+        mesh = Mesh(np.array(jax.devices("cpu")[:1]), ("slots",))
+        self.program = Program(mesh, INPUTS, CLASSES, dropout)
+        lanes = [
+            Hyperparams(drop_rate=(i % 10) / 10, learning_rate=(1 + i) / 100) for i in range(width)
+        ]
+        self.hp = jax.tree.map(lambda a: a[None], train.stack_hyperparams(lanes))
+        self.keys = train.root_key(3)[None]
+        random, n = Generator(Philox(0)), STEPS * 128
+        images = random.integers(0, 256, (n, INPUTS), np.uint8)
+        self.data = Data(images, random.integers(0, CLASSES, n, np.int32))
+        self.order = np.arange(n, dtype=np.int32).reshape(1, STEPS, 128)
+        self.parts = Parts(
+            *(part[None] for part in np.split(np.arange(n, dtype=np.int32), [200])),
+            np.zeros((1, 0), np.int32),
+        )
+
+    def arguments(self, state: Any) -> tuple[Any, ...]:
+        """Of `program.advance`, for all steps."""
+        state = self.program.put_slots(state)
+        zero, count = np.zeros(1, np.int32), np.int32(STEPS)
+        return (
+            self.program,
+            state,
+            self.hp,
+            self.keys,
+            self.order,
+            zero,
+            self.data,
+            zero[0],
+            count,
+        )
+
+    def epoch(self, state: Any) -> Any:
+        """State and measurement after the steps."""
+        state, _ = program.advance(*self.arguments(state))
+        one, true = np.ones(1, np.int32), np.ones(1, np.bool_)
+        return program.evaluate(
+            self.program, state, self.hp, self.parts, one, true, self.data, STEPS
+        )
+
+
+@pytest.fixture(scope="module")
+def start() -> Any:
+    """The widest cohort before its first step, NumPy arrays."""
+    widest = Original(WIDEST)
+    blank = program.blank(widest.program, widest.hp, widest.keys)
+    return jax.tree.map(np.asarray, blank._replace(active=np.ones((1, WIDEST), np.bool_)))
+
+
+def first_lanes(state: Any, width: int) -> Any:
+    return jax.tree.map(lambda a: a[:, :width], state)
+
+
+@pytest.fixture(scope="module")
+def eight_wide(start: Any) -> Any:
+    """State and measurement of an epoch of eight lanes."""
+    return jax.device_get(Original(8).epoch(first_lanes(start, 8)))
+
+
+@pytest.mark.parametrize("width", [9, 10, 12, 16, 20])
+def test_widths_of_8_to_20_give_equal_bits(start: Any, eight_wide: Any, width: int) -> None:
+    found = Original(width).epoch(first_lanes(start, width))
+    assert_equal_bits(first_lanes(found, 8), eight_wide)
+
+
+def test_a_lane_without_dropout_in_the_dropout_program_is_the_plain_program(
+    start: Any, eight_wide: Any
+) -> None:
+    found = Original(8, dropout=False).epoch(first_lanes(start, 8))
+    assert_equal_bits(lane(found, 0), lane(eight_wide, 0))
+    assert lane(found, 1)[0].best_cost != lane(eight_wide, 1)[0].best_cost
+
+
+def test_a_step_computes_what_the_mathematics_needs_and_no_more(start: Any) -> None:
+    compiled = program.advance.lower(*Original(8).arguments(first_lanes(start, 8))).compile()
+    # A product forward and one for dW in each layer, and one for dA in each but the first.
+    weights = [a * b for a, b in pairwise((INPUTS, 20, 7, 5, CLASSES))]
+    needed = 8 * 128 * 2 * (3 * sum(weights) - weights[0])
+    assert 1 <= compiled.cost_analysis()["flops"] / needed < 1.1

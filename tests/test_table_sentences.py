@@ -68,6 +68,22 @@ def test_a_best_that_is_open_says_what_each_other_configuration_showed() -> None
     )
 
 
+def test_what_several_configurations_have_in_common_is_said_once_with_the_largest() -> None:
+    beaten = [
+        *runs(size(16), shifted(0.01)),
+        *runs(size(64), shifted(0.02)),
+        *runs(HP, SPREAD),
+    ]
+    assert claim_sentence(best_of(16, 64, 128), beaten) == (
+        "Contradicted: 2 of the 2 others are higher, most of all: "
+        "batch size 64 is higher (+2.00 points, +1.75 to +2.25)."
+    )
+    few = [*runs(size(16), SPREAD[:3]), *runs(size(64), SPREAD[:3]), *runs(HP, SPREAD[:3])]
+    assert claim_sentence(best_of(16, 64, 128), few) == (
+        "Not settled: 2 of the 2 others have too few pairs (5 are needed)."
+    )
+
+
 def grid(*claims: Claim) -> Experiment:
     axes = {"batch_norm": (False, True), "drop_rate": (0.0, 0.5)}
     return Experiment("final", HP, axes, SEEDS, {"batch_norm": False, "drop_rate": 0.0}, claims)

@@ -182,7 +182,7 @@ def test_without_a_test_set_there_is_no_test_column_no_comparison_and_no_answer(
 def test_an_experiment_without_axes_is_one_row() -> None:
     experiment = Experiment("one", HP, {}, SEEDS, {}, (Claim("it is best", best={}),))
     table = experiment_table(STUDY, experiment, runs(HP, SPREAD))
-    assert column(table, "configuration") == ["all runs (baseline, best)"]
+    assert column(table, "configuration") == ["all runs"]
     assert table.differences == ()
     assert [c.sentence for c in table.claims] == [
         "The original says: it is best. Not settled: there is no other configuration."

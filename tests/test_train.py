@@ -121,7 +121,12 @@ STOPS: dict[str, tuple[list[float], dict[str, Any], int, int]] = {
     "an equal cost is no fall": ([3, 2, 2, 2, 1], {}, 3, 1),
     "evaluation 0 counts as the first best": ([1, 2, 2, 0.5], {}, 2, 0),
     "the limit stops what still falls": ([8, 7, 6, 5], {"epochs": 3}, 3, 3),
-    "no patience goes to the limit": ([1, 9, 9, 9, 9, 9, 9, 9], {"patience": None, "epochs": 7}, 7, 0),
+    "no patience goes to the limit": (
+        [1, 9, 9, 9, 9, 9, 9, 9],
+        {"patience": None, "epochs": 7},
+        7,
+        0,
+    ),
 }
 
 
@@ -160,9 +165,7 @@ def test_a_validation_cost_that_is_not_finite_is_divergence_at_the_last_update()
 def test_evaluating_the_same_lane_again_changes_nothing() -> None:
     for costs in ([3.0, 2.0], [1.0, 2.0, 2.0]):  # in training, stopped
         state, _, _ = judged(costs)
-        again, _ = judge(
-            lane(JUDGED), state, LABELS_0, ROWS, jnp.int32(len(costs) - 1), n_steps=10
-        )
+        again, _ = judge(lane(JUDGED), state, LABELS_0, ROWS, jnp.int32(len(costs) - 1), n_steps=10)
         assert_equal_bits(again, state)
 
 

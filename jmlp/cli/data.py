@@ -11,7 +11,7 @@ from jmlp.errors import DataError
 NAME = Parameter(help="mnist, synthetic, a folder with IDX files, or an .npz file.")
 
 
-def list_(out: Output = Output()) -> None:  # noqa: B008 - frozen
+def list_(*, out: Output = Output()) -> None:  # noqa: B008 - frozen
     """List the data sets that have names, and whether they are here already."""
     from jmlp import data
 

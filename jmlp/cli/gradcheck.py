@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from jmlp.cli.hardware import Hardware
 from jmlp.cli.output import Output
-from jmlp.cli.show import print_without_fill
+from jmlp.cli.show import print_table
 from jmlp.errors import CheckFailed, ConfigError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def gradcheck(
             }
         )
     else:
-        print_without_fill(out.console(), _table(checks, out))
+        print_table(out.console(), _table(checks, out))
         print(
             f"{len(checks)} leaves, largest error {max(c.autodiff_error for c in checks):.1e} "
             f"against jax.grad (tolerance {AUTODIFF_TOLERANCE:g}), "

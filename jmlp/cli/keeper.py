@@ -3,7 +3,6 @@
 import json
 import shlex
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,13 +17,16 @@ from jmlp.cli.training import watch
 from jmlp.errors import StoreError
 from jmlp.places import write_atomically
 from jmlp.plan import Plan
-from jmlp.report.files import read_results, results_json
-from jmlp.results import NUMERICS, RunResult
+from jmlp.report import check_output, read_results
+from jmlp.report.files import results_head, results_json
+from jmlp.results import RunResult
+from jmlp.study_file import to_toml
 
 if TYPE_CHECKING:
     import jax
 
     from jmlp.data import Dataset
+    from jmlp.tables import ExperimentTable
 
 SAVE_SECONDS = 10.0  # runs that end are written at most this often while others train
 RESULTS = "results.json"
@@ -49,12 +51,8 @@ class Keeper:
         stored = folder / RESULTS
         if stored.exists() and not fresh:
             self._take_up(read_results(stored)[1])
-        elif folder.is_dir() and any(folder.iterdir()) and not fresh:
-            raise StoreError(
-                f"{folder}: holds files, but no {RESULTS} of jmlp; give another folder "
-                "(--output DIR), or write into it all the same (--fresh)"
-            )
-        _check_writable(folder)
+            fresh = True
+        check_output(folder, force=fresh)
 
     @property
     def results(self) -> list[RunResult]:
@@ -93,18 +91,31 @@ class Keeper:
         """What `results.json` holds, as JSON values."""
         return json.loads(self._text())
 
+    def report(self, tables: "Sequence[ExperimentTable]") -> None:
+        """Writes the whole folder; the results are in it first.
+
+        Raises:
+            StoreError: a file cannot be written.
+        """
+        from jmlp.report import write_report
+
+        assert self.folder is not None
+        write_report(
+            self.folder,
+            self.plan.study,
+            self.results,
+            tables,
+            facts=self.plan.facts,
+            source=self.dataset.source,
+            study_toml=to_toml(self.plan.study),
+            command=_command(),
+            force=True,  # whose files may be replaced was settled before training
+        )
+
     def _text(self) -> str:
-        head = {
-            "study": self.plan.study.name,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": shlex.join(["jmlp", *sys.argv[1:]]),
-            "numerics": NUMERICS,
-            "data": {
-                "name": self.plan.study.data,
-                "source": self.dataset.source,
-                "digests": dict(self.dataset.digests),
-            },
-        }
+        study, facts = self.plan.study, self.plan.facts
+        now = datetime.now(UTC)
+        head = results_head(study, self.dataset.source, facts.digests, _command(), now)
         return results_json(head, self.results)
 
     def _keep(self, ended: Sequence[RunResult]) -> None:
@@ -127,16 +138,8 @@ class Keeper:
             self.ended[run.run_id] = replace(run, experiments=experiments)
 
 
-def _check_writable(folder: Path) -> None:
-    """Tells before training, not after it, that results cannot be kept."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise StoreError(
-            f"{folder}: cannot be written: {error.strerror}; give another folder (--output DIR)"
-        ) from error
+def _command() -> str:
+    return shlex.join(["jmlp", *sys.argv[1:]])
 
 
 def _announcement(plan: Plan, devices: "Sequence[jax.Device]") -> str:

@@ -41,11 +41,11 @@ def _list(console: "Console", sentences: "Sequence[str]") -> None:
         print(textwrap.fill(f"- {sentence}", console.width, subsequent_indent="  "))
 
 
-def print_without_fill(console: "Console", renderable: Any) -> None:
-    """Without the spaces that fill lines up to the width."""
+def print_table(console: "Console", table: Any) -> None:
+    """Without the spaces that fill lines up to the width, and without blank lines around it."""
     with console.capture() as capture:
-        console.print(renderable)
-    for line in capture.get().splitlines():
+        console.print(table)
+    for line in capture.get().strip("\n").splitlines():
         print(line.rstrip())
 
 
@@ -56,41 +56,51 @@ def _grid(
     out: Output,
 ) -> None:
     """One table where it fits; else one for each group of columns, the first column in each."""
-    whole = _table(columns, [row.cells for row in rows], out)
-    if console.measure(whole).maximum <= console.width:
-        print_without_fill(console, whole)
+    everything = range(len(columns))
+    table = _table(columns, rows, everything, out, fold_titles=False)
+    if not _fits(console, table):
+        table = _table(columns, rows, everything, out)
+    if _fits(console, table):
+        print_table(console, table)
         return
-    first, *others = range(len(columns))
     parts: list[list[int]] = []
-    for _, members in groupby(others, key=lambda index: columns[index].group):
+    for _, members in groupby(everything[1:], key=lambda index: columns[index].group):
         part = list(members)
-        joined = [first, *(parts[-1] if parts else []), *part]
-        if parts and _fits(console, columns, rows, joined, out):
-            parts[-1] += part
+        joined = [*(parts[-1] if parts else [0]), *part]
+        if parts and _fits(console, _table(columns, rows, joined, out)):
+            parts[-1] = joined
         else:
-            parts.append(part)
-    for part in parts:
-        chosen = [first, *part]
-        cells = [[row.cells[index] for index in chosen] for row in rows]
-        print_without_fill(console, _table([columns[index] for index in chosen], cells, out))
+            parts.append([0, *part])
+    for number, part in enumerate(parts):
+        if number:
+            print()
+        print_table(console, _table(columns, rows, part, out))
 
 
-def _fits(
-    console: "Console", columns: "Sequence[Column]", rows: Any, chosen: Sequence[int], out: Output
-) -> bool:
-    cells = [[row.cells[index] for index in chosen] for row in rows]
-    table = _table([columns[index] for index in chosen], cells, out)
-    return console.measure(table).maximum <= console.width
+def _fits(console: "Console", table: Any) -> bool:
+    unlimited = console.options.update(max_width=10_000)  # measured by itself it would always fit
+    return console.measure(table, options=unlimited).maximum <= console.width
 
 
-def _table(columns: "Sequence[Column]", rows: Sequence[Sequence[str]], out: Output) -> Any:
+def _table(
+    columns: "Sequence[Column]",
+    rows: "Sequence[Row] | Sequence[DifferenceRow]",
+    chosen: Sequence[int],
+    out: Output,
+    fold_titles: bool = True,
+) -> Any:
+    """The chosen columns; where space is short, only the first one breaks its lines."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None if out.plain else box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(Text(column.title), justify=column.align, no_wrap=out.plain)
-    for cells in rows:
-        table.add_row(*(Text(cell) for cell in cells))
+    for index in chosen:
+        title, align = columns[index].title, columns[index].align
+        if fold_titles:
+            words = [*title.split(), *(row.cells[index] for row in rows)]
+            title = textwrap.fill(title, max(map(len, words)), break_on_hyphens=False)
+        table.add_column(Text(title), justify=align, no_wrap=index > 0, vertical="bottom")
+    for row in rows:
+        table.add_row(*(Text(row.cells[index]) for index in chosen))
     return table

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from jmlp.cli.hardware import Hardware
-from jmlp.cli.keeper import Keeper
 from jmlp.cli.output import Output
 from jmlp.config import STATIC_FIELDS, configurations
 from jmlp.errors import CheckFailed
 
 if TYPE_CHECKING:
+    from jmlp.cli.keeper import Keeper
     from jmlp.config import Study
     from jmlp.plan import DataFacts, Plan
 
@@ -65,6 +65,7 @@ def study(
     """
     from jmlp import data as datasets
     from jmlp import plan as planning
+    from jmlp.cli.keeper import Keeper
     from jmlp.study_file import load_study
 
     loaded = load_study(
@@ -157,10 +158,9 @@ def _count(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
-def _report(folder: Path, keeper: Keeper, out: Output) -> None:
+def _report(folder: Path, keeper: "Keeper", out: Output) -> None:
     """Tables on stdout, everything in the folder."""
     from jmlp.cli.show import show_tables
-    from jmlp.report import write_report
     from jmlp.tables import study_tables
 
     keeper.save()
@@ -169,5 +169,5 @@ def _report(folder: Path, keeper: Keeper, out: Output) -> None:
         out.print_json(keeper.document())
     else:
         show_tables(tables, out)
-    write_report(folder, keeper.plan.study, keeper.results, tables)
+    keeper.report(tables)
     out.say(f"report: {folder / 'report.html'}")

@@ -103,9 +103,10 @@ def _study(settings: dict[str, Any]) -> Study:
     from jmlp.reader import Reader
     from jmlp.study_schema import read_study
 
-    flags: dict[tuple[str | int, ...], str] = {
-        (name,): f"--{name.replace('_', '-')}" for name in settings
-    }
+    flags: dict[tuple[str | int, ...], str] = {}
+    for name in settings:
+        flag = f"--{name.replace('_', '-')}"
+        flags |= {(name,): flag, ("experiments", "train", name): flag}
     reader = Reader("jmlp train", flags)
     study = read_study({"name": "train", **settings, "experiments": {"train": {}}}, reader)
     if study is None:

@@ -231,8 +231,12 @@ def _bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
     return images.reshape(-1, 28, 28)
 
 
-def _verified(arrays: Arrays, where: str) -> dict[str, str]:
-    digests = {}
+def check_form(arrays: Arrays, where: str) -> None:
+    """Whether arrays could be MNIST, before their bytes are compared.
+
+    Raises:
+        DataError: One is missing, or of another shape or type.
+    """
     for key, shape in SHAPES.items():
         if key not in arrays:
             raise DataError(f"{where}: {key} is missing: this is not MNIST")
@@ -242,8 +246,13 @@ def _verified(arrays: Arrays, where: str) -> dict[str, str]:
                 f"{where}: {key} is {array.dtype} {array.shape}, not uint8 {shape}: this is not "
                 "MNIST"
             )
-        digests[key] = digest(array)
-        _compare(digests[key], DIGESTS[key], f"{where}: {key}")
+
+
+def _verified(arrays: Arrays, where: str) -> dict[str, str]:
+    check_form(arrays, where)
+    digests = {key: digest(arrays[key]) for key in DIGESTS}
+    for key, expected in DIGESTS.items():
+        _compare(digests[key], expected, f"{where}: {key}")
     return digests
 
 

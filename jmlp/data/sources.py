@@ -78,7 +78,7 @@ def catalogue() -> tuple[CatalogueEntry, ...]:
     """The data sets that have names."""
     path = mnist.cache_file()
     return (
-        CatalogueEntry("mnist", "70,000 handwritten digits, 28 x 28", path, path.is_file()),
+        CatalogueEntry("mnist", "70,000 handwritten digits, 28 x 28", path, os.path.isfile(path)),
         CatalogueEntry("synthetic", "7,000 digits drawn by jmlp, 28 x 28", None, True),
     )
 
@@ -94,6 +94,7 @@ def check(source: str | Path) -> tuple[ArrayCheck, ...]:
         if not os.path.lexists(path):
             raise DataError(f"mnist is not in the cache ({shown(path)}): run 'jmlp data get mnist'")
         arrays = read_npz(path, ARRAYS)
+        mnist.check_form(arrays, shown(path))
         shapes = {key: array.shape for key, array in arrays.items()}
         digests = {key: digest(array) for key, array in arrays.items()}
         return _compare(shapes, digests, mnist.DIGESTS)

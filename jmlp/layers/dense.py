@@ -10,6 +10,7 @@ Source: Rumelhart, Hinton & Williams, "Learning representations by back-propagat
 323 (1986), equations 1 (forward), 6 (dW) and 7 (dA). The mean over the mini-batch is `cost`'s.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -50,7 +51,7 @@ def he_std(n_in: int) -> float:
 
     Source: He et al., "Delving Deep into Rectifiers", ICCV 2015 (arXiv:1502.01852), equation 10.
     """
-    return (2.0 / n_in) ** 0.5
+    return math.sqrt(2 / n_in)
 
 
 def forward(params: DenseParams, A: Array) -> tuple[Array, DenseCache]:

@@ -1,12 +1,13 @@
 """The report folder of a study: raw results, tables, plots, and two documents made of them.
 
-matplotlib and jinja2 are imported only where a report is written.
+What takes time to import, such as matplotlib, is imported only where a report is written.
 """
 
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jmlp.checks import is_name
 from jmlp.config import Study
@@ -15,8 +16,9 @@ from jmlp.places import write_atomically
 from jmlp.plan import DataFacts
 from jmlp.report.files import read_csv, read_results, results_csv, results_head, results_json
 from jmlp.results import RunResult
-from jmlp.tables import ExperimentTable
-from jmlp.tables.arms import collect
+
+if TYPE_CHECKING:
+    from jmlp.tables import ExperimentTable
 
 __all__ = ["check_output", "read_csv", "read_results", "write_report"]
 
@@ -37,7 +39,8 @@ def check_output(folder: Path, force: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not force and any(folder.iterdir()):
             raise StoreError(
-                f"{folder}: is not empty; give another folder, or force to replace the report in it"
+                f"{folder}: holds files, but no results.json of jmlp; give another folder "
+                "(--output DIR), or write into it all the same (--fresh)"
             )
         # Only writing tells whether one can: permissions say nothing of quotas and foreign disks.
         with tempfile.TemporaryFile(dir=folder):
@@ -53,7 +56,7 @@ def write_report(
     folder: Path,
     study: Study,
     results: Sequence[RunResult],
-    tables: Sequence[ExperimentTable],
+    tables: "Sequence[ExperimentTable]",
     *,
     facts: DataFacts,
     source: str,
@@ -130,6 +133,8 @@ def write_report(
 
 def _in_order(study: Study, results: Sequence[RunResult]) -> list[RunResult]:
     """Every run once, as the tables have them: runs end in an order that no one can foresee."""
+    from jmlp.tables.arms import collect
+
     arms = [arm for experiment in study.experiments for arm in collect(experiment, results)]
     known = {run.run_id: run for arm in arms for run in arm.runs.values()}
     return list((known | {run.run_id: run for run in results}).values())

@@ -27,7 +27,7 @@ MOST_LABELS = 14
 # Places across the room of one configuration, as shares of its width from the middle.
 SEEDS, MEAN, ORIGINAL = (-0.3, -0.06), 0.1, 0.3
 
-ORIGINAL_LOOK = {
+ORIGINAL_LOOK: dict[str, Any] = {
     "color": style.INK,
     "linestyle": "none",
     "marker": "D",
@@ -56,7 +56,9 @@ class _Layout:
     series: tuple[str, ...] = ("",)  # their labels
     downwards: bool = False  # configurations one below the other, accuracy to the right
 
-    def xy(self, along: Sequence[float], accuracy: Sequence[float]) -> tuple[Sequence[float], ...]:
+    def xy(
+        self, along: Sequence[float], accuracy: Sequence[float]
+    ) -> tuple[Sequence[float], Sequence[float]]:
         """Places and accuracies as x and y."""
         return (accuracy, along) if self.downwards else (along, accuracy)
 
@@ -85,7 +87,7 @@ def accuracy_figure(experiment: Experiment, arms: Sequence[Arm], rows: Sequence[
     for spot in layout.spots:
         _draw(axes, layout, spot, test)
     _set_axes(axes, layout, test)
-    figure.legend(handles=_legend(layout, test), loc="outside upper left", ncols=4)
+    style.add_legend(figure, _legend(layout, test))
     return figure
 
 
@@ -179,12 +181,10 @@ def _draw(axes: Axes, layout: _Layout, spot: _Spot, test: bool) -> None:
     dots.set(alpha=0.55, linewidths=0, zorder=3)
     mean = _mean(spot, test)
     if mean and mean.half_width is not None:
-        axes.errorbar(
-            *layout.xy([spot.at + MEAN * spot.room], [100 * mean.mean]),
-            **{"xerr" if layout.downwards else "yerr": 100 * mean.half_width},
-            **_mean_look(color, marker),
-            zorder=4,
-        )
+        x, y = layout.xy([spot.at + MEAN * spot.room], [100 * mean.mean])
+        half = 100 * mean.half_width
+        errors: dict[str, Any] = {"xerr" if layout.downwards else "yerr": half}
+        axes.errorbar(x, y, **errors, **_mean_look(color, marker), zorder=4)
     if test and spot.row.original:
         at, figure = spot.at + ORIGINAL * spot.room, 100 * spot.row.original.test_accuracy
         axes.plot(*layout.xy([at], [figure]), **ORIGINAL_LOOK, zorder=5)
@@ -232,7 +232,9 @@ def _legend(layout: _Layout, test: bool) -> list[Artist]:
     if len(layout.series) > 1:
         color = style.MUTED
         handles += [
-            style.legend_mark(text, **_mean_look(style.SERIES[i], style.MARKERS[i]))
+            style.legend_mark(
+                style.wrapped(text, 60), **_mean_look(style.SERIES[i], style.MARKERS[i])
+            )
             for i, text in enumerate(layout.series)
         ]
     dot = {"color": color, "marker": marker, "alpha": 0.55, "markeredgewidth": 0, "markersize": 4.5}

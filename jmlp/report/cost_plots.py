@@ -3,17 +3,18 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from jmlp.report import style
-from jmlp.report.curves import Curve, Floats, mean_curve
+from jmlp.report.curves import FEWEST_FOR_BAND, Curve, Floats, mean_curve
 from jmlp.results import RunResult
 from jmlp.tables.arms import Arm
 
@@ -47,19 +48,20 @@ def cost_figure(arms: Sequence[Arm], by: By) -> Figure:
     panels = [_panel(arm, by) for arm in arms]
     rows = math.ceil(len(panels) / MOST_COLUMNS)
     columns = math.ceil(len(panels) / rows)
-    figure = Figure(figsize=(style.WIDTH, PANEL_HEIGHT * rows + MARGIN), layout="constrained")
-    figure.get_layout_engine().set(hspace=0.08, wspace=0.03)
+    layout = ConstrainedLayoutEngine(hspace=0.08, wspace=0.03)
+    figure = Figure(figsize=(style.WIDTH, PANEL_HEIGHT * rows + MARGIN), layout=layout)
     grid = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     _scale(grid[0], panels, by)
     for index, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
         _draw(axes, panel, [p for p in panels if p is not panel], by)
+        axes.set_title(style.wrapped(panel.label, 130 // columns))
         # The last row may be incomplete: then the one above it has lowest panels too.
         axes.tick_params(labelbottom=index + columns >= len(panels))
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     figure.supxlabel("epoch" if by == "epoch" else "updates", color=style.MUTED)
     figure.supylabel("cost, nats", color=style.MUTED)
-    figure.legend(handles=_legend(panels), loc="outside upper left", ncols=6)
+    style.add_legend(figure, _legend(panels))
     return figure
 
 
@@ -67,12 +69,17 @@ def cost_caption(arms: Sequence[Arm], by: By) -> str:
     """What the figure of these configurations shows, and how its bands were made."""
     against = "epochs" if by == "epoch" else "updates, on a logarithmic axis"
     sentences = [f"Cost against {against}."]
-    if max(len(arm.finished) for arm in arms) > 1:
+    most = max(len(arm.finished) for arm in arms)
+    if most > 1:
         sentences += [
             "Thick lines are the mean over the seeds still in training, as long as these are at "
-            "least half of those that finished; the band is its 95 % t-interval.",
+            "least half of those that finished.",
             "Thin lines are the validation cost of each seed until it stopped.",
         ]
+    if most >= FEWEST_FOR_BAND:
+        sentences.append(
+            f"The band is the 95 % t-interval of the mean, from {FEWEST_FOR_BAND} seeds on."
+        )
     if len(arms) > 1:
         sentences.append("Grey lines are the mean validation cost of the other configurations.")
     if any(arm.diverged for arm in arms):
@@ -105,7 +112,7 @@ def _draw(axes: Axes, panel: _Panel, others: Sequence[_Panel], by: By) -> None:
         curve = other.means["validation_cost"]
         axes.plot(_x(curve, by), curve.mean, color=style.GHOST, linewidth=0.7, zorder=1)
     if len(panel.seeds) > 1:
-        thin = {"color": style.VALIDATION, "linewidth": 0.5, "alpha": 0.5}
+        thin: dict[str, Any] = {"color": style.VALIDATION, "linewidth": 0.5, "alpha": 0.5}
         for curve in panel.seeds:
             axes.plot(_x(curve, by), curve.mean, zorder=2, **thin)
     for cost, (_, color, dashes) in COSTS.items():
@@ -122,7 +129,6 @@ def _draw(axes: Axes, panel: _Panel, others: Sequence[_Panel], by: By) -> None:
             clip_on=False,
             zorder=4,
         )
-    axes.set_title(style.wrapped(panel.label, 34))
 
 
 def _scale(axes: Axes, panels: Sequence[_Panel], by: By) -> None:
@@ -146,8 +152,10 @@ def _scale(axes: Axes, panels: Sequence[_Panel], by: By) -> None:
 
 def _legend(panels: Sequence[_Panel]) -> list[Artist]:
     handles: list[Artist] = [style.legend_line(*look) for look in COSTS.values()]
-    if any(len(panel.seeds) > 1 for panel in panels):
+    most = max(len(panel.seeds) for panel in panels)
+    if most >= FEWEST_FOR_BAND:
         handles.append(Patch(color=style.MUTED, alpha=0.25, linewidth=0, label="95 % interval"))
+    if most > 1:
         handles.append(style.legend_line("one seed", style.VALIDATION, linewidth=0.5))
     if len(panels) > 1:
         handles.append(style.legend_line("other configurations", style.GHOST))

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from jmlp.results import RunResult
 from jmlp.stats import mean_interval
 
+FEWEST_FOR_BAND = 3  # seeds; the t-interval of two is so wide that it hides the curves
+
 Floats = NDArray[np.float64]
 
 
@@ -21,7 +23,7 @@ class Curve:
     epoch: Floats
     step: Floats  # updates
     mean: Floats  # nats
-    low: Floats  # NaN where a single seed is left
+    low: Floats  # NaN where fewer than `FEWEST_FOR_BAND` seeds are left
     high: Floats
 
     def from_step(self, first: int) -> "Curve":
@@ -49,6 +51,8 @@ def mean_curve(runs: Sequence[RunResult], cost: str) -> Curve:
     for (epoch, step), found in sorted(values.items()):
         if 2 * len(found) >= len(runs):
             interval = mean_interval(found)
-            rows.append((epoch, step, interval.mean, interval.low, interval.high))
+            banded = len(found) >= FEWEST_FOR_BAND
+            band = (interval.low, interval.high) if banded else (None, None)
+            rows.append((epoch, step, interval.mean, *band))
     columns = np.array(rows, np.float64).reshape(-1, 5).T
     return Curve(*columns)

@@ -29,6 +29,9 @@ _FLAT = tuple(
     for f in fields(RunResult)
     if f.name not in ("hyperparams", "costs", "provenance", "params", "state")
 )
+_HINTS: Mapping[type, dict[str, Any]] = {
+    kind: get_type_hints(kind) for kind in (Hyperparams, CostPoint, Provenance, RunResult)
+}
 
 
 class _UnreadableError(Exception):
@@ -142,7 +145,7 @@ _JSON_KINDS: Mapping[type, str] = {str: "a string", list: "an array", dict: "an 
 def _record(kind: type[T], table: Mapping[str, Any]) -> T:
     """A frozen record from a table that must hold every field with its type."""
     values = {}
-    for name, hint in get_type_hints(kind).items():
+    for name, hint in _HINTS[kind].items():
         if name not in table:
             raise _UnreadableError(f'"{name}" is missing')
         value = tuple(table[name]) if isinstance(table[name], list) else table[name]
@@ -205,11 +208,11 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
+        return [dict(zip(header, map(_text, row), strict=True)) for row in rows]
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:  # not UTF-8, or without a header
+    except (csv.Error, ValueError) as error:
         raise StoreError(f"{path}: is not a results.csv that jmlp wrote: {error}") from error
-    return [dict(zip(header, (v.removeprefix("'") for v in row), strict=True)) for row in rows]
 
 
 def _field(value: Any) -> str | int | float:
@@ -223,3 +226,7 @@ def _field(value: Any) -> str | int | float:
     text = "" if value is None else str(value)
     # A text that begins with the mark itself gets one too, so that reading can take one off.
     return f"'{text}" if text.startswith((*FORMULA_STARTS, "'")) else text
+
+
+def _text(field: str) -> str:
+    return field.removeprefix("'")

@@ -4,15 +4,14 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import matplotlib.style
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -30,7 +29,7 @@ MARKERS = ("o", "s", "^", "v")
 WIDTH = 10.0  # inches; a plot fills the page
 PNG_DPI = 150
 FONT_SIZE = 8.5  # points
-CROSS = {
+CROSS: dict[str, Any] = {
     "color": DIVERGED,
     "linestyle": "none",
     "marker": "x",
@@ -38,7 +37,7 @@ CROSS = {
     "markersize": 5,
 }
 
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "axes.edgecolor": MUTED,
     "axes.facecolor": PAPER,
     "axes.grid": True,
@@ -99,8 +98,9 @@ def plot_style() -> Iterator[None]:
 def render(figure: Figure, name: str, title: str, caption: str) -> Plot:
     """Draw a figure as PNG and SVG; to be called within `plot_style`."""
     png, svg = io.BytesIO(), io.BytesIO()
-    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None, "Title": title})
-    FigureCanvasAgg(figure).print_png(png, metadata={"Title": title})
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
+    figure.set_layout_engine("none")  # it is laid out: once is enough
+    figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Title": title})
     return Plot(name, title, caption, png.getvalue(), _lighter(svg.getvalue()))
 
 
@@ -140,6 +140,13 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
 def number_text(number: float) -> str:
     """A tick's label: `0.05`, `2`, `10,000`."""
     return f"{number:,.12g}"
+
+
+def add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """A legend above all axes: in one line if it fits."""
+    lengths = [len(str(handle.get_label())) + 8 for handle in handles]
+    columns = len(handles) if sum(lengths) <= 150 else max(1, 140 // max(lengths))
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns)
 
 
 def legend_line(label: str, color: str, linestyle: Any = "-", linewidth: float = 1.4) -> Line2D:

@@ -152,10 +152,12 @@ def experiment_table(
     with_original = has_test and bool(experiment.reference)
     others = [arm for arm in arms if has_test and arm is not baseline]
     differences = tuple(_difference_row(study, a, baseline, against(a, baseline)) for a in others)
-    best = best_arm(experiment, arms)
+    several = len(arms) > 1  # alone it is best of nothing, and nothing is compared with it
+    best = best_arm(experiment, arms) if several else None
+    shown = (("baseline", baseline if several else None), ("best", best))
     rows = []
     for arm in arms:
-        marks = [mark for mark, marked in (("baseline", baseline), ("best", best)) if arm is marked]
+        marks = [mark for mark, marked in shown if arm is marked]
         rows.append(_row(experiment, arm, marks, has_test, with_original))
     return ExperimentTable(
         name=experiment.name,

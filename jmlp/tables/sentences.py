@@ -1,12 +1,19 @@
 """What an experiment's numbers say, in words: answers to claims, and notes below the tables."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from jmlp.config import Claim, Experiment, Hyperparams, Study, label
 from jmlp.errors import ConfigError
-from jmlp.stats import FEWEST_PAIRS, Answer, Comparison, answer_best, answer_not_higher
+from jmlp.stats import (
+    FEWEST_PAIRS,
+    Answer,
+    Comparison,
+    Verdict,
+    answer_best,
+    answer_not_higher,
+)
 from jmlp.tables.arms import Arm, find, matches
 from jmlp.tables.cells import margin_text, percent, points, points_range, seeds_text
 
@@ -70,20 +77,48 @@ def _pairs(experiment: Experiment, arms: Sequence[Arm], claim: Claim) -> list[tu
 
 
 def _best_reason(compared: list[tuple[str, Comparison]], answer: Answer, study: Study) -> str:
-    """The reason in full for those that decide; the lower ones are only counted."""
+    """The reason for those that decide; the lower ones are only counted."""
     if not compared:
         return "there is no other configuration"
-    lower = [c for _, c in compared if c.verdict == "lower"]
+    by_verdict: dict[Verdict, list[tuple[str, Comparison]]] = {}
+    for name, comparison in compared:
+        by_verdict.setdefault(comparison.verdict, []).append((name, comparison))
+    lower = by_verdict.pop("lower", [])
     if answer == "supported":
-        least = min(-c.high for c in lower if c.high is not None)
+        least = min(-c.high for _, c in lower if c.high is not None)
         return f"every other configuration is lower, by at least {percent(least)} points"
     if answer == "contradicted":
-        return "; ".join(_phrase(n, c, study) for n, c in compared if c.verdict == "higher")
-    parts = [_phrase(name, c, study) for name, c in compared if c.verdict != "lower"]
+        higher = by_verdict["higher"]
+        most = _phrase(*max(higher, key=lambda named: named[1].mean or 0.0), study)
+        if len(higher) == 1:
+            return most
+        return f"{len(higher)} of the {len(compared)} others are higher, most of all: {most}"
+    parts = [
+        _phrase(*members[0], study)
+        if len(members) == 1
+        else f"{len(members)} of the {len(compared)} others {_MANY[verdict]}"
+        + (f", most of all: {_phrase(*_widest(members), study)}" if verdict == _OPEN else "")
+        for verdict, members in by_verdict.items()
+    ]
     if lower:
         are = "is" if len(lower) == 1 else "are"
         parts.append(f"{len(lower)} of the {len(compared)} others {are} lower")
     return "; ".join(parts)
+
+
+# What several comparisons of one verdict have in common, in a claim that is not settled.
+_OPEN: Verdict = "not settled"
+_MANY: Mapping[Verdict, str] = {
+    "within": "are too near to tell apart",
+    "not settled": "may be higher or lower",
+    "too few pairs": f"have too few pairs ({FEWEST_PAIRS} are needed)",
+    "no spread": "differ by the same in every pair, which has no interval",
+}
+
+
+def _widest(members: list[tuple[str, Comparison]]) -> tuple[str, Comparison]:
+    """The comparison that could still be the largest."""
+    return max(members, key=lambda named: named[1].high or 0.0)
 
 
 def _phrase(name: str, c: Comparison, study: Study) -> str:

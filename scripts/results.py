@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Writes the README's results from report folders: .venv/bin/python scripts/results.py FOLDER...
+
+What stands between `<!-- results NAME -->` and `<!-- end -->` in README.md becomes the tables of the
+study NAME, from its folder's results.json and study.toml, and nothing but what these hold.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from jmlp.report import read_results
+from jmlp.study_file import load_study
+from jmlp.tables import ExperimentTable, study_tables
+
+README = Path(__file__).parent.parent / "README.md"
+
+# The columns that the README shows; the report has all of them.
+SHOWN = (
+    "configuration",
+    "test accuracy %",
+    "stopped epoch",
+    "collapsed",
+    "original test %",
+    "prediction interval %",
+    "original is",
+    "original stopped",
+)
+
+
+def blocks(folder: Path) -> Iterator[str]:
+    """The Markdown of one study's tables."""
+    document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    _, runs = read_results(folder / "results.json")
+    study = load_study(folder / "study.toml")
+    where = runs[0].provenance
+    yield (
+        f"Made by `{document['command']}` on {where.device}, Python {where.versions['python']}, "
+        f"JAX {where.versions['jax']}, NUMERICS {document['numerics']}: {len(runs)} runs, "
+        f"{sum(run.status == 'diverged' for run in runs)} diverged."
+    )
+    for table in study_tables(study, runs):
+        yield f"**{table.title}** (experiment `{table.name}`)"
+        yield _markdown(*_merged(table))
+        yield "\n".join(f"- {claim.sentence}" for claim in table.claims)
+
+
+def _merged(table: ExperimentTable) -> tuple[list[str], list[bool], list[list[str]]]:
+    """The chosen columns, and each configuration's comparison with the baseline."""
+    titles = [column.title for column in table.columns]
+    chosen = [titles.index(title) for title in SHOWN if title in titles]
+    difference_titles = [column.title for column in table.difference_columns]
+    verdicts = {row.label: row.cells for row in table.differences}
+    rows = []
+    for row in table.rows:
+        cells = verdicts.get(row.label)
+        points, verdict = "", "baseline"
+        if cells is not None:
+            points = cells[difference_titles.index("difference, points")]
+            verdict = cells[difference_titles.index("verdict")]
+        rows.append([*(row.cells[i] for i in chosen), f"{points} {verdict}".strip()])
+    heads = [*(titles[i] for i in chosen), "against baseline, points"]
+    right = [*(table.columns[i].align == "right" for i in chosen), False]
+    return heads, right, rows
+
+
+def _markdown(heads: Sequence[str], right: Sequence[bool], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["--:" if r else "---" for r in right], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def main() -> None:
+    """Replaces the blocks of every study whose folder is named."""
+    text = README.read_text(encoding="utf-8")
+    for folder in map(Path, sys.argv[1:]):
+        name, _ = read_results(folder / "results.json")
+        mark = re.compile(rf"(<!-- results {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
+        body = "\n\n".join(block for block in blocks(folder) if block)
+        text, n = mark.subn(lambda m, body=body: f"{m[1]}\n{body}\n\n{m[2]}", text)
+        if n != 1:
+            sys.exit(f"README.md: wants one block '<!-- results {name} -->', has {n}")
+    README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
