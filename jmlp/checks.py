@@ -244,9 +244,9 @@ def _repeated(values: Sequence[Any]) -> list[Any]:
 
 EPOCHS = integer(1, MAX_EPOCHS)
 _DROP_RATE = number(">= 0 and < 1", lambda v: 0 <= v < 1)
-_SEED = integer(0, MAX_SEED, "2**63 - 1")
+SEED = integer(0, MAX_SEED, "2**63 - 1")
 _SEED_COUNT = integer(1, MAX_RUNS)
-_SEED_LIST = list_of("", _SEED, 1, MAX_RUNS)
+_SEED_LIST = list_of("", SEED, 1, MAX_RUNS)
 
 NAME = Rule("1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit", _name)
 SENTENCE = text(1, MAX_TEXT)
@@ -258,7 +258,7 @@ SEEDS = Rule(
     f"{_SEED_COUNT.wanted}, or a list of distinct integers from 0 to 2**63 - 1",
     _seeds,
 )
-SPLIT_SEED = Rule(f"{_SEED.wanted}, or 'seed'", lambda v: v if v == "seed" else _SEED.read(v))
+SPLIT_SEED = Rule(f"{SEED.wanted}, or 'seed'", lambda v: v if v == "seed" else SEED.read(v))
 FRACTION = number("> 0 and < 1", lambda v: 0 < v < 1)
 DIFFERENCE = number(">= 0 and < 1", lambda v: 0 <= v < 1)
 ACCURACY = number("from 0 to 1", lambda v: 0 <= v <= 1)

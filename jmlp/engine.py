@@ -8,8 +8,8 @@ stop never waits for a queue.
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,13 +22,12 @@ from jmlp.config import Hyperparams
 from jmlp.data import order as datasets
 from jmlp.data.dataset import Dataset
 from jmlp.errors import DeviceError
-from jmlp.model import Params, State
+from jmlp.outcome import Ended, Outcome
 from jmlp.plan import Cohort, Group, Plan
-from jmlp.program import Finals, Program
+from jmlp.program import Program
 from jmlp.results import CostPoint, Progress, Provenance, RunResult
 from jmlp.tracker import Tracker
 from jmlp.train import (
-    TRAINING_SAMPLE,
     Data,
     Measurement,
     Parts,
@@ -86,7 +85,7 @@ def run(
     devices = find_devices("auto") if devices is None else devices
     if devices[0].platform == "cpu":
         planning.check_memory(plan, len(devices))
-    mesh = Mesh(np.array(devices), ("slots",))
+    mesh = Mesh(np.array(_with_company(devices)), ("slots",))
     tracker = Tracker(plan)
     try:
         placed = _place(dataset, mesh)
@@ -94,7 +93,7 @@ def run(
             tracker.begin(number)
             yield tracker.progress("compiling")
             for points, results in _GroupTraining(
-                plan, group, dataset, placed, mesh, tracker, split
+                plan, group, dataset, placed, mesh, len(devices), tracker, split
             ).run():
                 yield tracker.progress("training", points, results)
     except jax.errors.JaxRuntimeError as error:
@@ -105,6 +104,18 @@ def run(
             "batches, or free the device"
         ) from error
     yield tracker.progress("finished")
+
+
+def _with_company(devices: Sequence[jax.Device]) -> Sequence[jax.Device]:
+    """One CPU device gets an idle one beside it, where there is one.
+
+    XLA compiles a program for one device otherwise than for several (seen: other last digits with
+    Adam, batch norm and dropout together), and bits must not depend on the number of cores.
+    """
+    if len(devices) > 1 or devices[0].platform != "cpu":
+        return devices
+    idle = [device for device in jax.devices("cpu") if device != devices[0]]
+    return [devices[0], *idle[:1]]
 
 
 def _place(dataset: Dataset, mesh: Mesh) -> Data:
@@ -144,35 +155,48 @@ class _GroupTraining:
         dataset: Dataset,
         data: Data,
         mesh: Mesh,
+        n_busy: int,  # devices of the mesh that train, the first ones
         tracker: Tracker,
         split: tuple[Rows, Rows] | None,
     ) -> None:
         self.plan, self.group, self.data, self.tracker = plan, group, data, tracker
         self.split = split
         self.program = Program(mesh, dataset.n_in, dataset.n_classes, group.dropout)
+        # Only training itself depends on the batch size and on whether units are dropped: with
+        # these out of the way, groups that differ in nothing else share the other programs.
+        self.common = replace(self.program, dropout=False)
         self.n_steps = planning.n_steps(plan.n_training, group.hyperparams.batch_size)
         per_device = SLOTS.get(mesh.devices.flat[0].platform, SLOTS_ON_ACCELERATORS)
         self.slots: list[_Slot | None] = [None] * (per_device * mesh.size)
+        self.n_usable = per_device * n_busy
         self.waiting = deque(group.cohorts)
         n_test = 0 if dataset.y_test is None else len(dataset.y_test)
         self.test = len(dataset.y_train) + np.arange(n_test, dtype=np.int32)
-        self.provenance = Provenance(
-            device=environment.device_name(mesh.devices.flat[0]),
-            width=group.width,
-            flags=environment.flags(),
-            versions=environment.versions(),
+        self.outcome = Outcome(
+            n_steps=self.n_steps,
+            n_training=plan.n_training,
+            n_validation=plan.n_validation,
+            n_test=n_test,
+            provenance=Provenance(
+                device=environment.device_name(mesh.devices.flat[0]),
+                width=group.width,
+                flags=environment.flags(),
+                versions=environment.versions(),
+            ),
         )
         self.chunk = FIRST_CHUNK
 
     def run(self) -> Iterator[tuple[dict[str, CostPoint], tuple[RunResult, ...]]]:
         """Trains all cohorts; yields new points and ended runs, at least once a chunk."""
         self.fill()
-        self.state = program.blank(self.program, self.hp, self.keys)
+        self.state = program.blank(self.common, self.common_hp, self.keys)
         while any(self.slots):
             fresh = [slot is not None and slot.fresh for slot in self.slots]
             if any(fresh):
                 lanes = self.starting_lanes()
-                self.state = program.refill(self.program, self.state, self.hp, self.keys, lanes)
+                self.state = program.refill(
+                    self.common, self.state, self.common_hp, self.keys, lanes
+                )
                 yield self.evaluate(fresh), ()
             for _ in self.train_epoch():
                 yield {}, ()
@@ -185,7 +209,7 @@ class _GroupTraining:
 
     def fill(self) -> None:
         """Puts waiting cohorts into empty slots, and what they need on the devices."""
-        for index, slot in enumerate(self.slots):
+        for index, slot in enumerate(self.slots[: self.n_usable]):
             if slot is None and self.waiting:
                 self.slots[index] = self.new_slot(self.waiting.popleft())
         # An empty slot needs arrays of the right shape: any cohort's will do, since no lane trains.
@@ -194,6 +218,7 @@ class _GroupTraining:
             return
         shown = [slot or some for slot in self.slots]
         self.hp = self.program.put_slots(_stack([self.lane_hyperparams(s.cohort) for s in shown]))
+        self.common_hp = replace(self.hp, batch_size=0)
         self.keys = self.program.put_slots(np.stack([root_key(s.cohort.seed) for s in shown]))
         self.parts = Parts(
             training=self.program.put_slots(np.stack([s.training for s in shown])),
@@ -280,14 +305,14 @@ class _GroupTraining:
         """Measures some slots at their epochs and takes down what is new, by run id."""
         epochs = np.array([slot.epoch if slot else 0 for slot in self.slots], np.int32)
         self.state, measurement = program.evaluate(
-            self.program,
+            self.common,
             self.state,
-            self.hp,
+            self.common_hp,
             self.parts,
             epochs,
             np.array(wanted),
             self.data,
-            self.n_steps,
+            np.int32(self.n_steps),
         )
         measured: Measurement = jax.device_get(measurement)
         points = {}
@@ -298,7 +323,7 @@ class _GroupTraining:
             for lane, lane_run in enumerate(slot.cohort.runs):
                 if measured.counted[index, lane]:
                     numbers = jax.tree.map(lambda a, at=(index, lane): a[at], measured)
-                    point = _point(numbers, slot, self.n_steps)
+                    point = self.outcome.point(slot.epoch, numbers)
                     slot.points[lane].append(point)
                     points[lane_run.run_id] = point
         return points
@@ -309,82 +334,24 @@ class _GroupTraining:
         if not any(done):
             return ()
         finals = jax.device_get(
-            program.finals(self.program, self.state, self.parts, np.array(done), self.data)
+            program.finals(self.common, self.state, self.parts, np.array(done), self.data)
         )
-        ended = jax.device_get(_Ended(*(getattr(self.state, name) for name in _Ended._fields)))
+        ended = jax.device_get(Ended(*(getattr(self.state, name) for name in Ended._fields)))
         results: list[RunResult] = []
         for index, slot in enumerate(self.slots):
             if slot is not None and done[index]:
-                for lane in range(len(slot.cohort.runs)):
+                for lane, run in enumerate(slot.cohort.runs):
                     at = (index, lane)
                     lane_ended, lane_finals = jax.tree.map(
                         lambda a, at=at: np.array(a[at]), (ended, finals)
                     )
-                    results.append(self.result(slot, lane, lane_ended, lane_finals))
+                    costs = slot.points[lane]
+                    results.append(self.outcome.result(run, costs, lane_ended, lane_finals))
                 self.tracker.finished(len(slot.cohort.runs), slot.epoch)
                 self.slots[index] = None
         return tuple(results)
-
-    def result(self, slot: _Slot, lane: int, ended: "_Ended", finals: Finals) -> RunResult:
-        """What happened to one run."""
-        run = slot.cohort.runs[lane]
-        diverged = ended.diverged_at >= 0
-        test = None if diverged else finals.test
-        stopped = -(-int(ended.diverged_at) // self.n_steps) if diverged else ended.stopped_epoch
-
-        return RunResult(
-            run_id=run.run_id,
-            hyperparams=run.hyperparams,
-            seed=run.seed,
-            split_seed=run.split_seed,
-            experiments=run.experiments,
-            status="diverged" if diverged else "finished",
-            diverged_at=int(ended.diverged_at) if diverged else None,
-            collapsed=not diverged and int(finals.validation.top) == len(slot.validation),
-            best_epoch=None if diverged else int(ended.best_epoch),
-            stopped_epoch=int(stopped),
-            reached_limit=not diverged and int(stopped) == run.hyperparams.epochs,
-            training_accuracy=None
-            if diverged
-            else int(finals.training.correct) / len(slot.training),
-            validation_accuracy=None
-            if diverged
-            else int(finals.validation.correct) / len(slot.validation),
-            test_accuracy=int(test.correct) / len(self.test) if test else None,
-            training_cost=None if diverged else float(finals.training.cost),
-            validation_cost=None if diverged else float(finals.validation.cost),
-            test_cost=float(test.cost) if test else None,
-            costs=tuple(slot.points[lane]),
-            provenance=self.provenance,
-            params=ended.best_params,
-            state=ended.best_bn_state,
-        )
-
-
-class _Ended(NamedTuple):
-    """The fields of `TrainState` that a result is made of."""
-
-    best_params: Params
-    best_bn_state: State
-    best_epoch: NDArray[np.int32]
-    stopped_epoch: NDArray[np.int32]
-    diverged_at: NDArray[np.int32]
 
 
 def _stack(trees: Sequence[Any]) -> Any:
     """Equal trees of arrays as one tree with a new first axis."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
-
-
-def _point(measured: Measurement, slot: _Slot, n_steps: int) -> CostPoint:
-    """One lane's measurement as a record; before the first step there is no batch cost."""
-    n_sample = min(len(slot.training), TRAINING_SAMPLE)
-    return CostPoint(
-        epoch=slot.epoch,
-        step=slot.epoch * n_steps,
-        batch_cost=float(measured.batch_cost) if slot.epoch else None,
-        training_cost=float(measured.training.cost),
-        training_accuracy=int(measured.training.correct) / n_sample,
-        validation_cost=float(measured.validation.cost),
-        validation_accuracy=int(measured.validation.correct) / len(slot.validation),
-    )

@@ -37,15 +37,15 @@ def default_cores(environ: Mapping[str, str] = os.environ) -> int:
 
 def prepare(
     device: Device,
-    cores: int,
+    cores: int | None,
     compile_cache: Path,
     environ: MutableMapping[str, str] = os.environ,
 ) -> None:
-    """Sets what JAX reads when it starts; whatever the user has set stays.
+    """Sets what JAX reads when it starts; what the user has set stays, but for what is asked here.
 
     Args:
         device: `auto` leaves the choice to JAX.
-        cores: virtual CPU devices.
+        cores: virtual CPU devices; by default as many as this process has cores, at most 8.
         compile_cache: a private folder for compiled programs.
         environ: the environment to change.
 
@@ -60,7 +60,9 @@ def prepare(
     environ["XLA_FLAGS"] = " ".join(flags)
     if device == "cpu":
         environ["JAX_PLATFORMS"] = "cpu"
-    environ.setdefault("JAX_NUM_CPU_DEVICES", str(cores))
+    if cores is not None:
+        environ["JAX_NUM_CPU_DEVICES"] = str(cores)
+    environ.setdefault("JAX_NUM_CPU_DEVICES", str(default_cores(environ)))
     environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")  # a GPU would round to TF32
     environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leave the GPU to others too
     environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(compile_cache))

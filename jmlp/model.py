@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from jmlp.config import Hyperparams
 from jmlp.layers import batchnorm, dense, dropout, relu
@@ -80,7 +81,7 @@ def init(
 def forward(
     params: Params,
     state: State,
-    x: Array,
+    x: ArrayLike,
     key: Array | None,
     drop_rate: Array | float | tuple[float, ...],
 ) -> tuple[Array, State, Caches]:
@@ -158,7 +159,7 @@ def _backward_hidden(dA: Array, cache: LayerCache) -> tuple[Array, Layer]:
     return dA, Layer(d_dense, d_bn)
 
 
-def predict(params: Params, state: State, x: Array) -> Array:
+def predict(params: Params, state: State, x: ArrayLike) -> Array:
     """Logits `(B, n_classes)` of examples `x` `(B, n_in)`: no dropout, running statistics."""
     *hidden, last = params
     A = inputs(x, last.dense.W.dtype)
@@ -171,11 +172,11 @@ def predict(params: Params, state: State, x: Array) -> Array:
     return Z.T
 
 
-def inputs(x: Array, dtype: jnp.dtype) -> Array:
+def inputs(x: ArrayLike, dtype: jnp.dtype) -> Array:
     """Turns rows into columns, `(B, n_in)` to `(n_in, B)`, and scales bytes to 0–1.
 
     The one place where pixels are scaled: training, evaluation and prediction all come here.
     """
-    x = jnp.asarray(x)
-    scaled = x.astype(dtype) / 255 if x.dtype == jnp.uint8 else x.astype(dtype)
+    rows = jnp.asarray(x)
+    scaled = rows.astype(dtype) / 255 if rows.dtype == jnp.uint8 else rows.astype(dtype)
     return scaled.T

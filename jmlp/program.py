@@ -180,7 +180,7 @@ def cohort_step(
     return lanes(hp, state, x, y, step_key, step)
 
 
-@partial(jax.jit, static_argnums=(0, 7), donate_argnums=1)
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
 def evaluate(
     program: Program,
     state: TrainState,
@@ -189,7 +189,7 @@ def evaluate(
     epochs: Array,
     wanted: Array,
     data: Data,
-    n_steps: int,
+    n_steps: Array | int,
 ) -> tuple[TrainState, Measurement]:
     """Measures the slots that are `wanted` `(slots,)` at the end of their epochs `(slots,)`.
 
@@ -197,19 +197,26 @@ def evaluate(
     """
 
     def evaluate_slots(
-        state: TrainState, hp: Hyperparams, parts: Parts, epochs: Array, wanted: Array, data: Data
+        state: TrainState,
+        hp: Hyperparams,
+        parts: Parts,
+        epochs: Array,
+        wanted: Array,
+        data: Data,
+        n_steps: Array,
     ) -> tuple[TrainState, Measurement]:
-        lane = partial(train.evaluate_epoch, n_steps=n_steps)
-        lanes = jax.vmap(lane, in_axes=(0, 0, None, None, None))
-        slots = jax.vmap(lanes, in_axes=(0, 0, None, 0, 0))
-        shape = jax.eval_shape(slots, hp, state, data, parts, epochs)[1]
+        lanes = jax.vmap(train.evaluate_epoch, in_axes=(0, 0, None, None, None, None))
+        slots = jax.vmap(lanes, in_axes=(0, 0, None, 0, 0, None))
+        shape = jax.eval_shape(slots, hp, state, data, parts, epochs, n_steps)[1]
         return jax.lax.cond(
             jnp.any(wanted),
-            lambda: slots(hp, state, data, parts, epochs),
+            lambda: slots(hp, state, data, parts, epochs, n_steps),
             lambda: (state, _nothing(shape)),
         )
 
-    return on_devices(program, evaluate_slots, 5, 1)(state, hp, parts, epochs, wanted, data)
+    return on_devices(program, evaluate_slots, 5, 2)(
+        state, hp, parts, epochs, wanted, data, n_steps
+    )
 
 
 @partial(jax.jit, static_argnums=0)

@@ -24,11 +24,11 @@ class Tracker:
         self.work_done = 0.0  # of cohorts that ended
         self.left = [len(group.cohorts) for group in plan.groups]  # cohorts not ended
         self.running: Sequence[int] = ()  # epochs done of each cohort in training
-        self.ended: list[int] = []  # epochs of each cohort of this group that ended
+        self.ended: dict[int, list[int]] = {}  # by group: epochs of each cohort that ended
 
     def begin(self, number: int) -> None:
         """A group starts; groups are counted from 1."""
-        self.group, self.running, self.ended = number, (), []
+        self.group, self.running = number, ()
 
     def measured(self, epochs: Sequence[int]) -> None:
         """The epochs done of every cohort in training."""
@@ -39,7 +39,7 @@ class Tracker:
         self.runs_done += n_runs
         self.work_done += self.epoch_work(self.plan.groups[self.group - 1]) * epochs
         self.left[self.group - 1] -= 1
-        self.ended.append(epochs)
+        self.ended.setdefault(self.group, []).append(epochs)
 
     def epoch_work(self, group: Group) -> float:
         """The work of one epoch of one cohort."""
@@ -47,18 +47,25 @@ class Tracker:
         return group.width * self.plan.n_training + STEP_OVERHEAD * steps
 
     def remaining(self) -> float | None:
-        """Seconds, as long as cohorts take what those of their group took; None at the start."""
+        """Seconds, if cohorts take the epochs that others took; None at the start."""
         done, to_do = self.work_done, 0.0
         for number, group in enumerate(self.plan.groups, start=1):
             current = number == self.group
             running = self.running if current else ()
-            limit = max(run.hyperparams.epochs for c in group.cohorts for run in c.runs)
-            expected = sum(self.ended) / len(self.ended) if current and self.ended else limit
+            expected = self.expected_epochs(number)
             epochs = expected * (self.left[number - 1] - len(running))
             epochs += sum(max(1.0, expected - so_far) for so_far in running)
             to_do += self.epoch_work(group) * epochs
             done += self.epoch_work(group) * sum(running)
         return (time.monotonic() - self.started) * to_do / done if done else None
+
+    def expected_epochs(self, number: int) -> float:
+        """What cohorts of this group took, else those of all groups, else their limit."""
+        group = self.plan.groups[number - 1]
+        limit = max(run.hyperparams.epochs for c in group.cohorts for run in c.runs)
+        anywhere = [epochs for ended in self.ended.values() for epochs in ended]
+        seen = self.ended.get(number) or anywhere or [limit]
+        return min(limit, sum(seen) / len(seen))
 
     def progress(
         self,

@@ -158,7 +158,7 @@ def train_step(
 
 
 def evaluate_epoch(
-    hp: Hyperparams, state: TrainState, data: Data, parts: Parts, epoch: Array, n_steps: int
+    hp: Hyperparams, state: TrainState, data: Data, parts: Parts, epoch: Array, n_steps: Array | int
 ) -> tuple[TrainState, Measurement]:
     """Measures one lane at the end of an epoch (0: before the first step) and stops it early.
 
@@ -178,7 +178,7 @@ def evaluate_epoch(
     )
     go_on = counted & (epoch - best_epoch < hp.patience) & (epoch < hp.epochs)
     diverged = state.active & ~counted
-    batch_cost = state.batch_costs / n_steps
+    batch_cost = state.batch_costs / jnp.asarray(n_steps, jnp.float32)
     state = state._replace(
         best_params=best_params,
         best_bn_state=best_bn_state,

@@ -2,7 +2,7 @@
 
 Tensors are named by their place, such as `params[0].dense.W`; the names of running statistics begin
 with `state`. The header holds the hyperparameters, the shape of an image and the number of classes,
-and a SHA-256 over all numbers, so that a damaged file is refused.
+and a SHA-256 of the whole file, so that a damaged one is refused.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from jmlp.places import write_atomically
 
 FORMAT = "jmlp-network-1"
 MAX_BYTES = 4_000_000_000
+UNSEALED = "0" * 64  # in place of the SHA-256, while that is computed
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -53,9 +54,10 @@ def save(path: Path, network: Network) -> None:
         "image_shape": json.dumps(network.image_shape),
         "n_classes": json.dumps(network.n_classes),
         "about": json.dumps(network.about),
-        "sha256": digest(tensors),
+        "sha256": UNSEALED,
     }
-    write_atomically(path, to_bytes(tensors, header))
+    data = to_bytes(tensors, header)
+    write_atomically(path, data.replace(UNSEALED.encode(), digest(data, UNSEALED).encode(), 1))
 
 
 def load(path: Path) -> Network:
@@ -65,13 +67,6 @@ def load(path: Path) -> Network:
         CheckpointError: it is not there, not such a file, or damaged; nothing is loaded in part.
     """
     tensors, header = _read(path)
-    if header.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path}: not a network saved by this version of jmlp (format "
-            f"{header.get('format')!r}, wanted {FORMAT!r}); write one with `jmlp train --save FILE`"
-        )
-    if header.get("sha256") != digest(tensors):
-        raise CheckpointError(f"{path}: damaged: the SHA-256 of its numbers is not the stored one")
     try:
         hp = Hyperparams(**_tuples(json.loads(header["hyperparams"])))
         check(hp)
@@ -95,14 +90,10 @@ def name_tensors(params: Any, state: Any) -> Tensors:
     return named
 
 
-def digest(tensors: Tensors) -> str:
-    """SHA-256 over names, types, shapes and numbers."""
-    total = hashlib.sha256()
-    for name in sorted(tensors):
-        array = tensors[name]
-        total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        total.update(np.ascontiguousarray(array).tobytes())
-    return total.hexdigest()
+def digest(data: bytes, seal: str) -> str:
+    """SHA-256 of a file's bytes, those of the SHA-256 in it, the `seal`, taken for zeros."""
+    found = seal.encode("utf-8", "replace")  # that of a damaged file may be any text
+    return hashlib.sha256(data.replace(found, UNSEALED.encode(), 1)).hexdigest()
 
 
 def _fields(place: str, part: Any) -> Tensors:
@@ -116,7 +107,7 @@ def _fields(place: str, part: Any) -> Tensors:
 
 
 def _read(path: Path) -> tuple[Tensors, dict[str, str]]:
-    """The tensors and the header of any safetensors file."""
+    """The tensors and the header of a file that `save` wrote, and nobody changed."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
@@ -127,15 +118,35 @@ def _read(path: Path) -> tuple[Tensors, dict[str, str]]:
         if status.st_size > MAX_BYTES:
             raise CheckpointError(f"{path}: {status.st_size:,} bytes, at most {MAX_BYTES:,}")
         data = path.read_bytes()
-        tensors = from_bytes(data)
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         reason = getattr(error, "strerror", None) or str(error)
         raise CheckpointError(f"{path}: cannot be read: {reason}") from error
+    header = _read_header(data, path)
+    if header.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: not a network saved by this version of jmlp (format "
+            f"{header.get('format')!r}, wanted {FORMAT!r}); write one with `jmlp train --save FILE`"
+        )
+    seal = header.get("sha256", "")
+    if digest(data, seal) != seal:
+        raise CheckpointError(f"{path}: damaged: its SHA-256 is not the one stored in it")
+    try:
+        return from_bytes(data), header
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
-    return tensors, header
+
+
+def _read_header(data: bytes, path: Path) -> dict[str, str]:
+    """What people and programs may add to any safetensors file: strings by name."""
+    length = int.from_bytes(data[:8], "little")
+    try:
+        table = json.loads(data[8 : 8 + length])
+        texts = table.get("__metadata__", {})
+        return {name: text for name, text in texts.items() if isinstance(text, str)}
+    except (AttributeError, RecursionError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: damaged, or not a safetensors file: its header cannot be read"
+        ) from error
 
 
 def _restore(tensors: Tensors, hp: Hyperparams, n_in: int, n_classes: int) -> tuple[Any, Any]:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes the README's results from report folders: .venv/bin/python scripts/results.py FOLDER...
 
-What stands between `<!-- results NAME -->` and `<!-- end -->` in README.md becomes the tables of the
-study NAME, from its folder's results.json and study.toml, and nothing but what these hold.
+What stands between `<!-- results NAME -->` and `<!-- end -->` in README.md becomes the tables of
+the study NAME, from its folder's results.json and study.toml, and nothing but what these hold.
 """
 
 import json

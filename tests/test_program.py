@@ -19,8 +19,8 @@ from jmlp.data import batch_order
 from jmlp.program import Program
 from jmlp.train import Data, Parts, TrainState
 
-# All that a lane can have: batch norm, the moments of Adam, dropout.
-RICH = replace(SMALL, batch_norm=True, optimizer="adam")
+# All that a lane can have: batch norm, an optimiser with a memory, dropout.
+RICH = replace(SMALL, batch_norm=True, optimizer="momentum")
 LANES = [replace(RICH, drop_rate=i / 10, learning_rate=(1 + i) / 100) for i in range(8)]
 
 
@@ -218,7 +218,8 @@ def start() -> Any:
     """The widest cohort before its first step, NumPy arrays."""
     widest = Original(WIDEST)
     blank = program.blank(widest.program, widest.hp, widest.keys)
-    return jax.tree.map(np.asarray, blank._replace(active=np.ones((1, WIDEST), np.bool_)))
+    lanes = np.ones((1, WIDEST), np.bool_)
+    return jax.device_get(program.refill(widest.program, blank, widest.hp, widest.keys, lanes))
 
 
 def first_lanes(state: Any, width: int) -> Any:

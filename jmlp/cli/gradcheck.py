@@ -72,10 +72,10 @@ def _table(checks: "list[LeafCheck]", out: Output) -> Any:
     from rich.text import Text
 
     table = Table(box=None if out.plain else box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("hidden", "batch norm", "drop rate", "leaf"):
-        table.add_column(title)
-    for title in ("numbers", "against jax.grad", "against differences"):
-        table.add_column(title, justify="right")
+    for title in ("hidden", "batch\nnorm", "drop\nrate", "leaf"):
+        table.add_column(title, vertical="bottom")
+    for title in ("against\njax.grad", "against\ndifferences"):
+        table.add_column(title, justify="right", vertical="bottom")
     table.add_column("")
     for c in checks:
         cells = (
@@ -83,7 +83,6 @@ def _table(checks: "list[LeafCheck]", out: Output) -> Any:
             "yes" if c.batch_norm else "no",
             f"{c.drop_rate:g}" if c.drop_rate else "none",
             c.leaf,
-            f"{c.size}",
             f"{c.autodiff_error:.1e}",
             f"{c.difference_error:.1e}",
             "ok" if c.ok else "WRONG",

@@ -45,9 +45,12 @@ class Hardware:
         """Starts JAX and finds the devices.
 
         Raises:
+            ConfigError: a number of cores that is not allowed.
             DeviceError: there is no such device.
         """
-        environment.prepare(self.device, self.count(), compile_cache_dir())
+        self.count()
+        environment.prepare(self.device, self.cores, compile_cache_dir())
         from jmlp.engine import find_devices
 
-        return find_devices(self.device)
+        devices = find_devices(self.device)
+        return devices[: self.count()] if devices[0].platform == "cpu" else devices

@@ -147,6 +147,7 @@ def _announcement(plan: Plan, devices: "Sequence[jax.Device]") -> str:
 
     runs, groups = len(plan.runs), len(plan.groups)
     return (
-        f"training {runs} runs in {groups} group{'s' if groups > 1 else ''} on "
+        f"training {runs} run{'s' if runs > 1 else ''} in {groups} "
+        f"group{'s' if groups > 1 else ''} on "
         f"{len(devices)} x {device_name(devices[0])}"
     )

@@ -12,7 +12,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 # What the signs in our texts become on a stream that is not UTF-8.
-ASCII = {"±": "+/-", "–": "-", "−": "-", "×": "x", "≥": ">=", "≤": "<=", "·": "|", "…": "..."}
+ASCII = {
+    "±": "+/-",
+    "–": "-",
+    "−": "-",
+    "×": "x",
+    "≥": ">=",
+    "≤": "<=",
+    "·": "|",
+    "…": "...",
+    "█": "#",
+}
 
 
 @Parameter(name="*")

@@ -12,12 +12,15 @@ if TYPE_CHECKING:
 
     from jmlp.tables import Column, DifferenceRow, ExperimentTable, Row
 
+NARROW = 22  # of the first column where all columns do not fit side by side
+
 
 def show_tables(tables: "Sequence[ExperimentTable]", out: Output) -> None:
     """Prints every table, its differences, claims and notes."""
     console = out.console()
     for table in tables:
-        _heading(console, f"{table.name}: {table.title}" if table.title else table.name)
+        title = "" if table.title == table.name else f": {table.title}"
+        _heading(console, f"{table.name}{title}")
         _grid(console, table.columns, table.rows, out)
         if table.differences:
             _heading(console, "Differences to the baseline")
@@ -45,8 +48,7 @@ def print_table(console: "Console", table: Any) -> None:
     """Without the spaces that fill lines up to the width, and without blank lines around it."""
     with console.capture() as capture:
         console.print(table)
-    for line in capture.get().strip("\n").splitlines():
-        print(line.rstrip())
+    print("\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n"))
 
 
 def _grid(
@@ -56,25 +58,35 @@ def _grid(
     out: Output,
 ) -> None:
     """One table where it fits; else one for each group of columns, the first column in each."""
-    everything = range(len(columns))
-    table = _table(columns, rows, everything, out, fold_titles=False)
-    if not _fits(console, table):
-        table = _table(columns, rows, everything, out)
-    if _fits(console, table):
-        print_table(console, table)
-        return
-    parts: list[list[int]] = []
-    for _, members in groupby(everything[1:], key=lambda index: columns[index].group):
-        part = list(members)
-        joined = [*(parts[-1] if parts else [0]), *part]
-        if parts and _fits(console, _table(columns, rows, joined, out)):
-            parts[-1] = joined
-        else:
-            parts.append([0, *part])
+    titles, cells = [column.title for column in columns], [row.cells for row in rows]
+    everything = list(range(len(columns)))
+
+    def table(chosen: Sequence[int]) -> Any:
+        shown = [[row[index] for index in chosen] for row in cells]
+        aligns = [columns[index].align for index in chosen]
+        return _table([titles[index] for index in chosen], aligns, shown, out)
+
+    parts = [everything]
+    if not _fits(console, table(everything)):
+        titles = list(map(_fold_title, titles, zip(*cells, strict=True)))
+    if not _fits(console, table(everything)):
+        cells = [(textwrap.fill(row[0], NARROW), *row[1:]) for row in cells]
+        parts = [[0]]
+        for _, members in groupby(everything[1:], key=lambda index: columns[index].group):
+            group = list(members)
+            if parts[-1] == [0] or _fits(console, table(parts[-1] + group)):
+                parts[-1] += group
+            else:
+                parts.append([0, *group])
     for number, part in enumerate(parts):
         if number:
             print()
-        print_table(console, _table(columns, rows, part, out))
+        print_table(console, table(part))
+
+
+def _fold_title(title: str, cells: Sequence[str]) -> str:
+    """On as many lines as it takes to be no wider than its cells, words left whole."""
+    return textwrap.fill(title, max(map(len, [*cells, *title.split()])), break_on_hyphens=False)
 
 
 def _fits(console: "Console", table: Any) -> bool:
@@ -83,24 +95,15 @@ def _fits(console: "Console", table: Any) -> bool:
 
 
 def _table(
-    columns: "Sequence[Column]",
-    rows: "Sequence[Row] | Sequence[DifferenceRow]",
-    chosen: Sequence[int],
-    out: Output,
-    fold_titles: bool = True,
+    titles: Sequence[str], aligns: Sequence[Any], cells: Sequence[Sequence[str]], out: Output
 ) -> Any:
-    """The chosen columns; where space is short, only the first one breaks its lines."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None if out.plain else box.SIMPLE_HEAD, pad_edge=False)
-    for index in chosen:
-        title, align = columns[index].title, columns[index].align
-        if fold_titles:
-            words = [*title.split(), *(row.cells[index] for row in rows)]
-            title = textwrap.fill(title, max(map(len, words)), break_on_hyphens=False)
-        table.add_column(Text(title), justify=align, no_wrap=index > 0, vertical="bottom")
-    for row in rows:
-        table.add_row(*(Text(row.cells[index]) for index in chosen))
+    for title, align in zip(titles, aligns, strict=True):
+        table.add_column(Text(title), justify=align, no_wrap=True, vertical="bottom")
+    for row in cells:
+        table.add_row(*map(Text, row))
     return table

@@ -68,6 +68,7 @@ def study(
     from jmlp.cli.keeper import Keeper
     from jmlp.study_file import load_study
 
+    hardware.count()  # a wrong number is told before data is fetched
     loaded = load_study(
         source,
         overrides=set_ or (),
@@ -88,7 +89,7 @@ def study(
     if stopped is not None:
         out.say(
             f"stopped: {len(keeper.results)} of {len(plan.runs)} runs are kept in {folder}; "
-            "the same command goes on from there"
+            f"the same command{' without --fresh' if fresh else ''} goes on from there"
         )
         return 128 + stopped
     _report(folder, keeper, out)

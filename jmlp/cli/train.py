@@ -1,5 +1,6 @@
 """`jmlp train`: one configuration over a few seeds, and its best network as a file."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -70,14 +71,15 @@ def train(
         "data": data,
     }
     study = _study({name: value for name, value in settings.items() if value is not None})
-    if save is not None and save.exists() and not force:
-        raise StoreError(f"{save}: exists; give another name to --save, or replace it with --force")
+    if save is not None:
+        _check_target(save, force)
     from jmlp import data as datasets
     from jmlp import plan as planning
     from jmlp.cli.keeper import Keeper
     from jmlp.cli.show import show_tables
     from jmlp.tables import study_tables
 
+    hardware.count()  # a wrong number is told before data is fetched
     dataset = datasets.load(study.data, out.say)
     keeper = Keeper(None, planning.make_plan(study, planning.data_facts(dataset)), dataset)
     stopped = keeper.train(hardware, out)
@@ -112,6 +114,26 @@ def _study(settings: dict[str, Any]) -> Study:
     if study is None:
         raise ConfigError(reader.problems)
     return study
+
+
+def _check_target(path: Path, force: bool) -> None:
+    """Tells before training, not after it, that the network cannot be saved.
+
+    Raises:
+        StoreError: the file exists, or cannot be written.
+    """
+    if path.is_dir():
+        raise StoreError(f"{path}: is a folder; give --save the name of a file")
+    if path.exists() and not force:
+        raise StoreError(f"{path}: exists; give another name to --save, or replace it with --force")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written: {error.strerror}; give another name to --save"
+        ) from error
 
 
 def _save(path: Path, results: "Sequence[RunResult]", dataset: "Dataset", out: Output) -> None:

@@ -86,8 +86,8 @@ def _display(plan: Plan, out: Output) -> Iterator[Callable[[Progress], None]]:
         from rich.progress import Progress as Bar
 
         columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(20),
             TextColumn("{task.completed}/{task.total} runs"),
             TextColumn("{task.fields[left]}"),
         )
@@ -99,12 +99,16 @@ def _display(plan: Plan, out: Output) -> Iterator[Callable[[Progress], None]]:
 
 
 def _update(bar: "Bar", plan: Plan, now: Progress) -> None:
+    what = "compiling" if now.phase == "compiling" else f"epoch {now.epoch}"
+    place = f"group {now.group}/{now.n_groups}"
     bar.update(
         bar.task_ids[0],
-        description=_place(plan, now),
+        description="done" if now.phase == "finished" else f"{place} {what}",
         completed=now.runs_done,
         left=_left(now),
     )
+    if now.phase == "compiling":  # stays above the bar
+        bar.console.print(f"{place}: {group_name(plan.groups[now.group - 1])}")
 
 
 def _print_line(plan: Plan, out: Output, now: Progress) -> None:
@@ -124,13 +128,6 @@ def _print_line(plan: Plan, out: Output, now: Progress) -> None:
             f"validation_accuracy {accuracy:.4f} runs {now.runs_done}/{now.n_runs} "
             f"{_left(now)}".rstrip()
         )
-
-
-def _place(plan: Plan, now: Progress) -> str:
-    if now.phase == "finished":
-        return "done"
-    what = "compiling" if now.phase == "compiling" else f"epoch {now.epoch}"
-    return f"group {now.group} of {now.n_groups}, {group_name(plan.groups[now.group - 1])}: {what}"
 
 
 def _left(now: Progress) -> str:

@@ -39,8 +39,8 @@ def check_output(folder: Path, force: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not force and any(folder.iterdir()):
             raise StoreError(
-                f"{folder}: holds files, but no results.json of jmlp; give another folder "
-                "(--output DIR), or write into it all the same (--fresh)"
+                f"{folder}: holds files already; give another folder (--output DIR), or write into "
+                "it all the same (--fresh)"
             )
         # Only writing tells whether one can: permissions say nothing of quotas and foreign disks.
         with tempfile.TemporaryFile(dir=folder):
@@ -48,7 +48,8 @@ def check_output(folder: Path, force: bool) -> None:
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         reason = getattr(error, "strerror", None) or str(error)
         raise StoreError(
-            f"{folder}: no report can be written there: {reason}; give another folder"
+            f"{folder}: no report can be written there: {reason}; give another folder "
+            "(--output DIR)"
         ) from error
 
 

@@ -1,6 +1,5 @@
 """What the report says, and in which order. `markdown` and `page` only draw it."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,16 +12,6 @@ from jmlp.results import NUMERICS, RunResult
 from jmlp.tables import Column, ExperimentTable
 
 FIGURE_SPACE = "\N{FIGURE SPACE}"  # as wide as a digit
-
-# Controls and the marks that turn the reading direction: a terminal or browser would obey them.
-_HIDDEN = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-
-
-def visible(text: str) -> str:
-    """The text with hidden characters other than line feeds written out."""
-    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 @dataclass(frozen=True)

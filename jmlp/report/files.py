@@ -107,10 +107,14 @@ def _run_table(run: RunResult) -> dict[str, Any]:
 def _run(table: Any) -> RunResult:
     columns = _member(table, "costs", dict)
     names = [f.name for f in fields(CostPoint)]
-    points = zip(*(_member(columns, name, list) for name in names), strict=True)
+    costs = [_member(columns, name, list) for name in names]
+    if len(set(map(len, costs))) > 1:
+        raise _UnreadableError('the columns of "costs" differ in length')
     nested = {
         "hyperparams": _record(Hyperparams, _member(table, "hyperparams", dict)),
-        "costs": tuple(_record(CostPoint, dict(zip(names, p, strict=True))) for p in points),
+        "costs": tuple(
+            _record(CostPoint, dict(zip(names, p, strict=True))) for p in zip(*costs, strict=True)
+        ),
         "provenance": _record(Provenance, _member(table, "provenance", dict)),
         "params": None,
         "state": None,

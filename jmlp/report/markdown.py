@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from jmlp.report.document import Document, Grid, Section, visible
+from jmlp.report.document import Document, Grid, Section
 from jmlp.report.style import Plot
+from jmlp.report.text import visible
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&#])")
 # What makes a list at the start of a line, and nothing elsewhere.
@@ -60,7 +61,8 @@ def _table(grid: Grid) -> str:
     right = [column.align == "right" for column in grid.columns]
     rows = [[_inline(column.title) for column in grid.columns]]
     rows += [[_inline(cell) for cell in row] for row in grid.rows]
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    # A rule has three signs at least.
+    widths = [max(3, *map(len, cells)) for cells in zip(*rows, strict=True)]
 
     def line(cells: list[str]) -> str:
         each = zip(cells, widths, right, strict=True)

@@ -6,8 +6,9 @@ import jinja2
 from markupsafe import Markup
 
 from jmlp.report import style
-from jmlp.report.document import Document, visible
+from jmlp.report.document import Document
 from jmlp.report.style import Plot
+from jmlp.report.text import visible
 
 # The page has these colours once more for the dark: see report.css.
 ROLES = {

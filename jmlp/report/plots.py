@@ -7,6 +7,7 @@ from jmlp.config import Experiment
 from jmlp.report.accuracy_plots import accuracy_caption, accuracy_figure, along
 from jmlp.report.cost_plots import By, cost_caption, cost_figure
 from jmlp.report.style import Plot, plot_style, render
+from jmlp.report.text import visible
 from jmlp.results import RunResult
 from jmlp.tables import ExperimentTable
 from jmlp.tables.arms import Arm, collect
@@ -37,22 +38,23 @@ def experiment_plots(
             f" Shown are the {len(shown)} of {len(arms)} configurations with the lowest mean "
             "validation cost."
         )
+    title = visible(table.title)
     plots = []
     with plot_style():
         if any(run.costs for index in shown for run in arms[index].finished):
             chosen = [arms[index] for index in shown]
             for by, word in _AGAINST.items():
                 caption = cost_caption(chosen, by) + left_out
-                title = f"{table.title}: cost against {word}"
+                figure = cost_figure(chosen, by)
                 file = f"{name}-cost-against-{word}"
-                plots.append(render(cost_figure(chosen, by), file, title, caption))
+                plots.append(render(figure, file, f"{title}: cost against {word}", caption))
         if along(experiment):
             shown, left_out = range(len(arms)), ""
         chosen = [arms[index] for index in shown]
         rows = [table.rows[index] for index in shown]
         caption = accuracy_caption(chosen, rows) + left_out
         figure = accuracy_figure(experiment, chosen, rows)
-        plots.append(render(figure, f"{name}-accuracy", f"{table.title}: accuracy", caption))
+        plots.append(render(figure, f"{name}-accuracy", f"{title}: accuracy", caption))
     return plots
 
 

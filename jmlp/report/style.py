@@ -15,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from jmlp.report.text import visible
+
 # Each of them stands for one role, and the page gives the same roles its own colours in the dark.
 PAPER = "#ffffff"
 INK = "#1f2a37"
@@ -112,7 +114,7 @@ def _lighter(svg: bytes) -> bytes:
 
 def wrapped(text: str, width: int) -> str:
     """A name over at most three lines, so that no name takes a plot's room."""
-    return textwrap.fill(text, width, max_lines=3, placeholder=" …")
+    return textwrap.fill(visible(text), width, max_lines=3, placeholder=" …")
 
 
 def set_log(axes: Axes, which: Literal["x", "y"], low: float, high: float, most_ticks: int) -> None:

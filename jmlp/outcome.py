@@ -1,0 +1,89 @@
+"""From the numbers of one lane, on the host, to records of what happened to its run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jmlp.model import Params, State
+from jmlp.plan import Run
+from jmlp.program import Finals
+from jmlp.results import CostPoint, Provenance, RunResult
+from jmlp.train import TRAINING_SAMPLE, Evaluation, Measurement
+
+
+class Ended(NamedTuple):
+    """The fields of `TrainState` that a result is made of."""
+
+    best_params: Params
+    best_bn_state: State
+    best_epoch: NDArray[np.int32]
+    stopped_epoch: NDArray[np.int32]
+    diverged_at: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What all runs of a group have in common."""
+
+    n_steps: int  # updates of an epoch
+    n_training: int
+    n_validation: int
+    n_test: int  # 0: no test set
+    provenance: Provenance
+
+    def point(self, epoch: int, measured: Measurement) -> CostPoint:
+        """One evaluation; before the first step there is no batch cost."""
+        return CostPoint(
+            epoch=epoch,
+            step=epoch * self.n_steps,
+            batch_cost=float(measured.batch_cost) if epoch else None,
+            training_cost=float(measured.training.cost),
+            training_accuracy=int(measured.training.correct)
+            / min(self.n_training, TRAINING_SAMPLE),
+            validation_cost=float(measured.validation.cost),
+            validation_accuracy=int(measured.validation.correct) / self.n_validation,
+        )
+
+    def result(
+        self, run: Run, costs: Sequence[CostPoint], ended: Ended, finals: Finals
+    ) -> RunResult:
+        """A run that ended; what a diverged one would have predicted is nobody's business."""
+        diverged = bool(ended.diverged_at >= 0)
+        stopped = int(ended.stopped_epoch)
+        if diverged:  # in the epoch that this update belongs to
+            stopped = -(-int(ended.diverged_at) // self.n_steps)
+        training, validation, test = (None,) * 3 if diverged else finals
+        return RunResult(
+            run_id=run.run_id,
+            hyperparams=run.hyperparams,
+            seed=run.seed,
+            split_seed=run.split_seed,
+            experiments=run.experiments,
+            status="diverged" if diverged else "finished",
+            diverged_at=int(ended.diverged_at) if diverged else None,
+            collapsed=validation is not None and int(validation.top) == self.n_validation,
+            best_epoch=None if diverged else int(ended.best_epoch),
+            stopped_epoch=stopped,
+            reached_limit=not diverged and stopped == run.hyperparams.epochs,
+            training_accuracy=_share(training, self.n_training),
+            validation_accuracy=_share(validation, self.n_validation),
+            test_accuracy=_share(test, self.n_test),
+            training_cost=_cost(training),
+            validation_cost=_cost(validation),
+            test_cost=_cost(test),
+            costs=tuple(costs),
+            provenance=self.provenance,
+            params=ended.best_params,
+            state=ended.best_bn_state,
+        )
+
+
+def _share(evaluation: Evaluation | None, n: int) -> float | None:
+    return None if evaluation is None else int(evaluation.correct) / n
+
+
+def _cost(evaluation: Evaluation | None) -> float | None:
+    return None if evaluation is None else float(evaluation.cost)
