@@ -16,6 +16,9 @@ Device = Literal["auto", "cpu", "gpu"]
 
 MAX_DEFAULT_CORES = 8
 
+# The engine puts an idle device beside a lone one, so that bits do not depend on the cores.
+LEAST_CPU_DEVICES = 2
+
 # Single-threaded products, one virtual device per core: cohorts run side by side, and a product's
 # bits do not depend on how many cores there are.
 CPU_FLAGS = ("--xla_cpu_multi_thread_eigen=false",)
@@ -45,7 +48,8 @@ def prepare(
 
     Args:
         device: `auto` leaves the choice to JAX.
-        cores: virtual CPU devices; by default as many as this process has cores, at most 8.
+        cores: virtual CPU devices, but 2 at least; by default as many as this process has cores, at
+            most 8.
         compile_cache: a private folder for compiled programs.
         environ: the environment to change.
 
@@ -61,8 +65,9 @@ def prepare(
     if device == "cpu":
         environ["JAX_PLATFORMS"] = "cpu"
     if cores is not None:
-        environ["JAX_NUM_CPU_DEVICES"] = str(cores)
-    environ.setdefault("JAX_NUM_CPU_DEVICES", str(default_cores(environ)))
+        environ["JAX_NUM_CPU_DEVICES"] = str(max(cores, LEAST_CPU_DEVICES))
+    usual = max(default_cores(environ), LEAST_CPU_DEVICES)
+    environ.setdefault("JAX_NUM_CPU_DEVICES", str(usual))
     environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")  # a GPU would round to TF32
     environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leave the GPU to others too
     environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(compile_cache))

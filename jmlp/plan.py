@@ -262,11 +262,12 @@ def _check_against_data(runs: Sequence[Run], study: Study, facts: DataFacts) -> 
                 f"{study.name}: batch_size: must be at most the {n_training} examples of the "
                 f"training part of {study.data}, got {batch_size}"
             )
-    for hp in dict.fromkeys(run.hyperparams for run in runs):
-        updates = hp.epochs * n_steps(n_training, hp.batch_size)
+    lengths = {(run.hyperparams.epochs, run.hyperparams.batch_size) for run in runs}
+    for epochs, batch_size in sorted(lengths):
+        updates = epochs * n_steps(n_training, batch_size)
         if updates > MAX_UPDATES:
             problems.append(
-                f"{study.name}: epochs: {hp.epochs} epochs at batch_size {hp.batch_size} are "
+                f"{study.name}: epochs: {epochs} epochs at batch_size {batch_size} are "
                 f"{updates} updates, at most {MAX_UPDATES} are counted; use fewer epochs"
             )
     if problems:

@@ -2,11 +2,13 @@
 """Writes the README's results from report folders: .venv/bin/python scripts/results.py FOLDER...
 
 What stands between `<!-- results NAME -->` and `<!-- end -->` in README.md becomes the tables of
-the study NAME, from its folder's results.json and study.toml, and nothing but what these hold.
+the study NAME, from its folder's results.json and study.toml, and nothing but what these hold. The
+pictures that the README shows are copied from the folder of the original study.
 """
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +17,9 @@ from jmlp.report import read_results
 from jmlp.study_file import load_study
 from jmlp.tables import ExperimentTable, study_tables
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PICTURES = ROOT / ".github" / "images"
 
 # The columns that the README shows; the report has all of them.
 SHOWN = (
@@ -81,6 +85,10 @@ def main() -> None:
         text, n = mark.subn(lambda m, body=body: f"{m[1]}\n{body}\n\n{m[2]}", text)
         if n != 1:
             sys.exit(f"README.md: wants one block '<!-- results {name} -->', has {n}")
+        for plot in (folder / "plots").glob("*.png"):
+            if plot.name in text and name == "original":
+                PICTURES.mkdir(parents=True, exist_ok=True)
+                shutil.copy(plot, PICTURES / plot.name)
     README.write_text(text, encoding="utf-8")
 
 

@@ -1,6 +1,8 @@
 """The command as users call it: in a process of its own, or within this one where JAX runs."""
 
+import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,10 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-
 from helpers import N_EXAMPLES, N_TEST, arrays
+
 from jmlp import environment
 from jmlp.cli import main
+
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 # Two experiments that share two of six runs, and train in two groups.
 STUDY = """
@@ -33,6 +37,13 @@ baseline.drop_rate = 0
 axes.batch_norm = [false, true]
 baseline.batch_norm = false
 """
+
+
+class Terminal(io.StringIO):
+    """Takes colours and moving cursors."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 class Done(NamedTuple):
@@ -87,6 +98,6 @@ def python(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> 
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def jmlp(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> Done:
+def command(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> Done:
     """Runs the command in a process of its own."""
     return python("-m", "jmlp", *arguments, cwd=cwd, env=env)

@@ -3,10 +3,14 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from jmlp import environment, places
+
+if TYPE_CHECKING:
+    from commands import Here
 
 # The developer's own copy of MNIST, found before the places are moved.
 _JMLP_DATA, _KERAS_HOME = str(places.data_dir()), os.environ.get("KERAS_HOME")
@@ -33,3 +37,13 @@ def _real_data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.delenv("KERAS_HOME")
         if _KERAS_HOME:
             monkeypatch.setenv("KERAS_HOME", _KERAS_HOME)
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> "Here":
+    """The command, called within this process in a folder of its own."""
+    from commands import Here
+
+    return Here(tmp_path, capsys, monkeypatch)

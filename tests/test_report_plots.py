@@ -271,7 +271,7 @@ def test_the_same_runs_give_the_same_bytes_and_settings_stay_as_they_were() -> N
     before = dict(matplotlib.rcParams)
     first = drawn(SIZES, sizes_runs())
     assert dict(matplotlib.rcParams) == before
-    with matplotlib.rc_context({"font.size": 30, "axes.titlelocation": "right"}):
+    with matplotlib.rc_context({"xtick.major.pad": 30}):
         assert drawn(SIZES, sizes_runs()[::-1]) == first
 
 

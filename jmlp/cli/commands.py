@@ -25,6 +25,7 @@ app = App(
     version_flags=("--version", "-V"),
     help_flags=("--help", "-h"),
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # `main` says that it was interrupted
     default_parameter=Parameter(show_default=_default_text),
 )
 

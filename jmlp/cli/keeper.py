@@ -129,9 +129,9 @@ class Keeper:
         foreign = sum(run.run_id not in wanted for run in stored)
         if foreign:
             raise StoreError(
-                f"{self.folder}: holds {foreign} runs that are not part of this study as it is now "
-                "(other settings, seeds or data); give another folder (--output DIR), or replace "
-                "them (--fresh)"
+                f"{self.folder}: holds runs that are not part of this study as it is now "
+                f"({foreign} with other settings, seeds or data); give another folder "
+                "(--output DIR), or replace all (--fresh)"
             )
         for run in stored:
             experiments = wanted[run.run_id].experiments

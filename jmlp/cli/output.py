@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,8 +58,7 @@ class Output:
             highlight=False,
             emoji=False,
             width=None if stream.isatty() else 10_000,
-            no_color=True if self.plain else None,
-            force_terminal=False if self.plain else None,
+            force_terminal=False if self.plain or not _takes_escapes() else None,
         )
 
     def print_json(self, value: Any) -> None:
@@ -66,6 +66,12 @@ class Output:
         import json
 
         print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def _takes_escapes() -> bool:
+    """Whether a terminal, if there is one, may get colours and a bar that moves."""
+    dumb = os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")
+    return not (dumb or os.environ.get("NO_COLOR") or os.environ.get("CI"))
 
 
 def say_error(text: str) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from jmlp.tables import Column, DifferenceRow, ExperimentTable, Row
 
-NARROW = 22  # of the first column where all columns do not fit side by side
+NARROW = 18  # of the first column where all columns do not fit side by side
 
 
 def show_tables(tables: "Sequence[ExperimentTable]", out: Output) -> None:
@@ -57,7 +57,7 @@ def _grid(
     rows: "Sequence[Row] | Sequence[DifferenceRow]",
     out: Output,
 ) -> None:
-    """One table where it fits; else one for each group of columns, the first column in each."""
+    """One table where it fits; else as few as can be, groups of columns whole where they fit."""
     titles, cells = [column.title for column in columns], [row.cells for row in rows]
     everything = list(range(len(columns)))
 
@@ -74,10 +74,12 @@ def _grid(
         parts = [[0]]
         for _, members in groupby(everything[1:], key=lambda index: columns[index].group):
             group = list(members)
-            if parts[-1] == [0] or _fits(console, table(parts[-1] + group)):
-                parts[-1] += group
-            else:
-                parts.append([0, *group])
+            whole = _fits(console, table([0, *group]))
+            for piece in [group] if whole else [[index] for index in group]:
+                if parts[-1] == [0] or _fits(console, table(parts[-1] + piece)):
+                    parts[-1] += piece
+                else:
+                    parts.append([0, *piece])
     for number, part in enumerate(parts):
         if number:
             print()

@@ -80,6 +80,7 @@ def study(
     if dry_run:
         plan = planning.make_plan(loaded, _facts(loaded))
         _print_plan(plan, hardware, out)
+        planning.check_memory(plan, hardware.count())
         return 0
     folder = output or Path("reports") / loaded.name
     dataset = datasets.load(loaded.data, out.say)
@@ -152,7 +153,6 @@ def _print_plan(plan: "Plan", hardware: Hardware, out: Output) -> None:
         f"{_count(len(plan.groups), 'training program')} to compile, "
         f"about {planning.size_text(needed)} of memory"
     )
-    planning.check_memory(plan, hardware.count())
 
 
 def _count(n: int, what: str) -> str:

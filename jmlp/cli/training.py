@@ -81,7 +81,7 @@ def _display(plan: Plan, out: Output) -> Iterator[Callable[[Progress], None]]:
     console = out.console(stderr=True)
     if out.quiet:
         yield lambda now: None
-    elif console.is_terminal and not out.plain:
+    elif console.is_terminal:
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bar
 

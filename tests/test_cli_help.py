@@ -1,0 +1,91 @@
+"""What the command says of itself, without loading anything heavy."""
+
+from collections.abc import Iterator
+
+import pytest
+from commands import Here, command, python
+from cyclopts import App
+
+from jmlp import environment
+from jmlp.cli.commands import app
+
+
+def commands(parent: App = app, *names: str) -> Iterator[tuple[str, App]]:
+    """Every command with its names, such as `data list`; groups of commands are some too."""
+    for name in parent:
+        if not name.startswith("-"):
+            yield " ".join([*names, name]), parent[name]
+            yield from commands(parent[name], *names, name)
+
+
+COMMANDS = dict(commands())
+
+
+def test_there_are_these_commands() -> None:
+    assert list(COMMANDS) == [
+        "study",
+        "train",
+        "predict",
+        "gradcheck",
+        "data",
+        "data list",
+        "data get",
+        "data check",
+        "data path",
+        "doctor",
+    ]
+
+
+def test_help_and_version_load_nothing_heavy(here: Here) -> None:
+    calls = [[], ["--help"], ["--version"], *([*name.split(), "--help"] for name in COMMANDS)]
+    code = (
+        "import sys; from jmlp.cli import main\n"
+        f"print([main(arguments) for arguments in {calls}], file=sys.stderr)\n"
+        "heavy = {'jax', 'jaxlib', 'numpy', 'scipy', 'matplotlib', 'jinja2', 'keras', 'textual'}\n"
+        "print(heavy & sys.modules.keys(), file=sys.stderr)"
+    )
+    done = python("-c", code, cwd=here.folder)
+    assert done.err == f"{[0] * len(calls)}\nset()\n"
+
+
+def test_bare_command_prints_the_help_with_every_command(here: Here) -> None:
+    bare, asked = here(), here("--help")
+    assert bare == asked
+    assert (bare.code, bare.err) == (0, "")
+    for name in COMMANDS:
+        assert " " in name or f" {name} " in bare.out
+
+
+def test_version_is_that_of_the_package(here: Here) -> None:
+    assert here("--version") == (0, f"jmlp {environment.versions()['jmlp']}\n", "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_and_its_parameters_have_help_in_unbroken_paragraphs(name: str) -> None:
+    # A line break within a paragraph would stay where it is, whatever the terminal's width.
+    assert COMMANDS[name].help
+    assert not any("\n" in paragraph for paragraph in COMMANDS[name].help.split("\n\n"))
+    if COMMANDS[name].default_command is not None:
+        for argument in COMMANDS[name].assemble_argument_collection():
+            assert argument.parameter.help or argument.children, argument.name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_80_columns_and_says_no_empty_default(
+    name: str, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = here(*name.split(), "--help")
+    assert (done.code, done.err) == (0, "")
+    assert max(map(len, done.out.splitlines())) == 80
+    assert "None" not in done.out
+    assert "False" not in done.out
+
+
+def test_help_is_ascii_on_a_terminal_that_knows_no_more(here: Here) -> None:
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    done = command("train", "--help", cwd=here.folder, env=env)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.isascii()
+    assert "+- Parameters -" in done.out
+    assert "?" not in done.out

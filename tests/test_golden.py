@@ -1,0 +1,48 @@
+"""Numbers that must not change unseen: `NUMERICS` is part of every run's id."""
+
+import numpy as np
+import pytest
+
+from helpers import N_TRAINING, experiment, plan, trained
+from jmlp import results
+from jmlp.config import Value
+from jmlp.data import batch_order, split
+
+NUMERICS = 1  # of the numbers in this file
+CHANGED = "results are other ones now: raise NUMERICS in jmlp/results.py, then write them down here"
+
+
+def test_these_are_the_numbers_of_this_version() -> None:
+    assert results.NUMERICS == NUMERICS, "NUMERICS was raised: write down its numbers in this file"
+
+
+def test_first_mini_batch() -> None:
+    training, _ = split(208, 0, 0.2)
+    assert training[batch_order(0, 1, N_TRAINING)][:16].tolist() == [], CHANGED
+
+
+def test_run_id() -> None:
+    (run,) = plan(experiment()).runs
+    assert run.run_id == "", CHANGED
+
+
+RICH: dict[str, Value] = {"optimizer": "adam", "batch_norm": True, "drop_rate": (0.2, 0.4)}
+NORMAL: dict[str, Value] = {"optimizer": "momentum", "initialization": "normal", "weight_std": 0.3}
+
+
+# Hyperparameters; validation costs of evaluations 0 to 2; batch costs of epochs 1 and 2.
+@pytest.mark.parametrize(
+    ("hyperparams", "validation", "batch"),
+    [({}, [], []), (RICH, [], []), (NORMAL, [], [])],
+    ids=["plain", "rich", "normal"],
+)
+def test_first_costs(
+    hyperparams: dict[str, Value], validation: list[float], batch: list[float]
+) -> None:
+    (run,) = trained(experiment(**hyperparams, epochs=2, patience=None))
+    print([p.validation_cost for p in run.costs],[p.batch_cost for p in run.costs])
+    # Processors may round differently.
+    found = [point.validation_cost for point in run.costs]
+    np.testing.assert_allclose(found, validation, rtol=1e-4, err_msg=CHANGED)
+    found = [point.batch_cost for point in run.costs[1:] if point.batch_cost is not None]
+    np.testing.assert_allclose(found, batch, rtol=1e-4, err_msg=CHANGED)
