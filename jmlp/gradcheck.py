@@ -61,9 +61,7 @@ def check_gradients(seed: int = 0) -> Iterator[LeafCheck]:
     """
     for hidden, batch_norm, drop_rate in product(DEPTHS, (False, True), DROP_RATES):
         if hidden or not (batch_norm or drop_rate):  # without hidden layers there is neither
-            with jax.enable_x64(True):
-                checks = check_network(hidden, batch_norm, drop_rate, seed)
-            yield from checks
+            yield from check_network(hidden, batch_norm, drop_rate, seed)
 
 
 def check_network(
@@ -72,13 +70,14 @@ def check_network(
     """Checks every leaf of one network on one random mini-batch, in float64."""
     rng = np.random.default_rng(seed)
     hp = Hyperparams(hidden=hidden, batch_norm=batch_norm)
-    params, state = model.init(hp, N_IN, N_CLASSES, jax.random.key(seed), jnp.float64)
-    # Biases, scales and shifts start at 0 or 1, where a wrong factor could hide.
-    params = jax.tree.map(lambda p: p + 0.1 * rng.standard_normal(p.shape), params)
-    x, y = rng.standard_normal((BATCH, N_IN)), rng.integers(0, N_CLASSES, BATCH, np.int32)
-    by_hand, autodiff, differences = jax.device_get(
-        gradients(params, state, x, y, jax.random.key(seed), np.float64(drop_rate))
-    )
+    with jax.enable_x64(True):
+        params, state = model.init(hp, N_IN, N_CLASSES, jax.random.key(seed), jnp.float64)
+        # Biases, scales and shifts start at 0 or 1, where a wrong factor could hide.
+        params = jax.tree.map(lambda p: p + 0.1 * rng.standard_normal(p.shape), params)
+        x, y = rng.standard_normal((BATCH, N_IN)), rng.integers(0, N_CLASSES, BATCH, np.int32)
+        by_hand, autodiff, differences = jax.device_get(
+            gradients(params, state, x, y, jax.random.key(seed), np.float64(drop_rate))
+        )
     whole = float(np.linalg.norm([np.linalg.norm(leaf) for leaf in jax.tree.leaves(autodiff)]))
     leaves = jax.tree.leaves_with_path(by_hand)
     others = zip(jax.tree.leaves(autodiff), jax.tree.leaves(differences), strict=True)

@@ -1,10 +1,308 @@
-import time
-from commands import Here
-import cProfile, pstats
-def test_x(here: Here) -> None:
-    f=open("/tmp/cli/times","w")
-    for a in (["-o","out"],["-o","out"],["-o","out2"],["-n"]):
-        p=cProfile.Profile()
-        t=time.time(); p.enable(); d=here("study","small.toml",*a); p.disable(); f.write(f"{a} {time.time()-t}\n")
-        pstats.Stats(p,stream=f).sort_stats("cumtime").print_stats("jmlp|matplotlib.*(savefig|pyplot)",18)
-    assert 0
+"""`jmlp study` from a study file to a folder: it goes on where it was, and loses nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import STUDY, Done, Here, command, python, write_inputs
+
+from jmlp import engine, report
+from jmlp.data import load_mnist, mnist
+from jmlp.errors import DataError
+from jmlp.report import read_csv
+from jmlp.results import Progress
+
+ORIGINAL_PLAN = """\
+study original on mnist
+  batch-size: 8 configurations x 5 seeds = 40 runs
+  dropout: 10 configurations x 5 seeds = 50 runs
+  final: 4 configurations x 5 seeds = 20 runs
+95 runs, each once, in 9 groups:
+  hidden 20-7-5, batch size 128: 50 runs in 5 cohorts of 10 lanes
+  hidden 20-7-5, batch size 128, batch norm: 10 runs in 5 cohorts of 2 lanes
+  hidden 20-7-5, batch size 16: 5 runs in 5 cohorts of 1 lane
+  hidden 20-7-5, batch size 32: 5 runs in 5 cohorts of 1 lane
+  hidden 20-7-5, batch size 64: 5 runs in 5 cohorts of 1 lane
+  hidden 20-7-5, batch size 256: 5 runs in 5 cohorts of 1 lane
+  hidden 20-7-5, batch size 512: 5 runs in 5 cohorts of 1 lane
+  hidden 20-7-5, batch size 1024: 5 runs in 5 cohorts of 1 lane
+  hidden 20-7-5, batch size 2048: 5 runs in 5 cohorts of 1 lane
+9 training programs to compile, about 0.8 GB of memory
+"""
+
+
+def without_jax(*arguments: str, cwd: Path) -> Done:
+    """Runs the command in a process of its own, and fails where it starts JAX."""
+    code = (
+        "import sys; from jmlp.cli import main; code = main(sys.argv[1:])\n"
+        "sys.exit('jax was imported' if 'jax' in sys.modules else code)"
+    )
+    return python("-c", code, *arguments, cwd=cwd)
+
+
+def runs(folder: Path) -> dict[str, Any]:
+    """The runs of a report by id; the order in which they ended says nothing."""
+    document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    by_id = {run["run_id"]: run for run in document["runs"]}
+    assert len(by_id) == len(document["runs"])
+    return by_id
+
+
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the report, which takes longer than a small study."""
+    monkeypatch.setattr(report, "write_report", lambda *arguments, **more: None)
+
+
+# The plan
+
+
+def test_dry_run_prints_the_plan_of_the_original_without_data_and_without_jax(
+    tmp_path: Path,
+) -> None:
+    done = without_jax("study", "original", "--dry-run", "--cores", "2", cwd=tmp_path)
+    assert done == (0, ORIGINAL_PLAN, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_as_json(here: Here) -> None:
+    done = here("study", "small.toml", "--dry-run", "--json", "--cores", "1")
+    static = {"hidden": [5, 4], "batch_size": 16, "optimizer": "sgd", "initialization": "he"}
+    plan = json.loads(done.out)
+    assert 500_000_000 < plan.pop("memory") < 600_000_000
+    assert plan == {
+        "study": "small",
+        "runs": 6,
+        "groups": [
+            {**static, "batch_norm": False, "lanes": 2, "cohorts": 2, "runs": 4},
+            {**static, "batch_norm": True, "lanes": 1, "cohorts": 2, "runs": 2},
+        ],
+        "compiles": 2,
+    }
+    assert (done.code, done.err) == (0, "")
+
+
+# From end to end
+
+
+def test_study_prints_its_tables_and_writes_a_report_and_a_second_call_trains_nothing(
+    here: Here,
+) -> None:
+    first = here("study", "small.toml", "--output", "out")
+    assert first.code == 0
+    assert first.err.startswith("training 6 runs in 2 groups on 2 x cpu: ")
+    assert first.err.endswith("\nreport: out/report.html\n")
+    headings = [line for line in first.out.splitlines() if line and line[0] not in " -"]
+    names = ["Differences to the baseline", "Notes"]
+    assert headings == ["rate: Drop rate", *names, "norm", *names]
+    for label in ("drop rate none", "drop rate 0.5", "batch norm no", "batch norm yes"):
+        assert f" {label} " in first.out
+
+    out = here.folder / "out"
+    found = runs(out)
+    assert len(found) == 6
+    assert all(0 <= run["test_accuracy"] <= 1 for run in found.values())
+    in_both = [run for run in found.values() if run["experiments"] == ["rate", "norm"]]
+    assert sorted(run["seed"] for run in in_both) == [0, 1]
+    assert {row["run_id"] for row in read_csv(out / "results.csv")} == found.keys()
+    names = ["report.html", "report.md", "study.toml", "plots/rate-accuracy.svg"]
+    assert all((out / name).stat().st_size for name in names)
+
+    again = without_jax("study", "small.toml", "--output", "out", cwd=here.folder)
+    told = "6 of 6 runs are in out already (--fresh trains them again)\nreport: out/report.html\n"
+    assert again == (0, first.out, told)
+    assert runs(out) == found
+
+
+def test_synthetic_study_goes_to_a_folder_of_its_name(here: Here) -> None:
+    options = ["--experiment", "norm", "--seeds", "1", "--epochs", "1", "--data", "synthetic"]
+    done = command("study", "small.toml", *options, cwd=here.folder)
+    assert done.code == 0
+    assert "\nreport: reports/small/report.html\n" in done.err
+    assert len(runs(here.folder / "reports" / "small")) == 2
+
+
+@pytest.mark.usefixtures("no_report")
+def test_json_is_the_document_of_the_results_and_quiet_leaves_nothing_on_stderr(
+    here: Here,
+) -> None:
+    done = here("study", "small.toml", "-o", "out", "--json", "--quiet")
+    assert (done.code, done.err) == (0, "")
+    document, kept = (
+        json.loads(done.out),
+        json.loads((here.folder / "out/results.json").read_text()),
+    )
+    assert document.pop("created")
+    assert kept.pop("created")
+    assert document == kept
+
+
+@pytest.mark.usefixtures("no_report")
+def test_more_seeds_train_only_what_is_new_and_give_the_same_numbers(here: Here) -> None:
+    here("study", "small.toml", "-o", "grown")
+    grown = here("study", "small.toml", "-o", "grown", "--seeds", "3")
+    assert grown.code == 0
+    assert "6 of 9 runs are in grown already" in grown.err
+    assert "training 3 runs in 2 groups on " in grown.err
+    fresh = here("study", "small.toml", "-o", "fresh", "--seeds", "3")
+    assert grown.out == fresh.out
+    assert runs(here.folder / "grown") == runs(here.folder / "fresh")
+
+
+@pytest.mark.usefixtures("no_report")
+def test_fresh_trains_everything_again_to_the_same_numbers(here: Here) -> None:
+    first = here("study", "small.toml", "-o", "out")
+    before = runs(here.folder / "out")
+    again = here("study", "small.toml", "-o", "out", "--fresh")
+    assert "training 6 runs in 2 groups on " in again.err
+    assert "already" not in again.err
+    assert (again.code, again.out) == (0, first.out)
+    assert runs(here.folder / "out") == before
+
+
+@pytest.mark.usefixtures("no_report")
+def test_run_that_was_trained_for_one_experiment_is_part_of_another_that_is_added(
+    here: Here,
+) -> None:
+    here("study", "small.toml", "-o", "out", "--experiment", "norm")
+    whole = here("study", "small.toml", "-o", "out")
+    assert "4 of 6 runs are in out already" in whole.err
+    both = [run for run in runs(here.folder / "out").values() if len(run["experiments"]) == 2]
+    assert len(both) == 2
+
+
+# Stopped
+
+
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize(
+    ("number", "options", "hint"),
+    [(signal.SIGINT, [], ""), (signal.SIGTERM, ["--fresh"], " without --fresh")],
+)
+def test_stopped_study_keeps_finished_runs_and_goes_on_to_the_numbers_of_an_undisturbed_one(
+    number: signal.Signals,
+    options: list[str],
+    hint: str,
+    here: Here,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train = engine.run
+
+    def disturbed(*arguments: Any) -> Iterator[Progress]:
+        for record in train(*arguments):
+            if record.results:
+                signal.raise_signal(number)
+            yield record
+
+    monkeypatch.setattr(engine, "run", disturbed)
+    stopped = here("study", "small.toml", "-o", "out", *options)
+    # Two devices train the cohorts of both seeds side by side, so the first group ends at once.
+    told = f"stopped: 4 of 6 runs are kept in out; the same command{hint} goes on from there\n"
+    assert (stopped.code, stopped.out) == (128 + number, "")
+    assert stopped.err.endswith(told)
+    assert len(runs(here.folder / "out")) == 4
+
+    monkeypatch.setattr(engine, "run", train)
+    went_on = here("study", "small.toml", "-o", "out")
+    assert "training 2 runs in 1 group on " in went_on.err
+    undisturbed = here("study", "small.toml", "-o", "undisturbed")
+    assert went_on.out == undisturbed.out
+    assert runs(here.folder / "out") == runs(here.folder / "undisturbed")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_to_the_process_ends_it_after_saving(number: signal.Signals, tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    endless = "[experiments.endless]\nbatch_norm = true\nepochs = 100000\npatience = 'none'\n"
+    (tmp_path / "small.toml").write_text(STUDY + endless, encoding="utf-8")
+    short = ["--experiment", "rate", "--experiment", "endless", "--seeds", "1"]
+    arguments = ["study", "small.toml", "-o", "out", *short]
+    with subprocess.Popen(
+        [sys.executable, "-m", "jmlp", *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("group 2/2 epoch 1 "):
+                process.send_signal(number)
+                break
+        out, err = process.communicate()
+    assert (process.returncode, out) == (128 + number, "")
+    told = "stopped: 2 of 3 runs are kept in out; the same command goes on from there\n"
+    assert err.endswith(told)
+    assert "Traceback" not in err
+    assert len(runs(tmp_path / "out")) == 2
+
+
+def test_reader_that_leaves_ends_the_command_quietly(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "jmlp", "study", "original", "--dry-run"],
+        cwd=tmp_path,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+# Diverged
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        ([], 0, ""),
+        (
+            ["--fail-on", "diverged"],
+            7,
+            "jmlp: error: 4 of 4 runs diverged (--fail-on diverged)\n",
+        ),
+    ],
+)
+def test_diverged_runs_are_a_result_with_a_warning_unless_they_are_to_fail(
+    options: list[str], code: int, told: str, here: Here
+) -> None:
+    broken = ["--set", "learning_rate=1e30", "--experiment", "rate", "-o", "out"]
+    done = here("study", "small.toml", *broken, *options)
+    assert done.code == code
+    assert done.err.endswith(f"warning: 4 of 4 runs diverged\nreport: out/report.html\n{told}")
+    assert " seed 0 diverged @" in done.out
+    found = runs(here.folder / "out").values()
+    assert {(run["status"], run["test_accuracy"]) for run in found} == {("diverged", None)}
+    assert (here.folder / "out" / "report.html").is_file()
+
+
+# The real thing
+
+
+@pytest.mark.mnist
+@pytest.mark.usefixtures("no_report")
+def test_original_study_on_the_real_mnist(here: Here) -> None:
+    try:
+        load_mnist()
+    except DataError as reason:
+        pytest.skip(str(reason))
+    short = ["--experiment", "final", "--seeds", "1", "--epochs", "1"]
+    done = here("study", "original", *short, "-o", "out", "--json", "--quiet")
+    assert (done.code, done.err) == (0, "")
+    document = json.loads(done.out)
+    assert document["data"]["digests"] == mnist.DIGESTS
+    accuracies = {
+        (run["hyperparams"]["batch_norm"], run["hyperparams"]["drop_rate"]): run["test_accuracy"]
+        for run in document["runs"]
+    }
+    assert accuracies.keys() == {(False, 0.0), (False, 0.5), (True, 0.0), (True, 0.5)}
+    assert all(0 <= accuracy <= 1 for accuracy in accuracies.values())
+    assert accuracies[True, 0.0] > 0.25  # one epoch is little, but it learns

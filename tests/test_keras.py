@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
-
 from helpers import N_CLASSES, N_IN, SMALL_DATA
+
 from jmlp import model
 from jmlp.config import Hyperparams
 from jmlp.layers import batchnorm, cost

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import assert_equal_bits, gradient_errors
 from jax import Array
 from sklearn.metrics import log_loss
 
-from helpers import assert_equal_bits, gradient_errors
 from jmlp.layers import batchnorm, cost, dense, dropout, relu
 from jmlp.layers.batchnorm import BatchNormParams, BatchNormState
 from jmlp.layers.dense import DenseParams
@@ -78,10 +78,13 @@ def test_relu_is_hand_computed_and_its_derivative_at_zero_is_zero() -> None:
 
 def test_dropout_keeps_where_the_uniform_is_at_least_the_drop_rate_and_scales_up() -> None:
     A, key = jnp.arange(1, 401, dtype=jnp.float32).reshape(4, 100), jax.random.key(2)
-    D, M = dropout.forward(A, key, jnp.float32(0.75))
     U = np.asarray(jax.random.uniform(key, (4, 100)))
-    np.testing.assert_array_equal(D, np.where(U >= 0.75, 4 * np.asarray(A), 0))
-    np.testing.assert_array_equal(dropout.backward(jnp.ones_like(A), M), np.where(U >= 0.75, 4, 0))
+    drop_rate = U[1, 50]  # one of them, so that one is equal to it
+    D, M = dropout.forward(A, key, jnp.asarray(drop_rate))
+    multiplier = np.where(drop_rate <= U, 1 / (1 - drop_rate), 0)
+    assert D[1, 50] > 0
+    np.testing.assert_allclose(D, multiplier * np.asarray(A), rtol=1e-6)
+    np.testing.assert_allclose(dropout.backward(jnp.ones_like(A), M), multiplier, rtol=1e-6)
 
 
 def test_drop_rate_0_is_the_identity_to_the_bit() -> None:
@@ -142,6 +145,9 @@ def test_batch_norm_predicts_each_example_alone_by_the_running_statistics() -> N
     state = BatchNormState(f32([1]), f32([4]))
     Y = batchnorm.predict(GAMMA_2_BETA_10, state, f32([1, 3, -5]))
     np.testing.assert_allclose(Y, [[10, 12, 4]], rtol=1e-5)
+    # A variance of 8e-5 is 9e-5 with eps.
+    Y = batchnorm.predict(GAMMA_2_BETA_10, BatchNormState(f32([1]), f32([8e-5])), f32([4]))
+    np.testing.assert_allclose(Y, [[10 + 2 * 3 / 9e-5**0.5]], rtol=1e-5)
 
 
 def test_batch_norm_starts_with_scale_1_shift_0_mean_0_variance_1() -> None:
@@ -205,9 +211,10 @@ def test_one_hot_rows_have_a_one_at_the_label() -> None:
 
 # Gradients
 
-DRAWN = np.random.default_rng(7)
-IN, OUT, COLUMN = (DRAWN.standard_normal(shape) for shape in ((3, 6), (4, 6), (4, 1)))
-WEIGHTS, LABELS = DRAWN.standard_normal((4, 3)), np.arange(6) % 4
+SHAPES = ((3, 6), (4, 6), (4, 1), (4, 3))
+DRAWN: list[Any] = [np.random.default_rng(7).standard_normal(shape) for shape in SHAPES]
+IN, OUT, COLUMN, WEIGHTS = DRAWN
+LABELS = np.arange(6) % 4
 
 
 def batch_norm(params: BatchNormParams, Z: Array) -> tuple[Array, Any]:

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import assert_equal_bits, gradient_errors, leaves
 from jax import Array
 from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
 
-from helpers import assert_equal_bits, gradient_errors, leaves
 from jmlp import model
 from jmlp.config import Hyperparams
 from jmlp.layers import cost
@@ -170,7 +170,7 @@ def test_one_drop_rate_is_that_rate_in_each_layer() -> None:
 
 def test_each_layer_has_its_own_drop_rate_and_its_own_mask() -> None:
     _, _, caches = model.forward(*NETWORK, X, KEY, jnp.array([0.0, 0.75]))
-    assert [set(np.unique(cache.dropout)) for cache in caches[:-1]] == [{1}, {0, 4}]
+    assert [set(np.unique(np.asarray(cache.dropout))) for cache in caches[:-1]] == [{1}, {0, 4}]
     _, _, (first, second, last) = model.forward(*NETWORK, X, KEY, 0.5)
     assert (np.asarray(first.dropout) != np.asarray(second.dropout)).any()
     assert last.dropout is None
@@ -233,6 +233,7 @@ def test_bytes_are_scaled_to_0_1_and_floats_are_used_as_they_are() -> None:
     pixels = np.arange(BATCH * N_IN, dtype=np.uint8).reshape(BATCH, N_IN) * np.uint8(8)
     scaled = pixels.astype(np.float32) / np.float32(255)
     assert model.inputs(jnp.asarray(scaled), jnp.dtype(jnp.float32)).T.tolist() == scaled.tolist()
-    for function in (model.predict, lambda *args: model.forward(*args, None, 0.0)[0]):
-        logits = (function(*NETWORK, jnp.asarray(x)) for x in (pixels, scaled))
-        np.testing.assert_allclose(*logits, rtol=1e-5, atol=1e-6)
+    for x in map(jnp.asarray, (pixels, scaled)):
+        expected = model.predict(*NETWORK, jnp.asarray(scaled))
+        for logits in (model.predict(*NETWORK, x), model.forward(*NETWORK, x, None, 0.0)[0]):
+            np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)

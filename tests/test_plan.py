@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import jax
 import pytest
-
 from helpers import FACTS, SMALL, experiment, plan
+
 from jmlp import model
 from jmlp import plan as planning
-from jmlp.config import Hyperparams
+from jmlp.config import Hyperparams, Value
 from jmlp.errors import ConfigError
 from jmlp.plan import DataFacts, Plan
 
@@ -206,7 +206,7 @@ def test_what_does_not_fit_into_memory_is_refused_with_both_sizes(
 
 
 def test_the_estimate_grows_with_devices_lanes_batches_and_optimisers_memory() -> None:
-    def memory(n_devices: int = 1, rates: int = 1, **hyperparams: object) -> int:
+    def memory(n_devices: int = 1, rates: int = 1, **hyperparams: Value) -> int:
         axes = {"drop_rate": DROP_RATES[:rates]}
         return planning.memory(plan(experiment(axes, **hyperparams), facts=MNIST), n_devices)
 

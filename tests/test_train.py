@@ -1,6 +1,6 @@
 """One lane: a step, an evaluation, early stopping, randomness, and what a network can learn."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import N_CLASSES, N_IN, SMALL, SMALL_DATA, assert_equal_bits, leaves
 from jax import Array
 
-from helpers import N_CLASSES, N_IN, SMALL, SMALL_DATA, assert_equal_bits, leaves
 from jmlp import model, train
 from jmlp.config import Hyperparams
 from jmlp.layers import cost
@@ -29,7 +29,10 @@ def lane(hp: Hyperparams) -> Hyperparams:
 
 
 def key(seed: int) -> Array:
-    return jax.random.wrap_key_data(jnp.asarray(train.root_key(seed)), impl="threefry2x32")
+    wrapped: Array = jax.random.wrap_key_data(
+        jnp.asarray(train.root_key(seed)), impl="threefry2x32"
+    )
+    return wrapped
 
 
 def start(hp: Hyperparams = SMALL, seed: int = 0) -> TrainState:
@@ -41,7 +44,8 @@ train_step = jax.jit(train.train_step)
 
 def step(hp: Hyperparams, state: TrainState, number: int, x: Array = X) -> TrainState:
     dropout_key = train.dropout_key(key(0), jnp.int32(number))
-    return train_step(lane(hp), state, x, Y, dropout_key, jnp.int32(number))
+    new: TrainState = train_step(lane(hp), state, x, Y, dropout_key, jnp.int32(number))
+    return new
 
 
 # A step
@@ -242,9 +246,9 @@ def test_swept_hyperparameters_become_arrays_over_lanes() -> None:
     assert_equal_bits(
         {name: getattr(stacked, name) for name in ("drop_rate", "learning_rate", "patience")},
         {
-            "drop_rate": np.float32([[0, 0], [0.1, 0.2]]),
-            "learning_rate": np.float32([0.1, 3]),
-            "patience": np.int32([2, 2**31 - 1]),
+            "drop_rate": np.array([[0, 0], [0.1, 0.2]], np.float32),
+            "learning_rate": np.array([0.1, 3], np.float32),
+            "patience": np.array([2, 2**31 - 1], np.int32),
         },
     )
 
@@ -258,8 +262,11 @@ def learn(hp: Hyperparams, x: Array, y: Array, n_classes: int, steps: int) -> fl
 
     @jax.jit
     def many(hp: Hyperparams, state: TrainState) -> TrainState:
-        one: Callable[..., Any] = lambda i, s: train.train_step(hp, s, x, y, None, i)  # noqa: E731
-        return jax.lax.fori_loop(0, steps, one, state)
+        def one(step: Array, state: TrainState) -> TrainState:
+            return train.train_step(hp, state, x, y, None, step)
+
+        end: TrainState = jax.lax.fori_loop(0, steps, one, state)
+        return end
 
     state = many(lane(hp), state)
     return float(cost.forward(model.predict(state.params, state.bn_state, x), y)[0])

@@ -50,7 +50,7 @@ def get(name: Annotated[str, NAME] = "mnist", /, *, out: Output = Output()) -> N
     shape = " x ".join(map(str, dataset.image_shape))
     print(
         f"{dataset.name}: {len(dataset.y_train):,} training and {n_test:,} test images of {shape}, "
-        f"{dataset.n_classes} classes, from {dataset.source}"
+        f"{dataset.n_classes} classes; source: {dataset.source}"
     )
 
 

@@ -59,6 +59,11 @@ class Keeper:
         """The runs that ended, in the plan's order."""
         return [self.ended[r.run_id] for r in self.plan.runs if r.run_id in self.ended]
 
+    @property
+    def n_diverged(self) -> int:
+        """Runs whose numbers ceased to be finite: a result, and something to be told."""
+        return sum(run.status == "diverged" for run in self.results)
+
     def train(self, hardware: Hardware, out: Output) -> int | None:
         """Trains what is not there yet; returns the signal that stopped it, if one did."""
         to_do = planning.without(self.plan, self.ended)
@@ -73,8 +78,12 @@ class Keeper:
         from jmlp import engine
 
         out.say(_announcement(to_do, devices))
-        stopped = watch(engine.run(to_do, self.dataset, devices), to_do, out, self._keep)
-        self.save()
+        try:
+            stopped = watch(engine.run(to_do, self.dataset, devices), to_do, out, self._keep)
+        finally:  # whatever ends the training, what is finished is kept
+            self.save()
+        if self.n_diverged:
+            out.say(f"warning: {self.n_diverged} of {len(self.results)} runs diverged")
         return stopped
 
     def save(self) -> None:

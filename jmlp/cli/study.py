@@ -94,9 +94,10 @@ def study(
         )
         return 128 + stopped
     _report(folder, keeper, out)
-    diverged = sum(run.status == "diverged" for run in keeper.results)
-    if fail_on == "diverged" and diverged:
-        raise CheckFailed(f"{diverged} of {len(plan.runs)} runs diverged (--fail-on diverged)")
+    if fail_on == "diverged" and keeper.n_diverged:
+        raise CheckFailed(
+            f"{keeper.n_diverged} of {len(plan.runs)} runs diverged (--fail-on diverged)"
+        )
     return 0
 
 

@@ -1,0 +1,111 @@
+"""What the engine did, looked at from outside: plain loops, NumPy, and JAX's own events."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import N_STEPS, N_TRAINING, assert_equal_bits
+from numpy.typing import NDArray
+
+from jmlp import model, train
+from jmlp.config import Hyperparams
+from jmlp.data import batch_order, split
+from jmlp.data.dataset import Dataset
+from jmlp.results import RunResult
+
+TRAINING, VALIDATION = split(208, 0, 0.2)
+
+
+@contextmanager
+def compiled() -> Iterator[Counter[str]]:
+    """Counts what XLA compiles, by name: "jit(advance)"."""
+    found: Counter[str] = Counter()
+
+    def listener(event: str, duration_secs: float, **kwargs: str | int) -> None:
+        del duration_secs
+        if event == "/jax/core/compile/backend_compile_duration":
+            found[str(kwargs["fun_name"])] += 1
+
+    jax.monitoring.register_event_duration_secs_listener(listener)
+    try:
+        yield found
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listener)
+
+
+def only(found: Sequence[RunResult], seed: int = 0, **hyperparams: Any) -> RunResult:
+    """The one result of a seed with those hyperparameters."""
+    (result,) = (
+        r
+        for r in found
+        if r.seed == seed
+        and all(getattr(r.hyperparams, key) == value for key, value in hyperparams.items())
+    )
+    return result
+
+
+def logits(result: RunResult, x: NDArray[Any]) -> NDArray[np.float32]:
+    return np.asarray(model.predict(result.params, result.state, jnp.asarray(x)))
+
+
+def cost_and_accuracy(result: RunResult, x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
+    """By NumPy, from the logits of the kept parameters."""
+    found = logits(result, x).astype(np.float64)
+    log_shares = found - np.log(np.exp(found).sum(axis=1, keepdims=True))
+    return -log_shares[np.arange(len(y)), y].mean(), np.mean(found.argmax(axis=1) == y)
+
+
+def assert_kept(result: RunResult, data: Dataset, training: Any, validation: Any) -> None:
+    """The kept parameters have the recorded costs and accuracies on every part."""
+    assert result.best_epoch is not None
+    best = result.costs[result.best_epoch]
+    x, y = data.x_train, data.y_train
+    cost, accuracy = cost_and_accuracy(result, x[validation], y[validation])
+    assert result.validation_accuracy == best.validation_accuracy == accuracy
+    assert result.validation_cost == pytest.approx(cost, rel=1e-5)
+    assert best.validation_cost == pytest.approx(cost, rel=1e-5)
+    cost, accuracy = cost_and_accuracy(result, x[training], y[training])
+    assert result.training_accuracy == best.training_accuracy == accuracy
+    assert result.training_cost == pytest.approx(cost, rel=1e-5)
+    assert best.training_cost == pytest.approx(cost, rel=1e-5)
+    if data.x_test is None or data.y_test is None:
+        assert (result.test_accuracy, result.test_cost) == (None, None)
+    else:
+        cost, accuracy = cost_and_accuracy(result, data.x_test, data.y_test)
+        assert result.test_accuracy == accuracy
+        assert result.test_cost == pytest.approx(cost, rel=1e-5)
+
+
+train_step = jax.jit(train.train_step)
+
+
+def by_hand(
+    hp: Hyperparams, seed: int, data: Dataset, epochs: int, *, dropout: bool
+) -> Iterator[train.TrainState]:
+    """One lane, step after step, as the definitions say."""
+    swept = jax.tree.map(lambda a: jnp.asarray(a[0]), train.stack_hyperparams([hp]))
+    key = jax.random.wrap_key_data(jnp.asarray(train.root_key(seed)), impl="threefry2x32")
+    state = train.init(hp, data.n_in, data.n_classes, key)
+    for epoch in range(1, epochs + 1):
+        order = TRAINING[batch_order(seed, epoch, N_TRAINING)]
+        for number in range(N_STEPS):
+            rows = order[16 * number : 16 * (number + 1)]
+            step = jnp.int32(N_STEPS * (epoch - 1) + number + 1)
+            step_key = train.dropout_key(key, step) if dropout else None
+            x, y = jnp.asarray(data.x_train[rows]), jnp.asarray(data.y_train[rows])
+            state = train_step(swept, state, x, y, step_key, step)
+            yield state
+
+
+def assert_same_run(found: RunResult, expected: RunResult) -> None:
+    """All numbers to the bit; device, width and versions may differ."""
+    assert_equal_bits((found.params, found.state), (expected.params, expected.state))
+    assert found.costs == expected.costs
+    plain: dict[str, Any] = {"params": None, "state": None, "provenance": expected.provenance}
+    assert replace(found, **plain) == replace(expected, **plain)

@@ -1,0 +1,88 @@
+"""`jmlp data`: what there is, where it is, whether it is what it claims to be."""
+
+import json
+from pathlib import Path
+
+import pytest
+from commands import Here
+from helpers import SMALL_DATA
+from mnist_sources import TINY, World, put
+
+from jmlp import places
+from jmlp.data.dataset import digest
+from jmlp.data.digits import SYNTHETIC_DIGESTS
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A machine whose MNIST has 12 + 11 images, all in jmlp's cache."""
+    made = World(tmp_path, monkeypatch)
+    put(made.cache)
+    return made
+
+
+def test_list_tells_what_is_here(here: Here) -> None:
+    assert here("data", "list") == (
+        0,
+        "mnist      70,000 handwritten digits, 28 x 28         not here yet\n"
+        "synthetic  7,000 digits drawn by jmlp, 28 x 28        here\n",
+        "",
+    )
+    cache = str(places.data_dir() / "mnist.npz")
+    mnist, synthetic = json.loads(here("data", "list", "--json").out)
+    assert (mnist["name"], mnist["cached"], mnist["path"]) == ("mnist", False, cache)
+    assert (synthetic["name"], synthetic["cached"], synthetic["path"]) == ("synthetic", True, None)
+
+
+def test_get_tells_what_it_got(here: Here) -> None:
+    assert here("data", "get", "small.npz") == (
+        0,
+        "small.npz: 208 training and 60 test images of 4 x 5, 3 classes; source: small.npz\n",
+        "",
+    )
+    assert json.loads(here("data", "get", "synthetic", "--json").out) == {
+        "name": "synthetic",
+        "source": "synthetic digits, drawn with seed 0",
+        "training": 6000,
+        "test": 1000,
+        "classes": 10,
+        "digests": SYNTHETIC_DIGESTS,
+    }
+
+
+def test_check_compares_with_the_published_digests(world: World, here: Here) -> None:
+    lines = [f"{name:<8} {array.shape!s:<16} {digest(array)}  ok" for name, array in TINY.items()]
+    assert here("data", "check") == (0, "\n".join(lines) + "\n", "")
+
+
+def test_damaged_array_is_named_and_ends_with_code_3(world: World, here: Here) -> None:
+    put(world.cache, TINY | {"y_test": TINY["y_test"][::-1]})
+    done = here("data", "check", "--json")
+    assert {a["array"]: a["ok"] for a in json.loads(done.out)} == {
+        "x_train": True,
+        "y_train": True,
+        "x_test": True,
+        "y_test": False,
+    }
+    assert (done.code, done.err) == (
+        3,
+        "jmlp: error: mnist: y_test: the SHA-256 is not the published one; delete the file "
+        "(jmlp data path mnist) and run: jmlp data get mnist\n",
+    )
+    assert here("data", "check").out.endswith(f"{digest(TINY['y_test'][::-1])}  WRONG\n")
+
+
+def test_digests_of_ones_own_data_are_shown_without_a_judgement(here: Here) -> None:
+    done = here("data", "check", "small.npz")
+    assert done.code == 0
+    assert [line.split("  ")[-1] for line in done.out.splitlines()] == ["no digest is known"] * 4
+    assert digest(SMALL_DATA.x_train.reshape(-1, 4, 5)) in done.out
+    assert done.out.startswith("x_train  (208, 4, 5) ")
+
+
+def test_path_is_told_whether_there_is_something_or_not(world: World, here: Here) -> None:
+    assert here("data", "path") == (0, f"{world.cache}\n", "")
+    told = {"name": "mnist", "path": str(world.cache), "exists": True}
+    assert json.loads(here("data", "path", "--json").out) == told
+    world.cache.unlink()
+    assert json.loads(here("data", "path", "--json").out) == told | {"exists": False}

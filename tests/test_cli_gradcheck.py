@@ -1,0 +1,126 @@
+"""`jmlp gradcheck`: every leaf in a row, and code 7 where one is wrong."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import jax
+import pytest
+from commands import Here
+
+from jmlp import gradcheck, model
+from jmlp.gradcheck import LeafCheck
+
+RIGHT = LeafCheck((20, 7, 5), True, 0.4, "[0].batchnorm.gamma", 20, 1.2e-16, 3.4e-10)
+WRONG = LeafCheck((8,), False, 0.0, "[1].dense.b", 10, 2e-3, 2e-3)
+NAN = LeafCheck((), False, 0.0, "[0].dense.W", 120, float("nan"), 1e-10)
+
+TABLE = """\
+          batch   drop                          against       against
+ hidden   norm    rate   leaf                  jax.grad   differences
+ ─────────────────────────────────────────────────────────────────────────
+ 20-7-5   yes     0.4    [0].batchnorm.gamma    1.2e-16       3.4e-10   ok
+"""
+
+
+def found(monkeypatch: pytest.MonkeyPatch, *checks: LeafCheck) -> None:
+    monkeypatch.setattr(gradcheck, "check_gradients", lambda seed: iter(checks))
+
+
+def test_right_gradient_is_a_table_that_fits_80_columns(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found(monkeypatch, RIGHT)
+    assert here("gradcheck") == (
+        0,
+        f"{TABLE}1 leaves, largest error 1.2e-16 against jax.grad (tolerance 1e-09), 3.4e-10 "
+        "against central differences (tolerance 1e-06)\n",
+        "",
+    )
+
+
+def test_wrong_leaf_is_named_and_ends_with_code_7(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found(monkeypatch, RIGHT, WRONG)
+    done = here("gradcheck", "--plain")
+    assert done.out.splitlines()[3].split() == (
+        ["8", "no", "none", "[1].dense.b", "2.0e-03", "2.0e-03", "WRONG"]
+    )
+    assert (done.code, done.err) == (
+        7,
+        "jmlp: error: the hand-written gradient is beyond tolerance at hidden 8, without batch "
+        "norm, drop rate 0, [1].dense.b\n",
+    )
+
+
+def test_only_the_first_wrong_leaves_are_named(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    found(monkeypatch, *[WRONG] * 7)
+    assert here("gradcheck").err.endswith("drop rate 0, [1].dense.b and 2 more\n")
+
+
+def test_json_holds_both_errors_of_every_leaf(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    found(monkeypatch, RIGHT, NAN)
+    done = here("gradcheck", "--json", "--quiet")
+    assert done.code == 7
+    assert json.loads(done.out) == {
+        "ok": False,
+        "autodiff_tolerance": 1e-9,
+        "difference_tolerance": 1e-6,
+        "leaves": [
+            {
+                "hidden": [20, 7, 5],
+                "batch_norm": True,
+                "drop_rate": 0.4,
+                "leaf": "[0].batchnorm.gamma",
+                "size": 20,
+                "autodiff_error": 1.2e-16,
+                "difference_error": 3.4e-10,
+                "ok": True,
+            },
+            {
+                "hidden": [],
+                "batch_norm": False,
+                "drop_rate": 0.0,
+                "leaf": "[0].dense.W",
+                "size": 120,
+                "autodiff_error": None,
+                "difference_error": 1e-10,
+                "ok": False,
+            },
+        ],
+    }
+
+
+def test_seed_reaches_the_check(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        gradcheck, "check_gradients", lambda seed: [replace(RIGHT, leaf=f"seed {seed}")]
+    )
+    assert " seed 5 " in here("gradcheck", "--seed", "5").out
+
+
+def test_real_gradient_is_right(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gradcheck, "DEPTHS", ((), (8,)))
+    done = here("gradcheck", "--json")
+    assert (done.code, done.err) == (0, "")
+    document = json.loads(done.out)
+    assert document["ok"]
+    assert len(document["leaves"]) == 2 + 2 * 4 + 2 * 5
+
+
+def test_broken_backward_pass_ends_with_code_7(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    backward = model.backward
+    monkeypatch.setattr(gradcheck, "DEPTHS", ((),))
+    monkeypatch.setattr(
+        model, "backward", lambda *args: jax.tree.map(lambda g: 2 * g, backward(*args))
+    )
+    clear: Callable[[], None] = gradcheck.gradients.clear_cache  # type: ignore[attr-defined]
+    clear()
+    done = here("gradcheck")
+    clear()  # no other test may see it
+    network = "hidden none, without batch norm, drop rate 0,"
+    assert (done.code, done.err) == (
+        7,
+        "jmlp: error: the hand-written gradient is beyond tolerance at "
+        f"{network} [0].dense.W, {network} [0].dense.b\n",
+    )

@@ -1,0 +1,235 @@
+"""`jmlp train` and `jmlp predict`: from data to a network in a file, and to its answers."""
+
+import fcntl
+import json
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import ESCAPE, Here, write_inputs
+from helpers import N_EXAMPLES, N_TEST, arrays
+from PIL import Image
+
+import jmlp
+from jmlp import engine, weights
+from jmlp.results import Progress
+
+X_TEST, Y_TEST = arrays(N_TEST, first=N_EXAMPLES)
+
+SMALL = ["train", "--data", "small.npz", "--hidden", "5,4", "--batch-size", "16"]
+TRAIN = [*SMALL, "--lr", "0.1", "--epochs", "3"]
+
+
+@pytest.fixture
+def network(here: Here) -> weights.Network:
+    """A network in `net.safetensors`, and one image in `digit.npy` and `digit.png`."""
+    assert here(*TRAIN, "--save", "net.safetensors", "--quiet").code == 0
+    image = X_TEST[0].reshape(4, 5)
+    np.save(here.folder / "digit.npy", image)
+    Image.fromarray(image).save(here.folder / "digit.png")
+    return weights.load(here.folder / "net.safetensors")
+
+
+def probabilities(network: weights.Network) -> list[float]:
+    """What the network says of that image."""
+    logits = np.asarray(jmlp.predict(network.params, network.state, X_TEST[:1]))[0]
+    exp = np.exp(logits.astype(np.float64))
+    return [float(p) for p in exp / exp.sum()]
+
+
+def test_training_prints_one_row_on_stdout_and_its_progress_on_stderr(here: Here) -> None:
+    done = here(*TRAIN, "--seeds", "2")
+    assert done.code == 0
+    assert done.out.startswith("\ntrain\n configuration   seeds   training accuracy % ")
+    assert [line for line in done.out.splitlines() if line.startswith(" all runs ")]
+    first, *epochs = done.err.splitlines()
+    assert first.startswith("training 2 runs in 1 group on 2 x cpu: ")
+    assert [" ".join(line.split()[:4]) for line in epochs] == [
+        "group 1/1 compiling hidden",
+        *[f"group 1/1 epoch {epoch}" for epoch in range(4)],
+    ]
+
+
+def test_saved_network_is_that_of_the_lowest_validation_cost(here: Here) -> None:
+    done = here(*TRAIN, "--seeds", "3", "--save", "nets/net.safetensors", "--json")
+    assert done.code == 0
+    document = json.loads(done.out)
+    assert [run["seed"] for run in document["runs"]] == [0, 1, 2]
+    best = min(document["runs"], key=lambda run: run["validation_cost"])
+    assert done.err.endswith(
+        f"wrote nets/net.safetensors: seed {best['seed']}, the lowest validation cost\n"
+    )
+    network = weights.load(here.folder / "nets" / "net.safetensors")
+    assert network.about == {
+        **{key: best[key] for key in ("run_id", "seed", "validation_accuracy", "test_accuracy")},
+        "data": document["data"]["digests"],
+        "versions": best["provenance"]["versions"],
+    }
+    logits = np.asarray(jmlp.predict(network.params, network.state, X_TEST))
+    accuracy = np.mean(logits.argmax(axis=1) == Y_TEST)
+    assert accuracy == pytest.approx(best["test_accuracy"])
+
+
+def test_quiet_training_leaves_stderr_empty(here: Here) -> None:
+    assert here(*TRAIN, "--save", "net.safetensors", "--quiet").err == ""
+
+
+def test_every_hyperparameter_has_a_flag(here: Here) -> None:
+    flags = {
+        "--hidden": ("3", [3]),
+        "--batch-size": ("20", 20),
+        "--batch-norm": (None, True),
+        "--drop-rate": ("0.2", 0.2),
+        "--optimizer": ("momentum", "momentum"),
+        "--momentum": ("0.5", 0.5),
+        "--learning-rate": ("0.02", 0.02),
+        "--initialization": ("normal", "normal"),
+        "--weight-std": ("0.3", 0.3),
+        "--epochs": ("2", 2),
+        "--patience": ("none", None),
+    }
+    given = [text for flag, (value, _) in flags.items() for text in (flag, value) if text]
+    done = here("train", "--data", "small.npz", *given, "--json", "--quiet")
+    assert (done.code, done.err) == (0, "")
+    (run,) = json.loads(done.out)["runs"]
+    assert run["hyperparams"] == {
+        flag[2:].replace("-", "_"): value for flag, (_, value) in flags.items()
+    }
+
+
+def test_existing_file_is_replaced_by_force_only(here: Here) -> None:
+    (here.folder / "net.safetensors").write_text("precious")
+    assert here(*TRAIN, "--save", "net.safetensors").code == 4
+    assert (here.folder / "net.safetensors").read_text() == "precious"
+    assert here(*TRAIN, "--save", "net.safetensors", "--force").code == 0
+    weights.load(here.folder / "net.safetensors")
+
+
+def test_diverged_network_is_not_saved(here: Here) -> None:
+    done = here(*SMALL, "--lr", "1e30", "--save", "net.safetensors")
+    assert done.code == 7
+    assert done.err.endswith(
+        "warning: 1 of 1 runs diverged\n"
+        "jmlp: error: net.safetensors: not written: every run diverged\n"
+    )
+    assert not (here.folder / "net.safetensors").exists()
+
+
+def test_stopped_training_keeps_nothing_and_says_so(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = engine.run
+
+    def disturbed(*arguments: Any) -> Iterator[Progress]:
+        for record in train(*arguments):
+            yield record
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(engine, "run", disturbed)
+    done = here(*TRAIN, "--save", "net.safetensors")
+    assert (done.code, done.out) == (143, "")
+    assert done.err.endswith("\nstopped: nothing is kept\n")
+    assert not (here.folder / "net.safetensors").exists()
+
+
+def test_terminal_shows_a_bar_with_the_time_left_and_tables_that_fit(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "NO_COLOR", "COLUMNS")}
+    # Epochs enough that the bar, which is drawn ten times a second, shows some of them.
+    command = [sys.executable, "-m", "jmlp", *SMALL, "--epochs", "1000", "--patience", "none"]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment | {"TERM": "xterm-256color"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        written = b"".join(iter(lambda: _read(ours), b"")).decode()
+        os.close(ours)
+    assert process.returncode == 0
+    lines = ESCAPE.sub("", written).replace("\r", "\n").split("\n")
+    assert max(map(len, lines[1:])) <= 80  # the first holds the processor's name
+    bars = [line for line in lines if line.startswith("group 1/1 epoch ") and " left" in line]
+    assert bars
+    assert "━━━ 0/1 runs about " in bars[0]
+    assert "group 1/1: hidden 5-4, batch size 16" in lines
+    assert any(line.startswith(" all runs ") for line in lines)
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # how Linux reports that the other side is closed
+        return b""
+
+
+# predict
+
+
+@pytest.mark.parametrize("image", ["digit.npy", "digit.png"])
+def test_answer_is_that_of_the_network(image: str, network: weights.Network, here: Here) -> None:
+    expected = probabilities(network)
+    answer = int(np.argmax(expected))
+    done = here("predict", "net.safetensors", image, "--json")
+    assert (done.code, done.err) == (0, "")
+    said = json.loads(done.out)
+    assert said == {"class": answer, "probabilities": pytest.approx(expected, rel=1e-5)}
+
+    done = here("predict", "net.safetensors", image, "--plain")
+    bars = [
+        f"  {number}  {p:6.1%}  {'#' * round(40 * p)}".rstrip()
+        for number, p in enumerate(said["probabilities"])
+    ]
+    lines = [f"{image}: {answer} ({max(said['probabilities']):.1%})", *bars]
+    assert done == (0, "\n".join(lines) + "\n", "")
+    assert here("predict", "net.safetensors", image, "--quiet") == (0, f"{lines[0]}\n", "")
+
+
+def test_damaged_network_ends_with_code_5(network: weights.Network, here: Here) -> None:
+    path = here.folder / "net.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    told = "net.safetensors: damaged: its SHA-256 is not the one stored in it"
+    assert here("predict", "net.safetensors", "digit.npy") == (5, "", f"jmlp: error: {told}\n")
+
+
+def test_network_that_is_not_there_ends_with_code_5(here: Here) -> None:
+    told = "jmlp: error: net.safetensors: cannot be read: No such file or directory\n"
+    assert here("predict", "net.safetensors", "digit.npy") == (5, "", told)
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        (
+            "other.npy",
+            "other.npy: float64 (4, 5); an image is an array of integers 0 to 255 (uint8)",
+        ),
+        (
+            "cube.npy",
+            "cube.npy: shape (2, 2, 5), but the network takes (4, 5): save it as an .npy "
+            "array of that shape",
+        ),
+        ("net.safetensors", "net.safetensors: not a PNG picture, and not named .npy"),
+        ("none.png", "none.png: cannot be read: No such file or directory"),
+    ],
+)
+@pytest.mark.usefixtures("network")
+def test_wrong_image_ends_with_code_3(image: str, told: str, here: Here) -> None:
+    np.save(here.folder / "other.npy", np.zeros((4, 5)))
+    np.save(here.folder / "cube.npy", np.arange(20, dtype=np.uint8).reshape(2, 2, 5))
+    assert here("predict", "net.safetensors", image) == (3, "", f"jmlp: error: {told}\n")

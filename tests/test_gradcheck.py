@@ -1,0 +1,101 @@
+"""The check of the gradient finds what is wrong, in the leaf where it is, and only there."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from jmlp import gradcheck, model
+from jmlp.gradcheck import LeafCheck, check_network, relative_error
+
+LEAVES = ["[0].dense.W", "[0].batchnorm.gamma", "[0].batchnorm.beta", "[1].dense.W", "[1].dense.b"]
+
+
+@pytest.fixture
+def _compiled_anew() -> Iterator[None]:
+    """Lets a test change the backward pass, and no other test see it."""
+    clear: Callable[[], None] = gradcheck.gradients.clear_cache  # type: ignore[attr-defined]
+    clear()
+    yield
+    clear()
+
+
+def test_right_gradient_of_batch_norm_and_dropout_is_within_tolerance_in_every_leaf() -> None:
+    checks = check_network((8,), True, 0.4, seed=0)
+    assert [check.leaf for check in checks] == LEAVES
+    assert all(check.size == size for check, size in zip(checks, (96, 8, 8, 80, 10), strict=True))
+    for check in checks:
+        assert (check.hidden, check.batch_norm, check.drop_rate) == ((8,), True, 0.4)
+        assert 0 < check.autodiff_error < 1e-14
+        assert 0 < check.difference_error < 1e-8
+        assert check.ok
+
+
+@pytest.mark.usefixtures("_compiled_anew")
+@pytest.mark.parametrize("wrong", LEAVES)
+def test_leaf_that_is_wrong_by_a_millionth_is_found(
+    wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backward = model.backward
+
+    def broken(dlogits: Any, caches: Any) -> Any:
+        def scaled(path: Any, leaf: Any) -> Any:
+            return leaf * (1 + 3e-6) if jax.tree_util.keystr(path) == wrong else leaf
+
+        return jax.tree_util.tree_map_with_path(scaled, backward(dlogits, caches))
+
+    monkeypatch.setattr(model, "backward", broken)
+    checks = check_network((8,), True, 0.4, seed=0)
+    assert [check.leaf for check in checks if not check.ok] == [wrong]
+    (found,) = (check for check in checks if check.leaf == wrong)
+    assert found.autodiff_error == pytest.approx(3e-6, rel=1e-3)
+    assert found.difference_error == pytest.approx(3e-6, rel=1e-2)
+
+
+def test_everything_is_checked_over_depth_batch_norm_and_dropout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checked: list[Any] = []
+
+    def check(*arguments: Any) -> list[Any]:
+        checked.append(arguments)
+        return [arguments]
+
+    monkeypatch.setattr(gradcheck, "check_network", check)
+    assert list(gradcheck.check_gradients(seed=3)) == checked
+    assert checked == [
+        ((), False, 0.0, 3),
+        *[
+            (hidden, batch_norm, drop_rate, 3)
+            for hidden in ((8,), (20, 7, 5))
+            for batch_norm in (False, True)
+            for drop_rate in (0.0, 0.4)
+        ],
+    ]
+
+
+def test_error_is_judged_by_the_larger_norm_and_never_below_a_part_of_the_whole() -> None:
+    a, b = np.array([3.0, 4.0]), np.array([0.0, 10.0])
+    assert relative_error(a, b, whole=1.0) == pytest.approx(np.sqrt(45) / 10)
+    assert relative_error(b, a, whole=1.0) == pytest.approx(np.sqrt(45) / 10)
+    tiny = np.array([1e-12])
+    assert relative_error(tiny, 0 * tiny, whole=1.0) == pytest.approx(1e-4)
+    assert relative_error(tiny, 0 * tiny, whole=0.0) == 1
+
+
+@pytest.mark.parametrize(
+    ("autodiff", "difference", "ok"),
+    [
+        (1e-9, 1e-6, True),
+        (1.1e-9, 0.0, False),
+        (0.0, 1.1e-6, False),
+        (float("nan"), 0.0, False),
+        (0.0, float("nan"), False),
+    ],
+)
+def test_leaf_is_right_where_both_errors_are_within_tolerance(
+    autodiff: float, difference: float, ok: bool
+) -> None:
+    assert LeafCheck((), False, 0.0, "[0].dense.W", 1, autodiff, difference).ok is ok
