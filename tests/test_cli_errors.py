@@ -1,6 +1,9 @@
 """Every error of the command: one message on stderr, its exit code, nothing on stdout."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from commands import STUDY, Here
@@ -47,6 +50,7 @@ CONFIGURATION = {
     "study original --seeds 0": f"--seeds: {SEEDS}, got 0",
     "study original --cores 0": "--cores: must be 1 to 256, got 0",
     "train --cores 257": "--cores: must be 1 to 256, got 257",
+    "predict net.safetensors digit.png --cores 0": "--cores: must be 1 to 256, got 0",
     "doctor --cores -1": "--cores: must be 1 to 256, got -1",
     "train --hidden 20,x --batch-size 0 --epochs 0 --seeds -1": f"--hidden: {SIZES}, got 'x' "
     "(a string) in [20, 'x']\n"
@@ -214,3 +218,24 @@ def test_interrupt_before_training_ends_with_code_130(
 
     monkeypatch.setattr(data, "load", interrupted)
     assert here("train", "--data", "small.npz") == (130, "", "jmlp: error: interrupted\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_output_that_cannot_be_written_ends_with_code_4(tmp_path: Path) -> None:
+    done = shell('exec "$0" -m jmlp data list > /dev/full', tmp_path)
+    told = "jmlp: error: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stdout, done.stderr) == (4, "", told)
+
+
+def test_closed_streams_are_no_error_and_never_taken_for_one_another(tmp_path: Path) -> None:
+    done = shell('exec "$0" -m jmlp data list >&- <&-', tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = shell('exec "$0" -m jmlp data get nowhere 2>&-', tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
+
+
+def shell(script: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Runs a line of shell in which "$0" is Python."""
+    return subprocess.run(
+        ["sh", "-c", script, sys.executable], cwd=cwd, capture_output=True, text=True, check=False
+    )

@@ -1,6 +1,7 @@
 """What the command says of itself, without loading anything heavy."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from commands import Here, command, python
@@ -48,12 +49,18 @@ def test_help_and_version_load_nothing_heavy(here: Here) -> None:
     assert done.err == f"{[0] * len(calls)}\nset()\n"
 
 
-def test_bare_command_prints_the_help_with_every_command(here: Here) -> None:
-    bare, asked = here(), here("--help")
+@pytest.mark.parametrize("parent", ["", "data"])
+def test_bare_command_prints_the_help_with_what_every_command_does(
+    parent: str, tmp_path: Path
+) -> None:
+    # In a process of its own, where the commands are not loaded.
+    bare, asked = (command(*parent.split(), *more, cwd=tmp_path) for more in ([], ["--help"]))
     assert bare == asked
     assert (bare.code, bare.err) == (0, "")
-    for name in COMMANDS:
-        assert " " in name or f" {name} " in bare.out
+    text = " ".join(bare.out.replace("│", " ").split())
+    for name, found in COMMANDS.items():
+        if name.split()[:-1] == parent.split():
+            assert f" {name.split()[-1]} {found.help.split(chr(10))[0]} " in text
 
 
 def test_version_is_that_of_the_package(here: Here) -> None:

@@ -9,7 +9,7 @@ import pytest
 from commands import ESCAPE, Terminal
 from table_runs import SPREAD, runs, shifted, size, sizes
 
-from jmlp.cli.output import Output, make_streams_safe
+from jmlp.cli.output import Output, make_streams_safe, say_error
 from jmlp.cli.show import show_tables
 from jmlp.config import Claim, Reference, Study
 from jmlp.tables import study_tables
@@ -67,8 +67,7 @@ What the original says
 @pytest.fixture(autouse=True)
 def _ordinary_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
-    for name in ("CI", "NO_COLOR", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("CI", raising=False)
 
 
 def shown(
@@ -159,8 +158,10 @@ def test_stream_without_unicode_gets_ascii_signs(monkeypatch: pytest.MonkeyPatch
     text = raw.getvalue().decode("ascii")
     assert "94.00 +/- 1.96" in text
     assert "42, 40-44" in text
-    assert "+-----" in text
     assert "?" not in text
+    table = [line for line in text.splitlines() if line.startswith(("+", "|"))][:6]
+    assert table[0].startswith("+-----")
+    assert len({len(line) for line in table}) == 1  # aligned
 
 
 def test_sign_that_has_no_ascii_form_does_not_end_the_command(
@@ -180,6 +181,12 @@ def test_json_is_one_value_and_never_one_that_json_does_not_know(
     assert json.loads(capsys.readouterr().out) == {"a": [1.5, None, "±"]}
     with pytest.raises(ValueError, match="not JSON compliant"):
         Output(json=True).print_json(float("nan"))
+
+
+def test_error_is_shown_and_not_obeyed_by_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    say_error("name \x1b[31m\nthe \u202e second ± line")
+    told = "jmlp: error: name \\x1b[31m\n  the \\u202e second ± line\n"
+    assert capsys.readouterr() == ("", told)
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

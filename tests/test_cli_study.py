@@ -14,7 +14,7 @@ from commands import STUDY, Done, Here, command, python, write_inputs
 
 from jmlp import engine, report
 from jmlp.data import load_mnist, mnist
-from jmlp.errors import DataError
+from jmlp.errors import DataError, DeviceError
 from jmlp.report import read_csv
 from jmlp.results import Progress
 
@@ -216,6 +216,24 @@ def test_stopped_study_keeps_finished_runs_and_goes_on_to_the_numbers_of_an_undi
     assert runs(here.folder / "out") == runs(here.folder / "undisturbed")
 
 
+@pytest.mark.usefixtures("no_report")
+def test_device_that_fails_during_training_ends_with_code_6_and_loses_nothing(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = engine.run
+
+    def failing(*arguments: Any) -> Iterator[Progress]:
+        for record in train(*arguments):
+            yield record
+            if record.results:
+                raise DeviceError("gpu: out of memory")
+
+    monkeypatch.setattr(engine, "run", failing)
+    failed = here("study", "small.toml", "-o", "out", "--quiet")
+    assert failed == (6, "", "jmlp: error: gpu: out of memory\n")
+    assert len(runs(here.folder / "out")) == 4
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_to_the_process_ends_it_after_saving(number: signal.Signals, tmp_path: Path) -> None:
     write_inputs(tmp_path)
@@ -243,12 +261,18 @@ def test_signal_to_the_process_ends_it_after_saving(number: signal.Signals, tmp_
     assert len(runs(tmp_path / "out")) == 2
 
 
-def test_reader_that_leaves_ends_the_command_quietly(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize(
+    "line", ["--help", "study original --dry-run", "study small.toml --output out --quiet"]
+)
+def test_reader_that_leaves_ends_the_command_quietly(line: str, here: Here) -> None:
+    if "out" in line:  # so that tables are shown at once
+        here(*line.split())
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [sys.executable, "-m", "jmlp", "study", "original", "--dry-run"],
-        cwd=tmp_path,
+        [sys.executable, "-m", "jmlp", *line.split()],
+        cwd=here.folder,
         stdout=writing,
         stderr=subprocess.PIPE,
         check=False,

@@ -1,5 +1,7 @@
-"""What is set before JAX starts."""
+"""What JAX finds in the environment when it starts, and how many cores are taken."""
 
+import os
+import platform
 import sys
 from pathlib import Path
 
@@ -7,78 +9,131 @@ import jax
 import pytest
 
 from jmlp import environment
+from jmlp.environment import Device, default_cores, device_name, prepare
 
-CACHE = Path("/somewhere")
+CACHE = Path("/cache/jax")
+CPU_FLAG = "--xla_cpu_multi_thread_eigen=false"
+GPU_FLAGS = "--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"
 
 
-@pytest.fixture
-def before_jax(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if JAX were not imported yet."""
+def prepared(
+    monkeypatch: pytest.MonkeyPatch,
+    device: Device = "auto",
+    cores: int | None = 3,
+    **environ: str,
+) -> dict[str, str]:
+    """What an environment becomes before JAX is imported."""
     monkeypatch.delitem(sys.modules, "jax", raising=False)
+    prepare(device, cores, CACHE, environ)
+    return environ
 
 
-@pytest.mark.usefixtures("before_jax")
-def test_flags_fix_the_kernels_and_the_number_of_devices() -> None:
-    environ: dict[str, str] = {}
-    environment.prepare("cpu", 3, CACHE, environ)
-    assert environ["XLA_FLAGS"].split() == [
-        "--xla_cpu_multi_thread_eigen=false",
-        "--xla_gpu_deterministic_ops=true",
-        "--xla_gpu_autotune_level=0",
-    ]
-    assert (environ["JAX_PLATFORMS"], environ["JAX_NUM_CPU_DEVICES"]) == ("cpu", "3")
-    assert environ["JAX_COMPILATION_CACHE_DIR"] == str(CACHE)
-
-
-@pytest.mark.usefixtures("before_jax")
-def test_what_the_user_has_set_stays() -> None:
-    environ = {
-        "XLA_FLAGS": "--xla_gpu_autotune_level=4 --other",
-        "JAX_NUM_CPU_DEVICES": "7",
-        "JAX_COMPILATION_CACHE_DIR": "/mine",
+def test_empty_environment_gets_one_device_a_core_a_private_cache_and_exact_products(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert prepared(monkeypatch) == {
+        "XLA_FLAGS": f"{CPU_FLAG} {GPU_FLAGS}",
+        "JAX_NUM_CPU_DEVICES": "3",
+        "JAX_DEFAULT_MATMUL_PRECISION": "highest",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "JAX_COMPILATION_CACHE_DIR": "/cache/jax",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "1",
     }
-    environment.prepare("auto", None, CACHE, environ)
-    assert environ["XLA_FLAGS"].split() == [
-        "--xla_gpu_autotune_level=4",
-        "--other",
-        "--xla_cpu_multi_thread_eigen=false",
-        "--xla_gpu_deterministic_ops=true",
-    ]
-    assert (environ["JAX_NUM_CPU_DEVICES"], environ["JAX_COMPILATION_CACHE_DIR"]) == ("7", "/mine")
-    assert "JAX_PLATFORMS" not in environ
 
 
-@pytest.mark.usefixtures("before_jax")
-@pytest.mark.parametrize(("cores", "devices"), [(1, "2"), (2, "2"), (5, "5")])
-def test_a_lone_core_has_a_second_device_for_company(cores: int, devices: str) -> None:
-    environ: dict[str, str] = {"SLURM_CPUS_PER_TASK": str(cores)}
-    environment.prepare("cpu", None, CACHE, environ)
+def test_flags_of_the_user_are_kept_and_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = "--xla_cpu_multi_thread_eigen=true  --xla_dump_to=/tmp"
+    flags = prepared(monkeypatch, XLA_FLAGS=mine)["XLA_FLAGS"]
+    assert flags == f"--xla_cpu_multi_thread_eigen=true --xla_dump_to=/tmp {GPU_FLAGS}"
+
+
+def test_variables_of_the_user_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = {
+        "JAX_PLATFORMS": "cuda",
+        "JAX_DEFAULT_MATMUL_PRECISION": "default",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "true",
+        "JAX_COMPILATION_CACHE_DIR": "/mine",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "9",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "9",
+        "TF_CPP_MIN_LOG_LEVEL": "0",
+    }
+    assert prepared(monkeypatch, "auto", 3, **mine).items() >= mine.items()
+
+
+@pytest.mark.parametrize(("cores", "devices"), [(None, "5"), (3, "3")])
+def test_cores_that_are_asked_for_win_over_the_environment(
+    cores: int | None, devices: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = prepared(monkeypatch, cores=cores, JAX_NUM_CPU_DEVICES="5")
     assert environ["JAX_NUM_CPU_DEVICES"] == devices
-    environment.prepare("cpu", cores, CACHE, environ)
-    assert environ["JAX_NUM_CPU_DEVICES"] == devices
 
 
-def test_after_the_import_of_jax_it_is_too_late() -> None:
+@pytest.mark.parametrize(("cores", "devices"), [("1", "2"), ("2", "2"), ("6", "6")])
+def test_default_cores_are_taken_and_a_lone_one_has_a_second_device_for_company(
+    cores: str, devices: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_default = prepared(monkeypatch, cores=None, SLURM_CPUS_PER_TASK=cores)
+    assert by_default["JAX_NUM_CPU_DEVICES"] == devices
+    assert prepared(monkeypatch, cores=int(cores))["JAX_NUM_CPU_DEVICES"] == devices
+
+
+def test_cpu_that_is_asked_for_is_the_only_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert prepared(monkeypatch, "cpu", JAX_PLATFORMS="cuda")["JAX_PLATFORMS"] == "cpu"
+    assert "JAX_PLATFORMS" not in prepared(monkeypatch, "gpu")
+
+
+def test_preparing_after_the_import_of_jax_is_a_bug() -> None:
     environ: dict[str, str] = {}
-    message = "^environment.prepare must come before the first import of jax$"
-    with pytest.raises(RuntimeError, match=message):
-        environment.prepare("cpu", 2, CACHE, environ)
-    assert not environ
+    with pytest.raises(RuntimeError) as error:
+        prepare("cpu", 1, CACHE, environ)
+    assert str(error.value) == "environment.prepare must come before the first import of jax"
+    assert environ == {}
 
 
-@pytest.mark.parametrize(("given", "cores"), [("1", 1), ("5", 5), ("64", 8)])
-def test_a_slurm_allocation_counts_up_to_8_cores(given: str, cores: int) -> None:
-    assert environment.default_cores({"SLURM_CPUS_PER_TASK": given}) == cores
+@pytest.mark.parametrize(
+    ("given", "cores"), [("3", 3), ("64", 8), ("0", 2), ("", 2), ("many", 2), ("-1", 2)]
+)
+def test_default_cores_are_those_of_slurm_or_of_the_affinity_and_at_most_8(
+    given: str, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1, 4}, raising=False)
+    assert default_cores({"SLURM_CPUS_PER_TASK": given}) == cores
 
 
-@pytest.mark.parametrize("given", ["", "0", "-2", "many"])
-def test_without_a_sensible_allocation_the_affinity_counts(given: str) -> None:
-    cores = environment.default_cores({"SLURM_CPUS_PER_TASK": given})
-    assert cores == environment.default_cores({})
-    assert 1 <= cores <= 8
+def test_large_affinity_gives_8_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    assert default_cores({}) == 8
 
 
-def test_versions_and_devices_are_named_by_what_runs() -> None:
-    assert environment.versions()["jax"] == jax.__version__
-    assert set(environment.versions()) == {"python", "jmlp", "jax", "jaxlib", "numpy"}
-    assert environment.device_name(jax.devices()[0]) == f"cpu: {environment.cpu_model()}"
+@pytest.mark.parametrize(("count", "cores"), [(3, 3), (64, 8), (None, 1)])
+def test_system_without_affinity_gives_its_count(
+    count: int | None, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: count)
+    assert default_cores({}) == cores
+
+
+def test_versions_are_those_that_numbers_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = environment.versions()
+    assert set(found) == {"python", "jmlp", "jax", "jaxlib", "numpy"}
+    assert (found["python"], found["jax"]) == (platform.python_version(), jax.__version__)
+
+
+def test_package_that_is_not_there_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "PACKAGES", ("no-such-package",))
+    environment.versions.cache_clear()
+    found = environment.versions()
+    environment.versions.cache_clear()
+    assert found["no-such-package"] == "not installed"
+
+
+def test_device_is_named_by_its_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gpu:
+        platform, device_kind = "gpu", "NVIDIA H100"
+
+    assert device_name(Gpu()) == "gpu: NVIDIA H100"
+    monkeypatch.setattr(environment, "cpu_model", lambda: "EPYC")
+    assert device_name(jax.devices("cpu")[0]) == "cpu: EPYC"

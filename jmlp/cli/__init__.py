@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from jmlp.errors import JmlpError
+from jmlp.errors import JmlpError, StoreError
 
 INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -42,13 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say_error("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # SystemExit: rich's way to say the same
         # Whoever read our output has left; Python would complain once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except Exception as error:
         if "--debug" in arguments:
             raise
+        if isinstance(error, OSError) and error.filename is None:  # of a stream, not of a file
+            say_error(f"the output cannot be written: {error.strerror}")
+            return StoreError.exit_code
         say_error(
             f"this is a bug in jmlp: {type(error).__name__}: {error}\n"
             "Please report it with what --debug prints."

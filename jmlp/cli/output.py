@@ -84,13 +84,24 @@ def say_error(text: str) -> None:
 
 def make_streams_safe() -> None:
     """Signs that a stream's encoding lacks are written in ASCII instead of ending the command."""
-
-    def in_ascii(error: UnicodeError) -> tuple[str, int]:
-        assert isinstance(error, UnicodeEncodeError)
-        bad = error.object[error.start : error.end]
-        return "".join(ASCII.get(c, "?") for c in bad), error.end
-
-    codecs.register_error("jmlp", in_ascii)
+    # Python has None where a stream was closed, and would print what is meant for it elsewhere.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="jmlp")
+
+
+def as_written(text: str) -> str:
+    """What becomes of a text on stdout, so that columns are as wide as what is written."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "jmlp").decode(encoding)
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    bad = error.object[error.start : error.end]
+    return "".join(ASCII.get(c, "?") for c in bad), error.end
+
+
+codecs.register_error("jmlp", _in_ascii)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from jmlp.cli.output import Output
+from jmlp.cli.output import Output, as_written
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,7 +58,8 @@ def _grid(
     out: Output,
 ) -> None:
     """One table where it fits; else as few as can be, groups of columns whole where they fit."""
-    titles, cells = [column.title for column in columns], [row.cells for row in rows]
+    titles = [as_written(column.title) for column in columns]
+    cells = [tuple(map(as_written, row.cells)) for row in rows]
     everything = list(range(len(columns)))
 
     def table(chosen: Sequence[int]) -> Any:

@@ -165,7 +165,6 @@ def _report(folder: Path, keeper: "Keeper", out: Output) -> None:
     from jmlp.cli.show import show_tables
     from jmlp.tables import study_tables
 
-    keeper.save()
     tables = study_tables(keeper.plan.study, keeper.results)
     if out.json:
         out.print_json(keeper.document())
