@@ -43,13 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say_error("interrupted")
         return INTERRUPTED
     except (BrokenPipeError, SystemExit):  # SystemExit: rich's way to say the same
-        # Whoever read our output has left; Python would complain once more at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read it has left
         return BROKEN_PIPE
     except Exception as error:
         if "--debug" in arguments:
             raise
         if isinstance(error, OSError) and error.filename is None:  # of a stream, not of a file
+            _drop_output()
             say_error(f"the output cannot be written: {error.strerror}")
             return StoreError.exit_code
         say_error(
@@ -58,3 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _drop_output() -> None:
+    """What is left of it goes nowhere; Python would try again at its exit, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
