@@ -42,6 +42,7 @@ class DataFacts:
     n_in: int
     n_classes: int
     digests: Mapping[str, str]  # SHA-256 of each array
+    pixel_bytes: int = 1  # 4 where the data is floating-point
 
 
 def data_facts(dataset: Dataset) -> DataFacts:
@@ -52,6 +53,7 @@ def data_facts(dataset: Dataset) -> DataFacts:
         n_in=dataset.n_in,
         n_classes=dataset.n_classes,
         digests=dataset.digests,
+        pixel_bytes=dataset.x_train.itemsize,
     )
 
 
@@ -292,7 +294,7 @@ def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
     batch = 4 * hp.batch_size * 8 * units  # Z, A, masks, and the way back
     evaluation = 4 * EVALUATION_BLOCK * 2 * max(*hp.hidden, facts.n_classes)
     shared = 8 * max(hp.batch_size, EVALUATION_BLOCK) * facts.n_in  # bytes and scaled pixels
-    data = (facts.n_examples + facts.n_test) * facts.n_in
+    data = (facts.n_examples + facts.n_test) * facts.n_in * facts.pixel_bytes
     return n_devices * (group.width * (params + batch + evaluation) + shared + data) + 2 * data
 
 

