@@ -13,6 +13,7 @@ import pytest
 from commands import STUDY, Done, Here, command, python, write_inputs
 
 from jmlp import engine, report
+from jmlp.cli.study import default_folder
 from jmlp.data import load_mnist, mnist
 from jmlp.errors import DataError, DeviceError
 from jmlp.report import read_csv
@@ -120,12 +121,12 @@ def test_study_prints_its_tables_and_writes_a_report_and_a_second_call_trains_no
     assert runs(out) == found
 
 
-def test_synthetic_study_goes_to_a_folder_of_its_name(here: Here) -> None:
+def test_synthetic_study_goes_to_a_folder_of_its_name_and_changes(here: Here) -> None:
     options = ["--experiment", "norm", "--seeds", "1", "--epochs", "1", "--data", "synthetic"]
     done = command("study", "small.toml", *options, cwd=here.folder)
     assert done.code == 0
-    assert "\nreport: reports/small/report.html\n" in done.err
-    assert len(runs(here.folder / "reports" / "small")) == 2
+    assert "\nreport: reports/small-norm-synthetic-epochs-1/report.html\n" in done.err
+    assert len(runs(here.folder / "reports" / "small-norm-synthetic-epochs-1")) == 2
 
 
 @pytest.mark.usefixtures("no_report")
@@ -330,3 +331,16 @@ def test_original_study_on_the_real_mnist(here: Here) -> None:
     assert accuracies.keys() == {(False, 0.0), (False, 0.5), (True, 0.0), (True, 0.5)}
     assert all(0 <= accuracy <= 1 for accuracy in accuracies.values())
     assert accuracies[True, 0.0] > 0.25  # one epoch is little, but it learns
+
+
+@pytest.mark.parametrize(
+    ("changes", "folder"),
+    [
+        ([], "original"),
+        (["dropout", "synthetic", "epochs-5"], "original-dropout-synthetic-epochs-5"),
+        (["../mine.npz", "hidden=[3, 2]"], "original-mine.npz-hidden-3-2"),
+        (["é" * 300], "original"),
+    ],
+)
+def test_a_changed_study_has_a_folder_of_its_own(changes: list[str], folder: str) -> None:
+    assert default_folder("original", changes) == Path("reports") / folder

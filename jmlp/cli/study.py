@@ -1,5 +1,7 @@
 """`jmlp study`: every configuration of a study, over several seeds, to tables and a report."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from jmlp.cli.keeper import Keeper
     from jmlp.config import Study
     from jmlp.plan import DataFacts, Plan
+
+LONGEST_NAME = 200  # of a folder; file systems end at 255
 
 
 def study(
@@ -42,7 +46,9 @@ def study(
     ] = None,
     output: Annotated[
         Path | None,
-        Parameter(name=("--output", "-o"), help="The report's folder; default: reports/NAME."),
+        Parameter(
+            name=("--output", "-o"), help="The report's folder; default: reports/NAME-CHANGES."
+        ),
     ] = None,
     dry_run: Annotated[
         bool,
@@ -82,7 +88,8 @@ def study(
         _print_plan(plan, hardware, out)
         planning.check_memory(plan, hardware.count())
         return 0
-    folder = output or Path("reports") / loaded.name
+    changes = [*(experiment or ()), data, f"epochs-{epochs}" if epochs else None, *(set_ or ())]
+    folder = output or default_folder(loaded.name, [change for change in changes if change])
     dataset = datasets.load(loaded.data, out.say)
     plan = planning.make_plan(loaded, planning.data_facts(dataset))
     keeper = Keeper(folder, plan, dataset, fresh=fresh)
@@ -99,6 +106,12 @@ def study(
             f"{keeper.n_diverged} of {len(plan.runs)} runs diverged (--fail-on diverged)"
         )
     return 0
+
+
+def default_folder(name: str, changes: Sequence[str]) -> Path:
+    """`reports/NAME`, or one of its own for each way to change a study: their runs don't mix."""
+    words = [re.sub(r"[^A-Za-z0-9.]+", "-", change).strip("-.") for change in changes]
+    return Path("reports") / "-".join([name, *filter(None, words)])[:LONGEST_NAME]
 
 
 def _facts(study: "Study") -> "DataFacts":
