@@ -219,7 +219,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
     assert refusal(tmp_path / "pipe") == "not a regular file"
     assert refusal(Path("/dev/zero")) == "not a regular file"
     assert refusal(tmp_path / "none") == "cannot be read: No such file or directory"
-    assert refusal(tmp_path / "a\0b").startswith("cannot be read: embedded null ")
+    assert "embedded null" in refusal(tmp_path / "a\0b")  # in each Python's own words
 
 
 def test_link_is_followed_and_what_is_there_judged(tmp_path: Path) -> None:
