@@ -43,6 +43,12 @@ def alone() -> dict[str, Any]:
     return train(Study("alone", (Experiment("alone", hp, {}, (0,), {}),)), n_devices=1)
 
 
+def one_thread() -> dict[str, Any]:
+    """The same with one thread for all of XLA: its small products wait for no second one."""
+    os.environ |= {"NPROC": "1", "JAX_NUM_CPU_DEVICES": "1"}
+    return alone()
+
+
 def whole() -> dict[str, Any]:
     """Every group of the original study, a few epochs of each: compile time and memory."""
     seeds = environment.default_cores()
@@ -52,6 +58,7 @@ def whole() -> dict[str, Any]:
 ROWS: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "dropout": ("dropout experiment, 10 configurations, batch 128", dropout),
     "alone": ("one run alone, batch 128", alone),
+    "one-thread": ("the same with NPROC=1 JAX_NUM_CPU_DEVICES=1", one_thread),
     "whole": ("original study, all 9 groups, 2 epochs", whole),
 }
 
@@ -59,7 +66,7 @@ ROWS: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
 def train(study: Study, n_devices: int | None = None) -> dict[str, Any]:
     """Trains a study in this process and says what it took."""
     with tempfile.TemporaryDirectory() as cache:
-        environment.prepare("cpu", environment.default_cores(), Path(cache))
+        environment.prepare("cpu", None, Path(cache))
         import jax
 
         from jmlp import data, engine
