@@ -22,8 +22,8 @@ from jmlp.results import NUMERICS
 
 # A lane's last bits may depend on the number of lanes. Below 8 a few fixed widths are enough; from
 # 8 to 20 the exact number is used, because padding 10 lanes to 16 would cost 39 %. Bits were equal
-# there at the original study's sizes with JAX 0.10, but not at batch sizes 32, 64 and 256, nor with
-# JAX 0.12: so the plan alone fixes the width, and results record it. More lanes are split up.
+# there at batch size 128 with JAX 0.10, but not at 32, 64 and 256, nor with JAX 0.12: so the plan
+# alone fixes the width, and results record it. More lanes are split up.
 SMALL_WIDTHS = (1, 2, 4, 8)
 WIDEST = 20
 

@@ -48,9 +48,9 @@ class Hardware:
             ConfigError: a number of cores that is not allowed.
             DeviceError: there is no such device.
         """
-        self.count()
+        cores = self.count()  # a wrong number is told before JAX starts
         environment.prepare(self.device, self.cores, compile_cache_dir())
         from jmlp.engine import find_devices
 
         devices = find_devices(self.device)
-        return devices[: self.count()] if devices[0].platform == "cpu" else devices
+        return devices[:cores] if devices[0].platform == "cpu" else devices
