@@ -35,6 +35,10 @@ class StoreError(JmlpError):
     exit_code = 4
 
 
+class DiskFullError(StoreError):
+    """No space is left to write to: nothing was written, and waiting may help."""
+
+
 class CheckpointError(JmlpError):
     """A parameter file that cannot be trusted."""
 

@@ -1,22 +1,26 @@
 """From the numbers of one lane, on the host, to records of what happened to its run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.model import Params, State
 from jmlp.plan import Run
 from jmlp.program import Finals
-from jmlp.results import CostPoint, Provenance, RunResult
+from jmlp.results import CostPoint, Provenance, RunResult, Snapshot, Stop
+from jmlp.tensors import name_tensors
 from jmlp.train import TRAINING_SAMPLE, Evaluation, Measurement
 
 
 class Ended(NamedTuple):
     """The fields of `TrainState` that a result is made of."""
 
+    params: Params
+    bn_state: State
     best_params: Params
     best_bn_state: State
     best_epoch: NDArray[np.int32]
@@ -47,14 +51,33 @@ class Outcome:
             validation_accuracy=int(measured.validation.correct) / self.n_validation,
         )
 
+    def stop(self, run: Run, epoch: int, diverged_at: int) -> Stop:
+        """Why a run has ceased to train at the end of an epoch."""
+        if diverged_at >= 0:
+            return Stop("diverged", self.epoch_of(diverged_at), diverged_at)
+        limit = epoch == run.hyperparams.epochs
+        return Stop("limit" if limit else "stopped early", epoch, epoch * self.n_steps)
+
+    def epoch_of(self, update: int) -> int:
+        """The epoch that an update belongs to, both counted from 1."""
+        return -(-update // self.n_steps)
+
     def result(
-        self, run: Run, costs: Sequence[CostPoint], ended: Ended, finals: Finals
+        self,
+        run: Run,
+        costs: Sequence[CostPoint],
+        snapshots: Sequence[Snapshot],
+        ended: Ended,
+        finals: Finals,
     ) -> RunResult:
-        """A run that ended; what a diverged one would have predicted is nobody's business."""
+        """A run that ended; what a diverged one would have predicted is nobody's business.
+
+        The snapshots' arrays come by name.
+        """
         diverged = bool(ended.diverged_at >= 0)
         stopped = int(ended.stopped_epoch)
-        if diverged:  # in the epoch that this update belongs to
-            stopped = -(-int(ended.diverged_at) // self.n_steps)
+        if diverged:
+            stopped = self.epoch_of(int(ended.diverged_at))
         training, validation, test = (None,) * 3 if diverged else finals
         return RunResult(
             run_id=run.run_id,
@@ -78,6 +101,11 @@ class Outcome:
             provenance=self.provenance,
             params=ended.best_params,
             state=ended.best_bn_state,
+            last=Snapshot(int(ended.stopped_epoch), ended.params, ended.bn_state),
+            snapshots=tuple(
+                Snapshot(s.epoch, *like((ended.params, ended.bn_state), s.params))
+                for s in snapshots
+            ),
         )
 
 
@@ -87,3 +115,12 @@ def _share(evaluation: Evaluation | None, n: int) -> float | None:
 
 def _cost(evaluation: Evaluation | None) -> float | None:
     return None if evaluation is None else float(evaluation.cost)
+
+
+def like(trees: tuple[Params, State], named: Mapping[str, NDArray[Any]]) -> tuple[Params, State]:
+    """Arrays by name as parameters and state of the same shape as others."""
+    names = name_tensors(*trees)  # in the order of the leaves
+    made: tuple[Params, State] = jax.tree.unflatten(
+        jax.tree.structure(trees), [named[name] for name in names]
+    )
+    return made

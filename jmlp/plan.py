@@ -94,16 +94,14 @@ class Group:
 
     width: int  # lanes of each cohort, padding included
     cohorts: tuple[Cohort, ...]
+    # Whether any lane of the whole group drops units. A lane that drops none may have other last
+    # digits in a program that can, so this stays when some runs are done already.
+    can_drop: bool
 
     @property
     def hyperparams(self) -> Hyperparams:
         """Of any run: the static ones are the group's."""
         return self.cohorts[0].runs[0].hyperparams
-
-    @property
-    def dropout(self) -> bool:
-        """Whether any lane drops units."""
-        return any(np.any(run.hyperparams.drop_rate) for c in self.cohorts for run in c.runs)
 
 
 @dataclass(frozen=True)
@@ -147,9 +145,14 @@ def make_plan(study: Study, facts: DataFacts) -> Plan:
         members.sort(key=lambda run: run.run_id)
         for part in _split(members):
             groups.setdefault(static, []).append(Cohort(seed, split_seed, tuple(part)))
-    made = [Group(width(max(len(c.runs) for c in cs)), tuple(cs)) for cs in groups.values()]
+    made = [_group(tuple(cohorts)) for cohorts in groups.values()]
     made.sort(key=lambda group: -sum(len(c.runs) for c in group.cohorts))
     return Plan(study, facts, tuple(made))
+
+
+def _group(cohorts: tuple[Cohort, ...]) -> Group:
+    can_drop = any(np.any(run.hyperparams.drop_rate) for c in cohorts for run in c.runs)
+    return Group(width(max(len(c.runs) for c in cohorts)), cohorts, can_drop)
 
 
 def width(n_lanes: int) -> int:
@@ -190,7 +193,8 @@ def canonical(hp: Hyperparams) -> Hyperparams:
 
 def memory(plan: Plan, n_devices: int) -> int:
     """Bytes that training will take at its peak, an estimate from above."""
-    return BASE_MEMORY + max(_group_memory(plan, group, n_devices) for group in plan.groups)
+    groups = (_group_memory(plan, group, n_devices) for group in plan.groups)
+    return BASE_MEMORY + max(groups, default=0)
 
 
 def check_memory(plan: Plan, n_devices: int) -> None:
@@ -299,7 +303,7 @@ def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
 
 
 def without(plan: Plan, done: Collection[str]) -> Plan:
-    """What remains of a plan when some runs are there already; widths stay, so bits do."""
+    """What remains of a plan when some runs are there already; programs stay, so bits do."""
     groups = []
     for group in plan.groups:
         left = [

@@ -1,16 +1,20 @@
 """What happened to a run: frozen records in plain Python and NumPy, with no JAX."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from jmlp.config import Hyperparams
+
+if TYPE_CHECKING:  # what only reads results does not wait for NumPy
+    from numpy.typing import NDArray
 
 # The numbers' version: part of every run's id. A golden test forces it up whenever they change.
 NUMERICS = 1
 
 Status = Literal["finished", "diverged"]
 Phase = Literal["compiling", "training", "finished"]
+Ending = Literal["diverged", "stopped early", "limit"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,21 @@ class Provenance:
     width: int  # lanes of the program, padding included
     flags: str  # XLA_FLAGS
     versions: Mapping[str, str]  # jmlp, jax, jaxlib, numpy, python
+    can_drop: bool  # whether the program can drop units, which some lane of its group asked for
+
+    @property
+    def program(self) -> str:
+        """Which of the two programs of a group, for people."""
+        return "with dropout" if self.can_drop else "without dropout"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Parameters and batch-norm state at the end of an epoch."""
+
+    epoch: int
+    params: Any
+    state: Any
 
 
 @dataclass(frozen=True)
@@ -61,6 +80,41 @@ class RunResult:
     provenance: Provenance
     params: Any  # the kept parameters, a pytree of NumPy arrays as `jmlp.predict` takes it
     state: Any  # the kept batch-norm state
+    last: Snapshot | None  # as training left it; None where a result is read without parameters
+    snapshots: tuple[Snapshot, ...]  # at epochs 0, 1, 2, 3, 5, 8, 13 ..., as far as they fit
+
+
+@dataclass(frozen=True)
+class CohortState:
+    """A cohort in training, between two chunks, on the host: all that is needed to go on.
+
+    What is a function of seed, epoch and step (batch order, dropout, the place in an epoch's order)
+    is not in it.
+    """
+
+    run_ids: tuple[str, ...]  # of the lanes in use, in their order
+    width: int  # lanes, padding included
+    epoch: int  # the one in training; the last one done where `step` is 0
+    step: int  # updates made in it
+    n_steps: int  # updates of an epoch
+    arrays: "Mapping[str, NDArray[Any]]"  # the training state by name, lanes as the first axis
+    costs: tuple[tuple[CostPoint, ...], ...]  # by lane in use
+    snapshots: tuple[tuple[Snapshot, ...], ...]  # by lane in use; params by name, state None
+
+    @property
+    def updates(self) -> int:
+        """Updates made since the start of training."""
+        begun = self.epoch - 1 if self.step else self.epoch
+        return begun * self.n_steps + self.step
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A run has ceased to train; its result comes when its whole cohort has."""
+
+    why: Ending
+    epoch: int
+    step: int  # the last update, or the one that gave a number not finite; from 1
 
 
 @dataclass(frozen=True)
@@ -77,3 +131,6 @@ class Progress:
     results: tuple[RunResult, ...]  # runs that ended just now
     elapsed: float  # seconds since the start
     remaining: float | None  # seconds, an estimate; None before there is one
+    stops: Mapping[str, Stop] = field(
+        default_factory=dict
+    )  # by run id: lanes that stopped just now

@@ -70,8 +70,25 @@ def load_study(
     return study
 
 
+def parse_study(text: str, name: str) -> Study:
+    """Read the text of a study file, such as `to_toml` makes, and check all of it.
+
+    Args:
+        text: TOML.
+        name: what messages call it.
+
+    Raises:
+        ConfigError: with one problem per line, all that were found.
+    """
+    reader = Reader(name)
+    study = read_study(_parse_text(text, name), reader)
+    if reader.problems or study is None:
+        raise ConfigError(reader.problems)
+    return study
+
+
 def to_toml(study: Study) -> str:
-    """The text of a study file: `load_study` of it gives an equal study.
+    """The text of a study file: `parse_study` of it gives an equal study.
 
     A study built in Python must be one that a file can say: right values, `base` as `Experiment`
     describes it, and defaults where a hyperparameter has no effect.
@@ -274,6 +291,10 @@ def _parse_file(content: bytes, name: str) -> Document:
         raise ConfigError(
             f"{name}: line {line}: byte 0x{byte:02x} is not UTF-8: save the file as UTF-8"
         ) from None
+    return _parse_text(text, name)
+
+
+def _parse_text(text: str, name: str) -> Document:
     if text.startswith("\ufeff"):
         raise ConfigError(
             f"{name}: line 1, column 1: a byte-order mark: save the file as UTF-8 without one"

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from jmlp import plan as planning
 from jmlp.plan import Group, Plan
-from jmlp.results import CostPoint, Phase, Progress, RunResult
+from jmlp.results import CostPoint, Phase, Progress, RunResult, Stop
 
 # What a step costs whatever its size, in the time of so many examples of one lane.
 STEP_OVERHEAD = 100
@@ -29,6 +29,10 @@ class Tracker:
     def begin(self, number: int) -> None:
         """A group starts; groups are counted from 1."""
         self.group, self.running = number, ()
+
+    def resumed(self, epochs: int) -> None:
+        """A cohort begins with so many epochs behind it, which took no time here."""
+        self.work_done -= self.epoch_work(self.plan.groups[self.group - 1]) * epochs
 
     def measured(self, epochs: Sequence[int]) -> None:
         """The epochs done of every cohort in training."""
@@ -57,7 +61,7 @@ class Tracker:
             epochs += sum(max(1.0, expected - so_far) for so_far in running)
             to_do += self.epoch_work(group) * epochs
             done += self.epoch_work(group) * sum(running)
-        return (time.monotonic() - self.started) * to_do / done if done else None
+        return (time.monotonic() - self.started) * to_do / done if done > 0 else None
 
     def expected_epochs(self, number: int) -> float:
         """What cohorts of this group took, else those of all groups, else their limit."""
@@ -72,6 +76,7 @@ class Tracker:
         phase: Phase,
         points: Mapping[str, CostPoint] = MappingProxyType({}),
         results: tuple[RunResult, ...] = (),
+        stops: Mapping[str, Stop] = MappingProxyType({}),
     ) -> Progress:
         """A record of now."""
         return Progress(
@@ -85,4 +90,5 @@ class Tracker:
             results=results,
             elapsed=time.monotonic() - self.started,
             remaining=0.0 if phase == "finished" else self.remaining(),
+            stops=stops,
         )

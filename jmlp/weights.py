@@ -1,30 +1,19 @@
-"""A trained network as one safetensors file: no code in it, and other tools read it too.
+"""A trained network as one sealed file: parameters, running statistics, and what describes them."""
 
-Tensors are named by their place, such as `params[0].dense.W`; the names of running statistics begin
-with `state`. The header holds the hyperparameters, the shape of an image and the number of classes,
-and a SHA-256 of the whole file, so that a damaged one is refused.
-"""
-
-import hashlib
-import json
-import stat
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from jmlp import sealed
 from jmlp.checks import check
 from jmlp.config import Hyperparams
-from jmlp.errors import CheckpointError, ConfigError
-from jmlp.places import write_atomically
+from jmlp.errors import CheckpointError, ConfigError, StoreError
+from jmlp.results import RunResult
+from jmlp.tensors import Tensors, check_network, name_tensors
 
-FORMAT = "jmlp-network-1"
-MAX_BYTES = 4_000_000_000
-UNSEALED = "0" * 64  # in place of the SHA-256, while that is computed
-
-Tensors = dict[str, NDArray[Any]]
+FORMAT = "jmlp-network-2"
 
 
 @dataclass(frozen=True)
@@ -39,25 +28,71 @@ class Network:
     about: dict[str, Any]  # run id, seed, accuracies, versions: for people
 
 
+class StoredRun(Protocol):
+    """The parts of a run's file that make a network."""
+
+    @property
+    def result(self) -> RunResult:
+        """What became of the run."""
+
+    @property
+    def best(self) -> Tensors:
+        """The kept arrays by name."""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The rest of the file: "data" with its digests."""
+
+
 def save(path: Path, network: Network) -> None:
     """Writes a network, atomically.
 
     Raises:
         StoreError: the file cannot be written.
     """
-    from safetensors.numpy import save as to_bytes
+    _write(path, network, name_tensors(network.params, network.state))
 
-    tensors = name_tensors(network.params, network.state)
+
+def save_stored(
+    path: Path, stored: StoredRun, image_shape: tuple[int, ...], n_classes: int
+) -> None:
+    """Writes the kept network of a stored run as `save` does; needs no JAX.
+
+    Args:
+        path: the file.
+        stored: a run that finished.
+        image_shape: of the data, which the run's file does not know.
+        n_classes: of the data.
+
+    Raises:
+        StoreError: the network is not one for such data, or the file cannot be written.
+    """
+    run = stored.result
+    try:
+        check_network(stored.best, run.hyperparams, int(np.prod(image_shape)), n_classes)
+    except ValueError as error:
+        raise StoreError(f"run {run.run_id} does not fit its data: {error}") from error
+    about = {
+        "run_id": run.run_id,
+        "seed": run.seed,
+        "validation_accuracy": run.validation_accuracy,
+        "test_accuracy": run.test_accuracy,
+        "data": dict(stored.about["data"]["digests"]),
+        "versions": dict(run.provenance.versions),
+    }
+    network = Network(run.hyperparams, image_shape, n_classes, None, None, about)
+    _write(path, network, stored.best)
+
+
+def _write(path: Path, network: Network, tensors: Tensors) -> None:
     header = {
         "format": FORMAT,
-        "hyperparams": json.dumps(asdict(network.hyperparams)),
-        "image_shape": json.dumps(network.image_shape),
-        "n_classes": json.dumps(network.n_classes),
-        "about": json.dumps(network.about),
-        "sha256": UNSEALED,
+        "hyperparams": asdict(network.hyperparams),
+        "image_shape": network.image_shape,
+        "n_classes": network.n_classes,
+        "about": network.about,
     }
-    data = to_bytes(tensors, header)
-    write_atomically(path, data.replace(UNSEALED.encode(), digest(data, UNSEALED).encode(), 1))
+    sealed.write(path, tensors, header)
 
 
 def load(path: Path) -> Network:
@@ -66,124 +101,48 @@ def load(path: Path) -> Network:
     Raises:
         CheckpointError: it is not there, not such a file, or damaged; nothing is loaded in part.
     """
-    tensors, header = _read(path)
     try:
-        hp = Hyperparams(**_tuples(json.loads(header["hyperparams"])))
+        tensors, header = sealed.read(path, FORMAT, follow_links=True)
+    except sealed.OtherFormatError as error:
+        raise CheckpointError(f"{error}; write one with `jmlp train --save FILE`") from error
+    try:
+        hp = Hyperparams(**_tuples(header["hyperparams"]))
         check(hp)
-        image_shape = tuple(int(n) for n in json.loads(header["image_shape"]))
-        n_classes = int(json.loads(header["n_classes"]))
-        about = dict(json.loads(header["about"]))
-        params, state = _restore(tensors, hp, int(np.prod(image_shape)), n_classes)
+        image_shape = tuple(int(n) for n in header["image_shape"])
+        n_classes = int(header["n_classes"])
+        about = dict(header["about"])
+        params, state = restore(tensors, hp, int(np.prod(image_shape)), n_classes)
     except (ConfigError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its header does not fit its numbers: {error}") from error
     return Network(hp, image_shape, n_classes, params, state, about)
 
 
-def name_tensors(params: Any, state: Any) -> Tensors:
-    """Every array under the name of its place."""
-    named: Tensors = {}
-    for index, layer in enumerate(params):
-        for part_name, part in layer._asdict().items():
-            named |= _fields(f"params[{index}].{part_name}", part)
-    for index, layer_state in enumerate(state):
-        named |= _fields(f"state[{index}]", layer_state)
-    return named
+def restore(tensors: Tensors, hp: Hyperparams, n_in: int, n_classes: int) -> tuple[Any, Any]:
+    """Parameters and state from the arrays that `name_tensors` named.
 
-
-def digest(data: bytes, seal: str) -> str:
-    """SHA-256 of a file's bytes, those of the SHA-256 in it, the `seal`, taken for zeros."""
-    found = seal.encode("utf-8", "replace")  # that of a damaged file may be any text
-    return hashlib.sha256(data.replace(found, UNSEALED.encode(), 1)).hexdigest()
-
-
-def _fields(place: str, part: Any) -> Tensors:
-    if part is None:
-        return {}
-    return {
-        f"{place}.{name}": np.ascontiguousarray(array)
-        for name, array in part._asdict().items()
-        if array is not None
-    }
-
-
-def _read(path: Path) -> tuple[Tensors, dict[str, str]]:
-    """The tensors and the header of a file that `save` wrote, and nobody changed."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as from_bytes
-
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise CheckpointError(f"{path}: not a regular file")
-        if status.st_size > MAX_BYTES:
-            raise CheckpointError(f"{path}: {status.st_size:,} bytes, at most {MAX_BYTES:,}")
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        reason = getattr(error, "strerror", None) or str(error)
-        raise CheckpointError(f"{path}: cannot be read: {reason}") from error
-    header = _read_header(data, path)
-    if header.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path}: not a network saved by this version of jmlp (format "
-            f"{header.get('format')!r}, wanted {FORMAT!r}); write one with `jmlp train --save FILE`"
-        )
-    seal = header.get("sha256", "")
-    if digest(data, seal) != seal:
-        raise CheckpointError(f"{path}: damaged: its SHA-256 is not the one stored in it")
-    try:
-        return from_bytes(data), header
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
-
-
-def _read_header(data: bytes, path: Path) -> dict[str, str]:
-    """What people and programs may add to any safetensors file: strings by name."""
-    length = int.from_bytes(data[:8], "little")
-    try:
-        table = json.loads(data[8 : 8 + length])
-        texts = table.get("__metadata__", {})
-        return {name: text for name, text in texts.items() if isinstance(text, str)}
-    except (AttributeError, RecursionError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: damaged, or not a safetensors file: its header cannot be read"
-        ) from error
-
-
-def _restore(tensors: Tensors, hp: Hyperparams, n_in: int, n_classes: int) -> tuple[Any, Any]:
-    """Builds parameters and state, every shape checked against the hyperparameters."""
+    Raises:
+        ValueError: they are not exactly those of such a network.
+    """
     from jmlp.layers.batchnorm import BatchNormParams, BatchNormState
     from jmlp.layers.dense import DenseParams
     from jmlp.model import Layer
 
-    left = dict(tensors)
-
-    def take(name: str, shape: tuple[int, ...]) -> Any:
-        array = left.pop(name)
-        if array.shape != shape or array.dtype != np.float32:
-            raise ValueError(f"{name} is {array.dtype} {array.shape}, wanted float32 {shape}")
-        return array
-
-    sizes = (n_in, *hp.hidden, n_classes)
+    check_network(tensors, hp, n_in, n_classes)
     params, state = [], []
-    for index, n_out in enumerate(sizes[1:]):
-        place, column = f"params[{index}]", (n_out, 1)
-        normalised = hp.batch_norm and index < len(hp.hidden)
-        W = take(f"{place}.dense.W", (n_out, sizes[index]))
-        b = None if normalised else take(f"{place}.dense.b", column)
-        names = (f"{place}.batchnorm", f"state[{index}]")
+    for index in range(len(hp.hidden) + 1):
+        dense = DenseParams(*_take(tensors, f"params[{index}].dense", DenseParams._fields))
         bn = bn_state = None
-        if normalised:
-            bn = BatchNormParams(
-                *(take(f"{names[0]}.{f}", column) for f in BatchNormParams._fields)
-            )
-            bn_state = BatchNormState(
-                *(take(f"{names[1]}.{f}", column) for f in BatchNormState._fields)
-            )
-        params.append(Layer(DenseParams(W, b), bn))
+        if hp.batch_norm and index < len(hp.hidden):
+            place = f"params[{index}].batchnorm"
+            bn = BatchNormParams(*_take(tensors, place, BatchNormParams._fields))
+            bn_state = BatchNormState(*_take(tensors, f"state[{index}]", BatchNormState._fields))
+        params.append(Layer(dense, bn))
         state.append(bn_state)
-    if left:
-        raise ValueError(f"{', '.join(sorted(left))} belong to no layer")
     return tuple(params), tuple(state)
+
+
+def _take(tensors: Tensors, place: str, names: tuple[str, ...]) -> list[Any]:
+    return [tensors.get(f"{place}.{name}") for name in names]
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

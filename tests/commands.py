@@ -3,9 +3,12 @@
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +16,11 @@ import numpy as np
 import pytest
 from helpers import N_EXAMPLES, N_TEST, arrays
 
-from jmlp import environment
-from jmlp.cli import main
+from jmlp import engine, environment
+from jmlp.cli import main, session
+from jmlp.errors import JmlpError
+from jmlp.results import Progress
+from jmlp.worker import __main__ as worker
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -54,21 +60,112 @@ class Done(NamedTuple):
     err: str
 
 
+class Asked:
+    """What asks the worker to leave: nothing, until a test sets the reason."""
+
+    def __init__(self) -> None:
+        self.reason: int | None = None
+
+    @property
+    def code(self) -> int:
+        return 128 + (self.reason or signal.SIGHUP)
+
+    def wait(self, seconds: float) -> bool:
+        time.sleep(seconds)
+        return self.reason is not None
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        yield
+
+
+class Died(BaseException):
+    """A signal ends the worker, whatever it is doing."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Inline:
+    """A worker that has done all its work before its starter goes on: one process, no waiting."""
+
+    pid = os.getpid()
+    asked = Asked()  # of the last one
+
+    def __init__(self, folder: Path, label: str | None, after: str = "") -> None:
+        self.said: list[str] = []
+        self.stdin = io.StringIO()
+        Inline.asked = asked = Asked()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(worker, "say", self.said.append)
+            try:
+                while worker.work(folder, label, asked, after):  # type: ignore[arg-type]
+                    after = ""
+                self.returncode = 0 if asked.reason is None else asked.code
+            except Died as death:
+                self.returncode = -death.number
+            except JmlpError as error:
+                self.said.append(f"error: {error}")
+                locked = isinstance(error, worker.LockedError)
+                self.returncode = worker.LOCKED if locked else error.exit_code
+        self.stdout = io.StringIO("".join(f"{line}\n" for line in self.said))
+
+    def poll(self) -> int:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        del timeout
+        return self.returncode
+
+    def kill(self) -> None:
+        raise AssertionError("it has ended")
+
+
 class Here:
-    """Calls the command within this process, in a folder with small data and a small study."""
+    """Calls the command within this process, in a folder with small data and a small study.
+
+    The store is in the folder "store".
+    """
 
     def __init__(
-        self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        self,
+        folder: Path,
+        capsys: pytest.CaptureFixture[str] | None,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         self.folder, self._capsys = folder, capsys
         monkeypatch.chdir(folder)
         # JAX runs already, with two devices, and cannot be prepared again.
         monkeypatch.setattr(environment, "prepare", lambda *arguments: None)
+        monkeypatch.setattr(session, "start_worker", Inline)
+        monkeypatch.setattr(session, "POLL_SECONDS", 0.0)
+        monkeypatch.setenv("JMLP_RUNS", str(folder / "store"))
         write_inputs(folder)
 
     def __call__(self, *arguments: str) -> Done:
         code = main(arguments)
+        assert self._capsys is not None
         return Done(code, *self._capsys.readouterr())
+
+
+def disturb(monkeypatch: pytest.MonkeyPatch, hook: Callable[[Progress], object]) -> None:
+    """Calls the hook whenever training has something new, before the worker hears of it."""
+
+    class Disturbed(engine.Training):
+        def __iter__(self) -> Iterator[Progress]:
+            for progress in super().__iter__():
+                hook(progress)
+                yield progress
+
+    monkeypatch.setattr(engine, "Training", Disturbed)
+
+
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Waits for what another process does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)
 
 
 def write_inputs(folder: Path) -> None:

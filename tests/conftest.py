@@ -11,6 +11,7 @@ from jmlp import environment, places
 
 if TYPE_CHECKING:
     from commands import Here
+    from queues import Queue
 
 # The developer's own copy of MNIST, found before the places are moved.
 _JMLP_DATA, _KERAS_HOME = str(places.data_dir()), os.environ.get("KERAS_HOME")
@@ -49,3 +50,19 @@ def here(
     from commands import Here
 
     return Here(tmp_path, capsys, monkeypatch)
+
+
+@pytest.fixture
+def queue(here: "Here", monkeypatch: pytest.MonkeyPatch) -> "Queue":
+    """A store with a queue, and a worker within this process."""
+    from queues import Queue
+
+    return Queue(here, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Digests of the numbers that the runs of `small.toml` have when nothing happens, by id."""
+    from queues import numbers_undisturbed
+
+    return numbers_undisturbed(tmp_path_factory.mktemp("undisturbed"))

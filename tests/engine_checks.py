@@ -107,5 +107,11 @@ def assert_same_run(found: RunResult, expected: RunResult) -> None:
     """All numbers to the bit; device, width and versions may differ."""
     assert_equal_bits((found.params, found.state), (expected.params, expected.state))
     assert found.costs == expected.costs
+    mine, its = (found.last, *found.snapshots), (expected.last, *expected.snapshots)
+    assert [s and s.epoch for s in mine] == [s and s.epoch for s in its]
+    assert_equal_bits(
+        [(s.params, s.state) for s in mine if s], [(s.params, s.state) for s in its if s]
+    )
     plain: dict[str, Any] = {"params": None, "state": None, "provenance": expected.provenance}
+    plain |= {"last": None, "snapshots": ()}
     assert replace(found, **plain) == replace(expected, **plain)

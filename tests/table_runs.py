@@ -9,7 +9,7 @@ from jmlp.results import Provenance, RunResult
 
 HP = Hyperparams()
 SEEDS = (0, 1, 2, 3, 4)
-CPU = Provenance("cpu", 8, "", {"jax": "0.10.0"})
+CPU = Provenance("cpu", 8, "", {"jax": "0.10.0"}, False)
 STUDY = Study("study", ())
 # mean 0.92, s = 0.0158114, t = 2.776445: half-width 0.0196324; prediction 0.0480894
 SPREAD = (0.90, 0.91, 0.92, 0.93, 0.94)
@@ -38,6 +38,8 @@ def finished(hp: Hyperparams, seed: int, accuracy: float, **changes: Any) -> Run
         provenance=CPU,
         params=None,
         state=None,
+        last=None,
+        snapshots=(),
     )
     return replace(run, **changes)
 

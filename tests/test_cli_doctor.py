@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import sqlite3
 from collections import namedtuple
 from pathlib import Path
@@ -12,7 +13,8 @@ import platformdirs
 import pytest
 from commands import Here
 
-from jmlp import environment
+from jmlp import environment, store
+from jmlp.store import Lock
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -62,11 +64,15 @@ cores              2 of 4  ok
 device 0           cpu: EPYC  ok
 device 1           cpu: EPYC  ok
 JMLP_HOME          {home}  ok
+JMLP_RUNS          {tmp_path}/store  ok
 data sets          {home}/cache/datasets  ok
   free space       2.0 GB  ok
 compiled programs  {home}/cache/jax  ok
   free space       2.0 GB  ok
+runs               {tmp_path}/store  ok
+  free space       2.0 GB  ok
 MNIST              {home}/cache/datasets/mnist.npz  ok
+worker             none  ok
 SQLite             3.51.3 (all modes)  ok
 """,
         "",
@@ -113,6 +119,7 @@ def test_folder_that_cannot_be_written_is_named(
     assert remedies(here) == {
         "data sets": f"make {cache / 'datasets'} writable, or set JMLP_HOME",
         "compiled programs": f"make {cache} writable, or set JMLP_HOME",
+        "runs": f"make {tmp_path} writable, or set JMLP_HOME",
     }
 
 
@@ -134,3 +141,21 @@ def test_sqlite_that_could_damage_a_database_is_kept_to_the_rollback_journal(
 ) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 51, 2))
     assert "\nSQLite             3.51.3 (rollback journal only)  ok\n" in here("doctor").out
+
+
+def test_worker_that_has_the_store_is_named(here: Here, tmp_path: Path) -> None:
+    lock = Lock(tmp_path / "store")
+    assert lock.acquire()
+    lock.describe("original")
+    line = f"worker             process {os.getpid()} on {socket.gethostname()} trains original  ok"
+    assert line in here("doctor").out.splitlines()
+    lock.release()
+    assert "worker             none  ok" in here("doctor").out.splitlines()
+
+
+def test_store_on_a_network_file_system_is_told_with_the_remedy(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "network_file_system", lambda folder: "nfs4")
+    remedy = "keep runs on a disk of this machine (JMLP_RUNS): locks there can fail"
+    assert remedies(here) == {"file system of runs": remedy}

@@ -21,7 +21,7 @@ DATA = "allowed are mnist, synthetic, a folder with IDX files, or an .npz file"
 
 USAGE = {
     "stdy": 'Unknown command "stdy". Did you mean "study"? Available commands: study, train, '
-    f"predict, gradcheck, data, doctor.{SEE_HELP}",
+    f"attach, pause, resume, stop, predict, gradcheck, ...{SEE_HELP}",
     "data frob": f'Unknown command "frob". Available commands: list, get, check, path.{SEE_HELP}',
     "study": f'Command "study" parameter SOURCE requires an argument.{SEE_HELP}',
     "study original more": f"Unused Tokens: ['more'].{SEE_HELP}",
@@ -129,14 +129,11 @@ STORE_ERRORS = {
     "exists; give another folder (--output DIR)",
     "study small.toml --output small.npz/report": "small.npz/report: no report can be written "
     "there: Not a directory; give another folder (--output DIR)",
-    "study small.toml --output mine": "mine: holds files already; give another "
-    "folder (--output DIR), or write into it all the same (--fresh)",
-    "study small.toml --output damaged": "damaged/results.json: is not a results.json that jmlp "
-    "wrote: Expecting property name enclosed in double quotes: line 1 column 2 (char 1); write the "
-    "report again",
-    "study small.toml --output other": "other: holds runs that are not part of this study as it is "
-    "now (2 with other settings, seeds or data); give another folder (--output DIR), or replace "
-    "all (--fresh)",
+    **{
+        f"study small.toml --output {name}": f"{name}: holds other files; give another folder "
+        "(--output DIR), or write into it all the same (--force)"
+        for name in ("mine", "damaged", "other")
+    },
     "train --save small.npz": "small.npz: exists; give another name to --save, or replace it with "
     "--force",
     "train --save mine --force": "mine: is a folder; give --save the name of a file",
@@ -153,7 +150,7 @@ def test_place_that_cannot_be_written_or_holds_other_things_ends_with_code_4_bef
         (here.folder / name).mkdir()
     (here.folder / "mine" / "letter.txt").write_text("Dear Ada")
     (here.folder / "damaged" / "results.json").write_text("{")
-    others = results_json({"study": "small"}, [finished(HP, seed, 0.9) for seed in (0, 1)])
+    others = results_json({"study": "smaller"}, [finished(HP, seed, 0.9) for seed in (0, 1)])
     (here.folder / "other" / "results.json").write_text(others)
     before = {path: path.read_bytes() for path in here.folder.rglob("*") if path.is_file()}
     assert here(*line.split()) == (4, "", f"jmlp: error: {told}\n")

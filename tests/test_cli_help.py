@@ -26,6 +26,10 @@ def test_there_are_these_commands() -> None:
     assert list(COMMANDS) == [
         "study",
         "train",
+        "attach",
+        "pause",
+        "resume",
+        "stop",
         "predict",
         "gradcheck",
         "data",
@@ -33,6 +37,20 @@ def test_there_are_these_commands() -> None:
         "data get",
         "data check",
         "data path",
+        "runs",
+        "runs ls",
+        "runs show",
+        "runs diff",
+        "runs tag",
+        "runs rm",
+        "runs path",
+        "export",
+        "verify",
+        "report",
+        "store",
+        "store check",
+        "store rebuild",
+        "store path",
         "doctor",
     ]
 
@@ -49,7 +67,7 @@ def test_help_and_version_load_nothing_heavy(here: Here) -> None:
     assert done.err == f"{[0] * len(calls)}\nset()\n"
 
 
-@pytest.mark.parametrize("parent", ["", "data"])
+@pytest.mark.parametrize("parent", ["", "data", "runs", "store"])
 def test_bare_command_prints_the_help_with_what_every_command_does(
     parent: str, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""What the command shows while it trains, and how it stops."""
+"""What the command shows while a study is in training, and how a signal ends its watching."""
 
 import io
 import os
@@ -6,62 +6,69 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from commands import ESCAPE, Terminal
-from helpers import experiment, plan
-from table_runs import finished
 
 from jmlp.cli.output import Output
-from jmlp.cli.training import Stop, duration, watch
-from jmlp.config import Hyperparams
-from jmlp.results import CostPoint, Progress
+from jmlp.cli.training import Now, Stop, display, duration, stoppable
+from jmlp.results import CostPoint
 
-PLAN = plan(experiment({"batch_size": (16, 32)}, seeds=(0, 1)))
-RESULT = finished(Hyperparams(), 0, 0.9)
-COMPILING = Progress("compiling", 1, 2, 0, 4, 0, {}, (), 0.0, None)
+FIRST = Now("running", "training", group=1, n_groups=2, name="batch size 16", n_runs=4)
+SECOND = replace(FIRST, group=2, name="batch size 32")
 
 
 def point(epoch: int, cost: float) -> CostPoint:
     return CostPoint(epoch, 10 * epoch, None, cost, 0.5, cost + 0.1, 0.4)
 
 
-RECORDS = [
-    COMPILING,
-    replace(COMPILING, phase="training", points={"a": point(0, 2.0), "b": point(0, 3.0)}),
-    replace(COMPILING, phase="training", epoch=1),  # a chunk within the epoch
+LOOKS = [
+    Now("queued", n_runs=4),
+    Now("running", n_runs=4),  # a worker has it, and loads data
+    replace(FIRST, phase="compiling"),
+    replace(FIRST, points=[point(0, 2.0), point(0, 3.0)]),
+    replace(FIRST, epoch=1),  # nothing new
     replace(
-        COMPILING,
-        phase="training",
+        FIRST,
         runs_done=1,
         epoch=1,
-        points={"a": point(1, 1.0), "b": point(1, 2.0), "c": point(0, 9.0)},
-        results=(RESULT,),
+        points=[point(1, 1.0), point(1, 2.0), point(0, 9.0)],
         remaining=61.0,
     ),
-    replace(COMPILING, group=2, runs_done=2, remaining=30.0),
-    replace(COMPILING, phase="finished", group=2, runs_done=4, remaining=0.0),
+    replace(FIRST, state="paused", epoch=1),
+    replace(FIRST, state="paused", epoch=1),
+    replace(SECOND, phase="compiling", runs_done=2, remaining=30.0),
+    replace(SECOND, phase="finished", runs_done=4, remaining=0.0),
+    Now("done", phase="finished", group=2, n_groups=2, runs_done=4, n_runs=4),
 ]
 LINES = """\
-group 1/2 compiling hidden 5-4, batch size 16
-group 1/2 epoch 0 lanes 2 training_cost 2.5000 validation_cost 2.6000 validation_accuracy 0.4000 \
-runs 0/4
-group 1/2 epoch 0-1 lanes 3 training_cost 2.0000 validation_cost 2.1000 validation_accuracy 0.4000 \
-runs 1/4 about 1 min left
-group 2/2 compiling hidden 5-4, batch size 32
+group 1/2: batch size 16
+epoch 0 training_cost 2.5000 validation_cost 2.6000 validation_accuracy 0.4000 runs 0/4
+epoch 0-1 training_cost 2.0000 validation_cost 2.1000 validation_accuracy 0.4000 runs 1/4 \
+about 1 min left
+paused
+group 2/2: batch size 32
 """
 
 
-def test_pipe_gets_one_line_for_each_group_and_epoch(capsys: pytest.CaptureFixture[str]) -> None:
-    assert watch(iter(RECORDS), PLAN, Output(), keep=lambda ended: None) is None
+def show_all(out: Output) -> None:
+    """A whole study."""
+    with display(out) as show:
+        for now in LOOKS:
+            show.show(now)
+
+
+def test_pipe_gets_a_line_for_each_group_for_new_epochs_and_for_a_pause(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show_all(Output())
     assert capsys.readouterr() == ("", LINES)
 
 
 def test_plain_terminal_gets_the_lines_of_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", stream := Terminal())
-    watch(iter(RECORDS), PLAN, Output(plain=True), keep=lambda ended: None)
+    show_all(Output(plain=True))
     assert stream.getvalue() == LINES
 
 
@@ -69,20 +76,8 @@ def test_plain_terminal_gets_the_lines_of_a_pipe(monkeypatch: pytest.MonkeyPatch
 def test_quiet_training_shows_nothing(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", stream)
-    watch(iter(RECORDS), PLAN, Output(quiet=True), keep=lambda ended: None)
+    show_all(Output(quiet=True))
     assert stream.getvalue() == ""
-
-
-def test_runs_that_end_are_kept_at_once() -> None:
-    kept: list[object] = []
-
-    def records() -> Iterator[Progress]:
-        for record in RECORDS:
-            yield record
-            assert kept == [RESULT] * (record.runs_done > 0)
-
-    watch(records(), PLAN, Output(quiet=True), keep=kept.extend)
-    assert kept == [RESULT]
 
 
 @pytest.mark.parametrize(
@@ -124,40 +119,35 @@ def test_terminal_gets_a_bar_with_the_time_left_within_its_width(
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(sys, "stderr", screen := Screen())
-
-    def records() -> Iterator[Progress]:
-        yield from RECORDS[:4]
-        bar = "━━━━━╺━━━━━━━━━━━━━━"
-        assert screen.wait_for(f"group 1/2 epoch 1 {bar} 1/4 runs about 1 min left")
-        yield from RECORDS[4:]
-
-    watch(records(), PLAN, Output(), keep=lambda ended: None)
+    empty, begun = "━" * 20, "━━━━━╺━━━━━━━━━━━━━━"
+    drawn = {
+        0: f"waiting {empty} 0/4 runs",
+        1: f"starting {empty} 0/4 runs",
+        2: f"group 1/2 compiling {empty} 0/4 runs",
+        5: f"group 1/2 epoch 1 {begun} 1/4 runs about 1 min left",
+        6: f"paused {empty} 0/4 runs",
+    }
+    with display(Output()) as show:
+        for index, now in enumerate(LOOKS):
+            show.show(now)
+            assert screen.wait_for(drawn.get(index, ""))
     lines = ESCAPE.sub("", screen.getvalue()).replace("\r", "\n").split("\n")
     assert max(map(len, lines)) <= 80
-    for above in ("group 1/2: hidden 5-4, batch size 16", "group 2/2: hidden 5-4, batch size 32"):
+    for above in ("group 1/2: batch size 16", "group 2/2: batch size 32"):
         assert lines.count(above) == 1
     assert screen.getvalue().endswith("\x1b[1A\x1b[2K")  # the bar is gone in the end
     assert "\x1b[?25h" in screen.getvalue()  # and the cursor back
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signal_stops_the_training_after_what_it_is_doing(number: signal.Signals) -> None:
-    kept: list[object] = []
-    closed = []
-
-    def records() -> Iterator[Progress]:
-        try:
-            yield RECORDS[0]
-            signal.raise_signal(number)
-            yield RECORDS[3]
-            raise AssertionError("went on")
-        finally:
-            closed.append(True)
-
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1]
+)
+def test_signal_asks_to_stop_and_the_handlers_are_put_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    assert watch(records(), PLAN, Output(quiet=True), kept.extend) == number
-    assert kept == [RESULT]
-    assert closed == [True]
+    with stoppable() as stop:
+        assert stop.signal is None
+        signal.raise_signal(number)
+        assert stop.signal == number
     assert signal.getsignal(number) == before
 
 
@@ -167,8 +157,9 @@ def test_second_signal_within_two_seconds_leaves_now(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(time, "monotonic", lambda: next(now))
     monkeypatch.setattr(os, "_exit", left.append)
     stop = Stop()
+    stop.before_leaving = lambda: left.append(0)
     stop.request(signal.SIGINT, None)
     stop.request(signal.SIGINT, None)
     assert left == []
     stop.request(signal.SIGTERM, None)
-    assert left == [128 + 15]
+    assert left == [0, 128 + 15]

@@ -5,19 +5,27 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import STUDY, Done, Here, command, python, write_inputs
+from commands import (
+    STUDY,
+    Done,
+    Here,
+    Inline,
+    command,
+    disturb,
+    python,
+)
 
-from jmlp import engine, report
-from jmlp.cli.study import default_folder
+from jmlp import report
+from jmlp.cli.study import study_label
 from jmlp.data import load_mnist, mnist
-from jmlp.errors import DataError, DeviceError
+from jmlp.errors import DataError
 from jmlp.report import read_csv
 from jmlp.results import Progress
+from jmlp.store import Store
 
 ORIGINAL_PLAN = """\
 study original on mnist
@@ -48,11 +56,16 @@ def without_jax(*arguments: str, cwd: Path) -> Done:
 
 
 def runs(folder: Path) -> dict[str, Any]:
-    """The runs of a report by id; the order in which they ended says nothing."""
-    document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    by_id = {run["run_id"]: run for run in document["runs"]}
-    assert len(by_id) == len(document["runs"])
-    return by_id
+    """The runs of a report by id."""
+    return by_id((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def by_id(text: str) -> dict[str, Any]:
+    """The runs of a document by id; the order in which they ended says nothing."""
+    document = json.loads(text)
+    found = {run["run_id"]: run for run in document["runs"]}
+    assert len(found) == len(document["runs"])
+    return found
 
 
 @pytest.fixture
@@ -116,7 +129,10 @@ def test_study_prints_its_tables_and_writes_a_report_and_a_second_call_trains_no
     assert all((out / name).stat().st_size for name in names)
 
     again = without_jax("study", "small.toml", "--output", "out", cwd=here.folder)
-    told = "6 of 6 runs are in out already (--fresh trains them again)\nreport: out/report.html\n"
+    told = (
+        f"6 of 6 runs are in {here.folder / 'store'} already (--fresh trains them again)\n"
+        "report: out/report.html\n"
+    )
     assert again == (0, first.out, told)
     assert runs(out) == found
 
@@ -129,16 +145,13 @@ def test_synthetic_study_goes_to_a_folder_of_its_name_and_changes(here: Here) ->
     assert len(runs(here.folder / "reports" / "small-norm-synthetic-epochs-1")) == 2
 
 
-@pytest.mark.usefixtures("no_report")
 def test_json_is_the_document_of_the_results_and_quiet_leaves_nothing_on_stderr(
     here: Here,
 ) -> None:
     done = here("study", "small.toml", "-o", "out", "--json", "--quiet")
     assert (done.code, done.err) == (0, "")
-    document, kept = (
-        json.loads(done.out),
-        json.loads((here.folder / "out/results.json").read_text()),
-    )
+    document = json.loads(done.out)
+    kept = json.loads((here.folder / "out" / "results.json").read_text(encoding="utf-8"))
     assert document.pop("created")
     assert kept.pop("created")
     assert document == kept
@@ -146,35 +159,35 @@ def test_json_is_the_document_of_the_results_and_quiet_leaves_nothing_on_stderr(
 
 @pytest.mark.usefixtures("no_report")
 def test_more_seeds_train_only_what_is_new_and_give_the_same_numbers(here: Here) -> None:
-    here("study", "small.toml", "-o", "grown")
-    grown = here("study", "small.toml", "-o", "grown", "--seeds", "3")
+    here("study", "small.toml")
+    grown = here("study", "small.toml", "--seeds", "3", "--json")
     assert grown.code == 0
-    assert "6 of 9 runs are in grown already" in grown.err
+    assert f"6 of 9 runs are in {here.folder / 'store'} already" in grown.err
     assert "training 3 runs in 2 groups on " in grown.err
-    fresh = here("study", "small.toml", "-o", "fresh", "--seeds", "3")
-    assert grown.out == fresh.out
-    assert runs(here.folder / "grown") == runs(here.folder / "fresh")
+    fresh = here("study", "small.toml", "--seeds", "3", "--json", "--store", "other")
+    assert by_id(grown.out) == by_id(fresh.out)
 
 
 @pytest.mark.usefixtures("no_report")
 def test_fresh_trains_everything_again_to_the_same_numbers(here: Here) -> None:
-    first = here("study", "small.toml", "-o", "out")
-    before = runs(here.folder / "out")
-    again = here("study", "small.toml", "-o", "out", "--fresh")
+    first = here("study", "small.toml", "--json")
+    again = here("study", "small.toml", "--json", "--fresh")
     assert "training 6 runs in 2 groups on " in again.err
     assert "already" not in again.err
-    assert (again.code, again.out) == (0, first.out)
-    assert runs(here.folder / "out") == before
+    assert again.code == 0
+    assert by_id(again.out) == by_id(first.out)
+    with Store(here.folder / "store", viewer=True) as store:
+        assert {run.attempt for run in store.runs()} == {2}
 
 
 @pytest.mark.usefixtures("no_report")
 def test_run_that_was_trained_for_one_experiment_is_part_of_another_that_is_added(
     here: Here,
 ) -> None:
-    here("study", "small.toml", "-o", "out", "--experiment", "norm")
-    whole = here("study", "small.toml", "-o", "out")
-    assert "4 of 6 runs are in out already" in whole.err
-    both = [run for run in runs(here.folder / "out").values() if len(run["experiments"]) == 2]
+    here("study", "small.toml", "--experiment", "norm")
+    whole = here("study", "small.toml", "--json")
+    assert "4 of 6 runs are in " in whole.err
+    both = [run for run in by_id(whole.out).values() if len(run["experiments"]) == 2]
     assert len(both) == 2
 
 
@@ -183,86 +196,65 @@ def test_run_that_was_trained_for_one_experiment_is_part_of_another_that_is_adde
 
 @pytest.mark.usefixtures("no_report")
 @pytest.mark.parametrize(
-    ("number", "options", "hint"),
-    [(signal.SIGINT, [], ""), (signal.SIGTERM, ["--fresh"], " without --fresh")],
+    ("number", "options"), [(signal.SIGINT, []), (signal.SIGTERM, ["--fresh"])]
 )
 def test_stopped_study_keeps_finished_runs_and_goes_on_to_the_numbers_of_an_undisturbed_one(
-    number: signal.Signals,
-    options: list[str],
-    hint: str,
-    here: Here,
-    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals, options: list[str], here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = engine.run
+    def stop(progress: Progress) -> None:
+        if progress.results:
+            Inline.asked.reason = 0  # as if the starter had gone
+            signal.raise_signal(number)
 
-    def disturbed(*arguments: Any) -> Iterator[Progress]:
-        for record in train(*arguments):
-            if record.results:
-                signal.raise_signal(number)
-            yield record
-
-    monkeypatch.setattr(engine, "run", disturbed)
-    stopped = here("study", "small.toml", "-o", "out", *options)
+    with monkeypatch.context() as patch:
+        disturb(patch, stop)
+        stopped = here("study", "small.toml", *options)
     # Two devices train the cohorts of both seeds side by side, so the first group ends at once.
-    told = f"stopped: 4 of 6 runs are kept in out; the same command{hint} goes on from there\n"
+    told = (
+        "interrupted: 4 of 6 runs of small are done; jmlp resume small, or the same command, "
+        "goes on\n"
+    )
     assert (stopped.code, stopped.out) == (128 + number, "")
     assert stopped.err.endswith(told)
-    assert len(runs(here.folder / "out")) == 4
 
-    monkeypatch.setattr(engine, "run", train)
-    went_on = here("study", "small.toml", "-o", "out")
+    went_on = here("study", "small.toml", "--json")
     assert "training 2 runs in 1 group on " in went_on.err
-    undisturbed = here("study", "small.toml", "-o", "undisturbed")
-    assert went_on.out == undisturbed.out
-    assert runs(here.folder / "out") == runs(here.folder / "undisturbed")
+    undisturbed = here("study", "small.toml", "--json", "--store", "other")
+    assert by_id(went_on.out) == by_id(undisturbed.out)
 
 
-@pytest.mark.usefixtures("no_report")
-def test_device_that_fails_during_training_ends_with_code_6_and_loses_nothing(
-    here: Here, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    train = engine.run
-
-    def failing(*arguments: Any) -> Iterator[Progress]:
-        for record in train(*arguments):
-            yield record
-            if record.results:
-                raise DeviceError("gpu: out of memory")
-
-    monkeypatch.setattr(engine, "run", failing)
-    failed = here("study", "small.toml", "-o", "out", "--quiet")
-    assert failed == (6, "", "jmlp: error: gpu: out of memory\n")
-    assert len(runs(here.folder / "out")) == 4
+ENDLESS = "[experiments.endless]\nbatch_norm = true\nepochs = 100000\npatience = 'none'\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_to_the_process_ends_it_after_saving(number: signal.Signals, tmp_path: Path) -> None:
-    write_inputs(tmp_path)
-    endless = "[experiments.endless]\nbatch_norm = true\nepochs = 100000\npatience = 'none'\n"
-    (tmp_path / "small.toml").write_text(STUDY + endless, encoding="utf-8")
+def test_signal_to_the_process_ends_it_after_saving(here: Here) -> None:
+    (here.folder / "small.toml").write_text(STUDY + ENDLESS, encoding="utf-8")
     short = ["--experiment", "rate", "--experiment", "endless", "--seeds", "1"]
-    arguments = ["study", "small.toml", "-o", "out", *short]
     with subprocess.Popen(
-        [sys.executable, "-m", "jmlp", *arguments],
-        cwd=tmp_path,
+        [sys.executable, "-W", "error", "-m", "jmlp", "study", "small.toml", *short],
+        cwd=here.folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("group 2/2 epoch 1 "):
-                process.send_signal(number)
-                break
+        lines = iter(process.stderr.readline, "")
+        assert any(line.startswith("group 2/2: ") for line in lines)
+        assert any(line.startswith("epoch ") for line in lines)
+        process.send_signal(signal.SIGINT)
         out, err = process.communicate()
-    assert (process.returncode, out) == (128 + number, "")
-    told = "stopped: 2 of 3 runs are kept in out; the same command goes on from there\n"
+    assert (process.returncode, out) == (130, "")
+    label = "small-rate-endless"
+    told = (
+        f"interrupted: 2 of 3 runs of {label} are done; jmlp resume {label}, or the same "
+        "command, goes on\n"
+    )
     assert err.endswith(told)
     assert "Traceback" not in err
-    assert len(runs(tmp_path / "out")) == 2
+    with Store(here.folder / "store", viewer=True) as store:
+        assert store.study(label).state == "interrupted"
+        assert [run.state for run in store.runs(label)] == ["finished", "finished", "queued"]
 
 
-@pytest.mark.usefixtures("no_report")
 @pytest.mark.parametrize(
     "line", ["--help", "study original --dry-run", "study small.toml --output out --quiet"]
 )
@@ -334,7 +326,7 @@ def test_original_study_on_the_real_mnist(here: Here) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "folder"),
+    ("changes", "label"),
     [
         ([], "original"),
         (["dropout", "synthetic", "epochs-5"], "original-dropout-synthetic-epochs-5"),
@@ -342,5 +334,5 @@ def test_original_study_on_the_real_mnist(here: Here) -> None:
         (["é" * 300], "original"),
     ],
 )
-def test_a_changed_study_has_a_folder_of_its_own(changes: list[str], folder: str) -> None:
-    assert default_folder("original", changes) == Path("reports") / folder
+def test_a_changed_study_has_a_name_of_its_own(changes: list[str], label: str) -> None:
+    assert study_label("original", changes) == label

@@ -9,18 +9,16 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from commands import ESCAPE, Here, write_inputs
+from commands import ESCAPE, Here, Inline, disturb, write_inputs
 from helpers import N_EXAMPLES, N_TEST, arrays
 from PIL import Image
 
 import jmlp
-from jmlp import engine, weights
+from jmlp import weights
 from jmlp.results import Progress
 
 X_TEST, Y_TEST = arrays(N_TEST, first=N_EXAMPLES)
@@ -53,10 +51,7 @@ def test_training_prints_one_row_on_stdout_and_its_progress_on_stderr(here: Here
     assert [line for line in done.out.splitlines() if line.startswith(" all runs ")]
     first, *epochs = done.err.splitlines()
     assert first.startswith("training 2 runs in 1 group on 2 x cpu: ")
-    assert [" ".join(line.split()[:4]) for line in epochs] == [
-        "group 1/1 compiling hidden",
-        *[f"group 1/1 epoch {epoch}" for epoch in range(4)],
-    ]
+    assert [line.split(" training_cost ")[0] for line in epochs] == ["epoch 0-3"]
 
 
 def test_saved_network_is_that_of_the_lowest_validation_cost(here: Here) -> None:
@@ -124,21 +119,41 @@ def test_diverged_network_is_not_saved(here: Here) -> None:
     assert not (here.folder / "net.safetensors").exists()
 
 
-def test_stopped_training_keeps_nothing_and_says_so(
+def test_stopped_training_goes_on_by_the_same_command(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = engine.run
+    def stop(progress: Progress) -> None:
+        Inline.asked.reason = 0  # as if the starter had gone
+        signal.raise_signal(signal.SIGTERM)
 
-    def disturbed(*arguments: Any) -> Iterator[Progress]:
-        for record in train(*arguments):
-            yield record
-            signal.raise_signal(signal.SIGTERM)
-
-    monkeypatch.setattr(engine, "run", disturbed)
-    done = here(*TRAIN, "--save", "net.safetensors")
+    with monkeypatch.context() as patch:
+        disturb(patch, stop)
+        done = here(*TRAIN, "--save", "net.safetensors")
     assert (done.code, done.out) == (143, "")
-    assert done.err.endswith("\nstopped: nothing is kept\n")
+    label = "train-" + done.err.partition(" of train-")[2][:8]
+    told = (
+        f"interrupted: 0 of 1 runs of {label} are done; jmlp resume {label}, or the same "
+        "command, goes on\n"
+    )
+    assert done.err.endswith(told)
     assert not (here.folder / "net.safetensors").exists()
+    assert here(*TRAIN, "--save", "net.safetensors").code == 0
+    weights.load(here.folder / "net.safetensors")
+
+
+def test_network_of_what_is_stored_is_saved_without_training(here: Here) -> None:
+    here(*TRAIN)
+    done = here(*TRAIN, "--save", "net.safetensors")
+    told = f"1 of 1 runs are in {here.folder / 'store'} already (--fresh trains them again)\n"
+    assert (done.code, done.err) == (0, told + "wrote net.safetensors: the network\n")
+    weights.load(here.folder / "net.safetensors")
+
+
+def test_more_seeds_are_added_to_those_that_are_stored(here: Here) -> None:
+    here(*TRAIN)
+    done = here(*TRAIN, "--seeds", "3")
+    assert f"1 of 3 runs are in {here.folder / 'store'} already" in done.err
+    assert "training 2 runs in 1 group on " in done.err
 
 
 def test_terminal_shows_a_bar_with_the_time_left_and_tables_that_fit(tmp_path: Path) -> None:
@@ -146,8 +161,8 @@ def test_terminal_shows_a_bar_with_the_time_left_and_tables_that_fit(tmp_path: P
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name != "CI"}
-    # Epochs enough that the bar, which is drawn ten times a second, shows some of them.
-    command = [sys.executable, "-m", "jmlp", *SMALL, "--epochs", "1000", "--patience", "none"]
+    # Epochs enough for a few seconds: what the bar shows is written once a second.
+    command = [sys.executable, "-m", "jmlp", *SMALL, "--epochs", "2000", "--patience", "none"]
     with subprocess.Popen(
         command,
         cwd=tmp_path,

@@ -31,7 +31,7 @@ from helpers import (
     trained,
 )
 
-from jmlp import engine, program
+from jmlp import cohorts, engine, program
 from jmlp import plan as planning
 from jmlp.errors import ConfigError, DeviceError
 from jmlp.results import Progress
@@ -55,7 +55,7 @@ SWEEP = experiment(
 def sweep() -> tuple[list[Progress], Counter[str]]:
     """The dropout sweep: ten lanes, three seeds on two devices; and what it compiled."""
     with compiled() as counts, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "FIRST_CHUNK", 3)  # so that chunks have several lengths
+        patch.setattr(cohorts, "FIRST_CHUNK", 3)  # so that chunks have several lengths
         return progress(SWEEP), counts
 
 
@@ -73,7 +73,8 @@ def test_every_run_ends_once_and_progress_counts_them(
         assert after.runs_done == before.runs_done + len(after.results)
         assert after.elapsed >= before.elapsed
     phases = [record.phase for record in records]
-    assert phases == ["compiling", *["training"] * (len(records) - 2), "finished"]
+    # Once before and once after each of the four programs; nothing is compiled later.
+    assert phases == [*["compiling"] * 5, *["training"] * (len(records) - 6), "finished"]
     assert records[0].remaining is None
     assert (records[-1].runs_done, records[-1].remaining) == (30, 0)
 
@@ -210,6 +211,18 @@ def test_each_batch_size_compiles_its_training_once_and_shares_the_rest() -> Non
     assert steps == {40: [0, 4], 83: [0, 2]}
 
 
+def test_all_is_compiled_before_the_first_step() -> None:
+    made = plan(replace(experiment(hidden=(7, 4), epochs=1), seeds=(0, 1)))
+    training = engine.run(made, SMALL_DATA)
+    with compiled() as counts:
+        while next(training).phase == "compiling":
+            pass
+    assert counts == {f"jit({name})": 1 for name in PROGRAMS}
+    with compiled() as counts:
+        list(training)
+    assert not counts
+
+
 # Stopping from outside
 
 
@@ -220,12 +233,13 @@ def chunks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     advance = program.advance
 
     def counting(*args: Any) -> Any:
-        started.append(int(args[-1]))
+        if int(args[-1]):  # or it only compiles
+            started.append(int(args[-1]))
         return advance(*args)
 
     monkeypatch.setattr(program, "advance", counting)
-    monkeypatch.setattr(engine, "FIRST_CHUNK", 3)
-    monkeypatch.setattr(engine, "CHUNK_SECONDS", (0, 1e9))  # as long as they are
+    monkeypatch.setattr(cohorts, "FIRST_CHUNK", 3)
+    monkeypatch.setattr(cohorts, "CHUNK_SECONDS", (0, 1e9))  # as long as they are
     return started
 
 
@@ -233,7 +247,7 @@ def test_the_training_goes_no_further_than_its_consumer(chunks: list[int]) -> No
     training = engine.run(plan(SWEEP), SMALL_DATA)
     assert isinstance(training, Generator)
     before = 0
-    for _ in range(12):
+    for _ in range(16):
         next(training)
         assert len(chunks) <= before + 1
         before = len(chunks)
@@ -245,12 +259,12 @@ def test_the_training_goes_no_further_than_its_consumer(chunks: list[int]) -> No
 def test_chunks_grow_when_they_are_short_and_shrink_when_they_are_long(
     chunks: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "CHUNK_SECONDS", (1e9, 1e10))
+    monkeypatch.setattr(cohorts, "CHUNK_SECONDS", (1e9, 1e10))
     trained(SWEEP)
     assert chunks[:2] == [3, 3]
     assert max(chunks) == N_STEPS
     chunks.clear()
-    monkeypatch.setattr(engine, "CHUNK_SECONDS", (-2, -1))
+    monkeypatch.setattr(cohorts, "CHUNK_SECONDS", (-2, -1))
     trained(SWEEP)
     assert chunks[:2] == [3, 3]
     assert min(chunks) == 1

@@ -75,10 +75,11 @@ def test_a_run_is_collapsed_if_every_validation_answer_is_one_class(
     most: int, collapsed: bool
 ) -> None:
     (run,) = plan(experiment()).runs
-    outcome = Outcome(10, 166, N_VALIDATION, 60, Provenance("cpu", 1, "", {}))
-    ended = Ended((), (), *(np.array(n, np.int32) for n in (1, 2, -1)))
+    outcome = Outcome(10, 166, N_VALIDATION, 60, Provenance("cpu", 1, "", {}, False))
+    best_epoch, stopped_epoch, diverged_at = (np.array(n, np.int32) for n in (1, 2, -1))
+    ended = Ended((), (), (), (), best_epoch, stopped_epoch, diverged_at)
     evaluation = Evaluation(jnp.float32(1), jnp.int32(14), jnp.int32(most))
-    result = outcome.result(run, (), ended, Finals(evaluation, evaluation, evaluation))
+    result = outcome.result(run, (), (), ended, Finals(evaluation, evaluation, evaluation))
     assert result.collapsed == collapsed
     assert result.validation_accuracy == 14 / N_VALIDATION
 

@@ -1,15 +1,20 @@
 """Places and the atomic writing of files."""
 
+import itertools
 import os
+import signal
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
 import platformdirs
 import pytest
 
-from jmlp import places
-from jmlp.errors import StoreError
+from jmlp import faults, places
+from jmlp.errors import DiskFullError, StoreError
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +24,12 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def _disarmed() -> Iterator[None]:
+    yield
+    faults.arm(None)
 
 
 def all_places() -> list[Path]:
@@ -82,22 +93,94 @@ def test_writing_makes_folders_replaces_the_file_and_leaves_nothing_else(tmp_pat
     assert os.listdir(path.parent) == ["file"]
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_failed_writing_keeps_the_old_file_and_gives_the_reason(
-    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def failure(path: Path) -> StoreError | None:
+    """Writes "new" to the file, and says what went wrong."""
+    try:
+        places.write_atomically(path, b"new")
+    except StoreError as error:
+        return error
+    return None
+
+
+@pytest.mark.usefixtures("_disarmed")
+@pytest.mark.parametrize(
+    ("action", "kind", "reason"),
+    [
+        ("enospc", DiskFullError, "No space left on device"),
+        ("eio", StoreError, "Input/output error"),
+    ],
+)
+def test_whatever_fails_the_old_file_or_the_new_one_is_whole_and_nothing_else_left(
+    action: str, kind: type[StoreError], reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    found = []
+    for k in itertools.count(1):
+        path.write_bytes(b"old")
+        faults.arm(f"any:{k}:{action}")
+        error = failure(path)
+        if error is None:
+            break
+        assert (type(error), str(error)) == (kind, f"{path}: cannot be written: {reason}")
+        found.append(path.read_bytes())
+        assert os.listdir(tmp_path) == ["file"]
+    assert found == [b"old", b"old", b"old", b"new"]  # write, fsync, rename, flush of the folder
+
+
+@pytest.mark.usefixtures("_disarmed")
+def test_new_folders_are_flushed_before_anything_is_in_them(tmp_path: Path) -> None:
+    faults.arm("folder:2:eio")
+    with pytest.raises(StoreError) as error:
+        places.write_atomically(tmp_path / "a" / "b" / "file", b"new")
+    told = f"{tmp_path / 'a' / 'b' / 'file'}: its folder cannot be made: Input/output error"
+    assert str(error.value) == told
+    assert [p.name for p in tmp_path.rglob("*")] == ["a", "b"]
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_a_killed_writing_leaves_a_whole_file_and_a_leftover_that_is_removed(
+    k: int, tmp_path: Path
 ) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
-
-    def full(*arguments: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(*{"fsync": (os, "fsync"), "replace": (Path, "replace")}[call], full)
-    with pytest.raises(StoreError) as error:
-        places.write_atomically(path, b"new")
-    assert str(error.value) == f"{path}: cannot be written: No space left on device"
+    code = f"from jmlp import places; places.write_atomically(places.Path({str(path)!r}), b'new')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"JMLP_FAULT": f"any:{k}:kill"}, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert path.read_bytes() == (b"old" if k < 4 else b"new")
+    assert len(os.listdir(tmp_path)) == (2 if k < 4 else 1)
+    places.remove_leftovers(tmp_path)
     assert os.listdir(tmp_path) == ["file"]
-    assert path.read_bytes() == b"old"
+
+
+def test_only_what_ended_processes_had_begun_is_removed(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    kept = {
+        f".file.{os.getppid()}.0123abcd.tmp",  # its process lives
+        f"file.{ended.pid}.0123abcd.tmp",
+        f".file.{ended.pid}.0123abc.tmp",
+        ".file.swp",
+        "file.tmp",
+    }
+    gone = {
+        f".a file.{ended.pid}.0123abcd.tmp",
+        f".file.{os.getpid()}.0123abcd.tmp",  # of one before that had the same pid
+        f".file.{2**70}.0123abcd.tmp",
+    }
+    for name in kept | gone:
+        (tmp_path / name).touch()
+    places.remove_leftovers(tmp_path)
+    assert set(os.listdir(tmp_path)) == kept
+
+
+def test_leftovers_of_no_folder_are_none_and_what_cannot_be_removed_is_told(tmp_path: Path) -> None:
+    places.remove_leftovers(tmp_path / "none")
+    (tmp_path / f".file.{os.getpid()}.0123abcd.tmp").mkdir()
+    with pytest.raises(StoreError) as error:
+        places.remove_leftovers(tmp_path)
+    assert str(error.value).startswith(f"{tmp_path}: unfinished files in it cannot be removed: ")
 
 
 def test_an_interrupted_writing_leaves_no_temporary_file(

@@ -105,6 +105,18 @@ def test_the_width_of_a_group_is_that_of_its_largest_cohort() -> None:
     assert shape(made) == [(10, [10, 1])]
 
 
+def test_what_remains_of_a_plan_keeps_its_programs() -> None:
+    made = plan(
+        experiment({"drop_rate": (0.0, 0.5)}, name="with"),
+        experiment({"learning_rate": (0.1, 0.2)}, seeds=(0, 1), name="without"),
+    )
+    (group,) = made.groups
+    dropping = {r.run_id for c in group.cohorts for r in c.runs if r.hyperparams.drop_rate}
+    (left,) = planning.without(made, dropping).groups
+    assert left.can_drop
+    assert left.width == group.width
+
+
 def test_what_remains_of_a_plan_keeps_its_widths() -> None:
     made = plan(experiment({"drop_rate": DROP_RATES}, seeds=(0, 1)), experiment(batch_norm=True))
     first, second = made.groups[0].cohorts
@@ -119,7 +131,7 @@ def test_a_group_drops_units_if_any_of_its_lanes_does() -> None:
         experiment({"batch_norm": (False, True), "drop_rate": (0.0, 0.3)}, name="with"),
         experiment(name="without", batch_size=8, drop_rate=(0.0, 0.0)),
     ).groups
-    assert [group.dropout for group in groups] == [True, True, False]
+    assert [group.can_drop for group in groups] == [True, True, False]
 
 
 def test_split_seed_is_the_studys_or_the_runs_own() -> None:

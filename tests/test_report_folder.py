@@ -83,10 +83,21 @@ def test_a_folder_that_holds_files_is_refused_and_left_as_it_is(tmp_path: Path) 
     with pytest.raises(StoreError) as error:
         write(tmp_path, sizes_study(), sizes_runs())
     assert str(error.value) == (
-        f"{tmp_path}: holds files already; give another folder (--output DIR), or write into it "
-        "all the same (--fresh)"
+        f"{tmp_path}: holds other files; give another folder (--output DIR), or write into it "
+        "all the same (--force)"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_study_may_replace_its_own_report_and_no_other_one(tmp_path: Path) -> None:
+    write(tmp_path, sizes_study(), sizes_runs())
+    check_output(tmp_path, force=False, of="mine")
+    for name in ("another", None):
+        with pytest.raises(StoreError, match=": holds other files; "):
+            check_output(tmp_path, force=False, of=name)
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(StoreError, match=": holds other files; "):
+        check_output(tmp_path, force=False, of="mine")
 
 
 def test_a_folder_that_holds_files_is_written_to_by_force_and_keeps_them(tmp_path: Path) -> None:
@@ -282,6 +293,7 @@ def test_runs_of_several_devices_are_counted(tmp_path: Path) -> None:
     gpu = replace(runs[0].provenance, device="gpu")
     write(tmp_path, sizes_study(), [replace(runs[0], provenance=gpu), *runs[1:]])
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "- Device: cpu (2 runs); gpu (1 run)\n- Lane width: 8\n- XLA flags: none\n" in text
+    devices = "- Device: cpu (2 runs); gpu (1 run)\n- Lane width: 8\n- Program: without dropout\n"
+    assert f"{devices}- XLA flags: none\n" in text
     assert "- Data: a shelf; 48,000 training, 12,000 validation, 10,000 test examples\n" in text
     assert "3 of 9 runs have ended: 0 finished, 3 diverged." in text

@@ -13,7 +13,7 @@ from study_texts import SMALL, load, problems
 
 from jmlp.config import Claim, Hyperparams, Reference, configurations
 from jmlp.errors import ConfigError
-from jmlp.study_file import MAX_BYTES, SHIPPED, load_study, to_toml
+from jmlp.study_file import MAX_BYTES, SHIPPED, load_study, parse_study, to_toml
 
 
 @pytest.fixture(autouse=True)
@@ -278,10 +278,22 @@ def test_written_study_is_read_as_the_same_study(
 ) -> None:
     document = {"name": "s", "notes": notes, **top, "experiments": tables}
     study = load(tomli_w.dumps(document))
-    assert repr(load(to_toml(study))) == repr(study)  # repr: so that 0 is not 0.0
+    read = parse_study(to_toml(study), "s")
+    assert repr(read) == repr(study)  # repr: so that 0 is not 0.0
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_study_is_read_back_as_itself(name: str) -> None:
     study = load_study(name)
-    assert load(to_toml(study)) == study
+    assert load(to_toml(study)) == parse_study(to_toml(study), name) == study
+
+
+def test_text_of_a_study_is_checked_under_the_name_that_it_is_given() -> None:
+    wrong = SMALL.replace("seeds = 3", "seeds = 0").replace("epochs = 9", "epoch = 9")
+    with pytest.raises(ConfigError) as error:
+        parse_study(wrong, "the stored study")
+    assert {problem.split(": ")[0] for problem in error.value.problems} == {"the stored study"}
+    assert len(error.value.problems) == 2
+    with pytest.raises(ConfigError) as error:
+        parse_study("name =", "the stored study")
+    assert error.value.problems == ("the stored study: end of document: Invalid value",)

@@ -207,10 +207,11 @@ def test_batch_norm_after_dropout_is_said(changes: dict[str, Any], said: bool) -
 
 
 def test_runs_of_mixed_devices_widths_and_versions_are_said() -> None:
-    other = Provenance("gpu", 16, "", {"jax": "0.12.0"})
+    other = Provenance("gpu", 16, "", {"jax": "0.12.0"}, True)
     results = [*runs(HP, SPREAD)[:3], *runs(HP, SPREAD, provenance=other)[3:]]
     assert (
         "The runs mix devices: cpu (3 runs), gpu (2 runs); lane widths: 8 (3 runs), 16 (2 runs); "
+        "programs: with dropout (2 runs), without dropout (3 runs); "
         "versions of jax: 0.10.0 (3 runs), 0.12.0 (2 runs). Between these, equal runs may differ a "
         "little." in experiment_table(STUDY, sizes(128), results).notes
     )

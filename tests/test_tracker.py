@@ -61,3 +61,18 @@ def test_a_cohort_that_takes_longer_than_expected_has_an_epoch_left(clock: list[
     made.finished(1, epochs=2)
     made.measured([4])
     assert made.progress("training").remaining == pytest.approx(12 * 1 / 6)
+
+
+def test_epochs_before_a_cohort_was_gone_on_with_took_no_time_here(clock: list[float]) -> None:
+    made = Tracker(plan(experiment(epochs=9, patience=None)))
+    made.begin(1)
+    made.resumed(5)
+    made.measured([5])
+    clock[0] += 4
+    assert made.progress("training").remaining is None
+    made.measured([6])
+    assert made.progress("training").remaining == pytest.approx(4 * 3)
+    clock[0] += 8
+    made.finished(1, epochs=9)
+    made.measured([])
+    assert made.progress("training").remaining == 0

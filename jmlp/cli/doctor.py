@@ -62,6 +62,7 @@ def _findings(hardware: Hardware) -> Iterator[Finding]:
             yield Finding(name, os.environ[name])
     yield from _places()
     yield _mnist()
+    yield from _worker()
     modes = "all modes" if sqlite3.sqlite_version_info >= WAL_IS_SAFE else "rollback journal only"
     yield Finding("SQLite", f"{sqlite3.sqlite_version} ({modes})")
 
@@ -81,6 +82,7 @@ def _places() -> Iterator[Finding]:
     for what, find in (
         ("data sets", places.data_dir),
         ("compiled programs", places.compile_cache_dir),
+        ("runs", places.runs_dir),
     ):
         try:
             path = find()
@@ -93,6 +95,23 @@ def _places() -> Iterator[Finding]:
         free = shutil.disk_usage(there).free
         little = "free some space: less than 1 GB is left" if free < LITTLE_SPACE else ""
         yield Finding("  free space", f"{free / 1e9:.1f} GB", little)
+
+
+def _worker() -> Iterator[Finding]:
+    """What holds the store, and whether it lies where locks can be trusted."""
+    from jmlp.store import Lock, network_file_system
+
+    try:
+        folder = places.runs_dir()
+        owner = Lock(folder).owner()
+    except JmlpError as error:
+        yield Finding("worker", "unknown", str(error))
+        return
+    trains = f" trains {owner.study}" if owner and owner.study else ""
+    yield Finding("worker", f"process {owner.pid} on {owner.host}{trains}" if owner else "none")
+    if kind := network_file_system(folder):
+        remedy = "keep runs on a disk of this machine (JMLP_RUNS): locks there can fail"
+        yield Finding("file system of runs", kind, remedy)
 
 
 def _nearest(path: Path) -> Path:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import jax
 
 MOST_CORES = 256
+LEAST_SECONDS, MOST_SECONDS = 0.1, 3600
 
 
 @Parameter(name="*")
@@ -54,3 +55,31 @@ class Hardware:
 
         devices = find_devices(self.device)
         return devices[:cores] if devices[0].platform == "cpu" else devices
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class TrainingHardware(Hardware):
+    """Where training runs, and how often it is saved."""
+
+    checkpoint_seconds: Annotated[
+        float, Parameter(help="How often training is saved, to go on from after a kill.")
+    ] = 10.0
+
+    def request(self) -> dict[str, object]:
+        """What the worker needs to know.
+
+        Raises:
+            ConfigError: a number that is not allowed.
+        """
+        self.count()
+        if not LEAST_SECONDS <= self.checkpoint_seconds <= MOST_SECONDS:
+            raise ConfigError(
+                f"--checkpoint-seconds: must be {LEAST_SECONDS} to {MOST_SECONDS}, "
+                f"got {self.checkpoint_seconds:g}"
+            )
+        return {
+            "device": self.device,
+            "cores": self.cores,
+            "checkpoint_seconds": self.checkpoint_seconds,
+        }

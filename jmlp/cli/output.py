@@ -23,6 +23,7 @@ ASCII = {
     "·": "|",
     "…": "...",
     "█": "#",
+    "─": "-",
 }
 
 
@@ -78,8 +79,21 @@ def say_error(text: str) -> None:
     """An error, on stderr; control characters of whatever it quotes are shown, not obeyed."""
     lines = text.splitlines() or [""]
     for index, line in enumerate(lines):
-        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
-        print(f"jmlp: error: {shown}" if index == 0 else f"  {shown}", file=sys.stderr)
+        print(f"jmlp: error: {shown(line)}" if index == 0 else f"  {shown(line)}", file=sys.stderr)
+
+
+def shown(text: str) -> str:
+    """A text on one line, its control characters written out and so not obeyed."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def leave_terminal() -> None:
+    """What is written to a terminal that was closed goes nowhere from now on: it is no error."""
+    for stream in (1, 2):
+        try:
+            os.write(stream, b"")
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
 
 def make_streams_safe() -> None:

@@ -1,18 +1,44 @@
-"""Result tables on the terminal."""
+"""Tables on the terminal."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from jmlp.cli.output import Output, as_written
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from jmlp.tables import Column, DifferenceRow, ExperimentTable, Row
+    from jmlp.tables import ExperimentTable
 
 NARROW = 18  # of the first column where all columns do not fit side by side
+
+
+class AnyColumn(Protocol):
+    """A column of any table; where a table is too wide it is broken between groups of columns."""
+
+    @property
+    def title(self) -> str:
+        """On top of it."""
+
+    @property
+    def align(self) -> Literal["left", "right"]:
+        """Where its cells stand."""
+
+    @property
+    def group(self) -> str:
+        """Columns of one group stay side by side, where that fits."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table that only the command shows."""
+
+    title: str
+    align: Literal["left", "right"] = "left"
+    group: str = ""
 
 
 def show_tables(tables: "Sequence[ExperimentTable]", out: Output) -> None:
@@ -20,21 +46,23 @@ def show_tables(tables: "Sequence[ExperimentTable]", out: Output) -> None:
     console = out.console()
     for table in tables:
         title = "" if table.title == table.name else f": {table.title}"
-        _heading(console, f"{table.name}{title}")
-        _grid(console, table.columns, table.rows, out)
+        heading(console, f"{table.name}{title}")
+        print_grid(console, table.columns, [row.cells for row in table.rows], out)
         if table.differences:
-            _heading(console, "Differences to the baseline")
-            _grid(console, table.difference_columns, table.differences, out)
+            heading(console, "Differences to the baseline")
+            differences = [row.cells for row in table.differences]
+            print_grid(console, table.difference_columns, differences, out)
         if table.claims:
-            _heading(console, "What the original says")
+            heading(console, "What the original says")
             _list(console, [claim.sentence for claim in table.claims])
         if table.notes:
-            _heading(console, "Notes")
+            heading(console, "Notes")
             _list(console, table.notes)
         print()
 
 
-def _heading(console: "Console", text: str) -> None:
+def heading(console: "Console", text: str) -> None:
+    """A title of what follows, after an empty line."""
     console.print(f"\n{text}", style="bold")
 
 
@@ -51,40 +79,43 @@ def print_table(console: "Console", table: Any) -> None:
     print("\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n"))
 
 
-def _grid(
-    console: "Console",
-    columns: "Sequence[Column]",
-    rows: "Sequence[Row] | Sequence[DifferenceRow]",
-    out: Output,
+def print_grid(
+    console: "Console", columns: Sequence[AnyColumn], rows: Sequence[Sequence[str]], out: Output
 ) -> None:
     """One table where it fits; else as few as can be, groups of columns whole where they fit."""
     titles = [as_written(column.title) for column in columns]
-    cells = [tuple(map(as_written, row.cells)) for row in rows]
+    cells = [tuple(map(as_written, row)) for row in rows]
     everything = list(range(len(columns)))
 
-    def table(chosen: Sequence[int]) -> Any:
+    def table(chosen: Sequence[int]) -> _Table:
         shown = [[row[index] for index in chosen] for row in cells]
         aligns = [columns[index].align for index in chosen]
         return _table([titles[index] for index in chosen], aligns, shown, out)
 
-    parts = [everything]
-    if not _fits(console, table(everything)):
+    def fits(chosen: Sequence[int]) -> bool:
+        return table(chosen).width <= console.width
+
+    made = [table(everything)]
+    if made[0].width > console.width:
         titles = list(map(_fold_title, titles, zip(*cells, strict=True)))
-    if not _fits(console, table(everything)):
+        made = [table(everything)]
+    if made[0].width > console.width:
         cells = [(textwrap.fill(row[0], NARROW), *row[1:]) for row in cells]
         parts = [[0]]
         for _, members in groupby(everything[1:], key=lambda index: columns[index].group):
             group = list(members)
-            whole = _fits(console, table([0, *group]))
+            whole = fits([0, *group])
             for piece in [group] if whole else [[index] for index in group]:
-                if parts[-1] == [0] or _fits(console, table(parts[-1] + piece)):
+                if parts[-1] == [0] or fits(parts[-1] + piece):
                     parts[-1] += piece
                 else:
                     parts.append([0, *piece])
-    for number, part in enumerate(parts):
+        made = list(map(table, parts))
+    for number, part in enumerate(made):
         if number:
             print()
-        print_table(console, table(part))
+        console.print("\n".join(part.head), style="bold", soft_wrap=True)
+        print("\n".join(part.body))
 
 
 def _fold_title(title: str, cells: Sequence[str]) -> str:
@@ -92,21 +123,42 @@ def _fold_title(title: str, cells: Sequence[str]) -> str:
     return textwrap.fill(title, max(map(len, [*cells, *title.split()])), break_on_hyphens=False)
 
 
-def _fits(console: "Console", table: Any) -> bool:
-    unlimited = console.options.update(max_width=10_000)  # measured by itself it would always fit
-    return console.measure(table, options=unlimited).maximum <= console.width
+class _Table(NamedTuple):
+    """A table as lines."""
+
+    width: int
+    head: list[str]
+    body: list[str]
 
 
 def _table(
-    titles: Sequence[str], aligns: Sequence[Any], cells: Sequence[Sequence[str]], out: Output
-) -> Any:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    titles: Sequence[str], aligns: Sequence[str], cells: Sequence[Sequence[str]], out: Output
+) -> _Table:
+    """Aligned columns, a rule below their titles; a cell of fewer lines than others ends low.
 
-    table = Table(box=None if out.plain else box.SIMPLE_HEAD, pad_edge=False)
-    for title, align in zip(titles, aligns, strict=True):
-        table.add_column(Text(title), justify=align, no_wrap=True, vertical="bottom")
-    for row in cells:
-        table.add_row(*map(Text, row))
-    return table
+    By hand, because rich takes a second for a table of 1,000 rows.
+    """
+    from rich.cells import cell_len
+
+    rows = [[cell.split("\n") for cell in row] for row in (titles, *cells)]
+    widths = [
+        max(cell_len(line) for cell in column for line in cell)
+        for column in zip(*rows, strict=True)
+    ]
+    margin, gap = ("", "  ") if out.plain else (" ", "   ")
+
+    def padded(line: str, width: int, align: str) -> str:
+        space = " " * (width - cell_len(line))
+        return space + line if align == "right" else line + space
+
+    def lines(row: Sequence[list[str]]) -> Iterator[str]:
+        height = max(map(len, row))
+        raised = [[""] * (height - len(cell)) + cell for cell in row]
+        for parts in zip(*raised, strict=True):
+            texts = map(padded, parts, widths, aligns)
+            yield (margin + gap.join(texts)).rstrip()
+
+    width = len(margin) + sum(widths) + len(gap) * (len(widths) - 1)
+    rule = [] if out.plain else [margin + as_written("─") * (width - len(margin))]
+    head, *body = (list(lines(row)) for row in rows)
+    return _Table(width, head, [*rule, *(line for row in body for line in row)])

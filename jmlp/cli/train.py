@@ -1,5 +1,7 @@
 """`jmlp train`: one configuration over a few seeds, and its best network as a file."""
 
+import hashlib
+import signal
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from jmlp.cli.hardware import Hardware
+from jmlp.cli.hardware import TrainingHardware
 from jmlp.cli.output import Output
+from jmlp.cli.storing import StoreOption
 from jmlp.config import Hyperparams, Initialization, Optimizer, Study
 from jmlp.errors import CheckFailed, ConfigError, StoreError
 
 if TYPE_CHECKING:
     from jmlp.data import Dataset
+    from jmlp.plan import Plan
     from jmlp.results import RunResult
 
 DEFAULT = Hyperparams()
@@ -51,7 +55,11 @@ def train(
     force: Annotated[
         bool, Parameter(name=("--force", "-f"), negative=(), help="Replace that file.")
     ] = False,
-    hardware: Hardware = Hardware(),  # noqa: B008 - frozen
+    fresh: Annotated[
+        bool, Parameter(negative=(), help="Train again what is stored, and replace it.")
+    ] = False,
+    stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
+    hardware: TrainingHardware = TrainingHardware(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> int:
     """Train one configuration, over as many seeds as wanted, and save the best network."""
@@ -75,25 +83,41 @@ def train(
         _check_target(save, force)
     from jmlp import data as datasets
     from jmlp import plan as planning
-    from jmlp.cli.keeper import Keeper
+    from jmlp.cli import session
     from jmlp.cli.show import show_tables
+    from jmlp.cli.study import how_to_go_on
+    from jmlp.cli.submitting import failure_of, submit
     from jmlp.tables import study_tables
 
-    hardware.count()  # a wrong number is told before data is fetched
+    hardware.request()  # a wrong number is told before data is fetched
     dataset = datasets.load(study.data, out.say)
-    keeper = Keeper(None, planning.make_plan(study, planning.data_facts(dataset)), dataset)
-    stopped = keeper.train(hardware, out)
-    if stopped is not None:
-        out.say("stopped: nothing is kept")
-        return 128 + stopped
-    results = keeper.results
+    plan = planning.make_plan(study, planning.data_facts(dataset))
+    planning.check_memory(plan, hardware.count())
+    submitted = submit(stored.folder(), _label(plan), plan, dataset, hardware, out, fresh=fresh)
+    stopped = session.train(submitted.folder, submitted.label, out)
+    results = submitted.results()
+    if (row := submitted.row()).state == "failed":
+        raise failure_of(row)
+    if stopped is not None or row.state != "done":
+        out.say(how_to_go_on(submitted, row.state, len(results)))
+        return 128 + (stopped or signal.SIGTERM)
+    diverged = sum(run.status == "diverged" for run in results)
+    if diverged:
+        out.say(f"warning: {diverged} of {len(results)} runs diverged")
     if out.json:
-        out.print_json(keeper.document())
+        out.print_json(submitted.document(results))
     else:
         show_tables(study_tables(study, results), out)
     if save is not None:
-        _save(save, results, dataset, out)
+        _save(save, submitted.folder, results, dataset, out)
     return 0
+
+
+def _label(plan: "Plan") -> str:
+    """A name in the store for this configuration on these data, whatever its seeds."""
+    run = plan.runs[0]
+    identity = repr((run.hyperparams, plan.study.data, sorted(plan.facts.digests.items())))
+    return f"train-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
 def _study(settings: dict[str, Any]) -> Study:
@@ -136,26 +160,19 @@ def _check_target(path: Path, force: bool) -> None:
         ) from error
 
 
-def _save(path: Path, results: "Sequence[RunResult]", dataset: "Dataset", out: Output) -> None:
+def _save(
+    path: Path, folder: Path, results: "Sequence[RunResult]", dataset: "Dataset", out: Output
+) -> None:
     """Writes the network of the lowest validation cost; a diverged run has none."""
     from jmlp import weights
+    from jmlp.store import run_files
 
     trained = [run for run in results if run.validation_cost is not None]
     if not trained:
         raise CheckFailed(f"{path}: not written: every run diverged")
     best = min(trained, key=lambda run: run.validation_cost or 0.0)
-    about = {
-        "run_id": best.run_id,
-        "seed": best.seed,
-        "validation_accuracy": best.validation_accuracy,
-        "test_accuracy": best.test_accuracy,
-        "data": dict(dataset.digests),
-        "versions": dict(best.provenance.versions),
-    }
-    network = weights.Network(
-        best.hyperparams, dataset.image_shape, dataset.n_classes, best.params, best.state, about
-    )
-    weights.save(path, network)
+    stored = run_files.read(run_files.path_of(folder, best.run_id))
+    weights.save_stored(path, stored, dataset.image_shape, dataset.n_classes)
     which = f"seed {best.seed}, the lowest validation cost" if len(results) > 1 else "the network"
     out.say(f"wrote {path}: {which}")
 

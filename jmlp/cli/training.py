@@ -1,4 +1,4 @@
-"""Runs a plan to its end, shows how far it is, and stops when asked to."""
+"""How a command shows training, and how a signal ends its watching."""
 
 import os
 import signal
@@ -6,12 +6,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from jmlp.cli.output import Output
-from jmlp.plan import Plan, group_name
-from jmlp.results import Progress, RunResult
+from jmlp.cli.output import Output, leave_terminal
+from jmlp.results import CostPoint
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -25,21 +25,25 @@ class Stop:
     def __init__(self) -> None:
         self.signal: int | None = None
         self.when = 0.0
+        self.before_leaving: Callable[[], None] = lambda: None
 
     def request(self, number: int, frame: FrameType | None) -> None:
-        """The handler of SIGINT, SIGTERM and SIGHUP. JAX is never interrupted in a call."""
+        """The handler of the signals."""
         del frame
         now = time.monotonic()
         if self.signal is not None and now - self.when < SECOND_SIGNAL_SECONDS:
+            self.before_leaving()
             os._exit(128 + number)
         self.signal, self.when = number, now
+        if number == signal.SIGHUP:
+            leave_terminal()
 
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
     """Signals ask for a stop while this lasts."""
     stop = Stop()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
     before = [signal.signal(number, stop.request) for number in numbers]
     try:
         yield stop
@@ -48,39 +52,96 @@ def stoppable() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-def watch(
-    progress: Iterator[Progress],
-    plan: Plan,
-    out: Output,
-    keep: Callable[[Sequence[RunResult]], None],
-) -> int | None:
-    """Consumes the training, shows it, and hands over every run that ends.
+@dataclass(frozen=True)
+class Now:
+    """How far a study is, as the store says."""
 
-    Args:
-        progress: of `engine.run`.
-        plan: what is trained.
-        out: how to talk.
-        keep: called with the runs that ended.
+    state: str  # of the study
+    phase: str = ""  # "compiling", "training" or "finished", once a worker has it
+    group: int = 0  # counted from 1
+    n_groups: int = 0
+    name: str = ""  # of the group
+    runs_done: int = 0
+    n_runs: int = 0
+    epoch: int = 0
+    points: Sequence[CostPoint] = ()  # since the last one
+    remaining: float | None = None  # seconds
 
-    Returns:
-        The signal that asked for a stop, or None when all is done.
-    """
-    with stoppable() as stop, _display(plan, out) as show:
-        for now in progress:
-            show(now)
-            if now.results:
-                keep(now.results)
-            if stop.signal is not None:
-                return stop.signal
-    return stop.signal
+
+class Display:
+    """Shows how far it is: to a person who watches, to a log, or to nobody."""
+
+    def show(self, now: Now) -> None:
+        """What is new."""
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+
+
+class Lines(Display):
+    """One line for each group and for what was measured since the last one."""
+
+    def __init__(self, out: Output) -> None:
+        self.out = out
+        self._said = ""
+
+    def show(self, now: Now) -> None:
+        """Chunks within an epoch are not told."""
+        line = "paused" if now.state == "paused" else _group(now)
+        if line and line != self._said:
+            self.out.say(line)
+            self._said = line
+        if now.points:
+            epochs = sorted({point.epoch for point in now.points})
+            training = statistics.median(point.training_cost for point in now.points)
+            validation = statistics.median(point.validation_cost for point in now.points)
+            accuracy = statistics.median(point.validation_accuracy for point in now.points)
+            self.out.say(
+                f"epoch {_range(epochs)} "
+                f"training_cost {training:.4f} validation_cost {validation:.4f} "
+                f"validation_accuracy {accuracy:.4f} runs {now.runs_done}/{now.n_runs} "
+                f"{_left(now)}".rstrip()
+            )
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        self.out.say(text)
+
+
+class Moving(Display):
+    """A bar that moves, with the lines that stay above it."""
+
+    def __init__(self, bar: "Bar") -> None:
+        self.bar = bar
+        self._said = ""
+        self._task = bar.add_task("starting", total=None, runs="", left="")
+
+    def show(self, now: Now) -> None:
+        """Moves the bar."""
+        self.bar.update(
+            self._task,
+            description=_head(now),
+            completed=now.runs_done,
+            total=now.n_runs,
+            runs=f"{now.runs_done}/{now.n_runs} runs",
+            left=_left(now),
+        )
+        line = _group(now)
+        if line and line != self._said:
+            self.say(line)
+            self._said = line
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        self.bar.console.print(text)
 
 
 @contextmanager
-def _display(plan: Plan, out: Output) -> Iterator[Callable[[Progress], None]]:
-    """A bar on a terminal, one line per epoch and group elsewhere, nothing when quiet."""
+def display(out: Output) -> Iterator[Display]:
+    """A bar on a terminal, lines elsewhere, nothing when quiet."""
     console = out.console(stderr=True)
     if out.quiet:
-        yield lambda now: None
+        yield Display()
     elif console.is_terminal:
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bar
@@ -88,50 +149,38 @@ def _display(plan: Plan, out: Output) -> Iterator[Callable[[Progress], None]]:
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(20),
-            TextColumn("{task.completed}/{task.total} runs"),
+            TextColumn("{task.fields[runs]}"),
             TextColumn("{task.fields[left]}"),
         )
         with Bar(*columns, console=console, transient=True) as bar:
-            bar.add_task("starting", total=len(plan.runs), left="")
-            yield lambda now: _update(bar, plan, now)
+            yield Moving(bar)
     else:
-        yield lambda now: _print_line(plan, out, now)
+        yield Lines(out)
 
 
-def _update(bar: "Bar", plan: Plan, now: Progress) -> None:
-    what = "compiling" if now.phase == "compiling" else f"epoch {now.epoch}"
+def _group(now: Now) -> str:
+    """`group 1/2: hidden 20-7-5, batch size 128`, while it is in training."""
+    if now.state != "running" or not now.group:
+        return ""
+    return f"group {now.group}/{now.n_groups}: {now.name}"
+
+
+def _head(now: Now) -> str:
+    """`group 1/2 epoch 7`, or what the study does instead of training."""
+    if now.state == "queued":
+        return "waiting"
+    if now.state != "running" or not now.group:
+        return "starting" if now.state == "running" else now.state
     place = f"group {now.group}/{now.n_groups}"
-    bar.update(
-        bar.task_ids[0],
-        description="done" if now.phase == "finished" else f"{place} {what}",
-        completed=now.runs_done,
-        left=_left(now),
-    )
-    if now.phase == "compiling":  # stays above the bar
-        bar.console.print(f"{place}: {group_name(plan.groups[now.group - 1])}")
+    return f"{place} compiling" if now.phase == "compiling" else f"{place} epoch {now.epoch}"
 
 
-def _print_line(plan: Plan, out: Output, now: Progress) -> None:
-    """What is new, as `key value` pairs; chunks within an epoch are not told."""
-    place = f"group {now.group}/{now.n_groups}"
-    if now.phase == "compiling":
-        out.say(f"{place} compiling {group_name(plan.groups[now.group - 1])}")
-    elif now.points:
-        points = now.points.values()
-        epochs = sorted({point.epoch for point in points})
-        training = statistics.median(point.training_cost for point in points)
-        validation = statistics.median(point.validation_cost for point in points)
-        accuracy = statistics.median(point.validation_accuracy for point in points)
-        out.say(
-            f"{place} epoch {'-'.join(map(str, epochs))} lanes {len(points)} "
-            f"training_cost {training:.4f} validation_cost {validation:.4f} "
-            f"validation_accuracy {accuracy:.4f} runs {now.runs_done}/{now.n_runs} "
-            f"{_left(now)}".rstrip()
-        )
+def _range(epochs: Sequence[int]) -> str:
+    return str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]}-{epochs[-1]}"
 
 
-def _left(now: Progress) -> str:
-    if now.remaining is None or now.phase != "training":
+def _left(now: Now) -> str:
+    if now.remaining is None or now.phase != "training" or now.state != "running":
         return ""
     return f"about {duration(now.remaining)} left"
 

@@ -20,27 +20,28 @@ from jmlp.results import RunResult
 if TYPE_CHECKING:
     from jmlp.tables import ExperimentTable
 
-__all__ = ["check_output", "read_csv", "read_results", "write_report"]
+__all__ = ["check_output", "in_order", "read_csv", "read_results", "write_report"]
 
 PLOTS = "plots"  # the folder of the plots in that of the report
 
 
-def check_output(folder: Path, force: bool) -> None:
+def check_output(folder: Path, force: bool, of: str | None = None) -> None:
     """Make the folder of a report and see that it can be written to, before hours of training.
 
     Args:
         folder: where the report will be.
         force: whether a report may replace files that are there.
+        of: the name of a study: its own report may be replaced without `force`.
 
     Raises:
         StoreError: it cannot be made or written to, or it is not empty without `force`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not force and any(folder.iterdir()):
+        if not force and any(folder.iterdir()) and not _is_report(folder, of):
             raise StoreError(
-                f"{folder}: holds files already; give another folder (--output DIR), or write into "
-                "it all the same (--fresh)"
+                f"{folder}: holds other files; give another folder (--output DIR), or write into "
+                "it all the same (--force)"
             )
         # Only writing tells whether one can: permissions say nothing of quotas and foreign disks.
         with tempfile.TemporaryFile(dir=folder):
@@ -51,6 +52,14 @@ def check_output(folder: Path, force: bool) -> None:
             f"{folder}: no report can be written there: {reason}; give another folder "
             "(--output DIR)"
         ) from error
+
+
+def _is_report(folder: Path, of: str | None) -> bool:
+    """Whether the folder holds the report of this study."""
+    try:
+        return of is not None and read_results(folder / "results.json")[0] == of
+    except StoreError:
+        return False
 
 
 def write_report(
@@ -90,7 +99,7 @@ def write_report(
     """
     check_output(folder, force)
     created = created or datetime.now(UTC)
-    results = _in_order(study, results)
+    results = in_order(study, results)
     written: list[Path] = []
 
     def write(name: str, data: str | bytes) -> None:
@@ -132,7 +141,7 @@ def write_report(
     return written
 
 
-def _in_order(study: Study, results: Sequence[RunResult]) -> list[RunResult]:
+def in_order(study: Study, results: Sequence[RunResult]) -> list[RunResult]:
     """Every run once, as the tables have them: runs end in an order that no one can foresee."""
     from jmlp.tables.arms import collect
 

@@ -131,6 +131,7 @@ def made_with(
         Fact("Digests, SHA-256", [f"{name} {digest}" for name, digest in facts.digests.items()]),
         Fact("Device", _counted([p.device for p in where])),
         Fact("Lane width", _counted([str(p.width) for p in where])),
+        Fact("Program", _counted([p.program for p in where])),
         Fact("XLA flags", _counted([p.flags or "none" for p in where])),
         *(
             Fact(f"Version of {package}", _counted([p.versions.get(package, "–") for p in where]))

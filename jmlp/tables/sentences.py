@@ -250,6 +250,7 @@ def _mixtures(arms: Sequence[Arm]) -> Iterator[str]:
     kinds: dict[str, list[str] | list[int]] = {
         "devices": [p.device for p in where],
         "lane widths": [p.width for p in where],
+        "programs": [p.program for p in where],
         "XLA flags": [p.flags or "none" for p in where],
     }
     for package in sorted({package for p in where for package in p.versions}):

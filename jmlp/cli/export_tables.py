@@ -1,0 +1,104 @@
+"""Stored runs as one table or document: JSON and CSV as a report has them, and Parquet."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+
+from jmlp.cli.extras import needs
+from jmlp.config import Hyperparams, Study
+from jmlp.errors import StoreError
+from jmlp.records import FLAT_FIELDS
+from jmlp.report.files import results_csv, results_head, results_json
+from jmlp.results import CostPoint, RunResult
+
+if TYPE_CHECKING:
+    from jmlp.store import RunRow, Store
+
+
+def json(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResult]) -> bytes:
+    """The text of a `results.json`; where runs are of several studies, it names all of them.
+
+    Raises:
+        StoreError: the runs are on different data, and such a document holds only one.
+    """
+    common = [label for label in rows[0].studies if all(label in row.studies for row in rows)]
+    labels = common[:1] or sorted({label for row in rows for label in row.studies})
+    studies = [store.study(label) for label in labels]
+    stray = [store.about_run(row.run_id)["data"] for row in rows if not row.studies]
+    data, *others = [study.data for study in studies] + stray
+    if any(other["digests"] != data["digests"] for other in others):
+        names = sorted({str(d["name"]) for d in (data, *others)})
+        raise StoreError(
+            f"the runs are on different data ({', '.join(names)}); export one study at a time"
+        )
+    head = results_head(
+        Study(", ".join(study.name for study in studies), (), data["name"]),
+        data["source"],
+        data["digests"],
+        "; ".join(study.command for study in studies),
+        datetime.now(UTC),
+    )
+    return results_json(head, results).encode("utf-8", "backslashreplace")
+
+
+def csv(results: Sequence[RunResult]) -> bytes:
+    """The text of a `results.csv`: one row a run, without costs, safe in any spreadsheet."""
+    return results_csv(results).encode("utf-8", "backslashreplace")
+
+
+def parquet(rows: Sequence["RunRow"], results: Sequence[RunResult]) -> bytes:
+    """One row a run; its costs are a list of points, its versions a map.
+
+    Raises:
+        ConfigError: the package pyarrow is not installed.
+    """
+    with needs("pyarrow", "parquet"):
+        import pyarrow as pa
+        from pyarrow import parquet as pq
+
+    hints = get_type_hints(RunResult)
+    columns = {name: _arrow_type(pa, hints[name]) for name in FLAT_FIELDS}
+    columns |= {name: _arrow_type(pa, hint) for name, hint in get_type_hints(Hyperparams).items()}
+    columns |= {"device": pa.string(), "width": pa.int64(), "flags": pa.string()}
+    columns["versions"] = pa.map_(pa.string(), pa.string())
+    columns |= {"studies": pa.list_(pa.string()), "tags": pa.list_(pa.string())}
+    point = [(name, _arrow_type(pa, hint)) for name, hint in get_type_hints(CostPoint).items()]
+    columns["costs"] = pa.list_(pa.struct(point))
+    values = [_row(row, result) for row, result in zip(rows, results, strict=True)]
+    table = pa.Table.from_pylist(values, schema=pa.schema(list(columns.items())))
+    pq.write_table(table, file := io.BytesIO())
+    return file.getvalue()
+
+
+def _row(row: "RunRow", result: RunResult) -> dict[str, Any]:
+    hp = {f.name: getattr(result.hyperparams, f.name) for f in fields(Hyperparams)}
+    if not isinstance(hp["drop_rate"], tuple):
+        hp["drop_rate"] = (hp["drop_rate"],)
+    where = result.provenance
+    return {
+        **{name: getattr(result, name) for name in FLAT_FIELDS},
+        **hp,
+        "device": where.device,
+        "width": where.width,
+        "can_drop": where.can_drop,
+        "flags": where.flags,
+        "versions": list(where.versions.items()),
+        "studies": row.studies,
+        "tags": row.tags,
+        "costs": [asdict(point) for point in result.costs],
+    }
+
+
+def _arrow_type(pa: Any, hint: Any) -> Any:
+    """The type of a column; one number or a list of them is a list."""
+    arguments = [a for a in get_args(hint) if a is not type(None) and a is not ...]
+    if get_origin(hint) is tuple:
+        return pa.list_(_arrow_type(pa, arguments[0]))
+    if get_origin(hint) is UnionType:
+        return _arrow_type(pa, arguments[-1])
+    if get_origin(hint) is Literal:
+        return pa.string()
+    return {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}[hint]

@@ -1,0 +1,52 @@
+"""A stored run's cost curve as an event file that TensorBoard shows."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from jmlp.cli.extras import needs
+from jmlp.cli.run_words import settings, words
+from jmlp.config import value_text
+
+if TYPE_CHECKING:
+    from jmlp.results import CostPoint
+    from jmlp.store import RunRow
+
+SCALARS = {
+    "cost/batch": "batch_cost",
+    "cost/training": "training_cost",
+    "cost/validation": "validation_cost",
+    "accuracy/training": "training_accuracy",
+    "accuracy/validation": "validation_accuracy",
+}
+
+
+def event_file(row: "RunRow", points: Sequence["CostPoint"]) -> bytes:
+    """Costs and accuracies by update, and the hyperparameters as a text.
+
+    The store has no time for each point, so all of them bear that of the run's end.
+
+    Raises:
+        ConfigError: the package tensorboardX is not installed.
+    """
+    with needs("tensorboardX", "tensorboard"):
+        from tensorboardX import SummaryWriter
+
+    # It warns of each number that is not finite, which is what a diverged run is made of.
+    logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
+    ended = (row.ended_at or 0) / 1000
+    with TemporaryDirectory() as folder:
+        writer = SummaryWriter(folder)
+        for point in points:
+            for tag, name in SCALARS.items():
+                value = getattr(point, name)
+                if value is not None:
+                    writer.add_scalar(tag, value, point.step, walltime=ended)
+        values = {"seed": row.seed, **settings(row.hyperparams)}
+        lines = [f"    {words(name)}: {value_text(value, name)}" for name, value in values.items()]
+        writer.add_text("hyperparameters", "\n".join(lines), 0, walltime=ended)
+        writer.close()
+        (file,) = Path(folder).iterdir()
+        return file.read_bytes()

@@ -1,0 +1,220 @@
+"""`jmlp runs`: the stored runs as a list; their tags, their files, and their end."""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from jmlp.checks import plain
+from jmlp.cli.output import Output, shown
+from jmlp.cli.storing import StoreOption, find, find_one
+from jmlp.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from jmlp.store import RunRow
+
+RUN = Parameter(help="The first digits of a run's id, a tag, or last.")
+RUNS = Parameter(
+    help="First digits of ids, tags, names of studies, last, or all.",
+    negative=(),
+)
+State = Literal["queued", "running", "stopped", "finished", "diverged", "failed"]
+Order = Literal["number", "seed", "state", "ended", "validation-cost", "test-accuracy"]
+
+
+def ls(
+    study: Annotated[str | None, Parameter(help="Only the runs of this study.")] = None,
+    /,
+    *,
+    state: Annotated[State | None, Parameter(help="Only runs in this state.")] = None,
+    tag: Annotated[str | None, Parameter(help="Only runs with this tag.")] = None,
+    sort: Annotated[
+        Order, Parameter(help="What comes first: the oldest, the last ended, or the best.")
+    ] = "number",
+    limit: Annotated[int | None, Parameter(help="At most so many, the first of them.")] = None,
+    store: StoreOption = StoreOption(),  # noqa: B008 - frozen
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> None:
+    """List runs, one a line."""
+    if limit is not None and limit < 1:
+        raise ConfigError(f"--limit: must be at least 1, got {limit}")
+    from jmlp.cli.run_words import row_table
+
+    rows = list(store.open(viewer=True).runs(study))
+    chosen = [
+        row
+        for row in rows
+        if (state is None or row.state == state) and (tag is None or tag in row.tags)
+    ]
+    chosen = sorted(chosen, key=ORDERS[sort])[:limit]
+    if out.json:
+        out.print_json([row_table(row) for row in chosen])
+    elif chosen:
+        _print_list(rows, chosen, study, out)
+    else:
+        out.say("there are no such runs" if rows else "there are no runs yet")
+
+
+def path(
+    run: Annotated[str, RUN],
+    /,
+    *,
+    store: StoreOption = StoreOption(),  # noqa: B008 - frozen
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> None:
+    """Print the path of a run's file."""
+    from jmlp.store.paths import path_of
+
+    opened = store.open(viewer=True)
+    row = find_one(opened, run)
+    file = path_of(opened.folder, row.run_id)
+    if not file.exists():
+        raise StoreError(f"{row.run_id[:8]}: has no file yet: it is {row.state}")
+    if out.json:
+        out.print_json({"run_id": row.run_id, "path": str(file)})
+    else:
+        print(file)
+
+
+def tag(
+    runs: Annotated[list[str], RUNS],
+    /,
+    *,
+    add: Annotated[
+        list[str] | None,
+        Parameter(help="A word to find them by; may be given several times.", negative=()),
+    ] = None,
+    remove: Annotated[
+        list[str] | None,
+        Parameter(help="A word to take off; may be given several times.", negative=()),
+    ] = None,
+    store: StoreOption = StoreOption(),  # noqa: B008 - frozen
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> None:
+    """Put tags on runs, or take them off."""
+    if not add and not remove:
+        raise ConfigError("jmlp runs tag: give a word to put on (--add TAG) or off (--remove TAG)")
+    opened = store.open()
+    rows = find(opened, runs)
+    for row in rows:
+        for word in add or ():
+            opened.tag(row.run_id, word)
+        for word in remove or ():
+            opened.untag(row.run_id, word)
+    tagged = {row.run_id: opened.run(row.run_id).tags for row in rows}
+    if out.json:
+        out.print_json(tagged)
+        return
+    for run_id, tags in tagged.items():
+        print(f"{run_id[:8]}  {shown(', '.join(tags) or 'no tags')}")
+
+
+def rm(
+    runs: Annotated[list[str], RUNS],
+    /,
+    *,
+    yes: Annotated[bool, Parameter(name=("--yes", "-y"), negative=(), help="Do not ask.")] = False,
+    store: StoreOption = StoreOption(),  # noqa: B008 - frozen
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> None:
+    """Delete runs for good: their files, costs, events and tags."""
+    from jmlp.store import Lock
+
+    opened = store.open()
+    rows = find(opened, runs)
+    what = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
+    if not yes and not _agreed(f"delete {what} for good? [y/n] "):
+        out.say("nothing was deleted")
+        return
+    lock = Lock(store.folder())
+    if not lock.acquire():
+        owner = lock.owner()
+        who = f" (process {owner.pid} on {plain(owner.host)})" if owner else ""
+        raise StoreError(
+            f"{store.folder()}: runs are being trained{who}; "
+            "end that first (jmlp stop STUDY), then delete"
+        )
+    try:
+        opened.remove([row.run_id for row in rows])
+    finally:
+        lock.release()
+    if out.json:
+        out.print_json([row.run_id for row in rows])
+    else:
+        out.say(f"deleted {what}")
+
+
+def _first(value: float | None) -> tuple[bool, float]:
+    """What has no number comes last, however the rest is ordered."""
+    return (value is None, value or 0.0)
+
+
+def _outcome(row: "RunRow", name: str) -> float | None:
+    return None if row.result is None else getattr(row.result, name)
+
+
+def _negative(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+ORDERS: dict[str, Callable[["RunRow"], Any]] = {
+    "number": lambda row: row.number,
+    "seed": lambda row: (row.seed, row.number),
+    "state": lambda row: (row.state, row.number),
+    "ended": lambda row: (*_first(_negative(row.ended_at)), -row.number),
+    "validation-cost": lambda row: (*_first(_outcome(row, "validation_cost")), row.number),
+    "test-accuracy": lambda row: (*_first(_negative(_outcome(row, "test_accuracy"))), row.number),
+}
+
+
+def _print_list(
+    rows: "list[RunRow]", chosen: "list[RunRow]", study: str | None, out: Output
+) -> None:
+    from jmlp.cli import run_words as words
+    from jmlp.cli.show import Column, print_grid
+
+    columns = [
+        Column("run"),
+        *([] if study else [Column("study")]),
+        Column("configuration"),
+        Column("seed", "right"),
+        Column("state", group="outcome"),
+        Column("best epoch", "right", "outcome"),
+        Column("stopped epoch", "right", "outcome"),
+        Column("validation cost", "right", "outcome"),
+        Column("test accuracy %", "right", "outcome"),
+        Column("tags", group="tags"),
+    ]
+    ids = words.short_ids([row.run_id for row in rows])
+    configurations = words.configuration_texts(rows, study)
+    cells = []
+    for row in chosen:
+        result = row.result
+        cells.append(
+            [
+                ids[row.run_id],
+                *([] if study else [shown(", ".join(row.studies)) or words.MISSING]),
+                configurations[row.run_id],
+                str(row.seed),
+                words.state_text(row),
+                words.MISSING if result is None else words.text_of("", result.best_epoch),
+                words.MISSING if result is None else str(result.stopped_epoch),
+                words.cost_text(_outcome(row, "validation_cost")),
+                words.percent_text(_outcome(row, "test_accuracy")),
+                shown(", ".join(row.tags)),
+            ]
+        )
+    print_grid(out.console(), columns, cells, out)
+
+
+def _agreed(question: str) -> bool:
+    """Asks at a terminal.
+
+    Raises:
+        ConfigError: there is none to ask at.
+    """
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise ConfigError("jmlp runs rm: deletes for good: say --yes where there is no terminal")
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

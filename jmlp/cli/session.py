@@ -1,0 +1,318 @@
+"""A study in the store, watched from here, and trained by a worker, started where there is none."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import IO, Any
+
+from jmlp.cli.output import Output
+from jmlp.cli.training import Display, Now, Stop, display, stoppable
+from jmlp.errors import DeviceError, DiskFullError, JmlpError, StoreError
+from jmlp.store import Lock, Store, StudyRow
+from jmlp.worker.__main__ import LOCKED
+
+POLL_SECONDS = 0.1
+START_SECONDS = 30.0  # in which a detached worker has to show itself
+LEAVE_SECONDS = 60.0  # in which a worker that was asked to leave has to have saved everything
+LOG_BYTES = 1_000_000
+
+OVER = ("done", "failed", "stopped", "interrupted")
+
+# Signals by which a process dies of its own fault: its runs may be the reason.
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+
+# Deaths of workers in a row, with nothing learned between them, until their runs are to blame. Two
+# more and no run was in training: then it is hopeless.
+MOST_DEATHS = 5
+
+
+def train(folder: Path, label: str, out: Output) -> int | None:
+    """Sees a queued study to its end.
+
+    A worker is started where none has the store; with one at work, this one is only watched.
+
+    Returns:
+        The signal that ended the watching, or None when the study is over.
+
+    Raises:
+        JmlpError: the worker could not begin.
+    """
+    with Store(folder) as store, stoppable() as stop, display(out) as show:
+        return _Session(store, label, show, stop).train()
+
+
+def attach(folder: Path, label: str, out: Output) -> int | None:
+    """Watches a study that a worker has in hand, until it is over or the worker has gone.
+
+    Returns:
+        The signal that ended the watching, or None.
+    """
+    with Store(folder, viewer=True) as store, stoppable() as stop, display(out) as show:
+        return _Session(store, label, show, stop).watch()
+
+
+def detach(folder: Path, label: str) -> int:
+    """Starts a worker of its own for all that is queued; returns its process id.
+
+    Raises:
+        StoreError: it ended at once.
+    """
+    worker = start_worker(folder, None)
+    until = time.monotonic() + START_SECONDS
+    with Store(folder, viewer=True) as store:
+        while time.monotonic() < until:
+            code = worker.poll()
+            if store.study(label).state != "queued" or code == 0:
+                break
+            if code is not None:
+                raise StoreError(
+                    f"{folder}: the worker ended with code {code}; see {log_path(folder)}"
+                )
+            if (owner := Lock(folder).owner()) and owner.pid != worker.pid:
+                break  # it has other work first; the new one waits for its turn
+            time.sleep(POLL_SECONDS)
+    worker.returncode = 0  # it goes on without this process, of which Python would warn
+    return worker.pid
+
+
+def start_worker(folder: Path, label: str | None, after: str = "") -> "subprocess.Popen[str]":
+    """A new worker: for one study it stays with its starter, for all it is on its own.
+
+    Args:
+        folder: of the store.
+        label: the study; None: all that are queued.
+        after: how the worker before this one died, where its runs may be the reason.
+    """
+    command = [sys.executable, "-m", "jmlp.worker", str(folder)]
+    command += ["--study", label, "--attached"] if label is not None else []
+    command += ["--after", after] if after else []
+    log = log_path(folder)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        if log.stat().st_size > LOG_BYTES:
+            log.replace(log.with_suffix(".old.log"))
+    with log.open("a", encoding="utf-8") as errors:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE if label is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if label is not None else errors,
+            stderr=errors,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,  # a Ctrl-C in the terminal is for the command, not for it
+        )
+
+
+def log_path(folder: Path) -> Path:
+    """Where workers write what goes wrong."""
+    return folder / "logs" / "worker.log"
+
+
+class _Session:
+    def __init__(self, store: Store, label: str, show: Display, stop: Stop) -> None:
+        self.store, self.label, self.show, self.stop = store, label, show, stop
+        self.lock = Lock(store.folder)
+        self.worker: subprocess.Popen[str] | None = None
+        self.lines: deque[str] = deque()
+        self.error = ""  # the worker's last word, if it could not begin
+        self.seen = self.store.last_point()
+        self.attached_to: int | None = None
+        self.had_worker = False
+        self.deaths = 0
+        self.learned: Any = None
+        self.out_of_memory = 0
+
+    def train(self) -> int | None:
+        while True:
+            row = self.look()
+            if self.stop.signal is not None:
+                self.leave()
+                return self.stop.signal
+            if self.worker is not None and self.worker.poll() is not None:
+                self.buried(self.worker.wait())
+                continue
+            if self.worker is None:
+                if self.is_over(row.state):
+                    return None
+                self.find_worker()
+            time.sleep(POLL_SECONDS)
+
+    def watch(self) -> int | None:
+        begun = time.monotonic()
+        while True:
+            owner = self.lock.owner()
+            row = self.look()
+            if self.stop.signal is not None or row.state in OVER:
+                return self.stop.signal
+            if row.state == "queued":  # it waits for a worker, which may be one that is starting
+                if owner is not None:
+                    begun = time.monotonic()
+                elif time.monotonic() - begun > START_SECONDS:
+                    return None
+            elif owner is None or owner.study != self.label:
+                return None
+            time.sleep(POLL_SECONDS)
+
+    def look(self) -> StudyRow:
+        """Shows what is new."""
+        while self.lines:
+            line = self.lines.popleft()
+            if line.startswith("error: "):
+                self.error = line.removeprefix("error: ")
+            else:
+                self.show.say(line)
+        row = self.store.study(self.label)
+        self.seen, points = self.store.new_points(self.label, self.seen)
+        done, n_runs = self.store.counts(self.label)
+        progress = row.progress or {}
+        self.show.show(
+            Now(
+                state=row.state,
+                phase=progress.get("phase", ""),
+                group=progress.get("group", 0),
+                n_groups=progress.get("n_groups", 0),
+                name=progress.get("name", ""),
+                runs_done=done,
+                n_runs=n_runs,
+                epoch=progress.get("epoch", 0),
+                points=[point for _, point in points],
+                remaining=progress.get("remaining"),
+            )
+        )
+        return row
+
+    def is_over(self, state: str) -> bool:
+        """Whether nothing is left to be done here.
+
+        A worker of another terminal leaves with it; then this one sees to the study.
+        """
+        return state in OVER and (self.had_worker or state != "interrupted")
+
+    def find_worker(self) -> None:
+        """Starts one, unless another has the store."""
+        owner = self.lock.owner()
+        if owner is None:
+            self.attached_to = None
+            state = self.store.study(self.label).state
+            if self.is_over(state):  # the last thing that the worker of others did
+                return
+            if state != "queued":  # its worker died
+                self.store.set_study(self.label, "queued")
+            self.start()
+        elif self.attached_to != owner.pid:
+            self.attached_to = owner.pid
+            has = f" and trains {owner.study}" if owner.study else ""
+            self.show.say(
+                f"attached: another worker (process {owner.pid} on {owner.host}) has this "
+                f"store{has}; Ctrl-C leaves it at work"
+            )
+
+    def start(self, after: str = "") -> None:
+        self.out_of_memory = oom_kills()
+        self.worker = start_worker(self.store.folder, self.label, after)
+        self.had_worker = True
+        assert self.worker.stdout is not None
+        self.reader = threading.Thread(target=self.read, args=(self.worker.stdout,), daemon=True)
+        self.reader.start()
+        self.stop.before_leaving = self.worker.kill
+
+    def read(self, stdout: IO[str]) -> None:
+        with stdout:
+            self.lines.extend(line.rstrip("\n") for line in stdout)
+
+    def buried(self, code: int) -> None:
+        """The worker has ended; whether that was right."""
+        worker, self.worker = self.worker, None
+        assert worker is not None
+        assert worker.stdin is not None
+        worker.stdin.close()
+        self.reader.join()  # its last words
+        self.look()
+        if code == LOCKED:
+            self.had_worker = False
+        if code in (LOCKED, 0):
+            return
+        if self.store.study(self.label).state in OVER:
+            return
+        if code > 128:  # by request, in the middle of something that cannot be interrupted
+            self.interrupted()
+            return
+        if code > 0:
+            log = log_path(self.store.folder)
+            error = JmlpError(self.error or f"the worker ended with code {code}; see {log}")
+            error.exit_code = code
+            raise error
+        failed = sum(run.state == "failed" for run in self.store.runs(self.label))
+        learned = self.store.last_point(), self.store.counts(self.label), failed
+        self.deaths = self.deaths + 1 if learned == self.learned else 1
+        self.learned = learned
+        self.go_on_after(signal.Signals(-code))
+
+    def go_on_after(self, number: signal.Signals) -> None:
+        """Starts another worker in place of one that died, until it is hopeless."""
+        how = f"the worker was ended by signal {number:d} ({number.name})"
+        after = ""
+        if number == signal.SIGKILL and oom_kills() > self.out_of_memory:
+            how = after = "out of memory: the system ended the worker"
+        elif number in CRASHES or self.deaths >= MOST_DEATHS:
+            after = how
+        if self.deaths >= MOST_DEATHS + 2:
+            failure = (
+                f"{how}, {self.deaths} times in a row and before a run was in training; "
+                f"see {log_path(self.store.folder)}"
+            )
+            self.store.set_study(
+                self.label,
+                "failed",
+                code=DeviceError.exit_code,
+                failure=failure,
+                event="failed",
+                detail=failure,
+            )
+            return
+        self.show.say(f"{how}: starts again from the last checkpoint")
+        self.store.set_study(self.label, "queued")
+        self.start(after)
+
+    def leave(self) -> None:
+        """Asks the own worker to save and to end; one of others is left alone."""
+        if self.worker is None:
+            return
+        assert self.worker.stdin is not None
+        self.worker.stdin.close()
+        try:
+            self.worker.wait(LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.worker.kill()
+            self.worker.wait()
+        self.reader.join()  # its last words
+        with contextlib.suppress(DiskFullError):  # whoever goes on finds out by the lock
+            self.interrupted()
+        self.look()
+
+    def interrupted(self) -> None:
+        """The own worker has left; says so in its place where it had no time to."""
+        row = self.store.study(self.label)
+        if row.state in OVER or self.lock.owner() is not None:
+            return
+        running = [run.run_id for run in self.store.runs(self.label) if run.state == "running"]
+        self.store.set_runs(running, "queued")
+        self.store.set_study(
+            self.label, "interrupted", event="interrupted", detail="its worker was ended"
+        )
+
+
+def oom_kills() -> int:
+    """How often the system has ended processes for lack of memory, as far as it tells."""
+    found = 0
+    for path in ("/proc/vmstat", "/sys/fs/cgroup/memory.events"):
+        with contextlib.suppress(OSError, ValueError):
+            for line in Path(path).read_text(encoding="ascii").splitlines():
+                if line.startswith("oom_kill "):
+                    found += int(line.split()[1])
+    return found

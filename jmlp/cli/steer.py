@@ -1,0 +1,182 @@
+"""`jmlp attach`, `pause`, `resume` and `stop`: a study that a worker has, from any terminal."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from jmlp.cli.output import Output
+from jmlp.cli.storing import StoreOption, worker_of
+from jmlp.errors import StoreError
+
+if TYPE_CHECKING:
+    from jmlp.store import Action, Store, StudyRow
+
+# A worker looks at its commands after each chunk; before the first one it compiles.
+ANSWER_SECONDS = 30.0
+POLL_SECONDS = 0.05
+
+IN_HAND = ("running", "paused")
+WAITING = ("queued", "running", "paused", "stopped", "interrupted", "failed")
+
+StudyName = Annotated[
+    str | None, Parameter(help="Its name, as jmlp study says it; default: the one in training.")
+]
+
+
+def attach(
+    study: StudyName = None,
+    /,
+    *,
+    stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> int:
+    """Watch a study that is being trained; Ctrl-C leaves it at work."""
+    from jmlp.cli import session
+    from jmlp.cli.show import show_tables
+    from jmlp.study_file import parse_study
+    from jmlp.tables import study_tables
+
+    with stored.open(viewer=True) as store:
+        row = _find(store, study, (*IN_HAND, "queued") if study else IN_HAND)
+        if worker_of(store, row.label) is None and not _may_begin(store, row):
+            raise StoreError(_no_worker(row))
+    signal = session.attach(store.folder, row.label, out)
+    with stored.open(viewer=True) as store:
+        row = store.study(row.label)
+        results = store.results(row.label)
+    if signal is not None and row.state in (*IN_HAND, "queued"):
+        out.say(f"left: {row.label} is {row.state} and goes on without this terminal")
+        return 128 + signal
+    if row.state in (*IN_HAND, "queued"):
+        raise StoreError(_no_worker(row))
+    out.say(f"{row.label}: {row.state}")
+    if row.state == "failed":
+        from jmlp.cli.submitting import failure_of
+
+        raise failure_of(row)
+    show_tables(study_tables(parse_study(row.toml, row.label), results), out)
+    return 0
+
+
+def pause(
+    study: StudyName = None,
+    /,
+    *,
+    stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> None:
+    """Let a study rest: all is saved, and the worker waits for jmlp resume."""
+    _command(stored, study, "pause", ("paused",), out)
+
+
+def stop(
+    study: StudyName = None,
+    /,
+    *,
+    stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> None:
+    """End a study's training: all is saved, and jmlp resume goes on from there."""
+    with stored.open() as store:
+        row = _find(store, study, ("running", "paused", "queued"))
+        if worker_of(store, row.label) is None:
+            store.command(row.label, "stop")  # for one that takes it up in this moment
+            running = [run.run_id for run in store.runs(row.label) if run.state == "running"]
+            store.set_runs(running, "stopped")
+            store.set_study(row.label, "stopped", event="stopped", detail="by command")
+            out.say(f"{row.label}: stopped; no worker had it")
+            return
+    _command(stored, row.label, "stop", ("stopped",), out)
+
+
+def resume(
+    study: Annotated[
+        str | None,
+        Parameter(help="Its name, as jmlp study says it; default: the only one unfinished."),
+    ] = None,
+    /,
+    *,
+    detach: Annotated[
+        bool, Parameter(negative=(), help="Train in the background; see jmlp attach.")
+    ] = False,
+    stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> int:
+    """Go on with a study where it was: one that is paused, or was ended before its end."""
+    from jmlp.cli import session
+    from jmlp.cli.study import conclude
+    from jmlp.cli.submitting import submit_again
+
+    with stored.open() as store:
+        row = _find(store, study, WAITING)
+        if row.state == "paused" and worker_of(store, row.label) is not None:
+            _command(stored, row.label, "resume", ("running",), out)
+            return 0
+    submitted = submit_again(stored.folder(), row, out)
+    if detach:
+        process = session.detach(submitted.folder, row.label)
+        out.say(f"{row.label} trains in the background (process {process})")
+        return 0
+    stopped = session.train(submitted.folder, row.label, out)
+    return conclude(submitted, stopped, None, None, out)
+
+
+def _command(
+    stored: StoreOption, study: str | None, action: "Action", wanted: tuple[str, ...], out: Output
+) -> None:
+    """Leaves a command, and waits until the worker has obeyed it."""
+    with stored.open() as store:
+        row = _find(store, study, IN_HAND)
+        if worker_of(store, row.label) is None:
+            raise StoreError(_no_worker(row))
+        store.command(row.label, action)
+        until = time.monotonic() + ANSWER_SECONDS
+        while time.monotonic() < until:
+            state = store.study(row.label).state
+            if state in wanted:
+                out.say(f"{row.label}: {state}")
+                return
+            if state not in IN_HAND or worker_of(store, row.label) is None:
+                raise StoreError(f"{row.label}: is {state} now; nothing to {action}")
+            time.sleep(POLL_SECONDS)
+    raise StoreError(
+        f"{row.label}: its worker has not obeyed yet, after {ANSWER_SECONDS:.0f} s: it may be "
+        f"compiling; the command stands"
+    )
+
+
+def _find(store: "Store", study: str | None, states: tuple[str, ...]) -> "StudyRow":
+    """The study that is meant.
+
+    Raises:
+        StoreError: there is none, or more than one may be meant.
+    """
+    if study is not None:
+        row = store.study(study)
+        if row.state not in states:
+            raise StoreError(
+                f"{row.label}: is {row.state}; this is for a study that is {' or '.join(states)}"
+            )
+        return row
+    found = [row for row in store.studies() if row.state in states]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise StoreError(f"{store.folder}: no study is {' or '.join(states)}")
+    names = ", ".join(f"{row.label} ({row.state})" for row in found)
+    raise StoreError(f"{store.folder}: which study? {names}; give one of these names")
+
+
+def _may_begin(store: "Store", row: "StudyRow") -> bool:
+    """Whether a study waits, and for a worker that is at something else."""
+    from jmlp.store import Lock
+
+    return row.state == "queued" and Lock(store.folder).owner() is not None
+
+
+def _no_worker(row: "StudyRow") -> str:
+    return (
+        f"{row.label}: no worker has it (the one that had it was ended); jmlp resume {row.label} "
+        "goes on where it was"
+    )

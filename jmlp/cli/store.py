@@ -1,0 +1,69 @@
+"""`jmlp store`: where stored runs are, whether all of them are whole, and how to mend it."""
+
+from jmlp.cli.output import Output, shown
+from jmlp.cli.storing import StoreOption
+from jmlp.errors import StoreError
+
+
+def check(
+    *,
+    store: StoreOption = StoreOption(),  # noqa: B008 - frozen
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> None:
+    """Compare database, files and checkpoints with each other, to the last bit."""
+    from jmlp.store.rebuild import check as find_problems
+
+    folder = store.folder()
+    problems = find_problems(folder)
+    if out.json:
+        out.print_json(
+            [{"path": str(p.path), "what": p.what, "remedy": p.remedy} for p in problems]
+        )
+    else:
+        for problem in problems:
+            print(shown(f"{problem.path}: {problem.what}; {problem.remedy}"))
+    if problems:
+        raise StoreError(
+            f"{folder}: 1 problem" if len(problems) == 1 else f"{folder}: {len(problems)} problems"
+        )
+    out.say(f"{folder}: no problems")
+
+
+def rebuild(
+    *,
+    store: StoreOption = StoreOption(),  # noqa: B008 - frozen
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> None:
+    """Make the database again from the files of runs and the checkpoints."""
+    from jmlp.store.rebuild import rebuild as make_again
+
+    rebuilt = make_again(store.folder())
+    if out.json:
+        moved = None if rebuilt.moved is None else str(rebuilt.moved)
+        out.print_json(
+            {
+                "runs": rebuilt.n_runs,
+                "checkpoints": rebuilt.n_checkpoints,
+                "refused": list(rebuilt.refused),
+                "moved": moved,
+            }
+        )
+        return
+    for refused in rebuilt.refused:
+        print(shown(f"left out: {refused}"))
+    if rebuilt.moved is not None:
+        print(shown(f"the database that was there is now {rebuilt.moved}"))
+    print(f"ended runs: {rebuilt.n_runs}; cohorts in training: {rebuilt.n_checkpoints}")
+
+
+def path(
+    *,
+    store: StoreOption = StoreOption(),  # noqa: B008 - frozen
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> None:
+    """Print the folder of stored runs, whether it is there or not."""
+    folder = store.folder()
+    if out.json:
+        out.print_json({"path": str(folder), "exists": folder.exists()})
+    else:
+        print(folder)

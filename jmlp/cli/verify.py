@@ -1,0 +1,182 @@
+"""`jmlp verify`: stored runs, trained again and compared with what is stored of them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from jmlp.cli import run_words as words
+from jmlp.cli.hardware import Hardware
+from jmlp.cli.output import Output, shown
+from jmlp.cli.runs import RUNS
+from jmlp.cli.storing import StoreOption, find
+from jmlp.errors import CheckFailed, StoreError
+
+if TYPE_CHECKING:
+    from jmlp.store import RunRow, Store
+    from jmlp.verification import Verdict
+
+NAMED = 5  # runs in a message
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class VerifyingHardware(Hardware):
+    """Where runs are trained again."""
+
+    device: Annotated[
+        Literal["auto", "cpu", "gpu"],
+        Parameter(help="What trains; auto takes the kind of device that trained them before."),
+    ] = "auto"
+
+
+def verify(
+    runs: Annotated[list[str], RUNS],
+    /,
+    *,
+    store: StoreOption = StoreOption(),  # noqa: B008 - frozen
+    hardware: VerifyingHardware = VerifyingHardware(),
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> None:
+    """Train stored runs again, and say whether their numbers are the same."""
+    from jmlp.cli import verifying
+    from jmlp.cli.training import display
+
+    hardware.count()  # a wrong number is told before anything starts
+    opened = store.open(viewer=True)
+    rows = find(opened, runs)
+    if not rows:
+        raise StoreError(f"{opened.folder}: there are no runs yet")
+    skipped = _not_ready(opened, rows)
+    ready = [row for row in rows if row.run_id not in skipped]
+    verdicts: dict[str, Verdict] = {}
+    try:
+        with display(out) as show:
+            for request in verifying.requests(opened.folder, ready, hardware):
+                with closing(verifying.start(request)) as messages:
+                    for message in messages:
+                        verifying.take(message, verdicts, len(ready), show)
+    finally:
+        # What is known is worth telling, even if the rest of it fails.
+        answered = [row for row in rows if row.run_id in verdicts]
+        if out.json and (answered or skipped):
+            out.print_json(_record(answered, verdicts, skipped))
+        elif answered:
+            _print(answered, verdicts, out)
+    _judge(rows, verdicts, skipped)
+
+
+def _not_ready(store: "Store", rows: "Sequence[RunRow]") -> dict[str, str]:
+    """The runs that cannot be verified by their ids, and why."""
+    from jmlp.store import run_files
+    from jmlp.store.rows import ENDED
+
+    why = {row.run_id: f"is {row.state}" for row in rows if row.state not in ENDED}
+    for row in rows:
+        if row.run_id not in why and not run_files.path_of(store.folder, row.run_id).exists():
+            why[row.run_id] = "has no file any more"
+    return why
+
+
+def _record(
+    rows: "Sequence[RunRow]", verdicts: "Mapping[str, Verdict]", skipped: Mapping[str, str]
+) -> Any:
+    from jmlp.records import strict
+
+    found = [verdicts[row.run_id] for row in rows]
+    return strict(
+        {
+            "runs": [
+                {**asdict(verdict), "first_step": verdict.first_step, "text": verdict.text}
+                for verdict in found
+            ],
+            "skipped": skipped,
+        }
+    )
+
+
+def _print(rows: "Sequence[RunRow]", verdicts: "Mapping[str, Verdict]", out: Output) -> None:
+    from jmlp.cli.show import Column, print_grid
+
+    ids = words.short_ids([row.run_id for row in rows])
+    configurations = words.configuration_texts(rows)
+    columns = [
+        Column("run"),
+        Column("configuration"),
+        Column("seed", "right"),
+        Column("answer", group="answer"),
+        Column("costs differ by", "right", "difference"),
+        Column("kept parameters by", "right", "difference"),
+    ]
+    cells = []
+    for row in rows:
+        verdict = verdicts[row.run_id]
+        cells.append(
+            [
+                ids[row.run_id],
+                configurations[row.run_id],
+                str(row.seed),
+                verdict.text,
+                _difference(verdict.cost_difference),
+                _difference(verdict.parameter_difference),
+            ]
+        )
+    print_grid(out.console(), columns, cells, out)
+    print()
+    found = [verdicts[row.run_id] for row in rows]
+    counts = Counter(verdict.answer for verdict in found)
+    print(f"{counts['bit-identical']} of {len(rows)} runs bit-identical.")
+    for verdict in found:
+        if verdict.answer == "differs" and verdict.first_step:
+            print(
+                f"{ids[verdict.run_id]} is equal at step {verdict.equal_until} and not at step "
+                f"{verdict.differs_at}; what lies between is not stored."
+            )
+    for reason, n in _reasons(found).items():
+        print(shown(f"A likely reason in {n} of {len(rows)} runs: {reason}."))
+
+
+def _difference(value: float) -> str:
+    from jmlp.verification import difference_text
+
+    return difference_text(value) if value else "0"
+
+
+def _reasons(verdicts: "Sequence[Verdict]") -> Counter[str]:
+    """What those that are not bit-identical were computed with and are not now."""
+    return Counter(
+        ", ".join(verdict.made_with)
+        for verdict in verdicts
+        if verdict.answer != "bit-identical" and verdict.made_with
+    )
+
+
+def _judge(
+    rows: "Sequence[RunRow]", verdicts: "Mapping[str, Verdict]", skipped: Mapping[str, str]
+) -> None:
+    """Ends the command as its answers demand.
+
+    Raises:
+        CheckFailed: a run differs.
+        StoreError: a run could not be verified, and none differs.
+    """
+    ids = words.short_ids([row.run_id for row in rows])
+    differ = [verdict for verdict in verdicts.values() if verdict.answer == "differs"]
+    said = []
+    if differ:
+        each = [f"{ids[verdict.run_id]} {verdict.text}" for verdict in differ]
+        verb = "differs" if len(differ) == 1 else "differ"
+        said.append(f"{len(differ)} of {len(rows)} runs {verb}: {_some(each)}")
+    if skipped:
+        each = [f"{ids[run_id]} {why}" for run_id, why in skipped.items()]
+        said.append(f"{len(skipped)} of {len(rows)} runs cannot be verified: {_some(each)}")
+    if said:
+        raise (CheckFailed if differ else StoreError)("\n".join(said))
+
+
+def _some(texts: Sequence[str]) -> str:
+    more = f"; and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
+    return "; ".join(texts[:NAMED]) + more

@@ -1,0 +1,218 @@
+"""Checkpoints of cohorts in training: the newest ones that are whole, in a folder for each cohort.
+
+A file is named by the updates that its cohort had made. The one before it is kept, so that damage
+costs one interval of training and not all of it.
+"""
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jmlp import sealed
+from jmlp.errors import CheckpointError, StoreError
+from jmlp.places import remove_leftovers
+from jmlp.records import strict
+from jmlp.results import CohortState, Snapshot
+from jmlp.store.packing import pack_costs, pack_snapshots, under, unpack_costs, unpack_snapshots
+from jmlp.tensors import Tensors
+
+FORMAT = "jmlp-checkpoint-1"
+
+_KEY = re.compile(r"[0-9a-f]{32}")
+_NAME = re.compile(r"[0-9]{12}\.safetensors")
+
+
+def key_of(run_ids: Sequence[str], width: int) -> str:
+    """What names a cohort's checkpoints: 32 hexadecimal digits.
+
+    Args:
+        run_ids: of the cohort's runs, in any order.
+        width: lanes of its program, padding included.
+    """
+    return hashlib.sha256(json.dumps([sorted(run_ids), width]).encode()).hexdigest()[:32]
+
+
+class Checkpoints:
+    """The checkpoints in a folder, of which one process may write at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._refused: set[Path] = set()
+
+    def save(self, key: str, state: CohortState, about: Mapping[str, Any]) -> Path:
+        """Writes a checkpoint; when it is durable, all but the one before it are removed.
+
+        Args:
+            key: of the cohort, by `key_of`.
+            state: all that is needed to go on.
+            about: "must", which has to be equal for going on, and "note", for people.
+
+        Raises:
+            StoreError: it was not written, and those before it are as they were; or they could not
+                be removed.
+        """
+        folder = self.folder / key
+        remove_leftovers(folder)
+        path = folder / f"{state.updates:012d}.safetensors"
+        header = {
+            "format": FORMAT,
+            "must": about["must"],
+            "note": about["note"],
+            "run_ids": state.run_ids,
+            "width": state.width,
+            "epoch": state.epoch,
+            "step": state.step,
+            "n_steps": state.n_steps,
+        }
+        sealed.write(path, _pack(state), strict(header))
+        self._refused.discard(path)
+        # What was refused is none to go back to; what is of a later update was given up.
+        before = [p for p in self._generations(key) if p < path and p not in self._refused]
+        kept = {path, *before[-1:]}
+        self._remove(p for p in self._generations(key) if p not in kept)
+        return path
+
+    def load(self, key: str, about: Mapping[str, Any]) -> tuple[CohortState | None, list[str]]:
+        """The newest checkpoint that is whole and can be gone on from.
+
+        Args:
+            key: of the cohort, by `key_of`.
+            about: "must": what has to be equal.
+
+        Returns:
+            The checkpoint, or None; and of each newer one why it is not used.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
+        wanted = _flat(json.loads(json.dumps(strict(about["must"]))))
+        refusals = []
+        state = None
+        for path in reversed(self._generations(key)):
+            try:
+                state = _read(path, key, wanted)
+                break
+            except CheckpointError as error:
+                refusals.append(str(error))
+                self._refused.add(path)
+        instead = "there is no other one to go on from"
+        if state is not None:
+            instead = f"the one of epoch {state.epoch} step {state.step} is used instead"
+        return state, [f"{refusal}; {instead}" for refusal in refusals]
+
+    def drop(self, key: str) -> None:
+        """Removes all checkpoints of a cohort, the newest last.
+
+        Raises:
+            StoreError: one cannot be removed.
+        """
+        folder = self.folder / key
+        remove_leftovers(folder)
+        self._remove(self._generations(key))
+        with contextlib.suppress(OSError):  # it is not there, or holds what others put into it
+            folder.rmdir()
+
+    def keys(self) -> list[str]:
+        """Of which cohorts there are checkpoints.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
+        keys = filter(_KEY.fullmatch, _names(self.folder))
+        return [key for key in keys if self._generations(key)]
+
+    def _generations(self, key: str) -> list[Path]:
+        """Of one cohort, the oldest first."""
+        return [self.folder / key / n for n in _names(self.folder / key) if _NAME.fullmatch(n)]
+
+    def _remove(self, paths: Iterator[Path] | Sequence[Path]) -> None:
+        for path in paths:
+            try:
+                path.unlink()
+            except OSError as error:
+                reason = error.strerror or error
+                raise StoreError(f"{path}: cannot be removed: {reason}") from error
+            self._refused.discard(path)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be read: {error.strerror or error}") from error
+
+
+def _pack(state: CohortState) -> Tensors:
+    tensors = {f"arrays.{name}": array for name, array in state.arrays.items()}
+    for lane, (costs, snapshots) in enumerate(zip(state.costs, state.snapshots, strict=True)):
+        tensors |= pack_costs(f"costs[{lane}]", costs)
+        epochs = [s.epoch for s in snapshots]
+        tensors |= pack_snapshots(f"snapshots[{lane}]", epochs, [s.params for s in snapshots])
+    return tensors
+
+
+def _read(path: Path, key: str, wanted: Mapping[str, str]) -> CohortState:
+    """The state in a file; or CheckpointError, if it cannot be gone on from."""
+    tensors, about = sealed.read(path, FORMAT)
+    try:
+        state, must = _unpack(tensors, about), _flat(about["must"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its header does not fit its numbers: {error}") from error
+    if key_of(state.run_ids, state.width) != key:
+        raise CheckpointError(f"{path}: is of other runs, or of another width, than its folder")
+    if differences := _differences(must, wanted):
+        raise CheckpointError(f"{path}: cannot be gone on from: {'; '.join(differences)}")
+    return state
+
+
+def _unpack(tensors: Tensors, about: Mapping[str, Any]) -> CohortState:
+    width, lanes = about["width"], range(len(about["run_ids"]))
+    arrays = under("arrays", tensors)
+    for name, array in arrays.items():
+        if array.shape[:1] != (width,):
+            raise ValueError(f"arrays.{name} is {array.shape}, wanted ({width}, …)")
+    return CohortState(
+        tuple(about["run_ids"]),
+        width,
+        about["epoch"],
+        about["step"],
+        about["n_steps"],
+        arrays,
+        tuple(unpack_costs(f"costs[{lane}]", tensors) for lane in lanes),
+        tuple(_snapshots(f"snapshots[{lane}]", tensors) for lane in lanes),
+    )
+
+
+def _snapshots(place: str, tensors: Tensors) -> tuple[Snapshot, ...]:
+    epochs, stacked = unpack_snapshots(place, tensors)
+    return tuple(
+        Snapshot(epoch, {name: array[index] for name, array in stacked.items()}, None)
+        for index, epoch in enumerate(epochs)
+    )
+
+
+def _flat(value: Any, place: str = "") -> dict[str, str]:
+    """Every value of nested JSON as its text, by its place: `versions.jax`, `sizes[0]`."""
+    if isinstance(value, dict) and value:
+        items = [(f"{place}.{key}" if place else key, item) for key, item in value.items()]
+    elif isinstance(value, list) and value:
+        items = [(f"{place}[{index}]", item) for index, item in enumerate(value)]
+    else:
+        return {place: json.dumps(value)}
+    return {name: text for key, item in items for name, text in _flat(item, key).items()}
+
+
+def _differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    """`versions.jax was "0.10.0" and is now "0.12.0"`, for each that differs."""
+    names = sorted(found.keys() | wanted.keys())
+    return [
+        f"{name} was {found.get(name, 'not there')} and is now {wanted.get(name, 'not there')}"
+        for name in names
+        if found.get(name) != wanted.get(name)
+    ]

@@ -1,0 +1,326 @@
+"""The connection to `store.sqlite`: how it is opened, asked, written to, and brought up to date.
+
+A rollback journal and not WAL, which can corrupt a database in the SQLite that Python 3.11 brings.
+Even a viewer's connection may write: where a writer was killed within a commit, the next one who
+reads has to undo it. A viewer refuses to change rows by `query_only`.
+"""
+
+import contextlib
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jmlp import faults
+from jmlp.checks import plain
+from jmlp.errors import DiskFullError, StoreError
+from jmlp.places import NO_SPACE, flush_folder
+from jmlp.store import schema
+from jmlp.store.lock import Lock
+
+NAME = "store.sqlite"
+BUSY_MILLISECONDS = 10_000  # a commit takes milliseconds; who waits longer is told
+POLL_SECONDS = 0.002
+
+REMEDY = "jmlp store rebuild moves it aside and makes it again from the files of the runs"
+
+_FAULTS = {
+    sqlite3.SQLITE_BUSY: "another process has been using it for 10 seconds; try again",
+    sqlite3.SQLITE_READONLY: "cannot be written: the file or its folder is read-only",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: it, or its folder, is missing or not accessible",
+    sqlite3.SQLITE_PERM: "cannot be opened: it is not accessible",
+    sqlite3.SQLITE_FULL: "the disk is full: nothing was written; make space",
+}
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+Row = tuple[Any, ...]
+
+
+class DamagedError(StoreError):
+    """A database that cannot be read, in whole or in part; `what` is wrong with it."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.what = what
+        super().__init__(f"{path}: is damaged ({what}); {REMEDY}")
+
+
+class Database:
+    """One connection, for one thread of one process."""
+
+    def __init__(self, folder: Path, *, viewer: bool = False) -> None:
+        """Opens the database of a store; makes it where there is none, updates an old one.
+
+        Args:
+            folder: of the store.
+            viewer: whether rows must not be changed by this connection; then none is made.
+
+        Raises:
+            StoreError: there is none to view; it is another application's, damaged, of a newer
+                jmlp, or cannot be opened.
+        """
+        self.path = folder / NAME
+        with self.errors():
+            if viewer and not self.path.exists():
+                raise StoreError(f"there is no store at {folder}: run a study first")
+            self._make_folder(folder)
+            self._peek()
+            self._connection = _connection(self.path)
+            try:
+                self._prepare(viewer)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._connection.close()
+
+    def read(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """All rows at once: a reader who holds a cursor open keeps the writer from its commit.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        with self.errors():
+            return self._connection.execute(sql, values).fetchall()
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Several reads of one state. To be kept short: the writer waits for it.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        with self.errors():
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of what is done within, durably, or nothing of it.
+
+        Raises:
+            DiskFullError: nothing was changed for want of space.
+            StoreError: nothing was changed.
+        """
+        with self.errors():
+            self._begin()
+            try:
+                yield self._connection
+                faults.reach("commit")
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # SQLite may have gone back by itself
+                    with contextlib.suppress(sqlite3.Error):
+                        self._connection.execute("ROLLBACK")
+                raise
+
+    def _begin(self) -> None:
+        """Takes its turn among those who write.
+
+        Not by SQLite's own waiting, which sleeps for up to 0.1 s at a time: who sleeps that long
+        loses every race against processes that write again and again, until its time is over.
+        """
+        deadline = time.monotonic() + BUSY_MILLISECONDS / 1000
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    # A deferred one that comes to write fails where another one writes.
+                    self._connection.execute("BEGIN IMMEDIATE")
+                    return
+                except sqlite3.OperationalError as error:
+                    if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                        raise
+                time.sleep(POLL_SECONDS)
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+
+    def problems(self) -> list[str]:
+        """What SQLite finds wrong within the whole file.
+
+        Raises:
+            StoreError: it cannot be read at all.
+        """
+        found = [text for (text,) in self.read("PRAGMA integrity_check") if text != "ok"]
+        broken = self.read("PRAGMA foreign_key_check")
+        return [*found, *(f"a row of {row[0]} names a row of {row[2]} not there" for row in broken)]
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Says what went wrong in the words of the store.
+
+        Raises:
+            StoreError: in place of an error of SQLite or of the operating system.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise self._os_error(error) from error
+        except OverflowError as error:
+            raise StoreError(
+                f"{self.path}: a number of more than 64 bits cannot be kept"
+            ) from error
+        except UnicodeEncodeError as error:
+            raise StoreError(
+                f"{plain(error.object)}: a lone surrogate is no character and cannot be kept; "
+                "leave it out"
+            ) from error
+        except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+            if not _is_fault(error):
+                raise
+            raise self._sqlite_error(error) from error
+
+    # ---- opening
+
+    def _make_folder(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{folder}: the store's folder cannot be made: {error.strerror or error}; "
+                "give another one (--store DIR)"
+            ) from error
+        if self.path.is_dir():
+            raise StoreError(f"{self.path}: is a folder, not a store's database; move it away")
+
+    def _peek(self) -> None:
+        """Refuses what is not ours, or newer, before SQLite could write to it.
+
+        Through SQLite all the same: a plain `close` of this file would free the locks that other
+        connections of this process hold on it. What cannot be read is left to the real opening.
+        """
+        if not self.path.exists():
+            return
+        uri = f"file:{quote(str(self.path))}?mode=ro&immutable=1"
+        try:
+            with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+                found = _identity(connection)
+        except sqlite3.DatabaseError:
+            return
+        self._check(*found)
+
+    def _prepare(self, viewer: bool) -> None:
+        version = self._check(*_identity(self._connection))
+        for pragma in ("foreign_keys = ON", "trusted_schema = OFF", "cell_size_check = ON"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        (mode,) = self._connection.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
+        if mode != "truncate":
+            raise StoreError(f"{self.path}: its journal is {mode}, and cannot be made truncate")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA temp_store = MEMORY")
+        if version != schema.SCHEMA:
+            self._upgrade()
+        found = self._connection.execute("PRAGMA quick_check(1)").fetchall()
+        if found != [("ok",)]:
+            raise DamagedError(self.path, " ".join(str(found[0][0]).split()))
+        if viewer:
+            self._connection.execute("PRAGMA query_only = ON")
+
+    def _check(self, application: int, version: int, n_tables: int) -> int:
+        """The schema's number; 0 with no table is a database that nothing was written to yet."""
+        if (application, version, n_tables) == (0, 0, 0):
+            return 0
+        if application != schema.APPLICATION_ID:
+            raise StoreError(
+                f"{self.path}: is a database of another application; "
+                "move it away, or give another folder (--store DIR)"
+            )
+        if version > schema.SCHEMA:
+            raise StoreError(
+                f"{self.path}: was written by a newer jmlp (schema {version}, this one knows "
+                f"{schema.SCHEMA}): it was left as it is; install the newer jmlp"
+            )
+        if version < schema.SCHEMA - len(schema.MIGRATIONS):
+            raise DamagedError(self.path, f"there never was a schema {version}")
+        return version
+
+    def _upgrade(self) -> None:
+        """Makes the tables, or takes every step from an older schema, in one transaction."""
+        with self.transaction() as connection:
+            version = self._check(*_identity(connection))  # another process may have been faster
+            if version == schema.SCHEMA:
+                return
+            if _identity(connection) == (0, 0, 0):
+                steps: Sequence[Sequence[str]] = (schema.CREATE,)
+            else:
+                self._check_unused()
+                self._back_up(version)
+                steps = schema.MIGRATIONS[version - schema.SCHEMA :]
+            for statement in (statement for step in steps for statement in step):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {schema.SCHEMA}")
+
+    def _check_unused(self) -> None:
+        owner = Lock(self.path.parent).owner()
+        if owner is not None and owner.pid != os.getpid():
+            raise StoreError(
+                f"{self.path}: is of an older jmlp whose worker (process {owner.pid} on "
+                f"{owner.host}) is using it; try again when that has ended"
+            )
+
+    def _back_up(self, version: int) -> None:
+        """A copy beside it, whole or not there. A second connection: a writing one cannot copy."""
+        target = self.path.with_name(f"{NAME}.schema-{version}")
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+        try:
+            with (
+                contextlib.closing(_connection(self.path)) as source,
+                contextlib.closing(_connection(temporary)) as copy,
+            ):
+                source.backup(copy)
+            temporary.replace(target)
+            flush_folder(target.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    # ---- errors
+
+    def _os_error(self, error: OSError) -> StoreError:
+        if error.errno in NO_SPACE:
+            return DiskFullError(f"{self.path}: {_FAULTS[sqlite3.SQLITE_FULL]}")
+        return StoreError(f"{self.path}: cannot be read or written: {error.strerror or error}")
+
+    def _sqlite_error(self, error: sqlite3.Error) -> StoreError:
+        code = _code(error)
+        if code in _DAMAGE:
+            return DamagedError(self.path, str(error))
+        kind = DiskFullError if code == sqlite3.SQLITE_FULL else StoreError
+        return kind(f"{self.path}: {_FAULTS.get(code, f'cannot be read or written: {error}')}")
+
+
+def _connection(path: Path) -> sqlite3.Connection:
+    # isolation_level None: transactions begin and end where this module says, and nowhere else.
+    return sqlite3.connect(path, timeout=BUSY_MILLISECONDS / 1000, isolation_level=None)
+
+
+def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Application, schema's number, and how many tables there are.
+
+    By one statement, so that no other process makes the tables in between.
+    """
+    found: tuple[int, int, int] = connection.execute(
+        "SELECT (SELECT application_id FROM pragma_application_id),"
+        " (SELECT user_version FROM pragma_user_version), count(*) FROM sqlite_master"
+    ).fetchone()
+    return found
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's number for an error, without the detail in its upper bits."""
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
+
+
+def _is_fault(error: sqlite3.Error) -> bool:
+    """Whether it comes from the file and the disk, and not from a mistake in jmlp."""
+    return type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError)

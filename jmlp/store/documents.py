@@ -1,0 +1,49 @@
+"""Small JSON files beside the database, whole or refused."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from jmlp.errors import StoreError
+from jmlp.places import write_atomically
+from jmlp.records import UnreadableError, member, parse
+from jmlp.store.rows import to_json
+
+
+def write(path: Path, kind: str, content: dict[str, Any]) -> None:
+    """Writes JSON values with a seal over them.
+
+    Args:
+        path: the file.
+        kind: what `read` is to find.
+        content: the values.
+
+    Raises:
+        StoreError: the file cannot be written, and is as it was.
+    """
+    document = {"format": kind, "sha256": _seal(content), "content": content}
+    write_atomically(path, to_json(document).encode())
+
+
+def read(path: Path, kind: str) -> dict[str, Any]:
+    """The values that `write` wrote.
+
+    Raises:
+        StoreError: the file cannot be read, is of another kind, or is damaged.
+    """
+    try:
+        document = parse(path.read_bytes())
+        if member(document, "format", str) != kind:
+            raise UnreadableError(f"its format is not {kind}")
+        content: dict[str, Any] = member(document, "content", dict)
+        if member(document, "sha256", str) != _seal(content):
+            raise UnreadableError("its SHA-256 is not the one stored in it")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (UnreadableError, ValueError) as error:
+        raise StoreError(f"{path}: damaged, or not a file that jmlp wrote: {error}") from error
+    return content
+
+
+def _seal(content: dict[str, Any]) -> str:
+    return hashlib.sha256(to_json(content).encode()).hexdigest()

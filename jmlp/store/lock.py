@@ -1,0 +1,167 @@
+"""One worker a store: a lock of the operating system, held as long as the worker lives.
+
+The kernel frees it whatever ends the process, so there is no heartbeat, no clock, and no process id
+to be mistaken for another's. The note in the file only tells people who the owner is.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jmlp.errors import StoreError
+
+NAME = "worker.lock"
+POLL_SECONDS = 0.05
+LOOK_SECONDS = 1.0  # for which the lock of those who only look is waited for in any case
+NOTE_SECONDS = 1.0  # in which a new owner has written its note
+_NOTE_BYTES = 4096  # the note is filled up to this and written at once: it is never read in part
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who holds the lock; for a message only."""
+
+    pid: int
+    host: str
+    boot_id: str  # empty where the system has none
+    started: int  # when it took the lock, UTC, milliseconds
+    study: str | None  # the label of what it trains
+
+
+class Lock:
+    """The right to train in a store."""
+
+    def __init__(self, folder: Path) -> None:
+        """Takes nothing yet.
+
+        Args:
+            folder: of the store.
+        """
+        self.path = folder / NAME
+        self._descriptor: int | None = None
+        self._started = 0
+
+    def acquire(self, timeout: float = 0.0) -> bool:
+        """Takes the lock; False where another one had it for all of `timeout` seconds.
+
+        Raises:
+            StoreError: the file cannot be made, or its file system knows no locks.
+        """
+        if self._descriptor is not None:
+            return True
+        descriptor = self._open(os.O_RDWR | os.O_CREAT)
+        try:
+            if not self._wait(descriptor, time.monotonic() + timeout):
+                os.close(descriptor)
+                return False
+            self._descriptor, self._started = descriptor, time.time_ns() // 1_000_000
+            self.describe(None)
+        except BaseException:
+            self._descriptor = None
+            os.close(descriptor)
+            raise
+        return True
+
+    def release(self) -> None:
+        """Gives the lock back, if it is held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def describe(self, label: str | None) -> None:
+        """Writes into the lock which study its owner trains.
+
+        Raises:
+            StoreError: the lock is not held, or the note cannot be written.
+        """
+        if self._descriptor is None:
+            raise StoreError(f"{self.path}: is not held by this process")
+        boot_id = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
+        owner = Owner(os.getpid(), socket.gethostname(), boot_id, self._started, label)
+        note = json.dumps(asdict(owner)).encode().ljust(_NOTE_BYTES)
+        try:
+            os.pwrite(self._descriptor, note, 0)
+            os.ftruncate(self._descriptor, len(note))
+        except OSError as error:
+            raise self._error(error) from error
+
+    def owner(self) -> Owner | None:
+        """Who holds the lock now; None: nobody.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        try:
+            descriptor = self._open(os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            deadline = time.monotonic() + NOTE_SECONDS
+            while self._is_held(descriptor):
+                owner = _read_note(descriptor)
+                if owner is not None:
+                    return owner
+                if time.monotonic() >= deadline:
+                    return Owner(0, "unknown", "", 0, None)
+                time.sleep(POLL_SECONDS)
+            return None
+        finally:
+            os.close(descriptor)
+
+    def _open(self, flags: int) -> int:
+        """A descriptor that no child process inherits; missing for reading is FileNotFoundError."""
+        try:
+            if flags & os.O_CREAT:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self.path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+        except FileNotFoundError:
+            if flags & os.O_CREAT:
+                raise StoreError(f"{self.path}: cannot be made") from None
+            raise
+        except OSError as error:
+            raise self._error(error) from error
+
+    def _wait(self, descriptor: int, deadline: float) -> bool:
+        """Whether the lock is ours. One who only looks holds it for an instant: no owner."""
+        while not self._flock(descriptor, fcntl.LOCK_EX):
+            held = self._is_held(descriptor)
+            if time.monotonic() >= (deadline if held else deadline + LOOK_SECONDS):
+                return False
+            time.sleep(POLL_SECONDS if held else POLL_SECONDS / 50)
+        return True
+
+    def _is_held(self, descriptor: int) -> bool:
+        free = self._flock(descriptor, fcntl.LOCK_SH)
+        if free:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        return not free
+
+    def _flock(self, descriptor: int, kind: int) -> bool:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise self._error(error) from error
+        return True
+
+    def _error(self, error: OSError) -> StoreError:
+        return StoreError(f"{self.path}: cannot be locked: {error.strerror or error}")
+
+
+def _read_note(descriptor: int) -> Owner | None:
+    """None where it is not written yet, or not by jmlp."""
+    note: Any = None
+    with contextlib.suppress(OSError, ValueError):
+        note = json.loads(os.pread(descriptor, 1_000_000, 0))
+    try:
+        return Owner(**note)
+    except TypeError:
+        return None

@@ -1,0 +1,95 @@
+"""Cost points and snapshots as arrays by name, so that a file keeps each of their bits."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jmlp.results import CostPoint
+from jmlp.tensors import Tensors
+
+# Of the fields of a cost point; the others are float64.
+_INTEGERS = {"epoch": np.int32, "step": np.int64}
+_HAS_BATCH_COST = "has_batch_cost"  # false where it is None, which an array holds as NaN
+
+
+def pack_costs(place: str, costs: Sequence[CostPoint]) -> Tensors:
+    """The fields of the points, each as one array of shape (points,)."""
+    packed: Tensors = {}
+    for field in fields(CostPoint):
+        values = [getattr(point, field.name) for point in costs]
+        if field.name == "batch_cost":
+            has = np.array([value is not None for value in values], np.bool_)
+            packed[f"{place}.{_HAS_BATCH_COST}"] = has
+            values = [math.nan if value is None else value for value in values]
+        packed[f"{place}.{field.name}"] = np.array(values, _INTEGERS.get(field.name, np.float64))
+    return packed
+
+
+def unpack_costs(place: str, tensors: Mapping[str, NDArray[Any]]) -> tuple[CostPoint, ...]:
+    """The points that `pack_costs` packed.
+
+    Raises:
+        ValueError: an array is missing, or of another type or length.
+    """
+    n = len(_array(tensors, f"{place}.epoch"))
+    columns = {}
+    for name, kind in {
+        **{field.name: _INTEGERS.get(field.name, np.float64) for field in fields(CostPoint)},
+        _HAS_BATCH_COST: np.bool_,
+    }.items():
+        column = _array(tensors, f"{place}.{name}")
+        if column.shape != (n,) or column.dtype != kind:
+            wanted = f"wanted {np.dtype(kind)} {(n,)}"
+            raise ValueError(f"{place}.{name} is {column.dtype} {column.shape}, {wanted}")
+        columns[name] = column.tolist()
+    has = columns.pop(_HAS_BATCH_COST)
+    columns["batch_cost"] = [
+        cost if there else None for cost, there in zip(columns["batch_cost"], has, strict=True)
+    ]
+    return tuple(
+        CostPoint(**dict(zip(columns, point, strict=True)))
+        for point in zip(*columns.values(), strict=True)
+    )
+
+
+def pack_snapshots(
+    place: str, epochs: Sequence[int], networks: Sequence[Mapping[str, NDArray[Any]]]
+) -> Tensors:
+    """The arrays of the networks by name, stacked on a first axis of epochs; and the epochs."""
+    names = networks[0] if networks else ()
+    stacked = {f"{place}.{name}": np.stack([n[name] for n in networks]) for name in names}
+    return {f"{place}.epoch": np.array(epochs, np.int32), **stacked}
+
+
+def unpack_snapshots(
+    place: str, tensors: Mapping[str, NDArray[Any]]
+) -> tuple[tuple[int, ...], Tensors]:
+    """The epochs, and the arrays by name with the epochs as first axis.
+
+    Raises:
+        ValueError: an array is missing, or of another length.
+    """
+    stacked = under(place, tensors)
+    epochs = stacked.pop("epoch", None)
+    if epochs is None or epochs.ndim != 1 or epochs.dtype != np.int32:
+        raise ValueError(f"{place}.epoch is missing, or is not one axis of int32")
+    for name, array in stacked.items():
+        if array.shape[:1] != epochs.shape:
+            raise ValueError(f"{place}.{name} is {array.shape}, wanted ({len(epochs)}, …)")
+    return tuple(epochs.tolist()), stacked
+
+
+def under(place: str, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
+    """The arrays whose names begin with a place, by the rest of their names."""
+    start = f"{place}."
+    return {n.removeprefix(start): array for n, array in tensors.items() if n.startswith(start)}
+
+
+def _array(tensors: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    if name not in tensors or tensors[name].ndim == 0:
+        raise ValueError(f"{name} is missing, or has no axis")
+    return tensors[name]

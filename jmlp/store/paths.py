@@ -1,0 +1,8 @@
+"""Where a store keeps what; here so that finding a file does not wait for NumPy."""
+
+from pathlib import Path
+
+
+def path_of(folder: Path, run_id: str) -> Path:
+    """The file of a run in the store of a folder."""
+    return folder / "runs" / f"{run_id}.safetensors"

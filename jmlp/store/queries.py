@@ -1,0 +1,280 @@
+"""What can be asked of a store."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from jmlp.checks import plain
+from jmlp.errors import StoreError
+from jmlp.reader import did_you_mean
+from jmlp.records import UnreadableError, parse, run_from_table
+from jmlp.results import CostPoint, RunResult
+from jmlp.store.database import DamagedError, Database, Row
+from jmlp.store.rows import Event, RunRow, StudyRow, hyperparams_from, now, point_from
+
+_NAMED = 8  # names in a message
+
+_STUDY_COLUMNS = tuple(field.name for field in fields(StudyRow))
+_STUDY = f"SELECT {', '.join(_STUDY_COLUMNS)} FROM studies"
+_RUN_COLUMNS = tuple(
+    field.name for field in fields(RunRow) if field.name not in ("result", "tags", "studies")
+)
+_RUN = f"SELECT {', '.join(f'runs.{name}' for name in (*_RUN_COLUMNS, 'record'))}"
+_LINK = (
+    *("label", "name", "toml", "data", "command", "hardware", "submitted_at"),
+    *("position", "experiments"),
+)
+_POINT = "SELECT epoch, step, has_batch_cost, costs FROM points"
+
+
+class Queries:
+    """The reading half of a store."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        """Asks this database.
+
+        Args:
+            folder: of the store.
+            database: open.
+        """
+        self.folder = folder
+        self._database = database
+
+    def version(self) -> int:
+        """Another number than before if another process has changed something since."""
+        return int(self._database.read("PRAGMA data_version")[0][0])
+
+    def damage(self) -> list[str]:
+        """What is wrong within the database, looked through to its end.
+
+        Raises:
+            StoreError: it cannot be looked through.
+        """
+        return self._database.problems()
+
+    def studies(self) -> list[StudyRow]:
+        """All studies, in order of submission."""
+        return [_study(row) for row in self._database.read(f"{_STUDY} ORDER BY id")]
+
+    def study(self, label: str) -> StudyRow:
+        """One study.
+
+        Raises:
+            StoreError: there is none of that label; names that are near are told.
+        """
+        found = self._database.read(f"{_STUDY} WHERE label = ?", (label,))
+        if not found:
+            raise self._no_study(label)
+        return _study(found[0])
+
+    def runs(self, label: str | None = None) -> list[RunRow]:
+        """The runs of a study in its plan's order, or all of them in order of submission.
+
+        Raises:
+            StoreError: there is no such study.
+        """
+        with self._database.snapshot():
+            if label is None:
+                return self._runs("FROM runs ORDER BY number")
+            source = "FROM links JOIN runs ON number = run WHERE study = ? ORDER BY position"
+            return self._runs(source, self.study(label).id)
+
+    def run(self, run_id: str) -> RunRow:
+        """One run.
+
+        Raises:
+            StoreError: there is none of that id.
+        """
+        with self._database.snapshot():
+            return self._runs("FROM runs WHERE number = ?", self._number(run_id))[0]
+
+    def points(self, run_id: str) -> tuple[CostPoint, ...]:
+        """The cost points of a run, in order of epochs.
+
+        Raises:
+            StoreError: there is no such run.
+        """
+        with self._database.snapshot():
+            number = self._number(run_id)
+            rows = self._database.read(f"{_POINT} WHERE run = ? ORDER BY epoch", (number,))
+        return tuple(point_from(*row) for row in rows)
+
+    def new_points(self, label: str, after: int) -> tuple[int, list[tuple[str, CostPoint]]]:
+        """What was recorded of a study's runs since a call that returned `after` (at first 0).
+
+        Returns:
+            what to give as `after` next time; run ids with points, in order of writing. A point
+            takes the place of an earlier one of its run and epoch.
+
+        Raises:
+            StoreError: there is no such study.
+        """
+        with self._database.snapshot():
+            rows = self._database.read(
+                "SELECT points.id, run_id, points.epoch, points.step, has_batch_cost, costs"
+                " FROM points JOIN links USING (run) JOIN runs ON number = run"
+                " WHERE study = ? AND points.id > ? ORDER BY points.id",
+                (self.study(label).id, after),
+            )
+        last = rows[-1][0] if rows else after
+        return last, [(run_id, point_from(*point)) for _, run_id, *point in rows]
+
+    def last_point(self) -> int:
+        """What to give `new_points` as `after`, to be told only what is recorded from now on."""
+        return int(self._database.read("SELECT coalesce(max(id), 0) FROM points")[0][0])
+
+    def counts(self, label: str) -> tuple[int, int]:
+        """How many runs of a study have ended with a result, and how many it has.
+
+        Raises:
+            StoreError: there is no such study.
+        """
+        ((done, all_runs),) = self._database.read(
+            "SELECT count(record), count(*) FROM links JOIN runs ON number = run WHERE study = ?",
+            (self.study(label).id,),
+        )
+        return int(done), int(all_runs)
+
+    def results(self, label: str) -> list[RunResult]:
+        """The runs of a study that ended, in its plan's order, with costs, without parameters.
+
+        Raises:
+            StoreError: there is no such study, or a record is damaged.
+        """
+        with self._database.snapshot():
+            study = self.study(label).id
+            rows = self._database.read(
+                "SELECT number, record, experiments FROM links JOIN runs ON number = run"
+                " WHERE study = ? AND record IS NOT NULL ORDER BY position",
+                (study,),
+            )
+            points = self._database.read(
+                "SELECT run, epoch, step, has_batch_cost, costs FROM points JOIN links USING (run)"
+                " WHERE study = ? ORDER BY run, epoch",
+                (study,),
+            )
+        costs: dict[int, list[CostPoint]] = defaultdict(list)
+        for number, *point in points:
+            costs[number].append(point_from(*point))
+        return [
+            replace(
+                self._result(record),
+                costs=tuple(costs[number]),
+                experiments=tuple(json.loads(experiments)),
+            )
+            for number, record, experiments in rows
+        ]
+
+    def events(
+        self, label: str | None = None, run_id: str | None = None, after: int = 0
+    ) -> list[Event]:
+        """What happened, in order, after the event with the id `after`.
+
+        Args:
+            label: only what happened in this study.
+            run_id: only what happened to this run.
+            after: an event's id.
+        """
+        rows = self._database.read(
+            "SELECT id, at, study, run_id, kind, step, detail FROM events WHERE id > ?1"
+            " AND (?2 IS NULL OR study = ?2) AND (?3 IS NULL OR run_id = ?3) ORDER BY id",
+            (after, label, run_id),
+        )
+        return [Event(*row) for row in rows]
+
+    def about_run(self, run_id: str) -> dict[str, Any]:
+        """What the file of a run says beside its result, as `run_files.write` takes it.
+
+        Raises:
+            StoreError: there is no such run.
+        """
+        with self._database.snapshot():
+            number = self._number(run_id)
+            ((data, fraction, attempt, ended_at),) = self._database.read(
+                "SELECT data, validation_fraction, attempt, ended_at FROM runs WHERE number = ?",
+                (number,),
+            )
+            studies = self._database.read(
+                f"SELECT {', '.join(_LINK)} FROM links JOIN studies ON study = id"
+                " WHERE run = ? ORDER BY id",
+                (number,),
+            )
+            events = self.events(run_id=run_id)
+        return {
+            "data": json.loads(data),
+            "validation_fraction": fraction,
+            "attempt": attempt,
+            "ended_at": now() if ended_at is None else ended_at,
+            "events": [
+                {"at": e.at, "study": e.study, "kind": e.kind, "step": e.step, "detail": e.detail}
+                for e in events
+            ],
+            "studies": [
+                {
+                    name: json.loads(value)
+                    if name in ("data", "hardware", "experiments")
+                    else value
+                    for name, value in zip(_LINK, row, strict=True)
+                }
+                for row in studies
+            ],
+        }
+
+    # ---- parts
+
+    def _runs(self, source: str, *values: Any) -> list[RunRow]:
+        rows = self._database.read(f"{_RUN} {source}", values)
+        numbers = {row[0] for row in rows}
+        tags: Mapping[int, list[str]] = defaultdict(list)
+        for number, tag in self._database.read("SELECT run, tag FROM tags ORDER BY tag"):
+            if number in numbers:
+                tags[number].append(tag)
+        labels: Mapping[int, list[str]] = defaultdict(list)
+        for number, label in self._database.read(
+            "SELECT run, label FROM links JOIN studies ON study = id ORDER BY id"
+        ):
+            if number in numbers:
+                labels[number].append(label)
+        return [self._run(row, tags[row[0]], labels[row[0]]) for row in rows]
+
+    def _run(self, row: Row, tags: Sequence[str], labels: Sequence[str]) -> RunRow:
+        *values, record = row
+        named_values: dict[str, Any] = dict(zip(_RUN_COLUMNS, values, strict=True))
+        named_values["hyperparams"] = hyperparams_from(json.loads(named_values["hyperparams"]))
+        result = None if record is None else self._result(record)
+        return RunRow(**named_values, result=result, tags=tuple(tags), studies=tuple(labels))
+
+    def _result(self, record: str) -> RunResult:
+        try:
+            return run_from_table(parse(record), costs=False)
+        except UnreadableError as error:
+            raise DamagedError(self._database.path, f"the record of a run: {error}") from error
+
+    def _number(self, run_id: str) -> int:
+        found = self._database.read("SELECT number FROM runs WHERE run_id = ?", (run_id,))
+        if not found:
+            raise StoreError(f"{plain(run_id)}: there is no such run in {self.folder}")
+        return int(found[0][0])
+
+    def _no_study(self, label: str) -> StoreError:
+        labels = [plain(row[0]) for row in self._database.read("SELECT label FROM studies")]
+        return StoreError(
+            f"{plain(label)}: there is no study of that name in {self.folder}"
+            f"{did_you_mean(label, labels)}; {named('studies', labels)}"
+        )
+
+
+def named(what: str, names: Sequence[str]) -> str:
+    """`studies: a, b`, as many as a message can hold."""
+    left_out = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{what}: {', '.join(names[:_NAMED]) or 'none'}{left_out}"
+
+
+def _study(row: Row) -> StudyRow:
+    values: dict[str, Any] = dict(zip(_STUDY_COLUMNS, row, strict=True))
+    for name in ("data", "hardware", "progress"):
+        values[name] = None if values[name] is None else json.loads(values[name])
+    return StudyRow(**values)

@@ -1,0 +1,134 @@
+"""What the store takes and gives: frozen records, and how their parts are kept in the database."""
+
+import json
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from jmlp.config import Hyperparams
+from jmlp.results import CostPoint, RunResult
+
+if TYPE_CHECKING:
+    from jmlp.plan import Run
+
+StudyState = Literal["queued", "running", "paused", "stopped", "interrupted", "done", "failed"]
+RunState = Literal["queued", "running", "stopped", "finished", "diverged", "failed"]
+Action = Literal["pause", "resume", "stop"]
+
+STUDY_STATES: tuple[StudyState, ...] = get_args(StudyState)
+RUN_STATES: tuple[RunState, ...] = get_args(RunState)
+ACTIONS: tuple[Action, ...] = get_args(Action)
+ENDED: tuple[RunState, ...] = ("finished", "diverged")  # there is a result
+
+_COSTS = struct.Struct("<5d")  # bytes keep every bit, NaNs included
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A study to be trained. `fresh`: what is stored of its runs does not count."""
+
+    label: str  # its name in the store
+    name: str  # the study's own
+    toml: str  # the whole study; its runs share `validation_fraction` there
+    data: Mapping[str, Any]  # name, source, and digests by array
+    command: str  # what was typed
+    hardware: Mapping[str, Any]  # device, cores
+    runs: "Sequence[Run]"  # in the plan's order
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """A study that was submitted."""
+
+    id: int
+    label: str
+    name: str
+    toml: str
+    data: Mapping[str, Any]
+    command: str
+    hardware: Mapping[str, Any]
+    state: StudyState
+    code: int | None  # the exit code that it ended with
+    failure: str | None  # why it failed
+    submitted_at: int  # UTC, milliseconds
+    progress: Mapping[str, Any] | None  # as the worker last told it
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run, whatever became of it."""
+
+    number: int  # in order of submission
+    run_id: str
+    hyperparams: Hyperparams
+    seed: int
+    split_seed: int
+    state: RunState
+    epoch: int | None  # of the last cost point
+    step: int | None
+    attempt: int  # from 1; trained afresh it is one more
+    failure: str | None
+    code: int | None  # the exit code that goes with the failure
+    ended_at: int | None  # UTC, milliseconds
+    result: RunResult | None  # without cost points and parameters
+    tags: tuple[str, ...] = field(default=())
+    studies: tuple[str, ...] = field(default=())  # labels
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened, in the order of ids."""
+
+    id: int
+    at: int  # UTC, milliseconds
+    study: str | None
+    run_id: str | None
+    kind: str
+    step: int | None
+    detail: str
+
+
+def now() -> int:
+    """UTC in milliseconds: a time for people, never to compute with."""
+    return time.time_ns() // 1_000_000
+
+
+def to_json(value: Any) -> str:
+    """Text for the database; equal values have equal texts."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def hyperparams_from(table: Mapping[str, Any]) -> Hyperparams:
+    """Hyperparameters from JSON, where tuples are arrays."""
+    values: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+    return Hyperparams(**values)
+
+
+def point_values(point: CostPoint) -> tuple[int, int, int, bytes]:
+    """Epoch, step, whether there is a batch cost, and five little-endian float64."""
+    has_batch_cost = point.batch_cost is not None
+    costs = _COSTS.pack(
+        point.batch_cost if point.batch_cost is not None else 0.0,
+        point.training_cost,
+        point.training_accuracy,
+        point.validation_cost,
+        point.validation_accuracy,
+    )
+    return point.epoch, point.step, int(has_batch_cost), costs
+
+
+def point_from(epoch: int, step: int, has_batch_cost: int, costs: bytes) -> CostPoint:
+    """The point that `point_values` took apart."""
+    batch_cost, *others = _COSTS.unpack(costs)
+    return CostPoint(epoch, step, batch_cost if has_batch_cost else None, *others)
+
+
+def end_of(result: RunResult) -> tuple[str, int | None]:
+    """The kind of event with which a run ended, and the update."""
+    if result.status == "diverged":
+        return "diverged", result.diverged_at
+    step = result.costs[-1].step if result.costs else None
+    return ("finished" if result.reached_limit else "stopped early"), step

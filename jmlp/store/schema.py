@@ -1,0 +1,84 @@
+"""The tables of the store, and the steps from each older form of them to the next.
+
+Exact numbers are bytes: SQLite turns NaN into NULL. Ids of points and events are never given twice,
+so that a viewer can ask for what is new.
+"""
+
+APPLICATION_ID = 0x6A6D6C70  # "jmlp": is this file ours?
+SCHEMA = 1
+
+CREATE = (
+    """CREATE TABLE studies (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        label TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        toml TEXT NOT NULL,
+        data TEXT NOT NULL,
+        command TEXT NOT NULL,
+        hardware TEXT NOT NULL,
+        state TEXT NOT NULL,
+        code INTEGER,
+        failure TEXT,
+        submitted_at INTEGER NOT NULL,
+        progress TEXT
+    ) STRICT""",
+    """CREATE TABLE runs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        run_id TEXT NOT NULL UNIQUE,
+        hyperparams TEXT NOT NULL,
+        seed INTEGER NOT NULL,
+        split_seed INTEGER NOT NULL,
+        data TEXT NOT NULL,
+        validation_fraction REAL NOT NULL,
+        state TEXT NOT NULL,
+        epoch INTEGER,
+        step INTEGER,
+        attempt INTEGER NOT NULL,
+        failure TEXT,
+        code INTEGER,
+        ended_at INTEGER,
+        record TEXT,
+        CHECK ((state IN ('finished', 'diverged')) = (record IS NOT NULL)),
+        CHECK ((ended_at IS NULL) = (record IS NULL))
+    ) STRICT""",
+    """CREATE TABLE links (
+        study INTEGER NOT NULL REFERENCES studies ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+        experiments TEXT NOT NULL,
+        PRIMARY KEY (study, run)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX links_of_run ON links (run)",
+    """CREATE TABLE points (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+        epoch INTEGER NOT NULL,
+        step INTEGER NOT NULL,
+        has_batch_cost INTEGER NOT NULL,
+        costs BLOB NOT NULL,
+        UNIQUE (run, epoch)
+    ) STRICT""",
+    """CREATE TABLE events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        study TEXT,
+        run_id TEXT,
+        kind TEXT NOT NULL,
+        step INTEGER,
+        detail TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX events_of_run ON events (run_id)",
+    """CREATE TABLE commands (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        study INTEGER NOT NULL REFERENCES studies ON DELETE CASCADE,
+        action TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE tags (
+        run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+        tag TEXT NOT NULL,
+        PRIMARY KEY (run, tag)
+    ) STRICT, WITHOUT ROWID""",
+)
+
+# The statements from each older schema to the next, the last ones to SCHEMA. A released one stays.
+MIGRATIONS: tuple[tuple[str, ...], ...] = ()

@@ -1,0 +1,181 @@
+"""How a study gets into the store; and a file of each, from which the database can be made again.
+
+The files of runs tell what was trained. Which studies were wanted, with which runs, only their
+submissions tell.
+"""
+
+import hashlib
+import json
+import sqlite3
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jmlp.config import Study
+from jmlp.store import documents
+from jmlp.store.rows import Submission, hyperparams_from, to_json
+from jmlp.store.writing import insert_event, insert_run
+
+if TYPE_CHECKING:
+    from jmlp.plan import Run
+
+FOLDER = "submissions"
+FORMAT = "jmlp-submission-1"
+
+_RESET = (
+    "UPDATE runs SET state = 'queued', attempt = attempt + 1, epoch = NULL, step = NULL,"
+    " failure = NULL, code = NULL, ended_at = NULL, record = NULL WHERE number = ?"
+)
+_REQUEUE = (
+    "UPDATE runs SET state = 'queued', failure = NULL, code = NULL"
+    " WHERE number = ? AND state IN ('stopped', 'failed')"
+)
+
+
+def insert(connection: sqlite3.Connection, submission: Submission, at: int) -> None:
+    """Puts a study and its runs into the tables, or back into the queue.
+
+    Args:
+        connection: within a transaction.
+        submission: the study.
+        at: the time, in milliseconds.
+    """
+    study, is_new = _insert_study(connection, submission, at)
+    fraction = validation_fraction(submission.toml)
+    numbers = [_insert_run(connection, submission, run, fraction) for run in submission.runs]
+    connection.execute("DELETE FROM links WHERE study = ?", (study,))
+    connection.executemany(
+        "INSERT INTO links (study, position, run, experiments) VALUES (?, ?, ?, ?)",
+        [
+            (study, position, number, to_json(run.experiments))
+            for position, (number, run) in enumerate(zip(numbers, submission.runs, strict=True))
+        ],
+    )
+    # A study that another process is training, or has trained to its end, is left at that.
+    connection.execute(
+        "UPDATE studies SET state = 'queued', code = NULL, failure = NULL WHERE id = ?"
+        " AND state <> 'running' AND (state <> 'done' OR EXISTS (SELECT 1 FROM links, runs"
+        "  WHERE study = studies.id AND run = number AND record IS NULL))",
+        (study,),
+    )
+    connection.execute(
+        "DELETE FROM commands WHERE study IN (SELECT id FROM studies WHERE id = ?"
+        " AND state <> 'running')",
+        (study,),
+    )
+    if is_new or submission.fresh:
+        insert_event(connection, at, submission.label, None, "submitted", detail=submission.command)
+
+
+def _insert_study(
+    connection: sqlite3.Connection, submission: Submission, at: int
+) -> tuple[int, bool]:
+    """The study's number; True where the label is new or means another study from now on."""
+    label, hardware = submission.label, to_json(submission.hardware)
+    found = connection.execute(
+        "SELECT id, toml, data FROM studies WHERE label = ?", (label,)
+    ).fetchone()
+    if found is not None:
+        number, toml, data = found
+        if toml == submission.toml and _digests(json.loads(data)) == _digests(submission.data):
+            connection.execute(
+                "UPDATE studies SET command = ?, hardware = ? WHERE id = ?",
+                (submission.command, hardware, number),
+            )
+            return int(number), False
+        connection.execute("DELETE FROM studies WHERE id = ?", (number,))
+    cursor = connection.execute(
+        "INSERT INTO studies (label, name, toml, data, command, hardware, state, submitted_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, 'queued', ?)",
+        (
+            label,
+            submission.name,
+            submission.toml,
+            to_json(submission.data),
+            submission.command,
+            hardware,
+            at,
+        ),
+    )
+    return int(cursor.lastrowid or 0), True
+
+
+def _insert_run(
+    connection: sqlite3.Connection, submission: Submission, run: "Run", fraction: float
+) -> int:
+    found = connection.execute("SELECT number FROM runs WHERE run_id = ?", (run.run_id,)).fetchone()
+    if found is not None:
+        (number,) = found
+        if submission.fresh:
+            connection.execute("DELETE FROM points WHERE run = ?", (number,))
+        connection.execute(_RESET if submission.fresh else _REQUEUE, (number,))
+        return int(number)
+    return insert_run(connection, run, submission.data, fraction)
+
+
+def validation_fraction(toml: str) -> float:
+    """The fraction that a study's file says, or leaves at its default."""
+    return float(tomllib.loads(toml).get("validation_fraction", Study.validation_fraction))
+
+
+def _digests(data: Mapping[str, Any]) -> Any:
+    return data["digests"]
+
+
+# ---- files
+
+
+def write(folder: Path, submission: Submission, at: int) -> None:
+    """Writes the file of a submission; the one before it under that label is replaced.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    content = {
+        "submitted_at": at,
+        "label": submission.label,
+        "name": submission.name,
+        "toml": submission.toml,
+        "data": submission.data,
+        "command": submission.command,
+        "hardware": submission.hardware,
+        "runs": [asdict(run) for run in submission.runs],
+    }
+    # A label is no path.
+    name = hashlib.sha256(submission.label.encode()).hexdigest()[:32]
+    documents.write(folder / FOLDER / f"{name}.json", FORMAT, content)
+
+
+def paths(folder: Path) -> list[Path]:
+    """The files of all submissions to a store."""
+    return sorted((folder / FOLDER).glob("*.json"))
+
+
+def read(path: Path) -> tuple[Submission, int]:
+    """A submission and its time from its file.
+
+    Raises:
+        StoreError: the file cannot be read, or is not what `write` writes.
+    """
+    content = documents.read(path, FORMAT)
+    return submission_from(content), content["submitted_at"]
+
+
+def submission_from(content: Mapping[str, Any]) -> Submission:
+    """The submission that a sealed file tells of: one of its own, or that of a run."""
+    from jmlp.plan import Run  # only to make a database again
+
+    runs = [
+        Run(
+            run["run_id"],
+            hyperparams_from(run["hyperparams"]),
+            run["seed"],
+            run["split_seed"],
+            tuple(run["experiments"]),
+        )
+        for run in content["runs"]
+    ]
+    names = ("label", "name", "toml", "data", "command", "hardware")
+    return Submission(runs=runs, **{name: content[name] for name in names})

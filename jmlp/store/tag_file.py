@@ -1,0 +1,30 @@
+"""Tags beside the database: no file of a run knows them, so they would be lost with it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from jmlp.store import documents
+
+NAME = "tags.json"
+FORMAT = "jmlp-tags-1"
+
+
+def write(folder: Path, tags: Iterable[tuple[str, str]]) -> None:
+    """Writes all tags of a store, pairs of run id and tag.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    documents.write(folder / NAME, FORMAT, {"tags": [list(pair) for pair in tags]})
+
+
+def read(folder: Path) -> list[tuple[str, str]]:
+    """The tags of a store; none where the file is missing.
+
+    Raises:
+        StoreError: the file cannot be read, or is not what `write` writes.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return []
+    return [(run_id, tag) for run_id, tag in documents.read(path, FORMAT)["tags"]]

@@ -1,0 +1,164 @@
+"""`python -m jmlp.worker`: trains what is queued in a store."""
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from jmlp import environment
+from jmlp.errors import DiskFullError, JmlpError, StoreError
+from jmlp.places import compile_cache_dir
+from jmlp.store import Lock, Store, StudyRow
+from jmlp.worker.patient import PatientStore
+from jmlp.worker.stopping import Stopping
+
+LOCKED = 75  # the exit code where another worker has the store: try again later
+NICE = 10  # whoever watches comes first
+LOCK_SECONDS = 10.0
+WARNING_KIND = 40  # characters that warnings of one kind have in common
+
+
+class LockedError(StoreError):
+    """Another worker has the store."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Trains, and returns the exit code.
+
+    Args:
+        arguments: of the worker; default: those of the process.
+    """
+    parser = argparse.ArgumentParser(prog="python -m jmlp.worker", description=__doc__)
+    parser.add_argument("store", type=Path, help="the folder of the store")
+    parser.add_argument("--study", help="only this one; default: all that are queued")
+    parser.add_argument(
+        "--attached", action="store_true", help="leave when stdin ends: the starter has gone"
+    )
+    parser.add_argument(
+        "--after", default="", help="how the one before died, where its runs may be the reason"
+    )
+    options = parser.parse_args(arguments)
+    as_started = dict(os.environ)  # a process that takes this one's place prepares its own
+    stopping = Stopping(starter=sys.stdin.fileno() if options.attached else None)
+    os.nice(max(0, NICE - os.nice(0)))  # one that takes another's place is so already
+    warnings.showwarning = _Warnings().show
+    try:
+        again = work(options.store, options.study, stopping, options.after)
+    except JmlpError as error:
+        say("error: " + "; ".join(str(error).splitlines()))
+        if isinstance(error, DiskFullError) and stopping.reason is not None:
+            return stopping.code  # what it could not save as it left
+        return LOCKED if isinstance(error, LockedError) else error.exit_code
+    if again:
+        command = [sys.executable, "-m", "jmlp.worker", str(options.store)]
+        command += ["--study", options.study] if options.study else []
+        command += ["--attached"] if options.attached else []
+        os.execve(sys.executable, command, as_started)
+    return 0 if stopping.reason is None else stopping.code
+
+
+def work(folder: Path, label: str | None, stopping: Stopping, after: str = "") -> bool:
+    """Trains one study, or all that are queued; whether a fresh process should go on.
+
+    Args:
+        folder: of the store.
+        label: the study; None: all that are queued.
+        stopping: says when to leave.
+        after: how the worker before this one died, where its runs may be the reason.
+
+    Raises:
+        StoreError: another worker has the store.
+    """
+    lock = Lock(folder)
+    try:
+        with PatientStore(folder, stopping, say) as store:
+            return _work(store, lock, label, stopping, after)
+    finally:
+        lock.release()
+
+
+def _work(store: Store, lock: Lock, label: str | None, stopping: Stopping, after: str) -> bool:
+    prepared: tuple[object, object] | None = None  # device and cores that JAX was started for
+    while stopping.reason is None:
+        if not _take(lock, label, stopping):
+            return False
+        while stopping.reason is None and (row := _next(store, label)):
+            hardware = row.hardware["device"], row.hardware["cores"]
+            if prepared not in (None, hardware):
+                return True
+            prepared = hardware
+            lock.describe(row.label)
+            if not _train(store, row, stopping, after):
+                return True
+        lock.release()
+        # Whoever queued a study while the lock was held counted on this worker.
+        if label is not None or _next(store, None) is None:
+            return False
+    return False
+
+
+def _take(lock: Lock, label: str | None, stopping: Stopping) -> bool:
+    """Waits for the lock: for a while where a starter can do so too, else as long as it takes."""
+    while not lock.acquire(timeout=0.1 if label is None else LOCK_SECONDS):
+        if stopping.reason is not None:
+            return False
+        if label is not None:
+            owner = lock.owner()
+            raise LockedError(
+                f"{lock.path}: another worker has this store"
+                + (f" (process {owner.pid} on {owner.host})" if owner else "")
+                + "; attach to it (jmlp attach), or wait for its end"
+            )
+    return True
+
+
+def _next(store: Store, label: str | None) -> StudyRow | None:
+    """The study to train: the one that was asked for, or the first in the queue."""
+    for row in store.studies():
+        if row.state == "queued" and label in (None, row.label):
+            return row
+    return None
+
+
+def _train(store: Store, row: StudyRow, stopping: Stopping, after: str) -> bool:
+    """Trains one study; False: the rest of it is for a fresh process."""
+    if "jax" not in sys.modules:
+        environment.prepare(row.hardware["device"], row.hardware["cores"], compile_cache_dir())
+    from jmlp.worker.work import FreshProcess, Work
+
+    try:
+        Work(store.folder, store, row, stopping, say).run(after)
+    except FreshProcess:
+        store.set_study(row.label, "queued")
+        return False
+    return True
+
+
+class _Warnings:
+    """Tells the starter of warnings, such as those of a compile cache that cannot be used."""
+
+    def __init__(self) -> None:
+        self.told: set[str] = set()
+
+    def show(self, message: Warning | str, *place: object, **where: object) -> None:
+        """In place of `warnings.showwarning`: the first of each kind."""
+        del place, where
+        text = str(message).splitlines()[0]
+        kind = text[:WARNING_KIND]
+        if kind not in self.told:
+            self.told.add(kind)
+            say(f"warning: {text}")
+
+
+def say(text: str) -> None:
+    """One line for the starter, and for the log."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - the starter has gone
+
+
+if __name__ == "__main__":
+    sys.exit(main())

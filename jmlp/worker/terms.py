@@ -1,0 +1,65 @@
+"""What has to be the same when a study is gone on with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from jmlp import environment
+from jmlp.data.dataset import Dataset
+from jmlp.errors import DataError
+from jmlp.results import NUMERICS
+
+# What decides bits beside what a run's id holds.
+PACKAGES = ("jax", "jaxlib", "numpy")
+SETTINGS = (
+    "jax_threefry_partitionable",
+    "jax_default_prng_impl",
+    "jax_default_matmul_precision",
+    "jax_enable_x64",
+)
+
+
+@dataclass(frozen=True)
+class Must:
+    """What has to be the same for a checkpoint to lead to the bits of an undisturbed run."""
+
+    attempts: Mapping[str, int]  # by run id: --fresh begins another one
+    can_drop: Mapping[str, bool]  # by run id: whether the program can drop units
+    digests: Mapping[str, str]  # of the data
+    device: str
+
+    def __call__(self, run_ids: Sequence[str], width: int) -> dict[str, Any]:
+        """Of the cohort of these runs."""
+        versions = environment.versions()
+        return {
+            "numerics": NUMERICS,
+            "attempts": {run_id: self.attempts[run_id] for run_id in run_ids},
+            "width": width,
+            "can_drop": self.can_drop[run_ids[0]],
+            "data": dict(self.digests),
+            "device": self.device,
+            "flags": environment.flags(),
+            **{package: versions[package] for package in PACKAGES},
+            **{name: str(getattr(jax.config, name)) for name in SETTINGS},
+        }
+
+
+def check_digests(label: str, wanted: Mapping[str, str], dataset: Dataset) -> None:
+    """Refuses data that are not those that a study was begun with.
+
+    Raises:
+        DataError: with the arrays that differ.
+    """
+    odd = sorted(
+        name
+        for name in wanted.keys() | dataset.digests.keys()
+        if wanted.get(name) != dataset.digests.get(name)
+    )
+    if odd:
+        raise DataError(
+            f"{label}: the data have changed since it began ({', '.join(odd)} of {dataset.source} "
+            "have another SHA-256); put the old ones back, or train all of it anew on the new ones "
+            "(jmlp study … --fresh)"
+        )

@@ -1,0 +1,320 @@
+"""One study, from the queue to its end: trained, recorded, steered by commands."""
+
+import time
+import traceback
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import jax
+
+from jmlp import data as datasets
+from jmlp import engine, environment
+from jmlp import plan as planning
+from jmlp.data.dataset import Dataset
+from jmlp.errors import DeviceError, JmlpError
+from jmlp.places import remove_leftovers
+from jmlp.plan import Cohort, Plan
+from jmlp.results import CohortState, Progress, RunResult, Stop
+from jmlp.store import RunRow, RunState, Store, StudyRow, run_files
+from jmlp.store.checkpoints import key_of
+from jmlp.study_file import parse_study
+from jmlp.worker.recorder import Recorder
+from jmlp.worker.terms import Must, check_digests
+
+if TYPE_CHECKING:
+    from jmlp.worker.stopping import Stopping
+
+CHECKPOINT_SECONDS = 10.0
+PAUSED_SECONDS = 0.1  # between two looks at the commands
+
+FAILED_ONCE = "failed once"  # the event of a run that gets another try
+
+
+class FreshProcess(Exception):
+    """A device failed: what is left should be trained by a process that has nothing behind it."""
+
+
+class _Left(Exception):
+    """The training was left before its end."""
+
+    def __init__(self, state: Literal["stopped", "interrupted"], detail: str) -> None:
+        self.state, self.detail = state, detail
+
+
+@dataclass
+class Work:
+    """A study in the hands of a worker."""
+
+    folder: Path
+    store: Store
+    row: StudyRow
+    stopping: "Stopping"
+    say: Callable[[str], None]
+    running: set[str] = field(default_factory=set)  # ids of the runs in training
+    stops: dict[str, Stop] = field(default_factory=dict)  # of those that wait for their cohort
+
+    @property
+    def label(self) -> str:
+        """The study's name in the store."""
+        return self.row.label
+
+    def run(self, after: str = "") -> None:
+        """Trains what is left of the study and sets its state, whatever happens.
+
+        Args:
+            after: how the worker before this one died, where its runs may be the reason.
+
+        Raises:
+            FreshProcess: it should be gone on with by a new process.
+        """
+        try:
+            dead = self._in_training()  # when their worker died: no other has the store now
+            self.store.set_runs(dead, "queued")
+            if after:
+                self._give_up(dead, DeviceError.exit_code, after)
+            plan, dataset = self._prepare()
+            self._train(plan, dataset)
+        except _Left as left:
+            left_as: RunState = "stopped" if left.state == "stopped" else "queued"
+            self.store.set_runs(self._in_training(), left_as)
+            self.store.set_study(self.label, left.state, event=left.state, detail=left.detail)
+        except FreshProcess:
+            raise
+        except JmlpError as error:
+            self._fail(error.exit_code, str(error))
+        except Exception as error:
+            traceback.print_exc()
+            self._fail(1, f"this is a bug in jmlp: {type(error).__name__}: {error}")
+        else:
+            self._finish()
+
+    def _in_training(self) -> list[str]:
+        """Ids of the study's runs that a worker has in hand, as the store says."""
+        return [run.run_id for run in self.store.runs(self.label) if run.state == "running"]
+
+    def _prepare(self) -> tuple[Plan, Dataset]:
+        """The plan of what is not there yet, and its data.
+
+        Raises:
+            DataError: the data cannot be had, or are not those that the study was submitted with.
+        """
+        study = parse_study(self.row.toml, self.label)
+        dataset = datasets.load(self.row.data.get("path") or study.data, self.say)
+        check_digests(self.label, self.row.data["digests"], dataset)
+        plan = planning.make_plan(study, planning.data_facts(dataset))
+        self._reconcile(plan)
+        over = {run.run_id for run in self.store.runs(self.label) if run.state in OVER}
+        return planning.without(plan, over), dataset
+
+    def _reconcile(self, plan: Plan) -> None:
+        """What a kill left between the files of runs and their rows: the files are the truth.
+
+        The files of a cohort are written one after the other. Where some are missing, all of it
+        goes on from its checkpoint: those that are missing would have none of their own.
+        """
+        remove_leftovers(self.folder / "runs")
+        rows = {run.run_id: run for run in self.store.runs(self.label)}
+        for row in rows.values():
+            path = run_files.path_of(self.folder, row.run_id)
+            if row.state in ENDED and not path.exists():
+                self.say(f"{path}: is gone: the run is trained again")
+                self.store.set_runs([row.run_id], "queued")
+        ended = {row.run_id for row in self.store.runs(self.label) if row.state in ENDED}
+        for group in planning.without(plan, ended).groups:
+            for cohort in group.cohorts:
+                found = [self._written(rows[run.run_id]) for run in cohort.runs]
+                whole = [result for result in found if result is not None]
+                if len(whole) == len(found):
+                    self.store.end(self.label, whole)
+
+    def _written(self, row: RunRow) -> RunResult | None:
+        """The result of a run that has a file and no row that says so; None: there is none."""
+        path = run_files.path_of(self.folder, row.run_id)
+        if not path.exists():
+            return None
+        try:
+            stored = run_files.read(path)
+        except JmlpError as error:
+            self.say(f"{error}: the run is trained again")
+            return None
+        return stored.result if stored.about["attempt"] == row.attempt else None
+
+    def _train(self, plan: Plan, dataset: Dataset) -> None:
+        self.store.record(self.label, [], {})  # how far it once was is not how far it is
+        self.store.set_study(self.label, "running", event="started")
+        if not plan.groups:
+            return
+        hardware = self.row.hardware
+        devices = engine.find_devices(hardware["device"])
+        if devices[0].platform == "cpu":
+            devices = devices[: hardware["cores"] or environment.default_cores()]
+        self.say(announcement(plan, devices))
+        attempts = {run.run_id: run.attempt for run in self.store.runs(self.label)}
+        can_drop = {
+            run.run_id: group.can_drop
+            for group in plan.groups
+            for c in group.cohorts
+            for run in c.runs
+        }
+        device = environment.device_name(devices[0])
+        self.must = Must(attempts, can_drop, dataset.digests, device)
+        self.keys = {
+            run.run_id: key_of([r.run_id for r in cohort.runs], group.width)
+            for group in plan.groups
+            for cohort in group.cohorts
+            for run in cohort.runs
+        }
+        self.recorder = Recorder(self.folder, self.label, self.must, self.say)
+        training = engine.Training(plan, dataset, devices, saved=self._saved)
+        try:
+            self._watch(training, plan)
+        except (DeviceError, MemoryError) as error:
+            message = str(error) or "out of memory"
+            self.recorder.flush()
+            if not self.running:  # a fresh process would come no further
+                raise DeviceError(message) from error
+            self._give_up(self.running, DeviceError.exit_code, message)
+            self.say(f"{message}: goes on in a fresh process")
+            raise FreshProcess from error
+        finally:
+            self.recorder.close()
+
+    def _watch(self, training: engine.Training, plan: Plan) -> None:
+        """Consumes the training; after each chunk there may be something to save or to obey."""
+        every = self.row.hardware.get("checkpoint_seconds") or CHECKPOINT_SECONDS
+        saved, in_training = time.monotonic(), frozenset[str]()
+        before = saved
+        for progress in training:
+            now = time.monotonic()
+            chunk, before = now - before, now
+            if progress.results:
+                ended = [result.run_id for result in progress.results]
+                self.running.difference_update(ended)
+                self.recorder.ended(progress.results, {self.keys[run_id] for run_id in ended})
+                for run_id in ended:
+                    self.stops.pop(run_id, None)
+            self.stops |= progress.stops
+            self.recorder.live(progress.points, self._progress(progress, plan))
+            self._obey(training)
+            # A cohort is saved once after its first chunk, then as often as was asked for.
+            new = self.running - in_training
+            # It should be on disk within the interval: the next chance comes a chunk later.
+            soon = max(every / 2, every - chunk - self.recorder.save_seconds)
+            due = new or now - saved >= soon
+            if due and progress.phase == "training" and self.recorder.idle:
+                if copies := training.copies():
+                    self.recorder.checkpoint(copies)
+                saved, in_training = now, frozenset(self.running)
+        self.recorder.flush()
+
+    def _obey(self, training: engine.Training) -> None:
+        """Commands and requests to leave.
+
+        Raises:
+            _Left: with the state that the study is left in; all is saved.
+        """
+        paused = False
+        while True:
+            for command in self.store.take_commands(self.label):
+                if command == "stop":
+                    self._save(training)
+                    raise _Left("stopped", "by command")
+                if command == "pause" and not paused:
+                    self._save(training)
+                    self.store.set_study(self.label, "paused", event="paused")
+                    paused = True
+                elif command == "resume" and paused:
+                    self.store.set_study(self.label, "running", event="resumed")
+                    paused = False
+            if self.stopping.reason is not None:
+                self._save(training, patient=False)
+                why = self.stopping.reason
+                raise _Left("interrupted", f"signal {why}" if why else "its starter has gone")
+            if not paused and self.recorder.blocked is None:
+                return
+            self.stopping.wait(PAUSED_SECONDS)
+
+    def _save(self, training: engine.Training, *, patient: bool = True) -> None:
+        """A checkpoint of now, on disk before this returns; if not `patient`, not on a full one."""
+        with self.stopping.saving():
+            if copies := training.copies():
+                self.recorder.checkpoint(copies)
+            self.recorder.flush(patient=patient)
+
+    def _saved(self, cohort: Cohort, width: int) -> CohortState | None:
+        """Where a cohort that is about to begin was left; and its rows made to fit that."""
+        ids = [run.run_id for run in cohort.runs]
+        about = {"must": self.must(ids, width)}
+        state, messages = self.recorder.checkpoints.load(key_of(ids, width), about)
+        for message in messages:
+            self.say(f"warning: {message}")
+            self.store.event(self.label, None, "checkpoint refused", None, message)
+        for lane, run_id in enumerate(ids):
+            self.store.cut(run_id, len(state.costs[lane]) if state else 0)
+        self.store.begin(self.label, ids, state.updates if state else 0)
+        self.running.update(ids)
+        return state
+
+    def _progress(self, now: Progress, plan: Plan) -> dict[str, Any]:
+        """How far the training is, for those who watch."""
+        return {
+            "phase": now.phase,
+            "group": now.group,
+            "n_groups": now.n_groups,
+            "name": planning.group_name(plan.groups[now.group - 1]),
+            "runs_done": now.runs_done,
+            "n_runs": now.n_runs,
+            "epoch": now.epoch,
+            "elapsed": now.elapsed,
+            "remaining": now.remaining,
+            "stops": {
+                run_id: {"why": stop.why, "epoch": stop.epoch, "step": stop.step}
+                for run_id, stop in self.stops.items()
+            },
+        }
+
+    def _give_up(self, run_ids: Collection[str], code: int, message: str) -> None:
+        """Runs that were in training at a failure get one more try; then they have failed."""
+        submitted = max(
+            (e.id for e in self.store.events(label=self.label) if e.kind == "submitted"), default=0
+        )
+        for run_id in sorted(run_ids):
+            kinds = [event.kind for event in self.store.events(run_id=run_id, after=submitted)]
+            if [kind for kind in kinds if kind in (FAILED_ONCE, "failed")][-1:] == [FAILED_ONCE]:
+                self.store.fail(self.label, [run_id], code, message)
+            else:
+                self.store.event(self.label, run_id, FAILED_ONCE, None, message)
+                self.store.set_runs([run_id], "queued")
+
+    def _finish(self) -> None:
+        runs = self.store.runs(self.label)
+        failed = [run for run in runs if run.state == "failed"]
+        if any(run.state not in OVER for run in runs):  # more were submitted meanwhile
+            self.store.set_study(self.label, "queued")
+        elif failed:
+            n, first = len(failed), failed[0]
+            self._fail(first.code or 1, f"{n} run{'s' if n > 1 else ''} failed: {first.failure}")
+        else:
+            self.store.set_study(self.label, "done", event="done")
+
+    def _fail(self, code: int, message: str) -> None:
+        self.store.set_runs(self._in_training(), "queued")
+        self.store.set_study(
+            self.label, "failed", code=code, failure=message, event="failed", detail=message
+        )
+
+
+ENDED = ("finished", "diverged")
+OVER = (*ENDED, "failed")
+
+
+def announcement(plan: Plan, devices: Sequence[jax.Device]) -> str:
+    """What begins now, for people."""
+    runs, groups = len(plan.runs), len(plan.groups)
+    return (
+        f"training {runs} run{'s' if runs > 1 else ''} in {groups} "
+        f"group{'s' if groups > 1 else ''} on "
+        f"{len(devices)} x {environment.device_name(devices[0])}"
+    )

@@ -1,0 +1,240 @@
+"""What the rows share: a row, a small study, and processes."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from jmlp import data as datasets
+from jmlp import plan as planning
+from jmlp.cli.hardware import TrainingHardware
+from jmlp.cli.output import Output
+from jmlp.cli.submitting import submit
+from jmlp.data.dataset import Dataset
+from jmlp.plan import Plan
+from jmlp.study_file import load_study
+
+HERE = Path(__file__).parent
+INTERVAL = 0.5  # seconds between two checkpoints
+LABEL = "small"
+TEMPORARY = "jmlp-stress-"  # how the folder of all rows begins
+
+# 36 runs in eight cohorts and two groups: with dropout, Adam and batch norm, early stopping, and
+# one run of each seed that diverges. {epochs} and {patience} make it longer or shorter.
+SWEEP = """
+name = "small"
+data = "small.npz"
+seeds = {seeds}
+epochs = {epochs}
+hidden = [6, 5]
+batch_size = 16
+learning_rate = 0.05
+patience = "none"
+
+[experiments.rate]
+axes.drop_rate = [0, 0.2, 0.4, 0.6, 0.8]
+baseline.drop_rate = 0
+
+[experiments.adam]
+optimizer = "adam"
+batch_norm = true
+patience = {patience}
+drop_rate = 0.2
+axes.learning_rate = [0.001, 0.003, 0.01, 1e36]
+baseline.learning_rate = 0.01
+"""
+
+SEEDS, EPOCHS = 4, 90
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table."""
+
+    test: str
+    wanted: str
+    measured: str
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a row is called with."""
+
+    quick: bool
+    seed: int
+    cases: int | None = None  # in place of those of the issue
+
+    def count(self, full: int, least: int = 2) -> int:
+        """How many cases of a row with so many."""
+        if self.cases is not None:
+            return self.cases
+        return max(least, full // 10) if self.quick else full
+
+    def random(self) -> random.Random:
+        """The row's own random numbers."""
+        return random.Random(self.seed)
+
+
+@dataclass
+class Findings:
+    """What was not as it must be, in words."""
+
+    found: list[str] = field(default_factory=list)
+    quiet: bool = False
+
+    def expect(self, fact: bool, text: str) -> bool:
+        """Takes down what is not so, and says it at once; whether it is."""
+        if not fact:
+            self.found.append(text)
+            if not self.quiet:
+                tell(text)
+        return fact
+
+    def __str__(self) -> str:
+        if not self.found:
+            return ""
+        more = f" and {len(self.found) - 3} more" if len(self.found) > 3 else ""
+        return "; ".join(["", *self.found[:3]]) + more
+
+
+def tell(text: str) -> None:
+    """How far a row is, for those who wait."""
+    print(f"  {text}", file=sys.stderr, flush=True)
+
+
+# ---- studies
+
+
+def write_inputs(
+    folder: Path, *, seeds: int = SEEDS, epochs: int = EPOCHS, n_examples: int = 1500
+) -> None:
+    """`small.npz` and `small.toml`: made by a formula, so that they are the same everywhere."""
+    folder.mkdir(parents=True, exist_ok=True)
+    n_test = n_examples // 5
+    row, column = np.arange(n_examples + n_test)[:, None], np.arange(20)
+    labels = row[:, 0] % 3
+    noise = (row * row * 31 + row * column * 17 + column * 7) % 101
+    x = (noise + 100 * (column % 3 == labels[:, None])).astype(np.uint8).reshape(-1, 4, 5)
+    np.savez(
+        folder / "small.npz",
+        allow_pickle=False,
+        x_train=x[:n_examples],
+        y_train=labels[:n_examples],
+        x_test=x[n_examples:],
+        y_test=labels[n_examples:],
+    )
+    text = SWEEP.format(seeds=seeds, epochs=epochs, patience=max(2, epochs // 4))
+    (folder / "small.toml").write_text(text, encoding="utf-8")
+
+
+def load(folder: Path) -> tuple[Plan, Dataset]:
+    """The study that `write_inputs` wrote."""
+    with contextlib.chdir(folder):
+        study = load_study("small.toml")
+        dataset = datasets.load(study.data)
+    return planning.make_plan(study, planning.data_facts(dataset)), dataset
+
+
+def queue(folder: Path, store: Path, seconds: float = INTERVAL) -> None:
+    """Puts the study into the queue of a store."""
+    plan, dataset = load(folder)
+    with contextlib.chdir(folder):
+        hardware = TrainingHardware(checkpoint_seconds=seconds)
+        submit(store, LABEL, plan, dataset, hardware, Output(quiet=True), fresh=False)
+
+
+# ---- processes
+
+
+def command(
+    *arguments: str | Path, cwd: Path, log: Path, **environ: str
+) -> "subprocess.Popen[str]":
+    """`jmlp …` in a session of its own; what it says goes to a file."""
+    return _popen(["-m", "jmlp", *map(str, arguments)], cwd, log, subprocess.DEVNULL, environ)
+
+
+def study_command(folder: Path, store: Path, log: Path, **environ: str) -> "subprocess.Popen[str]":
+    """`jmlp study small.toml`, with the interval of the table."""
+    arguments = ["study", "small.toml", "--store", store, "--output", store.with_suffix(".report")]
+    arguments += ["--checkpoint-seconds", INTERVAL, "--force"]
+    return command(*map(str, arguments), cwd=folder, log=log, **environ)
+
+
+def worker(store: Path, log: Path, **environ: str) -> "subprocess.Popen[str]":
+    """A worker that leaves with this process, as one of a command does."""
+    arguments = ["-m", "jmlp.worker", str(store), "--study", LABEL, "--attached"]
+    return _popen(arguments, store.parent, log, subprocess.PIPE, environ)
+
+
+def stress(*arguments: str | Path, log: Path, **environ: str) -> "subprocess.Popen[str]":
+    """These scripts once more, in a process of their own."""
+    return _popen([str(HERE), *map(str, arguments)], Path.cwd(), log, subprocess.DEVNULL, environ)
+
+
+def _popen(
+    arguments: Sequence[str], cwd: Path, log: Path, stdin: int, environ: dict[str, str]
+) -> "subprocess.Popen[str]":
+    with log.open("a", encoding="utf-8") as file:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=cwd,
+            env={**os.environ, **environ},
+            stdin=stdin,
+            stdout=file,
+            stderr=file,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+
+
+def children(pid: int) -> list[int]:
+    """Processes that this one has started and that live."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = status.read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == pid and state != "Z":
+                found.append(int(status.parent.name))
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether it runs; one that nobody has buried does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def send(pid: int, number: int = signal.SIGKILL) -> None:
+    """Sends a signal; who is gone already does not mind."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def wait_until_dead(pid: int, seconds: float = 60.0) -> float:
+    """Seconds that it took a process that is not ours to end."""
+    started = time.monotonic()
+    while is_alive(pid) and time.monotonic() - started < seconds:
+        time.sleep(0.005)
+    return time.monotonic() - started
+
+
+@contextlib.contextmanager
+def workplace() -> Iterator[Path]:
+    """An empty folder for a row, beside that of compiled programs."""
+    folder = Path(tempfile.mkdtemp(dir=Path(os.environ["JMLP_HOME"]).parent))
+    yield folder
+    if folder.parent.name.startswith(TEMPORARY):  # else somebody wants to look at it
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,80 @@
+"""Checkpoints with one wrong bit, or cut off: never gone on from."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import Findings, Options, Row, tell, workplace
+
+from jmlp.results import CohortState, CostPoint, Snapshot
+from jmlp.store.checkpoints import Checkpoints, key_of
+
+ABOUT: dict[str, Any] = {"must": {"numerics": 1, "width": 1}, "note": {}}
+
+
+def damage(options: Options) -> Row:
+    """Every bit flipped, every truncation, one at a time, of the newer one of two checkpoints.
+
+    Each is read as a worker reads it. Refused means: the older one is what comes back, and one
+    message names the file and says so.
+    """
+    findings, every = Findings(), 10 if options.quick else 1
+    refused = 0
+    with workplace() as folder:
+        old, new = _state(epoch=1), _state(epoch=2)
+        key = key_of(new.run_ids, new.width)
+        Checkpoints(folder).save(key, old, ABOUT)
+        path = Checkpoints(folder).save(key, new, ABOUT)
+        whole = path.read_bytes()
+        state, messages = Checkpoints(folder).load(key, ABOUT)
+        findings.expect(state is not None and state.epoch == 2 and not messages, "not read whole")
+        bits, lengths = range(0, 8 * len(whole), every), range(0, len(whole), every)
+        for bit in bits:
+            flipped = bytearray(whole)
+            flipped[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(flipped)
+            refused += _is_refused(folder, key, path, findings, f"bit {bit}")
+            if bit % 10_000 == 0:
+                tell(f"bit {bit:,} of {8 * len(whole):,}")
+        for length in lengths:
+            path.write_bytes(whole[:length])
+            refused += _is_refused(folder, key, path, findings, f"{length} bytes")
+        path.write_bytes(whole)
+    n = len(bits) + len(lengths)
+    return Row(
+        f"every {'' if every == 1 else f'{every}th '}bit of a checkpoint of {len(whole):,} bytes "
+        "flipped, every truncation",
+        "100 % refused; the one before it is used, and it is said",
+        f"{refused:,} of {len(bits):,} + {len(lengths):,} refused{findings}",
+        ok=refused == n and not findings.found,
+    )
+
+
+def _is_refused(folder: Path, key: str, path: Path, findings: Findings, what: str) -> bool:
+    state, messages = Checkpoints(folder).load(key, ABOUT)
+    return findings.expect(
+        state is not None
+        and state.epoch == 1
+        and len(messages) == 1
+        and messages[0].startswith(f"{path}: ")
+        and messages[0].endswith("; the one of epoch 1 step 0 is used instead"),
+        f"{what}: {messages}",
+    )
+
+
+def _state(epoch: int) -> CohortState:
+    """The smallest cohort: one lane of a network of 2 inputs and 2 classes."""
+    W = np.arange(4, dtype=np.float32).reshape(1, 2, 2) + epoch
+    points = tuple(
+        CostPoint(e, 3 * e, 0.5 if e else None, 0.5, 1.0, 0.5, 1.0) for e in range(epoch)
+    )
+    return CohortState(
+        ("ab" * 32,),
+        1,
+        epoch,
+        0,
+        3,
+        {".params[0].dense.W": W, ".active": np.array([True])},
+        (points,),
+        ((Snapshot(0, {"params[0].dense.W": W[0]}, None),),),
+    )

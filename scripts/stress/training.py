@@ -1,0 +1,348 @@
+"""The engine: resumed anywhere, poisoned anywhere, repeated: always the same bits."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from common import (
+    Findings,
+    Options,
+    Row,
+    load,
+    queue,
+    tell,
+    worker,
+    workplace,
+    write_inputs,
+)
+from looks import Photo, photos
+
+from jmlp import environment, places
+from jmlp import plan as planning
+from jmlp.data.dataset import Dataset
+from jmlp.plan import Plan
+from jmlp.results import CohortState, RunResult
+from jmlp.store import rows
+from jmlp.store.checkpoints import Checkpoints, key_of
+from jmlp.tensors import name_tensors
+
+TIMES = 20  # processes of one study
+CALLS = 200
+CASES = 100
+Place = tuple[tuple[str, ...], int]  # run ids and updates of a cohort
+
+
+class Small(NamedTuple):
+    """A study that trains in a second, and JAX with two devices for it."""
+
+    plan: Plan
+    dataset: Dataset
+    devices: Sequence[Any]
+
+
+def small(folder: Path, **size: int) -> Small:
+    """Starts JAX as the worker does."""
+    environment.prepare("cpu", 2, places.compile_cache_dir())
+    from jmlp import engine
+
+    write_inputs(folder, **size)
+    plan, dataset = load(folder)
+    return Small(plan, dataset, engine.find_devices("cpu")[:2])
+
+
+@contextlib.contextmanager
+def chunks_of(n_steps: int) -> Iterator[None]:
+    """Chunks of always the same length, so that boundaries fall where they did before."""
+    from jmlp import cohorts
+
+    first, adapt = cohorts.FIRST_CHUNK, cohorts.GroupTraining.adapt_chunk
+    cohorts.FIRST_CHUNK = n_steps
+    cohorts.GroupTraining.adapt_chunk = lambda self, seconds: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        cohorts.FIRST_CHUNK, cohorts.GroupTraining.adapt_chunk = (  # type: ignore[method-assign]
+            first,
+            adapt,
+        )
+
+
+class Trained(NamedTuple):
+    """A training, looked at between all of its chunks."""
+
+    boundaries: list[list[CohortState]]  # the cohorts in training at each
+    ended: list[set[str]]  # which runs had ended by then
+    results: dict[str, RunResult]
+
+    def states(self) -> dict[Place, CohortState]:
+        """Every state that was seen."""
+        return {place(copy): copy for copies in self.boundaries for copy in copies}
+
+
+def train(case: Small, saved: Sequence[CohortState] = (), ended: set[str] | None = None) -> Trained:
+    """Trains what has not ended, some cohorts from where they were saved."""
+    from jmlp import engine
+
+    by_ids = {copy.run_ids: copy for copy in saved}
+    plan = planning.without(case.plan, ended or set())
+    training = engine.Training(
+        plan,
+        case.dataset,
+        case.devices,
+        saved=lambda cohort, width: by_ids.get(tuple(run.run_id for run in cohort.runs)),
+    )
+    found = Trained([], [], {})
+    for progress in training:
+        found.results.update({result.run_id: result for result in progress.results})
+        if copies := training.copies():
+            found.boundaries.append(copies)
+            found.ended.append(set(found.results))
+    return found
+
+
+def place(copy: CohortState) -> Place:
+    """Which cohort, after how many updates, and whether the last epoch was measured."""
+    begun = copy.epoch - 1 if copy.step else copy.epoch
+    # The end of an epoch before and after its evaluation are two states.
+    return copy.run_ids, 2 * (begun * copy.n_steps + copy.step) + (copy.step == 0)
+
+
+def bits_of_state(copy: CohortState) -> dict[str, Any]:
+    """Everything in a copy, as bytes."""
+    found: dict[str, Any] = {name: _bits(array) for name, array in copy.arrays.items()}
+    for lane, (costs, snapshots) in enumerate(zip(copy.costs, copy.snapshots, strict=True)):
+        found[f"costs[{lane}]"] = tuple(map(rows.point_values, costs))
+        for snapshot in snapshots:
+            for name, array in snapshot.params.items():
+                found[f"snapshots[{lane}][{snapshot.epoch}].{name}"] = _bits(array)
+    return found
+
+
+def bits_of_result(result: RunResult) -> dict[str, Any]:
+    """Everything in a result, as bytes."""
+    networks = {"kept": (result.params, result.state)}
+    assert result.last is not None
+    for snapshot in (result.last, *result.snapshots):
+        networks[f"{snapshot is result.last} {snapshot.epoch}"] = (snapshot.params, snapshot.state)
+    found: dict[str, Any] = {
+        f"{network} {name}": _bits(array)
+        for network, trees in networks.items()
+        for name, array in name_tensors(*trees).items()
+    }
+    found["costs"] = tuple(map(rows.point_values, result.costs))
+    found["rest"] = replace(result, params=None, state=None, last=None, snapshots=(), costs=())
+    return found
+
+
+def _bits(array: Any) -> tuple[str, tuple[int, ...], bytes]:
+    return array.dtype.name, array.shape, array.tobytes()
+
+
+# ---- rows
+
+
+def boundaries(options: Options) -> Row:
+    """Resume at every boundary of a chunk, through files of checkpoints.
+
+    Two groups (with dropout; with Adam, batch norm and dropout, and a lane that diverges) of two
+    cohorts each, in chunks of 7 steps of 15. What is compared: every state at every later boundary
+    (parameters, the optimiser's state, batch-norm state, kept parameters, costs, snapshots), and
+    all results.
+    """
+    findings = Findings()
+    compared = n_arrays = 0
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(workplace())
+        case = small(folder, seeds=2, epochs=5, n_examples=300)
+        stack.enter_context(chunks_of(7))
+        whole = train(case)
+        states, checkpoints = whole.states(), Checkpoints(folder / "checkpoints")
+        about: dict[str, Any] = {"must": {}, "note": {}}
+        numbers = range(len(whole.boundaries))
+        chosen = numbers[:: 10 if options.quick else 1]
+        for number in chosen:
+            saved = []
+            for copy in whole.boundaries[number]:
+                key = key_of(copy.run_ids, copy.width)
+                checkpoints.drop(key)
+                checkpoints.save(key, copy, about)
+                read, messages = Checkpoints(folder / "checkpoints").load(key, about)
+                if not findings.expect(read is not None and not messages, f"not read: {messages}"):
+                    continue
+                assert read is not None
+                same = bits_of_state(read) == bits_of_state(copy)
+                findings.expect(same, f"boundary {number}: the file holds other bits")
+                saved.append(read)
+            again = train(case, saved, whole.ended[number])
+            for at, copy in again.states().items():
+                if at in states:
+                    compared += 1
+                    n_arrays += len(copy.arrays)
+                    found, wanted = bits_of_state(copy), bits_of_state(states[at])
+                    odd = [name for name in wanted if found.get(name) != wanted[name]]
+                    findings.expect(not odd, f"boundary {number}: {', '.join(odd[:3])} differ")
+            left = whole.results.keys() - whole.ended[number]
+            findings.expect(again.results.keys() == left, f"boundary {number}: other runs ended")
+            for run_id in left & again.results.keys():
+                same = bits_of_result(again.results[run_id]) == bits_of_result(
+                    whole.results[run_id]
+                )
+                findings.expect(same, f"boundary {number}: {run_id[:8]} ended otherwise")
+    bad = len(findings.found)
+    return Row(
+        "resume at every boundary of a chunk of a small study with dropout, Adam and batch norm, "
+        "each through a file",
+        "100 % equal to the byte",
+        f"{len(chosen)} boundaries, {compared} later states of {n_arrays:,} arrays and "
+        f"{len(case.plan.runs)} results each compared: {bad} differ{findings}",
+        ok=not bad,
+    )
+
+
+def nan(options: Options) -> Row:
+    """A NaN put into one lane's parameters after a random update.
+
+    The update that meets it first is the one to be reported: the next one, or where the epoch's
+    updates are all made and not measured yet, the last of these, because the evaluation finds it.
+    """
+    findings, random, n = Findings(), options.random(), options.count(CASES)
+    exact = 0
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(workplace())
+        case = small(folder, seeds=3, epochs=4, n_examples=200)
+        stack.enter_context(chunks_of(1))
+        whole = train(case)
+        for number in range(n):
+            at = random.randrange(len(whole.boundaries))
+            copies = list(whole.boundaries[at])
+            index = random.randrange(len(copies))
+            copy = copies[index]
+            lanes = [i for i, _ in enumerate(copy.run_ids) if copy.arrays[".active"][i]]
+            if not lanes:
+                continue
+            lane = random.choice(lanes)
+            names = sorted(name for name in copy.arrays if name.startswith(".params"))
+            arrays = {name: np.array(array) for name, array in copy.arrays.items()}
+            own = arrays[random.choice(names)][lane].reshape(-1)
+            own[random.randrange(own.size)] = np.nan
+            copies[index] = replace(copy, arrays=arrays)
+            # Boundaries are all looked at again in training, which is not needed here.
+            again = _train_only(case, copies, whole.ended[at])
+            updates = place(copy)[1] // 2
+            wanted = updates if copy.step == copy.n_steps else updates + 1
+            victim = copy.run_ids[lane]
+            result = again.get(victim)
+            found = None if result is None else (result.status, result.diverged_at)
+            exact += findings.expect(
+                found == ("diverged", wanted), f"case {number}: {found}, not at {wanted}"
+            )
+            left = whole.results.keys() - whole.ended[at]
+            findings.expect(again.keys() == left, f"case {number}: not all other runs ended")
+            for run_id in (left & again.keys()) - {victim}:
+                same = bits_of_result(again[run_id]) == bits_of_result(whole.results[run_id])
+                findings.expect(same, f"case {number}: {run_id[:8]} was not left alone")
+    return Row(
+        f"NaN put into one lane after update k, {n} cases",
+        f"{n} reported at that exact update; all others byte-equal; the study goes on",
+        f"{exact} exact; {len(findings.found)} faults{findings}",
+        ok=not findings.found and exact == n,
+    )
+
+
+def _train_only(case: Small, saved: Sequence[CohortState], ended: set[str]) -> dict[str, RunResult]:
+    from jmlp import engine
+
+    by_ids = {copy.run_ids: copy for copy in saved}
+    training = engine.Training(
+        planning.without(case.plan, ended),
+        case.dataset,
+        case.devices,
+        saved=lambda cohort, width: by_ids.get(tuple(run.run_id for run in cohort.runs)),
+    )
+    return {result.run_id: result for progress in training for result in progress.results}
+
+
+def same(options: Options) -> Row:
+    """The same study in fresh processes; one chunk many times on copies of the same buffers."""
+    n_processes, n_calls = options.count(TIMES), options.count(CALLS)
+    with workplace() as folder:
+        write_inputs(folder, epochs=20)
+        studies = []
+        for number in range(n_processes):
+            store, log = folder / f"store-{number}", folder / f"{number}.log"
+            queue(folder, store)
+            process = worker(store, log)
+            if process.wait() != 0:
+                raise RuntimeError(log.read_text())
+            studies.append(_digest(photos(store)))
+            tell(f"process {number + 1} of {n_processes}: {studies[-1][:12]}")
+        calls = _calls(folder, n_calls)
+    return Row(
+        f"the same study {n_processes} times in fresh processes; {n_calls} calls of one chunk on "
+        "copies of the same buffers",
+        "one digest each",
+        f"{len(set(studies))} and {len(set(calls))} ({studies[0][:12]}, {calls[0][:12]})",
+        ok=len(studies) == n_processes
+        and len(calls) == n_calls
+        and len(set(studies)) == len(set(calls)) == 1,
+    )
+
+
+def _digest(found: dict[str, Photo]) -> str:
+    return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()
+
+
+class _Copy(NamedTuple):
+    """An argument of a chunk, on the host."""
+
+    array: Any
+    place: Any  # its sharding; None where it was on the host
+
+
+def _copy(argument: Any) -> _Copy:
+    return _Copy(np.array(argument), getattr(argument, "sharding", None))
+
+
+def _calls(folder: Path, n: int) -> list[str]:
+    """Digests of what a chunk gives, called again and again."""
+    case = small(folder / "calls", seeds=2, epochs=3)
+    import jax
+
+    from jmlp import engine, program
+
+    taken: list[tuple[Any, ...]] = []
+    advance = program.advance
+
+    def take(fixed: Any, *arguments: Any) -> Any:
+        if len(taken) < 3:  # the third one: the first two may be of parameters just begun
+            copies = jax.tree.map(
+                lambda a: _Copy(np.array(a), getattr(a, "sharding", None)), arguments
+            )
+            taken.append((fixed, copies))
+        return advance(fixed, *arguments)
+
+    program.advance = take  # type: ignore[assignment]
+    try:
+        for _ in engine.Training(case.plan, case.dataset, case.devices):
+            if len(taken) == 3:
+                break
+    finally:
+        program.advance = advance
+    fixed, copies = taken[-1]
+    digests = []
+    for _ in range(n):
+        arguments = jax.tree.map(
+            lambda leaf: leaf.array if leaf.place is None else jax.device_put(*leaf),
+            copies,
+            is_leaf=lambda leaf: type(leaf) is _Copy,
+        )
+        given = advance(fixed, *arguments)
+        digest = hashlib.sha256()
+        for leaf in jax.tree.leaves(jax.device_get(given)):
+            digest.update(np.asarray(leaf).tobytes())
+        digests.append(digest.hexdigest())
+    return digests

@@ -1,0 +1,161 @@
+"""The lock of a store: one owner, known by name, and none that a kill leaves behind."""
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jmlp.errors import StoreError
+from jmlp.store import lock as module
+from jmlp.store.lock import Lock, Owner
+
+HOLD = """
+import sys, pathlib
+from jmlp.store.lock import Lock
+lock = Lock(pathlib.Path(sys.argv[1]))
+assert lock.acquire()
+lock.describe("a study")
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock until its stdin ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+
+
+def test_a_lock_that_another_process_holds_is_not_taken_and_its_owner_is_named(
+    tmp_path: Path,
+) -> None:
+    with holder(tmp_path) as process:
+        lock = Lock(tmp_path)
+        assert not lock.acquire()
+        owner = lock.owner()
+        assert owner is not None
+        assert (owner.pid, owner.host) == (process.pid, socket.gethostname())
+        assert owner.study == "a study"
+        process.communicate()
+    assert lock.owner() is None
+    assert lock.acquire()
+
+
+def test_kill_frees_the_lock(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        lock = Lock(tmp_path)
+        assert lock.owner() is None
+        assert lock.acquire()
+
+
+def test_a_lock_that_is_given_back_can_be_taken_again(tmp_path: Path) -> None:
+    first, second = Lock(tmp_path), Lock(tmp_path)
+    assert first.acquire()
+    assert first.acquire()  # it has it already
+    assert not second.acquire(timeout=0.01)
+    first.release()
+    assert second.acquire()
+    second.release()
+    second.release()
+    assert first.owner() is None
+
+
+def test_an_owner_is_told_what_it_trains_now(tmp_path: Path) -> None:
+    lock = Lock(tmp_path)
+    assert lock.acquire()
+    studies = ["one", None, "\0\n'\u202e😀" * 1000, "short again"]
+    for study in studies:
+        lock.describe(study)
+        owner = Lock(tmp_path).owner()
+        assert owner is not None
+        assert (owner.pid, owner.study) == (os.getpid(), study)
+
+
+def test_one_who_looks_does_not_keep_a_worker_from_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / module.NAME).touch()
+    with (tmp_path / module.NAME).open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)  # as `owner` does for an instant
+        lock = Lock(tmp_path)
+        monkeypatch.setattr("time.sleep", lambda _: fcntl.flock(looking, fcntl.LOCK_UN))
+        assert lock.acquire()
+
+
+def test_looking_at_a_free_lock_leaves_it_free_and_makes_nothing(tmp_path: Path) -> None:
+    assert Lock(tmp_path / "store").owner() is None
+    assert not (tmp_path / "store").exists()
+    lock = Lock(tmp_path)
+    assert lock.acquire()
+    lock.release()
+    assert lock.owner() is None
+    assert Lock(tmp_path).acquire()
+
+
+@pytest.mark.parametrize("note", ["", "{", "[1]", '{"pid": 1}'])
+def test_an_owner_without_a_note_is_an_owner(
+    note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NOTE_SECONDS", 0)
+    lock = Lock(tmp_path)
+    assert lock.acquire()
+    lock.path.write_text(note)
+    assert lock.owner() == Owner(0, "unknown", "", 0, None)
+
+
+def test_a_child_process_does_not_keep_the_lock(tmp_path: Path) -> None:
+    lock = Lock(tmp_path)
+    assert lock.acquire()
+    code = "import sys; print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        close_fds=False,
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        lock.release()
+        assert Lock(tmp_path).acquire()
+        child.communicate()
+
+
+def test_the_note_is_json_that_people_can_read(tmp_path: Path) -> None:
+    lock = Lock(tmp_path)
+    assert lock.acquire()
+    note = json.loads(lock.path.read_text())
+    assert note.keys() == {"pid", "host", "boot_id", "started", "study"}
+
+
+def test_a_lock_that_is_not_held_has_nothing_to_say(tmp_path: Path) -> None:
+    with pytest.raises(StoreError) as error:
+        Lock(tmp_path).describe("a study")
+    assert str(error.value) == f"{tmp_path}/worker.lock: is not held by this process"
+
+
+def test_a_place_where_no_lock_can_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "worker.lock").mkdir()
+    for folder, why in ((tmp_path / "file", "File exists"), (tmp_path, "Is a directory")):
+        with pytest.raises(StoreError) as error:
+            Lock(folder).acquire()
+        assert str(error.value) == f"{folder}/worker.lock: cannot be locked: {why}"

@@ -1,0 +1,344 @@
+"""The database made again from files, and what `check` says of a store that is not whole."""
+
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from store_runs import DATA, diverged_result, end, fill, plan, point, points, result, submission
+
+from jmlp.errors import StoreError
+from jmlp.plan import Plan
+from jmlp.results import CohortState, RunResult
+from jmlp.store import Lock, Store, run_files
+from jmlp.store import rebuild as module
+from jmlp.store.checkpoints import Checkpoints, key_of
+from jmlp.store.rebuild import Problem, check, rebuild
+
+AGAIN = "jmlp store rebuild moves it aside and makes it again from the files of the runs"
+
+
+def content(folder: Path) -> tuple[Any, ...]:
+    """All that people see of a store; texts, because NaN is not equal to itself."""
+    with Store(folder, viewer=True) as store:
+        studies = [replace(s, id=0, state="done", progress=None) for s in store.studies()]
+        # When a run ended is told by its file to the millisecond, by its row a bit later.
+        runs = {repr(replace(r, number=0, ended_at=None)) for r in store.runs()}
+        results = {s.label: repr(store.results(s.label)) for s in studies}
+        order = {s.label: [r.run_id for r in store.runs(s.label)] for s in studies}
+        # What happened to runs; of studies only their submissions are in files.
+        events = {
+            (e.study, e.run_id, e.kind, e.step, e.detail)
+            for e in store.events()
+            if e.run_id or e.kind == "submitted"
+        }
+        return studies, runs, results, order, events
+
+
+def checkpoint(folder: Path, made: Plan, n_points: int = 3) -> CohortState:
+    """Saves where the last two runs of a plan were left."""
+    ids = tuple(run.run_id for run in made.runs[-2:])
+    costs = (points(n_points), points(n_points))
+    arrays = {"step": np.arange(2)}
+    state = CohortState(ids, 2, n_points - 1, 4, 10, arrays, costs, ((), ()))
+    about = {"must": {"numerics": n_points}, "note": {}}
+    Checkpoints(folder / "checkpoints").save(key_of(ids, 2), state, about)
+    return state
+
+
+def damage_beginning(path: Path) -> None:
+    path.write_bytes(bytes(100) + path.read_bytes()[100:])
+
+
+def damage_middle(path: Path) -> None:
+    data = path.read_bytes()
+    middle = len(data) // 2 // 4096 * 4096
+    path.write_bytes(data[:middle] + b"\xff" * 4096 + data[middle + 4096 :])
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def journal_of_another(path: Path) -> None:
+    truncate(path)
+    Path(f"{path}-journal").write_bytes(b"foreign" * 1000)
+
+
+@pytest.mark.parametrize("damage", [damage_beginning, damage_middle, truncate, journal_of_another])
+def test_all_runs_that_ended_come_back_from_a_damaged_database(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    made = plan()
+    fill(tmp_path, made)
+    with Store(tmp_path) as store:
+        store.submit(submission(made, label="again", runs=made.runs[2:]))
+        store.tag(made.runs[1].run_id, "=x\0😀")
+    before = content(tmp_path)
+    path = tmp_path / "store.sqlite"
+    damage(path)
+    damaged = path.read_bytes()
+    rebuilt = rebuild(tmp_path)
+    assert (rebuilt.n_runs, rebuilt.n_checkpoints, rebuilt.refused) == (6, 0, [])
+    assert rebuilt.moved is not None
+    assert rebuilt.moved.read_bytes() == damaged
+    assert rebuilt.moved.name.startswith("store.sqlite.damaged-")
+    assert content(tmp_path) == before
+    assert check(tmp_path) == []
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+
+
+def test_a_missing_database_comes_back(tmp_path: Path) -> None:
+    fill(tmp_path)
+    before = content(tmp_path)
+    (tmp_path / "store.sqlite").unlink()
+    assert rebuild(tmp_path).moved is None
+    assert content(tmp_path) == before
+
+
+def test_the_files_of_runs_alone_are_enough(tmp_path: Path) -> None:
+    made = plan()
+    fill(tmp_path, made)
+    with Store(tmp_path) as store:
+        shared = [replace(run, experiments=("x",)) for run in made.runs[:2]]
+        new = plan(rates=(0.3,), name="other").runs
+        store.submit(submission(plan("other"), runs=[*new, *shared]))
+        store.begin("other", [run.run_id for run in new])
+        end(store, "other", [result(run) for run in new])
+    before = content(tmp_path)
+    for path in (tmp_path / "submissions").iterdir():
+        path.unlink()
+    (tmp_path / "store.sqlite").unlink()
+    assert rebuild(tmp_path).n_runs == 9
+    studies, runs, results, order, events = content(tmp_path)
+    assert (studies, events) == (before[0], before[4])
+    assert results["small"] == before[2]["small"]
+    # That the study took in runs that had ended before it is told by its submission only.
+    assert order == {"small": before[3]["small"], "other": before[3]["other"][:3]}
+    assert len(runs) == len(before[1])
+
+
+def test_what_was_in_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    made = plan()
+    fill(tmp_path, made, n_left=2)
+    state = checkpoint(tmp_path, made)
+    (tmp_path / "store.sqlite").unlink()
+    rebuilt = rebuild(tmp_path)
+    assert (rebuilt.n_runs, rebuilt.n_checkpoints, rebuilt.refused) == (4, 1, [])
+    with Store(tmp_path) as store:
+        assert store.study("small").state == "interrupted"
+        assert store.counts("small") == (4, 6)
+        left = store.runs("small")[-2:]
+        assert [(r.state, r.epoch, r.step) for r in left] == [("queued", 2, 20)] * 2
+        assert tuple(store.points(run_id) for run_id in state.run_ids) == state.costs
+        assert {store.run(r.run_id).state for r in made.runs[1:4]} == {"finished"}
+        store.submit(submission(made))  # the study's command again
+        assert store.study("small").state == "queued"
+
+
+def test_a_study_that_was_trained_to_its_end_is_done(tmp_path: Path) -> None:
+    fill(tmp_path)
+    rebuild(tmp_path)
+    with Store(tmp_path) as store:
+        assert store.study("small").state == "done"
+
+
+def test_damaged_files_are_told_and_left_where_they_are(tmp_path: Path) -> None:
+    made = plan()
+    fill(tmp_path, made, n_left=2)
+    checkpoint(tmp_path, made)
+    checkpoint(tmp_path, made, n_points=4)
+    gone = made.runs[0].run_id
+    with Store(tmp_path) as store:
+        store.submit(submission(plan("other", rates=(0.5,))))
+        store.tag(made.runs[1].run_id, "good")
+        (row,) = [r for r in store.runs() if r.run_id == gone]
+    run_file = run_files.path_of(tmp_path, gone)
+    *_, newest = sorted((tmp_path / "checkpoints").glob("*/*"))
+    other = min((tmp_path / "submissions").iterdir(), key=lambda p: "other" not in p.read_text())
+    for path in (run_file, newest, other, tmp_path / "tags.json"):
+        data = path.read_bytes()
+        path.write_bytes(data[:-20] + bytes([data[-20] ^ 1]) + data[-19:])
+    problems = {p.path: p for p in check(tmp_path)}
+    assert problems.keys() == {run_file, newest, other, tmp_path / "tags.json"}
+    seal = "its SHA-256 is not the one stored in it"
+    assert problems[run_file] == Problem(
+        run_file,
+        f"damaged: {seal}",
+        "remove the run (jmlp runs rm); its study then trains it again",
+    )
+    assert problems[newest].what == f"damaged: {seal}"
+    rebuilt = rebuild(tmp_path)
+    assert (rebuilt.n_runs, rebuilt.n_checkpoints) == (3, 1)
+    assert len(rebuilt.refused) == 4
+    assert f"{run_file}: damaged: {seal}" in rebuilt.refused
+    with Store(tmp_path) as store:
+        assert [s.label for s in store.studies()] == ["small"]
+        assert store.run(gone).state == "queued"
+        assert store.run(made.runs[-1].run_id).epoch == 2  # of the checkpoint before
+        assert store.run(made.runs[1].run_id).tags == ()
+    assert all(path.exists() for path in problems)
+    assert row.state == "diverged"
+
+
+def test_a_label_that_was_given_to_another_study_comes_back_as_that(tmp_path: Path) -> None:
+    old, new = plan(rates=(0.1, 0.2)), plan(rates=(0.2, 0.3))
+    fill(tmp_path, old)
+    with Store(tmp_path) as store:
+        store.submit(submission(new))
+        end(store, "small", [result(run) for run in new.runs if run not in old.runs])
+    before = content(tmp_path)
+    rebuild(tmp_path)
+    after = content(tmp_path)
+    assert after[0] == before[0]
+    assert after[2:4] == before[2:4]
+
+
+def test_attempts_come_back(tmp_path: Path) -> None:
+    made = plan()
+    fill(tmp_path, made)
+    with Store(tmp_path) as store:
+        store.submit(submission(made, fresh=True))
+        end(store, "small", [diverged_result(made.runs[0])])
+    rebuild(tmp_path)
+    with Store(tmp_path) as store:
+        assert store.run(made.runs[0].run_id).attempt == 2
+
+
+def test_a_store_in_use_is_not_rebuilt(tmp_path: Path) -> None:
+    fill(tmp_path)
+    lock = Lock(tmp_path)
+    assert lock.acquire()
+    before = (tmp_path / "store.sqlite").read_bytes()
+    owner = lock.owner()
+    assert owner is not None
+    with pytest.raises(StoreError) as error:
+        rebuild(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}/worker.lock: a worker (process {os.getpid()} on {owner.host}) "
+        "is using this store; stop it first"
+    )
+    assert (tmp_path / "store.sqlite").read_bytes() == before
+
+
+@pytest.mark.parametrize("call", [check, rebuild])
+def test_there_is_nothing_to_look_at_where_there_is_no_store(
+    call: Callable[[Path], object], tmp_path: Path
+) -> None:
+    folder = tmp_path / "none"
+    with pytest.raises(StoreError) as error:
+        call(folder)
+    assert str(error.value) == f"there is no store at {folder}: run a study first"
+    assert not folder.exists()
+
+
+def test_a_rebuilding_that_fails_leaves_the_old_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path)
+    before = content(tmp_path)
+
+    def fail(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(module, "_fill", fail)
+    with pytest.raises(StoreError):
+        rebuild(tmp_path)
+    assert content(tmp_path) == before
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_rebuilding_that_is_killed_can_be_done_again(k: int, tmp_path: Path) -> None:
+    fill(tmp_path)
+    before = content(tmp_path)
+    code = (
+        "import pathlib, sys; from jmlp.store.rebuild import rebuild; "
+        "rebuild(pathlib.Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    subprocess.run(command, env=os.environ | {"JMLP_FAULT": f"any:{k}:kill"}, check=False)
+    assert rebuild(tmp_path).n_runs == 6
+    assert content(tmp_path) == before
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+
+
+# ---- check
+
+
+def test_a_whole_store_has_no_problems(tmp_path: Path) -> None:
+    made = plan()
+    fill(tmp_path, made, n_left=2)
+    checkpoint(tmp_path, made)
+    with Store(tmp_path) as store:
+        store.tag(made.runs[0].run_id, "x")
+    assert check(tmp_path) == []
+
+
+def test_a_missing_or_damaged_database_is_a_problem(tmp_path: Path) -> None:
+    fill(tmp_path)
+    path = tmp_path / "store.sqlite"
+    damage_beginning(path)
+    assert check(tmp_path) == [Problem(path, "is damaged (file is not a database)", AGAIN)]
+    path.unlink()
+    assert check(tmp_path) == [Problem(path, "is missing", AGAIN)]
+
+
+def test_a_database_that_says_something_else_than_the_files_is_a_problem(tmp_path: Path) -> None:
+    made = plan()
+    fill(tmp_path, made)
+    missing, other, unknown, costs, *_ = (run_files.path_of(tmp_path, r.run_id) for r in made.runs)
+    missing.unlink()
+    with Store(tmp_path) as store:
+        changed = result(made.runs[1], 0.5)
+        run_files.write(other, changed, **store.about_run(changed.run_id))
+        store.record("small", [(made.runs[3].run_id, point(2, 9.0))], None)
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.sqlite")) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("DELETE FROM runs WHERE run_id = ?", (made.runs[2].run_id,))
+        connection.commit()
+    again = "remove the run (jmlp runs rm); its study then trains it again"
+    differs = "says something else of the run than the database"
+    assert sorted(check(tmp_path), key=lambda p: p.path) == sorted(
+        [
+            Problem(missing, "is missing: the database says that this run ended", again),
+            Problem(other, differs, AGAIN),
+            Problem(unknown, "is of a run that is not in the database", AGAIN),
+            Problem(costs, differs, AGAIN),
+        ],
+        key=lambda p: p.path,
+    )
+    assert rebuild(tmp_path).n_runs == 5
+    with Store(tmp_path) as store:
+        assert store.run(made.runs[0].run_id).state == "queued"
+    assert check(tmp_path) == []
+
+
+def test_a_file_under_another_run_s_name_is_a_problem(tmp_path: Path) -> None:
+    made = plan()
+    fill(tmp_path, made)
+    first, second, *_ = (run_files.path_of(tmp_path, run.run_id) for run in made.runs)
+    second.write_bytes(first.read_bytes())
+    (problem,) = check(tmp_path)
+    assert (problem.path, problem.what) == (second, f"is of the run {made.runs[0].run_id}")
+    assert rebuild(tmp_path).refused == [f"{second}: is of the run {made.runs[0].run_id}"]
+
+
+def test_a_run_that_was_never_in_a_study_that_is_left_comes_back(tmp_path: Path) -> None:
+    made = plan(rates=(0.1,))
+    ended: list[RunResult] = fill(tmp_path, made)
+    with Store(tmp_path) as store:
+        store.submit(submission(plan(rates=(0.9,))))  # the label means this from now on
+        assert store.run(ended[1].run_id).studies == ()
+    rebuild(tmp_path)
+    with Store(tmp_path) as store:
+        row = store.run(ended[1].run_id)
+        assert (row.state, row.studies) == ("finished", ())
+        assert store.about_run(row.run_id)["data"] == DATA

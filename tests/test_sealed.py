@@ -1,0 +1,227 @@
+"""A sealed file comes back to the bit, or it is refused as a whole, with one message."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import assert_equal_bits
+from safetensors import safe_open
+from safetensors.numpy import load_file, save
+
+from jmlp import sealed
+from jmlp.errors import CheckpointError, StoreError
+from jmlp.tensors import Tensors
+
+NAN_WITH_PAYLOAD = np.array([0x7FC0_1234, 0xFFC0_0001], np.uint32).view(np.float32)
+TENSORS: Tensors = {
+    "float32": np.array([[np.inf, -np.inf, -0.0], [0.1, 1e-45, 3e38]], np.float32),
+    "nan": NAN_WITH_PAYLOAD,
+    "float64": np.array([np.nan, -0.0, 0.1 + 0.2]),
+    "bool": np.array([True, False]),
+    "uint8": np.array([0, 255], np.uint8),
+    "uint32": np.array([2**32 - 1, 0], np.uint32),
+    "int32": np.array([-(2**31)], np.int32),
+    "int64": np.array([-(2**63), 2**63 - 1]),
+    "none": np.zeros((0, 3), np.float32),
+    "scalar": np.array(7, np.int64),
+    "transposed": np.arange(6, dtype=np.float32).reshape(2, 3).T,
+}
+ABOUT = {"format": "kind", "note": '± " \\ \ud800 ' + "0" * 64, "pairs": [[1, 2.5], None], "a": {}}
+NO_HEADER = "damaged, or not a safetensors file: its header cannot be read"
+DAMAGED = "damaged: its SHA-256 is not the one stored in it"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A sealed file."""
+    sealed.write(tmp_path / "file", TENSORS, ABOUT)
+    return tmp_path / "file"
+
+
+def told(call: Callable[[], object], path: Path) -> str:
+    """What is said of a file, without its path."""
+    with pytest.raises(CheckpointError) as error:
+        call()
+    assert error.value.exit_code == 5
+    assert str(error.value).startswith(f"{path}: ")
+    return str(error.value).removeprefix(f"{path}: ")
+
+
+def refusal(path: Path) -> str:
+    return told(lambda: sealed.read(path, "kind"), path)
+
+
+def refusal_of(data: bytes) -> str:
+    path = Path("file")
+    return told(lambda: sealed.from_bytes(data, "kind", path), path)
+
+
+def test_arrays_of_every_kind_come_back_to_the_bit(path: Path) -> None:
+    tensors, _ = sealed.read(path, "kind")
+    assert_equal_bits(tensors, TENSORS)
+
+
+def test_what_belongs_to_the_arrays_comes_back_equal(path: Path) -> None:
+    _, about = sealed.read(path, "kind")
+    assert sealed.read_about(path, "kind") == about
+    assert len(about.pop("sha256")) == 64
+    assert about == ABOUT
+
+
+def test_arrays_that_were_read_cannot_be_written_to(path: Path) -> None:
+    tensors, _ = sealed.read(path, "kind")
+    assert not any(array.flags.writeable for array in tensors.values())
+
+
+def test_safetensors_itself_reads_the_file(path: Path) -> None:
+    assert_equal_bits(load_file(path), TENSORS)
+    with safe_open(path, "numpy") as file:
+        header = file.metadata()
+    assert list(header) == ["jmlp"]
+    assert json.loads(header["jmlp"])["pairs"] == ABOUT["pairs"]
+
+
+def test_bytes_are_a_function_of_the_content() -> None:
+    backwards = dict(reversed(ABOUT.items()))
+    again = dict(reversed([(name, array.copy()) for name, array in TENSORS.items()]))
+    assert sealed.to_bytes(again, backwards) == sealed.to_bytes(TENSORS, ABOUT)
+
+
+def test_what_was_read_is_written_again_to_the_same_bytes(path: Path) -> None:
+    assert sealed.to_bytes(*sealed.read(path, "kind")) == path.read_bytes()
+
+
+def test_the_seal_is_the_sha256_of_the_file_with_zeros_in_its_place(path: Path) -> None:
+    seal = sealed.read(path, "kind")[1]["sha256"]
+    data = path.read_bytes()
+    assert data.count(seal.encode()) == 1
+    assert hashlib.sha256(data.replace(seal.encode(), b"0" * 64)).hexdigest() == seal
+
+
+SMALL = sealed.to_bytes({"W": np.array([-0.0], np.float32)}, {"format": "kind"})
+
+
+def test_every_flipped_bit_is_refused() -> None:
+    whole = int.from_bytes(SMALL)
+    for bit in range(8 * len(SMALL)):
+        refusal_of((whole ^ 1 << bit).to_bytes(len(SMALL)))
+
+
+def test_every_truncation_and_every_byte_too_many_is_refused() -> None:
+    for length in range(len(SMALL)):
+        refusal_of(SMALL[:length])
+    for byte in range(256):
+        assert refusal_of(SMALL + bytes([byte])) == DAMAGED
+
+
+def test_every_byte_that_became_blank_is_refused() -> None:
+    # Blanks among the header's JSON could go unseen, were only its meaning looked at.
+    for n, byte in enumerate(SMALL):
+        blank = b"\n" if byte == ord(" ") else b" "
+        refusal_of(SMALL[:n] + blank + SMALL[n + 1 :])
+
+
+def with_header(text: bytes) -> bytes:
+    return len(text).to_bytes(8, "little") + text
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"", NO_HEADER),
+        (b"<html>an error page</html>", NO_HEADER),
+        (b"\xff" * 100, NO_HEADER),
+        (bytes(range(256)) * 8, NO_HEADER),
+        (with_header(b"[" * 100_000), NO_HEADER),
+        (with_header(b"null"), NO_HEADER),
+        (with_header(b'{"__metadata__":null}'), NO_HEADER),
+        (with_header(b'{"__metadata__":{"jmlp":1}}'), NO_HEADER),
+        (with_header(b'{"__metadata__":{"jmlp":"[]"}}'), NO_HEADER),
+        (with_header(b'{"__metadata__":{"jmlp":"{\\"format\\":\\"kind\\"}"}}'), DAMAGED),
+        (
+            save({"W": np.zeros(2, np.float32)}),
+            "of another program or another version of jmlp (format None, wanted 'kind')",
+        ),
+        (
+            sealed.to_bytes({}, {"format": "kind-2"}),
+            "of another program or another version of jmlp (format 'kind-2', wanted 'kind')",
+        ),
+    ],
+)
+def test_file_of_something_else_is_refused(data: bytes, what: str) -> None:
+    assert refusal_of(data) == what
+
+
+def test_arrays_that_do_not_fit_into_the_file_are_refused_under_a_right_seal() -> None:
+    data = bytearray(SMALL.replace(b"[0,4]", b"[0,9]"))
+    seal = data.index(b"sha256") + len(rb"sha256\":\"")
+    data[seal : seal + 64] = b"0" * 64
+    data[seal : seal + 64] = hashlib.sha256(data).hexdigest().encode()
+    assert refusal_of(bytes(data)).startswith("not a whole safetensors file: ")
+
+
+def test_what_is_no_regular_file_is_refused_at_once(path: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(path)
+    (tmp_path / "passwords").symlink_to("/etc/passwd")
+    assert refusal(tmp_path) == "not a regular file"
+    assert refusal(tmp_path / "pipe") == "not a regular file"
+    assert refusal(Path("/dev/zero")) == "not a regular file"
+    assert refusal(tmp_path / "link") == "a symbolic link, not a regular file"
+    assert refusal(tmp_path / "passwords") == "a symbolic link, not a regular file"
+    assert refusal(tmp_path / "none") == "cannot be read: No such file or directory"
+    assert "embedded null" in refusal(tmp_path / "a\0b")  # in each Python's own words
+
+
+def test_a_link_is_followed_where_that_is_asked_for(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(path)
+    tensors, _ = sealed.read(tmp_path / "link", "kind", follow_links=True)
+    assert_equal_bits(tensors, TENSORS)
+
+
+def test_too_large_a_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        file.truncate(10_000_000_000)  # a hole, which takes no space
+    assert refusal(tmp_path / "file") == "10,000,000,000 bytes, at most 4,000,000,000"
+
+
+@pytest.mark.parametrize(
+    ("limit", "what"), [("MAX_BYTES", "it"), ("MAX_HEADER_BYTES", "its header")]
+)
+def test_what_could_not_be_read_again_is_not_written(
+    limit: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = {"it": len(SMALL), "its header": int.from_bytes(SMALL[:8], "little")}[what]
+    monkeypatch.setattr(sealed, limit, 100)
+    with pytest.raises(StoreError) as error:
+        sealed.write(tmp_path / "file", {"W": np.array([-0.0], np.float32)}, {"format": "kind"})
+    told = f"cannot be written: {what} would have {size} bytes, at most 100"
+    assert str(error.value) == f"{tmp_path / 'file'}: {told}"
+    assert os.listdir(tmp_path) == []
+
+
+def test_too_long_a_header_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sealed, "MAX_HEADER_BYTES", 100)
+    assert refusal_of(SMALL) == NO_HEADER
+
+
+def test_only_reading_and_writing_import_safetensors() -> None:
+    code = "import sys, jmlp.store.checkpoints, jmlp.store.run_files; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert not {"safetensors", "jax", "matplotlib", "jinja2"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("about", [{"format": "kind", "n": np.nan}, {"format": "kind", "n": {1}}])
+def test_what_is_no_strict_json_is_a_bug_and_not_written(
+    about: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        sealed.write(tmp_path / "file", TENSORS, about)
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,238 @@
+"""The worker: what it takes from the store, and what it makes of what it finds there."""
+
+import os
+import signal
+import socket
+
+import numpy as np
+import pytest
+from commands import Asked, Inline
+from queues import Queue, ask, numbers, once, trains
+
+from jmlp.store import Lock, run_files
+from jmlp.worker import __main__ as worker
+from jmlp.worker import terms
+
+# From the queue to the end
+
+
+def test_study_is_trained_from_the_queue_to_its_end(
+    queue: Queue, undisturbed: dict[str, str]
+) -> None:
+    queue.submit()
+    assert (queue.study().state, set(queue.states())) == ("queued", {"queued"})
+    ended = queue.train()
+    assert ended.returncode == 0
+    assert ended.said[0].startswith("training 6 runs in 2 groups on 2 x cpu: ")
+    assert len(ended.said) == 1
+    assert (queue.study().state, queue.states()) == ("done", ["finished"] * 6)
+    assert queue.kinds() == ["submitted", "started", "done"]
+    assert numbers(queue.folder) == undisturbed
+    assert queue.checkpoints() == []
+    with queue.store() as store:
+        for run in store.runs():
+            kinds = [event.kind for event in store.events(run_id=run.run_id)]
+            assert kinds == ["started", "finished"]
+            assert [point.epoch for point in store.points(run.run_id)] == [0, 1, 2, 3]
+
+
+def test_drained_queue_is_trained_in_the_order_of_submission(queue: Queue) -> None:
+    queue.submit("--experiment", "norm", "--seeds", "1")
+    queue.submit("--seeds", "1")
+    assert queue.train(None).returncode == 0
+    with queue.store() as store:
+        done = [event.study for event in store.events() if event.kind == "done"]
+        started = [event.study for event in store.events() if event.kind == "started"]
+    assert done == ["small-norm", "small"]
+    assert [label for label in started if label == "small-norm"] == started[:3]
+    assert Lock(queue.folder).owner() is None
+
+
+def test_study_for_other_cores_is_left_to_a_process_that_starts_afresh(queue: Queue) -> None:
+    queue.submit("--experiment", "norm", "--seeds", "1")
+    queue.submit("--experiment", "rate", "--seeds", "1", "--cores", "1")
+    assert worker.work(queue.folder, None, Asked()) is True  # type: ignore[arg-type]
+    assert [queue.study(label).state for label in ("small-norm", "small-rate")] == [
+        "done",
+        "queued",
+    ]
+    assert worker.work(queue.folder, None, Asked()) is False  # type: ignore[arg-type]
+    assert queue.study("small-rate").state == "done"
+
+
+def test_study_of_a_worker_of_its_own_leaves_the_others_in_the_queue(queue: Queue) -> None:
+    queue.submit("--experiment", "norm", "--seeds", "1")
+    queue.submit("--experiment", "rate", "--seeds", "1")
+    queue.train("small-rate")
+    assert queue.study("small-norm").state == "queued"
+    assert queue.study("small-rate").state == "done"
+
+
+def test_seeds_that_are_submitted_during_training_are_trained_too(queue: Queue) -> None:
+    queue.submit("--seeds", "1")
+
+    def more() -> None:
+        with queue.store() as store, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Lock, "owner", lambda self: None)
+            assert store.study("small").state == "running"
+            queue.submit("--seeds", "2")
+
+    queue.disturbed(once(more, trains))
+    assert (queue.study().state, queue.states()) == ("done", ["finished"] * 6)
+
+
+# One worker a store
+
+
+def test_second_worker_ends_with_code_75_and_names_the_owner(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(worker, "Stopping", lambda starter: Asked())
+    monkeypatch.setattr(os, "nice", lambda increment: 0)
+    queue.submit()
+    lock = Lock(queue.folder)
+    assert lock.acquire()
+    assert worker.main([str(queue.folder), "--study", "small"]) == 75
+    told = (
+        f"error: {queue.folder}/worker.lock: another worker has this store (process {os.getpid()} "
+        f"on {socket.gethostname()}); attach to it (jmlp attach), or wait for its end\n"
+    )
+    assert capsys.readouterr().out == told
+    assert queue.study().state == "queued"
+    lock.release()
+    assert worker.main([str(queue.folder), "--study", "small"]) == 0
+    assert queue.study().state == "done"
+
+
+def test_worker_for_the_queue_waits_for_the_lock_until_it_is_asked_to_leave(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.submit()
+    tries = []
+
+    def held(self: Lock, timeout: float = 0.0) -> bool:
+        tries.append(timeout)
+        Inline.asked.reason = signal.SIGTERM if len(tries) == 3 else None
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lock, "acquire", held)
+        assert queue.train(None).returncode == 143
+    assert len(tries) == 3
+    assert queue.study().state == "queued"
+
+
+# What was stored before
+
+
+def test_data_that_changed_since_the_submission_are_refused_and_named(queue: Queue) -> None:
+    queue.submit()
+    path = queue.here.folder / "small.npz"
+    with np.load(path) as arrays:
+        changed = {**arrays, "y_train": arrays["y_train"][::-1]}
+    np.savez(path, allow_pickle=False, **changed)
+    assert queue.train().said == []
+    study = queue.study()
+    assert (study.state, study.code) == ("failed", 3)
+    assert study.failure == (
+        f"small: the data have changed since it began (y_train of {path} have another SHA-256); "
+        "put the old ones back, or train all of it anew on the new ones (jmlp study … --fresh)"
+    )
+    assert queue.states() == ["queued"] * 6
+
+
+def test_finished_run_without_its_file_is_trained_again_and_said(
+    queue: Queue, undisturbed: dict[str, str]
+) -> None:
+    queue.submit("--experiment", "rate")
+    queue.train("small-rate")
+    lost = queue.path(seed=1, drop_rate=0.5)
+    queue.submit()
+    lost.unlink()
+    said = queue.train().said
+    assert said[0] == f"{lost}: is gone: the run is trained again"
+    assert said[1].startswith("training 3 runs in 2 groups on ")
+    assert numbers(queue.folder) == undisturbed
+
+
+def test_files_of_runs_without_their_rows_are_adopted(
+    queue: Queue, undisturbed: dict[str, str]
+) -> None:
+    queue.submit()
+    queue.train()
+    with queue.store() as store:  # as if the worker had been killed before it wrote the rows
+        store.set_runs([run.run_id for run in store.runs()], "queued")
+        store.set_study("small", "queued")
+        assert store.counts("small") == (0, 6)
+    assert queue.train().said == []
+    assert (queue.study().state, queue.states()) == ("done", ["finished"] * 6)
+    assert numbers(queue.folder) == undisturbed
+    with queue.store() as store:
+        assert all(run.result for run in store.runs())
+
+
+def test_damaged_file_without_its_row_is_told_and_written_again(
+    queue: Queue, undisturbed: dict[str, str]
+) -> None:
+    queue.submit("--experiment", "rate")
+    queue.train("small-rate")
+    path = queue.path(seed=0, drop_rate=0.5)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with queue.store() as store:
+        store.set_runs([path.stem], "queued")
+        store.set_study("small-rate", "queued")
+    said = queue.train("small-rate").said
+    assert said[0] == (
+        f"{path}: damaged: its SHA-256 is not the one stored in it: the run is trained again"
+    )
+    found = numbers(queue.folder)
+    assert found == {run_id: undisturbed[run_id] for run_id in found}
+
+
+def test_fresh_training_ignores_checkpoints_and_files_of_the_attempt_before(
+    queue: Queue, undisturbed: dict[str, str]
+) -> None:
+    queue.submit()
+    queue.disturbed(once(lambda: ask(signal.SIGTERM), lambda now: bool(now.results)))
+    queue.submit()
+    queue.disturbed(once(lambda: ask(signal.SIGTERM), lambda now: now.epoch > 1))
+    assert len(numbers(queue.folder)) == 4
+    assert len(queue.checkpoints()) >= 2
+    queue.submit("--fresh")
+    assert queue.states() == ["queued"] * 6
+    ended = queue.train()
+    assert any(line.startswith("training 6 runs ") for line in ended.said)
+    with queue.store() as store:
+        assert {run.attempt for run in store.runs()} == {2}
+        kinds = {event.kind for event in store.events() if event.run_id}
+    assert "resumed" not in kinds
+    files = (queue.folder / "runs").iterdir()
+    assert {run_files.read(path).about["attempt"] for path in files} == {2}
+    assert numbers(queue.folder) == undisturbed
+    assert queue.checkpoints() == []
+
+
+def test_checkpoint_of_other_circumstances_is_refused_and_each_of_them_named(
+    queue: Queue, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(terms, "NUMERICS", 0)
+        queue.submit()
+        queue.disturbed(once(lambda: ask(signal.SIGTERM), trains))
+    refused = queue.checkpoints()
+    queue.submit()
+    ended = queue.train()
+    warnings = [line for line in ended.said if line.startswith("warning: ")]
+    assert len(warnings) == len(refused)
+    for path in refused:
+        told = (
+            f"{path}: cannot be gone on from: numerics was 0 and is now 1; there is no other one "
+            "to go on from"
+        )
+        assert f"warning: {told}" in warnings
+        with queue.store() as store:
+            kinds = [event.kind for event in store.events() if event.detail == told]
+        assert kinds == ["checkpoint refused"]
+    assert numbers(queue.folder) == undisturbed
