@@ -158,8 +158,9 @@ def test_attached_terminal_ends_with_the_code_of_a_study_that_fails(
     assert done.err.endswith("small: failed\njmlp: error: no data\n")
 
 
-def test_worker_that_dies_is_told_to_those_that_are_attached(
-    queue: Queue, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("to", ["death", "large"])
+def test_worker_that_leaves_a_study_as_it_is_is_told_to_those_that_are_attached(
+    to: str, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue.submit()
     lock = Lock(queue.folder)
@@ -167,9 +168,16 @@ def test_worker_that_dies_is_told_to_those_that_are_attached(
     lock.describe("small")
     with queue.store() as store:
         store.set_study("small", "running")
-    clock = SimpleNamespace(sleep=lambda seconds: lock.release(), monotonic=lambda: 0.0)
-    monkeypatch.setattr(session, "time", clock)
+
+    def turn(seconds: float) -> None:
+        if to == "death":
+            lock.release()
+        else:
+            lock.describe(to)
+
+    monkeypatch.setattr(session, "time", SimpleNamespace(sleep=turn, monotonic=lambda: 0.0))
     assert queue.here("attach") == error(NO_WORKER)
+    lock.release()
 
 
 # None at work
@@ -200,6 +208,15 @@ def test_study_that_no_worker_has_is_stopped_at_once(state: str, queue: Queue) -
     queue.submit()
     queue.train()
     assert queue.study().state == "done"
+
+
+def test_worker_that_takes_a_study_in_the_moment_when_it_is_stopped_hears_of_it(
+    queue: Queue,
+) -> None:
+    queue.submit()
+    assert queue.here("stop").code == 0
+    with queue.store() as store:
+        assert store.take_commands("small") == ["stop"]
 
 
 def test_interrupted_study_is_resumed_to_the_same_numbers(

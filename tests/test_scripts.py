@@ -1,6 +1,7 @@
-"""scripts/jmlp, in a copy of its own whose environment and Pythons are stand-ins."""
+"""scripts/jmlp in a copy whose environment and Pythons are stand-ins; one row of scripts/stress."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -147,3 +148,18 @@ def test_environment_that_is_up_to_date_is_so_for_its_maker_too(
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_stress_prints_its_table(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "stress", "damage", "--quick", "--folder", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    head, line, row = done.stdout.splitlines()
+    assert (head, line) == ("| test | wanted | measured |", "|---|---|---|")
+    found = re.search(r"\| ([\d,]+) of ([\d,]+) \([\d,]+ bits, [\d,]+ truncations\) \|$", row)
+    assert found
+    assert found[1] == found[2]

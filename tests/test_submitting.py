@@ -44,7 +44,10 @@ def test_changed_settings_of_an_unfinished_study_are_refused_and_each_named(begu
     change(
         begun,
         ("learning_rate = 0.1", "learning_rate = 0.2\nvalidation_fraction = 0.3"),
-        ("drop_rate = [0, 0.5]", "drop_rate = [0, 0.4]\naxes.optimizer = ['sgd', 'adam']"),
+        (
+            "drop_rate = [0, 0.5]",
+            "drop_rate = [0, 0.4]\naxes.optimizer = ['sgd', 'adam']\nbaseline.optimizer = 'sgd'",
+        ),
         ("batch_size = 16", "batch_size = 16\npatience = 'none'"),
         ("hidden = [5, 4]", "hidden = [5]"),
     )

@@ -13,7 +13,7 @@ from typing import IO, Any
 from jmlp.cli.output import Output
 from jmlp.cli.training import Display, Now, Stop, display, stoppable
 from jmlp.errors import DeviceError, DiskFullError, JmlpError, StoreError
-from jmlp.store import Lock, Store, StudyRow
+from jmlp.store import Lock, Store, StudyRow, StudyState
 from jmlp.worker.__main__ import LOCKED
 
 POLL_SECONDS = 0.1
@@ -121,6 +121,8 @@ class _Session:
         self.lines: deque[str] = deque()
         self.error = ""  # the worker's last word, if it could not begin
         self.seen = self.store.last_point()
+        self.version = 0  # of the store, when it was looked at last
+        self.row: StudyRow | None = None  # as it was then
         self.attached_to: int | None = None
         self.had_worker = False
         self.deaths = 0
@@ -166,7 +168,11 @@ class _Session:
                 self.error = line.removeprefix("error: ")
             else:
                 self.show.say(line)
-        row = self.store.study(self.label)
+        version = self.store.version()
+        if self.row is not None and version == self.version:
+            return self.row
+        self.version = version
+        self.row = row = self.store.study(self.label)
         self.seen, points = self.store.new_points(self.label, self.seen)
         done, n_runs = self.store.counts(self.label)
         progress = row.progress or {}
@@ -193,6 +199,11 @@ class _Session:
         """
         return state in OVER and (self.had_worker or state != "interrupted")
 
+    def set_study(self, state: StudyState, **more: Any) -> None:
+        """Changes how the study stands, and looks at the store anew next time."""
+        self.row = None
+        self.store.set_study(self.label, state, **more)
+
     def find_worker(self) -> None:
         """Starts one, unless another has the store."""
         owner = self.lock.owner()
@@ -202,7 +213,7 @@ class _Session:
             if self.is_over(state):  # the last thing that the worker of others did
                 return
             if state != "queued":  # its worker died
-                self.store.set_study(self.label, "queued")
+                self.set_study("queued")
             self.start()
         elif self.attached_to != owner.pid:
             self.attached_to = owner.pid
@@ -266,8 +277,7 @@ class _Session:
                 f"{how}, {self.deaths} times in a row and before a run was in training; "
                 f"see {log_path(self.store.folder)}"
             )
-            self.store.set_study(
-                self.label,
+            self.set_study(
                 "failed",
                 code=DeviceError.exit_code,
                 failure=failure,
@@ -276,7 +286,7 @@ class _Session:
             )
             return
         self.show.say(f"{how}: starts again from the last checkpoint")
-        self.store.set_study(self.label, "queued")
+        self.set_study("queued")
         self.start(after)
 
     def leave(self) -> None:
@@ -302,9 +312,7 @@ class _Session:
             return
         running = [run.run_id for run in self.store.runs(self.label) if run.state == "running"]
         self.store.set_runs(running, "queued")
-        self.store.set_study(
-            self.label, "interrupted", event="interrupted", detail="its worker was ended"
-        )
+        self.set_study("interrupted", event="interrupted", detail="its worker was ended")
 
 
 def oom_kills() -> int:

@@ -64,6 +64,7 @@ def main() -> int:
         folder = options.folder
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=TEMPORARY)))
+        folder.mkdir(parents=True, exist_ok=True)
         environ = _environ(folder.absolute())
         for name in options.rows or ROWS:
             found[name] = _measure(name, options, environ)

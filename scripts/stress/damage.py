@@ -45,7 +45,7 @@ def damage(options: Options) -> Row:
         f"every {'' if every == 1 else f'{every}th '}bit of a checkpoint of {len(whole):,} bytes "
         "flipped, every truncation",
         "100 % refused; the one before it is used, and it is said",
-        f"{refused:,} of {len(bits):,} + {len(lengths):,} refused{findings}",
+        f"{refused:,} of {n:,} ({len(bits):,} bits, {len(lengths):,} truncations){findings}",
         ok=refused == n and not findings.found,
     )
 
