@@ -2,16 +2,20 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from jmlp import environment, places
+from jmlp import environment, faults, places
 
 if TYPE_CHECKING:
     from commands import Here
     from queues import Queue
+
+    from jmlp.plan import Plan
+    from jmlp.store import Store
 
 # The developer's own copy of MNIST, found before the places are moved.
 _JMLP_DATA, _KERAS_HOME = str(places.data_dir()), os.environ.get("KERAS_HOME")
@@ -66,3 +70,30 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     from queues import numbers_undisturbed
 
     return numbers_undisturbed(tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.fixture
+def made() -> "Plan":
+    """The plan of a study of made-up runs."""
+    from store_runs import plan
+
+    return plan()
+
+
+@pytest.fixture
+def store(tmp_path: Path, made: "Plan") -> "Store":
+    """A store with that study in its queue."""
+    from store_runs import submission
+
+    from jmlp.store import Store
+
+    opened = Store(tmp_path)
+    opened.submit(submission(made))
+    return opened
+
+
+@pytest.fixture(autouse=True)
+def _unarmed() -> Iterator[None]:
+    """No write or commit fails in another test than the one that asked for it."""
+    yield
+    faults.arm(None)

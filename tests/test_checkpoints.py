@@ -3,7 +3,6 @@
 import itertools
 import math
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,6 @@ ABOUT: dict[str, Any] = {
     "note": {"device": "cpu"},
 }
 N_STEPS = 10
-
-
-@pytest.fixture(autouse=True)
-def _disarmed() -> Iterator[None]:
-    yield
-    faults.arm(None)
 
 
 @pytest.fixture

@@ -5,18 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
 from jmlp import faults
 from jmlp.errors import ConfigError
-
-
-@pytest.fixture(autouse=True)
-def _unarmed() -> Iterator[None]:
-    yield
-    faults.arm(None)
 
 
 def failures(wanted: str | None, points: str) -> list[int]:

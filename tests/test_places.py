@@ -6,7 +6,6 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -24,12 +23,6 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
-
-
-@pytest.fixture
-def _disarmed() -> Iterator[None]:
-    yield
-    faults.arm(None)
 
 
 def all_places() -> list[Path]:
@@ -102,7 +95,6 @@ def failure(path: Path) -> StoreError | None:
     return None
 
 
-@pytest.mark.usefixtures("_disarmed")
 @pytest.mark.parametrize(
     ("action", "kind", "reason"),
     [
@@ -127,7 +119,6 @@ def test_whatever_fails_the_old_file_or_the_new_one_is_whole_and_nothing_else_le
     assert found == [b"old", b"old", b"old", b"new"]  # write, fsync, rename, flush of the folder
 
 
-@pytest.mark.usefixtures("_disarmed")
 def test_new_folders_are_flushed_before_anything_is_in_them(tmp_path: Path) -> None:
     faults.arm("folder:2:eio")
     with pytest.raises(StoreError) as error:

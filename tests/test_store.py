@@ -1,42 +1,15 @@
 """The store: how a study gets in, and with what texts and numbers."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from store_checks import refusal, told
 from store_runs import DATA, end, fill, plan, points, result, submission
 
-from jmlp.errors import StoreError
 from jmlp.plan import Plan
 from jmlp.store import Store
-
-
-@pytest.fixture
-def made() -> Plan:
-    return plan()
-
-
-@pytest.fixture
-def store(tmp_path: Path, made: Plan) -> Store:
-    """A store with one study that is queued."""
-    opened = Store(tmp_path)
-    opened.submit(submission(made))
-    return opened
-
-
-def refusal(call: Callable[..., Any], *arguments: Any) -> str:
-    """Why a call is refused, without the names of the store."""
-    with pytest.raises(StoreError) as error:
-        call(*arguments)
-    folder = call.__self__.folder  # type: ignore[attr-defined]
-    return str(error.value).replace(f"{folder}/store.sqlite", "DATABASE").replace(str(folder), "IN")
-
-
-def told(store: Store, **which: Any) -> list[tuple[str | None, str | None, str, int | None, str]]:
-    """Events without ids and times."""
-    return [(e.study, e.run_id, e.kind, e.step, e.detail) for e in store.events(**which)]
 
 
 def test_a_study_that_is_submitted_is_queued_with_its_runs(store: Store, made: Plan) -> None:

@@ -1,39 +1,16 @@
 """Runs by tags, words and ids; and runs that are removed."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from store_runs import fill, plan, result, submission
+from store_checks import refusal
+from store_runs import fill, result, submission
 
-from jmlp.errors import StoreError
 from jmlp.plan import Plan
 from jmlp.store import Store, run_files
 
 ABSENT = "0123" * 16
-
-
-@pytest.fixture
-def made() -> Plan:
-    return plan()
-
-
-@pytest.fixture
-def store(tmp_path: Path, made: Plan) -> Store:
-    """A store with one study that is queued."""
-    opened = Store(tmp_path)
-    opened.submit(submission(made))
-    return opened
-
-
-def refusal(call: Callable[..., Any], *arguments: Any) -> str:
-    """Why a call is refused, without the names of the store."""
-    with pytest.raises(StoreError) as error:
-        call(*arguments)
-    folder = call.__self__.folder  # type: ignore[attr-defined]
-    return str(error.value).replace(f"{folder}/store.sqlite", "DATABASE").replace(str(folder), "IN")
 
 
 def test_tags_are_put_on_and_taken_off(store: Store, made: Plan) -> None:

@@ -13,6 +13,7 @@ from jmlp.cli.hardware import TrainingHardware
 from jmlp.cli.output import Output
 from jmlp.cli.storing import worker_of
 from jmlp.config import Experiment, Study
+from jmlp.data.dataset import changed_arrays
 from jmlp.errors import ConfigError, DataError, JmlpError, StoreError
 from jmlp.plan import DataFacts, Plan, make_plan
 from jmlp.results import RunResult
@@ -147,9 +148,7 @@ def check_unchanged(begun: StudyRow, study: Study, digests: Mapping[str, str]) -
         ConfigError: a setting differs; all that do are named.
         DataError: the data differ.
     """
-    odd = sorted(
-        name for name in begun.data["digests"] if begun.data["digests"][name] != digests.get(name)
-    )
+    odd = changed_arrays(begun.data["digests"], digests)
     if odd:
         raise DataError(
             f"{begun.label}: the data have changed since it began: {', '.join(odd)} of "

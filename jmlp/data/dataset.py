@@ -48,6 +48,12 @@ def digest(array: NDArray[Any]) -> str:
     return hashlib.sha256(little.data).hexdigest()
 
 
+def changed_arrays(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """The names of the arrays whose digests differ, those that only one side has included."""
+    names = sorted(wanted.keys() | found.keys())
+    return [name for name in names if wanted.get(name) != found.get(name)]
+
+
 def make_dataset(
     name: str,
     arrays: Mapping[str, NDArray[Any]],

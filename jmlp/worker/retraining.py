@@ -10,7 +10,7 @@ from typing import Any
 from jmlp import data as datasets
 from jmlp import engine, environment
 from jmlp.config import STATIC_FIELDS, Study
-from jmlp.data.dataset import Dataset
+from jmlp.data.dataset import Dataset, changed_arrays
 from jmlp.environment import Device
 from jmlp.errors import DataError
 from jmlp.plan import Cohort, Group, Plan, Run, data_facts, group_name
@@ -127,8 +127,7 @@ def check_digests(wanted: Mapping[str, str], dataset: Dataset) -> None:
     Raises:
         DataError: with the arrays that differ.
     """
-    names = wanted.keys() | dataset.digests.keys()
-    odd = sorted(name for name in names if wanted.get(name) != dataset.digests.get(name))
+    odd = changed_arrays(wanted, dataset.digests)
     if odd:
         raise DataError(
             f"{dataset.source}: the data have changed since the runs were trained: "

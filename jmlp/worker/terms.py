@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from jmlp import environment
-from jmlp.data.dataset import Dataset
+from jmlp.data.dataset import Dataset, changed_arrays
 from jmlp.errors import DataError
 from jmlp.results import NUMERICS
 
@@ -52,11 +52,7 @@ def check_digests(label: str, wanted: Mapping[str, str], dataset: Dataset) -> No
     Raises:
         DataError: with the arrays that differ.
     """
-    odd = sorted(
-        name
-        for name in wanted.keys() | dataset.digests.keys()
-        if wanted.get(name) != dataset.digests.get(name)
-    )
+    odd = changed_arrays(wanted, dataset.digests)
     if odd:
         raise DataError(
             f"{label}: the data have changed since it began ({', '.join(odd)} of {dataset.source} "
