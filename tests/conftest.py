@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -81,15 +81,15 @@ def made() -> "Plan":
 
 
 @pytest.fixture
-def store(tmp_path: Path, made: "Plan") -> "Store":
+def store(tmp_path: Path, made: "Plan") -> Iterator["Store"]:
     """A store with that study in its queue."""
     from store_runs import submission
 
     from jmlp.store import Store
 
-    opened = Store(tmp_path)
-    opened.submit(submission(made))
-    return opened
+    with Store(tmp_path) as opened:
+        opened.submit(submission(made))
+        yield opened
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +97,21 @@ def _unarmed() -> Iterator[None]:
     """No write or commit fails in another test than the one that asked for it."""
     yield
     faults.arm(None)
+
+
+@pytest.fixture
+def databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Closes what a test of databases opened: from Python 3.13 on, one left open is a warning."""
+    from jmlp.store.database import Database
+
+    opened: list[Database] = []
+    init = Database.__init__
+
+    def remembered(database: Database, *arguments: Any, **options: Any) -> None:
+        init(database, *arguments, **options)
+        opened.append(database)
+
+    monkeypatch.setattr(Database, "__init__", remembered)
+    yield
+    for database in opened:
+        database.close()

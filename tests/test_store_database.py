@@ -18,6 +18,8 @@ from jmlp.store import database as module
 from jmlp.store import schema
 from jmlp.store.database import DamagedError, Database
 
+pytestmark = pytest.mark.usefixtures("databases")
+
 
 def test_a_connection_is_as_safe_as_sqlite_can_be(tmp_path: Path) -> None:
     database = Database(tmp_path)

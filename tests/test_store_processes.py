@@ -15,19 +15,6 @@ from jmlp.plan import Plan
 from jmlp.store import Store, network_file_system, submissions
 
 
-@pytest.fixture
-def made() -> Plan:
-    return plan()
-
-
-@pytest.fixture
-def store(tmp_path: Path, made: Plan) -> Store:
-    """A store with one study that is queued."""
-    opened = Store(tmp_path)
-    opened.submit(submission(made))
-    return opened
-
-
 def test_another_process_s_change_is_noticed(store: Store) -> None:
     before = store.version()
     assert store.version() == before

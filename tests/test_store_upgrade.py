@@ -38,6 +38,9 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+pytestmark = pytest.mark.usefixtures("databases")
+
+
 def test_an_older_schema_is_backed_up_and_brought_up_to_date(old: Path) -> None:
     database = Database(old, viewer=True)
     assert database.read("SELECT kind, new FROM events") == [("old", "old!")]

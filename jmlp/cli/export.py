@@ -45,26 +45,26 @@ def export(
     """Write runs that have ended, with their costs, for other programs."""
     folder = as_ == "tensorboard" or (as_ == "safetensors" and output.suffix != SUFFIX)
     _check_target(output, folder, force)
-    opened = store.open(viewer=True)
-    rows = _ended(find(opened, runs), out)
-    if as_ == "safetensors":
-        rows = _trained(rows, out)
-        if not folder and len(rows) > 1:
-            raise ConfigError(
-                f"--output {output}: one file holds one network, and there are {len(rows)}; "
-                "give the name of a folder"
-            )
-    if as_ == "safetensors":
-        written = _networks(opened, rows, output, folder)
-    elif as_ == "tensorboard":
-        written = _event_files(opened, rows, output)
-    else:
-        write_atomically(output, _table(as_, opened, rows))
-        written = [output]
-    if out.json:
-        out.print_json({"runs": [row.run_id for row in rows], "files": list(map(str, written))})
-    else:
-        out.say(f"wrote {output}: {_count(len(rows))}")
+    with store.open(viewer=True) as opened:
+        rows = _ended(find(opened, runs), out)
+        if as_ == "safetensors":
+            rows = _trained(rows, out)
+            if not folder and len(rows) > 1:
+                raise ConfigError(
+                    f"--output {output}: one file holds one network, and there are {len(rows)}; "
+                    "give the name of a folder"
+                )
+        if as_ == "safetensors":
+            written = _networks(opened, rows, output, folder)
+        elif as_ == "tensorboard":
+            written = _event_files(opened, rows, output)
+        else:
+            write_atomically(output, _table(as_, opened, rows))
+            written = [output]
+        if out.json:
+            out.print_json({"runs": [row.run_id for row in rows], "files": list(map(str, written))})
+        else:
+            out.say(f"wrote {output}: {_count(len(rows))}")
 
 
 def _networks(store: "Store", rows: Sequence["RunRow"], output: Path, folder: bool) -> list[Path]:

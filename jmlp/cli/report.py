@@ -27,42 +27,44 @@ def report(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Print the tables of a stored study and write its report; nothing is trained."""
-    opened = store.open(viewer=True)
-    row = opened.study(study)
-    if output is None and not is_name(study):
-        raise ConfigError(f"{plain(study)}: no folder can be named so; give one with --output DIR")
-    folder = output or Path("reports") / study
-    results = opened.results(study)
-    if not results:
-        raise StoreError(f"{plain(study)}: there is nothing to report: no run has ended yet")
+    with store.open(viewer=True) as opened:
+        row = opened.study(study)
+        if output is None and not is_name(study):
+            raise ConfigError(
+                f"{plain(study)}: no folder can be named so; give one with --output DIR"
+            )
+        folder = output or Path("reports") / study
+        results = opened.results(study)
+        if not results:
+            raise StoreError(f"{plain(study)}: there is nothing to report: no run has ended yet")
 
-    from jmlp.cli.show import show_tables
-    from jmlp.cli.stored_data import read_data
-    from jmlp.plan import make_plan
-    from jmlp.report import check_output, write_report
-    from jmlp.study_file import parse_study
-    from jmlp.tables import study_tables
+        from jmlp.cli.show import show_tables
+        from jmlp.cli.stored_data import read_data
+        from jmlp.plan import make_plan
+        from jmlp.report import check_output, write_report
+        from jmlp.study_file import parse_study
+        from jmlp.tables import study_tables
 
-    check_output(folder, force, of=row.name)
-    loaded = parse_study(row.toml, study)
-    data = read_data(row.data, study)
-    n_runs = len(make_plan(loaded, data.facts).runs)
-    if len(results) < n_runs:
-        out.say(f"{len(results)} of {n_runs} runs have ended; the report is of those")
-    tables = study_tables(loaded, results)
-    write_report(
-        folder,
-        loaded,
-        results,
-        tables,
-        facts=data.facts,
-        source=data.source,
-        study_toml=row.toml,
-        command=row.command,
-        force=True,  # whose files may be replaced was settled above
-    )
-    if out.json:
-        print((folder / "results.json").read_text(encoding="utf-8"), end="")
-    else:
-        show_tables(tables, out)
-    out.say(f"report: {folder / 'report.html'}")
+        check_output(folder, force, of=row.name)
+        loaded = parse_study(row.toml, study)
+        data = read_data(row.data, study)
+        n_runs = len(make_plan(loaded, data.facts).runs)
+        if len(results) < n_runs:
+            out.say(f"{len(results)} of {n_runs} runs have ended; the report is of those")
+        tables = study_tables(loaded, results)
+        write_report(
+            folder,
+            loaded,
+            results,
+            tables,
+            facts=data.facts,
+            source=data.source,
+            study_toml=row.toml,
+            command=row.command,
+            force=True,  # whose files may be replaced was settled above
+        )
+        if out.json:
+            print((folder / "results.json").read_text(encoding="utf-8"), end="")
+        else:
+            show_tables(tables, out)
+        out.say(f"report: {folder / 'report.html'}")

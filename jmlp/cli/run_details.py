@@ -49,36 +49,36 @@ def show(
     """Print all that is known of a run."""
     from jmlp.store.paths import path_of
 
-    opened = store.open(viewer=True)
-    row = find_one(opened, run)
-    points = opened.points(row.run_id)
-    events = opened.events(run_id=row.run_id)
-    data = opened.about_run(row.run_id)["data"]
-    file = path_of(opened.folder, row.run_id)
-    if out.json:
-        out.print_json(
-            {
-                **words.row_table(row),
-                "file": str(file) if file.exists() else None,
-                "data": data,
-                "costs": words.costs_table(points),
-                "events": [words.event_table(event) for event in events],
-            }
-        )
-        return
-    console = out.console()
-    place = str(file) if file.exists() else "none yet"
-    _section(console, f"run {row.run_id}", _identity(row) | {"file": place})
-    _section(console, "Hyperparameters", _hyperparams(row))
-    if row.result is not None:
-        _section(console, "Outcome", _outcome(row.result, exact=False))
-    if points:
-        _costs(console, points, row, costs, out)
-    if row.result is not None:
-        _section(console, "Made with", _made_with(row.result))
-    _section(console, "Data", _data(data))
-    if events:
-        _events(console, events, out)
+    with store.open(viewer=True) as opened:
+        row = find_one(opened, run)
+        points = opened.points(row.run_id)
+        events = opened.events(run_id=row.run_id)
+        data = opened.about_run(row.run_id)["data"]
+        file = path_of(opened.folder, row.run_id)
+        if out.json:
+            out.print_json(
+                {
+                    **words.row_table(row),
+                    "file": str(file) if file.exists() else None,
+                    "data": data,
+                    "costs": words.costs_table(points),
+                    "events": [words.event_table(event) for event in events],
+                }
+            )
+            return
+        console = out.console()
+        place = str(file) if file.exists() else "none yet"
+        _section(console, f"run {row.run_id}", _identity(row) | {"file": place})
+        _section(console, "Hyperparameters", _hyperparams(row))
+        if row.result is not None:
+            _section(console, "Outcome", _outcome(row.result, exact=False))
+        if points:
+            _costs(console, points, row, costs, out)
+        if row.result is not None:
+            _section(console, "Made with", _made_with(row.result))
+        _section(console, "Data", _data(data))
+        if events:
+            _events(console, events, out)
 
 
 def diff(
@@ -90,29 +90,29 @@ def diff(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Print what two runs differ in, side by side."""
-    opened = store.open(viewer=True)
-    rows = [find_one(opened, name) for name in (first, second)]
-    sections = _differences(*(_everything(opened, row) for row in rows))
-    same = _same_numbers(opened, rows)
-    parting = _parting(*(opened.points(row.run_id) for row in rows))
-    if out.json:
-        out.print_json(
-            {
-                "runs": [row.run_id for row in rows],
-                "differences": sections,
-                "same_numbers": same,
-                "first_different_update": parting,
-            }
-        )
-        return
-    ids = words.short_ids([row.run_id for row in rows])
-    _print_differences(sections, [ids[row.run_id] for row in rows], out)
-    if parting is not None:
-        print(f"Their cost curves differ from update {parting} on.")
-    if same is None:
-        print("Not all numbers can be compared: a run that has not ended has no file.")
-    else:
-        print("The same numbers, to the last bit." if same else "Not the same numbers.")
+    with store.open(viewer=True) as opened:
+        rows = [find_one(opened, name) for name in (first, second)]
+        sections = _differences(*(_everything(opened, row) for row in rows))
+        same = _same_numbers(opened, rows)
+        parting = _parting(*(opened.points(row.run_id) for row in rows))
+        if out.json:
+            out.print_json(
+                {
+                    "runs": [row.run_id for row in rows],
+                    "differences": sections,
+                    "same_numbers": same,
+                    "first_different_update": parting,
+                }
+            )
+            return
+        ids = words.short_ids([row.run_id for row in rows])
+        _print_differences(sections, [ids[row.run_id] for row in rows], out)
+        if parting is not None:
+            print(f"Their cost curves differ from update {parting} on.")
+        if same is None:
+            print("Not all numbers can be compared: a run that has not ended has no file.")
+        else:
+            print("The same numbers, to the last bit." if same else "Not the same numbers.")
 
 
 def _identity(row: "RunRow") -> dict[str, str]:

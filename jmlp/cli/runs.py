@@ -41,7 +41,8 @@ def ls(
         raise ConfigError(f"--limit: must be at least 1, got {limit}")
     from jmlp.cli.run_words import row_table
 
-    rows = list(store.open(viewer=True).runs(study))
+    with store.open(viewer=True) as opened:
+        rows = opened.runs(study)
     chosen = [
         row
         for row in rows
@@ -66,15 +67,15 @@ def path(
     """Print the path of a run's file."""
     from jmlp.store.paths import path_of
 
-    opened = store.open(viewer=True)
-    row = find_one(opened, run)
-    file = path_of(opened.folder, row.run_id)
-    if not file.exists():
-        raise StoreError(f"{row.run_id[:8]}: has no file yet: it is {row.state}")
-    if out.json:
-        out.print_json({"run_id": row.run_id, "path": str(file)})
-    else:
-        print(file)
+    with store.open(viewer=True) as opened:
+        row = find_one(opened, run)
+        file = path_of(opened.folder, row.run_id)
+        if not file.exists():
+            raise StoreError(f"{row.run_id[:8]}: has no file yet: it is {row.state}")
+        if out.json:
+            out.print_json({"run_id": row.run_id, "path": str(file)})
+        else:
+            print(file)
 
 
 def tag(
@@ -95,19 +96,19 @@ def tag(
     """Put tags on runs, or take them off."""
     if not add and not remove:
         raise ConfigError("jmlp runs tag: give a word to put on (--add TAG) or off (--remove TAG)")
-    opened = store.open()
-    rows = find(opened, runs)
-    for row in rows:
-        for word in add or ():
-            opened.tag(row.run_id, word)
-        for word in remove or ():
-            opened.untag(row.run_id, word)
-    tagged = {row.run_id: opened.run(row.run_id).tags for row in rows}
-    if out.json:
-        out.print_json(tagged)
-        return
-    for run_id, tags in tagged.items():
-        print(f"{run_id[:8]}  {shown(', '.join(tags) or 'no tags')}")
+    with store.open() as opened:
+        rows = find(opened, runs)
+        for row in rows:
+            for word in add or ():
+                opened.tag(row.run_id, word)
+            for word in remove or ():
+                opened.untag(row.run_id, word)
+        tagged = {row.run_id: opened.run(row.run_id).tags for row in rows}
+        if out.json:
+            out.print_json(tagged)
+            return
+        for run_id, tags in tagged.items():
+            print(f"{run_id[:8]}  {shown(', '.join(tags) or 'no tags')}")
 
 
 def rm(
@@ -121,28 +122,28 @@ def rm(
     """Delete runs for good: their files, costs, events and tags."""
     from jmlp.store import Lock
 
-    opened = store.open()
-    rows = find(opened, runs)
-    what = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
-    if not yes and not _agreed(f"delete {what} for good? [y/n] "):
-        out.say("nothing was deleted")
-        return
-    lock = Lock(store.folder())
-    if not lock.acquire():
-        owner = lock.owner()
-        who = f" (process {owner.pid} on {plain(owner.host)})" if owner else ""
-        raise StoreError(
-            f"{store.folder()}: runs are being trained{who}; "
-            "end that first (jmlp stop STUDY), then delete"
-        )
-    try:
-        opened.remove([row.run_id for row in rows])
-    finally:
-        lock.release()
-    if out.json:
-        out.print_json([row.run_id for row in rows])
-    else:
-        out.say(f"deleted {what}")
+    with store.open() as opened:
+        rows = find(opened, runs)
+        what = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
+        if not yes and not _agreed(f"delete {what} for good? [y/n] "):
+            out.say("nothing was deleted")
+            return
+        lock = Lock(store.folder())
+        if not lock.acquire():
+            owner = lock.owner()
+            who = f" (process {owner.pid} on {plain(owner.host)})" if owner else ""
+            raise StoreError(
+                f"{store.folder()}: runs are being trained{who}; "
+                "end that first (jmlp stop STUDY), then delete"
+            )
+        try:
+            opened.remove([row.run_id for row in rows])
+        finally:
+            lock.release()
+        if out.json:
+            out.print_json([row.run_id for row in rows])
+        else:
+            out.say(f"deleted {what}")
 
 
 def _first(value: float | None) -> tuple[bool, float]:

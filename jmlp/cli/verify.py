@@ -46,27 +46,27 @@ def verify(
     from jmlp.cli.training import display
 
     hardware.count()  # a wrong number is told before anything starts
-    opened = store.open(viewer=True)
-    rows = find(opened, runs)
-    if not rows:
-        raise StoreError(f"{opened.folder}: there are no runs yet")
-    skipped = _not_ready(opened, rows)
-    ready = [row for row in rows if row.run_id not in skipped]
-    verdicts: dict[str, Verdict] = {}
-    try:
-        with display(out) as show:
-            for request in verifying.requests(opened.folder, ready, hardware):
-                with closing(verifying.start(request)) as messages:
-                    for message in messages:
-                        verifying.take(message, verdicts, len(ready), show)
-    finally:
-        # What is known is worth telling, even if the rest of it fails.
-        answered = [row for row in rows if row.run_id in verdicts]
-        if out.json and (answered or skipped):
-            out.print_json(_record(answered, verdicts, skipped))
-        elif answered:
-            _print(answered, verdicts, out)
-    _judge(rows, verdicts, skipped)
+    with store.open(viewer=True) as opened:
+        rows = find(opened, runs)
+        if not rows:
+            raise StoreError(f"{opened.folder}: there are no runs yet")
+        skipped = _not_ready(opened, rows)
+        ready = [row for row in rows if row.run_id not in skipped]
+        verdicts: dict[str, Verdict] = {}
+        try:
+            with display(out) as show:
+                for request in verifying.requests(opened.folder, ready, hardware):
+                    with closing(verifying.start(request)) as messages:
+                        for message in messages:
+                            verifying.take(message, verdicts, len(ready), show)
+        finally:
+            # What is known is worth telling, even if the rest of it fails.
+            answered = [row for row in rows if row.run_id in verdicts]
+            if out.json and (answered or skipped):
+                out.print_json(_record(answered, verdicts, skipped))
+            elif answered:
+                _print(answered, verdicts, out)
+        _judge(rows, verdicts, skipped)
 
 
 def _not_ready(store: "Store", rows: "Sequence[RunRow]") -> dict[str, str]:
