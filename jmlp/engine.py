@@ -14,8 +14,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from numpy.typing import NDArray
 
+from jmlp import environment, program
 from jmlp import plan as planning
-from jmlp import program
 from jmlp.cohorts import GroupTraining, Rows, Saved
 from jmlp.data.dataset import Dataset
 from jmlp.errors import DeviceError
@@ -38,6 +38,18 @@ def find_devices(kind: str) -> list[jax.Device]:
             f"--device {kind}: JAX finds no such device ({str(error).splitlines()[0]}); "
             "use --device cpu, or see what `jmlp doctor` says"
         ) from error
+
+
+def take_devices(kind: str, cores: int | None) -> list[jax.Device]:
+    """The devices to train on: of the CPU as many as `cores`, or as this process may use.
+
+    Raises:
+        DeviceError: there is none of this kind.
+    """
+    devices = find_devices(kind)
+    if devices[0].platform == "cpu":
+        return devices[: cores or environment.default_cores()]
+    return devices
 
 
 def run(

@@ -13,6 +13,13 @@ class JmlpError(Exception):
     exit_code = 1
 
 
+def error_with_code(text: str, code: int) -> JmlpError:
+    """An error that another process told, with the exit code that it told."""
+    error = JmlpError(text)
+    error.exit_code = code
+    return error
+
+
 class ConfigError(JmlpError):
     """Wrong usage or configuration. One line per problem: all of them are told at once."""
 

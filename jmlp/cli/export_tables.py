@@ -62,7 +62,8 @@ def parquet(rows: Sequence["RunRow"], results: Sequence[RunResult]) -> bytes:
     hints = get_type_hints(RunResult)
     columns = {name: _arrow_type(pa, hints[name]) for name in FLAT_FIELDS}
     columns |= {name: _arrow_type(pa, hint) for name, hint in get_type_hints(Hyperparams).items()}
-    columns |= {"device": pa.string(), "width": pa.int64(), "flags": pa.string()}
+    columns |= {"device": pa.string(), "width": pa.int64(), "can_drop": pa.bool_()}
+    columns["flags"] = pa.string()
     columns["versions"] = pa.map_(pa.string(), pa.string())
     columns |= {"studies": pa.list_(pa.string()), "tags": pa.list_(pa.string())}
     point = [(name, _arrow_type(pa, hint)) for name, hint in get_type_hints(CostPoint).items()]

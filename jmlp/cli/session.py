@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from jmlp.cli.output import Output
 from jmlp.cli.training import Display, Now, Stop, display, stoppable
-from jmlp.errors import DeviceError, DiskFullError, JmlpError, StoreError
+from jmlp.errors import DeviceError, DiskFullError, StoreError, error_with_code
 from jmlp.store import Lock, Store, StudyRow, StudyState
 from jmlp.worker.__main__ import LOCKED
 
@@ -255,9 +255,8 @@ class _Session:
             return
         if code > 0:
             log = log_path(self.store.folder)
-            error = JmlpError(self.error or f"the worker ended with code {code}; see {log}")
-            error.exit_code = code
-            raise error
+            text = self.error or f"the worker ended with code {code}; see {log}"
+            raise error_with_code(text, code)
         failed = sum(run.state == "failed" for run in self.store.runs(self.label))
         learned = self.store.last_point(), self.store.counts(self.label), failed
         self.deaths = self.deaths + 1 if learned == self.learned else 1

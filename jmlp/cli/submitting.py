@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from jmlp.cli.hardware import TrainingHardware
 from jmlp.cli.output import Output
+from jmlp.cli.stored_data import read_data
 from jmlp.cli.storing import worker_of
 from jmlp.config import Experiment, Study
 from jmlp.data.dataset import changed_arrays
-from jmlp.errors import ConfigError, DataError, JmlpError, StoreError
-from jmlp.plan import DataFacts, Plan, make_plan
+from jmlp.errors import ConfigError, DataError, JmlpError, StoreError, error_with_code
+from jmlp.plan import Plan, make_plan
 from jmlp.results import RunResult
 from jmlp.store import Lock, Owner, Store, StudyRow, Submission, network_file_system, run_files
 from jmlp.study_file import parse_study, to_toml
@@ -204,7 +205,7 @@ def submit_again(folder: Path, row: StudyRow, out: Output) -> Submitted:
         StoreError: the store cannot be written.
     """
     study = parse_study(row.toml, row.label)
-    facts = DataFacts(**row.data["facts"])
+    facts = read_data(row.data, row.label).facts
     plan = make_plan(study, facts)
     with Store(folder) as store:
         store.submit(
@@ -243,6 +244,4 @@ def _requeue(store: Store, label: str, out: Output) -> None:
 
 def failure_of(row: StudyRow) -> JmlpError:
     """The error that a study ended with."""
-    error = JmlpError(row.failure or "the study failed")
-    error.exit_code = row.code or 1
-    return error
+    return error_with_code(row.failure or "the study failed", row.code or 1)

@@ -15,7 +15,7 @@ from jmlp.cli.hardware import Hardware
 from jmlp.cli.session import oom_kills
 from jmlp.cli.training import Display, Now
 from jmlp.environment import Device
-from jmlp.errors import DeviceError, JmlpError
+from jmlp.errors import DeviceError, JmlpError, error_with_code
 from jmlp.results import CostPoint
 from jmlp.store import RunRow
 from jmlp.verification import Verdict, verdict_from
@@ -116,9 +116,7 @@ def take(
         JmlpError: it was an error, with its code.
     """
     if "error" in message:
-        error = JmlpError(message["error"])
-        error.exit_code = message["code"]
-        raise error
+        raise error_with_code(message["error"], message["code"])
     if "say" in message:
         show.say(message["say"])
     if "verdict" in message:

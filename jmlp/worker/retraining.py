@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jmlp import data as datasets
-from jmlp import engine, environment
+from jmlp import engine
 from jmlp.config import STATIC_FIELDS, Study
 from jmlp.data.dataset import Dataset, changed_arrays
 from jmlp.environment import Device
@@ -56,10 +56,7 @@ class Retraining:
             DeviceError: there is no such device.
         """
         self.folder, self.tell = folder, tell
-        devices = engine.find_devices(device)
-        if devices[0].platform == "cpu":
-            devices = devices[: cores or environment.default_cores()]
-        self.devices = devices
+        self.devices = engine.take_devices(device, cores)
 
     def run(self, run_ids: Sequence[str]) -> None:
         """Trains these runs, and tells a verdict for each.

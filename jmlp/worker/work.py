@@ -147,9 +147,7 @@ class Work:
         if not plan.groups:
             return
         hardware = self.row.hardware
-        devices = engine.find_devices(hardware["device"])
-        if devices[0].platform == "cpu":
-            devices = devices[: hardware["cores"] or environment.default_cores()]
+        devices = engine.take_devices(hardware["device"], hardware["cores"])
         self.say(announcement(plan, devices))
         attempts = {run.run_id: run.attempt for run in self.store.runs(self.label)}
         can_drop = {
