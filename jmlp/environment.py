@@ -15,6 +15,7 @@ from typing import Any, Literal
 Device = Literal["auto", "cpu", "gpu"]
 
 MAX_DEFAULT_CORES = 8
+CHECKPOINT_SECONDS = 10.0  # how often training is saved, where nothing else is asked for
 
 # The engine puts an idle device beside a lone one, so that bits do not depend on the cores.
 LEAST_CPU_DEVICES = 2

@@ -161,15 +161,28 @@ def _backward_hidden(dA: Array, cache: LayerCache) -> tuple[Array, Layer]:
 
 def predict(params: Params, state: State, x: ArrayLike) -> Array:
     """Logits `(B, n_classes)` of examples `x` `(B, n_in)`: no dropout, running statistics."""
+    Z, _ = dense.forward(params[-1].dense, activations(params, state, x)[-1])
+    return Z.T
+
+
+def activations(params: Params, state: State, x: ArrayLike) -> tuple[Array, ...]:
+    """On the way of `predict`: the inputs `(n_in, B)`, then what each hidden layer gives `(n, B)`.
+
+    Args:
+        params: of the network.
+        state: of the network.
+        x: examples, one a row: `(B, n_in)`.
+    """
     *hidden, last = params
     A = inputs(x, last.dense.W.dtype)
+    found = [A]
     for layer, layer_state in zip(hidden, state, strict=False):
         Z, _ = dense.forward(layer.dense, A)
         if layer.batchnorm is not None and layer_state is not None:
             Z = batchnorm.predict(layer.batchnorm, layer_state, Z)
         A, _ = relu.forward(Z)
-    Z, _ = dense.forward(last.dense, A)
-    return Z.T
+        found.append(A)
+    return tuple(found)
 
 
 def inputs(x: ArrayLike, dtype: jnp.dtype) -> Array:

@@ -14,7 +14,7 @@ from jmlp.errors import ConfigError
 from jmlp.reader import Document, Key, Reader, did_you_mean, dotted
 from jmlp.study_schema import CLAIM_CELLS, FIGURES, read_study
 
-SHIPPED = ("original", "patience", "replica")
+SHIPPED = ("demo", "original", "patience", "replica")
 MAX_BYTES = 1_000_000
 
 # The parser takes time and memory with the square of the parts of a key: 1 MB of "a.a.a…" would
@@ -38,8 +38,8 @@ def load_study(
     """Read a study and check all of it.
 
     Args:
-        source: the name of a shipped study ("original", "replica", "patience"), or a path; a file
-            that is named like a shipped study is reached as "./original".
+        source: the name of a shipped study ("original", "replica", "patience", "demo"), or a path;
+            a file that is named like a shipped study is reached as "./original".
         overrides: texts `key=value`, as `--set` takes them. The value is read as TOML, else as a
             plain string; a dotted key reaches into an experiment. A hyperparameter without dots
             holds in every experiment, whatever the experiment itself says.
@@ -53,6 +53,38 @@ def load_study(
     """
     path, name = _locate(source)
     document = _parse_file(_read(path, name), name)
+    return _changed(document, name, overrides, seeds, epochs, experiments, data)
+
+
+def change_study(
+    text: str,
+    name: str,
+    *,
+    overrides: Sequence[str] = (),
+    seeds: int | None = None,
+    epochs: int | None = None,
+    experiments: Sequence[str] = (),
+    data: str | None = None,
+) -> Study:
+    """Read the text of a study file as `parse_study` does, with the changes of `load_study`.
+
+    Raises:
+        ConfigError: with one problem per line, all that were found in text and overrides.
+    """
+    document = _parse_text(text, name)
+    return _changed(document, name, overrides, seeds, epochs, experiments, data)
+
+
+def _changed(
+    document: Document,
+    name: str,
+    overrides: Sequence[str],
+    seeds: int | None,
+    epochs: int | None,
+    experiments: Sequence[str],
+    data: str | None,
+) -> Study:
+    """A document with changes, checked with and without them."""
     file_reader = Reader(name)
     read_study(document, file_reader)
     # The file is checked by itself as well: a mistake in it is told even where a flag hides it.

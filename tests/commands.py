@@ -17,7 +17,8 @@ import pytest
 from helpers import N_EXAMPLES, N_TEST, arrays
 
 from jmlp import engine, environment
-from jmlp.cli import main, session
+from jmlp.cli import main
+from jmlp.control import workers
 from jmlp.errors import JmlpError
 from jmlp.results import Progress
 from jmlp.worker import __main__ as worker
@@ -107,7 +108,7 @@ class Inline:
             except JmlpError as error:
                 self.said.append(f"error: {error}")
                 locked = isinstance(error, worker.LockedError)
-                self.returncode = worker.LOCKED if locked else error.exit_code
+                self.returncode = workers.LOCKED if locked else error.exit_code
         self.stdout = io.StringIO("".join(f"{line}\n" for line in self.said))
 
     def poll(self) -> int:
@@ -137,8 +138,8 @@ class Here:
         monkeypatch.chdir(folder)
         # JAX runs already, with two devices, and cannot be prepared again.
         monkeypatch.setattr(environment, "prepare", lambda *arguments: None)
-        monkeypatch.setattr(session, "start_worker", Inline)
-        monkeypatch.setattr(session, "POLL_SECONDS", 0.0)
+        monkeypatch.setattr(workers, "start_worker", Inline)
+        monkeypatch.setattr(workers, "POLL_SECONDS", 0.0)
         monkeypatch.setenv("JMLP_RUNS", str(folder / "store"))
         write_inputs(folder)
 

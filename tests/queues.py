@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from commands import Here, Inline, disturb
 
-from jmlp.cli import main, session
+from jmlp.cli import main
+from jmlp.control import workers
 from jmlp.results import Progress
 from jmlp.store import Store, StudyRow, run_files
 from jmlp.worker import __main__ as worker
@@ -26,7 +27,7 @@ class Queue:
     def submit(self, *options: str) -> None:
         """Puts `small.toml` into the queue, and nothing more."""
         with self._patch.context() as patch:
-            patch.setattr(session, "detach", lambda folder, label: 0)
+            patch.setattr(workers, "detach", lambda folder, label: 0)
             done = self.here("study", "small.toml", *options, "--detach", "--quiet")
         assert done == (0, "", "")
 
@@ -80,7 +81,7 @@ def numbers_undisturbed(folder: Path) -> dict[str, str]:
     """The numbers of `small.toml` when nothing happens."""
     with pytest.MonkeyPatch.context() as patch:
         here = Here(folder, None, patch)
-        patch.setattr(session, "detach", lambda folder, label: 0)
+        patch.setattr(workers, "detach", lambda folder, label: 0)
         assert main(["study", "small.toml", "--detach", "--quiet"]) == 0
         assert Inline(here.folder / "store", "small").returncode == 0
     return numbers(here.folder / "store")

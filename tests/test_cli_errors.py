@@ -20,8 +20,8 @@ SEEDS = f"{COUNT}, or a list of distinct integers from 0 to 2**63 - 1"
 DATA = "allowed are mnist, synthetic, a folder with IDX files, or an .npz file"
 
 USAGE = {
-    "stdy": 'Unknown command "stdy". Did you mean "study"? Available commands: study, train, '
-    f"attach, pause, resume, stop, predict, gradcheck, ...{SEE_HELP}",
+    "stdy": 'Unknown command "stdy". Did you mean "study"? Available commands: tui, study, '
+    f"train, attach, pause, resume, stop, predict, ...{SEE_HELP}",
     "data frob": f'Unknown command "frob". Available commands: list, get, check, path.{SEE_HELP}',
     "study": f'Command "study" parameter SOURCE requires an argument.{SEE_HELP}',
     "study original more": f"Unused Tokens: ['more'].{SEE_HELP}",
@@ -36,8 +36,8 @@ USAGE = {
     "predict net.safetensors": 'Command "predict" parameter IMAGE requires an argument.' + SEE_HELP,
 }
 CONFIGURATION = {
-    "study origina": "origina: there is no such file, nor a shipped study of that name (original, "
-    "patience, replica); did you mean original?",
+    "study origina": "origina: there is no such file, nor a shipped study of that name (demo, "
+    "original, patience, replica); did you mean original?",
     "study bad.toml": f"bad.toml: seeds: {SEEDS}, got true (a boolean)\n"
     "  bad.toml: learning_rte: unknown key; did you mean learning_rate?",
     "study original --experiment fnal": "--experiment fnal: there is no such experiment (there "
@@ -178,7 +178,7 @@ def test_control_characters_are_shown_and_not_obeyed(here: Here) -> None:
         2,
         "",
         "jmlp: error: 'a\\x1b[31m\\nb': there is no such file, nor a shipped study of that name "
-        "(original, patience, replica)\n",
+        "(demo, original, patience, replica)\n",
     )
     assert here("data", "get", "a\x1b[31m").err.startswith(
         "jmlp: error: no data named 'a\\x1b[31m': "

@@ -24,6 +24,7 @@ COMMANDS = dict(commands())
 
 def test_there_are_these_commands() -> None:
     assert list(COMMANDS) == [
+        "tui",
         "study",
         "train",
         "attach",
@@ -51,12 +52,13 @@ def test_there_are_these_commands() -> None:
         "store check",
         "store rebuild",
         "store path",
+        "serve",
         "doctor",
     ]
 
 
 def test_help_and_version_load_nothing_heavy(here: Here) -> None:
-    calls = [[], ["--help"], ["--version"], *([*name.split(), "--help"] for name in COMMANDS)]
+    calls = [["--help"], ["--version"], *([*name.split(), "--help"] for name in COMMANDS)]
     code = (
         "import sys; from jmlp.cli import main\n"
         f"print([main(arguments) for arguments in {calls}], file=sys.stderr)\n"
@@ -67,13 +69,20 @@ def test_help_and_version_load_nothing_heavy(here: Here) -> None:
     assert done.err == f"{[0] * len(calls)}\nset()\n"
 
 
+def test_command_alone_without_a_terminal_prints_the_help_and_what_to_type(tmp_path: Path) -> None:
+    bare, asked = (command(*more, cwd=tmp_path) for more in ([], ["--help"]))
+    assert (bare.code, bare.out) == (2, "")
+    assert bare.err == asked.out + (
+        "jmlp: error: the app needs a terminal, but standard input is not a terminal\n"
+        "  without one: jmlp study original, jmlp runs ls, jmlp --help\n"
+    )
+
+
 @pytest.mark.parametrize("parent", ["", "data", "runs", "store"])
-def test_bare_command_prints_the_help_with_what_every_command_does(
-    parent: str, tmp_path: Path
-) -> None:
+def test_help_says_what_every_command_does(parent: str, tmp_path: Path) -> None:
     # In a process of its own, where the commands are not loaded.
-    bare, asked = (command(*parent.split(), *more, cwd=tmp_path) for more in ([], ["--help"]))
-    assert bare == asked
+    bare = command(*parent.split(), "--help", cwd=tmp_path)
+    assert not parent or command(*parent.split(), cwd=tmp_path) == bare
     assert (bare.code, bare.err) == (0, "")
     text = " ".join(bare.out.replace("│", " ").split())
     for name, found in COMMANDS.items():

@@ -11,7 +11,8 @@ import pytest
 from commands import STUDY, Inline, disturb, until
 from queues import Queue, numbers, once, trains
 
-from jmlp.cli import session, steer
+from jmlp.cli import session
+from jmlp.control import steering, workers
 from jmlp.store import Lock
 
 ENDLESS = STUDY.replace("epochs = 3", "epochs = 100000\npatience = 'none'")
@@ -234,7 +235,7 @@ def test_interrupted_study_is_resumed_to_the_same_numbers(
 
 def test_study_is_resumed_in_the_background(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     queue.submit()
-    monkeypatch.setattr(session, "detach", lambda folder, label: 77)
+    monkeypatch.setattr(workers, "detach", lambda folder, label: 77)
     told = "small: 0 of 6 runs are done\nsmall trains in the background (process 77)\n"
     assert queue.here("resume", "--detach") == (0, "", told)
 
@@ -278,7 +279,7 @@ def test_command_that_is_not_obeyed_in_time_stands(
     lock.describe("small")
     with queue.store() as store:
         store.set_study("small", "running")
-    monkeypatch.setattr(steer, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(steering, "ANSWER_SECONDS", 0.01)
     assert queue.here("pause") == error(
         "small: its worker has not obeyed yet, after 0 s: it may be compiling; the command stands"
     )

@@ -20,7 +20,7 @@ from commands import (
 )
 
 from jmlp import report
-from jmlp.cli.study import study_label
+from jmlp.control.submitting import study_label
 from jmlp.data import load_mnist, mnist
 from jmlp.errors import DataError
 from jmlp.report import read_csv

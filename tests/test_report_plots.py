@@ -15,10 +15,10 @@ from report_runs import sizes_runs, sizes_study, with_costs
 from table_runs import HP, diverged, finished
 
 from jmlp.config import Experiment, Study, configurations
+from jmlp.curves import mean_curve
 from jmlp.report import plots
 from jmlp.report.accuracy_plots import accuracy_caption, accuracy_figure
 from jmlp.report.cost_plots import By, cost_caption, cost_figure
-from jmlp.report.curves import mean_curve
 from jmlp.report.style import Plot, plot_style
 from jmlp.results import RunResult
 from jmlp.tables import experiment_table
@@ -75,7 +75,7 @@ def runs_of(experiment: Experiment, **changes: Any) -> list[RunResult]:
 def test_a_band_is_the_t_interval_of_the_mean() -> None:
     # mean 2, s = 1, t(0.975; 2) = 4.302653: half-width 4.302653/√3 = 2.484138
     curve = mean_curve(
-        [with_costs(finished(HP, i, 0.9), 1.0 + i) for i in range(3)], "validation_cost"
+        [with_costs(finished(HP, i, 0.9), 1.0 + i).costs for i in range(3)], "validation_cost"
     )
     assert (curve.epoch.tolist(), curve.step.tolist(), curve.mean.tolist()) == ([0], [0], [2])
     assert (curve.low[0], curve.high[0]) == pytest.approx((-0.484138, 4.484138), abs=1e-6)
@@ -84,14 +84,14 @@ def test_a_band_is_the_t_interval_of_the_mean() -> None:
 def test_a_mean_ends_when_fewer_than_half_of_the_seeds_are_in_training() -> None:
     lengths = [2, 3, 4, 5]
     runs = [with_costs(finished(HP, i, 0.9), *[1.0 + i] * n) for i, n in enumerate(lengths)]
-    curve = mean_curve(runs, "validation_cost")
+    curve = mean_curve([run.costs for run in runs], "validation_cost")
     assert curve.epoch.tolist() == [0, 1, 2, 3]  # at epoch 3 two of four train, at 4 one
     assert curve.mean.tolist() == [2.5, 2.5, 3, 3.5]
 
 
 def test_two_seeds_have_a_mean_and_no_band() -> None:
     curve = mean_curve(
-        [with_costs(finished(HP, i, 0.9), 1.0 + i) for i in (0, 1)], "validation_cost"
+        [with_costs(finished(HP, i, 0.9), 1.0 + i).costs for i in (0, 1)], "validation_cost"
     )
     assert curve.mean.tolist() == [1.5]
     assert np.isnan([curve.low, curve.high]).all()
@@ -100,7 +100,7 @@ def test_two_seeds_have_a_mean_and_no_band() -> None:
 def test_a_cost_that_is_not_finite_counts_as_none() -> None:
     costs = [(1.0, np.inf), (3.0, 2.0), (5.0, np.nan)]
     runs = [with_costs(finished(HP, i, 0.9), *c) for i, c in enumerate(costs)]
-    assert mean_curve(runs, "validation_cost").mean.tolist() == [3]
+    assert mean_curve([run.costs for run in runs], "validation_cost").mean.tolist() == [3]
 
 
 # ---- cost plots

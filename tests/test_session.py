@@ -15,6 +15,7 @@ from queues import Queue, numbers, once, trains
 
 from jmlp import report
 from jmlp.cli import session
+from jmlp.control import workers as control
 from jmlp.errors import StoreError
 from jmlp.results import Progress
 from jmlp.store import Lock
@@ -41,7 +42,7 @@ class Workers:
         self._patch = monkeypatch
         self.afters: list[str] = []
         self.hook: Callable[[int], Callable[[Progress], object] | None] = lambda n: None
-        monkeypatch.setattr(session, "start_worker", self.start)
+        monkeypatch.setattr(control, "start_worker", self.start)
 
     def start(self, folder: object, label: str, after: str = "") -> Inline:
         self.afters.append(after)
@@ -117,7 +118,7 @@ def test_run_that_crashes_its_worker_once_is_no_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Others ran out of memory meanwhile, which is not what this one died of.
-    monkeypatch.setattr(session, "oom_kills", lambda: len(workers.afters))
+    monkeypatch.setattr(control, "oom_kills", lambda: len(workers.afters))
     workers.die(signal.SIGSEGV, begins, times=1)
     assert queue.here("study", "small.toml").code == 0
     assert workers.afters == ["", SEGV]
@@ -128,7 +129,7 @@ def test_worker_that_is_killed_for_lack_of_memory_is_told_from_one_that_is_kille
     workers: Workers, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The system counts one more after each start.
-    monkeypatch.setattr(session, "oom_kills", lambda: len(workers.afters))
+    monkeypatch.setattr(control, "oom_kills", lambda: len(workers.afters))
     workers.die(signal.SIGKILL, begins)
     done = queue.here("study", "small.toml")
     how = "out of memory: the system ended the worker"
@@ -144,9 +145,9 @@ def test_kills_are_counted_as_the_system_tells_them(
     cgroup = "/sys/fs/cgroup/memory.events"
     told = {"/proc/vmstat": "pgfault 7\noom_kill 3\n", cgroup: "oom_kill 2\n"}
     monkeypatch.setattr(Path, "read_text", lambda self, encoding: told[str(self)])
-    assert session.oom_kills() == 5
+    assert control.oom_kills() == 5
     told[cgroup] = "oom_kill many\n"
-    assert session.oom_kills() == 3
+    assert control.oom_kills() == 3
 
 
 def test_worker_that_is_killed_again_and_again_in_vain_gives_its_runs_up(
@@ -211,7 +212,7 @@ def test_worker_that_left_in_the_middle_of_a_compile_leaves_a_study_that_is_inte
         ended.returncode = 143
         return ended
 
-    monkeypatch.setattr(session, "start_worker", leave)
+    monkeypatch.setattr(control, "start_worker", leave)
     done = queue.here("study", "small.toml")
     assert (done.code, done.out) == (143, "")
     assert done.err.endswith(INTERRUPTED.format(0))
@@ -289,7 +290,7 @@ def test_worker_that_found_the_store_taken_is_replaced_by_attaching(
         started.append(label)
         return Inline(folder, label, after)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(session, "start_worker", start)
+    monkeypatch.setattr(control, "start_worker", start)
     polls(monkeypatch, iter([int, int, other.release, *[int] * 9]))
     done = queue.here("study", "small.toml")
     assert (done.code, len(started)) == (0, 2)
@@ -345,7 +346,7 @@ def test_worker_that_does_not_leave_in_time_is_killed(
         def kill(self) -> None:
             killed.append(True)
 
-    monkeypatch.setattr(session, "start_worker", Deaf)
+    monkeypatch.setattr(control, "start_worker", Deaf)
     polls(monkeypatch, iter([int, lambda: signal.raise_signal(signal.SIGTERM)]))
     done = queue.here("study", "small.toml")
     assert done == (143, "", INTERRUPTED.format(0))

@@ -19,7 +19,7 @@ app = App(
     name="jmlp",
     help=(
         "A multilayer perceptron from scratch in JAX, and experiments with error bars.\n\n"
-        "Start with: jmlp study original"
+        "On a terminal, jmlp alone opens the app. Elsewhere, start with: jmlp study original"
     ),
     version=lambda: f"jmlp {environment.versions()['jmlp']}",
     version_flags=("--version", "-V"),
@@ -29,6 +29,12 @@ app = App(
     default_parameter=Parameter(show_default=_default_text),
 )
 
+app.command(
+    "jmlp.cli.app:tui",
+    name="tui",
+    sort_key=0.5,
+    help="Open the app on this terminal: run experiments and watch them. jmlp alone does it too.",
+)
 app.command(
     "jmlp.cli.study:study",
     name="study",
@@ -175,6 +181,12 @@ store.command(
 )
 app.command(store)
 
+app.command(
+    "jmlp.cli.serve:serve",
+    name="serve",
+    sort_key=9.5,
+    help="Serve the app to browsers on this machine, until Ctrl-C; training goes on without it.",
+)
 app.command(
     "jmlp.cli.doctor:doctor",
     name="doctor",

@@ -108,7 +108,7 @@ def _worker() -> Iterator[Finding]:
         yield Finding("worker", "unknown", str(error))
         return
     trains = f" trains {owner.study}" if owner and owner.study else ""
-    yield Finding("worker", f"process {owner.pid} on {owner.host}{trains}" if owner else "none")
+    yield Finding("worker", f"{owner.process}{trains}" if owner else "none")
     if kind := network_file_system(folder):
         remedy = "keep runs on a disk of this machine (JMLP_RUNS): locks there can fail"
         yield Finding("file system of runs", kind, remedy)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from jmlp.cli.output import Output
-from jmlp.cli.run_words import SHORT_ID, configuration_texts, short_ids
 from jmlp.cli.runs import RUNS
 from jmlp.cli.storing import StoreOption, find
+from jmlp.control.words import SHORT_ID, configuration_texts, short_ids
 from jmlp.errors import ConfigError, StoreError
 from jmlp.places import write_atomically
 
@@ -75,7 +75,7 @@ def _networks(store: "Store", rows: Sequence["RunRow"], output: Path, folder: bo
         StoreError: what is stored of the data does not do, or nothing can be written.
     """
     from jmlp import weights
-    from jmlp.cli.stored_data import read_data
+    from jmlp.control.stored_data import read_data
     from jmlp.store import run_files
     from jmlp.store.paths import path_of
 

@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from jmlp.cli.extras import needs
-from jmlp.cli.run_words import settings, words
 from jmlp.config import value_text
+from jmlp.control.words import settings, words
 
 if TYPE_CHECKING:
     from jmlp.results import CostPoint

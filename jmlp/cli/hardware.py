@@ -64,7 +64,7 @@ class TrainingHardware(Hardware):
 
     checkpoint_seconds: Annotated[
         float, Parameter(help="How often training is saved, to go on from after a kill.")
-    ] = 10.0
+    ] = environment.CHECKPOINT_SECONDS
 
     def request(self) -> dict[str, object]:
         """What the worker needs to know.

@@ -39,7 +39,7 @@ def report(
             raise StoreError(f"{plain(study)}: there is nothing to report: no run has ended yet")
 
         from jmlp.cli.show import show_tables
-        from jmlp.cli.stored_data import read_data
+        from jmlp.control.stored_data import read_data
         from jmlp.plan import make_plan
         from jmlp.report import check_output, write_report
         from jmlp.study_file import parse_study

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from jmlp.checks import plain
 from jmlp.cli.output import Output, shown
 from jmlp.cli.storing import StoreOption, find, find_one
 from jmlp.errors import ConfigError, StoreError
@@ -39,7 +38,7 @@ def ls(
     """List runs, one a line."""
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit: must be at least 1, got {limit}")
-    from jmlp.cli.run_words import row_table
+    from jmlp.control.words import row_table
 
     with store.open(viewer=True) as opened:
         rows = opened.runs(study)
@@ -120,30 +119,19 @@ def rm(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Delete runs for good: their files, costs, events and tags."""
-    from jmlp.store import Lock
+    from jmlp.control.deleting import delete
 
     with store.open() as opened:
-        rows = find(opened, runs)
-        what = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
-        if not yes and not _agreed(f"delete {what} for good? [y/n] "):
-            out.say("nothing was deleted")
-            return
-        lock = Lock(store.folder())
-        if not lock.acquire():
-            owner = lock.owner()
-            who = f" (process {owner.pid} on {plain(owner.host)})" if owner else ""
-            raise StoreError(
-                f"{store.folder()}: runs are being trained{who}; "
-                "end that first (jmlp stop STUDY), then delete"
-            )
-        try:
-            opened.remove([row.run_id for row in rows])
-        finally:
-            lock.release()
-        if out.json:
-            out.print_json([row.run_id for row in rows])
-        else:
-            out.say(f"deleted {what}")
+        run_ids = [row.run_id for row in find(opened, runs)]
+    what = "1 run" if len(run_ids) == 1 else f"{len(run_ids)} runs"
+    if not yes and not _agreed(f"delete {what} for good? [y/n] "):
+        out.say("nothing was deleted")
+        return
+    delete(store.folder(), run_ids)
+    if out.json:
+        out.print_json(run_ids)
+    else:
+        out.say(f"deleted {what}")
 
 
 def _first(value: float | None) -> tuple[bool, float]:
@@ -172,8 +160,8 @@ ORDERS: dict[str, Callable[["RunRow"], Any]] = {
 def _print_list(
     rows: "list[RunRow]", chosen: "list[RunRow]", study: str | None, out: Output
 ) -> None:
-    from jmlp.cli import run_words as words
     from jmlp.cli.show import Column, print_grid
+    from jmlp.control import words
 
     columns = [
         Column("run"),

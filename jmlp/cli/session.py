@@ -3,7 +3,6 @@
 import contextlib
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -12,23 +11,13 @@ from typing import IO, Any
 
 from jmlp.cli.output import Output
 from jmlp.cli.training import Display, Now, Stop, display, stoppable
-from jmlp.errors import DeviceError, DiskFullError, StoreError, error_with_code
+from jmlp.control import workers
+from jmlp.control.submitting import OVER
+from jmlp.control.workers import LOCKED, Again, Deaths
+from jmlp.errors import DiskFullError, error_with_code
 from jmlp.store import Lock, Store, StudyRow, StudyState
-from jmlp.worker.__main__ import LOCKED
 
-POLL_SECONDS = 0.1
-START_SECONDS = 30.0  # in which a detached worker has to show itself
 LEAVE_SECONDS = 60.0  # in which a worker that was asked to leave has to have saved everything
-LOG_BYTES = 1_000_000
-
-OVER = ("done", "failed", "stopped", "interrupted")
-
-# Signals by which a process dies of its own fault: its runs may be the reason.
-CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
-
-# Deaths of workers in a row, with nothing learned between them, until their runs are to blame. Two
-# more and no run was in training: then it is hopeless.
-MOST_DEATHS = 5
 
 
 def train(folder: Path, label: str, out: Output) -> int | None:
@@ -56,63 +45,6 @@ def attach(folder: Path, label: str, out: Output) -> int | None:
         return _Session(store, label, show, stop).watch()
 
 
-def detach(folder: Path, label: str) -> int:
-    """Starts a worker of its own for all that is queued; returns its process id.
-
-    Raises:
-        StoreError: it ended at once.
-    """
-    worker = start_worker(folder, None)
-    until = time.monotonic() + START_SECONDS
-    with Store(folder, viewer=True) as store:
-        while time.monotonic() < until:
-            code = worker.poll()
-            if store.study(label).state != "queued" or code == 0:
-                break
-            if code is not None:
-                raise StoreError(
-                    f"{folder}: the worker ended with code {code}; see {log_path(folder)}"
-                )
-            if (owner := Lock(folder).owner()) and owner.pid != worker.pid:
-                break  # it has other work first; the new one waits for its turn
-            time.sleep(POLL_SECONDS)
-    worker.returncode = 0  # it goes on without this process, of which Python would warn
-    return worker.pid
-
-
-def start_worker(folder: Path, label: str | None, after: str = "") -> "subprocess.Popen[str]":
-    """A new worker: for one study it stays with its starter, for all it is on its own.
-
-    Args:
-        folder: of the store.
-        label: the study; None: all that are queued.
-        after: how the worker before this one died, where its runs may be the reason.
-    """
-    command = [sys.executable, "-m", "jmlp.worker", str(folder)]
-    command += ["--study", label, "--attached"] if label is not None else []
-    command += ["--after", after] if after else []
-    log = log_path(folder)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        if log.stat().st_size > LOG_BYTES:
-            log.replace(log.with_suffix(".old.log"))
-    with log.open("a", encoding="utf-8") as errors:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE if label is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE if label is not None else errors,
-            stderr=errors,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,  # a Ctrl-C in the terminal is for the command, not for it
-        )
-
-
-def log_path(folder: Path) -> Path:
-    """Where workers write what goes wrong."""
-    return folder / "logs" / "worker.log"
-
-
 class _Session:
     def __init__(self, store: Store, label: str, show: Display, stop: Stop) -> None:
         self.store, self.label, self.show, self.stop = store, label, show, stop
@@ -125,9 +57,7 @@ class _Session:
         self.row: StudyRow | None = None  # as it was then
         self.attached_to: int | None = None
         self.had_worker = False
-        self.deaths = 0
-        self.learned: Any = None
-        self.out_of_memory = 0
+        self.deaths = Deaths(store, label)
 
     def train(self) -> int | None:
         while True:
@@ -142,7 +72,7 @@ class _Session:
                 if self.is_over(row.state):
                     return None
                 self.find_worker()
-            time.sleep(POLL_SECONDS)
+            time.sleep(workers.POLL_SECONDS)
 
     def watch(self) -> int | None:
         begun = time.monotonic()
@@ -154,11 +84,11 @@ class _Session:
             if row.state == "queued":  # it waits for a worker, which may be one that is starting
                 if owner is not None:
                     begun = time.monotonic()
-                elif time.monotonic() - begun > START_SECONDS:
+                elif time.monotonic() - begun > workers.START_SECONDS:
                     return None
             elif owner is None or owner.study != self.label:
                 return None
-            time.sleep(POLL_SECONDS)
+            time.sleep(workers.POLL_SECONDS)
 
     def look(self) -> StudyRow:
         """Shows what is new."""
@@ -219,13 +149,13 @@ class _Session:
             self.attached_to = owner.pid
             has = f" and trains {owner.study}" if owner.study else ""
             self.show.say(
-                f"attached: another worker (process {owner.pid} on {owner.host}) has this "
-                f"store{has}; Ctrl-C leaves it at work"
+                f"attached: another worker ({owner.process}) has this store{has}; "
+                "Ctrl-C leaves it at work"
             )
 
     def start(self, after: str = "") -> None:
-        self.out_of_memory = oom_kills()
-        self.worker = start_worker(self.store.folder, self.label, after)
+        self.deaths.begun()
+        self.worker = workers.start_worker(self.store.folder, self.label, after)
         self.had_worker = True
         assert self.worker.stdout is not None
         self.reader = threading.Thread(target=self.read, args=(self.worker.stdout,), daemon=True)
@@ -254,39 +184,18 @@ class _Session:
             self.interrupted()
             return
         if code > 0:
-            log = log_path(self.store.folder)
+            log = workers.log_path(self.store.folder)
             text = self.error or f"the worker ended with code {code}; see {log}"
             raise error_with_code(text, code)
-        failed = sum(run.state == "failed" for run in self.store.runs(self.label))
-        learned = self.store.last_point(), self.store.counts(self.label), failed
-        self.deaths = self.deaths + 1 if learned == self.learned else 1
-        self.learned = learned
         self.go_on_after(signal.Signals(-code))
 
     def go_on_after(self, number: signal.Signals) -> None:
         """Starts another worker in place of one that died, until it is hopeless."""
-        how = f"the worker was ended by signal {number:d} ({number.name})"
-        after = ""
-        if number == signal.SIGKILL and oom_kills() > self.out_of_memory:
-            how = after = "out of memory: the system ended the worker"
-        elif number in CRASHES or self.deaths >= MOST_DEATHS:
-            after = how
-        if self.deaths >= MOST_DEATHS + 2:
-            failure = (
-                f"{how}, {self.deaths} times in a row and before a run was in training; "
-                f"see {log_path(self.store.folder)}"
-            )
-            self.set_study(
-                "failed",
-                code=DeviceError.exit_code,
-                failure=failure,
-                event="failed",
-                detail=failure,
-            )
-            return
-        self.show.say(f"{how}: starts again from the last checkpoint")
-        self.set_study("queued")
-        self.start(after)
+        follows = self.deaths.next(number)
+        self.row = None  # the study stands otherwise now
+        if isinstance(follows, Again):
+            self.show.say(follows.text())
+            self.start(follows.after)
 
     def leave(self) -> None:
         """Asks the own worker to save and to end; one of others is left alone."""
@@ -312,14 +221,3 @@ class _Session:
         running = [run.run_id for run in self.store.runs(self.label) if run.state == "running"]
         self.store.set_runs(running, "queued")
         self.set_study("interrupted", event="interrupted", detail="its worker was ended")
-
-
-def oom_kills() -> int:
-    """How often the system has ended processes for lack of memory, as far as it tells."""
-    found = 0
-    for path in ("/proc/vmstat", "/sys/fs/cgroup/memory.events"):
-        with contextlib.suppress(OSError, ValueError):
-            for line in Path(path).read_text(encoding="ascii").splitlines():
-                if line.startswith("oom_kill "):
-                    found += int(line.split()[1])
-    return found

@@ -1,23 +1,15 @@
 """`jmlp attach`, `pause`, `resume` and `stop`: a study that a worker has, from any terminal."""
 
-import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from jmlp.cli.output import Output
-from jmlp.cli.storing import StoreOption, worker_of
+from jmlp.cli.storing import StoreOption
+from jmlp.control import steering, workers
+from jmlp.control.submitting import IN_HAND, UNFINISHED, failure_of, submit_again
 from jmlp.errors import StoreError
-
-if TYPE_CHECKING:
-    from jmlp.store import Action, Store, StudyRow
-
-# A worker looks at its commands after each chunk; before the first one it compiles.
-ANSWER_SECONDS = 30.0
-POLL_SECONDS = 0.05
-
-IN_HAND = ("running", "paused")
-WAITING = ("queued", "running", "paused", "stopped", "interrupted", "failed")
+from jmlp.store import Action, Lock, Store, StudyRow
 
 StudyName = Annotated[
     str | None, Parameter(help="Its name, as jmlp study says it; default: the one in training.")
@@ -39,8 +31,8 @@ def attach(
 
     with stored.open(viewer=True) as store:
         row = _find(store, study, (*IN_HAND, "queued") if study else IN_HAND)
-        if worker_of(store, row.label) is None and not _may_begin(store, row):
-            raise StoreError(_no_worker(row))
+        if workers.worker_of(store, row.label) is None and not _may_begin(store, row):
+            raise StoreError(steering.no_worker(row))
     signal = session.attach(store.folder, row.label, out)
     with stored.open(viewer=True) as store:
         row = store.study(row.label)
@@ -49,11 +41,9 @@ def attach(
         out.say(f"left: {row.label} is {row.state} and goes on without this terminal")
         return 128 + signal
     if row.state in (*IN_HAND, "queued"):
-        raise StoreError(_no_worker(row))
+        raise StoreError(steering.no_worker(row))
     out.say(f"{row.label}: {row.state}")
     if row.state == "failed":
-        from jmlp.cli.submitting import failure_of
-
         raise failure_of(row)
     show_tables(study_tables(parse_study(row.toml, row.label), results), out)
     return 0
@@ -67,7 +57,7 @@ def pause(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Let a study rest: all is saved, and the worker waits for jmlp resume."""
-    _command(stored, study, "pause", ("paused",), out)
+    _command(stored, study, "pause", out)
 
 
 def stop(
@@ -80,14 +70,11 @@ def stop(
     """End a study's training: all is saved, and jmlp resume goes on from there."""
     with stored.open() as store:
         row = _find(store, study, ("running", "paused", "queued"))
-        if worker_of(store, row.label) is None:
-            store.command(row.label, "stop")  # for one that takes it up in this moment
-            running = [run.run_id for run in store.runs(row.label) if run.state == "running"]
-            store.set_runs(running, "stopped")
-            store.set_study(row.label, "stopped", event="stopped", detail="by command")
+        if workers.worker_of(store, row.label) is None:
+            steering.stop_unowned(store, row)
             out.say(f"{row.label}: stopped; no worker had it")
             return
-    _command(stored, row.label, "stop", ("stopped",), out)
+    _command(stored, row.label, "stop", out)
 
 
 def resume(
@@ -106,47 +93,30 @@ def resume(
     """Go on with a study where it was: one that is paused, or was ended before its end."""
     from jmlp.cli import session
     from jmlp.cli.study import conclude
-    from jmlp.cli.submitting import submit_again
 
     with stored.open() as store:
-        row = _find(store, study, WAITING)
-        if row.state == "paused" and worker_of(store, row.label) is not None:
-            _command(stored, row.label, "resume", ("running",), out)
+        row = _find(store, study, UNFINISHED)
+        if row.state == "paused" and workers.worker_of(store, row.label) is not None:
+            _command(stored, row.label, "resume", out)
             return 0
-    submitted = submit_again(stored.folder(), row, out)
+    submitted = submit_again(stored.folder(), row, out.say)
     if detach:
-        process = session.detach(submitted.folder, row.label)
+        process = workers.detach(submitted.folder, row.label)
         out.say(f"{row.label} trains in the background (process {process})")
         return 0
     stopped = session.train(submitted.folder, row.label, out)
     return conclude(submitted, stopped, None, None, out)
 
 
-def _command(
-    stored: StoreOption, study: str | None, action: "Action", wanted: tuple[str, ...], out: Output
-) -> None:
+def _command(stored: StoreOption, study: str | None, action: Action, out: Output) -> None:
     """Leaves a command, and waits until the worker has obeyed it."""
     with stored.open() as store:
         row = _find(store, study, IN_HAND)
-        if worker_of(store, row.label) is None:
-            raise StoreError(_no_worker(row))
-        store.command(row.label, action)
-        until = time.monotonic() + ANSWER_SECONDS
-        while time.monotonic() < until:
-            state = store.study(row.label).state
-            if state in wanted:
-                out.say(f"{row.label}: {state}")
-                return
-            if state not in IN_HAND or worker_of(store, row.label) is None:
-                raise StoreError(f"{row.label}: is {state} now; nothing to {action}")
-            time.sleep(POLL_SECONDS)
-    raise StoreError(
-        f"{row.label}: its worker has not obeyed yet, after {ANSWER_SECONDS:.0f} s: it may be "
-        f"compiling; the command stands"
-    )
+        state = steering.command(store, row, action)
+        out.say(f"{row.label}: {state}")
 
 
-def _find(store: "Store", study: str | None, states: tuple[str, ...]) -> "StudyRow":
+def _find(store: Store, study: str | None, states: tuple[str, ...]) -> StudyRow:
     """The study that is meant.
 
     Raises:
@@ -168,15 +138,6 @@ def _find(store: "Store", study: str | None, states: tuple[str, ...]) -> "StudyR
     raise StoreError(f"{store.folder}: which study? {names}; give one of these names")
 
 
-def _may_begin(store: "Store", row: "StudyRow") -> bool:
+def _may_begin(store: Store, row: StudyRow) -> bool:
     """Whether a study waits, and for a worker that is at something else."""
-    from jmlp.store import Lock
-
     return row.state == "queued" and Lock(store.folder).owner() is not None
-
-
-def _no_worker(row: "StudyRow") -> str:
-    return (
-        f"{row.label}: no worker has it (the one that had it was ended); jmlp resume {row.label} "
-        "goes on where it was"
-    )

@@ -12,7 +12,7 @@ from jmlp.checks import plain
 from jmlp.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from jmlp.store import Owner, RunRow, Store
+    from jmlp.store import RunRow, Store
 
 
 @Parameter(name="*")
@@ -44,14 +44,6 @@ class StoreOption:
         from jmlp.store import Store
 
         return Store(self.folder(), viewer=viewer)
-
-
-def worker_of(store: "Store", label: str) -> "Owner | None":
-    """The worker that has a study in hand."""
-    from jmlp.store import Lock
-
-    owner = Lock(store.folder).owner()
-    return owner if owner is not None and owner.study == label else None
 
 
 def find(store: "Store", names: Sequence[str]) -> "list[RunRow]":

@@ -1,31 +1,30 @@
 """`jmlp study`: every configuration of a study, over several seeds, to tables and a report."""
 
-import re
+import json
+import shlex
 import signal
-from collections.abc import Sequence
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from jmlp.cli.hardware import TrainingHardware
 from jmlp.cli.output import Output
 from jmlp.cli.storing import StoreOption
-from jmlp.config import STATIC_FIELDS, configurations
+from jmlp.config import STATIC_FIELDS
 from jmlp.errors import CheckFailed
 
 if TYPE_CHECKING:
-    from jmlp.cli.submitting import Submitted
-    from jmlp.config import Study
-    from jmlp.plan import DataFacts, Plan
+    from jmlp.control.submitting import Submitted
+    from jmlp.plan import Plan
     from jmlp.results import RunResult
-
-LONGEST_NAME = 200  # of a folder; file systems end at 255
 
 
 def study(
     source: Annotated[
-        str, Parameter(help="original, replica, patience, or the path of a study file.")
+        str, Parameter(help="original, replica, patience, demo, or the path of a study file.")
     ],
     /,
     *,
@@ -83,37 +82,48 @@ def study(
     """
     from jmlp import data as datasets
     from jmlp import plan as planning
-    from jmlp.study_file import load_study
+    from jmlp.control.choice import Choice
+    from jmlp.control.plans import facts_of
 
-    hardware.request()  # a wrong number is told before data is fetched
-    loaded = load_study(
+    request = hardware.request()  # a wrong number is told before data is fetched
+    choice = Choice(
         source,
-        overrides=set_ or (),
+        experiments=tuple(experiment or ()),
         seeds=seeds,
         epochs=epochs,
-        experiments=experiment or (),
         data=data,
+        overrides=tuple(set_ or ()),
     )
+    loaded = choice.study()
     if dry_run:
-        plan = planning.make_plan(loaded, _facts(loaded))
+        plan = planning.make_plan(loaded, facts_of(loaded.data))
         _print_plan(plan, hardware, out)
         planning.check_memory(plan, hardware.count())
         return 0
-    changes = [*(experiment or ()), data, f"epochs-{epochs}" if epochs else None, *(set_ or ())]
-    label = study_label(loaded.name, [change for change in changes if change])
-    folder = output or Path("reports") / label
     from jmlp.cli import session
-    from jmlp.cli.submitting import submit
+    from jmlp.control import workers
+    from jmlp.control.submitting import submit
     from jmlp.report import check_output
 
+    label = choice.label(loaded.name)
+    folder = output or Path("reports") / label
     if not detach:
         check_output(folder, force, of=loaded.name)
     dataset = datasets.load(loaded.data, out.say)
     plan = planning.make_plan(loaded, planning.data_facts(dataset))
     planning.check_memory(plan, hardware.count())
-    submitted = submit(stored.folder(), label, plan, dataset, hardware, out, fresh=fresh)
+    submitted = submit(
+        stored.folder(),
+        label,
+        plan,
+        dataset,
+        request,
+        out.say,
+        command=command_line(),
+        fresh=fresh,
+    )
     if detach:
-        process = session.detach(submitted.folder, label)
+        process = workers.detach(submitted.folder, label)
         out.say(
             f"{label} trains in the background (process {process}): jmlp attach {label} shows it, "
             f"jmlp report {label} writes what there is"
@@ -138,7 +148,7 @@ def conclude(
         CheckFailed: a run diverged, and `fail_on` says that none may.
         JmlpError: the one that the study ended with.
     """
-    from jmlp.cli.submitting import failure_of
+    from jmlp.control.submitting import failure_of
 
     results, row = submitted.results(), submitted.row()
     n_runs = len(submitted.plan.runs)
@@ -157,6 +167,21 @@ def conclude(
     return 0
 
 
+def command_line() -> str:
+    """What was typed."""
+    return shlex.join(["jmlp", *sys.argv[1:]])
+
+
+def document(submitted: "Submitted", results: "list[RunResult]") -> Any:
+    """What `results.json` holds, as JSON values."""
+    from jmlp.report import in_order
+    from jmlp.report.files import results_head, results_json
+
+    study, digests = submitted.plan.study, submitted.plan.facts.digests
+    head = results_head(study, submitted.source, digests, submitted.command, datetime.now(UTC))
+    return json.loads(results_json(head, in_order(study, results)))
+
+
 def how_to_go_on(submitted: "Submitted", state: str, n_done: int) -> str:
     """What a command says that ends before the study, which may be in the hands of others."""
     label = submitted.label
@@ -172,30 +197,11 @@ def how_to_go_on(submitted: "Submitted", state: str, n_done: int) -> str:
     return f"left: {done}; it is {state} behind {worker.study}: jmlp resume {label} trains it"
 
 
-def study_label(name: str, changes: Sequence[str]) -> str:
-    """The study's name in the store: one of its own for each way to change it.
-
-    Their settings differ, so that one cannot go on with what the other began.
-    """
-    words = [re.sub(r"[^A-Za-z0-9.]+", "-", change).strip("-.") for change in changes]
-    return "-".join([name, *filter(None, words)])[:LONGEST_NAME]
-
-
-def _facts(study: "Study") -> "DataFacts":
-    """Of the study's data; those of MNIST are known without having it."""
-    from jmlp import data as datasets
-    from jmlp import plan as planning
-
-    if study.data == "mnist":
-        return planning.mnist_facts()
-    return planning.data_facts(datasets.load(study.data))
-
-
 def _print_plan(plan: "Plan", hardware: TrainingHardware, out: Output) -> None:
     """What would be trained, on stdout."""
     from jmlp import plan as planning
+    from jmlp.control.plans import plan_lines
 
-    needed = planning.memory(plan, hardware.count())
     if out.json:
         out.print_json(
             {
@@ -211,33 +217,11 @@ def _print_plan(plan: "Plan", hardware: TrainingHardware, out: Output) -> None:
                     for group in plan.groups
                 ],
                 "compiles": len(plan.groups),
-                "memory": needed,
+                "memory": planning.memory(plan, hardware.count()),
             }
         )
         return
-    print(f"study {plan.study.name} on {plan.study.data}")
-    for experiment in plan.study.experiments:
-        n = len(configurations(experiment))
-        seeds = len(experiment.seeds)
-        print(
-            f"  {experiment.name}: {_count(n, 'configuration')} x {_count(seeds, 'seed')} = "
-            f"{_count(n * seeds, 'run')}"
-        )
-    print(f"{_count(len(plan.runs), 'run')}, each once, in {_count(len(plan.groups), 'group')}:")
-    for group in plan.groups:
-        runs = sum(len(cohort.runs) for cohort in group.cohorts)
-        print(
-            f"  {planning.group_name(group)}: {_count(runs, 'run')} in "
-            f"{_count(len(group.cohorts), 'cohort')} of {_count(group.width, 'lane')}"
-        )
-    print(
-        f"{_count(len(plan.groups), 'training program')} to compile, "
-        f"about {planning.size_text(needed)} of memory"
-    )
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+    print("\n".join(plan_lines(plan, hardware.count())))
 
 
 def _report(
@@ -252,7 +236,7 @@ def _report(
     study = submitted.plan.study
     tables = study_tables(study, results)
     if out.json:
-        out.print_json(submitted.document(results))
+        out.print_json(document(submitted, results))
     else:
         show_tables(tables, out)
     if folder is None:

@@ -85,15 +85,24 @@ def train(
     from jmlp import plan as planning
     from jmlp.cli import session
     from jmlp.cli.show import show_tables
-    from jmlp.cli.study import how_to_go_on
-    from jmlp.cli.submitting import failure_of, submit
+    from jmlp.cli.study import command_line, document, how_to_go_on
+    from jmlp.control.submitting import failure_of, submit
     from jmlp.tables import study_tables
 
-    hardware.request()  # a wrong number is told before data is fetched
+    request = hardware.request()  # a wrong number is told before data is fetched
     dataset = datasets.load(study.data, out.say)
     plan = planning.make_plan(study, planning.data_facts(dataset))
     planning.check_memory(plan, hardware.count())
-    submitted = submit(stored.folder(), _label(plan), plan, dataset, hardware, out, fresh=fresh)
+    submitted = submit(
+        stored.folder(),
+        _label(plan),
+        plan,
+        dataset,
+        request,
+        out.say,
+        command=command_line(),
+        fresh=fresh,
+    )
     stopped = session.train(submitted.folder, submitted.label, out)
     results = submitted.results()
     if (row := submitted.row()).state == "failed":
@@ -105,7 +114,7 @@ def train(
     if diverged:
         out.say(f"warning: {diverged} of {len(results)} runs diverged")
     if out.json:
-        out.print_json(submitted.document(results))
+        out.print_json(document(submitted, results))
     else:
         show_tables(study_tables(study, results), out)
     if save is not None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from jmlp.cli import run_words as words
 from jmlp.cli.hardware import Hardware
 from jmlp.cli.output import Output, shown
 from jmlp.cli.runs import RUNS
 from jmlp.cli.storing import StoreOption, find
+from jmlp.control import words
 from jmlp.errors import CheckFailed, StoreError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from jmlp.cli.hardware import Hardware
-from jmlp.cli.session import oom_kills
 from jmlp.cli.training import Display, Now
+from jmlp.control.workers import oom_kills
 from jmlp.environment import Device
 from jmlp.errors import DeviceError, JmlpError, error_with_code
 from jmlp.results import CostPoint

@@ -13,8 +13,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from jmlp.curves import FEWEST_FOR_BAND, Curve, Floats, mean_curve
 from jmlp.report import style
-from jmlp.report.curves import FEWEST_FOR_BAND, Curve, Floats, mean_curve
 from jmlp.results import RunResult
 from jmlp.tables.arms import Arm
 
@@ -91,7 +91,7 @@ def cost_caption(arms: Sequence[Arm], by: By) -> str:
 
 def _panel(arm: Arm, by: By) -> _Panel:
     def curve(runs: Sequence[RunResult], cost: str) -> Curve:
-        whole = mean_curve(runs, cost)
+        whole = mean_curve([run.costs for run in runs], cost)
         return whole if by == "epoch" else whole.from_step(1)
 
     runs = arm.finished

@@ -125,6 +125,15 @@ class Checkpoints:
         keys = filter(_KEY.fullmatch, _names(self.folder))
         return [key for key in keys if self._generations(key)]
 
+    def newest(self) -> list[Path]:
+        """The newest checkpoint of each cohort.
+
+        Raises:
+            StoreError: a folder cannot be read.
+        """
+        found = [self._generations(key) for key in self.keys()]
+        return [paths[-1] for paths in found if paths]
+
     def _generations(self, key: str) -> list[Path]:
         """Of one cohort, the oldest first."""
         return [self.folder / key / n for n in _names(self.folder / key) if _NAME.fullmatch(n)]

@@ -264,8 +264,8 @@ class Database:
         owner = Lock(self.path.parent).owner()
         if owner is not None and owner.pid != os.getpid():
             raise StoreError(
-                f"{self.path}: is of an older jmlp whose worker (process {owner.pid} on "
-                f"{owner.host}) is using it; try again when that has ended"
+                f"{self.path}: is of an older jmlp whose worker ({owner.process}) is using it; "
+                "try again when that has ended"
             )
 
     def _back_up(self, version: int) -> None:

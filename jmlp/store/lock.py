@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from jmlp.checks import plain
 from jmlp.errors import StoreError
 
 NAME = "worker.lock"
@@ -33,6 +34,11 @@ class Owner:
     boot_id: str  # empty where the system has none
     started: int  # when it took the lock, UTC, milliseconds
     study: str | None  # the label of what it trains
+
+    @property
+    def process(self) -> str:
+        """`process 12 on host`, for a message."""
+        return f"process {self.pid} on {plain(self.host)}"
 
 
 class Lock:

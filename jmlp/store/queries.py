@@ -4,10 +4,12 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from jmlp.checks import plain
+from jmlp.config import Hyperparams
 from jmlp.errors import StoreError
 from jmlp.reader import did_you_mean
 from jmlp.records import UnreadableError, parse, run_from_table
@@ -16,6 +18,7 @@ from jmlp.store.database import DamagedError, Database, Row
 from jmlp.store.rows import Event, RunRow, StudyRow, hyperparams_from, now, point_from
 
 _NAMED = 8  # names in a message
+_REMEMBERED = 4096  # runs, of which each takes a few KB
 
 _STUDY_COLUMNS = tuple(field.name for field in fields(StudyRow))
 _STUDY = f"SELECT {', '.join(_STUDY_COLUMNS)} FROM studies"
@@ -243,13 +246,13 @@ class Queries:
     def _run(self, row: Row, tags: Sequence[str], labels: Sequence[str]) -> RunRow:
         *values, record = row
         named_values: dict[str, Any] = dict(zip(_RUN_COLUMNS, values, strict=True))
-        named_values["hyperparams"] = hyperparams_from(json.loads(named_values["hyperparams"]))
+        named_values["hyperparams"] = _hyperparams(named_values["hyperparams"])
         result = None if record is None else self._result(record)
         return RunRow(**named_values, result=result, tags=tuple(tags), studies=tuple(labels))
 
     def _result(self, record: str) -> RunResult:
         try:
-            return run_from_table(parse(record), costs=False)
+            return _ended(record)
         except UnreadableError as error:
             raise DamagedError(self._database.path, f"the record of a run: {error}") from error
 
@@ -265,6 +268,17 @@ class Queries:
             f"{plain(label)}: there is no study of that name in {self.folder}"
             f"{did_you_mean(label, labels)}; {named('studies', labels)}"
         )
+
+
+# Who watches asks for the same runs again and again: equal texts are read once.
+@lru_cache(maxsize=_REMEMBERED)
+def _ended(record: str) -> RunResult:
+    return run_from_table(parse(record), costs=False)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _hyperparams(text: str) -> Hyperparams:
+    return hyperparams_from(json.loads(text))
 
 
 def named(what: str, names: Sequence[str]) -> str:

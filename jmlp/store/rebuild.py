@@ -99,7 +99,7 @@ def _alone(folder: Path) -> Iterator[None]:
     lock = Lock(folder)
     if not lock.acquire():
         owner = lock.owner()
-        who = f"process {owner.pid} on {owner.host}" if owner else "another process"
+        who = owner.process if owner else "another process"
         raise StoreError(f"{lock.path}: a worker ({who}) is using this store; stop it first")
     try:
         yield

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jmlp import environment
+from jmlp.control.workers import LOCKED
 from jmlp.errors import DiskFullError, JmlpError, StoreError
 from jmlp.places import compile_cache_dir
 from jmlp.store import Lock, Store, StudyRow
 from jmlp.worker.patient import PatientStore
 from jmlp.worker.stopping import Stopping
 
-LOCKED = 75  # the exit code where another worker has the store: try again later
 NICE = 10  # whoever watches comes first
 LOCK_SECONDS = 10.0
 WARNING_KIND = 40  # characters that warnings of one kind have in common
@@ -108,7 +108,7 @@ def _take(lock: Lock, label: str | None, stopping: Stopping) -> bool:
             owner = lock.owner()
             raise LockedError(
                 f"{lock.path}: another worker has this store"
-                + (f" (process {owner.pid} on {owner.host})" if owner else "")
+                + (f" ({owner.process})" if owner else "")
                 + "; attach to it (jmlp attach), or wait for its end"
             )
     return True

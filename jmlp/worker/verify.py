@@ -47,7 +47,7 @@ def main() -> int:
     os.dup2(2, 1)
     table = json.loads(sys.stdin.readline())
     request = Request(**{**table, "run_ids": tuple(table["run_ids"])})
-    threading.Thread(target=_leave_with_starter, daemon=True).start()
+    threading.Thread(target=leave_with_starter, daemon=True).start()
     os.nice(NICE)
     environment.prepare(request.device, request.cores, compile_cache_dir())
     os.environ["XLA_FLAGS"] = request.flags  # no more and no less than the runs had
@@ -75,7 +75,7 @@ def answer(request: Request, tell: Tell) -> int:
     return 0
 
 
-def _leave_with_starter() -> None:
+def leave_with_starter() -> None:
     """Nobody waits for the answers any more once stdin has ended."""
     while os.read(0, 1024):
         pass

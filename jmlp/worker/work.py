@@ -26,7 +26,6 @@ from jmlp.worker.terms import Must, check_digests
 if TYPE_CHECKING:
     from jmlp.worker.stopping import Stopping
 
-CHECKPOINT_SECONDS = 10.0
 PAUSED_SECONDS = 0.1  # between two looks at the commands
 
 FAILED_ONCE = "failed once"  # the event of a run that gets another try
@@ -181,7 +180,7 @@ class Work:
 
     def _watch(self, training: engine.Training, plan: Plan) -> None:
         """Consumes the training; after each chunk there may be something to save or to obey."""
-        every = self.row.hardware.get("checkpoint_seconds") or CHECKPOINT_SECONDS
+        every = self.row.hardware.get("checkpoint_seconds") or environment.CHECKPOINT_SECONDS
         saved, in_training = time.monotonic(), frozenset[str]()
         before = saved
         for progress in training:

@@ -2,24 +2,18 @@
 
 import contextlib
 import os
-import random
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from jmlp import data as datasets
 from jmlp import plan as planning
-from jmlp.cli.hardware import TrainingHardware
-from jmlp.cli.output import Output
-from jmlp.cli.submitting import submit
+from jmlp.control.submitting import default_hardware, submit
 from jmlp.data.dataset import Dataset
 from jmlp.plan import Plan
 from jmlp.study_file import load_study
@@ -27,7 +21,6 @@ from jmlp.study_file import load_study
 HERE = Path(__file__).parent
 INTERVAL = 0.5  # seconds between two checkpoints
 LABEL = "small"
-TEMPORARY = "jmlp-stress-"  # how the folder of all rows begins
 
 # 36 runs in eight cohorts and two groups: with dropout, Adam and batch norm, early stopping, and
 # one run of each seed that diverges. {epochs} and {patience} make it longer or shorter.
@@ -55,62 +48,6 @@ baseline.learning_rate = 0.01
 """
 
 SEEDS, EPOCHS = 4, 90
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the table."""
-
-    test: str
-    wanted: str
-    measured: str
-    ok: bool
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a row is called with."""
-
-    quick: bool
-    seed: int
-    cases: int | None = None  # in place of those of the issue
-
-    def count(self, full: int, least: int = 2) -> int:
-        """How many cases of a row with so many."""
-        if self.cases is not None:
-            return self.cases
-        return max(least, full // 10) if self.quick else full
-
-    def random(self) -> random.Random:
-        """The row's own random numbers."""
-        return random.Random(self.seed)
-
-
-@dataclass
-class Findings:
-    """What was not as it must be, in words."""
-
-    found: list[str] = field(default_factory=list)
-    quiet: bool = False
-
-    def expect(self, fact: bool, text: str) -> bool:
-        """Takes down what is not so, and says it at once; whether it is."""
-        if not fact:
-            self.found.append(text)
-            if not self.quiet:
-                tell(text)
-        return fact
-
-    def __str__(self) -> str:
-        if not self.found:
-            return ""
-        more = f" and {len(self.found) - 3} more" if len(self.found) > 3 else ""
-        return "; ".join(["", *self.found[:3]]) + more
-
-
-def tell(text: str) -> None:
-    """How far a row is, for those who wait."""
-    print(f"  {text}", file=sys.stderr, flush=True)
 
 
 # ---- studies
@@ -150,8 +87,9 @@ def queue(folder: Path, store: Path, seconds: float = INTERVAL) -> None:
     """Puts the study into the queue of a store."""
     plan, dataset = load(folder)
     with contextlib.chdir(folder):
-        hardware = TrainingHardware(checkpoint_seconds=seconds)
-        submit(store, LABEL, plan, dataset, hardware, Output(quiet=True), fresh=False)
+        hardware = default_hardware() | {"checkpoint_seconds": seconds}
+        command = "jmlp study small.toml"
+        submit(store, LABEL, plan, dataset, hardware, lambda text: None, command=command)
 
 
 # ---- processes
@@ -229,12 +167,3 @@ def wait_until_dead(pid: int, seconds: float = 60.0) -> float:
     while is_alive(pid) and time.monotonic() - started < seconds:
         time.sleep(0.005)
     return time.monotonic() - started
-
-
-@contextlib.contextmanager
-def workplace() -> Iterator[Path]:
-    """An empty folder for a row, beside that of compiled programs."""
-    folder = Path(tempfile.mkdtemp(dir=Path(os.environ["JMLP_HOME"]).parent))
-    yield folder
-    if folder.parent.name.startswith(TEMPORARY):  # else somebody wants to look at it
-        shutil.rmtree(folder, ignore_errors=True)

@@ -6,7 +6,8 @@ import statistics
 import time
 from pathlib import Path
 
-from common import Options, Row, command, stress, tell, workplace
+from common import command, stress
+from measuring import Options, Row, tell, workplace
 
 from jmlp import environment, places
 from jmlp.store import Store

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Findings, Options, Row, tell, workplace
+from measuring import Findings, Options, Row, tell, workplace
 
 from jmlp.results import CohortState, CostPoint, Snapshot
 from jmlp.store.checkpoints import Checkpoints, key_of

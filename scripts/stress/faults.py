@@ -5,19 +5,9 @@ import signal
 import time
 from pathlib import Path
 
-from common import (
-    LABEL,
-    Findings,
-    Options,
-    Row,
-    queue,
-    stress,
-    study_command,
-    tell,
-    workplace,
-    write_inputs,
-)
+from common import LABEL, queue, stress, study_command, write_inputs
 from looks import Photo, check_end, integrity, photos
+from measuring import Findings, Options, Row, tell, workplace
 
 from jmlp import environment, places
 from jmlp import faults as hook

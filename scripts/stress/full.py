@@ -6,17 +6,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import (
-    LABEL,
-    Findings,
-    Options,
-    Row,
-    study_command,
-    tell,
-    workplace,
-    write_inputs,
-)
+from common import LABEL, study_command, write_inputs
 from looks import check_end, undisturbed
+from measuring import Findings, Options, Row, tell, workplace
 
 from jmlp.store import Store
 

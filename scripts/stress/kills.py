@@ -11,16 +11,11 @@ from pathlib import Path
 from common import (
     INTERVAL,
     LABEL,
-    Findings,
-    Options,
-    Row,
     children,
     command,
     send,
     study_command,
-    tell,
     wait_until_dead,
-    workplace,
     write_inputs,
 )
 from looks import (
@@ -34,6 +29,7 @@ from looks import (
     integrity,
     undisturbed,
 )
+from measuring import Findings, Options, Row, tell, workplace
 
 from jmlp.store import Store
 

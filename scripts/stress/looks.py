@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common import LABEL, Findings, study_command, tell
+from common import LABEL, study_command
+from measuring import Findings, tell
 
 from jmlp import sealed
 from jmlp.store import Store, run_files

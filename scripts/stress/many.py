@@ -9,20 +9,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from common import (
-    INTERVAL,
-    LABEL,
-    Findings,
-    Options,
-    Row,
-    command,
-    stress,
-    study_command,
-    tell,
-    workplace,
-    write_inputs,
-)
+from common import INTERVAL, LABEL, command, stress, study_command, write_inputs
 from looks import check_end, undisturbed
+from measuring import Findings, Options, Row, tell, workplace
 
 from jmlp.errors import JmlpError
 from jmlp.store import Lock, Store

@@ -6,21 +6,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from common import (
-    LABEL,
-    Findings,
-    Options,
-    Row,
-    children,
-    queue,
-    study_command,
-    tell,
-    wait_until_dead,
-    worker,
-    workplace,
-    write_inputs,
-)
+from common import LABEL, children, queue, study_command, wait_until_dead, worker, write_inputs
 from looks import check_end, checkpoints, integrity, undisturbed
+from measuring import Findings, Options, Row, tell, workplace
 
 from jmlp.store import Store
 from jmlp.store.rows import ENDED

@@ -8,18 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import (
-    Findings,
-    Options,
-    Row,
-    load,
-    queue,
-    tell,
-    worker,
-    workplace,
-    write_inputs,
-)
+from common import load, queue, worker, write_inputs
 from looks import Photo, photos
+from measuring import Findings, Options, Row, tell, workplace
 
 from jmlp import environment, places
 from jmlp import plan as planning

@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jmlp.errors import StoreError
-from jmlp.plan import DataFacts
+
+if TYPE_CHECKING:
+    from jmlp.plan import DataFacts
 
 
 @dataclass(frozen=True)
 class StoredData:
     """The data of a stored study, as far as the store holds it."""
 
-    facts: DataFacts
+    facts: "DataFacts"
     image_shape: tuple[int, ...]
     source: str  # for people
 
@@ -27,6 +29,8 @@ def read_data(table: Mapping[str, Any], label: str) -> StoredData:
     Raises:
         StoreError: something is missing.
     """
+    from jmlp.plan import DataFacts
+
     try:
         facts = DataFacts(**table["facts"])
         return StoredData(facts, tuple(table["image_shape"]), table["source"])

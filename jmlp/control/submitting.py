@@ -1,32 +1,33 @@
-"""From a study to its place in the store, and from there to its results."""
+"""From a study to its place in the store."""
 
 import json
 import os
-import shlex
-import sys
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jmlp.cli.hardware import TrainingHardware
-from jmlp.cli.output import Output
-from jmlp.cli.stored_data import read_data
-from jmlp.cli.storing import worker_of
 from jmlp.config import Experiment, Study
-from jmlp.data.dataset import changed_arrays
+from jmlp.control.workers import worker_of
+from jmlp.environment import CHECKPOINT_SECONDS
 from jmlp.errors import ConfigError, DataError, JmlpError, StoreError, error_with_code
-from jmlp.plan import Plan, make_plan
 from jmlp.results import RunResult
-from jmlp.store import Lock, Owner, Store, StudyRow, Submission, network_file_system, run_files
+from jmlp.store import Lock, Owner, Store, StudyRow, StudyState, Submission, network_file_system
+from jmlp.store.paths import path_of
 from jmlp.study_file import parse_study, to_toml
 
 if TYPE_CHECKING:
     from jmlp.data import Dataset
+    from jmlp.plan import Plan
 
 NAMED_DATA = ("mnist", "synthetic")
-IN_HAND = ("running", "paused")
-UNFINISHED = ("queued", "running", "paused", "stopped", "interrupted", "failed")
+LONGEST_NAME = 200  # of a folder; file systems end at 255
+
+# How a study stands
+IN_HAND: tuple[StudyState, ...] = ("running", "paused")  # by its worker, or one that died
+OVER: tuple[StudyState, ...] = ("done", "failed", "stopped", "interrupted")  # for its worker
+UNFINISHED: tuple[StudyState, ...] = ("queued", *IN_HAND, "stopped", "interrupted", "failed")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Submitted:
 
     folder: Path
     label: str
-    plan: Plan
+    plan: "Plan"
     source: str  # of the data, for people
     command: str
 
@@ -53,36 +54,35 @@ class Submitted:
         """The worker that has its store now."""
         return Lock(self.folder).owner()
 
-    def document(self, results: "list[RunResult]") -> Any:
-        """What `results.json` holds, as JSON values."""
-        from datetime import UTC, datetime
-
-        from jmlp.report import in_order
-        from jmlp.report.files import results_head, results_json
-
-        study, facts = self.plan.study, self.plan.facts
-        head = results_head(study, self.source, facts.digests, self.command, datetime.now(UTC))
-        return json.loads(results_json(head, in_order(study, results)))
-
 
 def submit(
     folder: Path,
     label: str,
-    plan: Plan,
+    plan: "Plan",
     dataset: "Dataset",
-    hardware: TrainingHardware,
-    out: Output,
+    hardware: Mapping[str, Any],
+    say: Callable[[str], None],
     *,
-    fresh: bool,
+    command: str,
+    fresh: bool = False,
 ) -> Submitted:
     """Puts a study in the queue, where it goes on with what is there already.
+
+    Args:
+        folder: of the store; made where there is none.
+        label: the study's name in it, see `study_label`.
+        plan: of the study.
+        dataset: its data.
+        hardware: what its worker is to use, see `default_hardware`.
+        say: called with one line for each thing that its user should know.
+        command: what was typed, or would have been.
+        fresh: train again what is stored.
 
     Raises:
         ConfigError: it was begun with other settings.
         DataError: it was begun with other data.
         StoreError: the store cannot be written.
     """
-    command = shlex.join(["jmlp", *sys.argv[1:]])
     study, named = plan.study, plan.study.data in NAMED_DATA
     data = {
         "name": study.data,
@@ -94,7 +94,7 @@ def submit(
         "facts": {**asdict(plan.facts), "digests": dict(plan.facts.digests)},
     }
     if kind := network_file_system(folder):
-        out.say(
+        say(
             f"warning: {folder} is on a network file system ({kind}), where locks can fail: keep "
             "runs on a disk of this machine (--store DIR)"
         )
@@ -112,17 +112,17 @@ def submit(
                 toml=to_toml(study),
                 data=data,
                 command=command,
-                hardware=hardware.request(),
+                hardware=hardware,
                 runs=plan.runs,
                 fresh=fresh,
             )
         )
         if begun is not None and begun.state == "paused" and worker is not None:
             store.command(label, "resume")
-        _requeue(store, label, out)
+        _requeue(store, label, say)
         done, n_runs = store.counts(label)
         if done and not fresh:
-            out.say(f"{done} of {n_runs} runs are in {folder} already (--fresh trains them again)")
+            say(f"{done} of {n_runs} runs are in {folder} already (--fresh trains them again)")
     return Submitted(folder, label, plan, dataset.source, command)
 
 
@@ -149,6 +149,8 @@ def check_unchanged(begun: StudyRow, study: Study, digests: Mapping[str, str]) -
         ConfigError: a setting differs; all that do are named.
         DataError: the data differ.
     """
+    from jmlp.data.dataset import changed_arrays
+
     odd = changed_arrays(begun.data["digests"], digests)
     if odd:
         raise DataError(
@@ -198,12 +200,15 @@ def _text(settings: Mapping[str, Any], name: str) -> str:
     return json.dumps(settings[name]) if settings.get(name) is not None else "none"
 
 
-def submit_again(folder: Path, row: StudyRow, out: Output) -> Submitted:
+def submit_again(folder: Path, row: StudyRow, say: Callable[[str], None]) -> Submitted:
     """Puts a study that is in the store back into its queue, as it was.
 
     Raises:
         StoreError: the store cannot be written.
     """
+    from jmlp.control.stored_data import read_data
+    from jmlp.plan import make_plan
+
     study = parse_study(row.toml, row.label)
     facts = read_data(row.data, row.label).facts
     plan = make_plan(study, facts)
@@ -219,24 +224,24 @@ def submit_again(folder: Path, row: StudyRow, out: Output) -> Submitted:
                 runs=plan.runs,
             )
         )
-        _requeue(store, row.label, out)
+        _requeue(store, row.label, say)
         done, n_runs = store.counts(row.label)
-        out.say(f"{row.label}: {done} of {n_runs} runs are done")
+        say(f"{row.label}: {done} of {n_runs} runs are done")
     return Submitted(folder, row.label, plan, row.data["source"], row.command)
 
 
-def _requeue(store: Store, label: str, out: Output) -> None:
+def _requeue(store: Store, label: str, say: Callable[[str], None]) -> None:
     """What is in nobody's hands and not whole: the next worker may take it."""
     if worker_of(store, label) is not None:
         return
     gone = [
         run.run_id
         for run in store.runs(label)
-        if run.result is not None and not run_files.path_of(store.folder, run.run_id).exists()
+        if run.result is not None and not path_of(store.folder, run.run_id).exists()
     ]
     for run_id in gone:
-        path = run_files.path_of(store.folder, run_id)
-        out.say(f"{path}: is gone: the run is trained again")
+        path = path_of(store.folder, run_id)
+        say(f"{path}: is gone: the run is trained again")
     store.set_runs(gone, "queued")
     if gone or store.study(label).state in IN_HAND:  # its worker died
         store.set_study(label, "queued")
@@ -245,3 +250,17 @@ def _requeue(store: Store, label: str, out: Output) -> None:
 def failure_of(row: StudyRow) -> JmlpError:
     """The error that a study ended with."""
     return error_with_code(row.failure or "the study failed", row.code or 1)
+
+
+def default_hardware() -> dict[str, Any]:
+    """What `submit` takes where nothing else is asked for: the device that JAX finds, all cores."""
+    return {"device": "auto", "cores": None, "checkpoint_seconds": CHECKPOINT_SECONDS}
+
+
+def study_label(name: str, changes: Sequence[str]) -> str:
+    """The study's name in the store: one of its own for each way to change it.
+
+    Their settings differ, so that one cannot go on with what the other began.
+    """
+    words = [re.sub(r"[^A-Za-z0-9.]+", "-", change).strip("-.") for change in changes]
+    return "-".join([name, *filter(None, words)])[:LONGEST_NAME]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jmlp.results import RunResult
+from jmlp.results import CostPoint
 from jmlp.stats import mean_interval
 
 FEWEST_FOR_BAND = 3  # seeds; the t-interval of two is so wide that it hides the curves
@@ -22,7 +22,7 @@ class Curve:
 
     epoch: Floats
     step: Floats  # updates
-    mean: Floats  # nats
+    mean: Floats  # nats; of an accuracy 0 to 1
     low: Floats  # NaN where fewer than `FEWEST_FOR_BAND` seeds are left
     high: Floats
 
@@ -32,18 +32,18 @@ class Curve:
         return Curve(*(getattr(self, f.name)[kept] for f in fields(self)))
 
 
-def mean_curve(runs: Sequence[RunResult], cost: str) -> Curve:
+def mean_curve(runs: Sequence[Sequence[CostPoint]], cost: str) -> Curve:
     """The mean over the runs that are still in training, while these are at least half of all.
 
     Args:
-        runs: of one configuration, one per seed.
-        cost: the field of `CostPoint`.
+        runs: the evaluations of each seed of one configuration.
+        cost: the field of `CostPoint`: a cost or an accuracy.
 
     A value that is not finite counts as none.
     """
     values: dict[tuple[int, int], list[float]] = {}
     for run in runs:
-        for point in run.costs:
+        for point in run:
             value = getattr(point, cost)
             if value is not None and math.isfinite(value):
                 values.setdefault((point.epoch, point.step), []).append(value)

@@ -1,0 +1,25 @@
+"""`jmlp tui`: the app, which `jmlp` alone opens too."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from jmlp.cli.storing import StoreOption
+from jmlp.cli.terminal import open_app
+
+
+def tui(
+    start: Annotated[
+        str | None,
+        Parameter(help="A study, the first digits of a run, or a tag, to be opened first."),
+    ] = None,
+    /,
+    *,
+    store: StoreOption = StoreOption(),  # noqa: B008 - frozen
+    debug: Annotated[
+        bool, Parameter(negative=(), help="Show the traceback of a bug in jmlp.")
+    ] = False,
+) -> int:
+    """Open the app: run experiments and watch them."""
+    del debug  # `main` looks for it
+    return open_app(store.folder(), start)

@@ -1,0 +1,58 @@
+"""The app where there is a terminal for it, and what to type where there is none.
+
+Nothing heavy, and no parser of options: what stands here is all that `jmlp` alone waits for.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from jmlp.errors import ConfigError
+
+INSTEAD = "without one: jmlp study original, jmlp runs ls, jmlp --help"
+
+
+def lacking() -> str:
+    """What there is no terminal in, in words; empty: there is one."""
+    for name, stream in (
+        ("standard input", sys.__stdin__),
+        ("standard output", sys.__stdout__),
+        ("standard error", sys.__stderr__),
+    ):
+        if stream is None:
+            return f"{name} is closed"
+        if not stream.isatty():
+            return f"{name} is not a terminal"
+    term = os.environ.get("TERM", "")
+    if not term:
+        return "TERM is not set"
+    return f"TERM is {term!r}" if term.lower() in ("dumb", "unknown") else ""
+
+
+def needs_terminal(lacks: str) -> ConfigError:
+    """The error that says so."""
+    return ConfigError(f"the app needs a terminal, but {lacks}\n{INSTEAD}")
+
+
+def open_app(folder: Path, start: str | None = None) -> int:
+    """Opens the app, until it is left; returns the exit code.
+
+    Args:
+        folder: of the store.
+        start: the study, run or tag to open first; None: the list of studies.
+
+    Raises:
+        ConfigError: there is no terminal, or another package has the name of the app's.
+    """
+    if lacks := lacking():
+        raise needs_terminal(lacks)
+    import tui
+
+    ours = Path(__file__).parent.parent.parent / "tui"
+    found = Path(next(iter(tui.__path__)))
+    if not (ours.exists() and found.samefile(ours)):
+        raise ConfigError(
+            f"the app's package tui is {ours}, but Python finds another package of that name "
+            f"first: {found}\nremove it from {found.parent}, or take that folder out of PYTHONPATH"
+        )
+    return tui.run(folder, start)

@@ -1,0 +1,50 @@
+"""What a study would train, in words."""
+
+from jmlp import plan as planning
+from jmlp.config import configurations
+from jmlp.plan import DataFacts, Plan
+
+
+def facts_of(data: str) -> DataFacts:
+    """What a plan needs to know of data; of MNIST that is known without having it.
+
+    Args:
+        data: as a study names it: "mnist", "synthetic", or a path.
+
+    Raises:
+        DataError: the data cannot be had.
+    """
+    from jmlp import data as datasets
+
+    if data == "mnist":
+        return planning.mnist_facts()
+    return planning.data_facts(datasets.load(data))
+
+
+def plan_lines(plan: Plan, n_cores: int) -> list[str]:
+    """The plan for people: experiments, then groups, then what they take.
+
+    Args:
+        plan: of the study.
+        n_cores: CPU cores that will train.
+    """
+    lines = [f"study {plan.study.name} on {plan.study.data}"]
+    for experiment in plan.study.experiments:
+        n, seeds = len(configurations(experiment)), len(experiment.seeds)
+        grid = f"{_count(n, 'configuration')} x {_count(seeds, 'seed')}"
+        lines.append(f"  {experiment.name}: {grid} = {_count(n * seeds, 'run')}")
+    n_runs, n_groups = len(plan.runs), len(plan.groups)
+    lines.append(f"{_count(n_runs, 'run')}, each once, in {_count(n_groups, 'group')}:")
+    for group in plan.groups:
+        runs = sum(len(cohort.runs) for cohort in group.cohorts)
+        lines.append(
+            f"  {planning.group_name(group)}: {_count(runs, 'run')} in "
+            f"{_count(len(group.cohorts), 'cohort')} of {_count(group.width, 'lane')}"
+        )
+    size = planning.size_text(planning.memory(plan, n_cores))
+    lines.append(f"{_count(n_groups, 'training program')} to compile, about {size} of memory")
+    return lines
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"

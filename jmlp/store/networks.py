@@ -1,0 +1,228 @@
+"""The networks of a run over its epochs, as a store has them.
+
+Those of a run that ended are in its file; those of a run in training are in the newest checkpoint
+of its cohort.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jmlp import sealed
+from jmlp.config import Hyperparams
+from jmlp.errors import CheckpointError, StoreError
+from jmlp.results import RunResult
+from jmlp.store import checkpoints, run_files
+from jmlp.store.packing import under, unpack_snapshots
+from jmlp.store.rows import ENDED, RunRow
+from jmlp.store.store import Store
+from jmlp.tensors import Tensors, check_network
+
+_TRIES = 3  # a worker may replace what was found before it is read
+_KEY_DIGITS = 32
+
+
+@dataclass(frozen=True)
+class Networks:
+    """A run's networks; their arrays by name, such as `params[0].dense.W`."""
+
+    run_id: str
+    key: str  # as `key_of` gives it for what was read
+    hyperparams: Hyperparams
+    seed: int
+    split_seed: int
+    validation_fraction: float
+    data: Mapping[str, Any]  # name or path, and digests
+    can_drop: bool  # whether the program draws what dropout needs
+    epochs: tuple[int, ...]  # rising
+    tensors: tuple[Tensors, ...]  # of each epoch
+    best: int | None  # the index of the kept one; None where the run diverged
+    diverged_at: int | None  # the update; the last network is then the last one that was finite
+
+
+def key_of(store: Store, run_id: str) -> str:
+    """A digest of what `read` would read, without reading it all: 32 hexadecimal digits.
+
+    Raises:
+        CheckpointError: the file of the run is missing or damaged.
+        StoreError: there is no such run, or it has no networks yet.
+    """
+    row, path = _source(store, run_id)
+    if row.state in ENDED:
+        return _file_key(sealed.read_about(path, run_files.FORMAT))
+    return _checkpoint_key(row, path)
+
+
+def read(store: Store, run_id: str) -> Networks:
+    """The networks of a run: snapshots, the kept one, and the last one.
+
+    The last one of a run in training is there if its checkpoint is of the end of an epoch.
+
+    Raises:
+        CheckpointError: the file of the run, or its newest checkpoint, is missing or damaged.
+        StoreError: there is no such run, or it has no networks yet.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return _read(store, run_id)
+        except CheckpointError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+    return _read(store, run_id)
+
+
+def _read(store: Store, run_id: str) -> Networks:
+    row, path = _source(store, run_id)
+    if row.state in ENDED:
+        return _of_file(run_files.read(path))
+    tensors, about = sealed.read(path, checkpoints.FORMAT)
+    key, about_run = _checkpoint_key(row, path), store.about_run(run_id)
+    try:
+        return _of_checkpoint(row, key, tensors, about, about_run)
+    except (LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its header does not fit its numbers: {error}") from error
+
+
+def _file_key(about: Mapping[str, Any]) -> str:
+    return str(about.get("numbers"))[:_KEY_DIGITS]
+
+
+def _checkpoint_key(row: RunRow, path: Path) -> str:
+    found = json.dumps([row.run_id, row.attempt, path.parent.name, path.name])
+    return hashlib.sha256(found.encode()).hexdigest()[:_KEY_DIGITS]
+
+
+def _source(store: Store, run_id: str) -> tuple[RunRow, Path]:
+    """The file with the networks of a run."""
+    row = store.run(run_id)
+    if row.state not in ENDED:
+        if (path := _checkpoint(store.folder, row)) is not None:
+            return row, path
+        row = store.run(run_id)  # it may have ended just now
+    if row.state not in ENDED:
+        raise StoreError(
+            f"run {run_id[:8]} has no snapshots yet ({row.state}): look again when it has trained "
+            "for some seconds"
+        )
+    return row, run_files.path_of(store.folder, run_id)
+
+
+def _checkpoint(folder: Path, row: RunRow) -> Path | None:
+    """The newest checkpoint that holds a run as it is trained now."""
+    found = []
+    for path in checkpoints.Checkpoints(folder / "checkpoints").newest():
+        try:
+            attempts = sealed.read_about(path, checkpoints.FORMAT)["must"]["attempts"]
+            modified = path.stat().st_mtime_ns
+        except (CheckpointError, FileNotFoundError, LookupError, TypeError):
+            continue  # not of this run's attempt, or replaced just now
+        if attempts.get(row.run_id) == row.attempt:
+            found.append((modified, path))
+    return max(found)[1] if found else None
+
+
+def _of_file(stored: run_files.StoredRun) -> Networks:
+    run = stored.result
+    named = _by_epoch(stored.snapshot_epochs, stored.snapshots)
+    if run.best_epoch is not None:
+        named[run.best_epoch] = stored.best
+    # What a run that diverged was left with belongs to the epoch in which that happened.
+    last = run.stopped_epoch if run.diverged_at else stored.about["last_epoch"]
+    return _networks(
+        run,
+        _file_key(stored.about),
+        stored.about,
+        {**named, last: stored.last},
+        can_drop=run.provenance.can_drop,
+        best_epoch=run.best_epoch,
+        diverged_at=run.diverged_at,
+    )
+
+
+def _of_checkpoint(
+    row: RunRow,
+    key: str,
+    tensors: Tensors,
+    about: Mapping[str, Any],
+    about_run: Mapping[str, Any],
+) -> Networks:
+    """One lane of a cohort in training."""
+    lane = about["run_ids"].index(row.run_id)
+    state = {name: array[lane] for name, array in under("arrays", tensors).items()}
+    named = _by_epoch(*unpack_snapshots(f"snapshots[{lane}]", tensors))
+    diverged_at = int(state[".diverged_at"]) if state[".diverged_at"] >= 0 else None
+    best_epoch = None if diverged_at is not None else int(state[".best_epoch"])
+    if best_epoch is not None:
+        named[best_epoch] = _network(state, ".best_params", ".best_bn_state")
+    last = _network(state, ".params", ".bn_state")
+    if diverged_at is not None:
+        named[-(-diverged_at // about["n_steps"])] = last
+    elif not state[".active"] or about["step"] == 0:
+        named[int(state[".stopped_epoch"])] = last
+    sizes = (
+        last["params[0].dense.W"].shape[1],
+        len(last[f"params[{len(row.hyperparams.hidden)}].dense.W"]),
+    )
+    for network in named.values():
+        check_network(network, row.hyperparams, *sizes)
+    return _networks(
+        row,
+        key,
+        about_run,
+        named,
+        can_drop=about["must"]["can_drop"],
+        best_epoch=best_epoch,
+        diverged_at=diverged_at,
+    )
+
+
+def _networks(
+    run: RunRow | RunResult,
+    key: str,
+    about: Mapping[str, Any],
+    named: Mapping[int, Tensors],
+    *,
+    can_drop: bool,
+    best_epoch: int | None,
+    diverged_at: int | None,
+) -> Networks:
+    if diverged_at == 0:
+        raise StoreError(
+            f"run {run.run_id[:8]} gave numbers that are not finite before its first step: there "
+            "is nothing to see in it"
+        )
+    epochs = tuple(sorted(named))
+    return Networks(
+        run.run_id,
+        key,
+        run.hyperparams,
+        run.seed,
+        run.split_seed,
+        about["validation_fraction"],
+        about["data"],
+        can_drop,
+        epochs,
+        tuple(named[epoch] for epoch in epochs),
+        None if best_epoch is None else epochs.index(best_epoch),
+        diverged_at,
+    )
+
+
+def _by_epoch(epochs: tuple[int, ...], stacked: Tensors) -> dict[int, Tensors]:
+    return {
+        epoch: {name: array[index] for name, array in stacked.items()}
+        for index, epoch in enumerate(epochs)
+    }
+
+
+def _network(state: Tensors, params: str, bn_state: str) -> Tensors:
+    """The arrays of one network out of a lane's training state, by the names of `name_tensors`."""
+    return {
+        f"{new}[{name.removeprefix(f'{old}[')}": array
+        for new, old in (("params", params), ("state", bn_state))
+        for name, array in state.items()
+        if name.startswith(f"{old}[")
+    }

@@ -1,0 +1,114 @@
+"""How soon the first picture is there, and how long a new one takes."""
+
+import statistics
+import time
+from pathlib import Path
+
+import store_runs
+import tui_pilot
+from live import shown
+from measuring import Options, Row, workplace
+from tui_terminal import READY, Terminal
+
+from jmlp.store import Store
+
+STARTS = 20
+MOST_SECONDS = 0.6
+N_RATES, N_SEEDS, N_POINTS = 50, 10, 100
+CHANGES = 40
+MOST_REDRAW = 0.050
+
+# From the moment a screen is told of a change to the moment its picture is written.
+PROBE = """
+import time, tui.launch
+from tui.screens.{module} import {screen} as Screen
+class Probed(tui.launch.TerminalApp):
+    __module__ = "tui.launch"  # beside which the styles lie
+    begun = None
+    def post_display_hook(self):
+        if Probed.begun is not None and isinstance(self.screen, Screen):
+            with open({path!r}, "a") as file:
+                print(time.perf_counter() - Probed.begun, file=file)
+            Probed.begun = None
+tui.launch.TerminalApp = Probed
+on_fed = Screen.on_fed
+def probed(self, event):
+    Probed.begun = time.perf_counter()
+    on_fed(self, event)
+Screen.on_fed = probed
+"""
+
+
+def paint(options: Options) -> Row:
+    """From the start of `jmlp` to its first picture, without a store."""
+    seconds = []
+    with workplace() as folder:
+        for _ in range(options.count(STARTS) + 1):
+            started = time.monotonic()
+            with Terminal(store=folder / "store") as terminal:
+                terminal.until(lambda t=terminal: READY.encode() in t.written)  # type: ignore[misc]
+                seconds.append(time.monotonic() - started)
+    found = seconds[1:]  # the first one reads the files from the disk
+    return Row(
+        f"from the start of jmlp to its first picture, {len(found)} times",
+        f"median ≤ {MOST_SECONDS} s",
+        f"median {statistics.median(found):.2f} s, max {max(found):.2f} s",
+        ok=statistics.median(found) <= MOST_SECONDS,
+    )
+
+
+def redraw(options: Options) -> Row:
+    """Of the study's screen and of all runs, when a point is recorded."""
+    n = options.count(CHANGES)
+    with workplace() as folder:
+        label, run_ids = _fill(folder / "store")
+        taken = {
+            "study": _redraws(folder, "study", "StudyScreen", "\r", label, run_ids, n),
+            "runs": _redraws(folder, "runs", "RunsScreen", "2", label, run_ids, n),
+        }
+    longest = max(max(found) for found in taken.values())
+    parts = [
+        f"{name} {1000 * statistics.median(found):.0f} ms, max {1000 * max(found):.0f} ms"
+        for name, found in taken.items()
+    ]
+    return Row(
+        f"redraw at a change, {N_RATES * N_SEEDS} runs of {N_POINTS} points in the store, {n} "
+        "changes each",
+        f"≤ {1000 * MOST_REDRAW:.0f} ms",
+        "; ".join(parts),
+        ok=longest <= MOST_REDRAW,
+    )
+
+
+def _fill(store: Path) -> tuple[str, list[str]]:
+    made = store_runs.plan("large", [0.001 * (i + 1) for i in range(N_RATES)], N_SEEDS)
+    run_ids = [run.run_id for run in made.runs]
+    with Store(store) as opened:
+        opened.submit(store_runs.submission(made))
+        opened.begin("large", run_ids)
+        for run_id in run_ids:
+            points = [(run_id, point) for point in store_runs.points(N_POINTS)]
+            opened.record("large", points, tui_pilot.PROGRESS)
+    return "large", run_ids
+
+
+def _redraws(
+    folder: Path, module: str, screen: str, key: str, label: str, run_ids: list[str], n: int
+) -> list[float]:
+    path, store = folder / module, folder / "store"
+    code = PROBE.format(module=module, screen=screen, path=str(path))
+    with shown(store, code) as terminal, Store(store) as opened:
+        terminal.until_shown(label)
+        terminal.press(key)
+        terminal.until(path.exists)
+        terminal.read(1.0)
+        n_before = len(path.read_text().split())
+        epoch = len(opened.points(run_ids[0]))
+        for number in range(n):
+            run_id = run_ids[number % len(run_ids)]
+            point = (run_id, store_runs.point(epoch + N_POINTS + number))
+            opened.record(label, [point], tui_pilot.PROGRESS)
+            terminal.read(0.4)
+        terminal.press("q")
+        terminal.wait()
+    return [float(text) for text in path.read_text().split()[n_before:]]

@@ -1,0 +1,106 @@
+"""A study that trains while the app shows it."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from measuring import ROOT
+from tui_terminal import READY, Terminal
+
+from jmlp.store import Lock, Store
+
+LABEL = "live"
+SIZE = (120, 40)
+WAIT_SECONDS = 120.0
+
+# Each width is a group of its own, which is compiled and then trained on all cores.
+STUDY = """
+name = "live"
+data = "synthetic"
+seeds = 8
+epochs = {epochs}
+batch_size = 32
+patience = "none"
+
+[experiments.width]
+axes.hidden = [{widths}]
+baseline.hidden = {first}
+"""
+
+
+@contextlib.contextmanager
+def training(
+    folder: Path, epochs: int, widths: Sequence[Sequence[int]], **environ: str
+) -> Iterator[Path]:
+    """The study with a worker in the background, which is ended in the end; the store."""
+    store = folder / "store"
+    text = STUDY.format(
+        epochs=epochs, widths=", ".join(str(list(w)) for w in widths), first=list(widths[0])
+    )
+    (folder / "live.toml").write_text(text, encoding="utf-8")
+    arguments = ["study", "live.toml", "--store", str(store), "--detach"]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "jmlp", *arguments],
+            cwd=folder,
+            env={**os.environ, **environ},
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+        yield store
+    finally:
+        _end_worker(store)
+
+
+@contextlib.contextmanager
+def shown(store: Path, code: str | None = None, **environ: str) -> Iterator[Terminal]:
+    """The app in a terminal; `code` is run before it."""
+    arguments = () if code is None else ("-c", f"{code}\nimport jmlp.__main__")
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environ = {"PYTHONPATH": path, **environ}
+    with Terminal(*arguments, store=store, size=SIZE, environ=environ) as terminal:
+        terminal.until_shown(READY)
+        yield terminal
+
+
+def open_study(terminal: Terminal) -> None:
+    """From the list of studies to the only one."""
+    terminal.until(lambda: any(LABEL in line for line in terminal.lines()[1:]))
+    terminal.press("\r")
+    terminal.until_shown(f"studies › {LABEL}")
+
+
+def is_shown(terminal: Terminal, state: str) -> bool:
+    """Whether the study's screen says that it is so."""
+    return any(line.split()[:1] == [state] for line in terminal.lines()[1:4])
+
+
+def state(store: Path) -> str:
+    """How the study stands in the store."""
+    with Store(store, viewer=True) as opened:
+        return opened.study(LABEL).state
+
+
+def training_seconds(store: Path) -> float:
+    """From the study's start to its end."""
+    with Store(store, viewer=True) as opened:
+        at = {event.kind: event.at for event in opened.events(LABEL) if event.run_id is None}
+    return (at["done"] - at["started"]) / 1000
+
+
+def _end_worker(store: Path) -> None:
+    """Ends the worker of a store, if there is one, and waits for its end."""
+    lock, deadline = Lock(store), time.monotonic() + WAIT_SECONDS
+    if (owner := lock.owner()) is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(owner.pid, signal.SIGTERM)
+    while lock.owner() is not None and time.monotonic() < deadline:
+        time.sleep(0.05)

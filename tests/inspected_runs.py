@@ -1,0 +1,89 @@
+"""Small runs that were really trained, in a store with their data, to be looked into."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from helpers import N_EXAMPLES, N_TEST, arrays, experiment, plan
+from store_runs import end, submission
+
+from jmlp import data, engine, inspecting, inspection
+from jmlp.config import Experiment
+from jmlp.data.dataset import Dataset
+from jmlp.inspection import Inspection, Part
+from jmlp.plan import Plan, data_facts
+from jmlp.results import RunResult
+from jmlp.store import Store
+from jmlp.store.checkpoints import Checkpoints, key_of
+
+IMAGE_SHAPE = (4, 5)
+
+
+def write_data(folder: Path, *, test_set: bool = True, floats: bool = False) -> Dataset:
+    """The small data as a file, and read back."""
+    (x_train, y_train), (x_test, y_test) = arrays(N_EXAMPLES), arrays(N_TEST, first=N_EXAMPLES)
+    named: dict[str, Any] = {"x_train": x_train.reshape(-1, *IMAGE_SHAPE), "y_train": y_train}
+    if test_set:
+        named |= {"x_test": x_test.reshape(-1, *IMAGE_SHAPE), "y_test": y_test}
+    if floats:
+        named = {k: np.float32(v) / 255 if k[0] == "x" else v for k, v in named.items()}
+    np.savez(folder / "small.npz", **named)
+    return data.load(folder / "small.npz")
+
+
+def submit(store: Store, dataset: Dataset, *experiments: Experiment) -> Plan:
+    """Puts the runs of some experiments into the queue, and says that a worker has begun them."""
+    made = plan(*experiments, facts=data_facts(dataset))
+    table = {
+        "name": "small",
+        "path": dataset.source,
+        "source": dataset.source,
+        "digests": dict(dataset.digests),
+    }
+    store.submit(submission(made, data=table))
+    store.begin(made.study.name, [run.run_id for run in made.runs])
+    return made
+
+
+def train(folder: Path, dataset: Dataset, *experiments: Experiment) -> list[RunResult]:
+    """A store in this folder with runs that have ended, with their parameters, in plan's order."""
+    with Store(folder) as store:
+        made = submit(store, dataset, *experiments)
+        ended = {r.run_id: r for progress in engine.run(made, dataset) for r in progress.results}
+        results = [ended[run.run_id] for run in made.runs]
+        end(store, made.study.name, results)
+    return results
+
+
+def save_midway(store: Store, made: Plan, dataset: Dataset, *, epoch: int, step: int) -> None:
+    """Trains up to a place between two chunks, and saves the cohort there as a worker does.
+
+    Args:
+        store: where.
+        made: a plan of one cohort.
+        dataset: to train on.
+        epoch: the one in training; the last one done where `step` is 0.
+        step: updates made in it.
+    """
+    training = engine.Training(made, dataset, engine.take_devices("cpu", 1))
+    for _ in training:
+        for copy in training.copies():
+            if (copy.epoch, copy.step) == (epoch, step):
+                attempts = dict.fromkeys(copy.run_ids, 1)
+                must = {"attempts": attempts, "can_drop": made.groups[0].can_drop}
+                checkpoints = Checkpoints(store.folder / "checkpoints")
+                key = key_of(copy.run_ids, copy.width)
+                checkpoints.save(key, copy, {"must": must, "note": {}})
+                return
+    raise AssertionError(f"it never was at step {step} of epoch {epoch}")
+
+
+def inspect(folder: Path, run_id: str, part: Part = "validation") -> Inspection:
+    """What is seen inside a run, by way of the cached file."""
+    return inspection.read(inspecting.inspect(folder, run_id, part, print))
+
+
+def trained(folder: Path, dataset: Dataset, **hyperparams: Any) -> RunResult:
+    """The one run of an experiment, trained into a new store in this folder."""
+    (result,) = train(folder, dataset, experiment(**hyperparams))
+    return result

@@ -1,0 +1,65 @@
+"""Inspections of networks that never were, made without JAX."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jmlp.inspection import Inspection, Part
+
+N_CLASSES = 10
+
+
+def made_up(
+    n_snapshots: int = 4,
+    n: int = 200,
+    hidden: Sequence[int] = (3,),
+    shape: tuple[int, ...] = (28, 28),
+    part: Part = "validation",
+) -> Inspection:
+    """An inspection whose numbers are made by a formula; later networks make fewer mistakes.
+
+    Args:
+        n_snapshots: networks; the kept one is the last but one, where there are two.
+        n: examples of the part.
+        hidden: units of the hidden layers.
+        shape: of a picture.
+        part: of the data.
+    """
+    n_layers, n_in = len(hidden) + 1, int(np.prod(shape))
+    epochs = [0, 1]
+    while len(epochs) < n_snapshots:
+        epochs.append(epochs[-1] + epochs[-2])
+    network, example = np.arange(n_snapshots)[:, None], np.arange(n)
+    layer = np.arange(n_layers)
+    labels = example * 7 % N_CLASSES
+    wrong = (example * 31 + network) % 10 < 6 - np.minimum(5, 2 * network)
+    predicted = np.where(wrong, (labels + 1 + example % 9) % N_CLASSES, labels)
+    confidence = 0.2 + 0.79 * ((example * 37 + network * 11) % 101 / 100)
+    unit, pixel = np.arange(hidden[0])[:, None], np.arange(n_in)
+    waves = np.sin(pixel * (unit + 1) / 9.0) * (1 + network[:, :, None]) / 4
+    examples = np.flatnonzero(wrong.any(axis=0))[:120]
+    images = (examples[:, None] * 13 + pixel * 5) % 256
+    ratio = 1e-3 / (1 + network + layer)
+    return Inspection(
+        run_id="a1b2c3d4" * 8,
+        part=part,
+        epochs=tuple(epochs[:n_snapshots]),
+        best=max(0, n_snapshots - 2),
+        diverged_at=None,
+        image_shape=shape,
+        n_classes=N_CLASSES,
+        layers=(*(f"hidden {i + 1}" for i in range(len(hidden))), "output"),
+        update_words="‖Δθ‖/‖θ‖ of a network that never was, made by a formula.",
+        gradient_norm=np.array(0.1 / (1 + network + 2 * layer), np.float64),
+        update_ratio=ratio,
+        n_units=np.array(hidden, np.int64),
+        dead_units=np.minimum(network, np.array(hidden, np.int64)).astype(np.int64),
+        weights=waves.astype(np.float32),
+        cost=np.array(2.3 / (1 + network[:, 0]), np.float64),
+        accuracy=np.mean(predicted == labels, axis=1),
+        labels=labels.astype(np.int16),
+        predicted=predicted.astype(np.int16),
+        confidence=confidence.astype(np.float32),
+        examples=examples.astype(np.int64),
+        images=images.astype(np.uint8).reshape(-1, *shape),
+    )

@@ -1,0 +1,89 @@
+"""The run screen in tests: opened on a store, with a stand-in for what computes inspections."""
+
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from inspections import made_up
+from textual.pilot import Pilot
+from tui_pilot import drive, dump, until
+
+from jmlp.control import inspector
+from jmlp.inspection import Inspection, Part
+from jmlp.plan import Plan
+from tui.screens.run import RunScreen
+
+EPOCHS = (0, 1, 2, 3, 5, 8)
+
+
+def made(n_snapshots: int = 4, part: Part = "validation") -> Inspection:
+    """An inspection of two hidden layers; the best epoch is the last but one."""
+    one = made_up(n_snapshots, hidden=(3, 4), part=part)
+    return replace(one, epochs=EPOCHS[:n_snapshots])
+
+
+Steps = Callable[[Pilot[int]], Awaitable[object]]
+
+
+class Inspector:
+    """Stands in for the processes that compute inspections."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Part]] = []
+        self.answer: Callable[[str, Part, Callable[[str], None], threading.Event], Any]
+        self.answer = lambda run_id, part, say, stop: made(part=part)
+
+    def inspect(
+        self,
+        folder: Path,
+        run_id: str,
+        part: Part,
+        say: Callable[[str], None],
+        stop: threading.Event,
+    ) -> Inspection | None:
+        self.asked.append((run_id, part))
+        found: Inspection | None = self.answer(run_id, part, say, stop)
+        return found
+
+
+@pytest.fixture
+def inspections(monkeypatch: pytest.MonkeyPatch) -> Inspector:
+    stand_in = Inspector()
+    monkeypatch.setattr(inspector, "inspect", stand_in.inspect)
+    return stand_in
+
+
+def ids(study: Plan, rate: float = 0.1) -> list[str]:
+    """The seeds of one configuration."""
+    return [run.run_id for run in study.runs if run.hyperparams.learning_rate == rate]
+
+
+def opened(
+    folder: Path, run_ids: list[str], steps: Steps, size: tuple[int, int] = (80, 24)
+) -> None:
+    """Runs `steps` on the run screen of these runs, once it shows them."""
+
+    async def open_and_step(pilot: Pilot[int]) -> None:
+        pilot.app.animation_level = "none"  # keys would wait for their ends
+        await pilot.app.push_screen(RunScreen(run_ids, "studies › [b]small[/b] › a"))
+        await until(pilot, lambda: "─── validation " in shown(pilot))
+        await steps(pilot)
+
+    drive(folder, open_and_step, size)
+
+
+def shown(pilot: Pilot[int]) -> str:
+    return dump(pilot.app)
+
+
+def line_with(pilot: Pilot[int], text: str) -> str:
+    (found,) = [line for line in shown(pilot).splitlines() if text in line]
+    return found
+
+
+def reading(pilot: Pilot[int]) -> str:
+    """The line of the values at the cursor."""
+    return next((line for line in shown(pilot).splitlines() if line.startswith(" epoch ")), "")

@@ -1,0 +1,24 @@
+"""`jmlp serve` in a process of its own."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """The command, and the address that it prints."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jmlp", "serve", "--port", "0", "--no-open", "--store", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()

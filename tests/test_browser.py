@@ -1,0 +1,148 @@
+"""The served app in a real browser: it paints, its keys work, and a study runs to its table."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pyte
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, WebSocket, sync_playwright
+from serve_process import serve
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+WAIT_SECONDS = 300.0  # for a study on a busy machine; nothing here is measured
+POLL_MILLISECONDS = 50.0
+PNG_COLOURS = 100_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium without a window."""
+    path = next(filter(_starts, filter(None, map(shutil.which, NAMES))), None)
+    if path is None:
+        pytest.skip(f"no browser on this machine: none of {', '.join(NAMES)} is there and starts")
+    arguments = ["--headless", "--disable-gpu", "--disable-background-networking"]
+    arguments += ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+def _starts(path: str) -> bool:
+    """Whether it is more than a hint where a browser could be had."""
+    done = subprocess.run([path, "--version"], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+class Tab:
+    """A tab with the app: its text is read off what the server sends, its picture off the page."""
+
+    def __init__(self, browser: Browser, address: str) -> None:
+        self.page: Page = browser.new_page(viewport={"width": 1000, "height": 700})
+        self.hosts: set[str] = set()
+        self.complaints: list[str] = []
+        self._screen = pyte.Screen(80, 24)
+        self._stream = pyte.ByteStream(self._screen)
+        self.page.on("websocket", self._follow)
+        self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on(
+            "console",
+            lambda message: (
+                self.complaints.append(message.text)
+                if message.type in ("error", "warning")
+                else None
+            ),
+        )
+        self.page.goto(address)
+
+    def _follow(self, websocket: WebSocket) -> None:
+        size = parse_qs(urlsplit(websocket.url).query)
+        self._screen.reset()
+        self._screen.resize(int(size["height"][0]), int(size["width"][0]))
+        websocket.on("framereceived", self._draw)
+        websocket.on("framesent", self._resize)
+
+    def _draw(self, frame: str | bytes) -> None:
+        if isinstance(frame, bytes):
+            self._stream.feed(frame)
+
+    def _resize(self, frame: str | bytes) -> None:
+        match json.loads(frame):
+            case ["resize", {"width": width, "height": height}]:
+                self._screen.resize(height, width)
+
+    def lines(self) -> list[str]:
+        """What the app shows."""
+        return [line.rstrip() for line in self._screen.display]
+
+    def text(self) -> str:
+        """The same as one text."""
+        return "\n".join(self.lines())
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Lets the browser go on until something is so."""
+        for _ in range(int(WAIT_SECONDS * 1000 / POLL_MILLISECONDS)):
+            if condition():
+                return
+            self.page.wait_for_timeout(POLL_MILLISECONDS)
+        raise AssertionError(f"it did not come; the app shows:\n{self.text()}")
+
+    def until_shown(self, text: str) -> None:
+        """Waits for a text of the app."""
+        self.until(lambda: text in self.text())
+
+    def colours(self, file: Path) -> set[object]:
+        """Of all points of the page."""
+        self.page.screenshot(path=file)
+        with Image.open(file) as image:
+            found = image.convert("RGB").getcolors(PNG_COLOURS)
+        return {colour for _, colour in found or ()}
+
+
+@pytest.fixture
+def tab(browser: Browser, tmp_path: Path) -> Iterator[Tab]:
+    """The app in a tab, on a store that is not there yet."""
+    with serve(tmp_path / "store") as (process, address):
+        tab = Tab(browser, address)
+        yield tab
+        tab.page.close()
+        process.terminate()
+        process.communicate()
+
+
+def test_app_paints_and_keys_work_and_it_can_be_left_and_opened_again(
+    tab: Tab, tmp_path: Path
+) -> None:
+    tab.until_shown("Demo")
+    tab.until(lambda: len(tab.colours(tmp_path / "page.png")) > 20)  # smooth letters, in colours
+    assert "token" not in tab.page.url
+    tab.page.keyboard.press("?")
+    tab.until_shown("What every key does")
+    tab.page.keyboard.press("Escape")
+    tab.until(lambda: "What every key does" not in tab.text())
+    tab.page.set_viewport_size({"width": 700, "height": 500})
+    tab.until(lambda: len(tab.lines()) == 23 and "Quit" in tab.lines()[-1])
+    tab.page.keyboard.press("q")
+    tab.page.get_by_text("the app was closed").wait_for()
+    tab.page.get_by_role("button", name="Open again").click()
+    tab.until_shown("Demo")
+    assert tab.hosts == {urlsplit(tab.page.url).netloc}
+    assert tab.complaints == []
+
+
+def test_demo_runs_to_its_table(tab: Tab) -> None:
+    tab.until_shown("Demo")
+    tab.page.keyboard.press("d")
+    tab.until_shown("20 of 20 runs")
+    tab.page.keyboard.press("Tab")
+    tab.until_shown("learning rate 0.01 (baseline)")
+    tab.until(lambda: len(re.findall(r"\d ± \d", tab.text())) == 4)  # every mean has its interval
+    assert tab.complaints == []

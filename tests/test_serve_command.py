@@ -1,0 +1,215 @@
+"""`jmlp serve` as it is called, with the real app behind a real tab."""
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from commands import Here, until
+from serve_process import serve
+
+MEANS = (
+    "whoever learns the address with its token can train and delete runs here, and what goes over "
+    "the network is not encrypted. Safer is a tunnel: ssh -L 8000:127.0.0.1:8000 MACHINE"
+)
+
+
+@asynccontextmanager
+async def tab(address: str) -> AsyncIterator[None]:
+    """The page as a browser opens it; within it the app has drawn and the tab is open."""
+    url, _, _ = address.partition("/?")
+    jar = aiohttp.CookieJar(unsafe=True)  # for a host that is a number too
+    async with aiohttp.ClientSession(cookie_jar=jar) as client:
+        async with client.get(address) as opened:
+            assert opened.status == 200
+        async with client.get(url) as opened:
+            found = re.search(r'socket-url="([^"]+)"', await opened.text())
+        assert found is not None
+        async with client.ws_connect(found[1], headers={"Origin": url}) as websocket:
+            drawn = b""
+            while b"studies" not in drawn:
+                drawn += await websocket.receive_bytes()
+            yield
+
+
+def child_of(process: int) -> int:
+    """Its only child."""
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=True
+    )
+    return int(found.stdout)
+
+
+def lives(process: int) -> bool:
+    """Whether it runs."""
+    found = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip()[:1] not in ("", "Z")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)],
+)
+def test_app_ends_with_the_server_however_that_ends(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    async def end(process: "subprocess.Popen[str]", address: str) -> tuple[int, str]:
+        async with tab(address):
+            app = child_of(process.pid)
+            process.send_signal(number)
+            return app, (await asyncio.to_thread(process.communicate))[1]
+
+    with serve(tmp_path / "store") as (process, address):
+        app, said = asyncio.run(end(process, address))
+        assert process.returncode == code
+        until(lambda: not lives(app), 5.0)
+    begun = (
+        "open this address in a browser; it is the key to the app, so keep it to yourself:\n"
+        "Ctrl-C ends it; training goes on\n"
+    )
+    assert said == begun + ("ended; training goes on\n" if number is not signal.SIGKILL else "")
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", address)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--port", "65536"], "--port 65536: must be from 0 (any that is free) to 65535"),
+        (["--host", "203.0.113.1"], "--host 203.0.113.1: is no address of this machine"),
+        (["--host", "no.such.invalid"], "--host no.such.invalid: is no address of this machine"),
+        (["--host", "a" * 70], f"--host {'a' * 59}…: is no name of a machine"),
+        (
+            ["--host", "0.0.0.0", "--port", "0"],
+            "--host 0.0.0.0: is no address that a browser can open; give the one of this machine "
+            "to use",
+        ),
+    ],
+)
+def test_wrong_place_to_listen_is_refused(arguments: list[str], error: str, here: Here) -> None:
+    assert here("serve", *arguments) == (2, "", f"jmlp: error: {error}\n")
+
+
+def test_port_that_is_taken_is_named(here: Here) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert here("serve", "--port", str(port)) == (
+            2,
+            "",
+            f"jmlp: error: --port {port}: is taken by another program; "
+            "--port 0 takes any that is free\n",
+        )
+
+
+def test_what_the_app_starts_gets_none_of_its_pipes() -> None:
+    code = (
+        "import os, subprocess; from tui.serving.child import keep_pipes_private\n"
+        "keep_pipes_private(); import sys\n"
+        "print(sys.stdin.readline(), end='', flush=True); sys.__stderr__.write('here')\n"
+        "subprocess.run('cat; echo no; echo no >&2', shell=True, check=True)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        input="typed\nmore\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert (done.stdout, done.stderr) == ("typed\n", "here")
+
+
+class Listener:
+    """Would listen where other machines reach it."""
+
+    def __enter__(self) -> "Listener":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+    def getsockname(self) -> tuple[str, int]:
+        return "192.0.2.7", 8000
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def not_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is ready, and ended by SIGTERM at once."""
+
+    async def run(_: object, __: object, ready: Callable[[], object]) -> signal.Signals:
+        ready()
+        return signal.SIGTERM
+
+    monkeypatch.setattr("tui.serving.server.AppServer.run", run)
+
+
+@pytest.mark.usefixtures("not_served")
+def test_other_machines_are_let_in_only_where_that_is_meant(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.serving.guard.listen", lambda *_: Listener())
+    refused = here("serve", "--host", "lab", "--no-open")
+    assert refused == (
+        2,
+        "",
+        "jmlp: error: --host lab: other machines reach it; add --allow-remote if that is meant: "
+        f"{MEANS}\n",
+    )
+    allowed = here("serve", "--host", "lab", "--no-open", "--allow-remote", "--quiet")
+    assert (allowed.code, allowed.err) == (143, f"warning: other machines reach lab: {MEANS}\n")
+    assert re.fullmatch(r"http://lab:8000/\?token=[\w-]{43}\n", allowed.out)
+
+
+@pytest.mark.usefixtures("not_served")
+def test_address_as_json(here: Here) -> None:
+    done = here("serve", "--port", "0", "--no-open", "--json", "--quiet")
+    assert (done.code, done.err) == (143, "")
+    assert list(json.loads(done.out)) == ["url"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "opens"),
+    [
+        ({"DISPLAY": ":0"}, True),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, True),
+        ({}, False),
+        ({"DISPLAY": ":10", "SSH_CONNECTION": "a b c d"}, False),
+    ],
+)
+@pytest.mark.usefixtures("not_served")
+def test_browser_opens_where_the_person_sits_with_an_address_of_its_own(
+    environment: dict[str, str], opens: bool, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    done = here("serve", "--port", "0")
+    until(lambda: bool(opened) is opens)
+    assert all(re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", url) for url in opened)
+    assert done.out.strip() not in opened
+
+
+def test_package_that_is_missing_is_named(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tui.serving.server", None)
+    done = here("serve")
+    assert done.code == 2
+    assert done.err == (
+        "jmlp: error: jmlp serve: needs the package textual-serve (import of tui.serving.server "
+        "halted; None in sys.modules); install it with: python -m pip install textual-serve\n"
+    )

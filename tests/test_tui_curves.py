@@ -1,0 +1,170 @@
+"""The curves of the run screen: read by keys and mouse, zoomed, and live."""
+
+from pathlib import Path
+
+import pytest
+import store_runs
+from run_screen import ids, line_with, opened, reading, shown
+from textual.events import MouseMove, MouseScrollUp
+from textual.geometry import Offset
+from textual.pilot import Pilot
+from tui_pilot import filled, until, until_shown
+
+from jmlp.plan import Plan
+from jmlp.store import Store
+from tui.widgets.curves import Curves
+from tui.widgets.plot import Plot
+
+
+def test_curves_of_three_seeds_are_means_with_their_intervals(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        # Costs of `points` are alike for all seeds: their interval has no width.
+        expected = " epoch 4   ─── validation 0.1000 ± 0.0000   ╌╌╌ training 0.2000 ± 0.0000"
+        assert reading(pilot) == expected
+        assert "mean of 3 seeds, band: 95 % interval of the mean" in shown(pilot)
+        # Each curve has its name at its end.
+        await until_shown(pilot, "┃training\n")
+        await until_shown(pilot, "┃validation\n")
+
+    with filled(tmp_path, "finished") as study:
+        opened(tmp_path, ids(study), steps)
+
+
+def test_one_run_has_curves_without_a_band_and_a_mark_at_its_best_epoch(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        assert reading(pilot) == " epoch 4   ─── validation 0.1000   ╌╌╌ training 0.2000"
+        assert "best epoch 3" in line_with(pilot, "seed 0")
+        line = line_with(pilot, "cost, nats")
+        # Epoch 3 of 0 to 4 is at three quarters of the columns between the axes.
+        assert 0.7 < (line.index("best") + 2 - 9) / (80 - 9 - 12) < 0.8
+
+    with filled(tmp_path, "finished") as study:
+        opened(tmp_path, ids(study)[:1], steps)
+
+
+def test_keys_move_a_cursor_that_reads_the_values(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await pilot.press("left", "left")
+        assert reading(pilot).startswith(" epoch 2   ─── validation 0.1667")
+        assert shown(pilot).count("●") == 2  # a point on each curve
+        await pilot.press("home", "left")
+        assert reading(pilot).startswith(" epoch 0   ")
+        await pilot.press("end", "right")
+        assert reading(pilot).startswith(" epoch 4   ")
+
+    with filled(tmp_path, "finished") as study:
+        opened(tmp_path, ids(study), steps)
+
+
+def test_the_mouse_reads_zooms_and_drags(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        curves = pilot.app.screen.query_one("#cost", Curves)
+        await pilot.hover("#cost #plot", offset=(30, 5))
+        assert reading(pilot).startswith(" epoch 20  ")
+        plot = curves.query_one("#plot")
+        position = plot.region.offset + Offset(30, 5)
+        for _ in range(3):
+            await pilot._post_mouse_events([MouseScrollUp], offset=position, button=0)
+        left, right = curves.view.zoomed or (0, 40)
+        assert right - left == pytest.approx(40 / 1.5**3)
+        assert left < 20 < right
+        x, y = position
+        drag = MouseMove(None, x, y, 4, 0, 1, False, False, False, screen_x=x, screen_y=y)
+        pilot.app.screen._forward_event(drag)  # four cells to the right, with the button held
+        cells = pilot.app.screen.query_one("#cost Plot", Plot).area.width
+        by = 4 * (right - left) / cells
+        await until(pilot, lambda: curves.view.shown == pytest.approx((left - by, right - by)))
+
+    with filled(tmp_path, "finished") as study:
+        long_run(tmp_path, study, 41)
+        opened(tmp_path, ids(study), steps)
+
+
+def long_run(folder: Path, study: Plan, n_points: int) -> None:
+    """The runs of the first configuration get more evaluations."""
+    with Store(folder) as store:
+        points = [(run_id, p) for run_id in ids(study) for p in store_runs.points(n_points)]
+        store.record("small", points, None)
+
+
+def axis(pilot: Pilot[int]) -> list[str]:
+    """The epochs below the plot."""
+    lines = [line.split() for line in shown(pilot).splitlines()]
+    return next(words for words in lines if words and all(map(str.isdigit, words)))
+
+
+def test_keys_zoom_and_show_all_again(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        view = pilot.app.screen.query_one("#cost", Curves).view
+        await pilot.press("home", "plus", "plus", "minus")
+        assert view.shown == pytest.approx((0, 40 / 1.5))
+        await until(pilot, lambda: axis(pilot) == ["0", "5", "10", "15", "20", "25"])
+        await pilot.press("0")
+        assert (view.zoomed, view.cursor) == (None, None)
+        await until(pilot, lambda: axis(pilot) == ["0", "10", "20", "30", "40"])
+
+    with filled(tmp_path, "finished") as study:
+        long_run(tmp_path, study, 41)
+        opened(tmp_path, ids(study), steps)
+
+
+def test_both_plots_show_the_same_epochs_where_both_fit(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        cost, accuracy = pilot.app.screen.query(Curves)
+        assert cost.display
+        assert accuracy.display
+        await pilot.press("home", "right")
+        assert cost.view.cursor == accuracy.view.cursor == 1
+        assert "validation 5.00 ± 0.00" in shown(pilot)
+
+    with filled(tmp_path, "finished") as study:
+        opened(tmp_path, ids(study), steps, (120, 40))
+
+
+def test_the_cost_has_a_logarithmic_scale_and_the_accuracy_is_a_key_away(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await pilot.press("y")
+        assert "cost, nats, log" in shown(pilot)
+        labels = [line[:8].strip() for line in shown(pilot).splitlines()[5:21]]
+        assert [label for label in labels if label] == ["1", "0.5", "0.2", "0.1"]
+        await pilot.press("a")
+        assert "accuracy, %" in shown(pilot)
+        assert "cost, nats" not in shown(pilot)
+
+    with filled(tmp_path, "finished") as study:
+        opened(tmp_path, ids(study), steps)
+
+
+def test_costs_that_are_not_finite_are_gaps(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        assert reading(pilot) == " epoch 0   ─── validation 0.5000   ╌╌╌ training 1.0000"
+        assert "diverged @7" in line_with(pilot, "seed 0")
+
+    with filled(tmp_path, "diverged") as study:
+        opened(tmp_path, ids(study, 0.2)[:1], steps)
+
+
+def test_keys_choose_a_seed_and_all_of_them_again(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await pilot.press("full_stop")
+        assert "seed 1 (2 of 3)   finished" in shown(pilot)
+        await pilot.press("comma", "comma")
+        assert "seed 2 (3 of 3)   finished" in shown(pilot)
+        await pilot.press("m")
+        assert "mean of 3 seeds" in shown(pilot)
+
+    with filled(tmp_path, "finished") as study:
+        opened(tmp_path, ids(study), steps)
+
+
+def test_curves_of_a_run_in_training_grow(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        assert reading(pilot).startswith(" epoch 2   ")
+        assert "running, epoch 2" in line_with(pilot, "seed 1")
+        with Store(tmp_path) as store:
+            store.record("small", [(running, store_runs.point(3, 0.25))], None)
+        await until_shown(pilot, " epoch 3   ─── validation 0.1250")
+
+    with filled(tmp_path, "running") as study:
+        running = ids(study)[1]
+        opened(tmp_path, [running], steps)

@@ -1,0 +1,153 @@
+"""The thread that reads the store for all screens."""
+
+import queue
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import store_runs
+from textual.message import Message
+
+from jmlp.errors import StoreError
+from jmlp.store import Lock, Store
+from jmlp.store.database import NAME
+from tui import feed as feeding
+from tui.feed import Fed, Feed, FeedFailed, Look
+
+SECONDS = 30.0
+
+
+class Pump:
+    """Takes messages as a widget would."""
+
+    def __init__(self) -> None:
+        self.messages: queue.Queue[Message] = queue.Queue()
+
+    def post_message(self, message: Message) -> None:
+        self.messages.put(message)
+
+    def next(self) -> Any:
+        """The value of the next answer, or the error."""
+        message = self.messages.get(timeout=SECONDS)
+        if isinstance(message, FeedFailed):
+            return message.error
+        assert isinstance(message, Fed)
+        return message.value
+
+    def until(self, value: Any) -> None:
+        """Waits for an answer; those before it may be of moments in between."""
+        while self.next() != value:
+            pass
+
+
+@pytest.fixture
+def feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
+    monkeypatch.setattr(feeding, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(feeding, "POLL_SECONDS", 0.01)
+    made = Feed(tmp_path)
+    made.start()
+    yield made
+    made.close()
+
+
+def labels(look: Look) -> tuple[str, ...] | None:
+    return None if look.store is None else tuple(row.label for row in look.store.studies())
+
+
+def subscribe(feed: Feed, query: feeding.Query) -> Pump:
+    pump = Pump()
+    feed.subscribe(pump, query)  # type: ignore[arg-type]
+    return pump
+
+
+def test_a_store_that_appears_is_read_without_being_asked(feed: Feed, tmp_path: Path) -> None:
+    pump = subscribe(feed, labels)
+    assert pump.next() is None
+    with Store(tmp_path) as store:
+        store.submit(store_runs.submission(store_runs.plan()))
+        pump.until(("small",))
+
+
+def test_what_another_connection_changes_is_told(feed: Feed, tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.submit(store_runs.submission(store_runs.plan()))
+        pump = subscribe(feed, lambda look: look.store and look.store.study("small").state)
+        pump.until("queued")
+        store.set_study("small", "stopped")
+        pump.until("stopped")
+
+
+def test_nothing_is_asked_again_while_nothing_changes(feed: Feed, tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.submit(store_runs.submission(store_runs.plan()))
+    asked: list[int] = []
+    first = subscribe(feed, lambda look: asked.append(1))
+    first.next()
+    n_looks = 0
+    second = subscribe(feed, labels)
+    while n_looks < 20:  # each subscription makes the feed look
+        second.next()
+        n_looks += 1
+        feed.subscribe(second, labels)  # type: ignore[arg-type]
+    assert asked == [1]
+
+
+def test_a_worker_that_takes_or_leaves_the_store_is_seen(feed: Feed, tmp_path: Path) -> None:
+    with Store(tmp_path):
+        pump = subscribe(feed, lambda look: look.owner and look.owner.study)
+        assert pump.next() is None
+        lock = Lock(tmp_path)
+        assert lock.acquire()
+        lock.describe("small")
+        pump.until("small")
+        lock.release()
+        pump.until(None)
+
+
+def test_a_damaged_store_is_told_until_it_can_be_read(feed: Feed, tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"this is no database" * 100)
+    pump = subscribe(feed, labels)
+    error = pump.next()
+    assert error.startswith(f"{tmp_path / NAME}: ")
+    assert "rebuild" in error
+    (tmp_path / NAME).unlink()
+    pump.until(None)
+
+
+def test_a_database_put_in_place_of_another_is_opened_anew(feed: Feed, tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.submit(store_runs.submission(store_runs.plan()))
+    pump = subscribe(feed, labels)
+    pump.until(("small",))
+    with Store(tmp_path / "other") as store:
+        store.submit(store_runs.submission(store_runs.plan("another")))
+    (tmp_path / "other" / NAME).replace(tmp_path / NAME)
+    pump.until(("another",))
+
+
+def test_an_error_of_a_query_is_told_and_others_go_on(feed: Feed, tmp_path: Path) -> None:
+    def wrong(look: Look) -> None:
+        raise StoreError("no such study")
+
+    def bug(look: Look) -> None:
+        raise KeyError("x")
+
+    assert subscribe(feed, wrong).next() == "no such study"
+    assert subscribe(feed, bug).next() == "this is a bug in jmlp: KeyError: 'x'"
+    assert subscribe(feed, lambda look: look.folder).next() == tmp_path
+
+
+def test_who_has_left_is_told_nothing_more(feed: Feed, tmp_path: Path) -> None:
+    pump, other = subscribe(feed, labels), subscribe(feed, labels)
+    assert (pump.next(), other.next()) == (None, None)
+    feed.unsubscribe(pump)  # type: ignore[arg-type]
+    with Store(tmp_path):
+        other.until(())
+    assert pump.messages.empty()
+
+
+def test_of_two_answers_in_a_queue_the_later_one_is_enough() -> None:
+    assert Fed(2).can_replace(Fed(1))
+    assert not Fed(2).can_replace(FeedFailed("x"))
+    assert FeedFailed("y").can_replace(FeedFailed("x"))

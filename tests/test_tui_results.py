@@ -1,0 +1,195 @@
+"""How result tables are laid out in the app."""
+
+from dataclasses import replace
+
+import pytest
+from rich.cells import cell_len
+from table_runs import SPREAD, diverged, runs, size
+from tui_tables import FULL, hostile, table
+
+from jmlp.results import RunResult
+from jmlp.tables import ExperimentTable
+from tui.views.result_rows import Sort, join, natural, next_sort, order
+from tui.views.results import aligned, fold, page, sentences
+
+
+def text(made: ExperimentTable, width: int, sort: Sort | None = None, at: str = "") -> str:
+    """A page as it looks, cells of several lines side by side."""
+    shown = page(made, width, sort, at)
+    headers = tuple(column.header for column in shown.columns)
+    lines = []
+    for row in (headers, *(line.cells for line in shown.lines)):
+        cells = [cell.split("\n") for cell in row]
+        for i in range(max(map(len, cells))):
+            parts = [
+                cell[i] if i < len(cell) else " " * column.width
+                for cell, column in zip(cells, shown.columns, strict=True)
+            ]
+            lines.append("  ".join(parts).rstrip())
+    return "\n".join(lines)
+
+
+# ---- texts
+
+
+def test_decimals_stand_under_each_other() -> None:
+    assert aligned(["92.31 ± 0.84", "9.50", "–", "88.00 ± 10.25"]) == [
+        "92.31 ±  0.84",
+        " 9.50        ",
+        "    –        ",
+        "88.00 ± 10.25",
+    ]
+
+
+def test_epochs_keep_their_words_and_medians_end_under_each_other() -> None:
+    assert aligned(["45, 34–77", "–", "≥ 80, 60–100 (limit)", "100 (limit)"]) == [
+        "  45, 34–77         ",
+        "   –                ",
+        "≥ 80, 60–100 (limit)",
+        " 100 (limit)        ",
+    ]
+
+
+def test_text_is_folded_by_columns_of_the_terminal() -> None:
+    assert fold("drop rate 0.5 (baseline, best)", 18) == ["drop rate 0.5", "(baseline, best)"]
+    assert fold("数据数据数据", 4) == ["数据", "数据", "数据"]
+
+
+def test_numbers_within_labels_count_by_their_value() -> None:
+    labels = ["batch size 128", "batch size 16", "rate 1e-05", "rate 0.001"]
+    assert sorted(labels, key=natural) == [labels[1], labels[0], labels[2], labels[3]]
+
+
+# ---- pages
+
+
+def test_first_page_of_80_columns_has_accuracy_difference_and_verdict() -> None:
+    assert text(table(FULL), 80) == (
+        "                               test  difference,\n"
+        "configuration            accuracy %       points  verdict\n"
+        "batch size 16          90.00 ± 2.16        -2.00  lower\n"
+        "batch size 64 (best)   92.05 ± 2.75        +0.05  not settled (about 13 seeds)\n"
+        "batch size 128         92.00 ± 1.96\n"
+        "(baseline)"
+    )
+
+
+def test_half_filled_table_says_how_many_seeds_have_ended() -> None:
+    assert text(table(FULL[:7]), 80) == (
+        "                                           test  difference,\n"
+        "configuration               seeds    accuracy %       points  verdict\n"
+        "batch size 16                   5  90.00 ± 2.16            –  too few pairs\n"
+        "batch size 64              2 of 5  89.95 ± 8.89            –  too few pairs\n"
+        "batch size 128 (baseline)  0 of 5      –"
+    )
+
+
+def test_original_stands_on_a_page_of_its_own() -> None:
+    assert text(table(FULL), 80, at="original test %") == (
+        "                                                            seeds\n"
+        "                       original      prediction  original   below  original\n"
+        "configuration            test %      interval %  is            it   stopped\n"
+        "batch size 16                 –      –           –              –         –\n"
+        "batch size 64 (best)      87.18  85.32 to 98.78  inside    0 of 5        13\n"
+        "batch size 128            92.32  87.19 to 96.81  inside    3 of 5        45\n"
+        "(baseline)"
+    )
+
+
+def test_diverged_and_collapsed_runs_come_early() -> None:
+    results = [*FULL[:4], diverged(size(16), 4, 99), *runs(size(128), SPREAD, collapsed=True)]
+    assert text(table(results), 120).splitlines()[1:3] == [
+        "configuration               seeds    accuracy %  diverged  collapsed       points  pairs"
+        "   out  verdict",
+        "batch size 16              4 of 5  89.45 ± 2.26         1          0        -2.05      4"
+        "     1  too few pairs",
+    ]
+
+
+def test_without_a_test_set_validation_accuracy_comes_first() -> None:
+    results = [replace(run, test_accuracy=None) for run in FULL]
+    assert text(table(results), 60) == (
+        "                                    training    validation\n"
+        "configuration            seeds    accuracy %    accuracy %\n"
+        "batch size 16                5  92.00 ± 2.16  91.00 ± 2.16\n"
+        "batch size 64 (best)         5  94.05 ± 2.75  93.05 ± 2.75\n"
+        "batch size 128               5  94.00 ± 1.96  93.00 ± 1.96\n"
+        "(baseline)"
+    )
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 400])
+@pytest.mark.parametrize("results", [[], FULL[:7], FULL], ids=["empty", "half", "full"])
+def test_every_column_is_on_one_page_and_no_page_is_too_wide(
+    width: int, results: list[RunResult]
+) -> None:
+    made = table(results)
+    pages = [page(made, width, at=first) for first in page(made, width).firsts]
+    titles = [column.title for one in pages for column in one.columns[1:]]
+    assert sorted(titles) == sorted(column.title for column in join(made).columns[1:])
+    for one in pages:
+        assert sum(column.width + 2 for column in one.columns) <= width
+        for line in one.lines:
+            for cell, column in zip(line.cells, one.columns, strict=True):
+                assert {cell_len(part) for part in cell.split("\n")} == {column.width}
+
+
+def test_hostile_labels_are_shown_as_they_are_and_keep_their_mark() -> None:
+    shown = page(hostile(), 60)
+    names = [line.cells[0].split("\n") for line in shown.lines]
+    assert [[part.strip() for part in name] for name in names] == [
+        ["[red] (baseline)"],
+        ["[/ (baseline)"],
+        ["x" * 22, "x" * 21 + "…", "(baseline)"],
+        ["🧠 emoji 数据", "(baseline)"],
+        ["\\u202eright to left", "שלום (baseline)"],
+        ["a\\nb\\x1b[31m", "(baseline)"],
+    ]
+
+
+def test_claims_and_notes_are_folded_under_their_headings() -> None:
+    made = replace(table(FULL), notes=("one two three",))
+    lines = list(sentences(made, 12))
+    assert lines[0] == ("What the original says", True)
+    assert lines[1] == ("- The", False)
+    assert lines[-4:] == [("", False), ("Notes", True), ("- one two", False), ("  three", False)]
+
+
+# ---- the order of rows
+
+
+def test_every_column_can_be_sorted() -> None:
+    joined = join(table(FULL))
+    for column in joined.columns:
+        for descending in (False, True):
+            assert sorted(order(joined, Sort(column.title, descending))) == [0, 1, 2]
+
+
+def test_rows_are_ordered_by_numbers_and_those_without_a_value_come_last() -> None:
+    joined = join(table([*runs(size(16), [0.095] * 5), *runs(size(128), SPREAD)]))
+    assert order(joined, Sort("test accuracy %", True)) == [2, 0, 1]
+    assert order(joined, Sort("test accuracy %", False)) == [0, 2, 1]
+    assert order(joined, None) == [0, 1, 2]
+
+
+def test_rows_are_ordered_by_what_the_verdicts_mean() -> None:
+    joined = join(table(FULL))  # lower, not settled, and the baseline
+    assert order(joined, Sort("verdict", False)) == [0, 1, 2]
+    assert order(joined, Sort("verdict", True)) == [1, 0, 2]
+
+
+def test_third_press_restores_the_order_of_the_plan() -> None:
+    one = next_sort(None, "p", "right")
+    two = next_sort(one, "p", "right")
+    assert (one, two, next_sort(two, "p", "right")) == (Sort("p", True), Sort("p", False), None)
+    assert next_sort(one, "verdict", "left") == Sort("verdict", False)
+
+
+def test_arrow_in_the_title_does_not_widen_its_column() -> None:
+    made = table(FULL)
+    for first in page(made, 80).firsts:
+        plain = page(made, 80, at=first)
+        for column in plain.columns:
+            arrow = page(made, 80, Sort(column.title, True), first)
+            assert [c.width for c in arrow.columns] == [c.width for c in plain.columns]
+            assert sum("↓" in c.header for c in arrow.columns) == 1

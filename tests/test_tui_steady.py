@@ -1,0 +1,88 @@
+"""Keys faster than screens: nothing that is pressed twice, or too soon, ends the app."""
+
+from pathlib import Path
+
+import pytest
+from textual import events
+from textual.pilot import Pilot
+from textual.widgets import DataTable
+from tui_pilot import drive, filled, until_shown
+
+from tui.dialogs import Choose
+from tui.screens.studies import StudiesScreen
+from tui.screens.study import StudyScreen
+
+
+def type_ahead(pilot: Pilot[int], *keys: str) -> None:
+    """Keys that are all there before the app has done anything about the first of them."""
+    characters = {"enter": "\r", "escape": "\x1b"}
+    for key in keys:
+        pilot.app.post_message(events.Key(key, characters.get(key)))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("question_mark", "escape", "escape", "escape"),
+        ("ctrl+p", "pagedown", "pageup", "down", "end", "escape", "escape"),
+        ("ctrl+p", "enter", "enter", "escape"),
+        ("enter", "enter", "escape", "escape"),
+        ("enter", "tab", "y", "escape", "enter", "escape"),
+        ("n", "escape", "escape", "n", "escape"),
+    ],
+)
+def test_keys_that_come_at_once_leave_the_app_alive(keys: tuple[str, ...], tmp_path: Path) -> None:
+    with filled(tmp_path, "finished"):
+
+        async def steps(pilot: Pilot[int]) -> None:
+            await until_shown(pilot, "small")
+            type_ahead(pilot, *keys)
+            await pilot.pause()
+            assert pilot.app.is_running
+
+        app = drive(tmp_path, steps)
+    assert app._exception is None
+
+
+def test_screen_that_was_opened_by_a_key_gets_the_next_one(tmp_path: Path) -> None:
+    with filled(tmp_path, "finished"):
+
+        async def steps(pilot: Pilot[int]) -> None:
+            await until_shown(pilot, "small")
+            type_ahead(pilot, "enter")
+            await until_shown(pilot, "studies › small")
+            assert isinstance(pilot.app.screen, StudyScreen)
+            type_ahead(pilot, "escape", "escape")
+            await pilot.pause()
+            assert isinstance(pilot.app.screen, StudiesScreen)
+
+        drive(tmp_path, steps)
+
+
+def test_dialog_answers_once(tmp_path: Path) -> None:
+    answers: list[str | None] = []
+
+    async def steps(pilot: Pilot[int]) -> None:
+        dialog = Choose("Which?", [("a", "A"), ("b", "B")])
+        pilot.app.push_screen(dialog, answers.append)
+        await pilot.pause()
+        type_ahead(pilot, "enter", "enter", "escape")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, StudiesScreen)
+
+    drive(tmp_path, steps)
+    assert answers == ["a"]
+
+
+def test_focus_comes_back_when_the_terminal_is_large_enough_again(tmp_path: Path) -> None:
+    with filled(tmp_path, "finished"):
+
+        async def steps(pilot: Pilot[int]) -> None:
+            await until_shown(pilot, "small")
+            assert isinstance(pilot.app.focused, DataTable)
+            for size in ((20, 5), (5, 1), (80, 24)):
+                await pilot.resize_terminal(*size)
+                await pilot.pause()
+            assert isinstance(pilot.app.focused, DataTable)
+
+        drive(tmp_path, steps)

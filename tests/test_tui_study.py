@@ -1,0 +1,209 @@
+"""The study screen's logic: from what the store says to the lines that are drawn."""
+
+import math
+from pathlib import Path
+
+import pytest
+import store_runs
+from tui_pilot import PROGRESS, ended_run, filled
+
+from jmlp.plan import Plan
+from jmlp.results import CostPoint
+from jmlp.store import Lock, Store
+from tui.feed import Look
+from tui.views.study import ConfigurationLine, StudyQuery, StudyView, median_curve
+
+
+def view(folder: Path, query: StudyQuery | None = None) -> StudyView:
+    with Store(folder, viewer=True) as store:
+        seen = (query or StudyQuery("small"))(Look(folder, store, Lock(folder).owner()))
+    assert seen is not None
+    return seen
+
+
+def lines(folder: Path) -> list[ConfigurationLine]:
+    return [line for experiment in view(folder).experiments for line in experiment.lines]
+
+
+def point(epoch: int, cost: float) -> CostPoint:
+    return CostPoint(epoch, epoch, None, cost, 0.5, cost, 0.5)
+
+
+def in_training(made: Plan) -> list[str]:
+    """Of the learning rates 0.1 and 0.2, in this order."""
+    runs = sorted(made.runs, key=lambda run: run.hyperparams.learning_rate)
+    return [run.run_id for run in runs if run.seed == 1]
+
+
+def test_a_finished_study_shows_medians_of_the_kept_parameters(tmp_path: Path) -> None:
+    with filled(tmp_path, "finished"):
+        first, second = lines(tmp_path)
+    assert (first.label, second.label) == ("learning rate 0.1", "learning rate 0.2")
+    assert first.is_baseline
+    assert not second.is_baseline
+    # `store_runs.points`: the cost of epoch e is 1 / (e + 1), half of it in validation.
+    assert first.training_cost == 1 / (3 + 1)
+    assert first.validation_cost == 0.5 / (3 + 1)
+    assert first.range == (first.validation_cost, first.validation_cost)
+    assert first.curve == tuple((e, 0.5 / (e + 1)) for e in range(5))
+    assert (first.n_done, first.n_seeds, first.epoch, first.limit) == (3, 3, 4, 4)
+    assert first.left is None
+
+
+def test_seeds_of_a_running_configuration_are_counted_as_they_end(tmp_path: Path) -> None:
+    with filled(tmp_path, "running"):
+        first, second = lines(tmp_path)
+        study = view(tmp_path)
+    assert (first.state, second.state) == ("running", "running")
+    assert (first.n_done, second.n_done) == (1, 1)
+    assert (study.n_done, study.n_runs, study.state) == (2, 6, "running")
+
+
+def test_a_run_in_training_counts_with_its_last_costs(tmp_path: Path) -> None:
+    with filled(tmp_path, "running"):
+        line = lines(tmp_path)[0]
+    done, training = 0.5 / (3 + 1), 0.5 / (2 + 1)
+    assert line.range == (done, training)
+    assert line.validation_cost == pytest.approx((done + training) / 2)
+
+
+def test_a_study_whose_worker_is_gone_is_not_shown_as_running(tmp_path: Path) -> None:
+    with filled(tmp_path, "running"):
+        pass
+    study = view(tmp_path)
+    assert study.state == "its worker died"
+    assert [line.state for line in study.experiments[0].lines] == ["interrupted", "interrupted"]
+
+
+def test_a_lane_that_stopped_is_told_before_its_cohort_ends(tmp_path: Path) -> None:
+    with filled(tmp_path, "running") as made, Store(tmp_path) as store:
+        stop: dict[str, object] = {"why": "diverged", "epoch": 2, "step": 17}
+        run_id = in_training(made)[1]
+        store.record("small", [], {**PROGRESS, "stops": {run_id: stop}})
+        assert lines(tmp_path)[1].state == "queued, diverged @17"
+        stop = {"why": "stopped early", "epoch": 2, "step": 20}
+        store.record("small", [], {**PROGRESS, "stops": {run_id: stop}})
+        assert lines(tmp_path)[1].state == "queued"
+
+
+def test_only_the_group_in_compilation_is_said_to_compile(tmp_path: Path) -> None:
+    with filled(tmp_path, "running") as made, Store(tmp_path) as store:
+        store.set_runs(in_training(made), "queued")
+        compiling = {**PROGRESS, "phase": "compiling"}
+        store.record("small", [], compiling)
+        assert [line.state for line in lines(tmp_path)] == ["compiling", "compiling"]
+        store.record("small", [], {**compiling, "name": "hidden 4, batch size 16"})
+        assert [line.state for line in lines(tmp_path)] == ["queued", "queued"]
+
+
+def test_a_configuration_whose_runs_all_diverged_has_no_numbers(tmp_path: Path) -> None:
+    with filled(tmp_path, "diverged"):
+        line = lines(tmp_path)[1]
+    assert line.state == "diverged @7"
+    assert (line.training_cost, line.validation_cost, line.validation_accuracy) == (None,) * 3
+    assert line.range is None
+    assert line.curve[0] == (0, 0.5)
+    assert math.isnan(line.curve[1][1])
+
+
+def test_one_diverged_run_among_others_is_counted(tmp_path: Path) -> None:
+    made = store_runs.plan()
+    with Store(tmp_path) as store:
+        store.submit(store_runs.submission(made))
+        of_seed_0 = [store_runs.diverged_result(r) for r in made.runs if r.seed == 0]
+        store_runs.end(store, "small", of_seed_0)
+        others = [ended_run(r) for r in made.runs if r.seed != 0]
+        store_runs.end(store, "small", others)
+        store.set_study("small", "done")
+    first = lines(tmp_path)[0]
+    assert first.state == "done, diverged @7"
+    assert first.validation_cost is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({"reached_limit": True}, "done"),
+        ({"reached_limit": False}, "stopped early"),
+        ({"reached_limit": True, "collapsed": True}, "done, collapsed"),
+    ],
+)
+def test_how_all_runs_ended_is_one_state(
+    tmp_path: Path, changes: dict[str, bool], state: str
+) -> None:
+    made = store_runs.plan()
+    with Store(tmp_path) as store:
+        store.submit(store_runs.submission(made))
+        ended = [ended_run(run, **changes) for run in made.runs]
+        store_runs.end(store, "small", ended)
+        store.set_study("small", "done")
+    assert [line.state for line in lines(tmp_path)] == [state, state]
+
+
+def test_the_median_curve_ends_where_less_than_half_of_the_runs_are_left() -> None:
+    runs = [{0: point(0, 3.0), 1: point(1, 1.0), 2: point(2, 9.0)}, {0: point(0, 1.0)}]
+    runs += [{0: point(0, 2.0), 1: point(1, 2.0)}]
+    assert median_curve(runs) == ((0, 2.0), (1, 1.5))
+
+
+def test_the_median_is_a_gap_where_most_values_are_not_finite() -> None:
+    runs = [{0: point(0, math.nan)}, {0: point(0, math.inf)}, {0: point(0, 1.0)}]
+    ((epoch, value),) = median_curve(runs)
+    assert epoch == 0
+    assert math.isnan(value)
+    assert median_curve(runs[1:] + runs[2:]) == ((0, 1.0),)
+
+
+def test_points_that_a_resumed_run_lost_are_not_shown(tmp_path: Path) -> None:
+    query = StudyQuery("small")
+    with filled(tmp_path, "running") as made:
+        run_id = in_training(made)[1]
+        view(tmp_path, query)
+        with Store(tmp_path) as store:
+            store.cut(run_id, 1)
+            store.record("small", [(run_id, store_runs.point(1, 9.0))], PROGRESS)
+        (_, second) = view(tmp_path, query).experiments[0].lines
+    # At epoch 1 the median of a run that is done and of this one, at epoch 2 that one alone.
+    assert second.curve[1:3] == ((1, (0.25 + 4.5) / 2), (2, 0.5 / 3))
+
+
+def test_a_study_trained_afresh_shows_nothing_of_the_attempt_before(tmp_path: Path) -> None:
+    query = StudyQuery("small")
+    with filled(tmp_path, "finished") as made:
+        assert view(tmp_path, query).experiments[0].lines[0].curve
+        with Store(tmp_path) as store:
+            store.submit(store_runs.submission(made, fresh=True))
+        line = view(tmp_path, query).experiments[0].lines[0]
+    assert (line.curve, line.state, line.n_done) == ((), "queued", 0)
+
+
+def test_tables_are_made_anew_only_when_runs_have_ended(tmp_path: Path) -> None:
+    query = StudyQuery("small")
+    with filled(tmp_path, "running") as made, Store(tmp_path) as store:
+        first = view(tmp_path, query).tables
+        store.record("small", [], {**PROGRESS, "epoch": 3})
+        assert view(tmp_path, query).tables is first
+        store_runs.end(
+            store, "small", [store_runs.result(next(r for r in made.runs if r.seed == 1))]
+        )
+        second = view(tmp_path, query).tables
+    assert (first[0].n_ended, second[0].n_ended) == (2, 3)
+
+
+def test_time_left_is_the_pace_seen_times_the_epochs_to_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    query = StudyQuery("small")
+    with filled(tmp_path, "running") as made, Store(tmp_path) as store:
+        assert view(tmp_path, query).experiments[0].lines[1].left is None
+        clock[0] = 110.0
+        store.record("small", [(in_training(made)[1], store_runs.point(3))], PROGRESS)
+        left = view(tmp_path, query).experiments[0].lines[1].left
+    # Ten seconds an epoch: one is left of this run, and one more run of four is queued.
+    assert left == 10 * (1 + 4)
+
+
+def test_without_a_store_there_is_no_view(tmp_path: Path) -> None:
+    assert StudyQuery("small")(Look(tmp_path, None, None)) is None

@@ -1,0 +1,41 @@
+"""Result tables for the tests of the app."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from table_runs import SPREAD, STUDY, runs, shifted, size, sizes
+
+from jmlp.config import Claim, Experiment, Reference
+from jmlp.results import RunResult
+from jmlp.tables import ExperimentTable, experiment_table
+
+REFERENCE = (
+    Reference({"batch_size": 64}, test_accuracy=0.8718, stopped=13),
+    Reference({"batch_size": 128}, test_accuracy=0.9232, stopped=45),
+)
+CLAIM = Claim("Batch size 128 is best.", best={"batch_size": 128})
+SIZES = sizes(16, 64, 128, claims=(CLAIM,), reference=REFERENCE)
+FULL = [
+    *runs(size(16), shifted(-0.02)),
+    *runs(size(64), shifted(0.0005, 0.004)),
+    *runs(size(128), SPREAD),
+]
+TWO = (
+    experiment_table(STUDY, SIZES, FULL),
+    replace(experiment_table(STUDY, SIZES, FULL[:7]), name="other"),
+)
+HOSTILE = ("[red]", "[/", "x" * 300, "🧠 emoji 数据", "\u202eright to left שלום", "a\nb\x1b[31m")
+
+
+def table(results: Sequence[RunResult], experiment: Experiment = SIZES) -> ExperimentTable:
+    return experiment_table(STUDY, experiment, results)
+
+
+def hostile() -> ExperimentTable:
+    """Rows whose labels somebody chose with care."""
+    row = table(FULL).rows[0]
+    rows = [
+        replace(row, label=label, cells=(f"{label} (baseline)", *row.cells[1:]))
+        for label in HOSTILE
+    ]
+    return replace(table(FULL), name="[/]", title="[b", rows=tuple(rows), notes=HOSTILE)

@@ -1,0 +1,226 @@
+"""Curves as dots, their ticks and their names at the right: arithmetic, and no drawing."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Dots = NDArray[np.int64]  # (n, 2): column and row, from the left and from the top
+
+# How a line is told from others without colour: a sample of it, and dots on, off, on, off ...
+KINDS: tuple[tuple[str, tuple[int, ...]], ...] = (
+    ("───", (1,)),
+    ("╌╌╌", (4, 3)),
+    ("···", (1, 3)),
+    ("─·─", (6, 3, 1, 3)),
+)
+PADDING = 0.04  # of the span of values, above and below
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One curve; a value that is not finite is a gap."""
+
+    name: str
+    epochs: Floats  # (n,), rising
+    values: Floats  # (n,)
+    low: Floats | None  # (n,): the band; NaN where there is none
+    high: Floats | None
+    style: int  # of colour and line
+
+    def at(self, epoch: float) -> tuple[float, float] | None:
+        """The value at an epoch, and half the width of its band; None where it has no value."""
+        found = np.flatnonzero(self.epochs == epoch)
+        if not found.size or not math.isfinite(self.values[found[0]]):
+            return None
+        value = float(self.values[found[0]])
+        return value, math.nan if self.high is None else float(self.high[found[0]]) - value
+
+
+@dataclass(frozen=True)
+class Window:
+    """What of the plane is shown, and in how many dots. With `log`, values are logarithms."""
+
+    left: float  # epochs
+    right: float
+    bottom: float
+    top: float
+    width: int  # dots
+    height: int
+    log: bool
+
+    def column(self, epochs: Floats) -> Floats:
+        """Where epochs lie, in dots from the left edge."""
+        return (epochs - self.left) / (self.right - self.left) * (self.width - 1)
+
+    def row(self, values: Floats) -> Floats:
+        """Where values lie, in dots from the top edge; NaN where they cannot be drawn."""
+        return (self.top - scaled(values, self.log)) / (self.top - self.bottom) * (self.height - 1)
+
+    def coordinates(self, dots: Dots) -> tuple[Floats, Floats]:
+        """The middles of dots in the plane, as fractions that a dot's whole area rounds to."""
+        x = self.left + (dots[:, 0] + 0.5) / self.width * (self.right - self.left)
+        y = self.top - (dots[:, 1] + 0.5) / self.height * (self.top - self.bottom)
+        return x, y
+
+
+def scaled(values: Floats, log: bool) -> Floats:
+    """Decimal logarithms where asked for; NaN for what is not finite or has none."""
+    values = np.asarray(values, np.float64)
+    known = np.isfinite(values) & ((values > 0) | (not log))
+    kept = np.where(known, values, np.nan if not log else 1.0)
+    return np.where(known, np.log10(kept) if log else kept, np.nan)
+
+
+def value_range(
+    series: Sequence[Series], left: float, right: float, log: bool, bounds: tuple[float, float]
+) -> tuple[float, float]:
+    """The lowest and the highest value to show between two epochs, with a little room.
+
+    Args:
+        series: the curves; bands count as far as they lie within `bounds`.
+        left: the first epoch that is shown.
+        right: the last one.
+        log: whether the answer is in decimal logarithms.
+        bounds: beyond which no value can be, such as 0 and 100 for per cent.
+    """
+    found: list[Floats] = []
+    for one in series:
+        seen = (one.epochs >= left) & (one.epochs <= right)
+        parts = [one.values] + [np.clip(b, *bounds) for b in (one.low, one.high) if b is not None]
+        found.extend(scaled(part[seen], log) for part in parts)
+    values = np.concatenate(found) if found else np.empty(0)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return (-1.0, 0.0) if log else (0.0, 1.0)
+    low, high = float(values.min()), float(values.max())
+    room = (high - low) * PADDING or max(abs(high) * PADDING, 1e-6)
+    return low - room, high + room
+
+
+def line_dots(x: Floats, y: Floats, pattern: Sequence[int]) -> Dots:
+    """A line through points, in pieces where one of them is NaN.
+
+    Args:
+        x: (n,) columns.
+        y: (n,) rows.
+        pattern: how many dots are on, off, on, off ..., over and over.
+
+    Returns:
+        Each dot once. A point that has no neighbour is a square of four dots: one is overlooked.
+    """
+    pieces = []
+    known = np.isfinite(x) & np.isfinite(y)
+    starts = np.flatnonzero(known & ~np.concatenate([[False], known[:-1]]))
+    ends = np.flatnonzero(known & ~np.concatenate([known[1:], [False]]))
+    on = np.repeat(np.arange(len(pattern)) % 2 == 0, pattern)
+    for start, end in zip(starts, ends + 1, strict=True):
+        if end - start == 1:
+            corner = np.rint([x[start], y[start]])
+            pieces.append(corner + np.array([(0, 0), (1, 0), (0, 1), (1, 1)]))
+            continue
+        # A dot for each step of the longer direction, as terminals have no half dots.
+        steps = np.maximum(np.abs(np.diff(x[start:end])), np.abs(np.diff(y[start:end])))
+        walked = np.concatenate([[0.0], np.cumsum(steps)])
+        at = np.arange(math.ceil(walked[-1]) + 1)
+        kept = at[on[at % len(on)]]
+        piece = [np.interp(kept, walked, part[start:end]) for part in (x, y)]
+        pieces.append(np.rint(np.stack(piece, axis=1)))
+    if not pieces:
+        return np.empty((0, 2), np.int64)
+    return np.unique(np.concatenate(pieces).astype(np.int64), axis=0)
+
+
+def band_dots(x: Floats, low: Floats, high: Floats, height: int) -> Dots:
+    """The area between two lines as a grid of dots, one a cell of the terminal, as in a print.
+
+    Args:
+        x: (n,) columns.
+        low: (n,) rows of the lower bound, so larger numbers than `high`.
+        high: (n,) rows of the upper bound.
+        height: rows that there are; the area is cut to them.
+    """
+    dots: list[tuple[int, int]] = []
+    known = np.isfinite(x) & np.isfinite(low) & np.isfinite(high)
+    for i in np.flatnonzero(known[1:] & known[:-1]):
+        first, last = math.ceil(x[i]), math.floor(x[i + 1])
+        for column in range(first + first % 2, last + 1, 2):
+            top = max(0.0, float(np.interp(column, x[i : i + 2], high[i : i + 2])))
+            bottom = min(height - 1.0, float(np.interp(column, x[i : i + 2], low[i : i + 2])))
+            offset = column % 4  # columns next to each other are half a cell apart
+            start = math.ceil((top - offset) / 4) * 4 + offset
+            rows = range(start, math.floor(bottom) + 1, 4)
+            dots.extend((column, row) for row in rows)
+    return np.array(sorted(set(dots)), np.int64).reshape(-1, 2)
+
+
+def inside(dots: Dots, width: int, height: int) -> Dots:
+    """Those that lie in the window."""
+    x, y = dots[:, 0], dots[:, 1]
+    return dots[(x >= 0) & (x < width) & (y >= 0) & (y < height)]
+
+
+def ticks(low: float, high: float, most: int, least_step: float = 0.0) -> list[float]:
+    """Round numbers between two bounds: steps of 1, 2 or 5 times a power of ten, `most` at most."""
+    span = high - low
+    if most < 1 or not span > 0 or not math.isfinite(span):
+        return []
+    power = 10.0 ** math.floor(math.log10(span / most))
+    # A step that is a tenth of a power of ten is inexact; the quotient's rounding takes that out.
+    for step in (factor * power for factor in (1, 2, 5, 10, 20)):
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if step >= least_step and last - first + 1 <= most:
+            return [round(i * step, 12) for i in range(first, last + 1)]
+    return []
+
+
+def log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Round numbers between two decimal logarithms, as logarithms, `most` at most."""
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    for digits in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        found = [d + math.log10(digit) for d in decades for digit in digits]
+        found = [t for t in found if low <= t <= high]
+        if len(found) <= most:
+            break
+    else:
+        found = found[:: math.ceil(len(found) / most)]
+    if len(found) < 2:  # less than a decade: round numbers of any kind
+        found = [math.log10(t) for t in ticks(10.0**low, 10.0**high, most) if t > 0]
+    return found
+
+
+def tick_labels(values: Sequence[float]) -> list[str]:
+    """Numbers with as many decimals as tell them apart, all with equally many."""
+    for decimals in range(7):
+        texts = [f"{value:.{decimals}f}" for value in values]
+        exact = all(abs(float(t) - v) < 1e-9 for t, v in zip(texts, values, strict=True))
+        if exact and len(set(texts)) == len(values):
+            return texts
+    return [f"{value:.2g}" for value in values]
+
+
+def log_labels(values: Sequence[float]) -> list[str]:
+    """Of decimal logarithms, the numbers themselves."""
+    return [f"{10.0**value:.4g}" for value in values]
+
+
+def spread(rows: Sequence[float], height: int) -> list[int]:
+    """Rows for names, each as near to its own as the others allow, none twice.
+
+    Args:
+        rows: where they would stand, in any order.
+        height: rows that there are; at least as many as names.
+    """
+    order = sorted(range(len(rows)), key=lambda i: rows[i])
+    placed: list[int] = []
+    for rank, i in enumerate(order):
+        earliest = placed[-1] + 1 if placed else 0
+        latest = height - (len(order) - rank)
+        placed.append(min(max(earliest, round(rows[i])), latest))
+    answer = [0] * len(rows)
+    for i, row in zip(order, placed, strict=True):
+        answer[i] = row
+    return answer

@@ -1,0 +1,80 @@
+"""A curve in one line of text: `▲█▆▄▃▂▂▁▁`.
+
+A mark stands where it is clipped, a gap where it is not finite.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+CLIPPED = "▲"
+GAP = " "
+
+Point = tuple[int, float]  # epoch, value
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The values of the lowest and the highest block; what is above is clipped."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @classmethod
+    def of(cls, values: Iterable[float], cap: float, *, log: bool = False) -> "Scale":
+        """One for all of these values, up to `cap`; only positive ones count where it is `log`."""
+        finite = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
+        high = min(cap, max(finite, default=cap))
+        return cls(min(high, min(finite, default=high)), high, log)
+
+    def block(self, value: float) -> str:
+        """The character of one value."""
+        if not math.isfinite(value) or (self.log and value <= 0):
+            return GAP
+        if value > self.high:
+            return CLIPPED
+        low, high, at = self.low, self.high, value
+        if self.log:
+            low, high, at = math.log(low), math.log(high), math.log(at)
+        share = (at - low) / (high - low) if high > low else 0.0
+        return BLOCKS[max(0, min(len(BLOCKS) - 1, math.floor(share * len(BLOCKS))))]
+
+
+def sparkline(points: Sequence[Point], width: int, last_epoch: int, scale: Scale) -> str:
+    """A curve in `width` columns.
+
+    Args:
+        points: in order of epochs.
+        width: columns of the terminal.
+        last_epoch: of the longest curve that stands beside this one: all share the columns. There
+            is one for each epoch while they fit, else several epochs share one.
+        scale: shared too.
+
+    Returns:
+        Exactly `width` characters. A column shows the mean of its values; a gap, where one of them
+        is not finite.
+    """
+    columns: list[list[float]] = [[] for _ in range(width)]
+    for epoch, value in points:
+        column = epoch if last_epoch < width else epoch * width // (last_epoch + 1)
+        if 0 <= column < width:
+            columns[column].append(value)
+    return "".join(_column(values, scale) for values in columns)
+
+
+def _column(values: Sequence[float], scale: Scale) -> str:
+    if not values:
+        return GAP
+    return scale.block(math.fsum(v / len(values) for v in values) if _finite(values) else math.nan)
+
+
+def _finite(values: Sequence[float]) -> bool:
+    return all(map(math.isfinite, values))
+
+
+def bar(share: float, width: int) -> str:
+    """How much of something is done: `████░░░░`."""
+    full = round(max(0.0, min(1.0, share)) * width)
+    return "█" * full + "░" * (width - full)

@@ -1,0 +1,182 @@
+"""What the store says, brought to the screens: one thread looks, and widgets are told.
+
+A screen hands over a query, a function of the store that returns records. It is called in the
+feed's thread whenever the store or its worker has changed, and its answer comes as a message.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textual.message import Message
+from textual.message_pump import MessagePump
+
+from jmlp.errors import JmlpError
+from jmlp.store import Lock, Owner, Store
+from jmlp.store.database import NAME
+
+POLL_SECONDS = 0.1  # so that screens are drawn ten times a second at most
+RETRY_SECONDS = 1.0  # after which a store that cannot be read is tried again
+
+
+@dataclass(frozen=True)
+class Look:
+    """The store at one moment, for queries; valid only while they are called."""
+
+    folder: Path
+    store: Store | None  # None: there is none yet
+    owner: Owner | None  # the worker that has it
+
+
+Query = Callable[[Look], Any]
+
+
+class Fed(Message, bubble=False):
+    """The whole answer of a subscriber's query: of two in the queue, the later one is enough."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
+
+    def can_replace(self, message: Message) -> bool:
+        """A later answer takes an earlier one's place."""
+        return isinstance(message, Fed)
+
+
+class FeedFailed(Message, bubble=False):
+    """The store could not be read, or not be understood; it is tried again."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__()
+        self.error = error
+
+    def can_replace(self, message: Message) -> bool:
+        """Said once is enough."""
+        return isinstance(message, FeedFailed)
+
+
+class Feed:
+    """Looks at one store for all screens."""
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is looked at before `start`.
+
+        Args:
+            folder: of the store; there may be none yet.
+        """
+        self.folder = folder
+        self._queries: dict[MessagePump, Query] = {}
+        self._due: set[MessagePump] = set()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._store: Store | None = None
+        self._identity: tuple[int, int] | None = None  # of the database's file
+        self._seen: Any = None
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+
+    def start(self) -> None:
+        """Begins to look."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def subscribe(self, pump: MessagePump, query: Query) -> None:
+        """Asks this from now on, at once and at every change; `pump` gets `Fed`.
+
+        Args:
+            pump: a screen or widget; a new query takes the place of its last one.
+            query: called in the feed's thread.
+        """
+        with self._changed:
+            self._queries[pump] = query
+            self._due.add(pump)
+            self._changed.notify_all()
+
+    def unsubscribe(self, pump: MessagePump) -> None:
+        """Asks it no more."""
+        with self._changed:
+            self._queries.pop(pump, None)
+            self._due.discard(pump)
+
+    # ---- in the thread
+
+    def _run(self) -> None:
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closing or self._due, POLL_SECONDS)
+                    if self._closing:
+                        return
+                if not self._look():
+                    with self._changed:
+                        self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)
+        finally:
+            self._drop()
+
+    def _look(self) -> bool:
+        """Tells what is new; False: the store could not be read."""
+        try:
+            look = self._look_at_store()
+            seen = self._identity, look.store and look.store.version(), look.owner
+        except JmlpError as error:
+            self._drop()
+            self._tell_all(str(error))
+            return False
+        changed, self._seen = seen != self._seen, seen
+        with self._changed:
+            pumps = list(self._queries) if changed else list(self._due)
+            self._due.clear()
+            queries = [(pump, self._queries[pump]) for pump in pumps if pump in self._queries]
+        for pump, query in queries:
+            pump.post_message(answer(query, look))
+        return True
+
+    def _look_at_store(self) -> Look:
+        """Opens the store, again where its database was replaced."""
+        identity = None
+        with contextlib.suppress(OSError):
+            status = os.stat(self.folder / NAME)
+            identity = status.st_dev, status.st_ino
+        if identity != self._identity:
+            self._drop()
+        if identity is not None and self._store is None:
+            self._store, self._identity = Store(self.folder, viewer=True), identity
+        owner = None if self._store is None else Lock(self.folder).owner()
+        return Look(self.folder, self._store, owner)
+
+    def _drop(self) -> None:
+        if self._store is not None:
+            self._store.close()
+        self._store = self._identity = self._seen = None
+
+    def _tell_all(self, error: str) -> None:
+        with self._changed:
+            pumps = list(self._queries)
+            self._due.update(pumps)
+        for pump in pumps:
+            pump.post_message(FeedFailed(error))
+
+
+def answer(query: Query, look: Look) -> Message:
+    """What a query says, or why it could not."""
+    try:
+        return Fed(query(look))
+    except JmlpError as error:
+        return FeedFailed(str(error))
+    except Exception as error:  # a bug, which must end neither the thread nor the app
+        return FeedFailed(bug_text(error))
+
+
+def bug_text(error: Exception) -> str:
+    """What is said of an error that nobody foresaw."""
+    return f"this is a bug in jmlp: {type(error).__name__}: {error}"

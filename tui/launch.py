@@ -1,0 +1,117 @@
+"""The app on a terminal: how it looks where that knows less, and how it ends."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual.binding import Binding, BindingType
+from textual.color import Color
+from textual.filter import LineFilter
+
+from tui.app import JmlpApp
+from tui.ascii import is_ascii_wanted
+from tui.terminal import TerminalDriver, give_back, saved_attributes
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
+LEAVE_SECONDS = 3.0  # in which the app has to end after a signal
+
+
+class NoColours(LineFilter):
+    """Takes every colour away; what is bold or reversed stays so."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """The same text."""
+        del background
+        return [
+            Segment(text, None if style is None else style.without_color, control)
+            for text, style, control in segments
+        ]
+
+
+class TerminalApp(JmlpApp):
+    """The app as it is on a terminal, not in a browser or a test."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, tooltip="Back with fg")
+    ]
+    # What is chosen is told by its colour, so it has to be told otherwise where there is none.
+    CSS = """
+    DataTable:nocolor > .datatable--cursor { text-style: reverse; }
+    OptionList:nocolor > .option-list--option-highlighted { text-style: reverse; }
+    Tab.-active:nocolor { text-style: reverse; }
+    Checkbox:focus:nocolor, Select:focus:nocolor { text-style: reverse; }
+    """
+
+    def __init__(self, folder: Path, *, start: str | None) -> None:
+        super().__init__(folder, start=start)
+        self.driver_class = TerminalDriver
+        self.no_color = bool(os.environ.get("NO_COLOR"))
+        self.error: Exception | None = None  # what has ended the app
+        self.code = 0  # to leave with as soon as it can be; 0: stay
+        if self.no_color:
+            self._filters = [NoColours()]
+
+    def on_mount(self) -> None:
+        """A signal may have come before there was a loop to hear it."""
+        self._leave_if_asked()
+
+    def end(self, code: int) -> None:
+        """Leaves with this exit code; may be called by a handler of signals, and at any time."""
+        self.code = code
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._leave_if_asked)
+
+    def _leave_if_asked(self) -> None:
+        if self.code:
+            self.exit(return_code=self.code)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Ends the app; the error is told when the terminal has been given back."""
+        self.error = self.error or error
+        self._return_code = 1
+        self._close_messages_no_wait()
+
+
+def run(folder: Path, start: str | None) -> int:
+    """Opens the app, until it is left; returns the exit code, 128 + n after signal n.
+
+    Raises:
+        Exception: a bug has ended the app; the terminal is as before.
+    """
+    TerminalDriver.ascii_only = is_ascii_wanted()
+    app = TerminalApp(folder, start=start)
+    assert sys.__stdin__ is not None
+    fileno = sys.__stdin__.fileno()
+    attributes = saved_attributes(fileno)
+
+    def end_now(code: int) -> None:
+        give_back(fileno, attributes)
+        os._exit(code)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del frame
+        for other in ENDING:
+            signal.signal(other, signal.SIG_IGN)
+        code = 128 + number
+        emergency = threading.Timer(LEAVE_SECONDS, end_now, [code])
+        emergency.daemon = True
+        emergency.start()
+        app.end(code)
+
+    before = {number: signal.signal(number, end) for number in ENDING}
+    try:
+        app.run()
+    except BaseException:
+        give_back(fileno, attributes)
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if app.error is not None:
+        raise app.error
+    return app.return_code or 0

@@ -1,0 +1,66 @@
+"""Which classes are taken for which."""
+
+import re
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import ScrollableContainer
+from textual.widgets import Static
+
+from jmlp.inspection import Inspection
+from tui.charts.matrix import confusion_lines, confusions, matrix_lines
+
+GAP = 4
+MOST = 12  # confusions that are told
+
+
+class ConfusionPanel(ScrollableContainer, can_focus=True):
+    """The matrix, and the most frequent confusions beside or below it."""
+
+    DEFAULT_CSS = """
+    ConfusionPanel { padding: 0 1; scrollbar-size: 1 1; scrollbar-background: $background; }
+    ConfusionPanel Static { width: auto; height: auto; }
+    """
+
+    def compose(self) -> ComposeResult:
+        """One text."""
+        yield Static(markup=False)
+
+    def show(self, inspection: Inspection, e: int) -> None:
+        """That of the snapshot at index `e`."""
+        self.query_one(Static).update(confusion_text(inspection, e, self.app.size.width - 4))
+
+
+def confusion_text(i: Inspection, e: int, room: int) -> Text:
+    """Matrix and confusions as text, in so many columns where they fit.
+
+    Args:
+        i: of one run.
+        e: index of the snapshot.
+        room: columns.
+    """
+    counts = i.confusion(e)
+    matrix = matrix_lines(counts, room)
+    pairs = confusions(counts)
+    told = ["most frequent confusions", *confusion_lines(pairs[:MOST], i.n_classes)]
+    if not pairs:
+        told = ["no confusions"]
+    unknown = int((i.predicted[e] < 0).sum())
+    if unknown:
+        told.append(f"{unknown} without a prediction: not finite")
+    width = max(map(len, matrix))
+    text = Text(no_wrap=True)
+    beside = width + GAP + max(map(len, told)) <= room
+    right = ["", *told] if beside else []
+    for k in range(max(len(matrix), len(right))):
+        left = matrix[k] if k < len(matrix) else ""
+        line = Text(left.ljust(width))
+        for found in re.finditer(r"\[[^]]*\]", left):
+            line.stylize("bold", *found.span())
+        if k < len(right):
+            line.append(" " * GAP + right[k])
+        text.append_text(line).append("\n")
+    if not beside:
+        text.append("\n" + "\n".join(told))
+    text.append("\n[ ] right   rows: true class, columns: predicted")
+    return text

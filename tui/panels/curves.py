@@ -1,0 +1,61 @@
+"""Cost and accuracy over the epochs."""
+
+import math
+from collections.abc import Sequence
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+
+from tui.views.run import SeenRun, accuracy_series, cost_series
+from tui.widgets.curves import Curves, Mark
+
+LEAST_FOR_BOTH = 26  # rows of the panel from which on both are shown
+
+
+class CurvesPanel(Vertical):
+    """One large plot, or both where there is room."""
+
+    DEFAULT_CSS = """
+    CurvesPanel { height: 1fr; }
+    """
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.first = "cost"
+
+    def compose(self) -> ComposeResult:
+        """Cost above accuracy."""
+        yield Curves("cost, nats", bounds=(0.0, math.inf), id="cost")
+        yield Curves("accuracy, %", bounds=(0.0, 100.0), decimals=2, id="accuracy")
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Both, where they fit."""
+        self._arrange(event.size.height)
+
+    def _arrange(self, height: int) -> None:
+        for curves in self.query(Curves):
+            curves.display = height >= LEAST_FOR_BOTH or curves.id == self.first
+
+    def swap(self) -> None:
+        """The other one: alone, or with the keys."""
+        self.first = "accuracy" if self.first == "cost" else "cost"
+        self._arrange(self.size.height)
+        self.focus_first()
+
+    def focus_first(self) -> None:
+        """Keys go to the plot that was chosen."""
+        self.query_one(f"#{self.first}", Curves).focus()
+
+    def show(self, runs: Sequence[SeenRun], log: bool, marks: Sequence[Mark]) -> None:
+        """Draws the means over these runs; a logarithmic scale is for costs."""
+        self.query_one("#cost", Curves).show(cost_series(runs), log, marks)
+        self.query_one("#accuracy", Curves).show(accuracy_series(runs), False, marks)
+
+    @on(Curves.Moved)
+    def moved(self, event: Curves.Moved) -> None:
+        """Both show the same epochs."""
+        event.stop()
+        for curves in self.query(Curves):
+            if curves is not event.curves:
+                curves.look(event.curves.view)

@@ -1,0 +1,77 @@
+"""What happens in each layer over the snapshots: gradients, updates, units that are dead."""
+
+import numpy as np
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from jmlp.inspection import Inspection
+from tui.charts.bars import bar_row, cell_width, epoch_row, pointer_row, scale_of, share_row
+
+NAME = 12  # columns
+NUMBER = 10
+MISSING = "–"
+
+
+class LayersPanel(VerticalScroll):
+    """Three charts below one row of epochs, a line for each layer."""
+
+    DEFAULT_CSS = """
+    LayersPanel { padding: 0 1; scrollbar-size-vertical: 1; scrollbar-background: $background; }
+    LayersPanel .charts { height: auto; text-wrap: nowrap; text-overflow: ellipsis; }
+    LayersPanel .how { height: auto; margin-top: 1; color: $secondary; }
+    """
+
+    def compose(self) -> ComposeResult:
+        """The charts, and how they were computed."""
+        yield Static(classes="charts", markup=False)
+        yield Static(classes="how", markup=False)
+
+    def show(self, inspection: Inspection, e: int) -> None:
+        """All snapshots, with the numbers of the one at index `e`."""
+        colours = self.app.theme_variables
+        charts = layers_text(
+            inspection, e, self.app.size.width - 3, colours["accent"], colours["secondary"]
+        )
+        self.query_one(".charts", Static).update(charts)
+        self.query_one(".how", Static).update(inspection.update_words)
+
+
+def layers_text(i: Inspection, e: int, room: int, bars: str, units: str) -> Text:
+    """The charts as text.
+
+    Args:
+        i: of one run.
+        e: index of the snapshot whose numbers are told.
+        room: columns.
+        bars: their style.
+        units: that of what is measured in which units.
+    """
+    cell = cell_width(len(i.epochs), room - NAME - NUMBER - 1)
+    lines = [
+        _line("epoch", str(i.epochs[e]), epoch_row(i.epochs, cell), units),
+        _line("", "", pointer_row(len(i.epochs), e, cell), bars),
+    ]
+    for title, unit, values in (
+        ("Gradient norm", "‖g‖/√n of the cost, log scale", i.gradient_norm),
+        ("Update-to-weight ratio", "‖Δθ‖/‖θ‖ of one update, log scale", i.update_ratio),
+    ):
+        lines.append(Text.assemble((title, "bold"), (f"  {unit}", units)))
+        scale = scale_of(values.ravel().tolist())
+        for k, name in enumerate(i.layers):
+            value = float(values[e, k])
+            number = f"{value:.2e}" if np.isfinite(value) else MISSING
+            row = bar_row(values[:, k].tolist(), scale, cell)
+            lines.append(_line(name, number, row, bars))
+    unit = f"0 for all {len(i.labels):,} {i.part} images"
+    lines.append(Text.assemble(("Dead ReLU units", "bold"), (f"  {unit}", units)))
+    for k, total in enumerate(i.n_units.tolist()):
+        dead = i.dead_units[:, k]
+        row = share_row((dead / total).tolist(), cell)
+        lines.append(_line(i.layers[k], f"{int(dead[e])} of {total}", row, bars))
+    return Text("\n").join(lines)
+
+
+def _line(name: str, number: str, row: str, style: str) -> Text:
+    return Text.assemble(f"  {name:<{NAME - 2}}{number:>{NUMBER}} ", (row, style))

@@ -1,0 +1,120 @@
+"""What the screen of runs has done to them in a thread: tags, and files for other programs."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jmlp.errors import StoreError, error_with_code
+from jmlp.store import Store
+from tui.text import count
+
+TAKES_OFF = "-"
+EXPORTS = "exports"  # a folder beside the runs
+# Of each format what it is, and what is written if nobody says so otherwise.
+FORMATS = {
+    "json": ("JSON          all of the runs, with their cost curves", "runs.json"),
+    "csv": ("CSV           a line a run, for a spreadsheet", "runs.csv"),
+    "parquet": ("Parquet       a row a run, with their cost curves", "runs.parquet"),
+    "safetensors": ("safetensors   the trained networks, a file each", "networks"),
+    "tensorboard": ("TensorBoard   the cost curves, a folder each", "tensorboard"),
+}
+FOLDERS = ("safetensors", "tensorboard")  # formats of a file for each run
+
+
+def change_tag(folder: Path, run_ids: Sequence[str], text: str) -> str:
+    """Puts a tag on runs, or with a leading `-` takes it off those that bear it.
+
+    Args:
+        folder: of the store.
+        run_ids: of the runs.
+        text: what was typed.
+
+    Returns:
+        what was done, for people.
+
+    Raises:
+        StoreError: it cannot be a tag, or none of the runs bears it.
+    """
+    tag = text.removeprefix(TAKES_OFF).strip()
+    with Store(folder) as store:
+        if not text.startswith(TAKES_OFF):
+            for run_id in run_ids:
+                store.tag(run_id, tag)
+            return f"{tag}: put on {count(len(run_ids), 'run')}"
+        bearing = [run_id for run_id in run_ids if tag in store.run(run_id).tags]
+        if not bearing:
+            raise StoreError(f"{tag}: none of {count(len(run_ids), 'run')} has this tag")
+        for run_id in bearing:
+            store.untag(run_id, tag)
+    return f"{tag}: taken off {count(len(bearing), 'run')}"
+
+
+def holds_something(target: Path, as_: str) -> bool:
+    """Whether an export there would replace a file, or write among others."""
+    try:
+        if as_ in FOLDERS:
+            return target.is_dir() and any(target.iterdir())
+        return target.is_file()
+    except OSError:
+        return False  # the export says why it cannot write there
+
+
+def usual_target(as_: str) -> str:
+    """Where an export goes if nobody says so otherwise, as a text to be changed."""
+    name = FORMATS[as_][1]
+    try:
+        return str(Path(name).absolute())
+    except OSError:  # the working folder is gone
+        return name
+
+
+def target_of(text: str) -> Path:
+    """The place that was typed."""
+    path = Path(text.strip())
+    try:
+        return path.expanduser()
+    except RuntimeError:  # the home of somebody who has none
+        return path
+
+
+def free_target(folder: Path, as_: str) -> Path:
+    """A new name in the store's folder of exports: `runs.json`, `runs-2.json`."""
+    name = Path(FORMATS[as_][1])
+    target, n = folder / EXPORTS / name, 1
+    while target.exists():
+        n += 1
+        target = folder / EXPORTS / f"{name.stem}-{n}{name.suffix}"
+    return target
+
+
+def export(
+    folder: Path, run_ids: Sequence[str], as_: str, target: Path, *, replace: bool = False
+) -> str:
+    """Has `jmlp export` write runs; returns what it says.
+
+    Args:
+        folder: of the store.
+        run_ids: of the runs.
+        as_: the format.
+        target: the file or folder.
+        replace: whether what is there may be replaced.
+
+    Raises:
+        JmlpError: what the command said was wrong.
+    """
+    command = [sys.executable, "-m", "jmlp", "export", *run_ids, "--as", as_]
+    command += [f"--output={target}", f"--store={folder}"]
+    done = subprocess.run(
+        command + (["--force"] if replace else []),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    said = done.stderr.strip()
+    if done.returncode != 0:
+        ended = f"jmlp export ended with code {done.returncode} and said nothing"
+        raise error_with_code(said.removeprefix("jmlp: error: ") or ended, done.returncode)
+    return said

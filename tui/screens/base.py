@@ -1,0 +1,91 @@
+"""What all screens have: a line on top, the keys at the bottom, and one word where it is tiny."""
+
+from typing import TYPE_CHECKING, TypeVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer, Static
+
+from tui.feed import FeedFailed
+from tui.steady import OnceDismissed
+from tui.text import fit
+
+if TYPE_CHECKING:
+    from tui.app import JmlpApp
+
+Result = TypeVar("Result")
+
+LEAST_WIDTH, LEAST_HEIGHT = 60, 20
+
+
+class TopLine(Static):
+    """Where one is, and what the worker does."""
+
+    place = reactive("")
+    status = reactive("")
+
+    def render(self) -> str:
+        """Both in one line; the place gives way."""
+        width = self.size.width - 2
+        room = max(0, width - len(self.status) - 2)
+        left = fit(f"jmlp  {self.place}", room) if room else ""
+        return f" {left}  {self.status} " if room else f" {fit(self.status, max(0, width))} "
+
+
+class JmlpScreen(OnceDismissed, Screen[Result]):
+    """A screen of the app; subclasses compose its body and say where it is."""
+
+    app: "JmlpApp"
+    place = ""  # such as "studies › original"
+    _trouble = ""
+    _hidden_focus: Widget | None = None  # had the focus before there was no room for it
+
+    def compose(self) -> ComposeResult:
+        """Top line, body, keys."""
+        yield TopLine(id="top", markup=False)
+        yield Static(id="trouble", markup=False)
+        with Vertical(id="body"):
+            yield from self.compose_body()
+        yield Footer(show_command_palette=False)
+        yield Static(id="tiny", markup=False)
+
+    def compose_body(self) -> ComposeResult:
+        """The widgets between."""
+        yield from ()
+
+    def on_mount(self) -> None:
+        """Follows the worker's status."""
+        top = self.query_one(TopLine)
+        top.place = self.place
+        self.watch(self.app, "status", lambda status: setattr(top, "status", status))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Below the least size there is one plain line."""
+        width, height = event.size
+        tiny = width < LEAST_WIDTH or height < LEAST_HEIGHT
+        if tiny and self.focused is not None:
+            self._hidden_focus = self.focused
+        self.set_class(tiny, "tiny")
+        if not tiny and self._hidden_focus is not None:  # what is not shown loses the focus
+            self.call_after_refresh(self.set_focus, self._hidden_focus)
+            self._hidden_focus = None
+        self.set_class(width < 100, "narrow")
+        self.set_class(height < 30, "short")
+        text = f"jmlp needs {LEAST_WIDTH}×{LEAST_HEIGHT}, this is {width}×{height}"
+        self.query_one("#tiny", Static).update(text if width >= len(text) else "jmlp")
+
+    def on_feed_failed(self, event: FeedFailed) -> None:
+        """Shows what is wrong with the store, above everything else."""
+        self.trouble(event.error)
+
+    def trouble(self, text: str) -> None:
+        """A line that stays until the store can be read again; an empty text takes it away."""
+        if text != self._trouble:
+            self._trouble = text
+            line = self.query_one("#trouble", Static)
+            line.update(text)
+            line.set_class(bool(text), "shown")

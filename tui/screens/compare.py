@@ -1,0 +1,175 @@
+"""A few runs compared: their curves over each other, and what they differ in."""
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import DataTable, Static
+
+from jmlp.control.differences import numbers_text, same_numbers
+from tui.feed import Fed
+from tui.screens.base import JmlpScreen
+from tui.text import cell, count, fit, visible
+from tui.views.comparison import QUANTITIES, ComparedRun, CompareQuery, Comparison, Quantity
+from tui.widgets.curves import Curves, Series
+from tui.widgets.rows import show_rows
+
+MOST_TEXT = 24  # columns of the terminal for a value
+SAME = "They do not differ in anything."
+
+
+class CompareScreen(JmlpScreen[None]):
+    """Runs side by side, live or long over."""
+
+    CSS = """
+    CompareScreen {
+        #curves { height: 3fr; }
+        #said { height: auto; max-height: 2; padding: 0 1; background: $surface; }
+        #differences { height: 2fr; }
+        #differences > .datatable--fixed { background: $background; }
+        &.short #curves { height: 1fr; }
+        &.short #differences { height: 1fr; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "quantity", "Cost/accuracy", tooltip="Costs or accuracies of another part"),
+        Binding("y", "log", "Log", tooltip="Logarithmic scale of the cost"),
+        Binding("a", "all", "All rows", tooltip="All that is known, or what differs"),
+        Binding("escape", "back", "Back", tooltip="To the runs"),
+    ]
+
+    def __init__(self, run_ids: Sequence[str]) -> None:
+        """Nothing is read yet.
+
+        Args:
+            run_ids: of two to eight runs.
+        """
+        super().__init__()
+        self.run_ids = tuple(run_ids)
+        self.place = f"runs › {count(len(run_ids), 'run')} compared"
+        self.comparison: Comparison | None = None
+        self.quantity: Quantity = QUANTITIES[0]
+        self.log_scale = self.shows_all = False
+        self._judged: list[tuple[str, int]] = []  # runs whose numbers were compared
+        self._numbers = ""  # what came of it
+
+    def compose_body(self) -> ComposeResult:
+        """Curves, a sentence, a table."""
+        yield Curves(self.quantity.title, bounds=(0.0, math.inf), id="curves")
+        yield Static(id="said", markup=False)
+        table: DataTable[Text] = DataTable(cursor_type="none", fixed_columns=1, id="differences")
+        yield table
+
+    def on_mount(self) -> None:
+        """Follows the store."""
+        super().on_mount()
+        self.app.feed.subscribe(self, CompareQuery(self.run_ids))
+
+    def on_unmount(self) -> None:
+        """Not any more."""
+        self.app.feed.unsubscribe(self)
+
+    def on_fed(self, event: Fed) -> None:
+        """Draws what is new."""
+        self.trouble("")
+        if event.value is None or event.value == self.comparison:
+            return
+        self.comparison = event.value
+        self._judge()
+        self.draw()
+
+    def _judge(self) -> None:
+        """Compares all numbers once they are known; that reads files."""
+        assert self.comparison is not None
+        runs = [(run.run_id, run.attempt) for run in self.comparison.runs]
+        if not self.comparison.have_ended:
+            self._judged, self._numbers = [], ""
+        elif runs != self._judged:
+            self._judged = runs
+            folder = self.app.folder
+            self.app.perform(
+                "compare numbers", lambda: same_numbers(folder, self.run_ids), self._tell_numbers
+            )
+
+    def _tell_numbers(self, same: bool | None) -> None:
+        self._numbers = numbers_text(same)
+        self._say()
+
+    # ---- drawing
+
+    def draw(self) -> None:
+        """Curves, sentence and table."""
+        if self.comparison is None:
+            return
+        curves = self.query_one(Curves)
+        curves.title, curves.bounds = self.quantity.title, (0.0, self.quantity.most)
+        log = self.log_scale and self.quantity.is_cost
+        curves.show([self._series(i, run) for i, run in enumerate(self.comparison.runs)], log)
+        self._say()
+        self._show_table(self.comparison)
+
+    def _series(self, index: int, run: ComparedRun) -> Series:
+        epochs = np.array([p.epoch for p in run.points], np.float64)
+        values = np.array([self.quantity.value(p) for p in run.points], np.float64)
+        return Series(run.letter, epochs, values, None, None, index)
+
+    def _say(self) -> None:
+        if self.comparison is not None:
+            text = f"{self.comparison.parting} {self._numbers}"
+            if not self.comparison.differing:
+                text = f"{SAME} {text}"
+            for said in self.query("#said").results(Static):  # none once the screen was left
+                said.update(text)
+
+    def _show_table(self, comparison: Comparison) -> None:
+        table: DataTable[Text] = self.query_one("#differences", DataTable)
+        if not table.columns:
+            table.add_column(cell(""), key="name")
+            for run in comparison.runs:
+                title = cell(f"{run.letter} {run.short_id}", "right")
+                table.add_column(title, key=run.letter)
+        shown = comparison.everything if self.shows_all else comparison.differing
+        rows = {}
+        for section, names in shown.items():
+            rows[section] = [cell(section, style="bold"), *(cell("") for _ in comparison.runs)]
+            for name, texts in names.items():
+                values = (cell(_cut(text), "right") for text in texts)
+                rows[f"{section}/{name}"] = [cell(f"  {name}"), *values]
+        show_rows(table, rows)
+
+    # ---- keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """An accuracy has no logarithmic scale."""
+        del parameters
+        return action != "log" or self.quantity.is_cost
+
+    def action_quantity(self) -> None:
+        """The next quantity."""
+        at = QUANTITIES.index(self.quantity)
+        self.quantity = QUANTITIES[(at + 1) % len(QUANTITIES)]
+        self.refresh_bindings()
+        self.draw()
+
+    def action_log(self) -> None:
+        """Logarithmic or linear."""
+        self.log_scale = not self.log_scale
+        self.draw()
+
+    def action_all(self) -> None:
+        """All rows, or those that differ."""
+        self.shows_all = not self.shows_all
+        self.draw()
+
+    def action_back(self) -> None:
+        """To the runs."""
+        self.dismiss()
+
+
+def _cut(text: str) -> str:
+    text = visible(text)
+    return fit(text, MOST_TEXT) if len(text) > MOST_TEXT else text

@@ -1,0 +1,376 @@
+"""A study is chosen, changed in fields that are checked as one types, and started."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Button, Input, Static
+
+from jmlp import environment
+from jmlp.control.choice import Choice
+from jmlp.errors import JmlpError
+from jmlp.store import StudyRow
+from tui.dialogs import Confirm
+from tui.feed import Fed, bug_text
+from tui.screens.following import FollowingScreen
+from tui.screens.form_source import choose
+from tui.text import fit, visible
+from tui.views import form
+from tui.views.form import Checked, Outline, Stored
+from tui.widgets.form_fields import FieldLine, Indented, Pick, Pressable, Tick
+
+if TYPE_CHECKING:
+    from jmlp.plan import DataFacts
+    from tui.app import JmlpApp
+
+WAIT_SECONDS = 0.1  # of quiet after a key, before what was typed is looked at
+EMPTY = "An empty field means: as the study says."
+
+
+class StudyForm(FollowingScreen[str | None]):
+    """Dismissed with the label of the study that was started, or None."""
+
+    app: "JmlpApp"
+    place = "studies › new study"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "start", "Start", tooltip="Start the study"),
+        Binding("ctrl+o", "choose", "Another study", tooltip="Choose what to start from"),
+        Binding("down", "app.focus_next", "Next", show=False, tooltip="Next field"),
+        Binding("up", "app.focus_previous", "Before", show=False, tooltip="Field before"),
+        Binding("pagedown", "page(1)", "Plan", show=False, tooltip="Down, to the plan"),
+        Binding("pageup", "page(-1)", "Fields", show=False, tooltip="Up, to the fields"),
+        Binding("escape", "back", "Back", tooltip="Leave without starting"),
+    ]
+    CSS_PATH = "form.tcss"
+
+    class Told(Message):
+        """What a thread says of the start."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    def __init__(self, source: str | None = None, row: StudyRow | None = None) -> None:
+        """Nothing is changed yet.
+
+        Args:
+            source: a shipped study, or the path of a file.
+            row: a study of the store, in place of a source.
+        """
+        super().__init__()
+        self.origin = Choice(source or "", row)
+        self.checked = Checked()
+        self.stored: tuple[Stored, ...] = ()
+        self.outline: Outline | None = None
+        self.ticks: list[Tick] = []
+        self.wanted, self.looked = 0, 0  # the number of changes, and of those that were looked at
+        self.looking = self.starting = self.start_then = False
+        self.failure = ""  # of a start
+        self.begun: str | None = None  # the label, while another screen lies above
+        self._timer: Timer | None = None
+        self._facts: tuple[str, DataFacts] | None = None
+
+    def compose_body(self) -> ComposeResult:
+        """Fields, the plan beside or below, the way to start at the bottom."""
+        with Vertical(id="form"):
+            with Vertical(id="fields"):
+                yield Static("Study", classes="heading", markup=False)
+                yield Pick(id="source", markup=False)
+                yield Static("Experiments", classes="heading", markup=False)
+                yield Vertical(id="experiments")
+                yield Static(form.NO_EXPERIMENT, id="no-experiment", markup=False)
+                yield Static(EMPTY, classes="heading", markup=False)
+                for key in form.KEYS:
+                    limit = form.LONGEST_PATH if key == "data" else form.LONGEST
+                    yield FieldLine(key, form.title(key), limit)
+            with Vertical(id="plan"):
+                yield Static("Plan", classes="heading", markup=False)
+                yield Indented(id="plan-text", markup=False)
+        with Horizontal(id="bar"):
+            yield Static(id="verdict", markup=False)
+            yield Button(
+                Text("Start (ctrl+s)"), id="start", compact=True, disabled=True, variant="primary"
+            )
+
+    def on_mount(self) -> None:
+        """Asks what to start from, where that is not said."""
+        super().on_mount()
+        self.app.feed.subscribe(self, form.stored_studies)
+        self.query_one(Pick).focus()
+        if self.origin == Choice():
+            self.call_after_refresh(self.action_choose)
+        else:
+            self.look()
+
+    def on_unmount(self) -> None:
+        """Hears nothing more of the store."""
+        self.app.feed.unsubscribe(self)
+
+    def on_fed(self, event: Fed) -> None:
+        """The studies of the store."""
+        self.trouble("")
+        self.stored = event.value
+        self.show_plan()
+
+    # ---- what to start from
+
+    def action_choose(self) -> None:
+        """Asks for another study."""
+        choose(self.app, self.stored, self.chose)
+
+    def chose(self, origin: Choice | None) -> None:
+        """The answer to that."""
+        if origin is not None:
+            self.start_from(origin)
+        elif self.origin == Choice():
+            self.dismiss(None)
+
+    def start_from(self, origin: Choice) -> None:
+        """Begins with another study; what is typed stays."""
+        self.origin, self.outline, self.ticks = origin, None, []
+        self.look()
+
+    # ---- what is typed
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """What stands in the fields."""
+        return {line.key: line.text for line in self.query(FieldLine)}
+
+    @property
+    def chosen(self) -> list[str]:
+        """Names of the experiments that are taken in."""
+        return [tick.key for tick in self.ticks if tick.on]
+
+    @property
+    def changed(self) -> bool:
+        """Whether something would be lost."""
+        return any(self.texts.values()) or len(self.chosen) < len(self.ticks)
+
+    @on(Input.Changed)
+    def typed(self) -> None:
+        """Looks at it after a moment of quiet."""
+        self.wanted += 1
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(WAIT_SECONDS, self.look_again)
+
+    @on(Input.Submitted)
+    def entered(self) -> None:
+        """Enter goes to the next field."""
+        self.app.action_focus_next()
+
+    @on(Pressable.Pressed)
+    def pressed(self, event: Pressable.Pressed) -> None:
+        """Another study, or other experiments."""
+        if isinstance(event.sender, Tick):
+            self.look()
+        else:
+            self.action_choose()
+
+    # ---- whether it is right
+
+    def look(self) -> None:
+        """Looks at all of it, now."""
+        self.wanted += 1
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Looks at what is new, in a thread: one look at a time."""
+        if self.looking or self.looked == self.wanted or self.origin == Choice():
+            return
+        self.looking, self.looked, self.failure = True, self.wanted, ""
+        origin, choice, served = self.origin, self.choice(), self.app.served
+        none_chosen = bool(self.ticks) and not self.chosen
+        cores = origin.hardware()["cores"] or environment.default_cores()
+
+        def work() -> Checked:
+            try:
+                return form.check(
+                    choice, origin, self.facts, cores, none_chosen=none_chosen, served=served
+                )
+            except Exception as error:
+                return Checked(problems=(("", error_text(error)),))
+
+        self.app.perform("look at the study", work, lambda checked: self.looked_at(origin, checked))
+
+    def choice(self) -> Choice:
+        """The study that is meant."""
+        only = self.chosen if len(self.chosen) < len(self.ticks) else ()
+        return form.choice_of(self.origin, only, self.texts)
+
+    def facts(self, data: str) -> "DataFacts":
+        """Of data, read once as long as others are not asked for; called in a thread."""
+        from jmlp.control.plans import facts_of
+
+        if self._facts is None or self._facts[0] != data:
+            self._facts = data, facts_of(data)
+        return self._facts[1]
+
+    def looked_at(self, origin: Choice, checked: Checked) -> None:
+        """Shows what came of it, and looks again if more was typed meanwhile."""
+        self.looking = False
+        if not self.is_attached:
+            return
+        if origin == self.origin:
+            self.checked = checked
+            self.show()
+        self.look_again()
+        if self.start_then and self.settled:
+            self.start_then = False
+            self.action_start()
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was typed was looked at."""
+        return not self.looking and self.looked == self.wanted
+
+    # ---- what is shown
+
+    def show(self) -> None:
+        """The study, what its fields mean, what is wrong, the plan."""
+        if self.checked.outline != self.outline:
+            self.outline = self.checked.outline
+            self.show_experiments()
+        for line in self.query(FieldLine):
+            line.wrong(self.checked.of(line.key))
+            line.hint(self.outline.hint(line.key, self.chosen) if self.outline else "")
+        nothing = self.query_one("#no-experiment")
+        nothing.set_class(bool(self.checked.of("experiments")), "shown")
+        self.show_plan()
+
+    def place_of(self, focused: Widget) -> Widget:
+        """A field with what is wrong with it, which stands below."""
+        return next((n for n in focused.ancestors if isinstance(n, FieldLine)), focused)
+
+    def show_experiments(self) -> None:
+        """A box for each."""
+        pick = self.query_one(Pick)
+        pick.chosen = self.origin.row.label if self.origin.row else Path(self.origin.source).name
+        pick.about = self.outline.study.title if self.outline else ""
+        parts = self.outline.parts if self.outline else ()
+        width = max((len(part.name) for part in parts), default=0) + 2
+        self.ticks = [Tick(part.name, fit(part.name, width) + part.text) for part in parts]
+        box = self.query_one("#experiments")
+        box.remove_children()
+        box.mount_all(self.ticks)
+
+    def show_plan(self) -> None:
+        """The plan, or all that is wrong; and in one line below whether it can begin."""
+        checked = self.checked
+        if checked.ok:
+            lines = (f"name  {checked.label}", *self.standing(), "", *checked.plan)
+        else:
+            lines = tuple(f"✗ {text}" for _, text in checked.problems)
+        if self.failure:
+            lines = (*(f"✗ {text}" for text in self.failure.splitlines()), "", *lines)
+        self.query_one(Indented).lines = lines
+        if not self.starting:
+            verdict = "could not start: see the plan" if self.failure else checked.verdict()
+            self.query_one("#verdict", Static).update(visible(verdict))
+        self.query_one("#start", Button).disabled = self.starting or not checked.ok
+        self.refresh_bindings()
+
+    def standing(self) -> list[str]:
+        """What the store has of that study already."""
+        found = [s for s in self.stored if s.row.label == self.checked.label]
+        return [s.standing() for s in found if not self.starting]
+
+    # ---- the start
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whether it can be started; the line at the bottom says why not."""
+        if action != "start":
+            return super().check_action(action, parameters)
+        return True if (self.checked.ok or not self.settled) and not self.starting else None
+
+    @on(Button.Pressed, "#start")
+    def action_start(self) -> None:
+        """Starts it, once all that was typed was looked at."""
+        if not self.settled:
+            self.start_then = True
+            self.look_again()
+        elif self.checked.ok and not self.starting:
+            self.starting, self.failure = True, ""
+            self.tell("starting")
+            self.show_plan()
+            choice, folder = self.choice(), self.app.folder
+
+            def work() -> tuple[str, str]:
+                from jmlp.control.starting import start
+
+                try:
+                    return start(folder, choice, self.say), ""
+                except Exception as error:
+                    return "", error_text(error)
+
+            self.app.perform("start", work, lambda answer: self.started(*answer))
+
+    def say(self, text: str) -> None:
+        """Shows how the start gets on; called in a thread."""
+        self.post_message(self.Told(text))
+        if text.startswith("warning: "):
+            self.app.say(text)
+
+    def on_study_form_told(self, event: Told) -> None:
+        """The last word of it."""
+        self.tell(event.text)
+
+    def tell(self, text: str) -> None:
+        """At the bottom, while it starts."""
+        self.query_one("#verdict", Static).update(f"{visible(text)} …")
+
+    def started(self, label: str, error: str) -> None:
+        """It has begun, or could not: then nothing that was typed is lost."""
+        self.starting = False
+        if not self.is_attached:
+            self.app.say(error or f"{label} has begun")
+        elif error:
+            self.failure = error
+            self.show_plan()
+            self.query_one("#plan").scroll_visible()
+        else:
+            self.begun = label
+            self.leave_begun()
+
+    def leave_begun(self) -> None:
+        """To the study, unless something else lies above: then when that is gone."""
+        if self.begun is not None:
+            self.dismiss(self.begun)
+
+    def on_screen_resume(self) -> None:
+        """Nothing lies above any more."""
+        self.call_after_refresh(self.leave_begun)
+
+    def action_page(self, direction: int) -> None:
+        """Moves what does not fit: the plan where it stands beside, else all of it."""
+        box = self.query_one("#form" if self.has_class("narrow") else "#plan")
+        if direction > 0:
+            box.scroll_page_down(animate=False)
+        else:
+            box.scroll_page_up(animate=False)
+
+    def action_back(self) -> None:
+        """Without starting; asks where something would be lost."""
+        if self.changed and not self.starting:
+            question = "Leave, and forget what was typed here?"
+            self.app.push_screen(Confirm(question, "Leave"), self.left)
+        else:
+            self.dismiss(None)
+
+    def left(self, answer: bool | None) -> None:
+        """The answer to that."""
+        if answer:
+            self.dismiss(None)
+
+
+def error_text(error: Exception) -> str:
+    """What is said of an error, one that was foreseen or not."""
+    return str(error) if isinstance(error, JmlpError) else bug_text(error)

@@ -1,0 +1,66 @@
+"""Every key of a screen, and the words that it uses."""
+
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Static
+
+from tui.steady import OnceDismissed
+from tui.text import fit
+
+WORDS = """\
+study           experiments on one data set
+experiment      a grid of configurations, with one table of results
+configuration   one choice of hyperparameters, trained with several seeds
+run             one configuration with one seed
+cost            mean cross-entropy, in nats; ln(classes) is what guessing costs
+±               half a 95 % interval of the mean over seeds
+diverged @k     update k gave a number that is not finite; the run has no accuracy
+collapsed       predicts one class for everything
+not settled     the seeds do not tell which is higher"""
+
+# What holds in every list, and so is not told key by key.
+LISTS = "arrows, page up and down, home, end and the mouse move; enter or a click opens"
+
+
+class HelpScreen(OnceDismissed, ModalScreen[None]):
+    """The keys that hold on the screen below."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,q,enter", "dismiss", "Close", show=False)
+    ]
+
+    def __init__(self, of: Screen[Any]) -> None:
+        super().__init__()
+        self.keys = Text("\n").join(
+            Text.assemble((fit(key, 14), "bold"), description) for key, description in keys_of(of)
+        )
+
+    def compose(self) -> ComposeResult:
+        """Keys above words."""
+        with Vertical(classes="dialog paper"), VerticalScroll():
+            yield Static("Keys", classes="title")
+            yield Static(self.keys, classes="whole")
+            yield Static(LISTS, markup=False, classes="muted")
+            yield Static("\nWords", classes="title")
+            yield Static(WORDS, markup=False, classes="whole")
+
+
+def keys_of(screen: Screen[Any]) -> list[tuple[str, str]]:
+    """Of each key that holds on a screen, how it is called and what it does; the screen's first."""
+    found: dict[str, list[str]] = {}
+    texts = {}
+    for active in sorted(
+        screen.active_bindings.values(), key=lambda active: active.node is not screen
+    ):
+        binding = active.binding
+        ours = type(active.node).__module__.startswith("tui.")
+        inherited = binding.action in ("app.focus_previous", "screen.copy_text", "quit")
+        if binding.description and ours and not binding.system and not inherited:
+            found.setdefault(binding.action, []).append(screen.app.get_key_display(binding))
+            texts[binding.action] = binding.tooltip or binding.description
+    return [(" ".join(dict.fromkeys(keys)), texts[action]) for action, keys in found.items()]

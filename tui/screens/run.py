@@ -1,0 +1,344 @@
+"""One configuration's runs, or one run: curves, and what is inside of its networks over time."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import ContentSwitcher, Static, Tab, Tabs
+
+from jmlp.control.words import percent_text, state_text
+from jmlp.curves import FEWEST_FOR_BAND
+from jmlp.inspection import Inspection, Part
+from tui.feed import Fed
+from tui.inspections import Failure, Inspections, Key, Waiting
+from tui.panels.confusion import ConfusionPanel
+from tui.panels.curves import CurvesPanel
+from tui.panels.layers import LayersPanel
+from tui.panels.pictures import MistakesPanel, WeightsPanel
+from tui.screens.base import JmlpScreen
+from tui.views.run import RunQuery, SeenRun
+from tui.widgets.curves import Mark
+from tui.widgets.scrubber import Scrubber
+
+PANELS = ("curves", "layers", "weights", "confusion", "mistakes")
+
+
+class RunScreen(JmlpScreen[None]):
+    """The seeds of one configuration, live or long over."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "panel(1)", "Panel", tooltip="The next panel", priority=True),
+        Binding("shift+tab", "panel(-1)", "Panel", show=False, tooltip="The panel before"),
+        Binding(
+            "left_square_bracket", "scrub(-1)", "Snapshot", key_display="[ ]", tooltip="Earlier"
+        ),
+        Binding("right_square_bracket", "scrub(1)", "Later", show=False, tooltip="Later snapshot"),
+        Binding("comma", "seed(-1)", "Seed", key_display=", .", tooltip="The run before"),
+        Binding("full_stop", "seed(1)", "Next seed", show=False, tooltip="The next run"),
+        Binding("m", "mean", "Mean", tooltip="Curves of all seeds together, or of one"),
+        Binding("v", "part", "Test", tooltip="Validation or test images"),
+        Binding("y", "log", "Log", tooltip="Logarithmic scale of the cost"),
+        Binding("a", "swap", "Accuracy", tooltip="Curves of the cost, or of the accuracy"),
+        Binding("u", "update", "Update", tooltip="Look into the newest checkpoint"),
+        Binding("escape", "back", "Back", tooltip="To the screen before"),
+    ]
+
+    DEFAULT_CSS = """
+    RunScreen #about { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    RunScreen #notice { padding: 1 2; }
+    RunScreen #pages { height: 1fr; }
+    """
+
+    def __init__(self, run_ids: Sequence[str], title: str) -> None:
+        """Nothing is read yet.
+
+        Args:
+            run_ids: of the runs, at least one.
+            title: what they are, for the line on top.
+        """
+        super().__init__()
+        self.place = title
+        self.query_of_runs = RunQuery(run_ids)
+        self.runs: tuple[SeenRun, ...] = ()
+        self.panel = "curves"
+        self.chosen = 0  # the run that the panels look into
+        self.together = len(run_ids) > 1  # whether curves are means
+        self.part: Part = "validation"
+        self.epoch: int | None = None  # of the snapshot; None: the best one
+        self.log_scale = False
+        self._drawn: object = None  # what was drawn last of an inspection
+        self._offered: object = None  # which keys are
+
+    def compose_body(self) -> ComposeResult:
+        """Tabs, a line about the run, a panel, the snapshots."""
+        yield Tabs(*(Tab(name.capitalize(), id=name) for name in PANELS))
+        yield Static(id="about", markup=False)
+        with ContentSwitcher(initial="curves", id="pages"):
+            yield CurvesPanel(id="curves-page")
+            yield LayersPanel(id="layers-page")
+            yield WeightsPanel(id="weights-page")
+            yield ConfusionPanel(id="confusion-page")
+            yield MistakesPanel(id="mistakes-page")
+            yield Static(id="notice", markup=False)
+        yield Scrubber()
+
+    def on_mount(self) -> None:
+        """Follows the store."""
+        super().on_mount()
+        self.inspections = Inspections(self.app, self.app.folder, self._show)
+        self.query_one(Tabs).can_focus = False
+        # Pages within pages are mounted later than their screen.
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self._focus()
+        self.app.feed.subscribe(self, self.query_of_runs)
+
+    def on_unmount(self) -> None:
+        """Not any more; nobody waits for inspections."""
+        self.app.feed.unsubscribe(self)
+        self.inspections.leave()
+
+    def on_fed(self, event: Fed) -> None:
+        """Draws what is new."""
+        self.trouble("")
+        before = {seen.row.run_id: seen for seen in self.runs}
+        self.runs = event.value
+        for seen in self.runs:
+            known = before.get(seen.row.run_id)
+            if known is not None and known.row.ended_at != seen.row.ended_at:
+                self.inspections.drop(seen.row.run_id)  # it has other networks now
+        self._show()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """There is another room for all."""
+        super().on_resize(event)
+        self.call_after_refresh(self._show)
+
+    # ---- keys and mouse
+
+    @on(Tabs.TabActivated)
+    def tab_activated(self, event: Tabs.TabActivated) -> None:
+        """Shows the panel of the tab."""
+        self.panel = str(event.tab.id)
+        self._show()
+        self._focus()
+
+    def action_panel(self, by: int) -> None:
+        """To a neighbour, around the ends."""
+        self.query_one(Tabs).active = PANELS[(PANELS.index(self.panel) + by) % len(PANELS)]
+
+    def action_scrub(self, by: int) -> None:
+        """To a neighbouring snapshot."""
+        inspection = self.inspection
+        if inspection is None:
+            self._want()
+            self._show()
+        else:
+            at = self._index(inspection) + by
+            self._scrub_to(max(0, min(len(inspection.epochs) - 1, at)))
+
+    @on(Scrubber.Chosen)
+    def snapshot_chosen(self, event: Scrubber.Chosen) -> None:
+        """By the mouse."""
+        self._scrub_to(event.index)
+
+    def _scrub_to(self, index: int) -> None:
+        if self.inspection is not None:
+            self.epoch = self.inspection.epochs[index]
+            self._show()
+
+    def action_seed(self, by: int) -> None:
+        """To a neighbouring run."""
+        if self.runs:
+            self.chosen = (self.chosen + by) % len(self.runs)
+            self.together = self.together and self.panel != "curves"
+            self._show()
+
+    def action_mean(self) -> None:
+        """All runs together, or one."""
+        self.together = not self.together
+        self._show()
+
+    def action_part(self) -> None:
+        """The other images; they are computed only now."""
+        self.part = "test" if self.part == "validation" else "validation"
+        self._show()
+
+    def action_log(self) -> None:
+        """Logarithmic or linear."""
+        self.log_scale = not self.log_scale
+        self._show()
+
+    def action_swap(self) -> None:
+        """Cost or accuracy."""
+        self.query_one(CurvesPanel).swap()
+
+    def action_update(self) -> None:
+        """What was known of the run is looked at anew."""
+        if self.runs:
+            self.inspections.drop(self.runs[self.chosen].row.run_id)
+            self._want()
+            self._show()
+
+    def action_back(self) -> None:
+        """To where one came from."""
+        self.dismiss()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that make no sense now are not offered."""
+        in_curves = self.panel == "curves"
+        if action in ("seed", "mean"):
+            return len(self.runs) > 1 and (action == "seed" or in_curves)
+        if action in ("log", "swap"):
+            return in_curves
+        if action == "part":
+            return not in_curves
+        if action == "update":
+            seen = self.runs[self.chosen] if self.runs else None
+            failed = seen and isinstance(self.inspections.get(self._key(seen)), Failure)
+            return bool(seen and (seen.in_training or failed))
+        return True
+
+    # ---- what is shown
+
+    def _key(self, seen: SeenRun) -> Key:
+        return seen.row.run_id, self.part
+
+    @property
+    def inspection(self) -> Inspection | None:
+        """Of the chosen run, where it is known."""
+        state = self.inspections.get(self._key(self.runs[self.chosen])) if self.runs else None
+        return state if isinstance(state, Inspection) else None
+
+    def _index(self, inspection: Inspection) -> int:
+        """Of the snapshot that is shown: the best one unless another epoch was chosen."""
+        if self.epoch is None:
+            last = len(inspection.epochs) - 1
+            return last if inspection.best is None else inspection.best
+        distances = [abs(epoch - self.epoch) for epoch in inspection.epochs]
+        return distances.index(min(distances))
+
+    def _want(self) -> None:
+        if self.runs:
+            self.inspections.want(self._key(self.runs[self.chosen]))
+
+    def _show(self) -> None:
+        """Draws all of it as it is now."""
+        if not self.runs or not self.is_mounted:
+            return
+        if self.panel != "curves":
+            self._want()
+        with self.app.batch_update():
+            self._show_scrubber()
+            if self.panel == "curves":
+                self._show_curves()
+            else:
+                self._show_inside()
+        self._offer_keys()
+
+    def _offer_keys(self) -> None:
+        """The line of keys is drawn anew only where others make sense: it flickers."""
+        offered = self.panel == "curves", len(self.runs) > 1, self.check_action("update", ())
+        if offered != self._offered:
+            self._offered = offered
+            self.refresh_bindings()
+
+    def _show_scrubber(self) -> None:
+        scrubber, inspection = self.query_one(Scrubber), self.inspection
+        state = self.inspections.get(self._key(self.runs[self.chosen]))
+        scrubber.words = "[ and ] look into them" if state is None else "not known"
+        if isinstance(state, Waiting):
+            scrubber.words = "computing…"
+        scrubber.epochs = () if inspection is None else inspection.epochs
+        scrubber.best = None if inspection is None else inspection.best
+        scrubber.shown = None if inspection is None else self._index(inspection)
+
+    def _show_curves(self) -> None:
+        shown = self.runs if self.together else self.runs[self.chosen : self.chosen + 1]
+        about = about_runs(self.runs, self.chosen, self.together)
+        self.query_one("#about", Static).update(about, layout=False)
+        self._page("curves-page")
+        self.query_one(CurvesPanel).show(shown, self.log_scale, self._marks())
+
+    def _marks(self) -> list[Mark]:
+        """The best epoch of the chosen run, and the snapshot that the other panels show."""
+        row, inspection = self.runs[self.chosen].row, self.inspection
+        texts: dict[int, list[str]] = {}
+        if row.result is not None and row.result.best_epoch is not None:
+            best = f"best of seed {row.seed}" if self.together else "best"
+            texts.setdefault(row.result.best_epoch, []).append(best)
+        if inspection is not None:
+            epoch = inspection.epochs[self._index(inspection)]
+            texts.setdefault(epoch, []).append("snapshot")
+        return [Mark(epoch, ", ".join(words)) for epoch, words in texts.items()]
+
+    def _show_inside(self) -> None:
+        seen, about = self.runs[self.chosen], self.query_one("#about", Static)
+        state = self.inspections.get(self._key(seen))
+        if isinstance(state, Inspection):
+            e = self._index(state)
+            text = about_inspection(seen, self.chosen, len(self.runs), state, e)
+            about.update(text, layout=False)
+            shown = self.panel, state, e, self.app.size
+            if shown != self._drawn:
+                panel = self.query_one(f"#{self.panel}-page")
+                panel.show(state, e)  # type: ignore[attr-defined]
+                self._drawn = shown
+            self._page(f"{self.panel}-page")
+        else:
+            about.update(about_runs(self.runs, self.chosen, False), layout=False)
+            text = state.words if isinstance(state, Waiting) else ""
+            text = f"{state.text}\n\nu tries again" if isinstance(state, Failure) else text
+            self.query_one("#notice", Static).update(text)
+            self._page("notice")
+
+    def _page(self, page: str) -> None:
+        """Shows a page; keys go to what is on it."""
+        pages = self.query_one(ContentSwitcher)
+        if pages.current != page:
+            pages.current = page
+            self._focus()
+
+    def _focus(self) -> None:
+        page = self.query_one(ContentSwitcher).current
+        if page in ("layers-page", "confusion-page"):
+            self.query_one(f"#{page}").focus()
+        elif page in ("curves-page", "weights-page", "mistakes-page"):
+            self.query_one(f"#{page}").focus_first()  # type: ignore[attr-defined]
+
+
+def about_runs(runs: Sequence[SeenRun], chosen: int, together: bool) -> str:
+    """What is drawn, in one line."""
+    if together:
+        training = sum(run.in_training for run in runs)
+        band = ", band: 95 % interval of the mean" if len(runs) >= FEWEST_FOR_BAND else ""
+        text = f"mean of {len(runs)} seeds{band}"
+        return f"{text}   {training} in training" if training else text
+    row = runs[chosen].row
+    parts = [_which(runs[chosen], chosen, len(runs)), state_text(row)]
+    if row.result is not None and row.result.best_epoch is not None:
+        parts.append(f"best epoch {row.result.best_epoch}")
+        parts.append(f"validation {percent_text(row.result.validation_accuracy)} %")
+        parts.append(f"test {percent_text(row.result.test_accuracy)} %")
+    return "   ".join(parts)
+
+
+def about_inspection(
+    seen: SeenRun, chosen: int, n_runs: int, inspection: Inspection, e: int
+) -> str:
+    """Which network is looked at, on which images, in one line."""
+    return "   ".join(
+        [
+            _which(seen, chosen, n_runs),
+            f"epoch {inspection.epochs[e]}",
+            f"{inspection.part}: accuracy {percent_text(float(inspection.accuracy[e]))} %",
+            f"cost {inspection.cost[e]:.4f}",
+        ]
+    )
+
+
+def _which(seen: SeenRun, chosen: int, n_runs: int) -> str:
+    return f"seed {seen.row.seed}" + (f" ({chosen + 1} of {n_runs})" if n_runs > 1 else "")

@@ -1,0 +1,118 @@
+"""What is done to chosen runs: what is asked before, and what is said afterwards."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jmlp.control.deleting import delete as delete_runs
+from tui import run_work
+from tui.dialogs import Ask, Choose, Confirm
+from tui.text import count
+from tui.views.runs import RunLine
+
+if TYPE_CHECKING:
+    from tui.app import JmlpApp
+
+
+def tag(app: "JmlpApp", lines: Sequence[RunLine]) -> None:
+    """Asks for a tag, and puts it on these runs or takes it off."""
+    if not lines:
+        return
+
+    def change(text: str | None) -> None:
+        if text is not None and (word := text.strip()):
+            ids = [line.run_id for line in lines]
+            app.perform(
+                f"tag {named(lines)}", lambda: run_work.change_tag(app.folder, ids, word), app.say
+            )
+
+    tags = sorted({tag for line in lines for tag in line.tags})
+    hint = "A word to find them by; -word takes it off."
+    if tags:
+        hint += f"\nTags now: {', '.join(tags)}"
+    app.push_screen(Ask(f"Tag {named(lines)}", hint=hint), change)
+
+
+def delete(app: "JmlpApp", lines: Sequence[RunLine], n_hidden: int) -> None:
+    """Asks whether that is meant, in a browser twice, and deletes these runs for good."""
+    if not lines:
+        return
+    what, ids = named(lines), [line.run_id for line in lines]
+
+    def begin(yes: bool | None) -> None:
+        if yes:
+            app.perform(
+                f"delete {what}",
+                lambda: delete_runs(app.folder, ids),
+                lambda _: app.say(f"deleted {count(len(ids), 'run')}"),
+            )
+
+    def once_more(yes: bool | None) -> None:
+        if yes:
+            question = f"Really delete {what}? Nothing brings them back."
+            app.push_screen(Confirm(question, "Delete"), begin)
+
+    question = f"Delete {what} for good: files, costs, events and tags?"
+    if n_hidden:
+        question += f"\n{n_hidden:,} of them cannot be seen: the filter hides them."
+    app.push_screen(Confirm(question, "Delete"), once_more if app.served else begin)
+
+
+def export(app: "JmlpApp", lines: Sequence[RunLine]) -> None:
+    """Asks for a format and a place, and has the runs written there.
+
+    In a browser no place is asked for: they go into a folder of the store.
+    """
+    if not lines:
+        return
+
+    def choose_place(as_: str | None) -> None:
+        if as_ is None:
+            return
+        if app.served:
+            _write(app, lines, as_, run_work.free_target(app.folder, as_), replace=False)
+            return
+        what = "folder, with something for each run" if as_ in run_work.FOLDERS else "file"
+        app.push_screen(
+            Ask(
+                f"Write {named(lines)} as {as_}",
+                run_work.usual_target(as_),
+                f"The path of a {what}. Only runs that have ended are written.",
+            ),
+            lambda text: check_place(as_, text),
+        )
+
+    def check_place(as_: str, text: str | None) -> None:
+        if text is None or not text.strip():
+            return
+        target = run_work.target_of(text)
+        if not run_work.holds_something(target, as_):
+            _write(app, lines, as_, target, replace=False)
+            return
+        question = f"{target} exists. Replace it?"
+        if as_ in run_work.FOLDERS:
+            question = f"{target} holds files already. Write into it all the same?"
+        app.push_screen(
+            Confirm(question, "Write"),
+            lambda yes: _write(app, lines, as_, target, replace=True) if yes else None,
+        )
+
+    formats = [(as_, text) for as_, (text, _) in run_work.FORMATS.items()]
+    app.push_screen(Choose(f"Write {named(lines)} as", formats), choose_place)
+
+
+def _write(
+    app: "JmlpApp", lines: Sequence[RunLine], as_: str, target: Path, *, replace: bool
+) -> None:
+    ids = [line.run_id for line in lines]
+    app.say(f"writing {target} …")
+    app.perform(
+        f"export {named(lines)}",
+        lambda: run_work.export(app.folder, ids, as_, target, replace=replace),
+        app.say,
+    )
+
+
+def named(lines: Sequence[RunLine]) -> str:
+    """`run 9a4da2f1`, `3 runs`."""
+    return f"run {lines[0].short_id}" if len(lines) == 1 else count(len(lines), "run")

@@ -1,0 +1,285 @@
+"""All runs of the store: found, ordered, selected, and then tagged, compared, exported, deleted."""
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.widgets import Input, Static
+
+from jmlp.errors import ConfigError
+from tui.dialogs import Choose
+from tui.feed import Fed
+from tui.screens import run_actions
+from tui.screens.base import JmlpScreen
+from tui.text import count, visible
+from tui.views.run_filter import HINT, Filter, parse
+from tui.views.runs import COLUMNS, Order, RunLine, RunsView, ordered, runs_view
+from tui.widgets.run_list import RunList
+
+LABELS = {
+    "number": "number",
+    "run": "id",
+    "study": "study",
+    "configuration": "configuration",
+    "seed": "seed",
+    "state": "state",
+    "epoch": "epoch",
+    "cost": "validation cost",
+    "accuracy": "test accuracy",
+    "ended": "when it ended",
+    "tags": "tags",
+}
+NO_RUNS = "There are no runs yet. Start a study (key 1, then n)."
+NO_MATCH = "No run matches the filter. Escape clears it."
+MOST_COMPARED = 8
+
+
+class RunsScreen(JmlpScreen[None]):
+    """Runs, one a line."""
+
+    place = "runs"
+    CSS = """
+    RunsScreen {
+        #count { height: 1; padding: 0 1; color: $secondary; }
+        #find { display: none; height: 1; padding: 0 1; background: $surface; }
+        #find Static { width: 2; color: $accent; }
+        #filter { width: 1fr; height: 1; border: none; padding: 0; background: $surface; }
+        #hint { display: none; height: auto; max-height: 4; padding: 0 1; color: $secondary; }
+        #hint { background: $surface; }
+        #hint.wrong { color: $warning; }
+        #nothing { display: none; height: 1fr; padding: 1 3; color: $secondary; }
+        #about { height: 1; padding: 0 1; background: $surface; }
+        #count, #about { text-wrap: nowrap; text-overflow: ellipsis; }
+        &.finding #find { display: block; }
+        &.finding #hint { display: block; }
+        &.nothing #nothing { display: block; }
+        &.nothing #runs { display: none; }
+        &.narrow #about { height: 2; text-wrap: wrap; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("x", "mark", "Select", tooltip="Select the run, or not any more"),
+        Binding("slash", "find", "Filter", key_display="/", tooltip="Show only some runs"),
+        Binding("o", "sort", "Sort", tooltip="Choose their order; the same again reverses it"),
+        Binding("X", "mark_all", "All", show=False, tooltip="Select all that are shown, or none"),
+        Binding("c", "compare", "Compare", tooltip="Compare the selected runs"),
+        Binding("g", "tag", "Tag", tooltip="Tag the selected runs"),
+        Binding("w", "export", "Export", tooltip="Write the selected runs for other programs"),
+        Binding("delete", "delete", "Delete", tooltip="Delete the selected runs for good"),
+        Binding("escape", "clear", "All runs", tooltip="Clear the filter"),
+        Binding("down", "to_list", "To the list", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.view = RunsView()
+        self.is_read = False
+        self.order = Order()
+        self.filter = Filter()
+        self.selected: set[str] = set()
+        self.shown: list[RunLine] = []
+
+    def compose_body(self) -> ComposeResult:
+        """A summary, a field, the list."""
+        yield Static(id="count", markup=False)
+        with Horizontal(id="find"):
+            yield Static("/", markup=False)
+            yield Input(id="filter", max_length=1000, select_on_focus=False)
+        yield Static(HINT, id="hint", markup=False)
+        yield RunList(id="runs")
+        yield Static(id="nothing", markup=False)
+        yield Static(id="about", markup=False)
+
+    def on_mount(self) -> None:
+        """The keys are for the list."""
+        super().on_mount()
+        self.query_one(RunList).focus()
+
+    def on_screen_resume(self) -> None:
+        """Follows the store while it is looked at."""
+        self.app.feed.subscribe(self, runs_view)
+
+    def on_screen_suspend(self) -> None:
+        """Not any more."""
+        self.app.feed.unsubscribe(self)
+
+    def on_unmount(self) -> None:
+        """Not any more."""
+        self.app.feed.unsubscribe(self)
+
+    def on_fed(self, event: Fed) -> None:
+        """There are other runs, or they have gone on."""
+        self.trouble("")
+        if event.value != self.view or not self.is_read:
+            self.view, self.is_read = event.value, True
+            self.selected.intersection_update(line.run_id for line in self.view.lines)
+            self.draw()
+
+    @on(RunList.Highlighted)
+    def highlighted(self, event: RunList.Highlighted) -> None:
+        """Says all of the run at the cursor, whatever the width."""
+        self.query_one("#about", Static).update(event.line.about if event.line else "")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that make no sense now are not offered."""
+        del parameters
+        return action != "clear" or self.has_class("finding")
+
+    def draw(self) -> None:
+        """Shows the runs that match, in their order."""
+        matching = [line for line in self.view.lines if self.filter.matches(line)]
+        self.shown = ordered(matching, self.order)
+        self.query_one(RunList).show(self.shown, self.selected, self.order, self.view.widths)
+        self.set_class(not self.shown, "nothing")
+        if not self.shown:
+            text = NO_MATCH if self.view.lines else NO_RUNS
+            self.query_one("#nothing", Static).update(text)
+        self.query_one("#count", Static).update(self._summary())
+
+    def _summary(self) -> str:
+        n_all, n_shown = len(self.view.lines), len(self.shown)
+        of = "" if n_shown == n_all else f"{n_shown:,} of "
+        parts = [f"{of}{count(n_all, 'run')}"]
+        if self.selected:
+            hidden = len(self.selected) - self._n_selected_shown
+            more = f", {hidden:,} of them not shown" if hidden else ""
+            parts.append(f"{len(self.selected):,} selected{more}")
+        parts.append(f"by {LABELS[self.order.key]} {self.order.sign}")
+        studies = {line.studies for line in self.view.lines}
+        if len(studies) == 1:  # which then has no column
+            parts += next(iter(studies))
+        return visible(" · ".join(parts))
+
+    @property
+    def _n_selected_shown(self) -> int:
+        return sum(line.run_id in self.selected for line in self.shown)
+
+    # ---- filter and order
+
+    def action_find(self) -> None:
+        """Shows the field."""
+        self.add_class("finding")
+        self.refresh_bindings()
+        self.query_one(Input).focus()
+
+    def action_clear(self) -> None:
+        """Takes the filter away."""
+        self.remove_class("finding")
+        self.refresh_bindings()
+        self.query_one(Input).value = ""
+        self._filter_by("")
+        self.query_one(RunList).focus()
+
+    @on(Input.Changed)
+    def typed(self, event: Input.Changed) -> None:
+        """Filters as it is typed."""
+        self._filter_by(event.value)
+
+    @on(Input.Submitted)
+    def action_to_list(self) -> None:
+        """From the field to the runs that it leaves."""
+        self.query_one(RunList).focus()
+
+    def _filter_by(self, text: str) -> None:
+        line = self.query_one("#hint", Static)
+        try:
+            made = parse(text)
+        except ConfigError as error:
+            line.update(str(error))
+            line.add_class("wrong")
+            return
+        line.update(HINT)
+        line.remove_class("wrong")
+        if made.text != self.filter.text:
+            self.filter = made
+            self.draw()
+
+    def action_sort(self) -> None:
+        """Lets choose an order."""
+        options = [
+            (c.key, LABELS[c.key] + (f"  {self.order.sign}" if c.key == self.order.key else ""))
+            for c in COLUMNS
+        ]
+        self.app.push_screen(Choose("Sort by (the same again: the other way)", options), self._sort)
+
+    @on(RunList.HeadClicked)
+    def head_clicked(self, event: RunList.HeadClicked) -> None:
+        """By this column, or the other way."""
+        self._sort(event.key)
+
+    def _sort(self, key: str | None) -> None:
+        if key is not None:
+            self.order = self.order.by(key)
+            self.draw()
+
+    # ---- selection
+
+    def action_mark(self) -> None:
+        """The run at the cursor, which goes on to the next one."""
+        runs = self.query_one(RunList)
+        if self.shown and (line := runs.at_cursor) is not None:
+            self._mark(line)
+            runs.action_move(1)
+
+    @on(RunList.Marked)
+    def marked(self, event: RunList.Marked) -> None:
+        """By the mouse."""
+        self._mark(event.line)
+
+    def _mark(self, line: RunLine) -> None:
+        self.selected ^= {line.run_id}
+        self.draw()
+
+    def action_mark_all(self) -> None:
+        """All that are shown; if they all are, none of them."""
+        shown = {line.run_id for line in self.shown}
+        if shown <= self.selected:
+            self.selected -= shown
+        else:
+            self.selected |= shown
+        self.draw()
+
+    def _chosen(self) -> list[RunLine]:
+        """The selected runs in order of submission, or else the one at the cursor."""
+        if self.selected:
+            return [line for line in self.view.lines if line.run_id in self.selected]
+        line = self.query_one(RunList).at_cursor if self.shown else None
+        return [] if line is None else [line]
+
+    # ---- what is done to them
+
+    @on(RunList.Opened)
+    def opened(self, event: RunList.Opened) -> None:
+        """All about a run."""
+        from tui.screens.run import RunScreen
+
+        line = event.line
+        study = line.studies[0] if line.studies else line.short_id
+        self.app.push_screen(RunScreen([line.run_id], f"{study} › {line.title}"))
+
+    def action_compare(self) -> None:
+        """Two or more of them."""
+        from tui.screens.compare import CompareScreen
+
+        n = len(self.selected)
+        if n < 2:
+            self.app.say("select two or more runs (x), then compare them")
+        elif n > MOST_COMPARED:
+            self.app.say(f"at most {MOST_COMPARED} runs can be compared, and {n:,} are selected")
+        else:
+            self.app.push_screen(CompareScreen([line.run_id for line in self._chosen()]))
+
+    def action_tag(self) -> None:
+        """A word to find them by."""
+        run_actions.tag(self.app, self._chosen())
+
+    def action_export(self) -> None:
+        """Files for other programs."""
+        run_actions.export(self.app, self._chosen())
+
+    def action_delete(self) -> None:
+        """For good, if that is meant."""
+        n_hidden = len(self.selected) - self._n_selected_shown
+        run_actions.delete(self.app, self._chosen(), n_hidden)

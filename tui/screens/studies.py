@@ -1,0 +1,146 @@
+"""The first screen: all studies of the store, or how to begin where there is none."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import DataTable, Static
+
+from tui.feed import Fed, Look
+from tui.screens.base import JmlpScreen
+from tui.text import cell, duration, fit, visible
+from tui.widgets.rows import show_rows
+
+LEAST_LABEL = 14
+OTHER_COLUMNS = 46  # at most as wide
+
+WELCOME = """\
+Train small neural networks many times over,
+and see how sure a result is.
+
+  o   The original study, on MNIST, with five seeds:
+      which batch size, which drop rate, batch norm or not?
+
+  d   A demo of twenty seconds, on digits drawn by jmlp.
+
+  n   Another study, or a file of yours.
+
+Training is a process of its own: it goes on when this
+app is closed, and nothing is lost."""
+
+
+@dataclass(frozen=True)
+class StudyLine:
+    """A study in the list."""
+
+    label: str
+    state: str
+    done: int
+    n_runs: int
+    remaining: float | None  # seconds
+    submitted_at: int
+
+
+def study_lines(look: Look) -> tuple[StudyLine, ...]:
+    """All studies of the store, the newest first."""
+    if look.store is None:
+        return ()
+    lines = []
+    for row in reversed(look.store.studies()):
+        done, n_runs = look.store.counts(row.label)
+        held = look.owner is not None and look.owner.study == row.label
+        state: str = row.state
+        if state in ("running", "paused") and not held:
+            state = "its worker died"
+        remaining = (row.progress or {}).get("remaining") if state == "running" else None
+        lines.append(StudyLine(row.label, state, done, n_runs, remaining, row.submitted_at))
+    return tuple(lines)
+
+
+def _cells(line: StudyLine, room: int) -> list[Text]:
+    left = duration(line.remaining) if line.remaining is not None else ""
+    return [
+        cell(fit(line.label, min(room, cell_len(visible(line.label))))),
+        cell(line.state),
+        cell(f"{line.done}/{line.n_runs}", "right"),
+        cell(left, "right"),
+    ]
+
+
+class StudiesScreen(JmlpScreen[None]):
+    """Studies, one a line."""
+
+    place = "studies"
+    lines: tuple[StudyLine, ...] = ()
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "new", "New study", tooltip="Choose a study, change it, start it"),
+        Binding("o", "original", "Original", tooltip="Start the original study"),
+        Binding("d", "demo", "Demo", tooltip="A demo of twenty seconds on digits drawn by jmlp"),
+        Binding("2", "app.switch_mode('runs')", "Runs", tooltip="All runs of the store"),
+    ]
+
+    def compose_body(self) -> ComposeResult:
+        """The list, or the welcome."""
+        with Vertical(id="welcome"):
+            yield Static(WELCOME, markup=False)
+        table: DataTable[Text] = DataTable(cursor_type="row", id="studies")
+        for title, key in (
+            ("study", "study"),
+            ("state", "state"),
+            ("runs", "runs"),
+            ("time left", "left"),
+        ):
+            table.add_column(cell(title), key=key)
+        yield table
+
+    def on_mount(self) -> None:
+        """Follows the store."""
+        super().on_mount()
+        self.app.feed.subscribe(self, study_lines)
+
+    def on_unmount(self) -> None:
+        """Not any more."""
+        self.app.feed.unsubscribe(self)
+
+    def on_fed(self, event: Fed) -> None:
+        """Draws what is new."""
+        self.trouble("")
+        lines: tuple[StudyLine, ...] = event.value
+        self.set_class(not lines, "empty")
+        self.lines = lines
+        self._show()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Long names give way."""
+        super().on_resize(event)
+        self._show()
+
+    def _show(self) -> None:
+        room = max(LEAST_LABEL, self.size.width - OTHER_COLUMNS)
+        rows = {line.label: _cells(line, room) for line in self.lines}
+        table = self.query_one(DataTable)
+        show_rows(table, rows)
+        if rows and self.focused is None:  # before, there was nothing to be chosen
+            table.focus()
+
+    @on(DataTable.RowSelected)
+    def opened(self, event: DataTable.RowSelected) -> None:
+        """Enter opens a study."""
+        self.app.open_study(str(event.row_key.value))
+
+    def action_new(self) -> None:
+        """Chooses one, changes it, starts it."""
+        self.app.choose_study()
+
+    def action_original(self) -> None:
+        """Starts the original study as it is."""
+        self.app.start_study("original")
+
+    def action_demo(self) -> None:
+        """Starts the demo."""
+        self.app.start_study("demo")

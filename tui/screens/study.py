@@ -1,0 +1,248 @@
+"""One study: its configurations as they train, its tables as they fill, and what steers it."""
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import ContentSwitcher, Static, Tab, Tabs
+
+from jmlp.control import steering
+from jmlp.store import Action, Store
+from tui.charts.sparkline import bar
+from tui.feed import Fed
+from tui.screens.base import JmlpScreen
+from tui.text import count, duration
+from tui.views.study import ConfigurationLine, StudyQuery, StudyView
+from tui.widgets.configurations import MISSING, ConfigurationList
+from tui.widgets.result_tables import ResultTables
+
+BAR = 20  # columns
+STEERING = ("pause", "stop", "resume", "write")  # keys that do not always make sense
+
+
+class StudyScreen(JmlpScreen[None]):
+    """A study, live or long over."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "pause", "Pause", tooltip="Let it rest, or go on"),
+        Binding("s", "stop", "Stop", tooltip="End the training; all is saved"),
+        Binding("r", "resume", "Go on", tooltip="Go on where it was"),
+        Binding(
+            "n", "change", "Change", show=False, tooltip="Change it, and start that as a new study"
+        ),
+        Binding("tab", "other_tab", "Other tab", tooltip="Training or results", priority=True),
+        Binding("y", "log", "Log", show=False, tooltip="Logarithmic scale of the cost"),
+        Binding("w", "write", "Report", show=False, tooltip="Write the report"),
+        Binding("escape", "back", "Back", tooltip="To all studies"),
+    ]
+
+    def __init__(self, label: str) -> None:
+        super().__init__()
+        self.label = label
+        self.place = f"studies › {label}"
+        self.view: StudyView | None = None
+        self._offered: list[bool | None] = []
+
+    def compose_body(self) -> ComposeResult:
+        """A summary, and two tabs."""
+        yield Static("reading …", id="summary", markup=False)
+        yield Tabs(Tab("Training", id="training"), Tab("Results", id="results"))
+        with ContentSwitcher(initial="configurations", id="pages"):
+            yield ConfigurationList(id="configurations")
+            yield ResultTables(id="tables")
+        yield Static(id="detail", markup=False)
+
+    def on_mount(self) -> None:
+        """Follows the store."""
+        super().on_mount()
+        self.query_one(Tabs).can_focus = False
+        self.query_one(ConfigurationList).focus()
+        self.app.feed.subscribe(self, StudyQuery(self.label))
+
+    def on_unmount(self) -> None:
+        """Not any more."""
+        self.app.feed.unsubscribe(self)
+
+    def on_fed(self, event: Fed) -> None:
+        """Draws what is new."""
+        self.trouble("")
+        view: StudyView | None = event.value
+        self.view = view
+        if view is None:
+            return
+        text = summary(view, self.app.theme_variables["accent"])
+        self.query_one("#summary", Static).update(text, layout=False)
+        with self.app.batch_update():
+            self.query_one(ConfigurationList).show(view.experiments, view.n_classes)
+            self.query_one(ResultTables).show(view.tables)
+        offered = [self.check_action(action, ()) for action in STEERING]
+        if offered != self._offered:  # the line of keys flickers when it is drawn anew
+            self._offered = offered
+            self.refresh_bindings()
+
+    @on(ConfigurationList.Highlighted)
+    def highlighted(self, event: ConfigurationList.Highlighted) -> None:
+        """Says all of the configuration at the cursor, whatever the width."""
+        scale = self.query_one(ConfigurationList).scale_text
+        self.query_one("#detail", Static).update(detail(event.line, scale), layout=False)
+
+    @on(ConfigurationList.Chosen)
+    def chosen(self, event: ConfigurationList.Chosen) -> None:
+        """Opens the runs of a configuration."""
+        self._open(event.line)
+
+    @on(ResultTables.Chosen)
+    def row_chosen(self, event: ResultTables.Chosen) -> None:
+        """Opens the runs of a table's row."""
+        for experiment in self.view.experiments if self.view else ():
+            for line in experiment.lines:
+                if (line.experiment, line.label) == (event.experiment, event.label):
+                    self._open(line)
+
+    def _open(self, line: ConfigurationLine) -> None:
+        self.app.open_runs(line.run_ids, f"{self.label} › {line.label}")
+
+    # ---- tabs
+
+    @on(Tabs.TabActivated)
+    def tab_activated(self, event: Tabs.TabActivated) -> None:
+        """Shows the page of the tab."""
+        training = event.tab.id == "training"
+        page = "configurations" if training else "tables"
+        self.query_one(ContentSwitcher).current = page
+        self.query_one("#detail").display = training
+        self.query_one(f"#{page}").focus()
+
+    def action_other_tab(self) -> None:
+        """Training or results."""
+        tabs = self.query_one(Tabs)
+        tabs.active = "results" if tabs.active == "training" else "training"
+
+    def action_log(self) -> None:
+        """Logarithmic or linear."""
+        configurations = self.query_one(ConfigurationList)
+        configurations.set_log(not configurations.log_scale)
+        configurations.action_move(0)
+
+    def action_back(self) -> None:
+        """To the list of studies."""
+        self.dismiss()
+
+    # ---- steering
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that make no sense now are not offered."""
+        if action not in STEERING:
+            return True
+        if self.view is None:
+            return False
+        view = self.view
+        in_hand = view.held and view.row.state in ("running", "paused")
+        if action == "pause":
+            return in_hand
+        if action == "stop":
+            return in_hand or view.row.state == "queued"
+        if action == "resume":
+            return not in_hand and view.row.state not in ("done", "queued")
+        return view.n_done > 0
+
+    def action_pause(self) -> None:
+        """Lets it rest, or go on."""
+        if self.view is not None:
+            action: Action = "resume" if self.view.row.state == "paused" else "pause"
+            self._command(action)
+
+    def action_stop(self) -> None:
+        """Ends the training; all is saved."""
+        if self.view is not None and not self.view.held:
+            self.app.perform(f"stop {self.label}", self._stop_unowned)
+        else:
+            self._command("stop")
+
+    def _command(self, action: Action) -> None:
+        def obey() -> None:
+            with Store(self.app.folder) as store:
+                steering.command(store, store.study(self.label), action)
+
+        self.query_one("#summary", Static).update(f"{action} …", layout=False)
+        self.app.perform(f"{action} {self.label}", obey)
+
+    def _stop_unowned(self) -> None:
+        with Store(self.app.folder) as store:
+            steering.stop_unowned(store, store.study(self.label))
+
+    def action_resume(self) -> None:
+        """Goes on where it was."""
+        if self.view is not None:
+            self.app.go_on(self.view.row)
+
+    def action_change(self) -> None:
+        """Changes it, and starts that as a study of its own."""
+        if self.view is not None:
+            self.app.choose_study(row=self.view.row)
+
+    def action_write(self) -> None:
+        """Writes the report."""
+        from jmlp.control import reporting
+
+        folder = self.app.folder
+        output = reporting.default_folder(folder, self.label, served=self.app.served)
+        self.app.perform(
+            f"report of {self.label}",
+            lambda: reporting.write_report(folder, self.label, output),
+            lambda written: self.app.say(f"report: {written}"),
+        )
+
+
+def summary(view: StudyView, accent: str) -> Text:
+    """How the study stands, in two lines.
+
+    Args:
+        view: of the study.
+        accent: the colour of its bar.
+    """
+    row, progress = view.row, view.row.progress or {}
+    state = view.state
+    parts = []
+    if state == "running" and progress:
+        phase = progress.get("phase", "")
+        parts.append(f"{phase} group {progress.get('group')} of {progress.get('n_groups')}")
+        parts.append(str(progress.get("name", "")))
+    elif state == "its worker died":
+        parts.append("its worker was ended: r goes on from the last checkpoint")
+    elif state in ("stopped", "interrupted"):
+        parts.append("r goes on where it was")
+    elif state == "queued":
+        parts.append("waits for a worker")
+    elif state == "failed":
+        parts.append(row.failure or "")
+    share = view.n_done / view.n_runs if view.n_runs else 0.0
+    remaining = progress.get("remaining")
+    runs = f"{view.n_done} of {count(view.n_runs, 'run')}"
+    left = f"   {duration(remaining)} left" if state == "running" and remaining else ""
+    first = Text.assemble((state, "bold"), *(f"   {part}" for part in parts if part))
+    return Text("\n").join([first, Text.assemble((bar(share, BAR), accent), f" {runs}{left}")])
+
+
+def detail(line: ConfigurationLine, scale: str) -> Text:
+    """A configuration's name and state, the numbers that narrow lists leave out, and the scale."""
+    spread = f"{line.range[0]:.4f} to {line.range[1]:.4f}" if line.range else MISSING
+    numbers = [
+        ("training cost", number(line.training_cost)),
+        ("over seeds", spread),
+        ("epoch", MISSING if line.epoch is None else f"{line.epoch} of {line.limit}"),
+    ]
+    if line.left is not None:
+        numbers.append(("left", f"≤ {duration(line.left)}"))
+    head = Text.assemble((line.label, "bold"), f"   {line.state}")
+    if line.is_baseline:
+        head.append("   baseline")
+    lines = [head, Text("   ".join(f"{name} {value}" for name, value in numbers)), Text(scale)]
+    return Text("\n").join(lines)
+
+
+def number(value: float | None, times: float = 1, decimals: int = 4) -> str:
+    """With equal decimals; a dash for none."""
+    return MISSING if value is None else f"{times * value:.{decimals}f}"

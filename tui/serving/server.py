@@ -1,0 +1,286 @@
+"""The web server: a page, the files it needs, and a websocket for each tab."""
+
+import asyncio
+import contextlib
+import html
+import logging
+import shlex
+import signal
+import socket
+import string
+import sys
+import urllib.parse
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+from aiohttp import WSCloseCode, WSMsgType, web
+from textual_serve.server import Server
+
+from tui.serving import messages
+from tui.serving.guard import WEBSOCKET, Guard, Handler
+from tui.serving.messages import Focused, Message, Pinged, Resized, Typed, Unacceptable
+from tui.serving.session import Session
+
+MAX_SESSIONS = 4
+IDLE_SECONDS = 12 * 3600.0  # without a key or a move of the mouse; training goes on without a tab
+HEARTBEAT_SECONDS = 15.0  # in which a browser has to answer
+ANSWER_SECONDS = 15.0  # in which the app has to take what was typed
+CLOSE_SECONDS = 2.0  # for it to say goodbye
+
+PAGE = Path(__file__).parent / "page"
+OPENING = """\
+<!DOCTYPE html><title>jmlp</title><meta http-equiv="refresh" content="0;url=/"><a href="/">jmlp</a>
+"""
+FULL = f"{MAX_SESSIONS} tabs show the app already. Close one of them, then open this page again."
+
+# Where aiohttp would write a traceback for each request that is no HTTP.
+_NOTHING = logging.getLogger("jmlp.serve")
+_NOTHING.disabled = True
+
+Say = Callable[[str], object]
+
+
+def command(folder: Path) -> list[str]:
+    """What starts the app of one tab."""
+    return [sys.executable, "-m", "tui.serving.child", str(folder)]
+
+
+class AppServer(Server):
+    """Textual's server with a guard at the door, and a limit for everything that a page may do."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        guard: Guard,
+        say: Say,
+        *,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        """Nothing is served yet.
+
+        Args:
+            arguments: of the process behind each tab.
+            guard: who is let in, and where the server listens.
+            say: takes what the person at the server should know.
+            idle_seconds: after which a tab that nobody uses is closed.
+        """
+        super().__init__(shlex.join(arguments), public_url=guard.url, title="jmlp")
+        self.guard = guard
+        self.sessions: set[Session] = set()
+        self._arguments, self._say, self._idle_seconds = tuple(arguments), say, idle_seconds
+        self._ending = False
+        self._websockets: set[web.WebSocketResponse] = set()
+        self._page = string.Template((PAGE / "index.html").read_text(encoding="utf-8"))
+        fonts = self.statics_path / "fonts"
+        self._files = {
+            "page.css": PAGE / "page.css",
+            "page.js": PAGE / "page.js",
+            "xterm.css": self.statics_path / "css" / "xterm.css",
+            "textual.js": self.statics_path / "js" / "textual.js",
+            "roboto-mono.ttf": fonts / "RobotoMono-VariableFont_wght.ttf",
+            "roboto-mono-italic.ttf": fonts / "RobotoMono-Italic-VariableFont_wght.ttf",
+        }
+
+    async def run(self, listener: socket.socket, ready: Callable[[], object]) -> signal.Signals:
+        """Serves until a signal comes; then ends every app, and returns the signal.
+
+        A second signal ends them at once.
+
+        Args:
+            listener: where.
+            ready: called once pages can be opened.
+        """
+        came: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, came.put_nowait, number)
+        async with self.listening(listener):
+            ready()
+            number = await came.get()
+            impatient = asyncio.create_task(self._kill_on(came))
+        impatient.cancel()
+        return number
+
+    @contextlib.asynccontextmanager
+    async def listening(self, listener: socket.socket) -> AsyncIterator[None]:
+        """Within it pages can be opened; at its end every app is ended."""
+        runner = web.AppRunner(
+            await self._make_app(), access_log=None, logger=_NOTHING, shutdown_timeout=1.0
+        )
+        await runner.setup()
+        try:
+            await web.SockSite(runner, listener).start()
+            yield
+        finally:
+            await runner.cleanup()
+
+    async def on_shutdown(self, app: web.Application) -> None:
+        """Closes every tab, and waits for its process."""
+        del app
+        self._ending = True
+        goodbyes = [_close(each, "jmlp serve was ended") for each in self._websockets]
+        await asyncio.gather(*goodbyes, *(session.stop() for session in self.sessions))
+
+    async def on_startup(self, app: web.Application) -> None:
+        """Says nothing: whoever runs the server says where it is."""
+
+    async def _make_app(self) -> web.Application:
+        app = web.Application(middlewares=[self._tell_bugs, self.guard.middleware])
+        app.add_routes(
+            [
+                web.get("/", self._index, allow_head=False),
+                web.get("/ws", self._websocket, name=WEBSOCKET, allow_head=False),
+                web.get("/static/{name}", self._static, allow_head=False),
+                web.get("/download/{key}", self.handle_download, allow_head=False),
+            ]
+        )
+        app.on_response_prepare.append(self.guard.add_headers)
+        app.on_startup.append(self.on_startup)
+        app.on_shutdown.append(self.on_shutdown)
+        return app
+
+    @web.middleware
+    async def _tell_bugs(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception as error:
+            self._say(f"this is a bug in jmlp: {type(error).__name__}: {error}")
+            raise web.HTTPInternalServerError from error
+
+    async def _kill_on(self, came: "asyncio.Queue[signal.Signals]") -> None:
+        await came.get()
+        for session in self.sessions:
+            session.kill()
+
+    # ---- what pages ask for
+
+    async def _index(self, request: web.Request) -> web.Response:
+        """The page; with the token in its address, the cookie and the way to the page without."""
+        if "token" in request.query:
+            # No redirect: after a link on another site its cookie would not be sent back.
+            opening = web.Response(text=OPENING, content_type="text/html")
+            self.guard.give_cookie(opening)
+            return opening
+        self._demand_room()
+        address = html.escape(f"ws://{request.host}/ws")
+        return web.Response(text=self._page.substitute(address=address), content_type="text/html")
+
+    async def _static(self, request: web.Request) -> web.FileResponse:
+        """One of few files; a name is never a path."""
+        file = self._files.get(request.match_info["name"])
+        if file is None:
+            raise web.HTTPNotFound
+        return web.FileResponse(file, headers={"Cache-Control": "no-cache"})
+
+    async def handle_download(self, request: web.Request) -> web.StreamResponse:
+        """A file that the app gives to its browser; always saved, never shown."""
+        key = request.match_info["key"]
+        try:
+            file = await self.download_manager.get_download_metadata(key)
+        except KeyError:
+            raise web.HTTPNotFound from None
+        name = urllib.parse.quote(file.file_name, safe="")
+        response = web.StreamResponse(
+            headers={"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
+        )
+        response.content_type = "application/octet-stream"
+        await response.prepare(request)
+        async for chunk in self.download_manager.download(key):
+            await response.write(chunk)
+        await response.write_eof()
+        return response
+
+    async def _websocket(self, request: web.Request) -> web.StreamResponse:
+        """A tab: one process, from here until the tab is closed."""
+        query = request.query
+        width, height = (str(cells) for cells in messages.DEFAULT_SIZE)
+        try:
+            size = messages.size_of(query.get("width", width), query.get("height", height))
+        except Unacceptable as error:
+            raise web.HTTPBadRequest(text=f"{error}.") from None
+        self._demand_room()
+        websocket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT_SECONDS,
+            max_msg_size=messages.MAX_BYTES + 1,  # the first size that is too much
+            timeout=CLOSE_SECONDS,
+            compress=False,
+        )
+        session = Session(self._arguments, websocket, self.download_manager, self._say)
+        self.sessions.add(session)
+        reason = "the app was closed"
+        try:
+            await websocket.prepare(request)
+            self._websockets.add(websocket)
+            await session.start(*size)
+            await self._obey(websocket, session)
+        except Unacceptable as error:
+            reason = str(error)
+        except OSError as error:
+            reason = "the app could not be started"
+            self._say(f"{reason}: {error.strerror}")
+        finally:
+            await asyncio.gather(_close(websocket, reason), session.stop())
+            if request.transport is not None:
+                request.transport.abort()  # whatever it has not read by now
+            self._websockets.discard(websocket)
+            self.sessions.discard(session)
+        return websocket
+
+    def _demand_room(self) -> None:
+        if self._ending or len(self.sessions) >= MAX_SESSIONS:
+            raise web.HTTPServiceUnavailable(text=FULL)
+
+    async def _obey(self, websocket: web.WebSocketResponse, session: Session) -> None:
+        """Passes on what the page says, until it says no more.
+
+        Raises:
+            Unacceptable: it said what no page of ours says, or nothing for too long.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(self._idle_seconds):
+                    received = await websocket.receive()
+            except TimeoutError:
+                raise Unacceptable("nobody used it") from None
+            if received.type is WSMsgType.BINARY:
+                raise Unacceptable("binary message")
+            if received.type is not WSMsgType.TEXT:
+                return
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await _pass_on(messages.parse(received.data), websocket, session)
+            except TimeoutError:
+                raise Unacceptable("the app does not answer") from None
+
+
+async def _pass_on(message: Message, websocket: web.WebSocketResponse, session: Session) -> None:
+    match message:
+        case Typed(data):
+            await session.send_bytes(data)
+        case Resized(width, height):
+            await session.set_terminal_size(width, height)
+        case Focused(True):
+            await session.focus()
+        case Focused(False):
+            await session.blur()
+        case Pinged(data):
+            await websocket.send_json(["pong", data])
+
+
+async def _close(websocket: web.WebSocketResponse, reason: str) -> None:
+    """Says goodbye; a browser that does not hear it is left."""
+    if not websocket.prepared:
+        return
+    try:
+        async with asyncio.timeout(2 * CLOSE_SECONDS):
+            await websocket.close(code=WSCloseCode.POLICY_VIOLATION, message=reason.encode())
+    except (TimeoutError, ConnectionError):
+        pass
+    except asyncio.CancelledError:
+        # All who write to a browser that does not read wait for one thing together: where one of
+        # them is cancelled, aiohttp cancels the others.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise

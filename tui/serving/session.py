@@ -1,0 +1,197 @@
+"""One tab of a browser: the app's process behind it, from its start until nothing is left of it."""
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from aiohttp import WSCloseCode, web
+from textual_serve.app_service import AppService
+from textual_serve.download_manager import DownloadManager
+
+DRIVER = "tui.serving.driver:ServedDriver"
+READY = b"__GANGLION__\n"  # the first thing that a Textual app says to a server
+
+GRACE_SECONDS = 3.0  # after each step of ending a process
+LAST_BYTES = 2000  # of what a process wrote to stderr
+
+# What the app, its workers, Python and JAX read; a key of a cloud or an agent is none of it.
+NAMES = {
+    *("CURL_CA_BUNDLE", "HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "REQUESTS_CA_BUNDLE"),
+    *("SHELL", "TEMP", "TMP", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+}
+PREFIXES = (
+    *("CUDA_", "DYLD_", "HIP_", "JAX_", "JMLP_", "KERAS_", "LC_", "LD_", "LIBTPU_", "MKL_"),
+    *("NCCL_", "NVIDIA_", "OMP_", "OPENBLAS_", "PYTHON", "ROCM_", "ROCR_", "SSL_CERT_", "TF_"),
+    *("TPU_", "XDG_", "XLA_"),
+)
+
+
+def environment(variables: Mapping[str, str], width: int, height: int) -> dict[str, str]:
+    """Of an app's process: what it and its workers need, and how it is to draw.
+
+    Args:
+        variables: the server's own.
+        width: of the page, in cells.
+        height: likewise.
+    """
+    kept = {
+        name: value
+        for name, value in variables.items()
+        if name in NAMES or name.startswith(PREFIXES)
+    }
+    return kept | {
+        "COLORTERM": "truecolor",
+        "COLUMNS": str(width),
+        "ROWS": str(height),
+        "TERM": "xterm-256color",
+        "TEXTUAL_COLOR_SYSTEM": "truecolor",
+        "TEXTUAL_DRIVER": DRIVER,
+    }
+
+
+class Session(AppService):
+    """The app's process, and what goes to and from it.
+
+    The packets are textual-serve's. How the process starts and ends is not: no shell, a group of
+    its own, and no wait without a limit.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        websocket: web.WebSocketResponse,
+        downloads: DownloadManager,
+        say: Callable[[str], object],
+    ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            arguments: of the process.
+            websocket: the page.
+            downloads: files on their way to browsers.
+            say: takes what the person at the server should know.
+        """
+
+        async def close() -> None:
+            await websocket.close(code=WSCloseCode.OK, message=b"the app was closed")
+
+        super().__init__(
+            shlex.join(arguments),
+            write_bytes=websocket.send_bytes,
+            write_str=websocket.send_str,
+            close=close,
+            download_manager=downloads,
+        )
+        self._arguments = tuple(arguments)
+        self._say = say
+        self._errors = b""
+        self._forced = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._end: asyncio.Task[None] | None = None
+
+    async def start(self, width: int, height: int) -> None:
+        """Starts the process.
+
+        Args:
+            width: of the page, in cells.
+            height: likewise.
+
+        Raises:
+            OSError: the system has no room for it.
+        """
+        self._process = await asyncio.create_subprocess_exec(
+            *self._arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment(os.environ, width, height),
+            start_new_session=True,
+        )
+        self._stdin = self._process.stdin
+        self._tasks = [asyncio.create_task(self.run()), asyncio.create_task(self._keep_errors())]
+
+    async def run(self) -> None:
+        """Brings to the page what the process draws, until one of them has gone."""
+        try:
+            await self._relay()
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
+            await self.remote_close()
+
+    async def stop(self) -> None:
+        """Ends the process; however often it is called, and even where the caller is cancelled."""
+        if self._end is None:
+            self._end = asyncio.create_task(self._stop())
+        await asyncio.shield(self._end)
+
+    def kill(self) -> None:
+        """Ends the process and all of its group at once."""
+        self._signal(signal.SIGKILL)
+
+    async def _relay(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        stdout = self._process.stdout
+        await stdout.readuntil(READY)
+        takers: dict[bytes, Callable[[bytes], Awaitable[None]]] = {
+            b"D": self.on_data,
+            b"M": self.on_meta,
+            b"P": self.on_packed,
+        }
+        while True:
+            kind = await stdout.readexactly(1)
+            size = int.from_bytes(await stdout.readexactly(4), "big")
+            await takers[kind](await stdout.readexactly(size))
+
+    async def _keep_errors(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        while data := await self._process.stderr.read(4096):
+            self._errors = (self._errors + data)[-LAST_BYTES:]
+
+    async def _stop(self) -> None:
+        await self._download_manager.cancel_app_downloads(self.app_service_id)
+        if self._process is None:
+            return
+        self._tasks[0].cancel()
+        await asyncio.wait(self._tasks[:1])
+        drained = asyncio.create_task(self._drain())  # a process whose pipe is full cannot leave
+        for step in (self._ask, self._terminate, self.kill):
+            step()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), GRACE_SECONDS)
+                break
+        self._close_stdin()
+        await asyncio.wait([drained, self._tasks[1]], timeout=GRACE_SECONDS)
+        drained.cancel()
+        self._tasks[1].cancel()
+        code = self._process.returncode
+        if code and not self._forced:
+            words = self._errors.decode("utf-8", "replace").strip()
+            self._say(f"the app of a tab ended with code {code}\n{words}".strip())
+
+    async def _drain(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        while await self._process.stdout.read(64 * 1024):
+            pass
+
+    def _ask(self) -> None:
+        with contextlib.suppress(RuntimeError, ConnectionError):
+            self.stdin.write(self.encode_packet(b"M", b'{"type": "quit"}'))
+
+    def _terminate(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def _close_stdin(self) -> None:
+        self.stdin.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Not after its end: the number may by then be that of another group.
+        if self._process is not None and self._process.returncode is None:
+            self._forced = True
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)

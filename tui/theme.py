@@ -1,0 +1,57 @@
+"""How the app looks: two themes with one accent colour. No meaning is told by colour alone."""
+
+from textual.theme import Theme
+
+DARK = Theme(
+    name="jmlp-dark",
+    primary="#6cb6ff",
+    accent="#6cb6ff",
+    secondary="#8b98a9",
+    foreground="#d7dde5",
+    background="#0f1419",
+    surface="#151b22",
+    panel="#1c242d",
+    success="#7ec699",
+    warning="#e0b060",
+    error="#f0756b",
+    dark=True,
+    variables={
+        "border": "#2b3642",
+        "border-blurred": "#2b3642",
+        "block-cursor-background": "#24425e",
+        "block-cursor-foreground": "#ffffff",
+        "block-cursor-text-style": "none",
+        "block-cursor-blurred-background": "#1c2b39",
+        "block-hover-background": "#18212a",
+        "footer-background": "#151b22",
+        "footer-key-foreground": "#6cb6ff",
+        "footer-description-foreground": "#8b98a9",
+    },
+)
+
+LIGHT = Theme(
+    name="jmlp-light",
+    primary="#1d5fa0",
+    accent="#1d5fa0",
+    secondary="#5b6776",
+    foreground="#1f2a37",
+    background="#ffffff",
+    surface="#f4f6f9",
+    panel="#e6e9ee",
+    success="#1a7a57",
+    warning="#8f5a00",
+    error="#b42a25",
+    dark=False,
+    variables={
+        "border": "#cdd3db",
+        "border-blurred": "#cdd3db",
+        "block-cursor-background": "#cfe1f4",
+        "block-cursor-foreground": "#0b1f33",
+        "block-cursor-text-style": "none",
+        "block-cursor-blurred-background": "#e6eef7",
+        "block-hover-background": "#eef2f7",
+        "footer-background": "#f4f6f9",
+        "footer-key-foreground": "#1d5fa0",
+        "footer-description-foreground": "#5b6776",
+    },
+)

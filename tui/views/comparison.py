@@ -1,0 +1,135 @@
+"""Runs side by side: their curves, and what they differ in."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from jmlp.control import differences
+from jmlp.control.words import short_ids
+from jmlp.results import CostPoint
+from jmlp.store import RunRow, Store
+from jmlp.store.rows import ENDED
+from tui.feed import Look
+from tui.views.runs import run_state
+
+LETTERS = "ABCDEFGH"  # of the runs, in their order
+Table = Mapping[str, Mapping[str, tuple[str, ...]]]  # by section and name a text for each run
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What the curves show."""
+
+    title: str
+    value: Callable[[CostPoint], float]
+    most: float  # no value is above
+    is_cost: bool
+
+
+QUANTITIES = (
+    Quantity("validation cost", lambda p: p.validation_cost, float("inf"), True),
+    Quantity("training cost", lambda p: p.training_cost, float("inf"), True),
+    Quantity("validation accuracy %", lambda p: 100 * p.validation_accuracy, 100.0, False),
+    Quantity("training accuracy %", lambda p: 100 * p.training_accuracy, 100.0, False),
+)
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One of the runs."""
+
+    letter: str
+    run_id: str
+    short_id: str
+    attempt: int
+    has_ended: bool
+    points: tuple[CostPoint, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs in their order, and what there is to say of them."""
+
+    runs: tuple[ComparedRun, ...]
+    differing: Table
+    everything: Table
+    parting: str  # a sentence about the cost curves
+
+    @property
+    def have_ended(self) -> bool:
+        """Whether all of them have, so that all their numbers are known."""
+        return all(run.has_ended for run in self.runs)
+
+
+@dataclass(frozen=True)
+class CompareQuery:
+    """Asks for these runs."""
+
+    run_ids: tuple[str, ...]
+
+    def __call__(self, look: Look) -> Comparison | None:
+        """None: there is no store any more.
+
+        Raises:
+            StoreError: there is no such run.
+        """
+        if look.store is None:
+            return None
+        store, rows = look.store, [look.store.run(run_id) for run_id in self.run_ids]
+        ids = short_ids(self.run_ids)
+        runs = tuple(
+            ComparedRun(
+                letter=letter,
+                run_id=row.run_id,
+                short_id=ids[row.run_id],
+                attempt=row.attempt,
+                has_ended=row.state in ENDED,
+                points=store.points(row.run_id),
+            )
+            for letter, row in zip(LETTERS, rows, strict=False)
+        )
+        exact = differences.side_by_side([_sections(store, row, look) for row in rows])
+        everything = _readable(exact, rows)
+        kept = differences.differing(exact)
+        differing = {
+            section: {name: everything[section][name] for name in names}
+            for section, names in kept.items()
+        }
+        return Comparison(runs, differing, everything, parting_text(runs))
+
+
+def _sections(store: Store, row: RunRow, look: Look) -> dict[str, differences.Values]:
+    found = differences.sections(store, row)
+    state = {"state": run_state(row, look.owner)}
+    return {**found, "Outcome": {**found["Outcome"], **state}}
+
+
+def _readable(exact: Table, rows: Sequence[RunRow]) -> Table:
+    """With rounded numbers, but for those that only their last digits tell apart."""
+    rounded = differences.side_by_side(
+        [
+            {"Outcome": differences.outcome_texts(row.result, exact=False) if row.result else {}}
+            for row in rows
+        ]
+    )["Outcome"]
+    outcome = {
+        name: rounded[name]
+        if name in rounded and len(set(rounded[name])) == len(set(texts))
+        else texts
+        for name, texts in exact["Outcome"].items()
+    }
+    return {**exact, "Outcome": outcome}
+
+
+def parting_text(runs: Sequence[ComparedRun]) -> str:
+    """Where the cost curves part; of runs in training, as far as all have come."""
+    curves = [run.points for run in runs]
+    all_ended = all(run.has_ended for run in runs)
+    if not all_ended:
+        shortest = min(map(len, curves))
+        curves = [points[:shortest] for points in curves]
+        if not shortest:
+            return "Not all of them have a cost curve yet."
+    update = differences.parting(*curves)
+    if update is not None:
+        return differences.parting_text(update)
+    return "Their cost curves are the same" + ("." if all_ended else " so far.")

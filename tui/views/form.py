@@ -1,0 +1,307 @@
+"""What is typed into the form of a study, and the study that it means."""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from jmlp.checks import plain, toml_value
+from jmlp.config import USED_ONLY_WITH, Experiment, Study, in_use
+from jmlp.control.choice import Choice
+from jmlp.control.submitting import NAMED_DATA
+from jmlp.errors import ConfigError, DataError
+from jmlp.store import StudyRow
+from jmlp.study_file import SHIPPED, load_study
+from tui.feed import Look
+from tui.text import count
+
+if TYPE_CHECKING:
+    from jmlp.plan import DataFacts
+
+FIRST = ("seeds", "epochs", "data")
+# What decides most stands first; what has an effect only beside another stands behind it.
+KEYS = (
+    *FIRST,
+    "learning_rate",
+    "batch_size",
+    "hidden",
+    "drop_rate",
+    "batch_norm",
+    "optimizer",
+    "momentum",
+    "initialization",
+    "weight_std",
+    "patience",
+)
+LONGEST = 200  # characters of a field
+LONGEST_PATH = 4096
+SHOWN = 4  # values of an axis
+
+NO_PATHS = "in the browser: mnist or synthetic"
+NO_EXPERIMENT = "choose an experiment: space takes one in or leaves it out"
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_FLAG = re.compile(r"--(?:set )?(?P<key>\w+)(?P<step>[^:]*): (?P<text>.*)", re.DOTALL)
+_IN_FILE = re.compile(r"(?:experiments\.[^:]*?\.)?(?P<key>\w+)(?:\[\d+\])*: .*", re.DOTALL)
+
+
+def title(key: str) -> str:
+    """How a field is called: `learning rate`."""
+    return key.replace("_", " ")
+
+
+def shipped() -> list[tuple[str, str]]:
+    """Names and titles of the studies that jmlp brings along."""
+    return [(name, load_study(name).title) for name in SHIPPED]
+
+
+# ---- what is typed
+
+
+def choice_of(origin: Choice, experiments: Sequence[str], texts: Mapping[str, str]) -> Choice:
+    """The study that is meant, as the command would be told it.
+
+    Args:
+        origin: the study without changes.
+        experiments: only these; all of them where there is none.
+        texts: what stands in each field; an empty one changes nothing.
+    """
+    numbers: dict[str, Any] = {}
+    overrides = []
+    for key in KEYS:
+        text = texts.get(key, "").strip()
+        if not text:
+            continue
+        if key == "data":
+            numbers[key] = text
+        elif key in FIRST and _INTEGER.fullmatch(text):
+            numbers[key] = int(text)
+        else:
+            overrides.append(f"{key}={text}")
+    return replace(origin, experiments=tuple(experiments), overrides=tuple(overrides), **numbers)
+
+
+# ---- what stands in the study
+
+
+@dataclass(frozen=True)
+class Part:
+    """An experiment to be chosen or left out."""
+
+    name: str
+    title: str
+    n_configurations: int
+    n_seeds: int
+
+    @property
+    def text(self) -> str:
+        """`Batch size, 8 configurations × 5 seeds`."""
+        grid = f"{count(self.n_configurations, 'configuration')} × {count(self.n_seeds, 'seed')}"
+        return ", ".join(filter(None, (self.title, grid)))
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A study as it is without changes."""
+
+    study: Study
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Its experiments."""
+        return tuple(
+            Part(e.name, e.title, math.prod(map(len, e.axes.values())), len(e.seeds))
+            for e in self.study.experiments
+        )
+
+    def hint(self, key: str, experiments: Sequence[str]) -> str:
+        """What an empty field means: the value in these experiments, as one would type it.
+
+        Args:
+            key: the field.
+            experiments: names of those that are chosen.
+        """
+        if key == "data":
+            return self.study.data
+        chosen = [e for e in self.study.experiments if e.name in experiments]
+        texts = dict.fromkeys(_seeds(e) if key == "seeds" else _setting(e, key) for e in chosen)
+        return " or ".join(texts)
+
+
+def _seeds(experiment: Experiment) -> str:
+    seeds = experiment.seeds
+    return str(len(seeds)) if seeds == tuple(range(len(seeds))) else _text(seeds)
+
+
+def _setting(experiment: Experiment, key: str) -> str:
+    if key in experiment.axes:
+        return f"varied: {_some([_text(value) for value in experiment.axes[key]])}"
+    if not in_use(key, experiment.base, experiment.axes):
+        other, needed = USED_ONLY_WITH[key]
+        return f"only with {title(other)} {needed}"
+    return _text(getattr(experiment.base, key))
+
+
+def _text(value: Any) -> str:
+    """As a study file may have it, strings without quotes."""
+    value = toml_value(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _some(texts: Sequence[str]) -> str:
+    """All of a few; of many the first and the last."""
+    if len(texts) <= SHOWN:
+        return ", ".join(texts)
+    return f"{', '.join(texts[:2])} … {texts[-1]}"
+
+
+# ---- whether it is right
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What came of looking at a choice."""
+
+    outline: Outline | None = None  # None: the study cannot be read at all
+    label: str = ""  # in the store
+    plan: tuple[str, ...] = ()  # lines; none where something is wrong
+    summary: str = ""  # of the plan
+    problems: tuple[tuple[str, str], ...] = ()  # the field, or "", and what is wrong with it
+
+    def __post_init__(self) -> None:
+        """Problems stand in the order of the fields."""
+        order = {key: i for i, key in enumerate(("", "experiments", *KEYS))}
+        problems = sorted(self.problems, key=lambda problem: order[problem[0]])
+        object.__setattr__(self, "problems", tuple(problems))
+
+    @property
+    def ok(self) -> bool:
+        """Whether it can be started."""
+        return bool(self.plan)
+
+    def of(self, key: str) -> str:
+        """All that is wrong with a field."""
+        return "\n".join(text for at, text in self.problems if at == key)
+
+    def verdict(self) -> str:
+        """One line: what would be trained, or where it is wrong."""
+        if self.ok:
+            return self.summary
+        if not self.problems:
+            return ""
+        places = dict.fromkeys(title(key) or "the study" for key, _ in self.problems)
+        n = len(self.problems)
+        return f"{n} {'thing is' if n == 1 else 'things are'} wrong: {', '.join(places)}"
+
+
+def check(
+    choice: Choice,
+    origin: Choice,
+    facts: Callable[[str], "DataFacts"],
+    n_cores: int,
+    *,
+    none_chosen: bool = False,
+    served: bool = False,
+) -> Checked:
+    """Looks at a choice as the command would, and tells all that is wrong.
+
+    Args:
+        choice: the study with its changes.
+        origin: without them.
+        facts: of data, by its name or path.
+        n_cores: CPU cores that would train.
+        none_chosen: all experiments were left out.
+        served: no paths of this machine may be given.
+    """
+    try:
+        outline = Outline(origin.study())
+    except ConfigError as error:
+        return Checked(problems=tuple(("", problem) for problem in error.problems))
+    study, found = None, None
+    problems = [("experiments", NO_EXPERIMENT)] if none_chosen else []
+    try:
+        study = choice.study()
+    except ConfigError as error:
+        name = plain(choice.source if choice.row is None else choice.row.label, limit=200)
+        problems += [placed(problem, name) for problem in error.problems]
+    if served and choice.data not in (None, *NAMED_DATA):
+        problems.append(("data", NO_PATHS))
+    elif "data" not in dict(problems):
+        try:
+            found = facts(choice.data or outline.study.data)
+        except DataError as error:
+            problems.append(("data", str(error)))
+    label = choice.label(outline.study.name)
+    if problems or study is None or found is None:
+        return Checked(outline, label, problems=tuple(problems))
+    try:
+        lines, summary = _plan(study, found, n_cores)
+    except ConfigError as error:
+        problems = [placed(problem, study.name) for problem in error.problems]
+        return Checked(outline, label, problems=tuple(problems))
+    return Checked(outline, label, lines, summary)
+
+
+def _plan(study: Study, facts: "DataFacts", n_cores: int) -> tuple[tuple[str, ...], str]:
+    """Its lines, and what matters most of them in one.
+
+    Raises:
+        ConfigError: it does not fit the data, or this machine.
+    """
+    from jmlp.control.plans import plan_lines
+    from jmlp.plan import check_memory, make_plan, memory, size_text
+
+    plan = make_plan(study, facts)
+    check_memory(plan, n_cores)
+    runs, programs = count(len(plan.runs), "run"), count(len(plan.groups), "program")
+    size = size_text(memory(plan, n_cores))
+    return tuple(plan_lines(plan, n_cores)), f"{runs} · {programs} to compile · about {size}"
+
+
+def placed(problem: str, name: str) -> tuple[str, str]:
+    """The field that a message is about, or "", and the message as it can stand there.
+
+    Args:
+        problem: as the command tells it.
+        name: of the study in messages.
+    """
+    if (flag := _FLAG.fullmatch(problem)) and flag["key"] in KEYS:
+        step = f"{flag['key']}{flag['step']}: " if flag["step"] else ""
+        return flag["key"], step + flag["text"]
+    text = problem.removeprefix(f"{name}: ")
+    if (place := _IN_FILE.fullmatch(text)) and place["key"] in KEYS:
+        return place["key"], text
+    return "", problem
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A study of the store, to be chosen or gone on with."""
+
+    row: StudyRow
+    done: int
+    n_runs: int
+
+    def text(self) -> str:
+        """How it stands."""
+        return f"{self.row.state}, {self.done} of {self.n_runs} runs"
+
+    def standing(self) -> str:
+        """What follows for one who starts the same study."""
+        known = "; those are not trained again" if self.done else ""
+        return f"in the store: {self.text()}{known}"
+
+
+def stored_studies(look: Look) -> tuple[Stored, ...]:
+    """All studies of the store, the newest first."""
+    if look.store is None:
+        return ()
+    return tuple(
+        Stored(row, *look.store.counts(row.label)) for row in reversed(look.store.studies())
+    )

@@ -1,0 +1,141 @@
+"""The rows of a result table: configurations with their differences, and how they are ordered."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tui.text import Align, visible
+
+if TYPE_CHECKING:
+    from jmlp.tables import Column, DifferenceRow, ExperimentTable, Row
+
+CONFIGURATION = "configuration"
+
+
+class Pair(NamedTuple):
+    """A configuration, and its difference to the baseline."""
+
+    row: "Row"
+    difference: "DifferenceRow | None"  # None for the baseline, and without a test set
+
+
+class Joined(NamedTuple):
+    """The table of rows and that of differences as one."""
+
+    columns: "list[Column]"
+    pairs: list[Pair]
+    cells: list[list[str]]  # by column; empty where there is no difference
+
+
+def join(table: "ExperimentTable") -> Joined:
+    """Differences beside the configurations' own columns, then the original's."""
+    by_label = {row.label: row for row in table.differences}
+    pairs = [Pair(row, by_label.get(row.label)) for row in table.rows]
+    places = range(len(table.columns))
+    ours = [i for i in places if table.columns[i].group != "original"]
+    original = [i for i in places if table.columns[i].group == "original"]
+    differences = range(1, len(table.difference_columns))  # the first one is there already
+    columns = [
+        *(table.columns[i] for i in ours),
+        *(table.difference_columns[i] for i in differences),
+        *(table.columns[i] for i in original),
+    ]
+    cells = [
+        *([pair.row.cells[i] for pair in pairs] for i in ours),
+        *([p.difference.cells[i] if p.difference else "" for p in pairs] for i in differences),
+        *([pair.row.cells[i] for pair in pairs] for i in original),
+    ]
+    return Joined(columns, pairs, [list(map(visible, column)) for column in cells])
+
+
+class Sort(NamedTuple):
+    """By which column rows are ordered."""
+
+    title: str
+    descending: bool
+
+
+def next_sort(sort: Sort | None, title: str, align: Align) -> Sort | None:
+    """After one more press: numbers from the top and texts from A, then turned, then as planned.
+
+    Args:
+        sort: the order now.
+        title: of the column that was pressed.
+        align: of that column: "right" for numbers.
+    """
+    first = Sort(title, descending=align == "right")
+    if sort is None or sort.title != title:
+        return first
+    return Sort(title, not first.descending) if sort == first else None
+
+
+def order(joined: Joined, sort: Sort | None) -> list[int]:
+    """The rows' places in the plan, as they are shown; rows without a value come last."""
+    places = list(range(len(joined.pairs)))
+    if sort is None:
+        return places
+    values = [sort_value(sort.title, pair) for pair in joined.pairs]
+    known = [i for i in places if values[i] is not None]
+    known.sort(key=values.__getitem__, reverse=sort.descending)
+    return known + [i for i in places if values[i] is None]
+
+
+# Where the number is that a column's cells show.
+VALUES: Mapping[str, str] = {
+    "seeds": "row.n",
+    "training accuracy %": "row.training_accuracy.mean",
+    "validation accuracy %": "row.validation_accuracy.mean",
+    "test accuracy %": "row.test_accuracy.mean",
+    "best epoch": "row.best_epoch.median",
+    "stopped epoch": "row.stopped_epoch.median",
+    "diverged": "row.diverged",
+    "collapsed": "row.collapsed",
+    "difference, points": "difference.comparison.mean",
+    "simultaneous 95 % interval": "difference.comparison.low",
+    "p": "difference.comparison.p",
+    "pairs": "difference.comparison.n",
+    "left out": "difference.left_out",
+    "original test %": "row.original.test_accuracy",
+    "prediction interval %": "row.original.interval",
+    "seeds below it": "row.original.seeds_below",
+    "original stopped": "row.original.stopped",
+}
+VERDICTS = ("lower", "not settled", "within", "higher")  # the others are none
+PLACES = ("below", "inside", "above")
+
+
+def sort_value(title: str, pair: Pair) -> Any:
+    """What a column's rows are ordered by; None where a row has no value."""
+    if title == CONFIGURATION:
+        return natural(pair.row.label)
+    if title == "original is":
+        place = _follow(pair, "row.original.place")
+        return None if place is None else PLACES.index(place)
+    if title == "verdict":
+        return _verdict(pair)
+    return _follow(pair, VALUES[title])
+
+
+def _verdict(pair: Pair) -> tuple[int, float] | None:
+    comparison = _follow(pair, "difference.comparison")
+    if comparison is None or comparison.verdict not in VERDICTS:
+        return None
+    seeds = comparison.seeds_to_settle
+    return VERDICTS.index(comparison.verdict), math.inf if seeds is None else seeds
+
+
+def _follow(value: Any, path: str) -> Any:
+    """The attribute at the end of the path; None where there is none on the way."""
+    for name in path.split("."):
+        value = None if value is None else getattr(value, name)
+    return value
+
+
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)")
+
+
+def natural(text: str) -> tuple[str | float, ...]:
+    """Numbers within texts by their value: 16 before 128."""
+    parts = _NUMBER.split(text)  # texts and numbers by turns
+    return tuple(float(part) if i % 2 else part for i, part in enumerate(parts))

@@ -1,0 +1,290 @@
+"""A result table as it is laid out for a width: which columns, how wide, in which order of rows.
+
+The cells are the strings of `jmlp.tables`. A table that is too wide is shown in pages of columns,
+each beside the configurations, so that no number is ever cut.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len, chop_cells
+
+from tui.text import Align, fit, visible
+from tui.views.result_rows import CONFIGURATION, Sort, join, order
+
+if TYPE_CHECKING:
+    from jmlp.tables import ExperimentTable, Row
+
+GAP = 2  # columns of the terminal between two columns of the table
+NARROW = 18  # of the configurations where not all columns fit
+MOST_LINES = 3  # of a configuration's name
+
+# In the order of their importance; columns in one line stay side by side, where that fits.
+ESSENCE = (("test accuracy %",), ("difference, points",), ("verdict",))
+ACCURACIES = ("training accuracy %", "validation accuracy %")
+COUNTS = ("diverged", "collapsed")
+BLOCKS = (
+    *ESSENCE,
+    ("seeds",),
+    ("simultaneous 95 % interval", "p"),
+    ("pairs", "left out"),
+    (
+        "original test %",
+        "prediction interval %",
+        "original is",
+        "seeds below it",
+        "original stopped",
+    ),
+    ACCURACIES,
+    ("best epoch", "stopped epoch"),
+    COUNTS,
+)
+
+# What is likely to come: room is kept for it while runs are missing, so that columns stay in place.
+LIKELY = {
+    "seeds": "3 of 5",
+    "training accuracy %": "92.31 ± 0.84",
+    "validation accuracy %": "92.31 ± 0.84",
+    "test accuracy %": "92.31 ± 0.84",
+    "best epoch": "45, 34–77",
+    "stopped epoch": "45, 34–77",
+    "prediction interval %": "89.93 to 94.69",
+    "seeds below it": "3 of 5",
+    "difference, points": "+0.62",
+    "simultaneous 95 % interval": "-0.42 to +1.04",
+    "p": "<0.0001",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A column on the page."""
+
+    title: str  # as in the table
+    header: str  # its lines, each as wide as the column
+    align: Align
+    width: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row on the page; each cell's lines are as wide as its column."""
+
+    label: str
+    cells: tuple[str, ...]
+    height: int
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class Page:
+    """What of a table is shown at once."""
+
+    number: int  # from 0
+    firsts: tuple[str, ...]  # of each page the title of its most important column
+    columns: tuple[Shown, ...]
+    lines: tuple[Line, ...]
+    header_height: int
+
+
+# ---- pages
+
+
+def page(table: "ExperimentTable", width: int, sort: Sort | None = None, at: str = "") -> Page:
+    """Lays a table out.
+
+    Args:
+        table: with all its columns.
+        width: of the widget, in columns of the terminal.
+        sort: None: the plan's order.
+        at: the title of a column that is to be on the page; without it, the first page.
+    """
+    joined = join(table)
+    complete = table.n_ended == table.n_runs
+    made = {
+        column.title: aligned(cells) if column.align == "right" else cells
+        for column, cells in zip(joined.columns, joined.cells, strict=True)
+    }
+    widths = {
+        title: _width(title, cells, "" if complete else LIKELY.get(title, ""))
+        for title, cells in made.items()
+    }
+    blocks = _blocks(table, list(made))
+    widths[CONFIGURATION] = _first_width(made[CONFIGURATION], widths, blocks, width)
+    pages = _pack(blocks, widths, width - widths[CONFIGURATION] - GAP)
+    number = next((i for i, titles in enumerate(pages) if at in titles), 0)
+    titles = {CONFIGURATION, *(pages[number] if pages else ())}
+    shown = [column for column in joined.columns if column.title in titles]
+    headers = [fold(marked(c.title, sort), widths[c.title]) for c in shown]
+    height = max(map(len, headers))
+    columns = []
+    for column, header in zip(shown, headers, strict=True):
+        low = [""] * (height - len(header)) + header
+        header_text = _padded(low, column.align, widths[column.title])
+        columns.append(Shown(column.title, header_text, column.align, widths[column.title]))
+    lines = [_line(joined.pairs[i].row, i, columns, made) for i in order(joined, sort)]
+    firsts = tuple(titles[0] for titles in pages)
+    return Page(number, firsts, tuple(columns), tuple(lines), height)
+
+
+def _width(title: str, cells: Sequence[str], likely: str) -> int:
+    """As wide as the cells and the longest word of the title."""
+    words = max(map(cell_len, title.split()))
+    return max([words, cell_len(likely), *map(cell_len, cells)])
+
+
+def _blocks(table: "ExperimentTable", titles: Sequence[str]) -> list[tuple[str, ...]]:
+    """The columns that there are, the most important ones first."""
+    blocks = list(BLOCKS)
+    if any(row.diverged or row.collapsed for row in table.rows):
+        blocks.remove(COUNTS)
+        blocks.insert(len(ESSENCE) + 1, COUNTS)  # what has gone wrong is to be seen early
+    if "test accuracy %" not in titles:
+        blocks.remove(ACCURACIES)
+        blocks.insert(0, ACCURACIES)
+    there = [tuple(title for title in block if title in titles) for block in blocks]
+    named = {title for block in there for title in block}
+    others = [(title,) for title in titles if title not in named and title != CONFIGURATION]
+    return [block for block in there if block] + others
+
+
+def _first_width(
+    cells: Sequence[str], widths: Mapping[str, int], blocks: Sequence[Sequence[str]], width: int
+) -> int:
+    """Of the configurations: they give way so far that what matters most is on the first page."""
+    essence = [title for block in ESSENCE for title in block if title in widths]
+    first = essence or [title for block in blocks[:2] for title in block]
+    needed = sum(widths[title] + GAP for title in first)
+    natural = max([len(CONFIGURATION), *map(cell_len, cells)])
+    return min(natural, max(min(NARROW, width // 3), min(width * 2 // 5, width - needed - GAP)))
+
+
+def _pack(blocks: Sequence[Sequence[str]], widths: Mapping[str, int], room: int) -> list[list[str]]:
+    """Every block goes to the first page that has room for it; one that fits nowhere is broken."""
+
+    def needed(titles: Sequence[str]) -> int:
+        return sum(widths[title] + GAP for title in titles)
+
+    pages: list[list[str]] = []
+    for block in blocks:
+        for piece in [block] if needed(block) <= room else [(title,) for title in block]:
+            roomy = (titles for titles in pages if needed([*titles, *piece]) <= room)
+            if titles := next(roomy, None):
+                titles.extend(piece)
+            else:
+                pages.append(list(piece))
+    return pages
+
+
+def marked(title: str, sort: Sort | None) -> str:
+    """A column's title, with an arrow where rows are ordered by it."""
+    if sort is None or sort.title != title:
+        return title
+    return f"{title} {'↓' if sort.descending else '↑'}"
+
+
+def _line(row: "Row", index: int, columns: Sequence[Shown], cells: Mapping[str, list[str]]) -> Line:
+    lines = [fold(cells[column.title][index], column.width) for column in columns]
+    lines[0] = _name(visible(row.label), cells[CONFIGURATION][index], columns[0].width)
+    made = tuple(
+        _padded(part, column.align, column.width)
+        for part, column in zip(lines, columns, strict=True)
+    )
+    return Line(row.label, made, max(1, *map(len, lines)), row.is_best)
+
+
+def _name(label: str, cell: str, width: int) -> list[str]:
+    """A configuration with its marks; where it is too long its label is cut, and no mark."""
+    lines = fold(cell, width)
+    if len(lines) <= MOST_LINES:
+        return lines
+    marks = cell.removeprefix(label).strip()
+    ends = fold(marks, width)[: MOST_LINES - 1] if marks else []
+    kept = MOST_LINES - len(ends)
+    lines = fold(label, width)
+    return [*lines[: kept - 1], fit(" ".join(lines[kept - 1 :]), width), *ends]
+
+
+def _padded(lines: Sequence[str], align: Align, width: int) -> str:
+    return "\n".join(fit(line, width, align) for line in lines)
+
+
+# ---- texts
+
+
+def fold(text: str, width: int) -> list[str]:
+    """On lines of at most `width` columns of the terminal, words left whole where that fits."""
+    if cell_len(text) <= width:
+        return [text]
+    lines: list[str] = []
+    for word in text.split():
+        whole = f"{lines[-1]} {word}" if lines else word
+        if cell_len(whole) <= width:
+            lines[-1:] = [whole]
+        else:
+            lines += chop_cells(word, width)
+    return lines
+
+
+def aligned(cells: Sequence[str]) -> list[str]:
+    """Equally wide cells whose parts stand under each other: `92.31 ± 0.84`, `45, 34–77`."""
+    parts = list(map(_parts, cells))
+    heads = [head for head, _, _ in parts]
+    if any(tail and not sign for _, sign, tail in parts):  # words follow the number at once
+        wide = max(map(len, heads))
+        heads = [head.rjust(wide) for head in heads]
+    else:
+        heads = _at_point(heads)
+    room = max((len(sign + tail) for _, sign, tail in parts), default=0)
+    return [
+        head + (sign + tail.rjust(room - len(sign)) if sign else tail.ljust(room))
+        for head, (_, sign, tail) in zip(heads, parts, strict=True)
+    ]
+
+
+_WORDS = re.compile(r", | \(")  # after which a cell goes on in words
+
+
+def _parts(cell: str) -> tuple[str, str, str]:
+    """The number that a cell begins with, the sign before a second one, and the rest."""
+    for sign in (" ± ", " to "):
+        head, found, tail = cell.partition(sign)
+        if found:
+            return head, sign, tail
+    words = _WORDS.search(cell)
+    end = words.start() if words else len(cell)
+    return cell[:end], "", cell[end:]
+
+
+def _at_point(numbers: Sequence[str]) -> list[str]:
+    """Decimal points under each other; a dash or nothing ends where the numbers end."""
+    split = [number.partition(".") for number in numbers]
+    left = max((len(whole) for whole, _, _ in split), default=0)
+    right = max((len(point + rest) for _, point, rest in split), default=0)
+    return [
+        whole.rjust(left) + (point + rest).ljust(right)
+        if any(c.isdigit() for c in whole)
+        else (whole + point + rest).rjust(left + right)
+        for whole, point, rest in split
+    ]
+
+
+def sentences(table: "ExperimentTable", width: int) -> Iterator[tuple[str, bool]]:
+    """Claims and notes, folded; each line with whether it is a heading."""
+    claims = [claim.sentence for claim in table.claims]
+    if claims:
+        yield "What the original says", True
+        yield from _listed(claims, width)
+    if claims and table.notes:
+        yield "", False
+    if table.notes:
+        yield "Notes", True
+        yield from _listed(table.notes, width)
+
+
+def _listed(texts: Sequence[str], width: int) -> Iterator[tuple[str, bool]]:
+    for text in texts:
+        for number, line in enumerate(fold(visible(text), max(8, width - 2))):
+            yield ("  " if number else "- ") + line, False

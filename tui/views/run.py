@@ -1,0 +1,93 @@
+"""Runs as the run screen shows them: what became of each, and its evaluations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jmlp.curves import mean_curve
+from jmlp.results import CostPoint
+from jmlp.store import RunRow, Store
+from tui.charts.lines import Series
+from tui.feed import Look
+
+QUANTITIES = (("validation", 0), ("training", 1))  # part and style
+
+
+@dataclass(frozen=True)
+class SeenRun:
+    """A run at one moment."""
+
+    row: RunRow
+    points: tuple[CostPoint, ...]
+
+    @property
+    def in_training(self) -> bool:
+        """Whether there will be more of it."""
+        return self.row.state == "running"
+
+
+class RunQuery:
+    """Asks for the same runs again and again; points that were read before are not read anew."""
+
+    def __init__(self, run_ids: Sequence[str]) -> None:
+        """Nothing is read yet.
+
+        Args:
+            run_ids: of the runs.
+        """
+        self.run_ids = tuple(run_ids)
+        self._seen: dict[str, SeenRun] = {}
+
+    def __call__(self, look: Look) -> tuple[SeenRun, ...]:
+        """The runs as they are now; none where there is no store."""
+        if look.store is None:
+            return ()
+        return tuple(self._read(look.store, run_id) for run_id in self.run_ids)
+
+    def _read(self, store: Store, run_id: str) -> SeenRun:
+        row = store.run(run_id)
+        before = self._seen.get(run_id)
+        if before is None or _place(before.row) != _place(row):
+            self._seen[run_id] = SeenRun(row, store.points(run_id))
+        else:
+            self._seen[run_id] = SeenRun(row, before.points)
+        return self._seen[run_id]
+
+
+def _place(row: RunRow) -> tuple[object, ...]:
+    """Equal where the run's points are the same."""
+    return row.attempt, row.epoch, row.step, row.state, row.ended_at
+
+
+def cost_series(runs: Sequence[SeenRun]) -> list[Series]:
+    """Validation and training cost in nats: means over the runs, with bands where there are any."""
+    return [_series(runs, f"{part}_cost", part, style, 1.0) for part, style in QUANTITIES]
+
+
+def accuracy_series(runs: Sequence[SeenRun]) -> list[Series]:
+    """Validation and training accuracy in per cent, likewise."""
+    return [_series(runs, f"{part}_accuracy", part, style, 100.0) for part, style in QUANTITIES]
+
+
+def _series(runs: Sequence[SeenRun], quantity: str, name: str, style: int, factor: float) -> Series:
+    curve = mean_curve([run.points for run in runs], quantity)
+    means = dict(zip(curve.epoch.tolist(), range(len(curve.epoch)), strict=True))
+    # An evaluation that no run has a finite value of is a gap, not left out.
+    reached = sorted({point.epoch for run in runs for point in run.points})
+    last = max(means, default=-1.0)
+    epochs = [e for e in reached if e in means or e < last]
+    at = [means.get(epoch, -1) for epoch in epochs]
+
+    def column(values: "np.typing.NDArray[np.float64]") -> "np.typing.NDArray[np.float64]":
+        return factor * np.append(values, np.nan)[at] if at else np.empty(0)
+
+    banded = bool(np.isfinite(curve.low).any())
+    return Series(
+        name,
+        np.array(epochs, np.float64),
+        column(curve.mean),
+        column(curve.low) if banded else None,
+        column(curve.high) if banded else None,
+        style,
+    )

@@ -1,0 +1,329 @@
+"""The runs of a store, one a line: what is shown of each, in which order, in how many columns."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rich.cells import cell_len
+
+from jmlp.control.words import (
+    MISSING,
+    configuration_texts,
+    cost_text,
+    percent_text,
+    short_ids,
+    state_text,
+    time_text,
+)
+from jmlp.store import Owner, RunRow
+from tui.feed import Look
+from tui.text import Align, fit, visible
+
+Tone = Literal["", "muted", "trouble", "accent"]
+
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e-?\d+)?)")
+_TO_MINUTES = 16  # characters of a moment
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """A run in the list."""
+
+    number: int
+    run_id: str
+    short_id: str
+    studies: tuple[str, ...]
+    configuration: str
+    seed: int
+    state: str  # as it is stored
+    state_text: str  # what became of it
+    epoch: int | None
+    cost: float | None  # on the validation part, in nats
+    accuracy: float | None  # on the test part, 0 to 1
+    ended_at: int | None  # UTC, milliseconds
+    tags: tuple[str, ...]
+    words: str  # what the filter looks for words in
+
+    @property
+    def title(self) -> str:
+        """What the run is called where it is shown alone."""
+        return f"{self.configuration}, seed {self.seed}"
+
+    @property
+    def about(self) -> str:
+        """All that tells it from others, whatever columns there are."""
+        parts = [
+            self.title,
+            self.state_text,
+            self.short_id,
+            f"#{self.number}",
+            *self.studies,
+            *([f"ended {time_text(self.ended_at)} UTC"] if self.ended_at is not None else ()),
+            *([f"tags: {', '.join(self.tags)}"] if self.tags else ()),
+        ]
+        return " · ".join(map(visible, parts))
+
+    @property
+    def tone(self) -> Tone:
+        """How its state is coloured, which its words say too."""
+        if self.state in ("diverged", "failed") or "collapsed" in self.state_text:
+            return "trouble"
+        return "accent" if self.state == "running" else "muted"
+
+
+@dataclass(frozen=True)
+class RunsView:
+    """All runs of the store, in order of submission."""
+
+    lines: tuple[RunLine, ...] = ()
+    widths: Mapping[str, int] = field(
+        default_factory=lambda: natural_widths(())
+    )  # that the columns would like
+
+
+def runs_view(look: Look) -> RunsView:
+    """What the screen of runs shows."""
+    lines = run_lines(look)
+    return RunsView(lines, natural_widths(lines))
+
+
+def run_lines(look: Look) -> tuple[RunLine, ...]:
+    """All runs of the store, in order of submission."""
+    if look.store is None:
+        return ()
+    rows = look.store.runs()
+    ids, texts = short_ids([row.run_id for row in rows]), configuration_texts(rows)
+    return tuple(_line(row, ids[row.run_id], texts[row.run_id], look.owner) for row in rows)
+
+
+def _line(row: RunRow, short_id: str, configuration: str, owner: Owner | None) -> RunLine:
+    state = run_state(row, owner)
+    found_in = (row.run_id, *row.studies, configuration, state, *row.tags)
+    return RunLine(
+        number=row.number,
+        run_id=row.run_id,
+        short_id=short_id,
+        studies=row.studies,
+        configuration=configuration,
+        seed=row.seed,
+        state=row.state,
+        state_text=state,
+        epoch=row.epoch,
+        cost=None if row.result is None else row.result.validation_cost,
+        accuracy=None if row.result is None else row.result.test_accuracy,
+        ended_at=row.ended_at,
+        tags=row.tags,
+        words="\n".join(found_in).casefold(),
+    )
+
+
+def run_state(row: RunRow, owner: Owner | None) -> str:
+    """What became of a run; its epoch is not told.
+
+    Args:
+        row: the run.
+        owner: of the store; without the study of a running run its worker has died.
+    """
+    held = owner is not None and (owner.study is None or owner.study in row.studies)
+    if row.state == "running":
+        return "running" if held else "its worker died"
+    return state_text(row)
+
+
+# ---- columns
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the list, and the order of runs that it stands for."""
+
+    key: str
+    title: str
+    align: Align
+    text: Callable[[RunLine], str]
+    order: Callable[[RunLine], Any]  # None comes last either way
+    enough: int = 0  # columns of the terminal to which it may be cut; 0: it is never cut
+    least: int = 0  # that it may be cut to once no column is left that could give way
+    falling: bool = False  # what is looked for first is the highest
+    short: str = ""  # its title where it is narrow
+    shorten: Callable[[str], str] = str  # a text that does not fit
+
+    def cell(self, line: RunLine, width: int, natural: int) -> str:
+        """What is shown of a run, in exactly so many columns of the terminal.
+
+        Args:
+            line: the run.
+            width: of the cell.
+            natural: width of the widest text in the column, so that all are shortened alike.
+        """
+        text = self.text(line)
+        return fit(self.shorten(text) if natural > width else text, width, self.align)
+
+    def head(self, width: int) -> str:
+        """Its title in a list so wide."""
+        return self.short if width < NARROW and self.short else self.title
+
+
+def shortened(configuration: str) -> str:
+    """`batch no, drop 0.5`: of every hyperparameter the first word and the value."""
+    parts = [part.split(" ") for part in configuration.split(", ")]
+    return ", ".join(" ".join(dict.fromkeys((part[0], part[-1]))) for part in parts)
+
+
+COLUMNS = (
+    Column("number", "#", "right", lambda line: str(line.number), lambda line: line.number),
+    Column("run", "run", "left", lambda line: line.short_id, lambda line: line.run_id),
+    Column(
+        "study",
+        "study",
+        "left",
+        lambda line: ", ".join(line.studies) or MISSING,
+        lambda line: natural_key(", ".join(line.studies)) if line.studies else None,
+        enough=12,
+    ),
+    Column(
+        "configuration",
+        "configuration",
+        "left",
+        lambda line: line.configuration,
+        lambda line: natural_key(line.configuration),
+        enough=22,
+        least=18,
+        shorten=shortened,
+    ),
+    Column("seed", "seed", "right", lambda line: str(line.seed), lambda line: line.seed),
+    Column(
+        "state",
+        "state",
+        "left",
+        lambda line: line.state_text,
+        lambda line: natural_key(line.state_text),
+        enough=13,
+        least=9,
+    ),
+    Column(
+        "epoch",
+        "epoch",
+        "right",
+        lambda line: MISSING if line.epoch is None else str(line.epoch),
+        lambda line: line.epoch,
+        falling=True,
+    ),
+    Column(
+        "cost",
+        "val. cost",
+        "right",
+        lambda line: cost_text(line.cost),
+        lambda line: line.cost,
+        short="cost",
+    ),
+    Column(
+        "accuracy",
+        "test %",
+        "right",
+        lambda line: percent_text(line.accuracy),
+        lambda line: line.accuracy,
+        falling=True,
+    ),
+    Column(
+        "ended",
+        "ended (UTC)",
+        "left",
+        lambda line: MISSING if line.ended_at is None else time_text(line.ended_at)[:_TO_MINUTES],
+        lambda line: line.ended_at,
+        falling=True,
+    ),
+    Column(
+        "tags",
+        "tags",
+        "left",
+        lambda line: ", ".join(line.tags),
+        lambda line: natural_key(", ".join(line.tags)) if line.tags else None,
+        enough=8,
+    ),
+)
+BY_KEY = {column.key: column for column in COLUMNS}
+CUT = ("state", "configuration")  # where nothing can give way any more
+FILL = ("state", "configuration", "tags", "study")  # what is cut is filled up in this order
+NARROW = 70  # below which titles are short
+GIVE_WAY = ("ended", "number", "epoch", "tags", "study", "run")  # in this order where it is narrow
+MOST = 60  # columns of the terminal for one text
+GAP = 2
+
+
+def natural_widths(lines: Sequence[RunLine]) -> dict[str, int]:
+    """How wide each column's widest text is; no tags need no column, and neither does one study."""
+    widths = {}
+    for column in COLUMNS:
+        texts = {column.text(line) for line in lines}
+        widest = max((cell_len(visible(text)) for text in texts), default=0)
+        widths[column.key] = min(widest, MOST)
+    if not widths["tags"]:
+        del widths["tags"]
+    if len({line.studies for line in lines}) == 1:
+        del widths["study"]
+    return widths
+
+
+def fitted_widths(natural: Mapping[str, int], width: int) -> dict[str, int]:
+    """The columns that fit in so many of the terminal, and how wide each is.
+
+    Texts are cut as far as they can be before a column gives way.
+    """
+    wanted = {key: max(n, len(BY_KEY[key].head(width)) + 1) for key, n in natural.items()}
+    fitted = {key: min(n, BY_KEY[key].enough or n) for key, n in wanted.items()}
+    for key in GIVE_WAY:
+        if _total(fitted) <= width:
+            break
+        fitted.pop(key, None)
+    for key in CUT:
+        spare = fitted[key] - BY_KEY[key].least
+        fitted[key] -= max(0, min(spare, _total(fitted) - width))
+    for key in FILL:
+        if key in fitted:
+            fitted[key] += max(0, min(wanted[key] - fitted[key], width - _total(fitted)))
+    return fitted
+
+
+def _total(widths: Mapping[str, int]) -> int:
+    return sum(widths.values()) + GAP * max(0, len(widths) - 1)
+
+
+# ---- order
+
+
+@dataclass(frozen=True)
+class Order:
+    """By which column, and in which direction."""
+
+    key: str = "number"
+    falling: bool = False
+
+    def by(self, key: str) -> "Order":
+        """By a column in its own direction; by the same once more, in the other one."""
+        if key == self.key:
+            return Order(key, not self.falling)
+        return Order(key, BY_KEY[key].falling)
+
+    @property
+    def sign(self) -> str:
+        """Beside the column's title."""
+        return "↓" if self.falling else "↑"
+
+
+def ordered(lines: Iterable[RunLine], order: Order) -> list[RunLine]:
+    """In this order; among equals the older first; what has no value comes last."""
+    value = BY_KEY[order.key].order
+    lines = sorted(lines, key=lambda line: line.number)
+    known = [line for line in lines if value(line) is not None]
+    known.sort(key=value, reverse=order.falling)
+    return known + [line for line in lines if value(line) is None]
+
+
+def natural_key(text: str) -> tuple[tuple[int, float, str], ...]:
+    """Sorts `batch size 8` before `batch size 64`: by its words and its numbers in turn."""
+    parts: Sequence[str] = _NUMBER.split(text.casefold())
+    return tuple(
+        (0, float(part), "") if index % 2 else (1, 0.0, part) for index, part in enumerate(parts)
+    )

@@ -1,0 +1,323 @@
+"""A study as its screen shows it: a line a configuration, and the tables of what has ended."""
+
+import math
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jmlp.config import Experiment, Study, configurations
+from jmlp.results import CostPoint
+from jmlp.store import RunRow, Store, StudyRow
+from tui.charts.sparkline import Point
+from tui.feed import Look
+
+if TYPE_CHECKING:
+    from jmlp.tables import ExperimentTable
+
+ENDED = ("finished", "diverged")
+IN_HAND = ("running", "paused")
+
+
+@dataclass(frozen=True)
+class ConfigurationLine:
+    """One configuration and its seeds. Medians are over the seeds; None where there is none yet."""
+
+    experiment: str
+    label: str
+    run_ids: tuple[str, ...]
+    curve: tuple[Point, ...]  # median validation cost by epoch; NaN where most are not finite
+    training_cost: float | None  # of the kept parameters where a run has ended, else the last one
+    validation_cost: float | None
+    validation_accuracy: float | None
+    range: tuple[float, float] | None  # of the validation cost, over the seeds
+    epoch: int | None  # the furthest one
+    limit: int  # epochs
+    n_done: int
+    n_seeds: int
+    state: str
+    left: float | None  # seconds, at most, while it is in training
+    is_baseline: bool
+
+
+@dataclass(frozen=True)
+class ExperimentLines:
+    """One experiment's configurations."""
+
+    name: str
+    title: str
+    lines: tuple[ConfigurationLine, ...]
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """A study at one moment."""
+
+    row: StudyRow
+    held: bool  # by a worker
+    n_done: int
+    n_runs: int
+    n_classes: int
+    experiments: tuple[ExperimentLines, ...]
+    tables: "tuple[ExperimentTable, ...]"
+
+    @property
+    def state(self) -> str:
+        """Of the study, in words."""
+        if self.row.state in IN_HAND and not self.held:
+            return "its worker died"
+        return self.row.state
+
+
+class StudyQuery:
+    """Asks for one study again and again; what was read before is not read anew."""
+
+    def __init__(self, label: str) -> None:
+        """Nothing is read yet.
+
+        Args:
+            label: of the study.
+        """
+        self.label = label
+        self._after = 0  # the last cost point that was read
+        self._points: dict[str, dict[int, CostPoint]] = defaultdict(dict)  # by run and epoch
+        self._attempts: dict[str, int] = {}
+        self._toml = ""
+        self._study: Study | None = None
+        self._groups: Mapping[str, str] = {}  # names of groups by run
+        self._tables: tuple[Any, ...] = ()
+        self._tables_of: Any = None
+        self._paces: dict[str, Pace] = {}
+
+    def __call__(self, look: Look) -> StudyView | None:
+        """The study as it is now; None where there is no store."""
+        if look.store is None:
+            return None
+        row = look.store.study(self.label)
+        runs = look.store.runs(self.label)
+        self._read_points(look.store, runs)
+        if self._study is None or row.toml != self._toml:
+            self._read_study(row)
+        assert self._study is not None
+        held = look.owner is not None and look.owner.study == self.label
+        by_key = {(run.hyperparams, run.seed): run for run in runs}
+        now = _Now(row, held, self._points, self._groups, self._paces)
+        return StudyView(
+            row=row,
+            held=held,
+            n_done=sum(run.result is not None for run in runs),
+            n_runs=len(runs),
+            n_classes=int(row.data.get("n_classes", 10)),
+            experiments=tuple(
+                ExperimentLines(e.name, e.title or e.name, tuple(_lines(e, by_key, now)))
+                for e in self._study.experiments
+            ),
+            tables=self._tables_now(self._study, runs),
+        )
+
+    def _read_points(self, store: Store, runs: Sequence[RunRow]) -> None:
+        self._after, points = store.new_points(self.label, self._after)
+        for run_id, point in points:
+            self._points[run_id][point.epoch] = point
+        for run in runs:
+            known = self._points[run.run_id]
+            if self._attempts.get(run.run_id, run.attempt) != run.attempt:
+                # Trained afresh: what was read of the attempt before is no part of this one.
+                known.clear()
+                known.update((p.epoch, p) for p in store.points(run.run_id))
+            self._attempts[run.run_id] = run.attempt
+            # A run that goes on from a checkpoint has lost the points after it.
+            last = -1 if run.epoch is None else run.epoch
+            for epoch in [epoch for epoch in known if epoch > last]:
+                del known[epoch]
+
+    def _read_study(self, row: StudyRow) -> None:
+        from jmlp.plan import DataFacts, group_name, make_plan
+        from jmlp.study_file import parse_study
+
+        self._study, self._toml = parse_study(row.toml, row.label), row.toml
+        plan = make_plan(self._study, DataFacts(**row.data["facts"]))
+        self._groups = {
+            run.run_id: group_name(group)
+            for group in plan.groups
+            for cohort in group.cohorts
+            for run in cohort.runs
+        }
+
+    def _tables_now(self, study: Study, runs: Sequence[RunRow]) -> "tuple[ExperimentTable, ...]":
+        ended = tuple((run.run_id, run.attempt) for run in runs if run.result is not None)
+        if self._tables_of != (self._toml, ended):
+            from jmlp.tables import study_tables
+
+            results = [run.result for run in runs if run.result is not None]
+            self._tables = study_tables(study, results)
+            self._tables_of = self._toml, ended
+        return self._tables
+
+
+@dataclass
+class Pace:
+    """How fast a configuration trains, seen from here."""
+
+    began: float  # by the monotonic clock
+    first_epoch: int
+    epoch: int
+
+    def seconds_per_epoch(self, now: float) -> float | None:
+        """None until an epoch has passed."""
+        passed = self.epoch - self.first_epoch
+        return (now - self.began) / passed if passed > 0 else None
+
+
+@dataclass(frozen=True)
+class _Now:
+    """What all lines of a study have in common."""
+
+    study: StudyRow
+    held: bool
+    points: Mapping[str, Mapping[int, CostPoint]]
+    groups: Mapping[str, str]
+    paces: dict[str, Pace]
+
+    def state_of(self, run: RunRow) -> str:
+        """One word for a run; a lane that has stopped says so before its cohort ends."""
+        progress = self.study.progress or {}
+        stop = progress.get("stops", {}).get(run.run_id)
+        if run.state == "running":
+            if stop is not None:
+                return "diverged" if stop["why"] == "diverged" else "ended"
+            if not self.held:
+                return "interrupted"
+            return "paused" if self.study.state == "paused" else "running"
+        compiling = self.held and progress.get("phase") == "compiling"
+        if run.state == "queued" and compiling and self.study.state == "running":
+            name = progress.get("name")
+            return "compiling" if self.groups.get(run.run_id) == name else "queued"
+        return "ended" if run.state == "finished" else run.state
+
+    def diverged_at(self, run: RunRow) -> int | None:
+        """The update that gave a number not finite."""
+        if run.result is not None:
+            return run.result.diverged_at
+        stop = (self.study.progress or {}).get("stops", {}).get(run.run_id)
+        return stop["step"] if stop is not None and stop["why"] == "diverged" else None
+
+
+def _lines(
+    experiment: Experiment, by_key: Mapping[Any, RunRow], now: _Now
+) -> "list[ConfigurationLine]":
+    lines = []
+    for configuration in configurations(experiment):
+        hp = configuration.hyperparams
+        runs = [by_key[hp, seed] for seed in experiment.seeds if (hp, seed) in by_key]
+        begun = [run for run in runs if now.points[run.run_id]]
+        latest = [p for run in begun if (p := _shown_point(run, now)) is not None]
+        costs = [p.validation_cost for p in latest if math.isfinite(p.validation_cost)]
+        epochs = [run.epoch for run in runs if run.epoch is not None]
+        states = [now.state_of(run) for run in runs]
+        key = f"{experiment.name}\n{configuration.label}"
+        lines.append(
+            ConfigurationLine(
+                experiment=experiment.name,
+                label=configuration.label,
+                run_ids=tuple(run.run_id for run in runs),
+                curve=median_curve([now.points[run.run_id] for run in begun]),
+                training_cost=_median([p.training_cost for p in latest]),
+                validation_cost=_median([p.validation_cost for p in latest]),
+                validation_accuracy=_median([p.validation_accuracy for p in latest]),
+                range=(min(costs), max(costs)) if costs else None,
+                epoch=max(epochs, default=None),
+                limit=hp.epochs,
+                n_done=sum(run.result is not None for run in runs),
+                n_seeds=len(experiment.seeds),
+                state=state_text(runs, states, now),
+                left=_left(key, runs, states, hp.epochs, now),
+                is_baseline=configuration.cell == experiment.baseline,
+            )
+        )
+    return lines
+
+
+def _shown_point(run: RunRow, now: _Now) -> CostPoint | None:
+    """The point of the kept parameters where a run has ended, else its last; None if diverged."""
+    points = now.points[run.run_id]
+    if run.state == "diverged" or now.diverged_at(run) is not None:
+        return None
+    if run.result is not None and run.result.best_epoch is not None:
+        return points.get(run.result.best_epoch)
+    return points[max(points)]
+
+
+def median_curve(runs: Sequence[Mapping[int, CostPoint]]) -> tuple[Point, ...]:
+    """The median validation cost at each epoch that at least half of the runs have reached.
+
+    NaN where at least half of the values there are not finite.
+    """
+    values: dict[int, list[float]] = defaultdict(list)
+    for points in runs:
+        for epoch, point in points.items():
+            cost = point.validation_cost
+            values[epoch].append(cost if math.isfinite(cost) else math.inf)
+    curve = []
+    for epoch, found in sorted(values.items()):
+        if 2 * len(found) >= len(runs):
+            median = statistics.median(found)
+            curve.append((epoch, median if math.isfinite(median) else math.nan))
+    return tuple(curve)
+
+
+def _median(values: Sequence[float]) -> float | None:
+    finite = [value for value in values if math.isfinite(value)]
+    return statistics.median(finite) if finite else None
+
+
+def state_text(runs: Sequence[RunRow], states: Sequence[str], now: _Now) -> str:
+    """`running`, `stopped early`, `done, 1 collapsed`, `diverged @120`: a configuration's seeds."""
+    words = [_progress_text(runs, states)]
+    steps = [step for run in runs if (step := now.diverged_at(run)) is not None]
+    if steps:
+        text = f"diverged @{min(steps)}"
+        if len(steps) == len(runs):
+            words = [text]
+        else:
+            words.append(text if len(steps) == 1 else f"{len(steps)} {text}")
+    collapsed = sum(run.result is not None and run.result.collapsed for run in runs)
+    if collapsed:
+        words.append("collapsed" if collapsed == len(runs) else f"{collapsed} collapsed")
+    return ", ".join(words)
+
+
+def _progress_text(runs: Sequence[RunRow], states: Sequence[str]) -> str:
+    for state in ("failed", "running", "paused", "compiling", "interrupted", "stopped", "queued"):
+        if state in states:
+            return state
+    early = sum(
+        run.result is not None and run.result.status == "finished" and not run.result.reached_limit
+        for run in runs
+    )
+    n_finished = sum(run.state == "finished" for run in runs)
+    if not early:
+        return "done"
+    return "stopped early" if early == n_finished else f"done, {early} early"
+
+
+def _left(
+    key: str, runs: Sequence[RunRow], states: Sequence[str], limit: int, now: _Now
+) -> float | None:
+    """Seconds that a configuration needs at most, at the pace seen from here."""
+    epochs = [run.epoch or 0 for run, state in zip(runs, states, strict=True) if state == "running"]
+    if not epochs:
+        now.paces.pop(key, None)
+        return None
+    clock, epoch = time.monotonic(), min(epochs)
+    pace = now.paces.get(key)
+    if pace is None or epoch < pace.epoch:
+        pace = now.paces[key] = Pace(clock, epoch, epoch)
+    pace.epoch = epoch
+    each = pace.seconds_per_epoch(clock)
+    if each is None:
+        return None
+    rounds = math.ceil(sum(state in ("queued", "compiling") for state in states) / len(epochs))
+    return each * (limit - epoch + rounds * limit)

@@ -1,0 +1,1 @@
+"""Widgets that several screens share, or that are large enough to stand alone."""

@@ -1,0 +1,183 @@
+"""Pictures in rows, with words below each: as many as fit, the others by scrolling."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.color import Color
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from tui.charts.picture import N_LEVELS, NO_PIXEL, Plane, half_blocks, shades, shrink
+from tui.text import fit
+
+GAPS = (1, 2)  # columns between cards: the least, and where they take no card's place
+MARGIN = 1
+POSITIVE, NEGATIVE = Color.parse("#f0883e"), Color.parse("#3f8cff")
+
+
+@dataclass(frozen=True, eq=False)
+class Card:
+    """A picture and what is said of it."""
+
+    plane: Plane  # 0 to 1, or -1 to 1 with nothing at 0
+    words: tuple[str, ...]
+    signed: bool = False
+
+
+class Gallery(ScrollView, can_focus=True):
+    """Cards of one size, from left to right and down."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("plus,equals_sign", "resize(1)", "Larger", key_display="+", show=False),
+        Binding("minus", "resize(2)", "Smaller", show=False, tooltip="Smaller pictures"),
+        Binding("g", "signs", "Signs", show=False, tooltip="Pictures by signs or by colours"),
+    ]
+    DEFAULT_CSS = """
+    Gallery { overflow-y: scroll; scrollbar-size-vertical: 1; scrollbar-background: $background; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.cards: Sequence[Card] = ()
+        self.reduced: int | None = None  # pixels that are one on the screen; None: as it fits
+        self.signs = False  # whether to draw by signs though there are colours
+
+    def show(self, cards: Sequence[Card]) -> None:
+        """Shows these; it stays scrolled where it is."""
+        self.cards = cards
+        self._lay_out()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Another number of them in a row."""
+        del event
+        self._lay_out()
+
+    def notify_style_update(self) -> None:
+        """In the colours of another theme."""
+        super().notify_style_update()
+        self._lay_out()
+
+    def action_resize(self, factor: int) -> None:
+        """Smaller pictures show more at once."""
+        self.reduced = factor
+        self._lay_out()
+
+    def action_signs(self) -> None:
+        """By signs, or by colours where there are any."""
+        self.signs = not self.signs
+        self._lay_out()
+
+    # ---- where things are
+
+    @property
+    def factor(self) -> int:
+        """Pixels of a picture, in each direction, that are one on the screen."""
+        if self.reduced is not None or not self.cards:
+            return self.reduced or 1
+        height, width = self.cards[0].plane.shape
+        room = self.scrollable_content_region
+        high = -(-height // 2) + len(self.cards[0].words)
+        return 1 if high <= room.height and width <= room.width - MARGIN else 2
+
+    @property
+    def card_size(self) -> Size:
+        """Cells of one card, without the gap around it."""
+        planes = [shrink(card.plane, self.factor).shape for card in self.cards[:1]]
+        height, width = planes[0] if planes else (0, 0)
+        width = max([width, *(len(word) for card in self.cards for word in card.words)])
+        words = max((len(card.words) for card in self.cards), default=0)
+        return Size(width, (height + 1) // 2 + words)
+
+    def _fitting(self, gap: int) -> int:
+        room = self.scrollable_content_region.width - 2 * MARGIN
+        return max(1, (room + gap) // (self.card_size.width + gap))
+
+    @property
+    def per_row(self) -> int:
+        """Cards in a row."""
+        return self._fitting(GAPS[0])
+
+    @property
+    def gap(self) -> int:
+        """Columns between cards."""
+        return GAPS[1] if self._fitting(GAPS[1]) == self.per_row else GAPS[0]
+
+    def _lay_out(self) -> None:
+        size = self.card_size
+        rows = -(-len(self.cards) // self.per_row)
+        width = 2 * MARGIN + min(self.per_row, len(self.cards)) * (size.width + self.gap)
+        width -= self.gap
+        self._drawn: dict[int, list[list[Segment]]] = {}
+        self.virtual_size = Size(max(0, width), rows * (size.height + 1))
+        self.refresh()
+
+    # ---- drawing
+
+    def render_line(self, y: int) -> Strip:
+        """A line of the cards in one row."""
+        scroll_x, scroll_y = self.scroll_offset
+        size, per_row, width = self.card_size, self.per_row, self.size.width
+        base = self.rich_style
+        row, line = divmod(y + scroll_y, size.height + 1)
+        cards = range(row * per_row, min(len(self.cards), (row + 1) * per_row))
+        if line == size.height or not cards:
+            return Strip.blank(width, base)
+        segments = [Segment(" " * MARGIN, base)]
+        for i in cards:
+            segments += [*self._card(i, size)[line], Segment(" " * self.gap, base)]
+        strip = Strip(Segment.apply_style(segments, base))
+        return strip.crop_extend(scroll_x, scroll_x + width, base)
+
+    def _card(self, i: int, size: Size) -> list[list[Segment]]:
+        if i not in self._drawn:
+            card = self.cards[i]
+            plane = shrink(card.plane, self.factor)
+            by_signs = self.signs or self.app.no_color or self._is_ascii
+            lines = self._by_signs(plane) if by_signs else self._by_colours(plane, card.signed)
+            pad = Segment(" " * (size.width - plane.shape[1]))
+            lines = [[*line, pad] for line in lines]
+            lines += [[Segment(fit(word, size.width))] for word in card.words]
+            blank = [Segment(" " * size.width)]
+            self._drawn[i] = lines + [blank] * (size.height - len(lines))
+        return self._drawn[i]
+
+    @property
+    def _is_ascii(self) -> bool:
+        """Half blocks cannot be drawn; shades have likenesses."""
+        return bool(getattr(self.app.driver_class, "ascii_only", False))
+
+    def _by_signs(self, plane: Plane) -> list[list[Segment]]:
+        return [[Segment(line)] for line in shades(plane)]
+
+    def _by_colours(self, plane: Plane, signed: bool) -> list[list[Segment]]:
+        variables = self.app.theme_variables
+        paper, ink = variables["surface"], variables["foreground"]
+        return [
+            [
+                Segment("▀", _cell_style(paper, ink, signed, *levels))
+                for levels in zip(above.tolist(), below.tolist(), strict=True)
+            ]
+            for above, below in zip(*half_blocks(plane), strict=True)
+        ]
+
+
+@lru_cache(8192)
+def _cell_style(paper: str, ink: str, signed: bool, above: int, below: int) -> Style:
+    """The colours of a cell's two halves."""
+    halves = [_colour(paper, ink, signed, level).rich_color for level in (above, below)]
+    return Style(color=halves[0], bgcolor=halves[1])
+
+
+def _colour(paper: str, ink: str, signed: bool, level: int) -> Color:
+    blank = Color.parse(paper)
+    if level == NO_PIXEL:
+        return blank
+    full = Color.parse(ink) if not signed else NEGATIVE if level < 0 else POSITIVE
+    return blank.blend(full, abs(level) / N_LEVELS)

@@ -1,0 +1,117 @@
+"""A page of a result table on the screen."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.text import Text
+from textual.message import Message
+from textual.widgets import DataTable
+
+from tui.views.result_rows import CONFIGURATION
+from tui.views.results import Line, Page
+
+
+class Turned(Message):
+    """Other columns are to be shown."""
+
+    def __init__(self, by: int) -> None:
+        super().__init__()
+        self.by = by
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell that knows whose it is, so that rows can be ordered."""
+
+    label: str
+    text: Text
+
+    def __rich__(self) -> Text:
+        """What is drawn."""
+        return self.text
+
+
+class ResultGrid(DataTable[Cell]):
+    """Draws pages; what has not changed is left alone, so that nothing flickers."""
+
+    DEFAULT_CSS = """
+    ResultGrid:focus { background-tint: transparent 0%; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(cursor_type="row")
+        self._page: Page | None = None
+        self.styles.height = "auto"  # the app's style of tables is all the height there is
+
+    def draw(self, new: Page) -> None:
+        """Shows a page; cursor and scroll stay where they are."""
+        old, self._page = self._page, new
+        if old == new:
+            return
+        at = self.label_at_cursor
+        other_columns = old is None or old.columns != new.columns
+        if other_columns:
+            self._draw_columns(new)
+        self._draw_rows(new)
+        labels = [line.label for line in new.lines]
+        # A new title is drawn only when something else has changed too: sorting counts as that.
+        if other_columns or [row.key.value for row in self.ordered_rows] != labels:
+            ranks = {label: rank for rank, label in enumerate(labels)}
+            self.sort(CONFIGURATION, key=lambda cell: ranks[cell.label])
+        if at in labels and self.label_at_cursor != at:
+            self.move_cursor(row=labels.index(at))
+
+    @property
+    def label_at_cursor(self) -> str:
+        """The configuration under the cursor, or an empty text."""
+        if not self.is_valid_row_index(self.cursor_row) or not self.columns:
+            return ""
+        return self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value or ""
+
+    def _draw_columns(self, new: Page) -> None:
+        """Takes columns away and adds others; the rows stay."""
+        wanted = [column.title for column in new.columns]
+        if [column.key.value for column in self.ordered_columns] != wanted:
+            for key in [column.key for column in self.ordered_columns[1:]]:
+                self.remove_column(key)
+        for shown in new.columns:
+            label = _text(shown.header)
+            there = next((c for c in self.ordered_columns if c.key.value == shown.title), None)
+            if there is None:
+                self.add_column(label, width=shown.width, key=shown.title)
+            else:
+                there.label, there.width = label, shown.width
+        self.header_height = new.header_height
+
+    def _draw_rows(self, new: Page) -> None:
+        """Adds, changes and takes away rows."""
+        there = {row.key.value: row for row in self.ordered_rows}
+        for gone in there.keys() - {line.label for line in new.lines}:
+            self.remove_row(gone or "")
+        for line in new.lines:
+            cells = list(_cells(line))
+            if line.label not in there:
+                self.add_row(*cells, height=line.height, key=line.label)
+                continue
+            there[line.label].height = line.height
+            for column, cell in zip(new.columns, cells, strict=True):
+                if self.get_cell(line.label, column.title) != cell:
+                    self.update_cell(line.label, column.title, cell, update_width=True)
+
+    def action_cursor_left(self) -> None:
+        """The columns before; no page is wider than the table."""
+        self.post_message(Turned(-1))
+
+    def action_cursor_right(self) -> None:
+        """The next columns."""
+        self.post_message(Turned(1))
+
+
+def _cells(line: Line) -> Iterator[Cell]:
+    style = "bold" if line.is_best else ""
+    for text in line.cells:
+        yield Cell(line.label, _text(text, style))
+
+
+def _text(text: str, style: str = "") -> Text:
+    return Text(text, style=style, no_wrap=True, overflow="crop", end="")

@@ -1,0 +1,317 @@
+"""The result tables of a study: one experiment at a time, filling as runs end."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import DataTable, Static
+
+from tui.dialogs import Choose, Paper
+from tui.text import visible
+from tui.views.result_rows import Sort, join, next_sort
+from tui.views.results import marked, page, sentences
+from tui.widgets.result_grid import ResultGrid, Turned
+
+if TYPE_CHECKING:
+    from jmlp.tables import ExperimentTable
+
+NOTHING = "There are no results yet: they are shown here as runs end."
+LEAST_GRID = 6  # lines of a table, its header included
+LEAST_TEXT = 5  # lines for the rest: experiments, a blank line, claims and notes
+
+
+class ExperimentName(Static):
+    """An experiment in the line of experiments; a click shows it."""
+
+    DEFAULT_CSS = """
+    ExperimentName {
+        width: auto;
+        height: 1;
+        margin-right: 2;
+        color: $secondary;
+        &.current { color: $foreground; text-style: bold; }
+    }
+    """
+
+    class Picked(Message):
+        """This experiment is to be shown."""
+
+        def __init__(self, index: int) -> None:
+            super().__init__()
+            self.index = index
+
+    def __init__(self, index: int) -> None:
+        super().__init__(markup=False)
+        self.index = index
+
+    def say(self, table: "ExperimentTable", current: bool) -> None:
+        """The name and how many of its runs have ended; a sign marks the one that is shown."""
+        mark = "▸" if current else " "
+        self.update(f"{mark}{visible(table.name)} {table.n_ended}/{table.n_runs}")
+        self.set_class(current, "current")
+
+    def on_click(self) -> None:
+        """Shows it."""
+        self.post_message(self.Picked(self.index))
+
+
+class ExperimentView(Widget):
+    """One experiment: its table above its claims and notes."""
+
+    DEFAULT_CSS = """
+    ExperimentView {
+        height: 1fr;
+        & > VerticalScroll { height: 1fr; margin-top: 1; scrollbar-size-vertical: 1; }
+        & > VerticalScroll > Static { padding: 0 1; }
+    }
+    """
+
+    def __init__(self, table: "ExperimentTable") -> None:
+        super().__init__()
+        self.table = table
+        self.sort: Sort | None = None
+        self.at = ""  # a column on the page that is shown
+        self.page = page(table, 80)
+        self._grid = ResultGrid()
+        self._notes = Static(markup=False)
+
+    def compose(self) -> ComposeResult:
+        """The table, and texts that can be scrolled."""
+        yield self._grid
+        with VerticalScroll(can_focus=False):
+            yield self._notes
+
+    def draw(self, width: int, height: int) -> None:
+        """Shows the table as it is now.
+
+        Args:
+            width: of all results, in columns of the terminal.
+            height: of all results, in lines.
+        """
+        self._grid.styles.max_height = max(LEAST_GRID, height - LEAST_TEXT)
+        self.page = page(self.table, width - 1, self.sort, self.at)  # 1 for a scroll bar
+        self._grid.draw(self.page)
+        lines = sentences(self.table, width - 3)
+        texts = [Text(line, style="bold" if heading else "") for line, heading in lines]
+        self._notes.update(Text("\n").join(texts))
+
+    def focus(self, scroll_visible: bool = True) -> "ExperimentView":
+        """The keys go to the table."""
+        self._grid.focus(scroll_visible)
+        return self
+
+    @property
+    def columns_text(self) -> str:
+        """Which columns are shown, and by which one rows are ordered."""
+        n = len(self.page.firsts)
+        parts = [f"columns {self.page.number + 1}/{n}"] if n > 1 else []
+        if self.sort is not None:
+            parts.insert(0, f"by {marked(self.sort.title, self.sort)}")
+        return " · ".join(parts)
+
+
+class ResultTables(Widget, can_focus=True):
+    """All experiments of a study, one at a time."""
+
+    DEFAULT_CSS = """
+    ResultTables {
+        height: 1fr;
+        & > .line { height: 1; }
+        & > .line > .names { width: 1fr; height: 1; overflow: hidden hidden; }
+        & > .line > .columns { width: auto; height: 1; padding: 0 1; color: $secondary; }
+        & > .nothing { padding: 1 2; color: $secondary; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("e", "experiment", "Experiment", tooltip="Show the next experiment's table"),
+        Binding("g", "turn(1)", "Columns", tooltip="Show the next columns; so do left and right"),
+        Binding("o", "sort", "Sort", tooltip="Choose the column that rows are ordered by"),
+        Binding("c", "claims", "Claims", tooltip="Read the claims and notes"),
+    ]
+
+    class Chosen(Message):
+        """The runs of a configuration are to be opened."""
+
+        def __init__(self, experiment: str, label: str) -> None:
+            super().__init__()
+            self.experiment, self.label = experiment, label
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._tables: tuple[ExperimentTable, ...] = ()
+        self._views: list[ExperimentView] = []
+        self._names: list[ExperimentName] = []
+        self._current = 0
+        self._columns = Static(markup=False, classes="columns")
+
+    def compose(self) -> ComposeResult:
+        """The line of experiments; tables come with the first results."""
+        with Horizontal(classes="line"):
+            yield Horizontal(classes="names")
+            yield self._columns
+        yield Static(NOTHING, markup=False, classes="nothing")
+
+    def on_mount(self) -> None:
+        """Shows what was given before."""
+        self._build()
+
+    # ---- what is shown
+
+    def show(self, tables: "Sequence[ExperimentTable]") -> None:
+        """Shows these tables: experiment, columns, order, cursor and scroll stay as they are."""
+        new = tuple(tables)
+        if new == self._tables:
+            return
+        old, self._tables = self._tables, new
+        if not self.is_mounted:
+            return
+        if [table.name for table in old] != [table.name for table in new]:
+            self._build()
+            return
+        for view, before, table in zip(self._views, old, new, strict=True):
+            if before != table:
+                view.table = table
+                view.draw(*self._space)
+        self._say()
+
+    def _build(self) -> None:
+        """Makes the views of other experiments than before."""
+        had_focus = self.has_focus or self.has_focus_within
+        for widget in (*self._views, *self._names):
+            widget.remove()
+        self._current = 0
+        self._views = [ExperimentView(table) for table in self._tables]
+        self._names = [ExperimentName(index) for index in range(len(self._tables))]
+        self.query_one(".nothing").display = not self._tables
+        self.query_one(".line").display = bool(self._tables)
+        self.query_one(".names").mount_all(self._names)
+        self.mount_all(self._views)
+        for view in self._views:
+            view.draw(*self._space)
+        self._say()
+        if had_focus:
+            self.focus()
+
+    @property
+    def _space(self) -> tuple[int, int]:
+        return self.size if self.size.area else (80, 24)  # not laid out yet; a resize comes
+
+    def _say(self) -> None:
+        """Draws the line of experiments."""
+        for index, table in enumerate(self._tables):
+            current = index == self._current
+            self._names[index].say(table, current)
+            self._views[index].display = current
+        view = self._view
+        self._columns.update(view.columns_text if view else "")
+        self.refresh_bindings()
+
+    @property
+    def _view(self) -> ExperimentView | None:
+        return self._views[self._current] if self._views else None
+
+    def focus(self, scroll_visible: bool = True) -> "ResultTables":
+        """The keys go to the table that is shown."""
+        if view := self._view:
+            view.focus(scroll_visible)
+        else:
+            super().focus(scroll_visible)
+        return self
+
+    def on_focus(self) -> None:
+        """By a click beside the table."""
+        if view := self._view:
+            view.focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Other columns may fit."""
+        for view in self._views:
+            view.draw(*event.size)
+        self._say()
+
+    # ---- keys and the mouse
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that do nothing now are not offered."""
+        del parameters
+        if action == "experiment":
+            return len(self._views) > 1
+        view = self._view
+        if action == "turn":
+            return view is not None and len(view.page.firsts) > 1
+        return view is not None or action not in ("sort", "claims")
+
+    def action_experiment(self) -> None:
+        """Shows the next experiment."""
+        self._pick((self._current + 1) % len(self._views))
+
+    @on(ExperimentName.Picked)
+    def picked(self, event: ExperimentName.Picked) -> None:
+        """A click shows an experiment."""
+        self._pick(event.index)
+
+    def _pick(self, index: int) -> None:
+        self._current = index
+        self._say()
+        self._names[index].scroll_visible(animate=False)
+        self.focus()
+
+    @on(Turned)
+    def turned(self, event: Turned) -> None:
+        """By the arrows."""
+        self.action_turn(event.by)
+
+    def action_turn(self, by: int) -> None:
+        """Shows other columns."""
+        view = self._view
+        if view is not None and view.page.firsts:
+            firsts = view.page.firsts
+            view.at = firsts[(view.page.number + by) % len(firsts)]
+            self._redraw(view)
+
+    def action_sort(self) -> None:
+        """Asks by which column."""
+        if view := self._view:
+            titles = [column.title for column in join(view.table).columns]
+            options = [(title, marked(title, view.sort)) for title in titles]
+            question = "Order rows by; again turns it, then as planned"
+            self.app.push_screen(Choose(question, options), self._sort_by)
+
+    @on(DataTable.HeaderSelected)
+    def header_selected(self, event: DataTable.HeaderSelected) -> None:
+        """By a click on a title."""
+        event.stop()
+        self._sort_by(event.column_key.value)
+
+    def _sort_by(self, title: str | None) -> None:
+        view = self._view
+        if title is None or view is None:
+            return
+        aligns = {column.title: column.align for column in join(view.table).columns}
+        view.sort = next_sort(view.sort, title, aligns[title])
+        self._redraw(view)
+
+    def _redraw(self, view: ExperimentView) -> None:
+        view.draw(*self._space)
+        self._say()
+
+    def action_claims(self) -> None:
+        """All claims and notes on a sheet."""
+        if view := self._view:
+            width = max(20, self.app.size.width * 9 // 10 - 8)
+            text = "\n".join(line for line, _ in sentences(view.table, width))
+            self.app.push_screen(Paper(visible(view.table.title), text))
+
+    @on(DataTable.RowSelected)
+    def row_selected(self, event: DataTable.RowSelected) -> None:
+        """Enter, or a second click, opens a configuration."""
+        event.stop()
+        label = event.row_key.value
+        if label is not None:
+            self.post_message(self.Chosen(self._tables[self._current].name, label))

@@ -1,0 +1,65 @@
+"""The snapshots of a run in one line: which one is shown, which one is the best."""
+
+from collections.abc import Sequence
+
+from rich.text import Text
+from textual import events
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+
+LABEL = " snapshot "
+
+
+class Scrubber(Widget):
+    """`snapshot   0   1   2 [ 5]* 8`; a click chooses."""
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = """
+    Scrubber { height: 1; background: $surface; }
+    """
+
+    epochs: reactive[tuple[int, ...]] = reactive(())
+    shown: reactive[int | None] = reactive(None)
+    best: reactive[int | None] = reactive(None)
+    words = reactive("")  # in place of snapshots that are not known
+
+    class Chosen(Message):
+        """A snapshot was clicked."""
+
+        def __init__(self, index: int) -> None:
+            super().__init__()
+            self.index = index
+
+    def render(self) -> Text:
+        """Epochs; the shown one in brackets, the best one with a star."""
+        text = Text(LABEL, no_wrap=True, overflow="ellipsis")
+        if not self.epochs:
+            return text.append(self.words)
+        for index, part in enumerate(self._parts()):
+            text.append(part[:-1], "bold reverse" if index == self.shown else "")
+            text.append(part[-1])
+        if self.best is not None:
+            text.append("  * best")
+        return text
+
+    def _parts(self) -> list[str]:
+        return scrubber_parts(self.epochs, self.shown, self.best)
+
+    def on_click(self, event: events.Click) -> None:
+        """The snapshot under the mouse."""
+        at = len(LABEL)
+        for index, part in enumerate(self._parts()):
+            if at <= event.x < at + len(part):
+                self.post_message(self.Chosen(index))
+            at += len(part)
+
+
+def scrubber_parts(epochs: Sequence[int], shown: int | None, best: int | None) -> list[str]:
+    """Of each snapshot, its epoch as it stands in the line; all together have no gap."""
+    width = max((len(str(epoch)) for epoch in epochs), default=1)
+    parts = []
+    for i, epoch in enumerate(epochs):
+        before, after = ("[", "]") if i == shown else (" ", " ")
+        parts.append(f"{before}{epoch:>{width}}{after}{'*' if i == best else ' '}")
+    return parts
