@@ -1,14 +1,16 @@
 """Every screen, with every kind of store, at three sizes, as lines of text.
 
-The expected ones lie in `tests/screens`; UPDATE_SCREENS=1 writes them anew, to be looked at
-before they are committed.
+A few of them with their colours, as pictures. The expected ones lie in `tests/screens`;
+UPDATE_SCREENS=1 writes them anew, to be looked at before they are committed.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from textual.app import App
 from textual.pilot import Pilot
 from tui_pilot import Kind, drive, dump, filled, until, until_shown
 
@@ -49,28 +51,73 @@ async def settled(pilot: Pilot[int]) -> str:
     return seen[-1]
 
 
-@pytest.mark.parametrize(("screen", "kind"), CASES)
-def test_screen_is_as_it_was_looked_at(
-    screen: str, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+# What is looked at with its colours: enough to see that themes, cursor and marks are right.
+PICTURES: tuple[tuple[str, Kind, str], ...] = (
+    ("studies", "empty", "jmlp-dark"),
+    ("study", "running", "jmlp-dark"),
+    ("study", "diverged", "jmlp-light"),
+    ("results", "finished", "jmlp-dark"),
+    ("run", "finished", "jmlp-light"),
+    ("runs", "diverged", "jmlp-dark"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clock, machine and folder are the same in every run."""
     monkeypatch.setattr("time.time_ns", lambda: NOON)
     monkeypatch.setattr("socket.gethostname", lambda: "host")
     monkeypatch.chdir(tmp_path)
-    pictures = []
 
-    async def steps(pilot: Pilot[int]) -> None:
-        for text, key in SCREENS[screen]:
-            await until_shown(pilot, text)
-            await pilot.press(key)
-        for width, height in SIZES:
-            await pilot.resize_terminal(width, height)
-            pictures.append(f"{width} x {height}\n{await settled(pilot)}\n")
 
-    with filled(tmp_path / "store", kind):
-        drive(tmp_path / "store", steps, size=(100, 30))
-    found = "\n".join(pictures)
-    path = EXPECTED / f"{screen}-{kind}.txt"
+async def go_to(pilot: Pilot[int], screen: str) -> None:
+    """Presses the keys that lead to a screen."""
+    for text, key in SCREENS[screen]:
+        await until_shown(pilot, text)
+        await pilot.press(key)
+
+
+def check(found: str, path: Path) -> None:
+    """Compares with what was looked at, or writes it anew."""
     if os.environ.get("UPDATE_SCREENS"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(found, encoding="utf-8")
     assert found == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("screen", "kind"), CASES)
+def test_screen_is_as_it_was_looked_at(screen: str, kind: Kind, tmp_path: Path) -> None:
+    dumps = []
+
+    async def steps(pilot: Pilot[int]) -> None:
+        await go_to(pilot, screen)
+        for width, height in SIZES:
+            await pilot.resize_terminal(width, height)
+            dumps.append(f"{width} x {height}\n{await settled(pilot)}\n")
+
+    with filled(tmp_path / "store", kind):
+        drive(tmp_path / "store", steps, size=(100, 30))
+    check("\n".join(dumps), EXPECTED / f"{screen}-{kind}.txt")
+
+
+@pytest.mark.parametrize(("screen", "kind", "theme"), PICTURES)
+def test_picture_is_as_it_was_looked_at(
+    screen: str, kind: Kind, theme: str, tmp_path: Path
+) -> None:
+    found = []
+
+    async def steps(pilot: Pilot[int]) -> None:
+        pilot.app.theme = theme
+        await go_to(pilot, screen)
+        await settled(pilot)
+        found.append(picture(pilot.app))
+
+    with filled(tmp_path / "store", kind):
+        drive(tmp_path / "store", steps)
+    check(found[0], EXPECTED / f"{screen}-{kind}.svg")
+
+
+def picture(app: App[int]) -> str:
+    """The screen as SVG, in whatever font a viewer has: nothing is fetched."""
+    svg = app.export_screenshot(title="jmlp")
+    return re.sub(r"@font-face \{.*?\}\n *", "", svg, flags=re.DOTALL)

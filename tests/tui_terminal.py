@@ -90,6 +90,12 @@ class Terminal:
             self.read(0.0)
             self._screen.resize(rows, columns)
 
+    def discard(self, seconds: float) -> None:
+        """Takes what is written within this time, and draws nothing: that would cost more."""
+        deadline = time.monotonic() + seconds
+        while select.select([self._ours], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            os.read(self._ours, 65536)
+
     def read(self, seconds: float) -> bytes:
         """What is written within this time."""
         deadline, found = time.monotonic() + seconds, b""
