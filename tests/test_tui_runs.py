@@ -12,7 +12,8 @@ from tui_pilot import drive, dump, until_shown
 
 from jmlp.store import Store
 from tui.screens.runs import RunsScreen
-from tui.views.runs import Order, fitted_widths, natural_widths, ordered, shortened
+from tui.text import shortened
+from tui.views.runs import Order, fitted_widths, natural_widths, ordered
 from tui.widgets.run_list import RunList
 
 

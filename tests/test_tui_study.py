@@ -83,7 +83,7 @@ def test_a_lane_that_stopped_is_told_before_its_cohort_ends(tmp_path: Path) -> N
         assert lines(tmp_path)[1].state == "queued, diverged @17"
         stop = {"why": "stopped early", "epoch": 2, "step": 20}
         store.record("small", [], {**PROGRESS, "stops": {run_id: stop}})
-        assert lines(tmp_path)[1].state == "queued"
+        assert lines(tmp_path)[1].state == "queued, 1 stopped"
 
 
 def test_only_the_group_in_compilation_is_said_to_compile(tmp_path: Path) -> None:

@@ -42,3 +42,9 @@ def duration(seconds: float) -> str:
 def count(n: int, what: str) -> str:
     """`1 run`, `1,200 runs`."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def shortened(configuration: str) -> str:
+    """`batch no, drop 0.5`: of every hyperparameter the first word and the value."""
+    parts = [part.split(" ") for part in configuration.split(", ")]
+    return ", ".join(" ".join(dict.fromkeys((part[0], part[-1]))) for part in parts)

@@ -18,7 +18,7 @@ from jmlp.control.words import (
 )
 from jmlp.store import Owner, RunRow
 from tui.feed import Look
-from tui.text import Align, fit, visible
+from tui.text import Align, fit, shortened, visible
 
 Tone = Literal["", "muted", "trouble", "accent"]
 
@@ -163,12 +163,6 @@ class Column:
     def head(self, width: int) -> str:
         """Its title in a list so wide."""
         return self.short if width < NARROW and self.short else self.title
-
-
-def shortened(configuration: str) -> str:
-    """`batch no, drop 0.5`: of every hyperparameter the first word and the value."""
-    parts = [part.split(" ") for part in configuration.split(", ")]
-    return ", ".join(" ".join(dict.fromkeys((part[0], part[-1]))) for part in parts)
 
 
 COLUMNS = (

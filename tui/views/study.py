@@ -17,7 +17,7 @@ from tui.feed import Look
 if TYPE_CHECKING:
     from jmlp.tables import ExperimentTable
 
-ENDED = ("finished", "diverged")
+ENDINGS = ("stopped early", "limit")  # of runs that have not diverged
 IN_HAND = ("running", "paused")
 
 
@@ -187,7 +187,7 @@ class _Now:
         stop = progress.get("stops", {}).get(run.run_id)
         if run.state == "running":
             if stop is not None:
-                return "diverged" if stop["why"] == "diverged" else "ended"
+                return str(stop["why"])
             if not self.held:
                 return "interrupted"
             return "paused" if self.study.state == "paused" else "running"
@@ -195,7 +195,9 @@ class _Now:
         if run.state == "queued" and compiling and self.study.state == "running":
             name = progress.get("name")
             return "compiling" if self.groups.get(run.run_id) == name else "queued"
-        return "ended" if run.state == "finished" else run.state
+        if run.state == "finished" and run.result is not None:
+            return "limit" if run.result.reached_limit else "stopped early"
+        return run.state
 
     def diverged_at(self, run: RunRow) -> int | None:
         """The update that gave a number not finite."""
@@ -275,7 +277,10 @@ def _median(values: Sequence[float]) -> float | None:
 
 def state_text(runs: Sequence[RunRow], states: Sequence[str], now: _Now) -> str:
     """`running`, `stopped early`, `done, 1 collapsed`, `diverged @120`: a configuration's seeds."""
-    words = [_progress_text(runs, states)]
+    words = [_progress_text(states)]
+    waiting = sum(r.result is None and s in ENDINGS for r, s in zip(runs, states, strict=True))
+    if waiting and words[0] in ("running", "queued"):
+        words.append(f"{waiting} stopped")  # the others of their cohorts train on
     steps = [step for run in runs if (step := now.diverged_at(run)) is not None]
     if steps:
         text = f"diverged @{min(steps)}"
@@ -289,18 +294,14 @@ def state_text(runs: Sequence[RunRow], states: Sequence[str], now: _Now) -> str:
     return ", ".join(words)
 
 
-def _progress_text(runs: Sequence[RunRow], states: Sequence[str]) -> str:
+def _progress_text(states: Sequence[str]) -> str:
     for state in ("failed", "running", "paused", "compiling", "interrupted", "stopped", "queued"):
         if state in states:
             return state
-    early = sum(
-        run.result is not None and run.result.status == "finished" and not run.result.reached_limit
-        for run in runs
-    )
-    n_finished = sum(run.state == "finished" for run in runs)
+    early, n_ended = states.count("stopped early"), sum(state in ENDINGS for state in states)
     if not early:
         return "done"
-    return "stopped early" if early == n_finished else f"done, {early} early"
+    return "stopped early" if early == n_ended else f"done, {early} early"
 
 
 def _left(

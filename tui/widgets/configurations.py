@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.charts.sparkline import Scale, sparkline
-from tui.text import duration, fit
+from tui.text import duration, fit, shortened
 from tui.views.study import ConfigurationLine, ExperimentLines
 
 GAP = "  "
@@ -43,14 +43,14 @@ class Columns:
         made = cls(
             label=0,
             spark=0,
-            state=26 if width >= 90 else 18 if width >= 72 else 13,
+            state=26 if width >= 130 else 20 if width >= 90 else 18 if width >= 72 else 13,
             training=width >= 104,
             spread=width >= 144,
             epoch=width >= 72,
             left=width >= 116,
         )
         room = width - len(made.numbers_head()) - made.state - 6
-        label = min(max(longest, LEAST_LABEL), max(LEAST_LABEL, room - LEAST_SPARK))
+        label = min(max(longest, LEAST_LABEL), max(LEAST_LABEL, room * 5 // 9))
         spark = max(LEAST_SPARK, min(MOST_SPARK, room - label))
         return replace(made, label=label, spark=spark)
 
@@ -92,6 +92,11 @@ class Columns:
             *([left.rjust(8)] if self.left else ()),
         ]
         return (GAP if self.left else " ").join(parts)
+
+
+def _name(label: str, width: int) -> str:
+    """A configuration's name in its column, shortened where it is too long."""
+    return fit(label if cell_len(label) <= width else shortened(label), width)
 
 
 def _cost(value: float | None) -> str:
@@ -279,7 +284,7 @@ class ConfigurationList(ScrollView, can_focus=True):
         troubled = any(word in line.state for word in ("diverged", "failed", "collapsed"))
         state_style = self._style("list--trouble" if troubled else "list--muted", base)
         return [
-            Segment(mark + fit(line.label, columns.label) + GAP, self.rich_style + base),
+            Segment(mark + _name(line.label, columns.label) + GAP, self.rich_style + base),
             Segment(curve, self._style("list--spark", base)),
             Segment(" " + columns.numbers(line), self.rich_style + base),
             Segment(GAP + fit(line.state, columns.state) + " " * 200, state_style),
