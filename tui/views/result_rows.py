@@ -29,24 +29,21 @@ class Joined(NamedTuple):
 
 
 def join(table: "ExperimentTable") -> Joined:
-    """Differences beside the configurations' own columns, then the original's."""
+    """One table: the original's accuracy beside ours, differences, the original's other figures."""
     by_label = {row.label: row for row in table.differences}
     pairs = [Pair(row, by_label.get(row.label)) for row in table.rows]
-    places = range(len(table.columns))
-    ours = [i for i in places if table.columns[i].group != "original"]
-    original = [i for i in places if table.columns[i].group == "original"]
-    differences = range(1, len(table.difference_columns))  # the first one is there already
-    columns = [
-        *(table.columns[i] for i in ours),
-        *(table.difference_columns[i] for i in differences),
-        *(table.columns[i] for i in original),
+    rows = [(c, [p.row.cells[i] for p in pairs]) for i, c in enumerate(table.columns)]
+    differences = [
+        (c, [p.difference.cells[i] if p.difference else "" for p in pairs])
+        for i, c in enumerate(table.difference_columns)
+        if c.title != CONFIGURATION
     ]
-    cells = [
-        *([pair.row.cells[i] for pair in pairs] for i in ours),
-        *([p.difference.cells[i] if p.difference else "" for p in pairs] for i in differences),
-        *([pair.row.cells[i] for pair in pairs] for i in original),
-    ]
-    return Joined(columns, pairs, [list(map(visible, column)) for column in cells])
+    ours = [column for column in rows if column[0].group != "original"]
+    original = [column for column in rows if column[0].group == "original"]
+    after = next((i + 1 for i, (c, _) in enumerate(ours) if c.title == "test accuracy %"), 0)
+    placed = [*ours[:after], *original[:1], *ours[after:], *differences, *original[1:]]
+    cells = [list(map(visible, texts)) for _, texts in placed]
+    return Joined([column for column, _ in placed], pairs, cells)
 
 
 class Sort(NamedTuple):

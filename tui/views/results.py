@@ -28,15 +28,10 @@ COUNTS = ("diverged", "collapsed")
 BLOCKS = (
     *ESSENCE,
     ("seeds",),
+    ("original test %",),
     ("simultaneous 95 % interval", "p"),
     ("pairs", "left out"),
-    (
-        "original test %",
-        "prediction interval %",
-        "original is",
-        "seeds below it",
-        "original stopped",
-    ),
+    ("prediction interval %", "original is", "seeds below it", "original stopped"),
     ACCURACIES,
     ("best epoch", "stopped epoch"),
     COUNTS,
