@@ -59,7 +59,7 @@ async def draw(store: Path, study: str, configuration: str) -> dict[str, str]:
 async def find(press: Callable[..., object], screen: Callable[[], str], text: str) -> None:
     """Moves the cursor down to a configuration."""
     for _ in range(200):
-        if f"\n {text}   " in screen():
+        if any(line.startswith(f" {text}   ") for line in screen().splitlines()[-4:]):
             return
         await press("down")  # type: ignore[misc]
     raise SystemExit(f"{text}: there is no such configuration")

@@ -6,9 +6,11 @@ import pytest
 from textual import events
 from textual.pilot import Pilot
 from textual.widgets import DataTable
-from tui_pilot import drive, filled, until_shown
+from tui_pilot import drive, filled, until, until_shown
 
 from tui.dialogs import Choose
+from tui.feed import Fed
+from tui.screens.form import StudyForm
 from tui.screens.studies import StudiesScreen
 from tui.screens.study import StudyScreen
 
@@ -86,3 +88,23 @@ def test_focus_comes_back_when_the_terminal_is_large_enough_again(tmp_path: Path
             assert isinstance(pilot.app.focused, DataTable)
 
         drive(tmp_path, steps)
+
+
+def test_answers_that_come_when_a_screen_is_going_are_dropped(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await until_shown(pilot, "q Quit")
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, StudyForm))
+        form = pilot.app.screen
+        assert isinstance(form, StudyForm)
+        await until(pilot, lambda: form.settled)
+        form.dismiss(None)
+        assert not form.is_there
+        await form.query_one("#no-experiment").remove()
+        form.looked_at(form.origin, form.checked)
+        form.post_message(Fed(()))
+        await until(pilot, lambda: isinstance(pilot.app.screen, StudiesScreen))
+
+    drive(tmp_path / "store", steps)

@@ -80,7 +80,7 @@ def test_a_lane_that_stopped_is_told_before_its_cohort_ends(tmp_path: Path) -> N
         stop: dict[str, object] = {"why": "diverged", "epoch": 2, "step": 17}
         run_id = in_training(made)[1]
         store.record("small", [], {**PROGRESS, "stops": {run_id: stop}})
-        assert lines(tmp_path)[1].state == "queued, diverged @17"
+        assert lines(tmp_path)[1].state == "diverged @17, queued"
         stop = {"why": "stopped early", "epoch": 2, "step": 20}
         store.record("small", [], {**PROGRESS, "stops": {run_id: stop}})
         assert lines(tmp_path)[1].state == "queued, 1 stopped"
@@ -116,7 +116,7 @@ def test_one_diverged_run_among_others_is_counted(tmp_path: Path) -> None:
         store_runs.end(store, "small", others)
         store.set_study("small", "done")
     first = lines(tmp_path)[0]
-    assert first.state == "done, diverged @7"
+    assert first.state == "diverged @7, done"
     assert first.validation_cost is not None
 
 
@@ -125,7 +125,7 @@ def test_one_diverged_run_among_others_is_counted(tmp_path: Path) -> None:
     [
         ({"reached_limit": True}, "done"),
         ({"reached_limit": False}, "stopped early"),
-        ({"reached_limit": True, "collapsed": True}, "done, collapsed"),
+        ({"reached_limit": True, "collapsed": True}, "collapsed, done"),
     ],
 )
 def test_how_all_runs_ended_is_one_state(

@@ -71,9 +71,13 @@ class TerminalApp(JmlpApp):
             self.exit(return_code=self.code)
 
     def _handle_exception(self, error: Exception) -> None:
-        """Ends the app; the error is told when the terminal has been given back."""
-        self.error = self.error or error
-        self._return_code = 1
+        """Ends the app; the error is told when the terminal has been given back.
+
+        While it leaves, screens may fail that were still being made: that is no error.
+        """
+        if not self._exit:
+            self.error = self.error or error
+            self._return_code = 1
         self._close_messages_no_wait()
 
 

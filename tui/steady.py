@@ -29,6 +29,12 @@ class OnceDismissed:
             return AwaitComplete()
         return cast(AwaitComplete, super().dismiss(result))  # type: ignore[misc]
 
+    @property
+    def is_there(self) -> bool:
+        """Whether it is open, on top or below: not while it is taken away, widget by widget."""
+        screen = cast(Screen[Any], self)
+        return any(screen in stack for stack in screen.app._screen_stacks.values())
+
 
 class Palette(OnceDismissed, CommandPalette):
     """All actions by name; keys mean nothing to a list that is not there yet or has no lines."""

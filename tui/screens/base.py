@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, TypeVar
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
-from tui.feed import FeedFailed
+from tui.feed import Fed, FeedFailed
 from tui.steady import OnceDismissed
 from tui.text import fit
 
@@ -77,6 +78,11 @@ class JmlpScreen(OnceDismissed, Screen[Result]):
         self.set_class(height < 30, "short")
         text = f"jmlp needs {LEAST_WIDTH}×{LEAST_HEIGHT}, this is {width}×{height}"
         self.query_one("#tiny", Static).update(text if width >= len(text) else "jmlp")
+
+    async def _dispatch_message(self, message: Message) -> None:
+        """What the store says is for screens that are there."""
+        if self.is_there or not isinstance(message, Fed | FeedFailed):
+            await super()._dispatch_message(message)
 
     def on_feed_failed(self, event: FeedFailed) -> None:
         """Shows what is wrong with the store, above everything else."""

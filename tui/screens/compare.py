@@ -96,8 +96,9 @@ class CompareScreen(JmlpScreen[None]):
             )
 
     def _tell_numbers(self, same: bool | None) -> None:
-        self._numbers = numbers_text(same)
-        self._say()
+        if self.is_there:
+            self._numbers = numbers_text(same)
+            self._say()
 
     # ---- drawing
 

@@ -217,7 +217,7 @@ class StudyForm(FollowingScreen[str | None]):
     def looked_at(self, origin: Choice, checked: Checked) -> None:
         """Shows what came of it, and looks again if more was typed meanwhile."""
         self.looking = False
-        if not self.is_attached:
+        if not self.is_there:
             return
         if origin == self.origin:
             self.checked = checked
@@ -325,12 +325,13 @@ class StudyForm(FollowingScreen[str | None]):
 
     def tell(self, text: str) -> None:
         """At the bottom, while it starts."""
-        self.query_one("#verdict", Static).update(f"{visible(text)} …")
+        if self.is_there:
+            self.query_one("#verdict", Static).update(f"{visible(text)} …")
 
     def started(self, label: str, error: str) -> None:
         """It has begun, or could not: then nothing that was typed is lost."""
         self.starting = False
-        if not self.is_attached:
+        if not self.is_there:
             self.app.say(error or f"{label} has begun")
         elif error:
             self.failure = error

@@ -227,7 +227,7 @@ class RunScreen(JmlpScreen[None]):
 
     def _show(self) -> None:
         """Draws all of it as it is now."""
-        if not self.runs or not self.is_mounted:
+        if not self.runs or not self.is_there or not self.is_mounted:
             return
         if self.panel != "curves":
             self._want()

@@ -276,21 +276,21 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def state_text(runs: Sequence[RunRow], states: Sequence[str], now: _Now) -> str:
-    """`running`, `stopped early`, `done, 1 collapsed`, `diverged @120`: a configuration's seeds."""
-    words = [_progress_text(states)]
-    waiting = sum(r.result is None and s in ENDINGS for r, s in zip(runs, states, strict=True))
-    if waiting and words[0] in ("running", "queued"):
-        words.append(f"{waiting} stopped")  # the others of their cohorts train on
+    """`running`, `stopped early`, `1 collapsed, done`: a configuration's seeds, trouble first."""
+    n, trouble = len(runs), []
     steps = [step for run in runs if (step := now.diverged_at(run)) is not None]
     if steps:
-        text = f"diverged @{min(steps)}"
-        if len(steps) == len(runs):
-            words = [text]
-        else:
-            words.append(text if len(steps) == 1 else f"{len(steps)} {text}")
+        several = f"{len(steps)} " if 1 < len(steps) < n else ""
+        trouble.append(f"{several}diverged @{min(steps)}")
     collapsed = sum(run.result is not None and run.result.collapsed for run in runs)
     if collapsed:
-        words.append("collapsed" if collapsed == len(runs) else f"{collapsed} collapsed")
+        trouble.append("collapsed" if collapsed == n else f"{collapsed} collapsed")
+    if len(steps) == n:
+        return trouble[0]
+    words = [*trouble, _progress_text(states)]
+    waiting = sum(r.result is None and s in ENDINGS for r, s in zip(runs, states, strict=True))
+    if waiting and words[-1] in ("running", "queued"):
+        words.append(f"{waiting} stopped")  # the others of their cohorts train on
     return ", ".join(words)
 
 

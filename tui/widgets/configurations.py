@@ -117,6 +117,7 @@ class ConfigurationList(ScrollView, can_focus=True):
     DEFAULT_CSS = """
     ConfigurationList {
         height: 1fr;
+        overflow-x: hidden;
         scrollbar-size-vertical: 1;
         & > .list--heading { color: $secondary; }
         & > .list--title { text-style: bold; }
