@@ -33,7 +33,7 @@ class Curve:
 
 
 def mean_curve(runs: Sequence[Sequence[CostPoint]], cost: str) -> Curve:
-    """The mean over the runs that are still in training, while these are at least half of all.
+    """The mean over the runs that have reached an epoch, while these are at least half of all.
 
     Args:
         runs: the evaluations of each seed of one configuration.

@@ -7,7 +7,7 @@ at on the N examples of one part of the data, which has C classes.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ FORMAT = "jmlp-inspection-1"
 MOST_FILES = 200  # in the cache; most have one or two megabytes
 
 Part = Literal["validation", "test"]
-PARTS: tuple[Part, ...] = get_args(Part)
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]

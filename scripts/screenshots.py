@@ -3,8 +3,8 @@
 
     .venv/bin/python scripts/screenshots.py STORE [STUDY] [--configuration TEXT]
 
-The app runs without a terminal, keys are pressed, and what it draws is written to
-.github/images/app-*.png, by a Chromium.
+The app runs without a terminal, keys are pressed, and those of its screens that the README shows
+are written to .github/images/app-*.png, by a Chromium.
 """
 
 import argparse
@@ -94,7 +94,9 @@ def main() -> None:
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise SystemExit(f"scripts/screenshots.py: needs a browser: {', '.join(BROWSERS)}")
-    write(asyncio.run(draw(options.store, options.study, options.configuration)), browser)
+    pictures = asyncio.run(draw(options.store, options.study, options.configuration))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    write({n: svg for n, svg in pictures.items() if f"app-{n}.png" in readme}, browser)
 
 
 if __name__ == "__main__":

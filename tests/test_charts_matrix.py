@@ -9,11 +9,11 @@ COUNTS = np.array([[98, 2, 0], [0, 1180, 20], [5, 0, 0]])
 
 def test_counts_are_right_aligned_and_the_diagonal_is_in_brackets() -> None:
     assert matrix_lines(COUNTS, 80) == [
-        "   true    0    1    2   found %",
-        "      0[  98]   2    ·      98.0",
-        "      1    ·[1180]  20      98.3",
-        "      2    5    ·[   0]      0.0",
-        "right % 95.1 99.8  0.0",
+        "       true    0    1    2  recall %",
+        "          0[  98]   2    ·      98.0",
+        "          1    ·[1180]  20      98.3",
+        "          2    5    ·[   0]      0.0",
+        "precision % 95.1 99.8  0.0",
     ]
 
 

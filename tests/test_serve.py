@@ -4,11 +4,9 @@ import asyncio
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from serve_matrix import HOST, Case, Served, answer, cases, refusals, serving
-from textual_serve.download_manager import DownloadManager
 
 from tui.serving import server as server_module
 from tui.serving.guard import Guard
@@ -117,37 +115,6 @@ def test_no_name_reaches_another_file(name: str) -> None:
             return (await get(served, f"/static/{name}"))[0]
 
     assert asyncio.run(status()) == 404
-
-
-def test_download_is_saved_under_a_name_that_adds_no_header() -> None:
-    class App:
-        app_service_id = "app"
-
-        async def send_meta(self, data: dict[str, Any]) -> bool:
-            await manager.chunk_received("key", b"" if given else b"1,2\n")
-            given.append(data["size"])
-            return True
-
-    given: list[int] = []
-    manager = DownloadManager()
-
-    async def headers() -> dict[str, str]:
-        async with serving(NO_APP) as served:
-            served.server.download_manager = manager
-            await manager.create_download(
-                app_service=App(),  # type: ignore[arg-type]
-                delivery_key="key",
-                file_name='é".csv\r\nX: y',
-                open_method="browser",
-                mime_type="text/html",
-            )
-            return (await get(served, "/download/key"))[1]
-
-    found = asyncio.run(headers())
-    assert (
-        found["Content-Disposition"] == "attachment; filename*=UTF-8''%C3%A9%22.csv%0D%0AX%3A%20y"
-    )
-    assert found["Content-Type"] == "application/octet-stream"
 
 
 @pytest.mark.parametrize(

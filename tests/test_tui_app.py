@@ -1,5 +1,6 @@
 """The app as a whole: its keys, its messages, what it asks of workers."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -252,7 +253,7 @@ def test_every_action_of_a_screen_is_in_the_palette(tmp_path: Path) -> None:
 
     with filled(tmp_path, "finished"):
         drive(tmp_path, steps)
-    wanted = {"Open", "Other tab", "Back", "Change", "Log", "Report"}
+    wanted = {"Open", "Page", "Back", "Change", "Log", "Report"}
     assert wanted | {"Studies", "Runs", "Theme", "Help", "Quit"} <= set(names)
     assert not {"Pause", "Stop", "Go on"} & set(names)  # the study is done
 
@@ -350,3 +351,40 @@ def test_the_app_has_no_jax_and_no_numpy_at_its_first_paint() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"jax", "numpy", "scipy", "matplotlib", "jinja2", "keras", "textual_plot"}
     assert not heavy & set(done.stdout.split())
+
+
+def test_the_cursor_stays_on_its_study_when_another_one_comes(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await until_shown(pilot, "6/6")
+        with Store(tmp_path) as store:
+            store.submit(store_runs.submission(store_runs.plan("newer")))
+        await until_shown(pilot, "newer")
+        await pilot.press("enter")
+        await until_shown(pilot, "studies › small")
+
+    with filled(tmp_path, "finished"):
+        drive(tmp_path, steps)
+
+
+def test_a_start_that_takes_long_does_not_take_the_screen_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+
+    def start(folder: Path, choice: Any, say: Callable[[str], None]) -> str:
+        assert go.wait(60)
+        return "newer"
+
+    monkeypatch.setattr(starting, "start", start)
+
+    async def steps(pilot: Pilot[int]) -> None:
+        await until_shown(pilot, "6/6")
+        await pilot.press("d")
+        await pilot.press("enter")
+        await until_shown(pilot, "studies › small")
+        go.set()
+        await until_shown(pilot, "newer has begun")
+        await until_shown(pilot, "studies › small")
+
+    with filled(tmp_path, "finished"):
+        drive(tmp_path, steps)

@@ -151,3 +151,43 @@ def test_of_two_answers_in_a_queue_the_later_one_is_enough() -> None:
     assert Fed(2).can_replace(Fed(1))
     assert not Fed(2).can_replace(FeedFailed("x"))
     assert FeedFailed("y").can_replace(FeedFailed("x"))
+
+
+def test_a_query_that_failed_is_asked_again_until_it_can_answer(feed: Feed) -> None:
+    tries: list[int] = []
+
+    def at_first_busy(look: Look) -> str:
+        tries.append(1)
+        if len(tries) < 3:
+            raise StoreError("busy")
+        return "here"
+
+    pump = subscribe(feed, at_first_busy)
+    assert [pump.next(), pump.next(), pump.next()] == ["busy", "busy", "here"]
+
+
+def test_an_answer_that_says_nothing_new_is_not_told(feed: Feed, tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.submit(store_runs.submission(store_runs.plan()))
+        same = subscribe(feed, labels)
+        state = subscribe(feed, lambda look: look.store and look.store.study("small").state)
+        same.until(("small",))
+        state.until("queued")
+        store.set_study("small", "stopped")
+        state.until("stopped")
+        assert same.messages.empty()
+
+
+def test_an_error_that_nobody_foresaw_does_not_end_the_looking(
+    feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(feed: Feed) -> Look:
+        monkeypatch.undo()
+        raise OSError(5, "Input/output error")
+
+    pump = subscribe(feed, labels)
+    assert pump.next() is None
+    monkeypatch.setattr(Feed, "_look_at_store", broken)
+    pump.until("this is a bug in jmlp: OSError: [Errno 5] Input/output error")
+    with Store(tmp_path):
+        pump.until(())

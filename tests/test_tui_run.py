@@ -74,10 +74,10 @@ def test_test_images_are_looked_at_on_demand_only(tmp_path: Path, inspections: I
         await until_shown(pilot, "Gradient norm")
         assert {part for _, part in inspections.asked} == {"validation"}
         await pilot.press("v")
-        await until_shown(pilot, "0 for all 200 test images")
+        await until_shown(pilot, "they give 0 for every one of the 200 test images")
         assert inspections.asked == [(first, "validation"), (first, "test")]
         await pilot.press("v")
-        await until_shown(pilot, "0 for all 200 validation images")
+        await until_shown(pilot, "they give 0 for every one of the 200 validation images")
         assert len(inspections.asked) == 2
 
     with filled(tmp_path, "finished") as study:
@@ -91,10 +91,10 @@ def test_scrubbing_moves_all_panels_in_time(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await pilot.press("tab")
         await until_shown(pilot, "Gradient norm")
-        assert line_with(pilot, " snapshot") == " snapshot  0   1  [2]* 3    * best"
+        assert line_with(pilot, " snapshot") == " snapshot  0   1  [2*] 3    * best"
         assert line_with(pilot, "epoch 2   validation:").endswith("cost 0.7667")
         await pilot.press("left_square_bracket", "left_square_bracket", "left_square_bracket")
-        assert line_with(pilot, " snapshot") == " snapshot [0]  1   2 * 3    * best"
+        assert line_with(pilot, " snapshot") == " snapshot [0 ] 1   2*  3    * best"
         assert "hidden 1    1.00e-01" in shown(pilot)
         await pilot.press("tab", "tab", "tab")
         wrong = len(inspection.mistakes(0))
@@ -103,7 +103,7 @@ def test_scrubbing_moves_all_panels_in_time(tmp_path: Path) -> None:
         true, said = inspection.labels[surest], inspection.predicted[0, surest]
         assert f"true {true}, said {said}" in shown(pilot)
         await pilot.click("Scrubber", offset=(len(" snapshot ") + 3 * 4 + 1, 0))
-        assert line_with(pilot, " snapshot") == " snapshot  0   1   2 *[3]   * best"
+        assert line_with(pilot, " snapshot") == " snapshot  0   1   2* [3 ]  * best"
         wrong = len(inspection.mistakes(3))
         assert f" {wrong} of 200 validation images misclassified" in shown(pilot)
         await pilot.press("tab")
@@ -118,11 +118,11 @@ def test_another_seed_is_shown_at_the_same_epoch(tmp_path: Path, inspections: In
 
     async def steps(pilot: Pilot[int]) -> None:
         await pilot.press("tab")
-        await until_shown(pilot, "snapshot  0   1   2   3  [5]* 8")
+        await until_shown(pilot, "snapshot  0   1   2   3  [5*] 8")
         await pilot.press("full_stop")
-        await until_shown(pilot, "snapshot  0   1  [2]* 3 ")  # its own best: none was chosen
+        await until_shown(pilot, "snapshot  0   1  [2*] 3 ")  # its own best: none was chosen
         await pilot.press("right_square_bracket", "comma")
-        await until_shown(pilot, "snapshot  0   1   2  [3]  5 * 8")
+        await until_shown(pilot, "snapshot  0   1   2  [3 ] 5*  8")
 
     with filled(tmp_path, "finished") as study:
         first = ids(study)[0]
@@ -345,5 +345,5 @@ def test_networks_that_are_not_finite_have_no_weights_to_scale(
 
 
 def test_the_line_of_snapshots_marks_the_shown_and_the_best_one() -> None:
-    assert "".join(scrubber_parts((0, 5, 13), 1, 2)) == "  0  [ 5]  13 *"
+    assert "".join(scrubber_parts((0, 5, 13), 1, 2)) == "  0  [ 5 ] 13* "
     assert "".join(scrubber_parts((0, 5), None, None)) == " 0   5  "

@@ -207,3 +207,49 @@ def test_time_left_is_the_pace_seen_times_the_epochs_to_the_limit(
 
 def test_without_a_store_there_is_no_view(tmp_path: Path) -> None:
     assert StudyQuery("small")(Look(tmp_path, None, None)) is None
+
+
+def test_a_point_committed_while_the_store_is_read_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = StudyQuery("small")
+    with filled(tmp_path, "running") as made, Store(tmp_path) as writer:
+        run_id = in_training(made)[0]
+        runs = Store.runs
+
+        def runs_after_a_commit(store: Store, label: str | None = None) -> object:
+            monkeypatch.setattr(Store, "runs", runs)
+            writer.record("small", [(run_id, store_runs.point(3))], PROGRESS)
+            return runs(store, label)
+
+        monkeypatch.setattr(Store, "runs", runs_after_a_commit)
+        view(tmp_path, query)
+        writer.record("small", [(run_id, store_runs.point(4, 9.0))], PROGRESS)
+        first = view(tmp_path, query).experiments[0].lines[0]
+    # Seed 0 is done with costs 0.5 / (e + 1) there, so both seeds count at every epoch.
+    assert [epoch for epoch, _ in first.curve] == [0, 1, 2, 3, 4]
+    assert first.curve[3] == (3, (0.5 / 4 + 0.5) / 2)
+
+
+def test_a_database_in_place_of_another_is_read_from_its_first_point(tmp_path: Path) -> None:
+    query = StudyQuery("small")
+
+    def seen(folder: Path, database: object) -> list[int]:
+        with Store(folder, viewer=True) as store:
+            study = query(Look(folder, store, None, database))
+        assert study is not None
+        return [epoch for epoch, _ in study.experiments[0].lines[0].curve]
+
+    with filled(tmp_path / "long", "finished"), filled(tmp_path / "short", "running"):
+        assert seen(tmp_path / "long", 1) == [0, 1, 2, 3, 4]
+        with Store(tmp_path / "short") as store:
+            store.remove([run.run_id for run in store.runs("small") if run.seed == 0])
+        assert seen(tmp_path / "short", 2) == [0, 1, 2]
+
+
+def test_a_configuration_without_runs_is_said_to_be_deleted(tmp_path: Path) -> None:
+    with filled(tmp_path, "finished") as made, Store(tmp_path) as store:
+        store.remove([r.run_id for r in made.runs if r.hyperparams.learning_rate == 0.1])
+    study = view(tmp_path)
+    assert [line.state for line in study.experiments[0].lines] == ["deleted", "done"]
+    assert (study.n_done, study.n_runs) == (3, 6)

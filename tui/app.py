@@ -11,9 +11,8 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 
-from jmlp.errors import JmlpError
 from jmlp.store import Store
-from tui.feed import Fed, Feed, FeedFailed, Look, bug_text
+from tui.feed import Fed, Feed, FeedFailed, Look, error_text
 from tui.screens.studies import StudiesScreen
 from tui.steady import SteadyApp
 from tui.theme import DARK, LIGHT
@@ -78,6 +77,7 @@ class JmlpApp(SteadyApp[int]):
     ]
 
     status = reactive("")  # of the worker, for the top line
+    at_work: str | None = None  # the study that it has
 
     def __init__(self, folder: Path, *, start: str | None = None, served: bool = False) -> None:
         """Nothing is read yet.
@@ -109,7 +109,7 @@ class JmlpApp(SteadyApp[int]):
 
     def on_fed(self, event: Fed) -> None:
         """The worker's status has changed."""
-        self.status = event.value
+        self.status, self.at_work = event.value
 
     def on_feed_failed(self, event: FeedFailed) -> None:
         """The screens say why."""
@@ -132,10 +132,8 @@ class JmlpApp(SteadyApp[int]):
         def work() -> None:
             try:
                 value = action()
-            except JmlpError as error:
-                self.post_message(Failed(what, str(error)))
-            except Exception as error:  # a bug, which must not end the app
-                self.post_message(Failed(what, bug_text(error)))
+            except Exception as error:  # a bug must not end the app
+                self.post_message(Failed(what, error_text(error)))
             else:
                 self.post_message(Done(lambda: then(value)))
 
@@ -189,8 +187,16 @@ class JmlpApp(SteadyApp[int]):
 
             return start(self.folder, Choice(source), self.say)
 
+        asked_on = self.screen
+
+        def begun(label: str) -> None:
+            if self.screen is asked_on:
+                self.open_study(label)
+            else:  # something else is looked at by now
+                self.say(f"{label} has begun")
+
         self.say(f"{source}: starting")
-        self.perform(f"start {source}", begin, self.open_study)
+        self.perform(f"start {source}", begin, begun)
 
     def choose_study(self, source: str | None = None, row: "StudyRow | None" = None) -> None:
         """Lets a study be chosen, changed and started, and opens it then."""
@@ -234,6 +240,10 @@ class JmlpApp(SteadyApp[int]):
         """Training goes on without the app."""
         self.exit(0)
 
+    def get_key_display(self, binding: Binding) -> str:
+        """Keys by the words on them."""
+        return "enter" if binding.key == "enter" else super().get_key_display(binding)
+
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every action of the screen and the app, by name."""
         seen = set()
@@ -262,11 +272,12 @@ def find(folder: Path, name: str) -> "str | list[RunRow]":
         return store.find_runs(name)
 
 
-def worker_status(look: Look) -> str:
-    """What the worker does, in a few words."""
+def worker_status(look: Look) -> tuple[str, str | None]:
+    """What the worker does, in a few words, and the study that it has."""
     if look.owner is None:
-        return "no worker"
+        return "no worker", None
     if look.owner.study is None or look.store is None:
-        return "worker starting"
-    progress = look.store.study(look.owner.study).progress or {}
-    return f"{progress.get('phase', 'starting')} {look.owner.study}"
+        return "worker starting", None
+    row = look.store.study(look.owner.study)
+    phase = (row.progress or {}).get("phase", "starting")
+    return f"{'paused' if row.state == 'paused' else phase} {row.label}", row.label

@@ -20,7 +20,8 @@ from jmlp.store import Lock, Owner, Store
 from jmlp.store.database import NAME
 
 POLL_SECONDS = 0.1  # so that screens are drawn ten times a second at most
-RETRY_SECONDS = 1.0  # after which a store that cannot be read is tried again
+RETRY_SECONDS = 1.0  # after which what could not be read is tried again
+LEAVE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Look:
     folder: Path
     store: Store | None  # None: there is none yet
     owner: Owner | None  # the worker that has it
+    database: object = None  # another one than before where the store's was replaced
 
 
 Query = Callable[[Look], Any]
@@ -71,6 +73,7 @@ class Feed:
         self.folder = folder
         self._queries: dict[MessagePump, Query] = {}
         self._due: set[MessagePump] = set()
+        self._told: dict[MessagePump, Any] = {}  # its last answer
         self._changed = threading.Condition()
         self._closing = False
         self._store: Store | None = None
@@ -88,7 +91,7 @@ class Feed:
             self._closing = True
             self._changed.notify_all()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(LEAVE_SECONDS)  # a daemon: a query that takes long is left to itself
 
     def subscribe(self, pump: MessagePump, query: Query) -> None:
         """Asks this from now on, at once and at every change; `pump` gets `Fed`.
@@ -99,6 +102,7 @@ class Feed:
         """
         with self._changed:
             self._queries[pump] = query
+            self._told.pop(pump, None)
             self._due.add(pump)
             self._changed.notify_all()
 
@@ -106,6 +110,7 @@ class Feed:
         """Asks it no more."""
         with self._changed:
             self._queries.pop(pump, None)
+            self._told.pop(pump, None)
             self._due.discard(pump)
 
     # ---- in the thread
@@ -128,18 +133,25 @@ class Feed:
         try:
             look = self._look_at_store()
             seen = self._identity, look.store and look.store.version(), look.owner
-        except JmlpError as error:
+        except Exception as error:
             self._drop()
-            self._tell_all(str(error))
+            self._tell_all(error_text(error))
             return False
         changed, self._seen = seen != self._seen, seen
         with self._changed:
             pumps = list(self._queries) if changed else list(self._due)
             self._due.clear()
             queries = [(pump, self._queries[pump]) for pump in pumps if pump in self._queries]
-        for pump, query in queries:
-            pump.post_message(answer(query, look))
-        return True
+        answers = [(pump, answer(query, look)) for pump, query in queries]
+        for pump, message in answers:
+            value = message.value if isinstance(message, Fed) else message
+            if pump not in self._told or self._told[pump] != value:  # else nothing is new to it
+                self._told[pump] = value
+                pump.post_message(message)
+        failed = {pump for pump, message in answers if isinstance(message, FeedFailed)}
+        with self._changed:
+            self._due |= failed & set(self._queries)
+        return not failed
 
     def _look_at_store(self) -> Look:
         """Opens the store, again where its database was replaced."""
@@ -152,7 +164,7 @@ class Feed:
         if identity is not None and self._store is None:
             self._store, self._identity = Store(self.folder, viewer=True), identity
         owner = None if self._store is None else Lock(self.folder).owner()
-        return Look(self.folder, self._store, owner)
+        return Look(self.folder, self._store, owner, self._identity)
 
     def _drop(self) -> None:
         if self._store is not None:
@@ -163,6 +175,7 @@ class Feed:
         with self._changed:
             pumps = list(self._queries)
             self._due.update(pumps)
+            self._told.clear()
         for pump in pumps:
             pump.post_message(FeedFailed(error))
 
@@ -171,12 +184,12 @@ def answer(query: Query, look: Look) -> Message:
     """What a query says, or why it could not."""
     try:
         return Fed(query(look))
-    except JmlpError as error:
-        return FeedFailed(str(error))
-    except Exception as error:  # a bug, which must end neither the thread nor the app
-        return FeedFailed(bug_text(error))
+    except Exception as error:  # a bug must end neither the thread nor the app
+        return FeedFailed(error_text(error))
 
 
-def bug_text(error: Exception) -> str:
-    """What is said of an error that nobody foresaw."""
+def error_text(error: Exception) -> str:
+    """What is said of an error: its own words, or that nobody foresaw it."""
+    if isinstance(error, JmlpError):
+        return str(error)
     return f"this is a bug in jmlp: {type(error).__name__}: {error}"

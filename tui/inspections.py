@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jmlp.errors import JmlpError
 from jmlp.inspection import Inspection, Part
-from tui.feed import bug_text
+from tui.feed import error_text
 
 if TYPE_CHECKING:
     from tui.app import JmlpApp
@@ -85,14 +84,13 @@ class Inspections:
 
         try:
             return inspector.inspect(self._folder, *key, say, waiting.stop)
-        except JmlpError as error:
-            return Failure(str(error))
-        except Exception as error:  # a bug, which is shown where the inspection would be
-            return Failure(bug_text(error))
+        except Exception as error:  # a bug too is shown where the inspection would be
+            return Failure(error_text(error))
 
     def _said(self, waiting: Waiting, line: str) -> None:
         waiting.words = line
-        self._changed()
+        if waiting in self._known.values():  # else nobody waits any more
+            self._changed()
 
     def _arrived(self, key: Key, waiting: Waiting, state: State | None) -> None:
         if self._known.get(key) is waiting and state is not None:

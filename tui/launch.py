@@ -13,9 +13,10 @@ from textual.binding import Binding, BindingType
 from textual.color import Color
 from textual.filter import LineFilter
 
-from tui.app import JmlpApp
+from tui.app import JmlpApp, find
 from tui.ascii import is_ascii_wanted
 from tui.terminal import TerminalDriver, give_back, saved_attributes
+from tui.text import visible
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 LEAVE_SECONDS = 3.0  # in which the app has to end after a signal
@@ -85,8 +86,11 @@ def run(folder: Path, start: str | None) -> int:
     """Opens the app, until it is left; returns the exit code, 128 + n after signal n.
 
     Raises:
+        StoreError: what was to be opened first is not in the store.
         Exception: a bug has ended the app; the terminal is as before.
     """
+    if start is not None:
+        find(folder, start)  # what is not there is told before anything is drawn
     TerminalDriver.ascii_only = is_ascii_wanted()
     app = TerminalApp(folder, start=start)
     assert sys.__stdin__ is not None
@@ -118,4 +122,7 @@ def run(folder: Path, start: str | None) -> int:
             signal.signal(number, handler)
     if app.error is not None:
         raise app.error
+    if not app.return_code and app.at_work is not None:
+        label = visible(app.at_work)
+        print(f"{label} goes on without the app: jmlp attach shows it", file=sys.stderr)
     return app.return_code or 0

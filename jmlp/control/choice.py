@@ -53,14 +53,16 @@ class Choice:
         return study_label(name if self.row is None else self.row.label, changes)
 
     def command(self) -> str:
-        """What would be typed for it."""
+        """What would be typed for it; of a study of the store, what was, and how it was changed."""
         flags = [word for name in self.experiments for word in ("--experiment", name)]
         for name in ("seeds", "epochs", "data"):
             value = getattr(self, name)
             flags += [f"--{name}", str(value)] if value is not None else []
         flags += [word for text in self.overrides for word in ("--set", text)]
-        begin = shlex.join(["jmlp", "study", self.source]) if self.row is None else self.row.command
-        return " ".join([begin, shlex.join(flags)]).rstrip()
+        if self.row is None:
+            return shlex.join(["jmlp", "study", self.source, *flags])
+        changes = f" (changed in the app: {shlex.join(flags)})" if flags else ""
+        return self.row.command + changes
 
     def hardware(self) -> Mapping[str, Any]:
         """What its worker is to use: a study of the store keeps its own."""

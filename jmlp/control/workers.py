@@ -1,9 +1,11 @@
 """Workers: how one is started, which one has a study, and what to do when one has died."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +87,14 @@ def detach(folder: Path, label: str) -> int:
                 break  # it has other work first; the new one waits for its turn
             time.sleep(POLL_SECONDS)
     worker.returncode = 0  # it goes on without this process, of which Python would warn
+    threading.Thread(target=_take_note, args=(worker.pid,), daemon=True).start()
     return worker.pid
+
+
+def _take_note(pid: int) -> None:
+    """Waits for the end of a child, of which the system would keep a trace otherwise."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 def log_path(folder: Path) -> Path:

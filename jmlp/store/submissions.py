@@ -55,7 +55,8 @@ def insert(connection: sqlite3.Connection, submission: Submission, at: int) -> N
     )
     # A study that another process is training, or has trained to its end, is left at that.
     connection.execute(
-        "UPDATE studies SET state = 'queued', code = NULL, failure = NULL WHERE id = ?"
+        "UPDATE studies SET state = 'queued', code = NULL, failure = NULL, progress = NULL"
+        " WHERE id = ?"
         " AND state <> 'running' AND (state <> 'done' OR EXISTS (SELECT 1 FROM links, runs"
         "  WHERE study = studies.id AND run = number AND record IS NULL))",
         (study,),

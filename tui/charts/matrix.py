@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NONE = "·"
-CORNER, TRUST = "true", "right %"
+CORNER, TRUST = "true", "precision %"
 
 
 def matrix_lines(counts: NDArray[np.int64], room: int) -> list[str]:
@@ -34,7 +34,7 @@ def matrix_lines(counts: NDArray[np.int64], room: int) -> list[str]:
             line += (str(count) if count or i == j else NONE).rjust(width) + after
         lines.append(line)
     if wide:
-        lines[0] += "  found %"
+        lines[0] += " recall %"
         for i in range(n):
             lines[i + 1] += percent(int(counts[i, i]), int(counts[i].sum())).rjust(9)
         trust = [percent(int(counts[j, j]), int(counts[:, j].sum())) for j in range(n)]

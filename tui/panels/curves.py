@@ -48,7 +48,8 @@ class CurvesPanel(Vertical):
         self.query_one(f"#{self.first}", Curves).focus()
 
     def show(self, runs: Sequence[SeenRun], log: bool, marks: Sequence[Mark]) -> None:
-        """Draws the means over these runs; a logarithmic scale is for costs."""
+        """Draws the means over those of the runs that have begun; a log scale is for costs."""
+        runs = [run for run in runs if run.points]
         self.query_one("#cost", Curves).show(cost_series(runs), log, marks)
         self.query_one("#accuracy", Curves).show(accuracy_series(runs), False, marks)
 

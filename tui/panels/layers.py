@@ -64,7 +64,7 @@ def layers_text(i: Inspection, e: int, room: int, bars: str, units: str) -> Text
             number = f"{value:.2e}" if np.isfinite(value) else MISSING
             row = bar_row(values[:, k].tolist(), scale, cell)
             lines.append(_line(name, number, row, bars))
-    unit = f"0 for all {len(i.labels):,} {i.part} images"
+    unit = f"they give 0 for every one of the {len(i.labels):,} {i.part} images"
     lines.append(Text.assemble(("Dead ReLU units", "bold"), (f"  {unit}", units)))
     for k, total in enumerate(i.n_units.tolist()):
         dead = i.dead_units[:, k]

@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
-from tui.feed import Fed, FeedFailed
+from tui.feed import Fed, FeedFailed, Query
 from tui.steady import OnceDismissed
 from tui.text import fit
 
@@ -31,17 +31,24 @@ class TopLine(Static):
 
     def render(self) -> str:
         """Both in one line; the place gives way."""
-        width = self.size.width - 2
-        room = max(0, width - len(self.status) - 2)
+        width, status = self.size.width - 2, self.status
+        phase, _, study = status.partition(" ")
+        if study and self.place.endswith(study):
+            status = phase  # it is named already
+        room = max(0, width - len(status) - 2)
         left = fit(f"jmlp  {self.place}", room) if room else ""
-        return f" {left}  {self.status} " if room else f" {fit(self.status, max(0, width))} "
+        return f" {left}  {status} " if room else f" {fit(status, max(0, width))} "
 
 
 class JmlpScreen(OnceDismissed, Screen[Result]):
-    """A screen of the app; subclasses compose its body and say where it is."""
+    """A screen of the app; subclasses compose its body, and say where it is and what it asks.
+
+    Textual calls the handlers of all classes of a screen, these too: no `super()` is needed.
+    """
 
     app: "JmlpApp"
     place = ""  # such as "studies › original"
+    question: Query | None = None  # what it asks of the store while it is looked at
     _trouble = ""
     _hidden_focus: Widget | None = None  # had the focus before there was no room for it
 
@@ -63,6 +70,19 @@ class JmlpScreen(OnceDismissed, Screen[Result]):
         top = self.query_one(TopLine)
         top.place = self.place
         self.watch(self.app, "status", lambda status: setattr(top, "status", status))
+
+    def on_screen_resume(self) -> None:
+        """Follows the store, from now on."""
+        if self.question is not None:
+            self.app.feed.subscribe(self, self.question)
+
+    def on_screen_suspend(self) -> None:
+        """Not while something else is looked at."""
+        self.app.feed.unsubscribe(self)
+
+    def on_unmount(self) -> None:
+        """Nor any more."""
+        self.app.feed.unsubscribe(self)
 
     def on_resize(self, event: events.Resize) -> None:
         """Below the least size there is one plain line."""

@@ -50,6 +50,7 @@ class CompareScreen(JmlpScreen[None]):
         """
         super().__init__()
         self.run_ids = tuple(run_ids)
+        self.question = CompareQuery(self.run_ids)
         self.place = f"runs › {count(len(run_ids), 'run')} compared"
         self.comparison: Comparison | None = None
         self.quantity: Quantity = QUANTITIES[0]
@@ -63,15 +64,6 @@ class CompareScreen(JmlpScreen[None]):
         yield Static(id="said", markup=False)
         table: DataTable[Text] = DataTable(cursor_type="none", fixed_columns=1, id="differences")
         yield table
-
-    def on_mount(self) -> None:
-        """Follows the store."""
-        super().on_mount()
-        self.app.feed.subscribe(self, CompareQuery(self.run_ids))
-
-    def on_unmount(self) -> None:
-        """Not any more."""
-        self.app.feed.unsubscribe(self)
 
     def on_fed(self, event: Fed) -> None:
         """Draws what is new."""
@@ -92,11 +84,13 @@ class CompareScreen(JmlpScreen[None]):
             self._judged = runs
             folder = self.app.folder
             self.app.perform(
-                "compare numbers", lambda: same_numbers(folder, self.run_ids), self._tell_numbers
+                "compare numbers",
+                lambda: same_numbers(folder, self.run_ids),
+                lambda same: self._tell_numbers(runs, same),
             )
 
-    def _tell_numbers(self, same: bool | None) -> None:
-        if self.is_there:
+    def _tell_numbers(self, judged: "list[tuple[str, int]]", same: bool | None) -> None:
+        if self.is_there and judged == self._judged:
             self._numbers = numbers_text(same)
             self._say()
 

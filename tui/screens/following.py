@@ -16,7 +16,6 @@ class FollowingScreen(JmlpScreen[Result]):
 
     def on_mount(self) -> None:
         """Hears of every layout."""
-        super().on_mount()
         self.screen_layout_refresh_signal.subscribe(self, self.keep_in_sight, immediate=True)
 
     def place_of(self, focused: Widget) -> Widget:

@@ -15,10 +15,9 @@ from textual.widgets import Button, Input, Static
 
 from jmlp import environment
 from jmlp.control.choice import Choice
-from jmlp.errors import JmlpError
 from jmlp.store import StudyRow
 from tui.dialogs import Confirm
-from tui.feed import Fed, bug_text
+from tui.feed import Fed, error_text
 from tui.screens.following import FollowingScreen
 from tui.screens.form_source import choose
 from tui.text import fit, visible
@@ -39,6 +38,7 @@ class StudyForm(FollowingScreen[str | None]):
 
     app: "JmlpApp"
     place = "studies › new study"
+    question = staticmethod(form.stored_studies)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "start", "Start", tooltip="Start the study"),
         Binding("ctrl+o", "choose", "Another study", tooltip="Choose what to start from"),
@@ -67,6 +67,7 @@ class StudyForm(FollowingScreen[str | None]):
         super().__init__()
         self.origin = Choice(source or "", row)
         self.checked = Checked()
+        self.right = Choice()  # what was looked at, and may be started
         self.stored: tuple[Stored, ...] = ()
         self.outline: Outline | None = None
         self.ticks: list[Tick] = []
@@ -101,17 +102,11 @@ class StudyForm(FollowingScreen[str | None]):
 
     def on_mount(self) -> None:
         """Asks what to start from, where that is not said."""
-        super().on_mount()
-        self.app.feed.subscribe(self, form.stored_studies)
         self.query_one(Pick).focus()
         if self.origin == Choice():
             self.call_after_refresh(self.action_choose)
         else:
             self.look()
-
-    def on_unmount(self) -> None:
-        """Hears nothing more of the store."""
-        self.app.feed.unsubscribe(self)
 
     def on_fed(self, event: Fed) -> None:
         """The studies of the store."""
@@ -135,6 +130,7 @@ class StudyForm(FollowingScreen[str | None]):
     def start_from(self, origin: Choice) -> None:
         """Begins with another study; what is typed stays."""
         self.origin, self.outline, self.ticks = origin, None, []
+        self.show_experiments()
         self.look()
 
     # ---- what is typed
@@ -199,7 +195,7 @@ class StudyForm(FollowingScreen[str | None]):
             except Exception as error:
                 return Checked(problems=(("", error_text(error)),))
 
-        self.app.perform("look at the study", work, lambda checked: self.looked_at(origin, checked))
+        self.app.perform("look at the study", work, lambda checked: self.looked_at(choice, checked))
 
     def choice(self) -> Choice:
         """The study that is meant."""
@@ -214,13 +210,13 @@ class StudyForm(FollowingScreen[str | None]):
             self._facts = data, facts_of(data)
         return self._facts[1]
 
-    def looked_at(self, origin: Choice, checked: Checked) -> None:
+    def looked_at(self, choice: Choice, checked: Checked) -> None:
         """Shows what came of it, and looks again if more was typed meanwhile."""
         self.looking = False
         if not self.is_there:
             return
-        if origin == self.origin:
-            self.checked = checked
+        if (choice.source, choice.row) == (self.origin.source, self.origin.row):
+            self.checked, self.right = checked, choice
             self.show()
         self.look_again()
         if self.start_then and self.settled:
@@ -294,14 +290,14 @@ class StudyForm(FollowingScreen[str | None]):
     @on(Button.Pressed, "#start")
     def action_start(self) -> None:
         """Starts it, once all that was typed was looked at."""
-        if not self.settled:
+        if not self.settled or self.choice() != self.right:
             self.start_then = True
-            self.look_again()
+            self.look()
         elif self.checked.ok and not self.starting:
             self.starting, self.failure = True, ""
             self.tell("starting")
             self.show_plan()
-            choice, folder = self.choice(), self.app.folder
+            choice, folder = self.right, self.app.folder
 
             def work() -> tuple[str, str]:
                 from jmlp.control.starting import start
@@ -370,8 +366,3 @@ class StudyForm(FollowingScreen[str | None]):
         """The answer to that."""
         if answer:
             self.dismiss(None)
-
-
-def error_text(error: Exception) -> str:
-    """What is said of an error, one that was foreseen or not."""
-    return str(error) if isinstance(error, JmlpError) else bug_text(error)

@@ -43,7 +43,7 @@ class HelpScreen(OnceDismissed, ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Keys above words."""
         with Vertical(classes="dialog paper"), VerticalScroll():
-            yield Static("Keys", classes="title")
+            yield Static("Keys (esc closes)", classes="title", markup=False)
             yield Static(self.keys, classes="whole")
             yield Static(LISTS, markup=False, classes="muted")
             yield Static("\nWords", classes="title")
@@ -51,16 +51,16 @@ class HelpScreen(OnceDismissed, ModalScreen[None]):
 
 
 def keys_of(screen: Screen[Any]) -> list[tuple[str, str]]:
-    """Of each key that holds on a screen, how it is called and what it does; the screen's first."""
+    """Of each key that holds on a screen, how it is called and what it does; the screen's first.
+
+    What moves a cursor or scrolls says nothing beyond its name, and is not among them.
+    """
     found: dict[str, list[str]] = {}
     texts = {}
-    for active in sorted(
-        screen.active_bindings.values(), key=lambda active: active.node is not screen
-    ):
+    actives = screen.active_bindings.values()
+    for active in sorted(actives, key=lambda active: active.node is not screen):
         binding = active.binding
-        ours = type(active.node).__module__.startswith("tui.")
-        inherited = binding.action in ("app.focus_previous", "screen.copy_text", "quit")
-        if binding.description and ours and not binding.system and not inherited:
+        if binding.tooltip and not binding.system and binding.action not in ("quit", "copy_text"):
             found.setdefault(binding.action, []).append(screen.app.get_key_display(binding))
-            texts[binding.action] = binding.tooltip or binding.description
+            texts[binding.action] = binding.tooltip
     return [(" ".join(dict.fromkeys(keys)), texts[action]) for action, keys in found.items()]

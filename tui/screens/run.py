@@ -11,6 +11,7 @@ from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 from jmlp.control.words import percent_text, state_text
 from jmlp.curves import FEWEST_FOR_BAND
 from jmlp.inspection import Inspection, Part
+from jmlp.store import RunRow
 from tui.feed import Fed
 from tui.inspections import Failure, Inspections, Key, Waiting
 from tui.panels.confusion import ConfusionPanel
@@ -22,6 +23,8 @@ from tui.views.run import RunQuery, SeenRun
 from tui.widgets.curves import Mark
 from tui.widgets.scrubber import Scrubber
 
+SCRUB = "[ the snapshot before, ] the next one"
+SEED = ", the run before, . the next one"
 PANELS = ("curves", "layers", "weights", "confusion", "mistakes")
 
 
@@ -31,12 +34,16 @@ class RunScreen(JmlpScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "panel(1)", "Panel", tooltip="The next panel", priority=True),
         Binding("shift+tab", "panel(-1)", "Panel", show=False, tooltip="The panel before"),
+        Binding("left_square_bracket", "scrub(-1)", "Snapshot", key_display="[ ]", tooltip=SCRUB),
+        Binding("right_square_bracket", "scrub(1)", "Later", show=False, system=True),
         Binding(
-            "left_square_bracket", "scrub(-1)", "Snapshot", key_display="[ ]", tooltip="Earlier"
+            "comma",
+            "seed(-1)",
+            "Seed",
+            key_display=", .",
+            tooltip=SEED,
         ),
-        Binding("right_square_bracket", "scrub(1)", "Later", show=False, tooltip="Later snapshot"),
-        Binding("comma", "seed(-1)", "Seed", key_display=", .", tooltip="The run before"),
-        Binding("full_stop", "seed(1)", "Next seed", show=False, tooltip="The next run"),
+        Binding("full_stop", "seed(1)", "Next seed", show=False, system=True),
         Binding("m", "mean", "Mean", tooltip="Curves of all seeds together, or of one"),
         Binding("v", "part", "Test", tooltip="Validation or test images"),
         Binding("y", "log", "Log", tooltip="Logarithmic scale of the cost"),
@@ -86,7 +93,6 @@ class RunScreen(JmlpScreen[None]):
 
     def on_mount(self) -> None:
         """Follows the store."""
-        super().on_mount()
         self.inspections = Inspections(self.app, self.app.folder, self._show)
         self.query_one(Tabs).can_focus = False
         # Pages within pages are mounted later than their screen.
@@ -94,11 +100,12 @@ class RunScreen(JmlpScreen[None]):
 
     def _begin(self) -> None:
         self._focus()
-        self.app.feed.subscribe(self, self.query_of_runs)
+        self.question = self.query_of_runs
+        if self.is_current:
+            self.on_screen_resume()
 
     def on_unmount(self) -> None:
-        """Not any more; nobody waits for inspections."""
-        self.app.feed.unsubscribe(self)
+        """Nobody waits for inspections any more."""
         self.inspections.leave()
 
     def on_fed(self, event: Fed) -> None:
@@ -108,13 +115,13 @@ class RunScreen(JmlpScreen[None]):
         self.runs = event.value
         for seen in self.runs:
             known = before.get(seen.row.run_id)
-            if known is not None and known.row.ended_at != seen.row.ended_at:
+            if known is not None and version_of(known.row) != version_of(seen.row):
                 self.inspections.drop(seen.row.run_id)  # it has other networks now
         self._show()
 
     def on_resize(self, event: events.Resize) -> None:
         """There is another room for all."""
-        super().on_resize(event)
+        del event
         self.call_after_refresh(self._show)
 
     # ---- keys and mouse
@@ -282,7 +289,7 @@ class RunScreen(JmlpScreen[None]):
             e = self._index(state)
             text = about_inspection(seen, self.chosen, len(self.runs), state, e)
             about.update(text, layout=False)
-            shown = self.panel, state, e, self.app.size
+            shown = self.panel, state, e, self.app.size, self.app.theme
             if shown != self._drawn:
                 panel = self.query_one(f"#{self.panel}-page")
                 panel.show(state, e)  # type: ignore[attr-defined]
@@ -310,12 +317,21 @@ class RunScreen(JmlpScreen[None]):
             self.query_one(f"#{page}").focus_first()  # type: ignore[attr-defined]
 
 
+def version_of(row: RunRow) -> tuple[int, int | None]:
+    """Another one where a run was trained afresh, or has ended."""
+    return row.attempt, row.ended_at
+
+
 def about_runs(runs: Sequence[SeenRun], chosen: int, together: bool) -> str:
     """What is drawn, in one line."""
     if together:
         training = sum(run.in_training for run in runs)
-        band = ", band: 95 % interval of the mean" if len(runs) >= FEWEST_FOR_BAND else ""
-        text = f"mean of {len(runs)} seeds{band}"
+        begun = sum(bool(run.points) for run in runs)
+        band = ", band: 95 % interval of the mean" if begun >= FEWEST_FOR_BAND else ""
+        seeds = (
+            f"{begun} seeds" if begun == len(runs) else f"the {begun} of {len(runs)} seeds begun"
+        )
+        text = f"mean of {seeds}{band}"
         return f"{text}   {training} in training" if training else text
     row = runs[chosen].row
     parts = [_which(runs[chosen], chosen, len(runs)), state_text(row)]

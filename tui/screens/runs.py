@@ -40,6 +40,7 @@ class RunsScreen(JmlpScreen[None]):
     """Runs, one a line."""
 
     place = "runs"
+    question = staticmethod(runs_view)
     CSS = """
     RunsScreen {
         #count { height: 1; padding: 0 1; color: $secondary; }
@@ -94,28 +95,14 @@ class RunsScreen(JmlpScreen[None]):
 
     def on_mount(self) -> None:
         """The keys are for the list."""
-        super().on_mount()
         self.query_one(RunList).focus()
-
-    def on_screen_resume(self) -> None:
-        """Follows the store while it is looked at."""
-        self.app.feed.subscribe(self, runs_view)
-
-    def on_screen_suspend(self) -> None:
-        """Not any more."""
-        self.app.feed.unsubscribe(self)
-
-    def on_unmount(self) -> None:
-        """Not any more."""
-        self.app.feed.unsubscribe(self)
 
     def on_fed(self, event: Fed) -> None:
         """There are other runs, or they have gone on."""
         self.trouble("")
-        if event.value != self.view or not self.is_read:
-            self.view, self.is_read = event.value, True
-            self.selected.intersection_update(line.run_id for line in self.view.lines)
-            self.draw()
+        self.view, self.is_read = event.value, True
+        self.selected.intersection_update(line.run_id for line in self.view.lines)
+        self.draw()
 
     @on(RunList.Highlighted)
     def highlighted(self, event: RunList.Highlighted) -> None:

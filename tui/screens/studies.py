@@ -14,7 +14,7 @@ from textual.widgets import DataTable, Static
 from tui.feed import Fed, Look
 from tui.screens.base import JmlpScreen
 from tui.text import cell, duration, fit, visible
-from tui.widgets.rows import show_rows
+from tui.widgets.rows import Table, show_rows
 
 LEAST_LABEL = 14
 OTHER_COLUMNS = 46  # at most as wide
@@ -76,6 +76,7 @@ class StudiesScreen(JmlpScreen[None]):
     """Studies, one a line."""
 
     place = "studies"
+    question = staticmethod(study_lines)
     lines: tuple[StudyLine, ...] = ()
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New study", tooltip="Choose a study, change it, start it"),
@@ -88,7 +89,7 @@ class StudiesScreen(JmlpScreen[None]):
         """The list, or the welcome."""
         with Vertical(id="welcome"):
             yield Static(WELCOME, markup=False)
-        table: DataTable[Text] = DataTable(cursor_type="row", id="studies")
+        table = Table(cursor_type="row", id="studies")
         for title, key in (
             ("study", "study"),
             ("state", "state"),
@@ -97,15 +98,6 @@ class StudiesScreen(JmlpScreen[None]):
         ):
             table.add_column(cell(title), key=key)
         yield table
-
-    def on_mount(self) -> None:
-        """Follows the store."""
-        super().on_mount()
-        self.app.feed.subscribe(self, study_lines)
-
-    def on_unmount(self) -> None:
-        """Not any more."""
-        self.app.feed.unsubscribe(self)
 
     def on_fed(self, event: Fed) -> None:
         """Draws what is new."""
@@ -117,7 +109,7 @@ class StudiesScreen(JmlpScreen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         """Long names give way."""
-        super().on_resize(event)
+        del event
         self._show()
 
     def _show(self) -> None:

@@ -19,22 +19,23 @@ from tui.widgets.configurations import MISSING, ConfigurationList
 from tui.widgets.result_tables import ResultTables
 
 BAR = 20  # columns
-STEERING = ("pause", "stop", "resume", "write")  # keys that do not always make sense
+STEERING = ("pause", "go_on", "stop", "resume", "write")  # keys that do not always make sense
 
 
 class StudyScreen(JmlpScreen[None]):
     """A study, live or long over."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "pause", "Pause", tooltip="Let it rest, or go on"),
+        Binding("space", "pause", "Pause", tooltip="Let it rest"),
+        Binding("space", "go_on", "Go on", tooltip="Go on training"),
         Binding("s", "stop", "Stop", tooltip="End the training; all is saved"),
         Binding("r", "resume", "Go on", tooltip="Go on where it was"),
         Binding(
             "n", "change", "Change", show=False, tooltip="Change it, and start that as a new study"
         ),
-        Binding("tab", "other_tab", "Other tab", tooltip="Training or results", priority=True),
+        Binding("tab", "other_tab", "Page", tooltip="Training or results", priority=True),
         Binding("y", "log", "Log", show=False, tooltip="Logarithmic scale of the cost"),
-        Binding("w", "write", "Report", show=False, tooltip="Write the report"),
+        Binding("w", "write", "Report", tooltip="Write the report"),
         Binding("escape", "back", "Back", tooltip="To all studies"),
     ]
 
@@ -42,6 +43,7 @@ class StudyScreen(JmlpScreen[None]):
         super().__init__()
         self.label = label
         self.place = f"studies › {label}"
+        self.question = StudyQuery(label)
         self.view: StudyView | None = None
         self._offered: list[bool | None] = []
 
@@ -55,15 +57,9 @@ class StudyScreen(JmlpScreen[None]):
         yield Static(id="detail", markup=False)
 
     def on_mount(self) -> None:
-        """Follows the store."""
-        super().on_mount()
+        """Keys go to the list."""
         self.query_one(Tabs).can_focus = False
         self.query_one(ConfigurationList).focus()
-        self.app.feed.subscribe(self, StudyQuery(self.label))
-
-    def on_unmount(self) -> None:
-        """Not any more."""
-        self.app.feed.unsubscribe(self)
 
     def on_fed(self, event: Fed) -> None:
         """Draws what is new."""
@@ -102,7 +98,8 @@ class StudyScreen(JmlpScreen[None]):
                     self._open(line)
 
     def _open(self, line: ConfigurationLine) -> None:
-        self.app.open_runs(line.run_ids, f"{self.label} › {line.label}")
+        if line.run_ids:
+            self.app.open_runs(line.run_ids, f"{self.label} › {line.label}")
 
     # ---- tabs
 
@@ -140,19 +137,22 @@ class StudyScreen(JmlpScreen[None]):
             return False
         view = self.view
         in_hand = view.held and view.row.state in ("running", "paused")
-        if action == "pause":
-            return in_hand
+        if action in ("pause", "go_on"):
+            return in_hand and (view.row.state == "paused") == (action == "go_on")
         if action == "stop":
             return in_hand or view.row.state == "queued"
         if action == "resume":
-            return not in_hand and view.row.state not in ("done", "queued")
+            unfinished = view.row.state not in ("done", "queued") or view.n_done < view.n_runs
+            return unfinished and not in_hand and view.row.state != "queued"
         return view.n_done > 0
 
     def action_pause(self) -> None:
-        """Lets it rest, or go on."""
-        if self.view is not None:
-            action: Action = "resume" if self.view.row.state == "paused" else "pause"
-            self._command(action)
+        """Lets it rest."""
+        self._command("pause")
+
+    def action_go_on(self) -> None:
+        """Ends the rest."""
+        self._command("resume")
 
     def action_stop(self) -> None:
         """Ends the training; all is saved."""
@@ -211,11 +211,13 @@ def summary(view: StudyView, accent: str) -> Text:
         parts.append(f"{phase} group {progress.get('group')} of {progress.get('n_groups')}")
         parts.append(str(progress.get("name", "")))
     elif state == "its worker died":
-        parts.append("its worker was ended: r goes on from the last checkpoint")
+        parts.append("r goes on from the last checkpoint")
     elif state in ("stopped", "interrupted"):
         parts.append("r goes on where it was")
     elif state == "queued":
-        parts.append("waits for a worker")
+        parts.append(f"waits for {view.waits_for}" if view.waits_for else "waits for a worker")
+    elif state == "done" and view.n_done < view.n_runs:
+        parts.append("runs are missing: r trains them")
     elif state == "failed":
         parts.append(row.failure or "")
     share = view.n_done / view.n_runs if view.n_runs else 0.0
@@ -230,12 +232,13 @@ def detail(line: ConfigurationLine, scale: str) -> Text:
     """A configuration's name and state, the numbers that narrow lists leave out, and the scale."""
     spread = f"{line.range[0]:.4f} to {line.range[1]:.4f}" if line.range else MISSING
     numbers = [
-        ("training cost", number(line.training_cost)),
-        ("over seeds", spread),
         ("epoch", MISSING if line.epoch is None else f"{line.epoch} of {line.limit}"),
+        ("accuracy %", number(line.validation_accuracy, 100, 2)),
+        ("validation cost over seeds", spread),
+        ("training cost", number(line.training_cost)),
     ]
     if line.left is not None:
-        numbers.append(("left", f"≤ {duration(line.left)}"))
+        numbers.insert(1, ("left", f"≈ {duration(line.left)}"))
     head = Text.assemble((line.label, "bold"), f"   {line.state}")
     if line.is_baseline:
         head.append("   baseline")

@@ -9,7 +9,6 @@ import signal
 import socket
 import string
 import sys
-import urllib.parse
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -131,7 +130,6 @@ class AppServer(Server):
                 web.get("/", self._index, allow_head=False),
                 web.get("/ws", self._websocket, name=WEBSOCKET, allow_head=False),
                 web.get("/static/{name}", self._static, allow_head=False),
-                web.get("/download/{key}", self.handle_download, allow_head=False),
             ]
         )
         app.on_response_prepare.append(self.guard.add_headers)
@@ -174,24 +172,6 @@ class AppServer(Server):
             raise web.HTTPNotFound
         return web.FileResponse(file, headers={"Cache-Control": "no-cache"})
 
-    async def handle_download(self, request: web.Request) -> web.StreamResponse:
-        """A file that the app gives to its browser; always saved, never shown."""
-        key = request.match_info["key"]
-        try:
-            file = await self.download_manager.get_download_metadata(key)
-        except KeyError:
-            raise web.HTTPNotFound from None
-        name = urllib.parse.quote(file.file_name, safe="")
-        response = web.StreamResponse(
-            headers={"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
-        )
-        response.content_type = "application/octet-stream"
-        await response.prepare(request)
-        async for chunk in self.download_manager.download(key):
-            await response.write(chunk)
-        await response.write_eof()
-        return response
-
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         """A tab: one process, from here until the tab is closed."""
         query = request.query
@@ -207,7 +187,7 @@ class AppServer(Server):
             timeout=CLOSE_SECONDS,
             compress=False,
         )
-        session = Session(self._arguments, websocket, self.download_manager, self._say)
+        session = Session(self._arguments, websocket, self._say)
         self.sessions.add(session)
         reason = "the app was closed"
         try:

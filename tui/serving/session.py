@@ -64,7 +64,6 @@ class Session(AppService):
         self,
         arguments: Sequence[str],
         websocket: web.WebSocketResponse,
-        downloads: DownloadManager,
         say: Callable[[str], object],
     ) -> None:
         """Nothing is started yet.
@@ -72,7 +71,6 @@ class Session(AppService):
         Args:
             arguments: of the process.
             websocket: the page.
-            downloads: files on their way to browsers.
             say: takes what the person at the server should know.
         """
 
@@ -84,7 +82,7 @@ class Session(AppService):
             write_bytes=websocket.send_bytes,
             write_str=websocket.send_str,
             close=close,
-            download_manager=downloads,
+            download_manager=DownloadManager(),  # which it must have; the app gives no files
         )
         self._arguments = tuple(arguments)
         self._say = say
@@ -120,6 +118,9 @@ class Session(AppService):
             await self._relay()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
             await self.remote_close()
+        except Exception as error:  # what the process said was nothing that it should say
+            self._say(f"this is a bug in jmlp: {type(error).__name__}: {error}")
+            await self.remote_close()
 
     async def stop(self) -> None:
         """Ends the process; however often it is called, and even where the caller is cancelled."""
@@ -153,7 +154,6 @@ class Session(AppService):
             self._errors = (self._errors + data)[-LAST_BYTES:]
 
     async def _stop(self) -> None:
-        await self._download_manager.cancel_app_downloads(self.app_service_id)
         if self._process is None:
             return
         self._tasks[0].cancel()

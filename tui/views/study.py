@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jmlp.config import Experiment, Study, configurations
+from jmlp.control.submitting import IN_HAND
 from jmlp.results import CostPoint
 from jmlp.store import RunRow, Store, StudyRow
 from tui.charts.sparkline import Point
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from jmlp.tables import ExperimentTable
 
 ENDINGS = ("stopped early", "limit")  # of runs that have not diverged
-IN_HAND = ("running", "paused")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ConfigurationLine:
     n_done: int
     n_seeds: int
     state: str
-    left: float | None  # seconds, at most, while it is in training
+    left: float | None  # seconds to its limit, at the pace so far, while it is in training
     is_baseline: bool
 
 
@@ -57,6 +57,7 @@ class StudyView:
 
     row: StudyRow
     held: bool  # by a worker
+    waits_for: str | None  # the study that the worker has instead
     n_done: int
     n_runs: int
     n_classes: int
@@ -81,6 +82,10 @@ class StudyQuery:
             label: of the study.
         """
         self.label = label
+        self._forget(None)
+
+    def _forget(self, database: object) -> None:
+        self._database = database
         self._after = 0  # the last cost point that was read
         self._points: dict[str, dict[int, CostPoint]] = defaultdict(dict)  # by run and epoch
         self._attempts: dict[str, int] = {}
@@ -95,9 +100,13 @@ class StudyQuery:
         """The study as it is now; None where there is no store."""
         if look.store is None:
             return None
+        if look.database != self._database:  # of another one, where points are counted anew
+            self._forget(look.database)
         row = look.store.study(self.label)
+        # Points first: one that is committed in between is then read the next time.
+        self._after, points = look.store.new_points(self.label, self._after)
         runs = look.store.runs(self.label)
-        self._read_points(look.store, runs)
+        self._take_points(look.store, points, runs)
         if self._study is None or row.toml != self._toml:
             self._read_study(row)
         assert self._study is not None
@@ -108,7 +117,8 @@ class StudyQuery:
             row=row,
             held=held,
             n_done=sum(run.result is not None for run in runs),
-            n_runs=len(runs),
+            n_runs=len(self._groups),
+            waits_for=look.owner.study if look.owner is not None and not held else None,
             n_classes=int(row.data.get("n_classes", 10)),
             experiments=tuple(
                 ExperimentLines(e.name, e.title or e.name, tuple(_lines(e, by_key, now)))
@@ -117,8 +127,9 @@ class StudyQuery:
             tables=self._tables_now(self._study, runs),
         )
 
-    def _read_points(self, store: Store, runs: Sequence[RunRow]) -> None:
-        self._after, points = store.new_points(self.label, self._after)
+    def _take_points(
+        self, store: Store, points: Sequence[tuple[str, CostPoint]], runs: Sequence[RunRow]
+    ) -> None:
         for run_id, point in points:
             self._points[run_id][point.epoch] = point
         for run in runs:
@@ -278,6 +289,8 @@ def _median(values: Sequence[float]) -> float | None:
 def state_text(runs: Sequence[RunRow], states: Sequence[str], now: _Now) -> str:
     """`running`, `stopped early`, `1 collapsed, done`: a configuration's seeds, trouble first."""
     n, trouble = len(runs), []
+    if not runs:
+        return "deleted"
     steps = [step for run in runs if (step := now.diverged_at(run)) is not None]
     if steps:
         several = f"{len(steps)} " if 1 < len(steps) < n else ""
@@ -307,7 +320,7 @@ def _progress_text(states: Sequence[str]) -> str:
 def _left(
     key: str, runs: Sequence[RunRow], states: Sequence[str], limit: int, now: _Now
 ) -> float | None:
-    """Seconds that a configuration needs at most, at the pace seen from here."""
+    """Seconds that a configuration needs to its limit, at the pace seen from here."""
     epochs = [run.epoch or 0 for run, state in zip(runs, states, strict=True) if state == "running"]
     if not epochs:
         now.paces.pop(key, None)

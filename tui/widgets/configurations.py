@@ -1,7 +1,7 @@
 """The configurations of a study: one line each, with the sparkline of its validation cost."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -22,7 +22,7 @@ from tui.views.study import ConfigurationLine, ExperimentLines
 GAP = "  "
 MISSING = "–"
 BASELINE = "·"  # before the baseline's name
-LEAST_LABEL, LEAST_SPARK, MOST_SPARK = 14, 12, 100
+LEAST_LABEL, LEAST_SPARK, MOST_SPARK = 14, 10, 100
 
 
 @dataclass(frozen=True)
@@ -34,29 +34,38 @@ class Columns:
     state: int
     training: bool = False
     spread: bool = False  # the range over seeds
+    accuracy: bool = True
     epoch: bool = True
     left: bool = False
 
     @classmethod
-    def for_width(cls, width: int, longest: int) -> "Columns":
-        """What fits into so many columns of the terminal, with labels of at most this length."""
+    def for_width(cls, width: int, longest: int, shortest: int) -> "Columns":
+        """What fits into so many columns of the terminal.
+
+        Args:
+            width: of the list.
+            longest: of the configurations' names.
+            shortest: the longest one when all are shortened.
+        """
         made = cls(
             label=0,
             spark=0,
-            state=26 if width >= 130 else 20 if width >= 90 else 18 if width >= 72 else 13,
+            state=26 if width >= 130 else 20 if width >= 90 else 16 if width >= 72 else 14,
             training=width >= 104,
             spread=width >= 144,
+            accuracy=width >= 72,
             epoch=width >= 72,
             left=width >= 116,
         )
         room = width - len(made.numbers_head()) - made.state - 6
-        label = min(max(longest, LEAST_LABEL), max(LEAST_LABEL, room * 5 // 9))
+        # Names may take three fifths of it, and more only as far as they cannot be shortened.
+        label = min(longest, max(shortest, room * 3 // 5), max(LEAST_LABEL, room - LEAST_SPARK))
         spark = max(LEAST_SPARK, min(MOST_SPARK, room - label))
         return replace(made, label=label, spark=spark)
 
     def numbers_head(self) -> str:
         """The titles of the columns of numbers."""
-        return self._join("training", "cost", "range", "acc. %", "epoch", "seeds", "left")
+        return self._join("train. cost", "val. cost", "range", "acc. %", "epoch", "seeds", "left")
 
     def numbers(self, line: ConfigurationLine) -> str:
         """The numbers of a configuration, as wide as their titles."""
@@ -69,7 +78,7 @@ class Columns:
             MISSING if accuracy is None else f"{100 * accuracy:.2f}",
             MISSING if line.epoch is None else str(line.epoch),
             f"{line.n_done}/{line.n_seeds}",
-            "" if line.left is None else f"≤ {duration(line.left)}",
+            "" if line.left is None else f"≈ {duration(line.left)}",
         )
 
     def _join(
@@ -83,15 +92,19 @@ class Columns:
         left: str,
     ) -> str:
         parts = [
-            *([training.rjust(8)] if self.training else ()),
-            cost.rjust(7),
+            *([training.rjust(11)] if self.training else ()),
+            cost.rjust(9),
             *([spread.rjust(15)] if self.spread else ()),
-            accuracy.rjust(6),
+            *([accuracy.rjust(6)] if self.accuracy else ()),
             *([epoch.rjust(5)] if self.epoch else ()),
             seeds.rjust(5),
             *([left.rjust(8)] if self.left else ()),
         ]
         return (GAP if self.left else " ").join(parts)
+
+
+def _longest(names: Iterable[str]) -> int:
+    return max(map(cell_len, names), default=0)
 
 
 def _name(label: str, width: int) -> str:
@@ -161,7 +174,7 @@ class ConfigurationList(ScrollView, can_focus=True):
         self._cursor = 0  # among the configurations
         self._scale = Scale(0.0, 1.0)
         self._last_epoch = 0
-        self._longest = 0  # label
+        self._lengths = 0, 0  # of the longest name, as it is and shortened
 
     # ---- what is shown
 
@@ -175,7 +188,8 @@ class ConfigurationList(ScrollView, can_focus=True):
         lines = self._lines
         self._cursor = max(0, min(self._cursor, len(lines) - 1))
         self._last_epoch = max((line.curve[-1][0] for line in lines if line.curve), default=0)
-        self._longest = max((cell_len(line.label) for line in lines), default=0)
+        names = [line.label for line in lines]
+        self._lengths = _longest(names), _longest(map(shortened, names))
         self._rescale()
         self.virtual_size = Size(self.size.width, len(self._rows))
         self.refresh()
@@ -224,12 +238,6 @@ class ConfigurationList(ScrollView, can_focus=True):
         if lines := self._lines:
             self.post_message(self.Chosen(lines[self._cursor]))
 
-    def move_to(self, experiment: str, label: str) -> None:
-        """Puts the cursor on a configuration."""
-        for index, line in enumerate(self._lines):
-            if (line.experiment, line.label) == (experiment, label):
-                self.action_move(index - self._cursor)
-
     def on_click(self, event: events.Click) -> None:
         """A click moves the cursor there; on the cursor it opens."""
         y = event.y + self.scroll_offset.y
@@ -258,7 +266,7 @@ class ConfigurationList(ScrollView, can_focus=True):
         row = self._rows[y] if y < len(self._rows) else None
         if row is None:
             return Strip.blank(width, self.rich_style)
-        columns = Columns.for_width(width, self._longest)
+        columns = Columns.for_width(width, *self._lengths)
         segments = (
             self._heading(row, columns)
             if isinstance(row, ExperimentLines)
@@ -268,9 +276,10 @@ class ConfigurationList(ScrollView, can_focus=True):
 
     def _heading(self, experiment: ExperimentLines, columns: Columns) -> list[Segment]:
         muted = self._style("list--heading")
+        curve = "cost by epoch" if columns.spark > len("cost by epoch") else "by epoch"
         return [
             Segment(" " + fit(experiment.title, columns.label), self._style("list--title")),
-            Segment(GAP + fit("cost by epoch", columns.spark), muted),
+            Segment(GAP + fit(curve, columns.spark), muted),
             Segment(" " + columns.numbers_head(), muted),
             Segment(GAP + fit("state", columns.state), muted),
         ]

@@ -54,9 +54,9 @@ class Curves(Widget, can_focus=True):
         Binding("right", "step(1)", "Cursor", show=False, tooltip="Read the next evaluation"),
         Binding("home", "first", "First", show=False, tooltip="Read the first evaluation"),
         Binding("end", "last", "Last", show=False, tooltip="Read the last evaluation"),
-        Binding("plus,equals_sign", "zoom(True)", "Zoom in", show=False),
-        Binding("minus", "zoom(False)", "Zoom out", show=False),
-        Binding("0", "all", "All epochs", show=False),
+        Binding("plus,equals_sign", "zoom(True)", "Zoom in", show=False, tooltip="Fewer epochs"),
+        Binding("minus", "zoom(False)", "Zoom out", show=False, tooltip="More epochs"),
+        Binding("0", "all", "All epochs", show=False, tooltip="All epochs"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *(f"curves--{i}" for i in range(N_COLOURS)),

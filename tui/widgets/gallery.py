@@ -35,7 +35,14 @@ class Gallery(ScrollView, can_focus=True):
     """Cards of one size, from left to right and down."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("plus,equals_sign", "resize(1)", "Larger", key_display="+", show=False),
+        Binding(
+            "plus,equals_sign",
+            "resize(1)",
+            "Larger",
+            key_display="+",
+            show=False,
+            tooltip="Larger pictures",
+        ),
         Binding("minus", "resize(2)", "Smaller", show=False, tooltip="Smaller pictures"),
         Binding("g", "signs", "Signs", show=False, tooltip="Pictures by signs or by colours"),
     ]

@@ -1,9 +1,20 @@
 """Rows of a table brought up to date in place: the cursor stays, and nothing flickers."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from rich.text import Text
+from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
+
+
+class Table(DataTable[Text]):
+    """A table of rows, in which home and end go to the first and the last one."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("home", "scroll_top", "First", show=False),
+        Binding("end", "scroll_bottom", "Last", show=False),
+    ]
 
 
 def show_rows(table: "DataTable[Text]", rows: Mapping[str, Sequence[Text]]) -> None:
@@ -14,11 +25,15 @@ def show_rows(table: "DataTable[Text]", rows: Mapping[str, Sequence[Text]]) -> N
         rows: cells by the row's key.
     """
     if _fit(table, rows) or [str(key.value) for key in table.rows] != list(rows):
-        row, scroll = table.cursor_row, table.scroll_offset
+        shown, scroll = [str(key.value) for key in table.rows], table.scroll_offset
+        row = table.cursor_row
+        at_cursor = shown[row] if row < len(shown) else ""
         table.clear()
         for key, cells in rows.items():
             table.add_row(*cells, key=key)
-        table.move_cursor(row=min(row, max(0, len(rows) - 1)), animate=False, scroll=False)
+        keys = list(rows)
+        row = keys.index(at_cursor) if at_cursor in rows else min(row, max(0, len(rows) - 1))
+        table.move_cursor(row=row, animate=False, scroll=False)
         table.scroll_to(y=scroll.y, animate=False)
         return
     columns = list(table.columns)

@@ -61,5 +61,5 @@ def scrubber_parts(epochs: Sequence[int], shown: int | None, best: int | None) -
     parts = []
     for i, epoch in enumerate(epochs):
         before, after = ("[", "]") if i == shown else (" ", " ")
-        parts.append(f"{before}{epoch:>{width}}{after}{'*' if i == best else ' '}")
+        parts.append(f"{before}{epoch:>{width}}{'*' if i == best else ' '}{after}")
     return parts
