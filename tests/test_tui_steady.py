@@ -103,6 +103,7 @@ def test_answers_that_come_when_a_screen_is_going_are_dropped(tmp_path: Path) ->
         form.dismiss(None)
         assert not form.is_there
         await form.query_one("#no-experiment").remove()
+        await form.query_one("#plan-text").remove()
         form.looked_at(form.right, form.checked)
         form.post_message(Fed(()))
         await until(pilot, lambda: isinstance(pilot.app.screen, StudiesScreen))

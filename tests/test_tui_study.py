@@ -234,17 +234,19 @@ def test_a_point_committed_while_the_store_is_read_is_not_lost(
 def test_a_database_in_place_of_another_is_read_from_its_first_point(tmp_path: Path) -> None:
     query = StudyQuery("small")
 
-    def seen(folder: Path, database: object) -> list[int]:
+    def seen(folder: Path, database: object) -> tuple[tuple[int, float], ...]:
         with Store(folder, viewer=True) as store:
             study = query(Look(folder, store, None, database))
         assert study is not None
-        return [epoch for epoch, _ in study.experiments[0].lines[0].curve]
+        return study.experiments[0].lines[0].curve
 
-    with filled(tmp_path / "long", "finished"), filled(tmp_path / "short", "running"):
-        assert seen(tmp_path / "long", 1) == [0, 1, 2, 3, 4]
+    with filled(tmp_path / "long", "finished"), filled(tmp_path / "short", "running") as made:
+        assert len(seen(tmp_path / "long", 1)) == 5
         with Store(tmp_path / "short") as store:
-            store.remove([run.run_id for run in store.runs("small") if run.seed == 0])
-        assert seen(tmp_path / "short", 2) == [0, 1, 2]
+            store.remove([run.run_id for run in made.runs if run.seed == 0])
+            others = [(run_id, store_runs.point(1, 9.0)) for run_id in in_training(made)]
+            store.record("small", others, PROGRESS)
+        assert seen(tmp_path / "short", 2) == ((0, 0.5), (1, 4.5), (2, 0.5 / 3))
 
 
 def test_a_configuration_without_runs_is_said_to_be_deleted(tmp_path: Path) -> None:
