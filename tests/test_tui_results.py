@@ -9,7 +9,8 @@ from tui_tables import FULL, hostile, table
 
 from jmlp.results import RunResult
 from jmlp.tables import ExperimentTable
-from tui.views.result_rows import Sort, join, natural, next_sort, order
+from tui.text import natural_key
+from tui.views.result_rows import Sort, join, next_sort, order
 from tui.views.results import aligned, fold, page, sentences
 
 
@@ -57,7 +58,7 @@ def test_text_is_folded_by_columns_of_the_terminal() -> None:
 
 def test_numbers_within_labels_count_by_their_value() -> None:
     labels = ["batch size 128", "batch size 16", "rate 1e-05", "rate 0.001"]
-    assert sorted(labels, key=natural) == [labels[1], labels[0], labels[2], labels[3]]
+    assert sorted(labels, key=natural_key) == [labels[1], labels[0], labels[2], labels[3]]
 
 
 # ---- pages

@@ -1,11 +1,14 @@
 """Texts for widgets: whatever a file or a person wrote is shown as it is, never read as markup."""
 
+import re
 from typing import Literal
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 Align = Literal["left", "right"]
+
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e-?\d+)?)")
 
 
 def cell(text: str, align: Align = "left", style: str = "") -> Text:
@@ -48,3 +51,11 @@ def shortened(configuration: str) -> str:
     """`batch no, drop 0.5`: of every hyperparameter the first word and the value."""
     parts = [part.split(" ") for part in configuration.split(", ")]
     return ", ".join(" ".join(dict.fromkeys((part[0], part[-1]))) for part in parts)
+
+
+def natural_key(text: str) -> tuple[tuple[int, float, str], ...]:
+    """Sorts `batch size 8` before `batch size 64`: by its words and its numbers in turn."""
+    parts = _NUMBER.split(text.casefold())
+    return tuple(
+        (0, float(part), "") if index % 2 else (1, 0.0, part) for index, part in enumerate(parts)
+    )

@@ -14,6 +14,7 @@ from textual.widgets import DataTable, Static
 from tui.feed import Fed, Look
 from tui.screens.base import JmlpScreen
 from tui.text import cell, duration, fit, visible
+from tui.views.study import study_state
 from tui.widgets.rows import Table, show_rows
 
 LEAST_LABEL = 14
@@ -54,9 +55,7 @@ def study_lines(look: Look) -> tuple[StudyLine, ...]:
     for row in reversed(look.store.studies()):
         done, n_runs = look.store.counts(row.label)
         held = look.owner is not None and look.owner.study == row.label
-        state: str = row.state
-        if state in ("running", "paused") and not held:
-            state = "its worker died"
+        state = study_state(row, held)
         remaining = (row.progress or {}).get("remaining") if state == "running" else None
         lines.append(StudyLine(row.label, state, done, n_runs, remaining, row.submitted_at))
     return tuple(lines)

@@ -9,13 +9,14 @@ from textual.binding import Binding, BindingType
 from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 
 from jmlp.control import steering
+from jmlp.control.words import MISSING
 from jmlp.store import Action, Store
 from tui.charts.sparkline import bar
 from tui.feed import Fed
 from tui.screens.base import JmlpScreen
 from tui.text import count, duration
 from tui.views.study import ConfigurationLine, StudyQuery, StudyView
-from tui.widgets.configurations import MISSING, ConfigurationList
+from tui.widgets.configurations import ConfigurationList
 from tui.widgets.result_tables import ResultTables
 
 BAR = 20  # columns

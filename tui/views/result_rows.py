@@ -1,11 +1,10 @@
 """The rows of a result table: configurations with their differences, and how they are ordered."""
 
 import math
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tui.text import Align, visible
+from tui.text import Align, natural_key, visible
 
 if TYPE_CHECKING:
     from jmlp.tables import Column, DifferenceRow, ExperimentTable, Row
@@ -105,7 +104,7 @@ PLACES = ("below", "inside", "above")
 def sort_value(title: str, pair: Pair) -> Any:
     """What a column's rows are ordered by; None where a row has no value."""
     if title == CONFIGURATION:
-        return natural(pair.row.label)
+        return natural_key(pair.row.label)
     if title == "original is":
         place = _follow(pair, "row.original.place")
         return None if place is None else PLACES.index(place)
@@ -127,12 +126,3 @@ def _follow(value: Any, path: str) -> Any:
     for name in path.split("."):
         value = None if value is None else getattr(value, name)
     return value
-
-
-_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)")
-
-
-def natural(text: str) -> tuple[str | float, ...]:
-    """Numbers within texts by their value: 16 before 128."""
-    parts = _NUMBER.split(text)  # texts and numbers by turns
-    return tuple(float(part) if i % 2 else part for i, part in enumerate(parts))

@@ -1,6 +1,5 @@
 """The runs of a store, one a line: what is shown of each, in which order, in how many columns."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,11 +17,10 @@ from jmlp.control.words import (
 )
 from jmlp.store import Owner, RunRow
 from tui.feed import Look
-from tui.text import Align, fit, shortened, visible
+from tui.text import Align, fit, natural_key, shortened, visible
 
 Tone = Literal["", "muted", "trouble", "accent"]
 
-_NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e-?\d+)?)")
 _TO_MINUTES = 16  # characters of a moment
 
 
@@ -313,11 +311,3 @@ def ordered(lines: Iterable[RunLine], order: Order) -> list[RunLine]:
     known = [line for line in lines if value(line) is not None]
     known.sort(key=value, reverse=order.falling)
     return known + [line for line in lines if value(line) is None]
-
-
-def natural_key(text: str) -> tuple[tuple[int, float, str], ...]:
-    """Sorts `batch size 8` before `batch size 64`: by its words and its numbers in turn."""
-    parts: Sequence[str] = _NUMBER.split(text.casefold())
-    return tuple(
-        (0, float(part), "") if index % 2 else (1, 0.0, part) for index, part in enumerate(parts)
-    )

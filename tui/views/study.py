@@ -67,9 +67,17 @@ class StudyView:
     @property
     def state(self) -> str:
         """Of the study, in words."""
-        if self.row.state in IN_HAND and not self.held:
-            return "its worker died"
-        return self.row.state
+        return study_state(self.row, self.held)
+
+
+def study_state(row: StudyRow, held: bool) -> str:
+    """How a study stands, in words.
+
+    Args:
+        row: as the store has it.
+        held: whether a worker has it.
+    """
+    return "its worker died" if row.state in IN_HAND and not held else row.state
 
 
 class StudyQuery:

@@ -15,12 +15,12 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from jmlp.control.words import MISSING
 from tui.charts.sparkline import Scale, sparkline
 from tui.text import duration, fit, shortened
 from tui.views.study import ConfigurationLine, ExperimentLines
 
 GAP = "  "
-MISSING = "–"
 BASELINE = "·"  # before the baseline's name
 LEAST_LABEL, LEAST_SPARK, MOST_SPARK = 14, 10, 100
 

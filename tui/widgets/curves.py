@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
+from jmlp.control.words import MISSING
 from tui.charts.lines import (
     KINDS,
     Dots,
@@ -35,7 +36,6 @@ N_COLOURS = 6
 FAINT = 0.4
 MOST_NAME = 16
 BETWEEN = "   "
-MISSING = "–"
 
 
 @dataclass(frozen=True)
