@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from textual import events
 from textual.pilot import Pilot
-from textual.widgets import DataTable
+from textual.widgets import DataTable, OptionList
 from tui_pilot import drive, filled, until, until_shown
 
 from tui.dialogs import Choose
@@ -67,7 +67,7 @@ def test_dialog_answers_once(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         dialog = Choose("Which?", [("a", "A"), ("b", "B")])
         pilot.app.push_screen(dialog, answers.append)
-        await pilot.pause()
+        await until(pilot, lambda: dialog.query(OptionList).first().highlighted == 0)
         type_ahead(pilot, "enter", "enter", "escape")
         await pilot.pause()
         assert isinstance(pilot.app.screen, StudiesScreen)
