@@ -67,7 +67,7 @@ def test_dialog_answers_once(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         dialog = Choose("Which?", [("a", "A"), ("b", "B")])
         pilot.app.push_screen(dialog, answers.append)
-        await until(pilot, lambda: dialog.query(OptionList).first().highlighted == 0)
+        await until(pilot, lambda: [o.highlighted for o in dialog.query(OptionList)] == [0])
         type_ahead(pilot, "enter", "enter", "escape")
         await pilot.pause()
         assert isinstance(pilot.app.screen, StudiesScreen)
