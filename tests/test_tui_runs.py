@@ -1,6 +1,7 @@
 """The screen of runs: columns, order, filter, selection, and how it follows the store."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -234,7 +235,7 @@ def test_new_numbers_come_by_themselves_and_the_cursor_stays(folder: Path) -> No
     async def steps(pilot: Pilot[int]) -> None:
         shown = await opened(pilot)
         await pilot.press("end", "x")
-        with sqlite3.connect(folder / "store.sqlite") as database:
+        with closing(sqlite3.connect(folder / "store.sqlite")) as database, database:
             database.execute("UPDATE runs SET state = 'failed', epoch = 77 WHERE number = 6")
         await until_shown(pilot, "failed")
         at_cursor = shown.query_one(RunList).at_cursor
