@@ -73,7 +73,8 @@ def test_dialog_answers_once(tmp_path: Path) -> None:
         assert isinstance(pilot.app.screen, StudiesScreen)
 
     drive(tmp_path, steps)
-    assert answers == ["a"]
+    # Whether escape overtakes what enter chose is a matter of moments; twice would be wrong.
+    assert len(answers) == 1
 
 
 def test_focus_comes_back_when_the_terminal_is_large_enough_again(tmp_path: Path) -> None:
