@@ -168,7 +168,7 @@ class ConfigurationList(ScrollView, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.log_scale = False
-        self._experiments: Sequence[ExperimentLines] = ()
+        self._lines: list[ConfigurationLine] = []
         self._cap = math.inf
         self._rows: list[ExperimentLines | ConfigurationLine | None] = []
         self._cursor = 0  # among the configurations
@@ -180,7 +180,8 @@ class ConfigurationList(ScrollView, can_focus=True):
 
     def show(self, experiments: Sequence[ExperimentLines], n_classes: int) -> None:
         """Shows these configurations; the cursor stays where it is."""
-        self._experiments, self._cap = experiments, math.log(max(2, n_classes))
+        self._lines = [line for experiment in experiments for line in experiment.lines]
+        self._cap = math.log(max(2, n_classes))
         self._rows = []
         for experiment in experiments:
             self._rows += [None] if self._rows else []
@@ -211,10 +212,6 @@ class ConfigurationList(ScrollView, can_focus=True):
         capped = scale.high == self._cap
         top = f"█ {scale.high:.4f}" + (" = ln(classes), ▲ above" if capped else "")
         return f"cost from ▁ {scale.low:.4f} to {top}{', log' if scale.log else ''}"
-
-    @property
-    def _lines(self) -> list[ConfigurationLine]:
-        return [line for experiment in self._experiments for line in experiment.lines]
 
     def _rescale(self) -> None:
         values = [value for line in self._lines for _, value in line.curve]
