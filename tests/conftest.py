@@ -35,6 +35,12 @@ os.environ |= {"JMLP_HOME": _HOME.name, "JMLP_OFFLINE": "1"}
 os.environ |= {"KERAS_HOME": _HOME.name, "KERAS_BACKEND": "jax"}
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their argument: gzip writes the second into them, and every worker
+    of pytest-xdist must come to the same names."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(autouse=True)
 def _real_data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests marked `mnist` use the developer's own copy, and fetch it where there is none."""
