@@ -12,14 +12,14 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from jmlp import environment, program
+from jmlp import environment, placing, program
 from jmlp import plan as planning
 from jmlp.config import Hyperparams
 from jmlp.data import order as datasets
 from jmlp.data.dataset import Dataset
 from jmlp.outcome import Ended, Outcome
 from jmlp.plan import Cohort, Group, Plan
-from jmlp.program import Program
+from jmlp.program import Finals, Program
 from jmlp.results import (
     CohortState,
     CostPoint,
@@ -48,10 +48,11 @@ Saved = Callable[[Cohort, int], CohortState | None]  # of a cohort and its progr
 CHUNK_SECONDS = (0.05, 0.2)  # chunks are doubled below and halved above
 FIRST_CHUNK = 16  # steps
 
-# Cohorts in training at once on a device. One fills a CPU core; a GPU waits for kernels to start
-# unless it has many. A constant, so that bits don't depend on how many seeds a study has.
-SLOTS = {"cpu": 1}
+# Cohorts in training at once on an accelerator, which waits for kernels to start unless it has many
+# together. A constant, because bits may depend on it. (A CPU core takes its slots in turn.)
 SLOTS_ON_ACCELERATORS = 16
+
+LANES_AT_ONCE = 10  # that one call evaluates on a device: after it, Python has its turn
 
 
 class News(NamedTuple):
@@ -80,14 +81,17 @@ class GroupTraining:
     ) -> None:
         self.plan, self.group, self.data, self.tracker = plan, group, data, tracker
         self.split, self.saved = split, saved
-        self.program = Program(mesh, dataset.n_in, dataset.n_classes, group.can_drop)
+        in_turn = mesh.devices.flat[0].platform == "cpu"
+        self.program = Program(mesh, dataset.n_in, dataset.n_classes, group.can_drop, in_turn)
         # Only training itself depends on the batch size and on whether units are dropped: with
         # these out of the way, groups that differ in nothing else share the other programs.
         self.common = replace(self.program, dropout=False)
         self.n_steps = planning.n_steps(plan.n_training, group.hyperparams.batch_size)
-        per_device = SLOTS.get(mesh.devices.flat[0].platform, SLOTS_ON_ACCELERATORS)
-        self.slots: list[Slot | None] = [None] * (per_device * mesh.size)
-        self.n_usable = per_device * n_busy
+        self.n_busy = n_busy
+        self.per_device = SLOTS_ON_ACCELERATORS
+        if in_turn:
+            self.per_device = planning.cpu_slots(plan, group, n_busy)
+        self.slots: list[Slot | None] = [None] * (self.per_device * mesh.size)
         self.waiting = deque(group.cohorts)
         n_test = 0 if dataset.y_test is None else len(dataset.y_test)
         self.test = len(dataset.y_train) + np.arange(n_test, dtype=np.int32)
@@ -105,7 +109,6 @@ class GroupTraining:
             ),
         )
         self.chunk = FIRST_CHUNK
-        self.step = 0  # updates made in the epoch that all slots are in; 0 between epochs
         self.state: TrainState | None = None
 
     def run(self) -> Iterator[News]:
@@ -121,15 +124,14 @@ class GroupTraining:
                 self.state = program.refill(
                     self.common, self.state, self.common_hp, self.keys, lanes
                 )
-                yield self.evaluate(fresh)
+                yield from self.evaluate(fresh)
             for _ in self.train_epoch():
                 yield News()
-            news = self.evaluate([slot is not None for slot in self.slots])
-            results = self.take_finished()
-            self.step = 0
+            yield from self.evaluate([slot is not None for slot in self.slots])
             self.tracker.measured([slot.epoch for slot in self.slots if slot])
-            yield news._replace(results=results)
-            if results:
+            yield from self.take_finished()
+            self.balance()
+            if self.waiting:
                 self.fill()
 
     def compile(self) -> Iterator[None]:
@@ -159,7 +161,7 @@ class GroupTraining:
             self.program, self.state, self.hp, self.keys, order, epochs, self.data, zero, zero
         )
         yield
-        program.finals(self.common, self.state, self.parts, nobody, self.data)
+        program.finals(self.common, self.state, self.parts, lanes, self.data)
         yield
 
     def copies(self) -> list[CohortState]:
@@ -172,15 +174,13 @@ class GroupTraining:
             if slot is None or slot.fresh:
                 continue
             arrays = {name: np.array(leaf[index]) for name, leaf in named.items()}
-            copies.append(
-                slot.saved or save_slot(slot, arrays, self.group.width, self.step, self.n_steps)
-            )
+            copies.append(slot.saved or save_slot(slot, arrays, self.group.width, self.n_steps))
         return copies
 
     def fill(self) -> None:
         """Puts waiting cohorts into empty slots, and what they need on the devices."""
-        for index, slot in enumerate(self.slots[: self.n_usable]):
-            if slot is None and self.waiting:
+        for index in placing.places(self.n_busy, self.per_device):
+            if self.slots[index] is None and self.waiting:
                 self.slots[index] = self.new_slot(self.waiting.popleft())
         # An empty slot needs arrays of the right shape: any cohort's will do, since no lane trains.
         some = next((slot for slot in self.slots if slot is not None), None)
@@ -196,6 +196,20 @@ class GroupTraining:
             test=self.program.put_slots(np.stack([self.test for _ in shown])),
         )
         self.order = self.next_order()
+
+    def balance(self) -> None:
+        """Moves cohorts to other devices where that saves much."""
+        lanes = {i: sum(slot.training_lanes) for i, slot in enumerate(self.slots) if slot}
+        if not self.program.in_turn:
+            return
+        source = placing.balanced(lanes, self.n_busy, self.per_device)
+        if source is None:
+            return
+        source += range(len(source), len(self.slots))  # those of idle devices stay
+        self.slots = [self.slots[index] for index in source]
+        state = jax.device_get(self.state)
+        self.state = self.program.put_slots(jax.tree.map(lambda a: a[np.array(source)], state))
+        self.fill()
 
     def new_slot(self, cohort: Cohort) -> Slot:
         """A cohort before its first evaluation, or where it was left."""
@@ -269,7 +283,9 @@ class GroupTraining:
                 running.block_until_ready()
                 self.adapt_chunk(time.monotonic() - started)
             first, running = first + count, ticket
-            self.step = first
+            for slot in self.slots:
+                if slot is not None and slot.saved is None:
+                    slot.step = first
             yield
         if not prepared:  # all were left at the very end of their epoch
             self.order = self.next_order()
@@ -289,7 +305,7 @@ class GroupTraining:
         self.state = self.program.put_slots(state)
         for slot in self.slots:
             if slot is not None and slot.begins_at == step:
-                slot.saved, slot.begins_at = None, 0
+                slot.saved, slot.begins_at, slot.step = None, 0, step
 
     def adapt_chunk(self, seconds: float) -> None:
         """Keeps a chunk within its time; the length changes no number."""
@@ -299,24 +315,41 @@ class GroupTraining:
         elif seconds > longest:
             self.chunk = max(1, self.chunk // 2)
 
-    def evaluate(self, wanted: Sequence[bool]) -> News:
-        """Measures some slots at their epochs and takes down what is new."""
+    def turns(self, wanted: Sequence[bool], most: int) -> Iterator[list[int]]:
+        """The slots that are wanted, as many at a time as have `most` lanes on a device."""
+        lanes = {i: len(slot.cohort.runs) for i, slot in enumerate(self.slots) if slot}
+        chosen = {index: n for index, n in lanes.items() if wanted[index]}
+        if self.program.in_turn:
+            yield from placing.turns(chosen, self.per_device, most)
+        elif chosen:
+            yield list(chosen)
+
+    def evaluate(self, wanted: Sequence[bool]) -> Iterator[News]:
+        """Measures some slots at their epochs; yields what is new, some slots at a time."""
         epochs = np.array([slot.epoch if slot else 0 for slot in self.slots], np.int32)
-        self.state, measurement = program.evaluate(
-            self.common,
-            self.state,
-            self.common_hp,
-            self.parts,
-            epochs,
-            np.array(wanted),
-            self.data,
-            np.int32(self.n_steps),
-        )
-        measured: Measurement = jax.device_get(measurement)
+        for turn in self.turns(wanted, LANES_AT_ONCE):
+            mask = np.zeros(len(self.slots), np.bool_)
+            mask[turn] = True
+            self.state, measurement = program.evaluate(
+                self.common,
+                self.state,
+                self.common_hp,
+                self.parts,
+                epochs,
+                mask,
+                self.data,
+                np.int32(self.n_steps),
+            )
+            yield self.take_down(turn, jax.device_get(measurement))
+
+    def take_down(self, turn: Sequence[int], measured: Measurement) -> News:
+        """The points of what was measured, and the runs that stopped by it."""
+        assert self.state is not None
         points, stops = {}, {}
-        for index, slot in enumerate(self.slots):
-            if slot is None or not wanted[index]:
-                continue
+        for index in turn:
+            slot = self.slots[index]
+            assert slot is not None
+            slot.step = 0
             if is_snapshot_epoch(slot.epoch):
                 self.take_snapshots(index, slot, np.asarray(measured.counted[index]))
             for lane, lane_run in enumerate(slot.cohort.runs):
@@ -327,43 +360,54 @@ class GroupTraining:
                     points[lane_run.run_id] = point
                 if slot.training_lanes[lane] and not measured.active[index, lane]:
                     slot.training_lanes[lane] = False
-                    diverged_at = int(jax.device_get(self.state.diverged_at)[index, lane])
+                    diverged_at = int(self.of_slot(index, self.state.diverged_at)[lane])
                     stops[lane_run.run_id] = self.outcome.stop(lane_run, slot.epoch, diverged_at)
         return News(points, stops)
+
+    def of_slot(self, index: int, tree: Any) -> Any:
+        """The arrays of one slot, on the host; read at once or copy: training goes on in them."""
+        device, place = divmod(index, self.per_device)
+        return jax.tree.map(lambda a: np.asarray(a.addressable_shards[device].data)[place], tree)
 
     def take_snapshots(self, index: int, slot: Slot, lanes: NDArray[np.bool_]) -> None:
         """Copies parameters and batch-norm state of the lanes that were just measured."""
         assert self.state is not None
-        params, bn_state = jax.device_get((self.state.params, self.state.bn_state))
+        trained = self.of_slot(index, (self.state.params, self.state.bn_state))
         for lane in np.flatnonzero(lanes[: len(slot.cohort.runs)]):
-            own = jax.tree.map(lambda a, at=(index, lane): np.array(a[at]), (params, bn_state))
+            own = jax.tree.map(lambda a, at=lane: np.array(a[at]), trained)
             add_snapshot(slot.snapshots[lane], Snapshot(slot.epoch, name_tensors(*own), None))
 
-    def take_finished(self) -> tuple[RunResult, ...]:
+    def take_finished(self) -> Iterator[News]:
         """The results of cohorts whose lanes have all stopped; their slots become empty."""
         done = [slot is not None and not slot.active for slot in self.slots]
-        if not any(done):
-            return ()
-        finals = jax.device_get(
-            program.finals(self.common, self.state, self.parts, np.array(done), self.data)
-        )
-        ended = jax.device_get(Ended(*(getattr(self.state, name) for name in Ended._fields)))
-        results: list[RunResult] = []
-        for index, slot in enumerate(self.slots):
-            if slot is not None and done[index]:
-                for lane, run in enumerate(slot.cohort.runs):
-                    at = (index, lane)
-                    lane_ended, lane_finals = jax.tree.map(
-                        lambda a, at=at: np.array(a[at]), (ended, finals)
-                    )
-                    results.append(
-                        self.outcome.result(
-                            run, slot.costs[lane], slot.snapshots[lane], lane_ended, lane_finals
-                        )
-                    )
-                self.tracker.finished(len(slot.cohort.runs), slot.epoch)
-                self.slots[index] = None
-        return tuple(results)
+        for turn in self.turns(done, most=1):
+            lanes = np.zeros((len(self.slots), self.group.width), np.bool_)
+            for index in turn:
+                slot = self.slots[index]
+                assert slot is not None
+                lanes[index, : len(slot.cohort.runs)] = True
+            finals = jax.device_get(
+                program.finals(self.common, self.state, self.parts, lanes, self.data)
+            )
+            yield News(results=tuple(r for index in turn for r in self.finish(index, finals)))
+
+    def finish(self, index: int, finals: Finals) -> list[RunResult]:
+        """The results of one slot's cohort."""
+        slot = self.slots[index]
+        assert slot is not None
+        ended = self.of_slot(index, Ended(*(getattr(self.state, name) for name in Ended._fields)))
+        results = []
+        for lane, run in enumerate(slot.cohort.runs):
+            lane_ended = jax.tree.map(lambda a, at=lane: np.array(a[at]), ended)
+            lane_finals = jax.tree.map(lambda a, at=(index, lane): np.array(a[at]), finals)
+            results.append(
+                self.outcome.result(
+                    run, slot.costs[lane], slot.snapshots[lane], lane_ended, lane_finals
+                )
+            )
+        self.tracker.finished(len(slot.cohort.runs), slot.epoch)
+        self.slots[index] = None
+        return results
 
 
 def _stack(trees: Sequence[Any]) -> Any:

@@ -228,9 +228,7 @@ def _gradients(
     key: Array | None,
     drop_rate: Array | float,
 ) -> model.Params:
-    logits, _, caches = model.forward(params, bn_state, x, key, drop_rate)
-    _, cost_cache = cost.forward(logits, y)
-    return model.backward(cost.backward(1.0, cost_cache), caches)
+    return train.gradient(params, bn_state, x, y, key, drop_rate)[1]
 
 
 def _norms(layers: Iterable[model.Layer]) -> Floats:

@@ -37,6 +37,12 @@ class LayerCache(NamedTuple):
     dropout: Array | None
 
 
+class Columns(NamedTuple):
+    """Examples that are turned and scaled already, for several networks to use."""
+
+    A: Array  # (n_in, B)
+
+
 Params = tuple[Layer, ...]
 State = tuple[BatchNormState | None, ...]  # as long as Params
 Caches = tuple[LayerCache, ...]
@@ -81,7 +87,7 @@ def init(
 def forward(
     params: Params,
     state: State,
-    x: ArrayLike,
+    x: ArrayLike | Columns,
     key: Array | None,
     drop_rate: Array | float | tuple[float, ...],
 ) -> tuple[Array, State, Caches]:
@@ -90,7 +96,8 @@ def forward(
     Args:
         params: of `init`.
         state: of `init`, or of the step before.
-        x: a mini-batch, one example a row: `(B, n_in)`, `uint8` (scaled to 0–1 here) or floating.
+        x: a mini-batch, one example a row: `(B, n_in)`, `uint8` (scaled to 0–1 here) or floating;
+            or what `inputs` made of it.
         key: the PRNG key of this step's dropout; None leaves dropout out of the program.
         drop_rate: the fraction of hidden units set to zero: a scalar, or `(n_hidden_layers,)`.
 
@@ -98,7 +105,7 @@ def forward(
         logits `(B, n_classes)`, the new state, and the caches for `backward`.
     """
     *hidden, last = params
-    A = inputs(x, last.dense.W.dtype)
+    A = inputs(x, last.dense.W.dtype).A
     rates = jnp.broadcast_to(jnp.asarray(drop_rate, A.dtype), (len(hidden),))
     new_state: list[BatchNormState | None] = []
     caches = []
@@ -159,13 +166,13 @@ def _backward_hidden(dA: Array, cache: LayerCache) -> tuple[Array, Layer]:
     return dA, Layer(d_dense, d_bn)
 
 
-def predict(params: Params, state: State, x: ArrayLike) -> Array:
+def predict(params: Params, state: State, x: ArrayLike | Columns) -> Array:
     """Logits `(B, n_classes)` of examples `x` `(B, n_in)`: no dropout, running statistics."""
     Z, _ = dense.forward(params[-1].dense, activations(params, state, x)[-1])
     return Z.T
 
 
-def activations(params: Params, state: State, x: ArrayLike) -> tuple[Array, ...]:
+def activations(params: Params, state: State, x: ArrayLike | Columns) -> tuple[Array, ...]:
     """On the way of `predict`: the inputs `(n_in, B)`, then what each hidden layer gives `(n, B)`.
 
     Args:
@@ -174,7 +181,7 @@ def activations(params: Params, state: State, x: ArrayLike) -> tuple[Array, ...]
         x: examples, one a row: `(B, n_in)`.
     """
     *hidden, last = params
-    A = inputs(x, last.dense.W.dtype)
+    A = inputs(x, last.dense.W.dtype).A
     found = [A]
     for layer, layer_state in zip(hidden, state, strict=False):
         Z, _ = dense.forward(layer.dense, A)
@@ -185,11 +192,14 @@ def activations(params: Params, state: State, x: ArrayLike) -> tuple[Array, ...]
     return tuple(found)
 
 
-def inputs(x: ArrayLike, dtype: jnp.dtype) -> Array:
+def inputs(x: ArrayLike | Columns, dtype: jnp.dtype) -> Columns:
     """Turns rows into columns, `(B, n_in)` to `(n_in, B)`, and scales bytes to 0–1.
 
-    The one place where pixels are scaled: training, evaluation and prediction all come here.
+    The one place where pixels are scaled: training, evaluation and prediction all come here. What
+    was here before stays as it is.
     """
+    if isinstance(x, Columns):
+        return x
     rows = jnp.asarray(x)
     scaled = rows.astype(dtype) / 255 if rows.dtype == jnp.uint8 else rows.astype(dtype)
-    return scaled.T
+    return Columns(scaled.T)

@@ -20,16 +20,24 @@ from jmlp.data.dataset import Dataset
 from jmlp.errors import ConfigError
 from jmlp.results import NUMERICS
 
-# A lane's last bits may depend on the number of lanes. Below 8 a few fixed widths are enough; from
-# 8 to 20 the exact number is used, because padding 10 lanes to 16 would cost 39 %. Bits were equal
-# there at batch size 128 with JAX 0.10, but not at 32, 64 and 256, nor with JAX 0.12: so the plan
-# alone fixes the width, and results record it. More lanes are split up.
+# A CPU trains lanes in pairs, and a lane's bits depend on whether it has the program of one lane or
+# of several; on an accelerator they may depend on the exact number. So there are few numbers, all
+# even but 1, and the plan alone fixes them. Lanes that only fill up cost nothing on a CPU.
 SMALL_WIDTHS = (1, 2, 4, 8)
 WIDEST = 20
 
 MAX_UPDATES = 2**31 - 1  # the update counter is 32 bits wide
 
-EVALUATION_BLOCK = 2000  # examples at a time, which bounds the memory of an evaluation
+# Examples that go through the network together, in training (but with batch norm, which needs all
+# of a mini-batch) and in an evaluation. Their pixels, as float32, stay in the second-level cache of
+# a core: 400 kB for 128 images of MNIST, while those of a mini-batch of 2048 would not.
+GRADIENT_BLOCK = 128
+EVALUATION_BLOCK = 500
+
+# Cohorts in training at once on a CPU core, which takes them in turn; bits don't depend on it. With
+# several, each core has about as much to do as the others, and a call from Python serves them all.
+CPU_SLOTS = 4
+STATE_BYTES = 250_000_000  # of all on a core, as far as there are several
 BASE_MEMORY = 500_000_000  # Python, JAX, a compile
 
 
@@ -157,7 +165,7 @@ def _group(cohorts: tuple[Cohort, ...]) -> Group:
 
 def width(n_lanes: int) -> int:
     """Lanes of the program that trains `n_lanes` runs, at most 20."""
-    return next((w for w in SMALL_WIDTHS if w >= n_lanes), n_lanes)
+    return next((w for w in SMALL_WIDTHS if w >= n_lanes), n_lanes + n_lanes % 2)
 
 
 def n_validation(n_examples: int, fraction: float) -> int:
@@ -289,17 +297,31 @@ def _split(runs: list[Run]) -> Iterator[list[Run]]:
         yield runs[part::n_parts]
 
 
+def state_bytes(plan: Plan, group: Group) -> int:
+    """Bytes of one cohort's state: parameters, the best ones, moments."""
+    hp = group.hyperparams
+    copies = 2 + {"sgd": 0, "momentum": 1, "adam": 2}[hp.optimizer]
+    return 4 * copies * group.width * n_parameters(hp, plan.facts.n_in, plan.facts.n_classes)
+
+
+def cpu_slots(plan: Plan, group: Group, n_devices: int) -> int:
+    """How many cohorts of a group are in training at once on each CPU device."""
+    room = STATE_BYTES // state_bytes(plan, group)
+    return max(1, min(CPU_SLOTS, room, -(-len(group.cohorts) // n_devices)))
+
+
 def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
     """Bytes of a group in training on all devices."""
     hp, facts = group.hyperparams, plan.facts
-    copies = 6 + {"sgd": 0, "momentum": 2, "adam": 4}[hp.optimizer]  # state, best, gradients, new
-    params = 4 * copies * n_parameters(hp, facts.n_in, facts.n_classes)
-    units = sum(hp.hidden) + facts.n_classes
-    batch = 4 * hp.batch_size * 8 * units  # Z, A, masks, and the way back
-    evaluation = 4 * EVALUATION_BLOCK * 2 * max(*hp.hidden, facts.n_classes)
-    shared = 8 * max(hp.batch_size, EVALUATION_BLOCK) * facts.n_in  # bytes and scaled pixels
+    # Once more on the host, when cohorts are moved or saved.
+    states = 2 * cpu_slots(plan, group, n_devices) * state_bytes(plan, group)
+    one_lane = 4 * 6 * n_parameters(hp, facts.n_in, facts.n_classes)  # gradients, new parameters
+    units = facts.n_in + 8 * (sum(hp.hidden) + facts.n_classes)  # Z, A, masks, and the way back
+    together = hp.batch_size if hp.batch_norm else min(hp.batch_size, GRADIENT_BLOCK)
+    batch = hp.batch_size * facts.n_in * facts.pixel_bytes
+    batch += 4 * max(together, EVALUATION_BLOCK) * units
     data = (facts.n_examples + facts.n_test) * facts.n_in * facts.pixel_bytes
-    return n_devices * (group.width * (params + batch + evaluation) + shared + data) + 2 * data
+    return n_devices * (states + one_lane + batch + data) + 2 * data
 
 
 def without(plan: Plan, done: Collection[str]) -> Plan:

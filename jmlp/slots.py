@@ -33,6 +33,7 @@ class Slot:
     validation: Rows
     saved: CohortState | None = None  # to go on from, until it is on the device
     epoch: int = 0  # epochs begun
+    step: int = 0  # updates made in this epoch; 0 between epochs
     begins_at: int = 0  # the step within the coming epoch at which it joins the others
     costs: list[list[CostPoint]] = field(default_factory=list)  # by lane
     snapshots: list[list[Snapshot]] = field(default_factory=list)  # by lane; params by name
@@ -58,8 +59,14 @@ def new_slot(cohort: Cohort, training: Rows, validation: Rows, saved: CohortStat
     n = len(cohort.runs)
     if saved is None:
         empty: list[list[Any]] = [[] for _ in range(2 * n)]
-        lanes = [True] * n
-        return Slot(cohort, training, validation, None, 0, 0, empty[:n], empty[n:], lanes)
+        return Slot(
+            cohort,
+            training,
+            validation,
+            costs=empty[:n],
+            snapshots=empty[n:],
+            training_lanes=[True] * n,
+        )
     if saved.run_ids != tuple(run.run_id for run in cohort.runs):
         raise CheckpointError("a saved state is of other runs than the cohort that it should go to")
     return Slot(
@@ -77,7 +84,7 @@ def new_slot(cohort: Cohort, training: Rows, validation: Rows, saved: CohortStat
 
 
 def save_slot(
-    slot: Slot, arrays: Mapping[str, NDArray[Any]], width: int, step: int, n_steps: int
+    slot: Slot, arrays: Mapping[str, NDArray[Any]], width: int, n_steps: int
 ) -> CohortState:
     """A copy of a cohort from which it can go on.
 
@@ -85,14 +92,13 @@ def save_slot(
         slot: the cohort.
         arrays: its part of the training state, by name.
         width: lanes of the program.
-        step: updates made in the epoch that it is in; 0 between epochs.
         n_steps: updates of an epoch.
     """
     return CohortState(
         run_ids=tuple(run.run_id for run in slot.cohort.runs),
         width=width,
         epoch=slot.epoch,
-        step=step,
+        step=slot.step,
         n_steps=n_steps,
         arrays=arrays,
         costs=tuple(tuple(costs) for costs in slot.costs),

@@ -8,7 +8,7 @@ from jmlp import results
 from jmlp.config import Value
 from jmlp.data import batch_order, split
 
-NUMERICS = 1  # of the numbers in this file
+NUMERICS = 2  # of the numbers in this file
 CHANGED = "results are other ones now: raise NUMERICS in jmlp/results.py, then write them down here"
 
 
@@ -24,7 +24,7 @@ def test_first_mini_batch() -> None:
 
 def test_run_id() -> None:
     (run,) = plan(experiment()).runs
-    assert run.run_id == "083efb8058456e032d447994c5c0d3c4b25322df2f2bd6192f4e64155da491d1", CHANGED
+    assert run.run_id == "c89379e30b4f4450122defdb3b816284e46f99bac3a9079f8e05e88d0bb8ff06", CHANGED
 
 
 RICH: dict[str, Value] = {

@@ -232,7 +232,7 @@ def test_predict_ignores_other_examples_and_moves_no_statistics() -> None:
 def test_bytes_are_scaled_to_0_1_and_floats_are_used_as_they_are() -> None:
     pixels = np.arange(BATCH * N_IN, dtype=np.uint8).reshape(BATCH, N_IN) * np.uint8(8)
     scaled = pixels.astype(np.float32) / np.float32(255)
-    assert model.inputs(jnp.asarray(scaled), jnp.dtype(jnp.float32)).T.tolist() == scaled.tolist()
+    assert model.inputs(jnp.asarray(scaled), jnp.dtype(jnp.float32)).A.T.tolist() == scaled.tolist()
     for x in map(jnp.asarray, (pixels, scaled)):
         expected = model.predict(*NETWORK, jnp.asarray(scaled))
         for logits in (model.predict(*NETWORK, x), model.forward(*NETWORK, x, None, 0.0)[0]):

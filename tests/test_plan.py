@@ -82,14 +82,15 @@ def test_groups_with_most_runs_come_first_and_lanes_are_sorted_by_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lanes", "width"), [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (8, 8), (9, 9), (13, 13), (20, 20)]
+    ("lanes", "width"),
+    [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (8, 8), (9, 10), (13, 14), (20, 20)],
 )
-def test_widths_are_1_2_4_8_and_then_the_exact_number(lanes: int, width: int) -> None:
+def test_widths_are_1_2_4_8_and_then_the_next_even_number(lanes: int, width: int) -> None:
     assert planning.width(lanes) == width
 
 
 @pytest.mark.parametrize(
-    ("lanes", "expected"), [(20, (20, [20])), (21, (11, [11, 10])), (41, (14, [14, 14, 13]))]
+    ("lanes", "expected"), [(20, (20, [20])), (21, (12, [11, 10])), (41, (14, [14, 14, 13]))]
 )
 def test_more_than_20_lanes_are_split_evenly(lanes: int, expected: tuple[int, list[int]]) -> None:
     made = plan(experiment({"learning_rate": tuple((1 + i) / 100 for i in range(lanes))}))
@@ -226,6 +227,26 @@ def test_the_estimate_grows_with_devices_lanes_batches_and_optimisers_memory() -
     assert all(estimate > memory() for estimate in more)
     original = replace(SMALL, hidden=(20, 7, 5), batch_size=128)
     assert memory(2, 10, hidden=original.hidden, batch_size=128) < 1_500_000_000
+
+
+@pytest.mark.parametrize(
+    ("seeds", "hidden", "n_devices", "slots"),
+    [
+        (1, (5, 4), 2, 1),
+        (4, (5, 4), 2, 2),
+        (5, (5, 4), 2, 3),
+        (100, (5, 4), 2, 4),
+        (100, (5, 4), 1, 4),
+        (100, (4096,), 2, 2),  # 3.3 million parameters twice: 26 MB a lane, 104 a cohort of four
+        (100, (40_000,), 2, 1),
+    ],
+)
+def test_a_core_has_up_to_four_cohorts_but_not_too_much_state(
+    seeds: int, hidden: tuple[int, ...], n_devices: int, slots: int
+) -> None:
+    rates = experiment({"drop_rate": DROP_RATES[:4]}, seeds=range(seeds), hidden=hidden)
+    made = plan(rates, facts=MNIST)
+    assert planning.cpu_slots(made, made.groups[0], n_devices) == slots
 
 
 def test_total_memory_is_that_of_a_machine() -> None:

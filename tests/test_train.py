@@ -84,6 +84,60 @@ def test_an_update_that_is_not_finite_is_not_made_and_its_number_is_kept(where: 
     assert_equal_bits(step(NORMALISED, after, 3), expected)
 
 
+# A mini-batch in parts
+
+BLOCK = 128
+
+
+@pytest.mark.parametrize("n", [1, 127, 128, 129, 200, 256, 300])
+def test_the_gradient_of_a_mini_batch_in_parts_is_that_of_the_whole(n: int) -> None:
+    state = start(seed=2)
+    # No sum is exactly 0, where jax.grad takes half a step for ReLU.
+    params = jax.tree.map(lambda leaf: leaf + jnp.float32(0.01), state.params)
+    x = jnp.asarray(np.resize(SMALL_DATA.x_train, (n, N_IN)))
+    y = jnp.asarray(np.resize(SMALL_DATA.y_train, n))
+
+    def mean_cost(params: Any) -> Array:
+        return cost.forward(model.forward(params, state.bn_state, x, None, 0.0)[0], y)[0]
+
+    value, expected = jax.value_and_grad(mean_cost)(params)
+    found, grads, _ = train.gradient(params, state.bn_state, x, y, None, 0.0)
+    np.testing.assert_allclose(found, value, rtol=1e-5)
+    for name, leaf in leaves(grads).items():
+        np.testing.assert_allclose(leaf, leaves(expected)[name], rtol=1e-4, atol=1e-6)
+
+
+def test_each_part_of_a_mini_batch_drops_its_own_units() -> None:
+    state = start()
+    x, y = jnp.tile(X, (16, 1)), jnp.tile(Y, 16)  # two equal parts
+    step_key = train.dropout_key(key(0), jnp.int32(1))
+    parts = [
+        train.gradient(
+            state.params,
+            state.bn_state,
+            x[:BLOCK],
+            y[:BLOCK],
+            jax.random.fold_in(step_key, number),
+            0.5,
+        )[:2]
+        for number in range(2)
+    ]
+    found = train.gradient(state.params, state.bn_state, x, y, step_key, 0.5)[:2]
+    expected = leaves(jax.tree.map(lambda a, b: (a + b) / 2, *parts))
+    for name, leaf in leaves(found).items():
+        np.testing.assert_allclose(leaf, expected[name], rtol=1e-5, atol=1e-7)
+    assert parts[0][0] != parts[1][0]
+
+
+def test_batch_norm_takes_the_statistics_of_all_examples() -> None:
+    state = start(NORMALISED)
+    x, y = jnp.asarray(SMALL_DATA.x_train), jnp.asarray(SMALL_DATA.y_train)
+    assert len(y) > BLOCK
+    _, expected, _ = model.forward(state.params, state.bn_state, x, None, 0.0)
+    _, _, found = train.gradient(state.params, state.bn_state, x, y, None, 0.0)
+    assert_equal_bits(found, expected)
+
+
 # Evaluation
 
 # Without inputs that count and with two classes, a bias decides the validation cost.

@@ -101,14 +101,15 @@ def test_table_has_a_column_for_each_run_and_what_differs_in_it(folder: Path) ->
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot, 1, 3, 0)
         await until(pilot, lambda: table(pilot))
-        ids = [PLAN.runs[i].run_id[:8] for i in (1, 3, 0)]
+        runs = [PLAN.runs[i] for i in (1, 3, 0)]
+        ids = [run.run_id[:8] for run in runs]
         titles = [
             str(column.label) for column in pilot.app.screen.query_one(DataTable).ordered_columns
         ]
         assert titles == ["", f"A {ids[0]}", f"B {ids[1]}", f"C {ids[2]}"]
         rows = table(pilot)
-        assert rows["learning rate"] == ["0.2", "0.1", "0.1"]
-        assert rows["seed"] == ["0", "1", "0"]
+        assert rows["learning rate"] == [f"{run.hyperparams.learning_rate}" for run in runs]
+        assert rows["seed"] == [f"{run.seed}" for run in runs]
         assert rows["state"] == ["stopped early", "stopped early", "diverged @7"]
         assert rows["test accuracy"] == ["90.10 %", "90.30 %", "–"]
         assert rows["validation cost"] == ["0.0990", "0.0970", "–"]

@@ -9,6 +9,7 @@ import pytest
 from commands import Asked, Inline
 from queues import Queue, ask, numbers, once, trains
 
+from jmlp.results import NUMERICS
 from jmlp.store import Lock, run_files
 from jmlp.worker import __main__ as worker
 from jmlp.worker import terms
@@ -228,8 +229,8 @@ def test_checkpoint_of_other_circumstances_is_refused_and_each_of_them_named(
     assert len(warnings) == len(refused)
     for path in refused:
         told = (
-            f"{path}: cannot be gone on from: numerics was 0 and is now 1; there is no other one "
-            "to go on from"
+            f"{path}: cannot be gone on from: numerics was 0 and is now {NUMERICS}; there is no "
+            "other one to go on from"
         )
         assert f"warning: {told}" in warnings
         with queue.store() as store:

@@ -8,15 +8,15 @@
 
     backward    dgamma = sum of dY * X over the examples                 (n, 1)
                 dbeta  = sum of dY over the examples                     (n, 1)
-                dX     = dY * gamma                                      (n, B)
-                dZ     = (dX - mean of dX - X * mean of (dX * X)) / sqrt(var + eps)
+                dZ     = gamma / sqrt(var + eps) * (dY - (dbeta + X * dgamma) / B)
 
     predict     Y = gamma * (Z - state.mean) / sqrt(state.var + eps) + beta
 
-The two means in dZ are there because `mean` and `var` depend on Z too. `momentum` is the weight of
-the *old* running value, and the running variance is the biased one, as in Keras (PyTorch has both
-the other way round). Source: Ioffe & Szegedy, "Batch Normalization", ICML 2015 (arXiv:1502.03167),
-algorithm 1 (forward) and section 3 (backward, here simplified).
+dbeta and dgamma stand in dZ because `mean` and `var` depend on Z too: dbeta / B is the mean of dY,
+dgamma / B that of dY * X. `momentum` is the weight of the *old* running value, and the running
+variance is the biased one, as in Keras (PyTorch has both the other way round). Source: Ioffe &
+Szegedy, "Batch Normalization", ICML 2015 (arXiv:1502.03167), algorithm 1
+(forward) and section 3 (backward, here simplified).
 """
 
 from typing import NamedTuple
@@ -77,10 +77,7 @@ def backward(dY: Array, cache: BatchNormCache) -> tuple[Array, BatchNormParams]:
     gamma, X, inverse_std = cache
     dgamma = jnp.sum(dY * X, axis=1, keepdims=True)
     dbeta = jnp.sum(dY, axis=1, keepdims=True)
-    dX = dY * gamma
-    mean_dX = jnp.mean(dX, axis=1, keepdims=True)
-    mean_dX_X = jnp.mean(dX * X, axis=1, keepdims=True)
-    dZ = (dX - mean_dX - X * mean_dX_X) * inverse_std
+    dZ = gamma * inverse_std * (dY - (dbeta + X * dgamma) / dY.shape[1])
     return dZ, BatchNormParams(dgamma, dbeta)
 
 
