@@ -1,132 +1,84 @@
 #!/usr/bin/env python3
-"""Measures speed and memory, and prints a table: .venv/bin/python scripts/bench.py [--json].
+"""Measures jmlp and its peers on the same work, and prints a table.
 
-Each row is a process of its own with an empty compile cache. Times are of the whole loop: batch
-order, steps, evaluation at each epoch, early-stopping bookkeeping, and what Python does in between.
-Training time is taken from the end of the first epoch to that of the last but one, so that
-compiling and the final accuracies are apart.
+    .venv/bin/python scripts/bench.py [ROW…] [--quick] [--json FILE]
+
+Peers are installed once, each in an environment of its own under `.benchmark`.
 """
 
+import argparse
 import json
-import os
-import resource
-import subprocess
-import sys
-import tempfile
+import statistics
 import time
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from jmlp import environment
-from jmlp.config import Experiment, Hyperparams, Study
-from jmlp.study_file import load_study
+from benchmark import environments
+from benchmark.environments import PEERS
+from benchmark.rows import ROWS, Figures, Options, machine, tell
 
-EPOCHS = 12
-PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-
-
-def dropout() -> dict[str, Any]:
-    """The dropout experiment: ten lanes for each seed, one seed per core."""
-    seeds = environment.default_cores()
-    overrides = ["patience=none"]
-    return train(
-        load_study(
-            "original", experiments=["dropout"], seeds=seeds, epochs=EPOCHS, overrides=overrides
-        )
-    )
-
-
-def alone() -> dict[str, Any]:
-    """One run at batch size 128, on one core."""
-    hp = Hyperparams(epochs=EPOCHS, patience=None)
-    return train(Study("alone", (Experiment("alone", hp, {}, (0,), {}),)), n_devices=1)
-
-
-def one_thread() -> dict[str, Any]:
-    """The same with one thread for all of XLA: its small products wait for no second one."""
-    os.environ |= {"NPROC": "1", "JAX_NUM_CPU_DEVICES": "1"}
-    return alone()
-
-
-def whole() -> dict[str, Any]:
-    """Every group of the original study, a few epochs of each: compile time and memory."""
-    seeds = environment.default_cores()
-    return train(load_study("original", seeds=seeds, epochs=2, overrides=["patience=none"]))
-
-
-ROWS: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
-    "dropout": ("dropout experiment, 10 configurations, batch 128", dropout),
-    "alone": ("one run alone, batch 128", alone),
-    "one-thread": ("the same with NPROC=1 JAX_NUM_CPU_DEVICES=1", one_thread),
-    "whole": ("original study, all 9 groups, 2 epochs", whole),
+GOALS = {  # jmlp's speed over that of a peer
+    "sweep_128": {"numpy": 3, "pytorch": 6, "keras": 5, "keras_steps": 5, "sklearn": 40},
+    "alone": {"numpy": 1.8, "pytorch": 4},
 }
 
 
-def train(study: Study, n_devices: int | None = None) -> dict[str, Any]:
-    """Trains a study in this process and says what it took."""
-    with tempfile.TemporaryDirectory() as cache:
-        environment.prepare("cpu", None, Path(cache))
-        import jax
-
-        from jmlp import data, engine
-        from jmlp.plan import data_facts, make_plan
-
-        compiling: list[float] = []
-        jax.monitoring.register_event_duration_secs_listener(
-            lambda event, seconds, **_: (
-                compiling.append(seconds) if event.startswith("/jax/core/compile") else None
-            )
-        )
-        epochs = study.experiments[0].base.epochs
-        dataset = data.load(study.data)
-        plan = make_plan(study, data_facts(dataset))
-        devices = engine.find_devices("cpu")[:n_devices]
-        ends: dict[int, float] = {}
-        lanes = 0
-        for progress in engine.run(plan, dataset, devices):
-            for point in progress.points.values():
-                ends[point.epoch] = time.perf_counter()
-                lanes += point.epoch == 1
-        steps = (epochs - 2) * (plan.n_training // plan.groups[0].hyperparams.batch_size)
-        seconds = ends[epochs - 1] - ends[1]
-    return {
-        "microseconds_per_lane_and_step": 1e6 * seconds / steps / lanes if steps else None,
-        "compile_seconds": sum(compiling),
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT,
-        "runs": len(plan.runs),
-        "groups": len(plan.groups),
-    }
-
-
 def main() -> None:
-    """Prints the table, or one row's figures as JSON where a row is named."""
-    names = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
-    if names:
-        print(json.dumps(ROWS[names[0]][1]()))
-        return
-    figures = {}
-    for name in ROWS:
-        done = subprocess.run(
-            [sys.executable, __file__, name], stdout=subprocess.PIPE, check=True, text=True
-        )
-        figures[name] = json.loads(done.stdout)
-    if "--json" in sys.argv:
-        print(json.dumps(figures, indent=2))
-        return
-    print(
-        f"{environment.cpu_model()}, {environment.default_cores()} of {os.cpu_count()} cores, "
-        f"Python {environment.versions()['python']}, JAX {environment.versions()['jax']}\n"
-    )
-    print("| work | µs per lane and step | compile time | peak memory |")
-    print("|---|---|---|---|")
-    for name, (title, _) in ROWS.items():
-        f = figures[name]
-        one_group = f["groups"] == 1
-        step = f"{f['microseconds_per_lane_and_step']:.0f}" if one_group else ""
-        print(
-            f"| {title} | {step} | {f['compile_seconds']:.1f} s | {f['peak_bytes'] / 1e9:.2f} GB |"
-        )
+    """Measures the rows that are asked for and prints them as Markdown."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
+    parser.add_argument("--quick", action="store_true", help="one round, and less of each")
+    parser.add_argument("--peers", help=f"of {', '.join(PEERS)}, with commas; default: all")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="writes every number there")
+    options = parser.parse_args()
+    if unknown := set(options.rows) - ROWS.keys():
+        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
+    names = PEERS if options.peers is None else list(filter(None, options.peers.split(",")))
+    if unknown := set(names) - PEERS.keys():
+        parser.error(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
+    peers = tuple(PEERS[name] for name in names)
+    for peer in peers:
+        environments.python(peer)
+    found = {}
+    started = time.strftime("%Y-%m-%d %H:%M")
+    for name in options.rows or ROWS:
+        tell(f"{name} …")
+        found[name] = ROWS[name](Options(options.quick, peers))
+    print(f"{machine()}; {started}\n")
+    print("| row | who | median (lowest to highest) | jmlp is faster by |\n|---|---|---|---|")
+    for name, figures in found.items():
+        print_row(name, figures)
+    if options.json:
+        options.json.write_text(json.dumps(as_json(started, found), indent=2) + "\n")
+
+
+def print_row(name: str, figures: Figures) -> None:
+    """One line for each work and who did it."""
+    for work, by_whom in figures.found.items():
+        for who, values in by_whom.items():
+            middle = statistics.median(values)
+            spread = f" ({min(values):.3g} to {max(values):.3g})" if len(values) > 1 else ""
+            ratio = ""
+            if who != "jmlp":
+                goal = GOALS.get(name, {}).get(who)
+                ratio = f"{figures.ratio(work, who):.1f}"
+                ratio += f" (wanted: {goal})" if goal else ""
+            title = "jmlp" if who == "jmlp" else PEERS[who].title
+            print(f"| {name}, {work} | {title} | {middle:.3g}{spread} {figures.unit} | {ratio} |")
+    for note in figures.notes:
+        print(f"| {name} | | {note} | |")
+
+
+def as_json(started: str, found: dict[str, Figures]) -> dict[str, object]:
+    """Every number, and ratios by row (and work, where there are several) and peer."""
+    ratios: dict[str, dict[str, float]] = {}
+    for name, figures in found.items():
+        for work, by_whom in figures.found.items():
+            key = name if len(figures.found) == 1 else f"{name}_{work}"
+            key = {"sweep_sizes": f"sweep_{work}"}.get(name, key)
+            ratios[key] = {who: figures.ratio(work, who) for who in by_whom if who != "jmlp"}
+    rows = {name: asdict(figures) for name, figures in found.items()}
+    return {"machine": machine(), "started": started, "ratios": ratios, "rows": rows}
 
 
 if __name__ == "__main__":

@@ -83,9 +83,9 @@ def test_groups_with_most_runs_come_first_and_lanes_are_sorted_by_id() -> None:
 
 @pytest.mark.parametrize(
     ("lanes", "width"),
-    [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (8, 8), (9, 10), (13, 14), (20, 20)],
+    [(1, 1), (2, 4), (3, 4), (4, 4), (5, 8), (8, 8), (9, 10), (13, 14), (20, 20)],
 )
-def test_widths_are_1_2_4_8_and_then_the_next_even_number(lanes: int, width: int) -> None:
+def test_widths_are_1_4_8_and_then_the_next_even_number(lanes: int, width: int) -> None:
     assert planning.width(lanes) == width
 
 
