@@ -1,0 +1,90 @@
+"""jmlp's own part: one training in a process of its own, told in one line of JSON.
+
+    python ours.py '{"axis": "drop_rate", "values": [0, 0.5], "seeds": 2, "epochs": 8, ...}'
+
+Times are of the whole loop: batch order, steps, evaluation at each epoch, early-stopping
+bookkeeping, and what Python does in between.
+"""
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from jmlp import environment
+
+PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+
+
+def main() -> None:
+    """Does what the command line asks for."""
+    asked = json.loads(sys.argv[1])
+    with tempfile.TemporaryDirectory() as empty:
+        cache = Path(asked.get("cache") or empty)
+        os.environ |= asked.get("environ", {})
+        environment.prepare("cpu", asked.get("cores"), cache)
+        print(json.dumps(train(asked)), flush=True)
+
+
+def train(asked: dict[str, Any]) -> dict[str, Any]:
+    """Trains one experiment.
+
+    Returns:
+        The first step's end and that of each epoch's last evaluation (seconds of the monotonic
+        clock), lane-epochs, seconds of compiling, peak memory in bytes.
+    """
+    import jax
+
+    from jmlp import data, engine
+    from jmlp.config import Experiment, Hyperparams, Study
+    from jmlp.data.dataset import make_dataset
+    from jmlp.plan import data_facts, make_plan
+
+    compiling: list[float] = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, seconds, **_: (
+            compiling.append(seconds) if event.startswith("/jax/core/compile") else None
+        )
+    )
+    chosen = dict(asked.get("hyperparams", {}))
+    if "hidden" in chosen:
+        chosen["hidden"] = tuple(chosen["hidden"])
+    base = Hyperparams(epochs=asked["epochs"], patience=None, **chosen)
+    axes = {asked["axis"]: tuple(asked["values"])} if asked.get("axis") else {}
+    baseline = {name: values[0] for name, values in axes.items()}
+    experiment = Experiment("bench", base, axes, tuple(range(asked.get("seeds", 1))), baseline)
+    dataset = data.load("mnist")
+    if asked.get("examples"):
+        n = asked["examples"]
+        shape = (n, *dataset.image_shape)
+        arrays = {"x_train": dataset.x_train[:n].reshape(shape), "y_train": dataset.y_train[:n]}
+        dataset = make_dataset("part", arrays, "part")
+    plan = make_plan(Study("bench", (experiment,)), data_facts(dataset))
+    first_step, trained, accuracies = None, 0, []
+    ends: dict[int, list[float]] = {}
+    for progress in engine.run(plan, dataset, engine.find_devices("cpu")[: asked.get("cores")]):
+        now = time.monotonic()
+        if first_step is None and progress.phase == "training" and not progress.points:
+            first_step = now
+        for point in progress.points.values():
+            ends.setdefault(point.epoch, []).append(now)
+        for result in progress.results:
+            trained += result.stopped_epoch
+            accuracies.append(result.test_accuracy)
+    return {
+        "first_step": first_step,
+        "ends": [max(times) for _, times in sorted(ends.items())],
+        "lanes": len(plan.runs),
+        "lane_epochs": trained,
+        "test_accuracies": accuracies,
+        "compile_seconds": sum(compiling),
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,265 @@
+"""The rows of the table: what is done, by whom, and what is made of it."""
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmark import environments
+from benchmark.environments import PEERS, Peer
+
+from jmlp import environment
+
+HERE = Path(__file__).parent
+N_TRAINING, N_VALIDATION, TRAINING_SAMPLE = 48_000, 12_000, 5_000
+SIZES = (784, 20, 7, 5, 10)
+BATCH_SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048)
+TRAINING = 40  # epochs of what the table calls a training
+DROP_RATES = [i / 10 for i in range(10)]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line chose."""
+
+    quick: bool
+    peers: tuple[Peer, ...]
+
+    @property
+    def rounds(self) -> int:
+        """How often everybody has a turn: A, B, C, A, B, C."""
+        return 1 if self.quick else 3
+
+
+@dataclass
+class Figures:
+    """What a row found: by who and work, one number a round."""
+
+    unit: str
+    more_is_better: bool
+    found: dict[str, dict[str, list[float]]] = field(default_factory=dict)  # work, who, rounds
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, work: str, who: str, value: float) -> None:
+        """One round's number."""
+        self.found.setdefault(work, {}).setdefault(who, []).append(value)
+
+    def ratio(self, work: str, who: str) -> float:
+        """Jmlp's speed over somebody's, from medians."""
+        ours, theirs = (statistics.median(self.found[work][name]) for name in ("jmlp", who))
+        return ours / theirs if self.more_is_better else theirs / ours
+
+
+def tell(text: str) -> None:
+    """How far the script is, for those who wait."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def ours(**asked: Any) -> dict[str, Any]:
+    """Trains with jmlp in a process of its own, with an empty compile cache."""
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "ours.py"), json.dumps(asked)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return environments.lines(process)[0]
+
+
+def seconds_per_epoch(ends: Sequence[float]) -> float:
+    """From the end of the first epoch, which compiles, to that of the last."""
+    return (ends[-1] - ends[0]) / (len(ends) - 1)
+
+
+def side_by_side(peer: Peer, tasks: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Epochs a second of all cores together, one process on each, of each task."""
+    started = [environments.start(peer, tasks, core, 1) for core in environments.cores()]
+    told = [environments.lines(process) for process in started]
+    return [
+        sum(1 / seconds_per_epoch(process[number]["ends"]) for process in told)
+        for number in range(len(tasks))
+    ]
+
+
+def sweep_128(options: Options) -> Figures:
+    """The dropout experiment: trainings a minute at equal epochs."""
+    figures = Figures("trainings of 40 epochs a minute", more_is_better=True)
+    epochs = 4 if options.quick else 8
+    n_cores = len(environments.cores())
+    for _ in range(options.rounds):
+        seeds = (1 if options.quick else 2) * n_cores
+        done = ours(axis="drop_rate", values=DROP_RATES, seeds=seeds, epochs=epochs)
+        # The last epoch's time holds the final accuracies too; evaluation 0 comes first.
+        rate = done["lanes"] / seconds_per_epoch(done["ends"][1:])
+        figures.add("128", "jmlp", 60 * rate / TRAINING)
+        figures.notes = [
+            f"{done['lane_epochs']} lane-epochs trained and evaluated, 0 frozen",
+            f"compile {done['compile_seconds']:.1f} s",
+        ]
+        for peer in options.peers:
+            task = {"batch_size": 128, "epochs": 3, "drop_rate": 0.5 if peer.dropout else 0.0}
+            (rate,) = side_by_side(peer, [task])
+            figures.add("128", peer.name, 60 * rate / TRAINING)
+            tell(f"sweep_128: {peer.name} {60 * rate / TRAINING:.1f}")
+    return figures
+
+
+def sweep_sizes(options: Options) -> Figures:
+    """The batch-size experiment: trainings a minute at equal epochs, for each size."""
+    figures = Figures("trainings of 40 epochs a minute", more_is_better=True)
+    sizes = (16, 128, 2048) if options.quick else BATCH_SIZES
+    seeds = 2 * len(environments.cores())
+    tasks = [{"batch_size": size, "epochs": 2 if options.quick else 3} for size in sizes]
+    for _ in range(options.rounds):
+        for size in sizes:
+            done = ours(hyperparams={"batch_size": size}, seeds=seeds, epochs=6)
+            rate = done["lanes"] / seconds_per_epoch(done["ends"][1:])
+            figures.add(str(size), "jmlp", 60 * rate / TRAINING)
+        for peer in options.peers:
+            for size, rate in zip(sizes, side_by_side(peer, tasks), strict=True):
+                figures.add(str(size), peer.name, 60 * rate / TRAINING)
+            tell(f"sweep_sizes: {peer.name}")
+    return figures
+
+
+def alone(options: Options) -> Figures:
+    """One run at batch size 128: seconds of ten epochs, compile apart."""
+    figures = Figures("seconds of 10 epochs", more_is_better=False)
+    n_cores = len(environments.cores())
+    for _ in range(options.rounds):
+        done = ours(epochs=7)
+        figures.add("128", "jmlp", 10 * seconds_per_epoch(done["ends"][1:]))
+        for peer in options.peers:
+            times = []
+            for threads in (1, n_cores):  # a careful user would try both
+                process = environments.start(
+                    peer, [{"batch_size": 128, "epochs": 3}], None, threads
+                )
+                (told,) = environments.lines(process)
+                times.append(10 * seconds_per_epoch(told["ends"]))
+            figures.add("128", peer.name, min(times))
+            tell(f"alone: {peer.name} {min(times):.1f} s")
+    return figures
+
+
+def useful_flops(lane_epochs: float) -> float:
+    """Floating-point operations of the products of so many epochs, evaluation included."""
+    weights = [a * b for a, b in pairwise(SIZES)]
+    steps = N_TRAINING // 128
+    training = steps * 128 * 2 * (3 * sum(weights) - weights[0])
+    evaluation = (TRAINING_SAMPLE + N_VALIDATION) * 2 * sum(weights)
+    return lane_epochs * (training + evaluation)
+
+
+PRODUCT = """
+import time, numpy as np
+best = 0
+for n in (512, 1024, 2048):
+    a, b = np.random.rand(n, n).astype(np.float32), np.random.rand(n, n).astype(np.float32)
+    c = np.empty_like(a)
+    for _ in range(max(5, 10 * (1024 // n) ** 3)):
+        t = time.perf_counter()
+        np.matmul(a, b, out=c)
+        best = max(best, 2 * n**3 / (time.perf_counter() - t))
+print(best)
+"""
+
+
+def limit(options: Options) -> Figures:
+    """Products of the sweep over the best plain float32 product of NumPy on all cores."""
+    figures = Figures("share of the best product", more_is_better=True)
+    n_cores = len(environments.cores())
+    for _ in range(options.rounds):
+        threads = {"OPENBLAS_NUM_THREADS": str(n_cores), "OMP_NUM_THREADS": str(n_cores)}
+        python = str(environments.python(PEERS["numpy"]))
+        done = subprocess.run(
+            [python, "-c", PRODUCT], env=os.environ | threads, capture_output=True, check=True
+        )
+        best = float(done.stdout)
+        told = ours(axis="drop_rate", values=DROP_RATES, seeds=2 * n_cores, epochs=5)
+        rate = told["lanes"] / seconds_per_epoch(told["ends"][1:])
+        figures.add("128", "jmlp", useful_flops(rate) / best)
+        figures.notes = [
+            f"{useful_flops(rate) / 1e9:.0f} of {best / 1e9:.0f} GFLOP/s",
+        ]
+    return figures
+
+
+def command(*arguments: str, home: Path) -> tuple[float, int, str]:
+    """Runs `jmlp` in an empty home; seconds, peak memory of its largest process, what it said."""
+    timed = (
+        "import resource, subprocess, sys; "
+        "code = subprocess.run(sys.argv[1:]).returncode; "
+        "print('PEAK', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(code)"
+    )
+    from jmlp import places
+
+    environ = os.environ | {"JMLP_DATA": str(places.data_dir()), "JMLP_HOME": str(home)}
+    environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE.parent.parent), *sys.path]))
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", timed, sys.executable, "-m", "jmlp", *arguments],
+        cwd=home,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    peak = re.search(r"^PEAK (\d+)$", done.stdout, re.MULTILINE)
+    assert peak is not None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return time.monotonic() - started, unit * int(peak[1]), done.stdout
+
+
+def whole(options: Options) -> Figures:
+    """`jmlp study original --seeds 10` in an empty store, nothing compiled before."""
+    figures = Figures("minutes", more_is_better=False)
+    seeds = 2 if options.quick else 10
+    with tempfile.TemporaryDirectory() as home:
+        seconds, peak, _ = command(
+            *("study", "original", "--seeds", str(seeds), "--fresh"), home=Path(home)
+        )
+    figures.add(f"{19 * seeds} runs", "jmlp", seconds / 60)
+    figures.notes = [f"peak memory of the process that trains: {peak / 1e9:.2f} GB"]
+    return figures
+
+
+def start(options: Options) -> Figures:
+    """Process start to first trained steps: data, compile, and all."""
+    figures = Figures("seconds", more_is_better=False)
+    for _ in range(options.rounds):
+        with tempfile.TemporaryDirectory() as cache:
+            for work in ("nothing compiled before", "compiled before"):
+                began = time.monotonic()
+                told = ours(epochs=1, cache=cache)
+                figures.add(work, "jmlp", told["first_step"] - began)
+    return figures
+
+
+ROWS: dict[str, Callable[[Options], Figures]] = {
+    "sweep_128": sweep_128,
+    "sweep_sizes": sweep_sizes,
+    "alone": alone,
+    "limit": limit,
+    "whole": whole,
+    "start": start,
+}
+
+
+def machine() -> str:
+    """What it was measured on."""
+    versions = environment.versions()
+    return (
+        f"{environment.cpu_model()}, {len(environments.cores())} of {os.cpu_count()} cores, "
+        f"Python {versions['python']}, JAX {versions['jax']}"
+    )
