@@ -223,6 +223,23 @@ def test_all_is_compiled_before_the_first_step() -> None:
     assert not counts
 
 
+def test_an_epoch_brings_its_measurements_to_the_host_and_no_parameters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    brought: list[int] = []
+    get = jax.device_get
+
+    def counting(tree: Any) -> Any:
+        brought.append(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
+        return get(tree)
+
+    monkeypatch.setattr(jax, "device_get", counting)
+    trained(experiment(seeds=(0, 1), epochs=4, patience=None))
+    # Evaluations 0 to 4, and the final one; two slots of one lane, nine numbers of at most 4 bytes.
+    assert len(brought) == 6
+    assert max(brought) <= 2 * 9 * 4
+
+
 # Stopping from outside
 
 

@@ -343,3 +343,7 @@ def test_a_step_computes_what_the_mathematics_needs_and_no_more(start: Any) -> N
     weights = [a * b for a, b in pairwise((INPUTS, 20, 7, 5, CLASSES))]
     needed = 2 * 128 * 2 * (3 * sum(weights) - weights[0])
     assert 1 <= costs["flops"] / needed < 1.12
+    # Eighteen times the pixels and the first weights of the pair: once a chunk all lanes are moved,
+    # and each step passes over its own some times. It grows if a step passes over the others.
+    pair = 4 * (2 * weights[0] + 128 * INPUTS)
+    assert costs["bytes accessed"] / pair < 20
