@@ -129,10 +129,13 @@ class GroupTraining:
                 yield News()
             yield from self.evaluate([slot is not None for slot in self.slots])
             self.tracker.measured([slot.epoch for slot in self.slots if slot])
-            yield from self.take_finished()
-            self.balance()
-            if self.waiting:
+            ended = False
+            for news in self.take_finished():
+                ended = True
+                yield news
+            if ended and self.waiting:
                 self.fill()
+            self.balance()
 
     def compile(self) -> Iterator[None]:
         """Makes every program before anything is trained, by calls that change nothing.
@@ -199,9 +202,9 @@ class GroupTraining:
 
     def balance(self) -> None:
         """Moves cohorts to other devices where that saves much."""
-        lanes = {i: sum(slot.training_lanes) for i, slot in enumerate(self.slots) if slot}
         if not self.program.in_turn:
             return
+        lanes = {i: sum(slot.training_lanes) for i, slot in enumerate(self.slots) if slot}
         source = placing.balanced(lanes, self.n_busy, self.per_device)
         if source is None:
             return

@@ -31,7 +31,7 @@ from helpers import (
     trained,
 )
 
-from jmlp import cohorts, engine, program
+from jmlp import cohorts, engine, placing, program
 from jmlp import plan as planning
 from jmlp.errors import ConfigError, DeviceError
 from jmlp.results import Progress
@@ -166,6 +166,24 @@ def test_results_do_not_depend_on_the_number_of_devices(
     expected = {result.run_id: result for result in results(sweep[0])}
     assert len(alone) == 30
     for result in alone:
+        assert_same_run(result, expected[result.run_id])
+
+
+def test_cohorts_that_move_after_every_epoch_have_the_same_results(
+    sweep: tuple[list[Progress], Counter[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moves: list[int] = []
+
+    def backwards(lanes: dict[int, int], n_devices: int, per_device: int) -> list[int]:
+        moves.append(len(lanes))
+        return list(range(n_devices * per_device))[::-1]
+
+    monkeypatch.setattr(placing, "balanced", backwards)
+    expected = {result.run_id: result for result in results(sweep[0])}
+    moved = trained(SWEEP)
+    assert len(moved) == 30
+    assert moves.count(3) >= 2
+    for result in moved:
         assert_same_run(result, expected[result.run_id])
 
 
