@@ -39,7 +39,11 @@ EVALUATION_BLOCK = 500
 # several, each core has about as much to do as the others, and a call from Python serves them all.
 CPU_SLOTS = 4
 STATE_BYTES = 250_000_000  # of all on a core, as far as there are several
-BASE_MEMORY = 500_000_000  # Python, JAX, a compile
+BASE_MEMORY = 600_000_000  # Python, JAX, compiles, results on their way to the disk
+SNAPSHOTS = 12  # of a run of 100 epochs; about so many are kept in memory
+# Of the snapshots of one run, at most. A network of 20-7-5 units takes 64 kB each, so that all of
+# them stay; of one with 400,000 parameters five do.
+SNAPSHOT_BYTES = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -314,15 +318,20 @@ def cpu_slots(plan: Plan, group: Group, n_devices: int) -> int:
 def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
     """Bytes of a group in training on all devices."""
     hp, facts = group.hyperparams, plan.facts
-    # Once more on the host, when cohorts are moved or saved.
-    states = 2 * cpu_slots(plan, group, n_devices) * state_bytes(plan, group)
-    one_lane = 4 * 6 * n_parameters(hp, facts.n_in, facts.n_classes)  # gradients, new parameters
+    # Once more on the host, when cohorts are moved or saved; so are snapshots.
+    slots = cpu_slots(plan, group, n_devices)
+    states = 2 * slots * state_bytes(plan, group)
+    of_a_run = 4 * SNAPSHOTS * n_parameters(hp, facts.n_in, facts.n_classes)
+    states += 2 * slots * group.width * min(of_a_run, SNAPSHOT_BYTES)
+    together = min(group.width, 2)  # lanes
+    # Gradients, new parameters, and what they are made of.
+    updates = 4 * 4 * together * n_parameters(hp, facts.n_in, facts.n_classes)
     units = facts.n_in + 8 * (sum(hp.hidden) + facts.n_classes)  # Z, A, masks, and the way back
-    together = hp.batch_size if hp.batch_norm else min(hp.batch_size, GRADIENT_BLOCK)
+    part = hp.batch_size if hp.batch_norm else min(hp.batch_size, GRADIENT_BLOCK)
     batch = hp.batch_size * facts.n_in * facts.pixel_bytes
-    batch += 4 * max(together, EVALUATION_BLOCK) * units
+    batch += 4 * max(part, EVALUATION_BLOCK) * together * units
     data = (facts.n_examples + facts.n_test) * facts.n_in * facts.pixel_bytes
-    return n_devices * (states + one_lane + batch + data) + 2 * data
+    return n_devices * (states + updates + batch + data) + 2 * data
 
 
 def without(plan: Plan, done: Collection[str]) -> Plan:

@@ -13,15 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.errors import CheckpointError
-from jmlp.plan import Cohort
+from jmlp.plan import SNAPSHOT_BYTES, Cohort
 from jmlp.results import CohortState, CostPoint, Snapshot
 from jmlp.train import TrainState
 
 Rows = NDArray[np.int32]
-
-# Of the snapshots of one run. A network of 20-7-5 units takes 64 kB each, so that all of them stay;
-# of one with 400,000 parameters five do.
-SNAPSHOT_BYTES = 8_000_000
 
 
 @dataclass

@@ -106,7 +106,7 @@ def test_parquet_has_a_row_for_each_run_with_its_costs_as_a_list(
     assert math.isnan(diverged["costs"][1]["training_cost"])
     assert diverged["costs"][1]["batch_cost"] == math.inf
     assert (run["hidden"], run["drop_rate"], run["patience"]) == ([3], [0.0], 2)
-    assert (run["learning_rate"], run["test_accuracy"]) == (0.2, ended[1].test_accuracy)
+    assert (run["learning_rate"], run["test_accuracy"]) == (0.1, ended[1].test_accuracy)
     assert (run["studies"], run["tags"]) == (["small"], ["=1+1"])
     assert dict(run["versions"]) == {"jax": "0.10.0"}
     assert [point["validation_cost"] for point in run["costs"]] == [

@@ -39,7 +39,7 @@ def test_show_tells_everything_that_is_known(runs: tuple[Run, ...], here: Here) 
     expected = {
         "state": "stopped early",
         "experiments": "rates",
-        "learning rate": "0.2",
+        "learning rate": "0.1",
         "test accuracy": "90.10 %",
         "validation cost": "0.0990",
         "lane width": "8",
@@ -76,7 +76,7 @@ def test_show_as_json_has_settings_result_costs_data_and_events(
 ) -> None:
     told = json.loads(here("runs", "show", runs[0].run_id, "--json").out)
     assert (told["run_id"], told["number"], told["state"]) == (runs[0].run_id, 1, "diverged")
-    assert told["hyperparams"]["learning_rate"] == 0.1
+    assert told["hyperparams"]["learning_rate"] == 0.2
     assert told["result"]["diverged_at"] == 7
     assert "costs" not in told["result"]
     assert told["costs"]["training_cost"] == [1.0, "NaN"]
@@ -105,7 +105,7 @@ def test_diff_has_only_what_differs_side_by_side(runs: tuple[Run, ...], here: He
     told = json.loads(done.out)
     assert told["runs"] == [runs[1].run_id, runs[3].run_id]
     assert told["differences"]["Configuration"] == {
-        "learning rate": ["0.2", "0.1"],
+        "learning rate": ["0.1", "0.2"],
         "seed": ["0", "1"],
     }
     outcome = told["differences"]["Outcome"]
@@ -119,7 +119,7 @@ def test_diff_has_only_what_differs_side_by_side(runs: tuple[Run, ...], here: He
     table = here("runs", "diff", runs[1].run_id, runs[3].run_id).out
     lines = [line.split() for line in table.splitlines()]
     assert short([runs[1], runs[3]]) in lines
-    assert ["learning", "rate", "0.2", "0.1"] in lines
+    assert ["learning", "rate", "0.1", "0.2"] in lines
     assert table.endswith("\n\nNot the same numbers.\n")
 
 

@@ -40,10 +40,10 @@ def test_list_has_one_line_a_run_with_configuration_and_outcome(
     assert (done.code, done.err) == (0, "")
     ids = short(runs)
     assert cells(done.out) == [
-        [ids[0], "small", "learning rate 0.1", "0", "diverged @7", "–", "42", "–", "–"],
-        [ids[1], "small", "learning rate 0.2", "0", "stopped early", "40", "42", "0.0990", "90.10"],
-        [ids[2], "small", "learning rate 0.2", "1", "stopped early", "41", "43", "0.0980", "90.20"],
-        [ids[3], "small", "learning rate 0.1", "1", "stopped early", "41", "43", "0.0970", "90.30"],
+        [ids[0], "small", "learning rate 0.2", "0", "diverged @7", "–", "42", "–", "–"],
+        [ids[1], "small", "learning rate 0.1", "0", "stopped early", "40", "42", "0.0990", "90.10"],
+        [ids[2], "small", "learning rate 0.1", "1", "stopped early", "41", "43", "0.0980", "90.20"],
+        [ids[3], "small", "learning rate 0.2", "1", "stopped early", "41", "43", "0.0970", "90.30"],
         [ids[4], "small", "learning rate 0.1", "2", "stopped early", "42", "44", "0.0960", "90.40"],
         [ids[5], "small", "learning rate 0.2", "2", "queued", "–", "–", "–", "–"],
     ]

@@ -102,9 +102,9 @@ def test_right_choice_has_the_plan_and_the_label_of_the_command() -> None:
         "20 runs, each once, in 2 groups:",
         "  hidden 20-7-5, batch size 128: 10 runs in 5 cohorts of 2 lanes",
         "  hidden 20-7-5, batch size 128, batch norm: 10 runs in 5 cohorts of 2 lanes",
-        "2 training programs to compile, about 0.7 GB of memory",
+        "2 training programs to compile, about 0.9 GB of memory",
     )
-    assert checked.verdict() == "20 runs · 2 programs to compile · about 0.7 GB"
+    assert checked.verdict() == "20 runs · 2 programs to compile · about 0.9 GB"
 
 
 def test_all_that_is_wrong_is_told_at_once_each_by_its_field() -> None:

@@ -210,7 +210,7 @@ def _print_plan(plan: "Plan", hardware: TrainingHardware, out: Output) -> None:
                 "groups": [
                     {
                         **{name: getattr(group.hyperparams, name) for name in STATIC_FIELDS},
-                        "lanes": group.width,
+                        "lanes": max(len(cohort.runs) for cohort in group.cohorts),
                         "cohorts": len(group.cohorts),
                         "runs": sum(len(cohort.runs) for cohort in group.cohorts),
                     }

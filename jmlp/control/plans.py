@@ -36,10 +36,10 @@ def plan_lines(plan: Plan, n_cores: int) -> list[str]:
     n_runs, n_groups = len(plan.runs), len(plan.groups)
     lines.append(f"{_count(n_runs, 'run')}, each once, in {_count(n_groups, 'group')}:")
     for group in plan.groups:
-        runs = sum(len(cohort.runs) for cohort in group.cohorts)
+        sizes = [len(cohort.runs) for cohort in group.cohorts]
         lines.append(
-            f"  {planning.group_name(group)}: {_count(runs, 'run')} in "
-            f"{_count(len(group.cohorts), 'cohort')} of {_count(group.width, 'lane')}"
+            f"  {planning.group_name(group)}: {_count(sum(sizes), 'run')} in "
+            f"{_count(len(group.cohorts), 'cohort')} of {_count(max(sizes), 'lane')}"
         )
     size = planning.size_text(planning.memory(plan, n_cores))
     lines.append(f"{_count(n_groups, 'training program')} to compile, about {size} of memory")
