@@ -91,6 +91,17 @@ def bench() -> Bench:
     return Bench(LANES)
 
 
+@pytest.fixture(scope="module")
+def at_once() -> Bench:
+    """All slots and lanes at once, as on an accelerator."""
+    return Bench(LANES, in_turn=False)
+
+
+@pytest.fixture(params=["in turn", "at once"])
+def either(request: pytest.FixtureRequest, bench: Bench, at_once: Bench) -> Bench:
+    return bench if request.param == "in turn" else at_once
+
+
 @pytest.mark.parametrize("chunk", [1, 3, 7])
 def test_chunks_of_any_length_give_the_bits_of_the_whole(bench: Bench, chunk: int) -> None:
     assert_equal_bits(bench.advanced(bench.state, chunk), bench.advanced(bench.state))
@@ -132,16 +143,17 @@ def test_cohorts_of_other_seeds_have_other_numbers(bench: Bench) -> None:
         assert lane(state, index, 0).best_cost != lane(state, index, 1).best_cost
 
 
-def test_a_lane_that_has_stopped_does_not_change(bench: Bench) -> None:
-    evaluated, _ = bench.evaluated(bench.advanced(bench.state))
-    active = bench.program.put_slots(np.array([[True, False] * 4] * 2))
+def test_a_lane_that_has_stopped_does_not_change(either: Bench) -> None:
+    evaluated, _ = either.evaluated(either.advanced(either.state))
+    active = either.program.put_slots(np.array([[True, False] * 4] * 2))
     started = evaluated._replace(active=active)
-    found, _ = bench.evaluated(bench.advanced(started))
+    found, measured = either.evaluated(either.advanced(started))
     for index in (1, 3, 5, 7):
         assert_equal_bits(lane(found, index), lane(started, index))
     for index in (0, 2, 4, 6):
         moved = lane(found, index).best_params[0].dense.W != lane(started, index).params[0].dense.W
         assert moved.all()
+    np.testing.assert_array_equal(measured.counted, active)
 
 
 def test_a_blank_state_trains_nothing(bench: Bench) -> None:
@@ -165,23 +177,15 @@ def test_lanes_that_do_not_start_with_their_cohort_never_train(bench: Bench) -> 
     np.testing.assert_array_equal(measured.counted, lanes)
 
 
-def test_a_slot_that_is_not_wanted_is_not_evaluated(bench: Bench) -> None:
-    trained = bench.advanced(bench.state)
-    both, found = bench.evaluated(trained), bench.evaluated(trained, [False, True])
+def test_a_slot_that_is_not_wanted_is_not_evaluated(either: Bench) -> None:
+    trained = either.advanced(either.state)
+    both, found = either.evaluated(trained), either.evaluated(trained, [False, True])
     for index in range(8):
         assert_equal_bits(lane(found[0], index, 0), lane(trained, index, 0))
         assert_equal_bits(lane(found, index, 1), lane(both, index, 1))
     _, measured = found
     assert not measured.counted[0].any()
     assert np.isnan(measured.validation.cost[0]).all()
-
-
-# All slots and lanes at once, as on an accelerator
-
-
-@pytest.fixture(scope="module")
-def at_once() -> Bench:
-    return Bench(LANES, in_turn=False)
 
 
 def test_all_at_once_gives_the_numbers_of_one_after_the_other_up_to_rounding(
@@ -192,37 +196,10 @@ def test_all_at_once_gives_the_numbers_of_one_after_the_other_up_to_rounding(
         np.testing.assert_allclose(leaf, expected[name], rtol=1e-3, atol=1e-5, err_msg=name)
 
 
-def test_all_at_once_a_lane_that_has_stopped_does_not_change(at_once: Bench) -> None:
-    evaluated, _ = at_once.evaluated(at_once.advanced(at_once.state))
-    active = at_once.program.put_slots(np.array([[True, False] * 4] * 2))
-    started = evaluated._replace(active=active)
-    found, measured = at_once.evaluated(at_once.advanced(started))
-    for index in (1, 3, 5, 7):
-        assert_equal_bits(lane(found, index), lane(started, index))
-    for index in (0, 2, 4, 6):
-        moved = lane(found, index).best_params[0].dense.W != lane(started, index).params[0].dense.W
-        assert moved.all()
-    np.testing.assert_array_equal(measured.counted, active)
-
-
-def test_all_at_once_a_slot_that_is_not_wanted_is_not_evaluated(at_once: Bench) -> None:
-    trained = at_once.advanced(at_once.state)
-    both, found = at_once.evaluated(trained), at_once.evaluated(trained, [False, True])
-    for index in range(8):
-        assert_equal_bits(lane(found[0], index, 0), lane(trained, index, 0))
-        assert_equal_bits(lane(found, index, 1), lane(both, index, 1))
-    assert not found[1].counted[0].any()
-    assert np.isnan(found[1].validation.cost[0]).all()
-
-
-@pytest.mark.parametrize("in_turn", [True, False])
-def test_finals_are_measured_on_each_part_for_the_wanted_lanes_alone(
-    bench: Bench, at_once: Bench, in_turn: bool
-) -> None:
-    tried = bench if in_turn else at_once
-    state, measured = tried.epoch()
+def test_finals_are_measured_on_each_part_for_the_wanted_lanes_alone(either: Bench) -> None:
+    state, measured = either.epoch()
     wanted = np.array([[True] * 3 + [False] * 5, [False] * 8])
-    found = program.finals(tried.program, state, tried.parts, wanted, tried.data)
+    found = program.finals(either.program, state, either.parts, wanted, either.data)
     for part in (found.training, found.validation, found.test):
         assert part is not None
         np.testing.assert_array_equal(np.isfinite(part.cost), wanted)
