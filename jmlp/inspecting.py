@@ -283,10 +283,10 @@ def _answer_block(
     """Cost, prediction and its probability of each example; whether a hidden unit is ever not 0."""
     logits = model.predict(params, bn_state, x)
     _, *hidden = model.activations(params, bn_state, x)
-    costs, cache = cost.per_example(logits, y)
+    costs, cache = cost.per_example(logits.T, y)
     finite = jnp.all(jnp.isfinite(logits), axis=1)
     predicted = jnp.where(finite, jnp.argmax(logits, axis=1).astype(jnp.int16), jnp.int16(-1))
-    confidence = jnp.where(finite, jnp.exp(jnp.max(cache.S, axis=1)), jnp.nan)
+    confidence = jnp.where(finite, jnp.exp(jnp.max(cache.S, axis=0)), jnp.nan)
     return costs, predicted, confidence, tuple(jnp.any(A != 0, axis=1) for A in hidden)
 
 

@@ -102,7 +102,7 @@ def forward(
         drop_rate: the fraction of hidden units set to zero: a scalar, or `(n_hidden_layers,)`.
 
     Returns:
-        logits `(B, n_classes)`, the new state, and the caches for `backward`.
+        logits `(n_classes, B)`, the new state, and the caches for `backward`.
     """
     *hidden, last = params
     A = inputs(x, last.dense.W.dtype).A
@@ -115,7 +115,7 @@ def forward(
         caches.append(cache)
     Z, dense_cache = dense.forward(last.dense, A)
     caches.append(LayerCache(dense_cache, None, None, None))
-    return Z.T, (*new_state, None), tuple(caches)
+    return Z, (*new_state, None), tuple(caches)
 
 
 def _forward_hidden(
@@ -141,11 +141,11 @@ def backward(dlogits: Array, caches: Caches) -> Params:
     """The backward pass: the gradient of the cost, in the parameters' own types.
 
     Args:
-        dlogits: `(B, n_classes)`, of `layers.cost.backward`.
+        dlogits: `(n_classes, B)`, of `layers.cost.backward`.
         caches: of `forward`.
     """
     *hidden, last = caches
-    dA, d_last = dense.backward(dlogits.T, last.dense)
+    dA, d_last = dense.backward(dlogits, last.dense)
     grads = [Layer(d_last, None)]
     for cache in reversed(hidden):
         dA, grad = _backward_hidden(dA, cache)

@@ -241,8 +241,11 @@ def advance(
 
                 return jax.lax.fori_loop(first, last, step, state)
 
+            # What no step changes stays out of the loops, which would copy it lane by lane.
+            judged = {name: getattr(state, name) for name in train.JUDGED}
+            state = state._replace(**dict.fromkeys(judged))
             new: TrainState = lanes_in_front(program, state.active, steps, state, hp)
-            return new
+            return new._replace(**judged)
 
         slots = (state, hp, keys, order, steps_before)
         state = over_slots(program, advance_slot, *slots, *([last] if program.in_turn else []))

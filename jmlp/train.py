@@ -51,6 +51,10 @@ class TrainState(NamedTuple):
     batch_costs: Array  # float32: sum since the last evaluation
 
 
+# What only evaluations change.
+JUDGED = ("best_params", "best_bn_state", "best_cost", "best_epoch", "stopped_epoch")
+
+
 class Data(NamedTuple):
     """Every example that a program may read: training set, then test set; on each device."""
 
@@ -329,7 +333,7 @@ def evaluate(
 
         def add(sums: _Sums, params: model.Params, bn_state: model.State) -> _Sums:
             logits = model.predict(params, bn_state, x)
-            example_costs, _ = cost.per_example(logits, y)
+            example_costs, _ = cost.per_example(logits.T, y)
             prediction = jnp.argmax(logits, axis=1).astype(jnp.int32)
             of_class = prediction[:, None] == jnp.arange(n_classes, dtype=jnp.int32)
             return _Sums(

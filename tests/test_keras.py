@@ -65,7 +65,7 @@ def test_predictions_and_cost_are_those_of_keras(batch_norm: bool) -> None:
     costs = keras.losses.sparse_categorical_crossentropy(
         SMALL_DATA.y_train, expected, from_logits=True
     )
-    ours, _ = cost.forward(logits, jnp.asarray(SMALL_DATA.y_train))
+    ours, _ = cost.forward(logits.T, jnp.asarray(SMALL_DATA.y_train))
     np.testing.assert_allclose(ours, np.mean(costs), rtol=1e-5)
 
 
@@ -75,7 +75,7 @@ def test_training_passes_move_the_running_statistics_as_in_keras() -> None:
     for batch in np.split(X, 4):
         logits, state, _ = model.forward(params, state, jnp.asarray(batch), None, 0.0)
         expected = theirs(batch, training=True)
-        np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(logits.T, expected, rtol=1e-4, atol=1e-5)
     norms = [layer for layer in theirs.layers if "batch" in layer.name]
     for norm, layer_state in zip(norms, state[:-1], strict=True):
         assert layer_state is not None

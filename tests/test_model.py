@@ -39,8 +39,8 @@ TINY = (
 def test_forward_and_backward_are_hand_computed() -> None:
     # Z = -1, 3; A = 0, 3; logits = 4, -3
     logits, state, caches = model.forward(TINY, (None, None), jnp.array([[1.0, 2.0]]), None, 0.0)
-    assert (logits.tolist(), state) == ([[4, -3]], (None, None))
-    first, last = model.backward(jnp.array([[1.0, 2.0]]), caches)
+    assert (logits.tolist(), state) == ([[4], [-3]], (None, None))
+    first, last = model.backward(column(1, 2), caches)
     assert last.dense.W.tolist() == [[0, 3], [0, 6]]
     assert last.dense.b is not None
     assert last.dense.b.tolist() == [[1], [2]]
@@ -235,5 +235,5 @@ def test_bytes_are_scaled_to_0_1_and_floats_are_used_as_they_are() -> None:
     assert model.inputs(jnp.asarray(scaled), jnp.dtype(jnp.float32)).A.T.tolist() == scaled.tolist()
     for x in map(jnp.asarray, (pixels, scaled)):
         expected = model.predict(*NETWORK, jnp.asarray(scaled))
-        for logits in (model.predict(*NETWORK, x), model.forward(*NETWORK, x, None, 0.0)[0]):
+        for logits in (model.predict(*NETWORK, x), model.forward(*NETWORK, x, None, 0.0)[0].T):
             np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)

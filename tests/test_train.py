@@ -325,7 +325,7 @@ def learn(hp: Hyperparams, x: Array, y: Array, n_classes: int, steps: int) -> fl
         return end
 
     state = many(lane(hp), state)
-    return float(cost.forward(model.predict(state.params, state.bn_state, x), y)[0])
+    return float(cost.forward(model.predict(state.params, state.bn_state, x).T, y)[0])
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])

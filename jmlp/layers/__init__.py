@@ -5,9 +5,9 @@ Letters, declared once for all files:
     B     examples of a mini-batch
     n_in  units that come in        n_out  units that go out        C  classes
 
-Columns are examples: an activation is `(n, B)`, a weight matrix `(n_out, n_in)`. Only `cost` has
-one example a row, because labels do. `dx` is the derivative of the cost with respect to `x`: it has
-the shape and the type of `x`, so the gradient of a `DenseParams` is a `DenseParams`.
+Columns are examples: an activation is `(n, B)`, the logits are `(C, B)`, a weight matrix is
+`(n_out, n_in)`. `dx` is the derivative of the cost with respect to `x`: it has the shape and the
+type of `x`, so the gradient of a `DenseParams` is a `DenseParams`.
 
     out, cache = layer.forward(params, x)       the cache holds what the way back needs
     dx, dparams = layer.backward(dout, cache)
