@@ -18,6 +18,7 @@ from jmlp.config import (
     Hyperparams,
     Initialization,
     Optimizer,
+    Schedule,
     in_use,
     value_text,
 )
@@ -274,6 +275,7 @@ HYPERPARAMETERS: dict[str, Rule] = {
     "batch_norm": Rule("true or false", _boolean),
     "optimizer": choice(*get_args(Optimizer)),
     "initialization": choice(*get_args(Initialization)),
+    "schedule": choice(*get_args(Schedule)),
     "learning_rate": number("> 0", lambda v: v > 0),
     "drop_rate": _either(
         f"{_DROP_RATE.wanted}, or a list of them, one per hidden layer",

@@ -185,7 +185,7 @@ def update_ratios(
         if hp.optimizer == "sgd":
             rows = training[batch_order(found.seed, epoch + 1, len(training))[: hp.batch_size]]
             step = epoch * n_steps + 1
-            change = _sgd_change(found, params, bn_state, dataset, rows, step)
+            change = _sgd_change(found, params, bn_state, dataset, rows, step, n_steps)
         elif index:
             updates = (epoch - found.epochs[index - 1]) * n_steps
             before = trained[index - 1][0]
@@ -204,6 +204,7 @@ def _sgd_change(
     dataset: Dataset,
     rows: NDArray[np.int32],
     step: int,
+    n_steps: int,
 ) -> Floats:
     """‖Δθ‖ of each layer in one step of SGD, as `train.train_step` makes it."""
     lane = train.stack_hyperparams([found.hyperparams])
@@ -216,7 +217,8 @@ def _sgd_change(
     x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
     drop_rate = jnp.asarray(lane.drop_rate)[0]
     gradients = _gradients(params, bn_state, x, y, key, drop_rate)
-    return _norms(gradients) * float(jnp.asarray(lane.learning_rate)[0])
+    rate = jnp.asarray(train.scheduled(lane, step, n_steps).learning_rate)
+    return _norms(gradients) * float(rate[0])
 
 
 @jax.jit

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jmlp.config import Schedule
+
 Tree = Any  # a pytree of arrays; gradients have the parameters' own types
 Number = Array | float
 
@@ -22,6 +24,32 @@ class Optimizer(NamedTuple):
 
     init: Callable[[Tree], Tree]
     update: Callable[[Tree, Tree, Tree, Number, Number], tuple[Tree, Tree]]
+
+
+# The learning rate of update t of T:
+#
+#     constant    eta
+#     linear      eta (1 - (t - 1) / T)
+#
+# One that falls to 0 lets the noise of single mini-batches settle (Defazio et al., "Optimal Linear
+# Decay Learning Rate Schedules and Further Refinements", 2023, arXiv:2310.07831).
+
+
+def learning_rate(
+    schedule: Schedule, eta: Number, step: Array | int, n_steps: int, epochs: Array | int
+) -> Number:
+    """The learning rate of one update, float32.
+
+    Args:
+        schedule: how it goes on.
+        eta: that of the first update.
+        step: the number of the update, counted from 1.
+        n_steps: updates of an epoch.
+        epochs: the limit, at whose end a linear one is 0.
+    """
+    if schedule == "constant":
+        return eta
+    return eta * (1 - jnp.float32(step - 1) / n_steps / jnp.float32(epochs))
 
 
 # Stochastic gradient descent (Robbins & Monro, Annals of Mathematical Statistics 22, 1951):

@@ -240,6 +240,7 @@ def group_name(group: Group) -> str:
     parts = [f"hidden {'-'.join(map(str, hp.hidden)) or 'none'}", f"batch size {hp.batch_size}"]
     parts += ["batch norm"] if hp.batch_norm else []
     parts += [] if hp.optimizer == "sgd" else [hp.optimizer]
+    parts += [] if hp.schedule == "constant" else [f"{hp.schedule} schedule"]
     parts += [] if hp.initialization == "he" else [f"{hp.initialization} initialisation"]
     return ", ".join(parts)
 

@@ -242,8 +242,9 @@ def advance(
                 return jax.lax.fori_loop(first, last, step, state)
 
             # What no step changes stays out of the loops, which would copy it lane by lane.
-            judged = {name: getattr(state, name) for name in train.JUDGED}
-            state = state._replace(**dict.fromkeys(judged))
+            judged: Any = {name: getattr(state, name) for name in train.JUDGED}
+            nothing: Any = dict.fromkeys(judged)
+            state = state._replace(**nothing)
             new: TrainState = lanes_in_front(program, state.active, steps, state, hp)
             return new._replace(**judged)
 
@@ -273,6 +274,7 @@ def cohort_step(
     step_key = train.dropout_key(key, step) if program.dropout else None
 
     def lane(state: TrainState, hp: Hyperparams) -> TrainState:
+        hp = train.scheduled(hp, step, len(order))
         return train.train_step(hp, state, x, y, step_key, step)
 
     new: TrainState = over(lane, state, hp)

@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from jmlp.config import Hyperparams
+from jmlp.config import ADDED, Hyperparams
 from jmlp.results import CostPoint, Provenance, RunResult
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ def run_from_table(table: Any, *, costs: bool = True) -> RunResult:
     """
     nested = {
         "costs": _costs(table) if costs else (),
-        "hyperparams": _record(Hyperparams, member(table, "hyperparams", dict)),
+        "hyperparams": _record(Hyperparams, {**ADDED, **member(table, "hyperparams", dict)}),
         "provenance": _record(Provenance, member(table, "provenance", dict)),
         **dict.fromkeys(("params", "state", "last")),
         "snapshots": (),

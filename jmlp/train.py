@@ -18,7 +18,7 @@ from jax import Array
 from jmlp import model
 from jmlp.config import STATIC_FIELDS, SWEPT_FIELDS, Hyperparams
 from jmlp.layers import cost
-from jmlp.optimizers import OPTIMIZERS
+from jmlp.optimizers import OPTIMIZERS, learning_rate
 from jmlp.plan import EVALUATION_BLOCK, GRADIENT_BLOCK
 
 jax.tree_util.register_dataclass(Hyperparams, SWEPT_FIELDS, STATIC_FIELDS)
@@ -149,6 +149,18 @@ def mini_batch(data: Data, rows: Array, params: model.Params) -> tuple[Batch, Ar
 def has_batch_norm(params: model.Params) -> bool:
     """Whether any layer is normalised."""
     return any(layer.batchnorm is not None for layer in params)
+
+
+def scheduled(hp: Hyperparams, step: Array | int, n_steps: int) -> Hyperparams:
+    """Hyperparameters of one lane with the learning rate of an update.
+
+    Args:
+        hp: scalars.
+        step: the number of the update, counted from 1.
+        n_steps: updates of an epoch.
+    """
+    rate: Any = learning_rate(hp.schedule, hp.learning_rate, step, n_steps, hp.epochs)
+    return replace(hp, learning_rate=rate)
 
 
 def train_step(

@@ -1,6 +1,6 @@
 """A trained network as one sealed file: parameters, running statistics, and what describes them."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from jmlp import sealed
 from jmlp.checks import check
-from jmlp.config import Hyperparams
+from jmlp.config import Hyperparams, hyperparams_from
 from jmlp.errors import CheckpointError, ConfigError, StoreError
 from jmlp.results import RunResult
 from jmlp.tensors import Tensors, check_network, name_tensors
@@ -106,7 +106,7 @@ def load(path: Path) -> Network:
     except sealed.OtherFormatError as error:
         raise CheckpointError(f"{error}; write one with `jmlp train --save FILE`") from error
     try:
-        hp = Hyperparams(**_tuples(header["hyperparams"]))
+        hp = hyperparams_from(header["hyperparams"])
         check(hp)
         image_shape = tuple(int(n) for n in header["image_shape"])
         n_classes = int(header["n_classes"])
@@ -143,11 +143,3 @@ def restore(tensors: Tensors, hp: Hyperparams, n_in: int, n_classes: int) -> tup
 
 def _take(tensors: Tensors, place: str, names: tuple[str, ...]) -> list[Any]:
     return [tensors.get(f"{place}.{name}") for name in names]
-
-
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON's lists as the tuples that they were."""
-    known = {f.name for f in fields(Hyperparams)}
-    if set(values) != known:
-        raise ValueError(f"hyperparameters {sorted(values)}, wanted {sorted(known)}")
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

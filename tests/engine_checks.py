@@ -99,7 +99,9 @@ def by_hand(
             step = jnp.int32(N_STEPS * (epoch - 1) + number + 1)
             step_key = train.dropout_key(key, step) if dropout else None
             x, y = jnp.asarray(data.x_train[rows]), jnp.asarray(data.y_train[rows])
-            state = train_step(swept, state, x, y, step_key, step)
+            fraction = 1.0 if hp.schedule == "constant" else 1 - (step - 1) / (N_STEPS * hp.epochs)
+            now = replace(swept, learning_rate=swept.learning_rate * fraction)
+            state = train_step(now, state, x, y, step_key, step)
             yield state
 
 

@@ -87,6 +87,7 @@ def test_every_hyperparameter_has_a_flag(here: Here) -> None:
         "--optimizer": ("momentum", "momentum"),
         "--momentum": ("0.5", 0.5),
         "--learning-rate": ("0.02", 0.02),
+        "--schedule": ("linear", "linear"),
         "--initialization": ("normal", "normal"),
         "--weight-std": ("0.3", 0.3),
         "--epochs": ("2", 2),

@@ -34,7 +34,7 @@ from helpers import (
 from jmlp import cohorts, engine, placing, program
 from jmlp import plan as planning
 from jmlp.errors import ConfigError, DeviceError
-from jmlp.results import Progress
+from jmlp.results import Progress, RunResult
 
 # Layer sizes of this file alone, so that no other test has compiled its programs.
 HIDDEN = (6, 4)
@@ -144,8 +144,20 @@ def test_a_run_that_predicts_one_class_is_collapsed(
 def test_batch_and_validation_costs_are_those_of_a_plain_loop(
     sweep: tuple[list[Progress], Counter[str]], drop_rate: float
 ) -> None:
-    result = only(results(sweep[0]), seed=2, drop_rate=drop_rate)
-    states = list(by_hand(result.hyperparams, 2, SMALL_DATA, result.stopped_epoch, dropout=True))
+    assert_plain_loop(only(results(sweep[0]), seed=2, drop_rate=drop_rate), dropout=True)
+
+
+def test_each_lane_of_a_linear_schedule_has_its_own_epochs() -> None:
+    varied = experiment({"epochs": (2, 5)}, schedule="linear", learning_rate=0.3, seeds=(2,))
+    for result in trained(varied):
+        assert result.stopped_epoch == result.hyperparams.epochs
+        assert_plain_loop(result, dropout=False)
+
+
+def assert_plain_loop(result: RunResult, *, dropout: bool) -> None:
+    """Costs of a run of seed 2 are those of `by_hand`."""
+    epochs = result.stopped_epoch
+    states = list(by_hand(result.hyperparams, 2, SMALL_DATA, epochs, dropout=dropout))
     ends = states[N_STEPS - 1 :: N_STEPS]
     sums = [0.0, *(float(state.batch_costs) for state in ends)]
     x, y = SMALL_DATA.x_train[VALIDATION], SMALL_DATA.y_train[VALIDATION]

@@ -24,7 +24,7 @@ def test_first_mini_batch() -> None:
 
 def test_run_id() -> None:
     (run,) = plan(experiment()).runs
-    assert run.run_id == "c89379e30b4f4450122defdb3b816284e46f99bac3a9079f8e05e88d0bb8ff06", CHANGED
+    assert run.run_id == "e250f9b3b96b7f09d2184928530a780ebc30bff95bfba64a48509da48f707cdf", CHANGED
 
 
 RICH: dict[str, Value] = {

@@ -130,10 +130,12 @@ def test_with_sgd_the_update_is_what_the_next_step_of_training_does(
         np.testing.assert_allclose(found.update_ratio[e], wanted, rtol=1e-4)
 
 
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
 def test_with_sgd_and_one_step_an_epoch_the_update_is_the_way_to_the_next_snapshot(
-    tmp_path: Path, dataset: Dataset
+    schedule: Any, tmp_path: Path, dataset: Dataset
 ) -> None:
-    run = trained(tmp_path, dataset, batch_size=160, drop_rate=0.4, learning_rate=0.5)
+    changes = {"drop_rate": 0.4, "learning_rate": 0.5, "schedule": schedule}
+    run = trained(tmp_path, dataset, batch_size=160, **changes)
     found = inspect(tmp_path, run.run_id)
     assert found.epochs[:4] == (0, 1, 2, 3)
     for e, (before, after) in enumerate(pairwise(run.snapshots)):

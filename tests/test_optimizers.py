@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from jmlp.optimizers import OPTIMIZERS
+from jmlp.optimizers import OPTIMIZERS, learning_rate
 
 RATE, MOMENTUM = 0.1, 0.5
 # The gradients 1, then 2. Adam's first update is its learning rate; at the second, m = 0.29 and
@@ -29,6 +29,22 @@ def test_two_updates_are_hand_computed(name: str) -> None:
         grads = jnp.array([gradient])
         params, state = optimizer.update(params, grads, state, RATE, MOMENTUM)
         np.testing.assert_allclose(params, [expected], rtol=1e-5)
+
+
+def test_a_linear_schedule_falls_from_the_learning_rate_to_0_over_the_epochs() -> None:
+    rates = [learning_rate("linear", 0.8, step, 2, 4) for step in range(1, 10)]
+    np.testing.assert_allclose(rates, [0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0], rtol=1e-6)
+
+
+def test_a_constant_schedule_does_not_touch_the_learning_rate() -> None:
+    assert [learning_rate("constant", 0.3, step, 2, 4) for step in (1, 8)] == [0.3, 0.3]
+
+
+def test_a_linear_schedule_is_that_of_optax() -> None:
+    theirs = optax.linear_schedule(0.3, 0, 3 * 7)
+    for step in range(1, 22):
+        ours = learning_rate("linear", 0.3, jnp.int32(step), 7, jnp.int32(3))
+        np.testing.assert_allclose(ours, theirs(step - 1), rtol=1e-6)
 
 
 OPTAX = {

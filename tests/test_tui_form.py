@@ -69,6 +69,7 @@ def test_empty_field_shows_what_the_study_says() -> None:
         "epochs": "100",
         "data": "mnist",
         "learning_rate": "0.009",
+        "schedule": "constant",
         "batch_size": "varied: 16, 32 … 2048 or 128",
         "hidden": "[20, 7, 5]",
         "drop_rate": "0 or varied: 0, 0.1 … 0.9 or varied: 0, 0.5",
@@ -218,14 +219,14 @@ DEMO = """\
   epochs            20
   data              synthetic
   learning rate     varied: 0.01, 0.03, 0.1, 1
+  schedule          constant
   batch size        32
   hidden            [20, 10]
   drop rate         0
   batch norm        false
   optimizer         sgd
   momentum          only with optimizer momentum
-  initialization    he
-  weight std        only with initialization normal"""
+  initialization    he"""
 
 
 def test_form_fits_a_small_terminal(tmp_path: Path) -> None:

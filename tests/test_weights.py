@@ -116,8 +116,9 @@ def changed(path: Path, change: Callable[[Tensors, Header], Any]) -> None:
             lambda tensors, header: header["hyperparams"].update(colour=1),
             "hyperparameters ['batch_norm', 'batch_size', 'colour', 'drop_rate', 'epochs', "
             "'hidden', 'initialization', 'learning_rate', 'momentum', 'optimizer', 'patience', "
-            "'weight_std'], wanted ['batch_norm', 'batch_size', 'drop_rate', 'epochs', 'hidden', "
-            "'initialization', 'learning_rate', 'momentum', 'optimizer', 'patience', 'weight_std']",
+            "'schedule', 'weight_std'], wanted ['batch_norm', 'batch_size', 'drop_rate', 'epochs', "
+            "'hidden', 'initialization', 'learning_rate', 'momentum', 'optimizer', 'patience', "
+            "'schedule', 'weight_std']",
         ),
         (lambda tensors, header: header.pop("n_classes"), "'n_classes'"),
         (

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from jmlp.cli.hardware import TrainingHardware
 from jmlp.cli.output import Output
 from jmlp.cli.storing import StoreOption
-from jmlp.config import Hyperparams, Initialization, Optimizer, Study
+from jmlp.config import Hyperparams, Initialization, Optimizer, Schedule, Study
 from jmlp.errors import CheckFailed, ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ def train(
     learning_rate: Annotated[
         float, Parameter(name=("--learning-rate", "--lr"), help="The size of a step.")
     ] = DEFAULT.learning_rate,
+    schedule: Annotated[
+        Schedule, Parameter(help="Keep the learning rate, or let it fall to 0 over --epochs.")
+    ] = DEFAULT.schedule,
     momentum: Annotated[float | None, Parameter(help="With --optimizer momentum.")] = None,
     initialization: Annotated[
         Initialization, Parameter(help="Of weights: He et al., or one standard deviation.")
@@ -70,6 +73,7 @@ def train(
         "drop_rate": _drop_rate(drop_rate),
         "optimizer": optimizer,
         "learning_rate": learning_rate,
+        "schedule": schedule,
         "momentum": momentum,
         "initialization": initialization,
         "weight_std": weight_std,

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from jmlp.checks import plain
-from jmlp.config import Hyperparams
+from jmlp.config import Hyperparams, hyperparams_from
 from jmlp.errors import StoreError
 from jmlp.reader import did_you_mean
 from jmlp.records import UnreadableError, parse, run_from_table
 from jmlp.results import CostPoint, RunResult
 from jmlp.store.database import DamagedError, Database, Row
-from jmlp.store.rows import Event, RunRow, StudyRow, hyperparams_from, now, point_from
+from jmlp.store.rows import Event, RunRow, StudyRow, now, point_from
 
 _NAMED = 8  # names in a message
 _REMEMBERED = 4096  # runs, of which each takes a few KB

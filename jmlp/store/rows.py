@@ -101,12 +101,6 @@ def to_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def hyperparams_from(table: Mapping[str, Any]) -> Hyperparams:
-    """Hyperparameters from JSON, where tuples are arrays."""
-    values: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
-    return Hyperparams(**values)
-
-
 def point_values(point: CostPoint) -> tuple[int, int, int, bytes]:
     """Epoch, step, whether there is a batch cost, and five little-endian float64."""
     has_batch_cost = point.batch_cost is not None

@@ -13,9 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jmlp.config import Study
+from jmlp.config import Study, hyperparams_from
 from jmlp.store import documents
-from jmlp.store.rows import Submission, hyperparams_from, to_json
+from jmlp.store.rows import Submission, to_json
 from jmlp.store.writing import insert_event, insert_run
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ FIRST = ("seeds", "epochs", "data")
 KEYS = (
     *FIRST,
     "learning_rate",
+    "schedule",
     "batch_size",
     "hidden",
     "drop_rate",
