@@ -14,7 +14,7 @@ from jmlp.errors import ConfigError
 from jmlp.reader import Document, Key, Reader, did_you_mean, dotted
 from jmlp.study_schema import CLAIM_CELLS, FIGURES, read_study
 
-SHIPPED = ("demo", "original", "patience", "replica")
+SHIPPED = ("demo", "fast", "original", "patience", "replica")
 MAX_BYTES = 1_000_000
 
 # The parser takes time and memory with the square of the parts of a key: 1 MB of "a.a.a…" would
@@ -38,7 +38,7 @@ def load_study(
     """Read a study and check all of it.
 
     Args:
-        source: the name of a shipped study ("original", "replica", "patience", "demo"), or a path;
+        source: the name of a shipped study ("original", "replica", "fast", ...), or a path;
             a file that is named like a shipped study is reached as "./original".
         overrides: texts `key=value`, as `--set` takes them. The value is read as TOML, else as a
             plain string; a dotted key reaches into an experiment. A hyperparameter without dots

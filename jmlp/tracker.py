@@ -23,12 +23,13 @@ class Tracker:
         self.n_runs = len(plan.runs)
         self.work_done = 0.0  # of cohorts that ended
         self.left = [len(group.cohorts) for group in plan.groups]  # cohorts not ended
-        self.running: Sequence[int] = ()  # epochs done of each cohort in training
+        self.running: list[int] = []  # epochs done of each cohort in training
+        self.epoch = 0  # of the cohort that is furthest
         self.ended: dict[int, list[int]] = {}  # by group: epochs of each cohort that ended
 
     def begin(self, number: int) -> None:
         """A group starts; groups are counted from 1."""
-        self.group, self.running = number, ()
+        self.group, self.running, self.epoch = number, [], 0
 
     def resumed(self, epochs: int) -> None:
         """A cohort begins with so many epochs behind it, which took no time here."""
@@ -36,13 +37,15 @@ class Tracker:
 
     def measured(self, epochs: Sequence[int]) -> None:
         """The epochs done of every cohort in training."""
-        self.running = epochs
+        self.running, self.epoch = list(epochs), max(epochs, default=0)
 
     def finished(self, n_runs: int, epochs: int) -> None:
         """A cohort of `n_runs` ended after so many epochs."""
         self.runs_done += n_runs
         self.work_done += self.epoch_work(self.plan.groups[self.group - 1]) * epochs
         self.left[self.group - 1] -= 1
+        if epochs in self.running:
+            self.running.remove(epochs)
         self.ended.setdefault(self.group, []).append(epochs)
 
     def epoch_work(self, group: Group) -> float:
@@ -55,7 +58,7 @@ class Tracker:
         done, to_do = self.work_done, 0.0
         for number, group in enumerate(self.plan.groups, start=1):
             current = number == self.group
-            running = self.running if current else ()
+            running = self.running if current else []
             expected = self.expected_epochs(number)
             epochs = expected * (self.left[number - 1] - len(running))
             epochs += sum(max(1.0, expected - so_far) for so_far in running)
@@ -85,7 +88,7 @@ class Tracker:
             n_groups=len(self.plan.groups),
             runs_done=self.runs_done,
             n_runs=self.n_runs,
-            epoch=max(self.running, default=0),
+            epoch=self.epoch,
             points=points,
             results=results,
             elapsed=time.monotonic() - self.started,

@@ -178,7 +178,7 @@ def test_control_characters_are_shown_and_not_obeyed(here: Here) -> None:
         2,
         "",
         "jmlp: error: 'a\\x1b[31m\\nb': there is no such file, nor a shipped study of that name "
-        "(demo, original, patience, replica)\n",
+        "(demo, fast, original, patience, replica)\n",
     )
     assert here("data", "get", "a\x1b[31m").err.startswith(
         "jmlp: error: no data named 'a\\x1b[31m': "

@@ -117,17 +117,17 @@ def test_file_of_one_byte_too_many_is_refused() -> None:
         (
             "orginal",
             "orginal: there is no such file, nor a shipped study of that name "
-            "(demo, original, patience, replica); did you mean original?",
+            "(demo, fast, original, patience, replica); did you mean original?",
         ),
         (
             Path("original"),  # a path is never a shipped name
             "original: there is no such file, nor a shipped study of that name "
-            "(demo, original, patience, replica); did you mean original?",
+            "(demo, fast, original, patience, replica); did you mean original?",
         ),
         (
             "no\x1b[2J/\n.toml",
             "'no\\x1b[2J/\\n.toml': there is no such file, nor a shipped study of that name "
-            "(demo, original, patience, replica)",
+            "(demo, fast, original, patience, replica)",
         ),
         ("a\0b", "'a\\x00b': cannot be read: embedded null byte"),
         ("x" * 300, f"{'x' * 199}…: cannot be read: File name too long"),
@@ -148,13 +148,15 @@ def test_source_that_is_not_there_is_refused(source: str | Path, message: str) -
         ("original", {"batch-size": 8, "dropout": 10, "final": 4}),
         ("replica", {"batch-size": 8, "final": 4, "first-layer-dropout": 3}),
         ("patience", {"patience": 6}),
+        ("fast", {"fast": 1}),
     ],
 )
 def test_shipped_study_has_its_configurations(name: str, counts: dict[str, int]) -> None:
     study = load_study(name)
     assert study.name == name
     assert {e.name: len(configurations(e)) for e in study.experiments} == counts
-    assert {e.seeds for e in study.experiments} == {(0, 1, 2, 3, 4)}
+    n_seeds = 10 if name == "fast" else 5
+    assert {e.seeds for e in study.experiments} == {tuple(range(n_seeds))}
 
 
 def test_original_is_the_original() -> None:

@@ -54,6 +54,19 @@ def test_time_left_is_hand_computed_from_the_limit_and_then_from_what_others_too
     assert (record.runs_done, made.progress("finished").remaining) == (1, 0)
 
 
+def test_cohorts_that_end_together_are_not_counted_twice(clock: list[float]) -> None:
+    made = Tracker(PLAN)
+    made.begin(1)
+    made.measured([4, 4])
+    clock[0] += 10
+    for _ in range(2):
+        made.finished(1, epochs=4)
+    # Nothing is measured again before others begin: 8 are done, 4 wait here and 4 there.
+    record = made.progress("training")
+    assert record.remaining == pytest.approx(10 * (4 * EPOCH + 4 * EPOCH_2) / (8 * EPOCH))
+    assert record.epoch == 4
+
+
 def test_a_cohort_that_takes_longer_than_expected_has_an_epoch_left(clock: list[float]) -> None:
     made = Tracker(plan(experiment(seeds=(0, 1), epochs=9)))
     made.begin(1)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def study(
     source: Annotated[
-        str, Parameter(help="original, replica, patience, demo, or the path of a study file.")
+        str, Parameter(help="original, replica, patience, fast, demo, or the path of a study file.")
     ],
     /,
     *,
