@@ -49,7 +49,8 @@ def learning_rate(
     """
     if schedule == "constant":
         return eta
-    return eta * (1 - jnp.float32(step - 1) / n_steps / jnp.float32(epochs))
+    left: Array = 1 - jnp.float32(step - 1) / n_steps / jnp.float32(epochs)
+    return eta * left
 
 
 # Stochastic gradient descent (Robbins & Monro, Annals of Mathematical Statistics 22, 1951):

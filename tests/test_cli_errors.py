@@ -37,7 +37,7 @@ USAGE = {
 }
 CONFIGURATION = {
     "study origina": "origina: there is no such file, nor a shipped study of that name (demo, "
-    "original, patience, replica); did you mean original?",
+    "fast, original, patience, replica); did you mean original?",
     "study bad.toml": f"bad.toml: seeds: {SEEDS}, got true (a boolean)\n"
     "  bad.toml: learning_rte: unknown key; did you mean learning_rate?",
     "study original --experiment fnal": "--experiment fnal: there is no such experiment (there "

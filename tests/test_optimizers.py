@@ -32,7 +32,7 @@ def test_two_updates_are_hand_computed(name: str) -> None:
 
 
 def test_a_linear_schedule_falls_from_the_learning_rate_to_0_over_the_epochs() -> None:
-    rates = [learning_rate("linear", 0.8, step, 2, 4) for step in range(1, 10)]
+    rates = [float(learning_rate("linear", 0.8, step, 2, 4)) for step in range(1, 10)]
     np.testing.assert_allclose(rates, [0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0], rtol=1e-6)
 
 
