@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures jmlp and its peers on the same work, and prints a table.
 
-    .venv/bin/python scripts/bench.py [ROW…] [--quick] [--json FILE]
+    .venv/bin/python scripts/bench.py [ROW…] [--quick] [--json FILE] [--plot FILE]
 
 Peers are installed once, each in an environment of its own under `.benchmark`.
 """
@@ -10,16 +10,34 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmark import environments
 from benchmark.environments import PEERS
-from benchmark.rows import ROWS, Figures, Options, machine, tell
+from benchmark.growth import growth, plot
+from benchmark.processes import gpu, memory, start, until, whole
+from benchmark.rows import Figures, Options, alone, limit, machine, sweep_128, sweep_sizes, tell
 
+from jmlp.records import strict
+
+ROWS: dict[str, Callable[[Options], Figures]] = {
+    "sweep_128": sweep_128,
+    "sweep_sizes": sweep_sizes,
+    "alone": alone,
+    "limit": limit,
+    "until": until,
+    "start": start,
+    "growth": growth,
+    "whole": whole,
+    "memory": memory,
+    "gpu": gpu,
+}
 GOALS = {  # jmlp's speed over that of a peer
     "sweep_128": {"numpy": 3, "pytorch": 6, "keras": 5, "keras_steps": 5, "sklearn": 40},
     "alone": {"numpy": 1.8, "pytorch": 4},
+    "until": {"keras": 1.7, "pytorch": 1.7},
 }
 
 
@@ -30,6 +48,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round, and less of each")
     parser.add_argument("--peers", help=f"of {', '.join(PEERS)}, with commas; default: all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes every number there")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draws the row growth there")
     options = parser.parse_args()
     if unknown := set(options.rows) - ROWS.keys():
         parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
@@ -49,11 +68,19 @@ def main() -> None:
     for name, figures in found.items():
         print_row(name, figures)
     if options.json:
-        options.json.write_text(json.dumps(as_json(started, found), indent=2) + "\n")
+        document = strict(as_json(started, found))
+        options.json.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    if options.plot and "growth" in found:
+        plot(found["growth"], options.plot)
 
 
 def print_row(name: str, figures: Figures) -> None:
-    """One line for each work and who did it."""
+    """One line for each work and who did it; for each series, where works are such."""
+    if figures.series:
+        for series in dict.fromkeys(work.split()[0] for work in figures.found):
+            points = ", ".join(f"{x:,}: {y:.3g}" for x, y, *_ in figures.of_series(series))
+            print(f"| {name}, {series} | jmlp | {points} {figures.unit} | |")
+        return
     for work, by_whom in figures.found.items():
         for who, values in by_whom.items():
             middle = statistics.median(values)
@@ -61,7 +88,7 @@ def print_row(name: str, figures: Figures) -> None:
             ratio = ""
             if who != "jmlp":
                 goal = GOALS.get(name, {}).get(who)
-                ratio = f"{figures.ratio(work, who):.1f}"
+                ratio = f"{figures.ratio(work, who):.2g}"
                 ratio += f" (wanted: {goal})" if goal else ""
             title = "jmlp" if who == "jmlp" else PEERS[who].title
             print(f"| {name}, {work} | {title} | {middle:.3g}{spread} {figures.unit} | {ratio} |")

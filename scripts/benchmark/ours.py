@@ -12,10 +12,13 @@ import resource
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from jmlp import environment
+from jmlp.config import Experiment, Hyperparams, Study
+from jmlp.study_file import load_study
 
 PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
 
@@ -34,13 +37,13 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
     """Trains one experiment.
 
     Returns:
-        The first step's end and that of each epoch's last evaluation (seconds of the monotonic
-        clock), lane-epochs, seconds of compiling, peak memory in bytes.
+        When the first step, each epoch's last evaluation, every lane's evaluations (0 left out) and
+        the last run ended (seconds of the monotonic clock), lane-epochs, seconds of compiling, peak
+        memory in bytes.
     """
     import jax
 
     from jmlp import data, engine
-    from jmlp.config import Experiment, Hyperparams, Study
     from jmlp.data.dataset import make_dataset
     from jmlp.plan import data_facts, make_plan
 
@@ -50,21 +53,14 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
             compiling.append(seconds) if event.startswith("/jax/core/compile") else None
         )
     )
-    chosen = dict(asked.get("hyperparams", {}))
-    if "hidden" in chosen:
-        chosen["hidden"] = tuple(chosen["hidden"])
-    base = Hyperparams(epochs=asked["epochs"], patience=None, **chosen)
-    axes = {asked["axis"]: tuple(asked["values"])} if asked.get("axis") else {}
-    baseline = {name: values[0] for name, values in axes.items()}
-    experiment = Experiment("bench", base, axes, tuple(range(asked.get("seeds", 1))), baseline)
     dataset = data.load("mnist")
     if asked.get("examples"):
         n = asked["examples"]
         shape = (n, *dataset.image_shape)
         arrays = {"x_train": dataset.x_train[:n].reshape(shape), "y_train": dataset.y_train[:n]}
         dataset = make_dataset("part", arrays, "part")
-    plan = make_plan(Study("bench", (experiment,)), data_facts(dataset))
-    first_step, trained, accuracies = None, 0, []
+    plan = make_plan(study_of(asked), data_facts(dataset))
+    first_step, ended, trained, accuracies = None, None, 0, []
     ends: dict[int, list[float]] = {}
     for progress in engine.run(plan, dataset, engine.find_devices("cpu")[: asked.get("cores")]):
         now = time.monotonic()
@@ -75,15 +71,34 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
         for result in progress.results:
             trained += result.stopped_epoch
             accuracies.append(result.test_accuracy)
+            ended = now
     return {
         "first_step": first_step,
         "ends": [max(times) for _, times in sorted(ends.items())],
+        "measured": sorted(at for epoch, times in ends.items() if epoch for at in times),
+        "ended": ended,
         "lanes": len(plan.runs),
         "lane_epochs": trained,
         "test_accuracies": accuracies,
         "compile_seconds": sum(compiling),
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT,
     }
+
+
+def study_of(asked: dict[str, Any]) -> Study:
+    """A shipped study with other seeds, or one experiment with at most one axis."""
+    if "study" in asked:
+        study = load_study(asked["study"])
+        seeds = tuple(asked["seeds"])
+        return replace(study, experiments=tuple(replace(e, seeds=seeds) for e in study.experiments))
+    chosen = dict(asked.get("hyperparams", {}))
+    if "hidden" in chosen:
+        chosen["hidden"] = tuple(chosen["hidden"])
+    base = Hyperparams(epochs=asked["epochs"], patience=None, **chosen)
+    axes = {asked["axis"]: tuple(asked["values"])} if asked.get("axis") else {}
+    baseline = {name: values[0] for name, values in axes.items()}
+    experiment = Experiment("bench", base, axes, tuple(range(asked.get("seeds", 1))), baseline)
+    return Study("bench", (experiment,))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
-"""The rows of the table: what is done, by whom, and what is made of it."""
+"""What a row is; and the rows of the table that compare speed within a training."""
 
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -48,10 +46,19 @@ class Figures:
     more_is_better: bool
     found: dict[str, dict[str, list[float]]] = field(default_factory=dict)  # work, who, rounds
     notes: list[str] = field(default_factory=list)
+    series: bool = False  # whether works are called "NAME NUMBER": one line for each name
 
     def add(self, work: str, who: str, value: float) -> None:
         """One round's number."""
         self.found.setdefault(work, {}).setdefault(who, []).append(value)
+
+    def of_series(self, name: str) -> list[tuple[int, float, float, float]]:
+        """Number, median, lowest and highest of jmlp's works that are called "NAME NUMBER"."""
+        return [
+            (int(work.split()[1]), statistics.median(by["jmlp"]), min(by["jmlp"]), max(by["jmlp"]))
+            for work, by in self.found.items()
+            if work.split()[0] == name
+        ]
 
     def ratio(self, work: str, who: str) -> float:
         """Jmlp's speed over somebody's, from medians."""
@@ -151,13 +158,15 @@ def alone(options: Options) -> Figures:
     return figures
 
 
-def useful_flops(lane_epochs: float) -> float:
-    """Floating-point operations of the products of so many epochs, evaluation included."""
-    weights = [a * b for a, b in pairwise(SIZES)]
-    steps = N_TRAINING // 128
+def useful_flops(
+    sizes: Sequence[int] = SIZES, n_training: int = N_TRAINING, n_validation: int = N_VALIDATION
+) -> float:
+    """Floating-point operations of the products of an epoch of one lane, evaluation included."""
+    weights = [a * b for a, b in pairwise(sizes)]
+    steps = n_training // 128
     training = steps * 128 * 2 * (3 * sum(weights) - weights[0])
-    evaluation = (TRAINING_SAMPLE + N_VALIDATION) * 2 * sum(weights)
-    return lane_epochs * (training + evaluation)
+    evaluation = (min(n_training, TRAINING_SAMPLE) + n_validation) * 2 * sum(weights)
+    return training + evaluation
 
 
 PRODUCT = """
@@ -187,73 +196,10 @@ def limit(options: Options) -> Figures:
         best = float(done.stdout)
         told = ours(axis="drop_rate", values=DROP_RATES, seeds=2 * n_cores, epochs=5)
         rate = told["lanes"] / seconds_per_epoch(told["ends"][1:])
-        figures.add("128", "jmlp", useful_flops(rate) / best)
-        figures.notes = [
-            f"{useful_flops(rate) / 1e9:.0f} of {best / 1e9:.0f} GFLOP/s",
-        ]
+        useful = rate * useful_flops()
+        figures.add("128", "jmlp", useful / best)
+        figures.notes = [f"{useful / 1e9:.0f} of {best / 1e9:.0f} GFLOP/s"]
     return figures
-
-
-def command(*arguments: str, home: Path) -> tuple[float, int, str]:
-    """Runs `jmlp` in an empty home; seconds, peak memory of its largest process, what it said."""
-    timed = (
-        "import resource, subprocess, sys; "
-        "code = subprocess.run(sys.argv[1:]).returncode; "
-        "print('PEAK', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(code)"
-    )
-    from jmlp import places
-
-    environ = os.environ | {"JMLP_DATA": str(places.data_dir()), "JMLP_HOME": str(home)}
-    environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE.parent.parent), *sys.path]))
-    started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", timed, sys.executable, "-m", "jmlp", *arguments],
-        cwd=home,
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=True,
-    )
-    peak = re.search(r"^PEAK (\d+)$", done.stdout, re.MULTILINE)
-    assert peak is not None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return time.monotonic() - started, unit * int(peak[1]), done.stdout
-
-
-def whole(options: Options) -> Figures:
-    """`jmlp study original --seeds 10` in an empty store, nothing compiled before."""
-    figures = Figures("minutes", more_is_better=False)
-    seeds = 2 if options.quick else 10
-    with tempfile.TemporaryDirectory() as home:
-        seconds, peak, _ = command(
-            *("study", "original", "--seeds", str(seeds), "--fresh"), home=Path(home)
-        )
-    figures.add(f"{19 * seeds} runs", "jmlp", seconds / 60)
-    figures.notes = [f"peak memory of the process that trains: {peak / 1e9:.2f} GB"]
-    return figures
-
-
-def start(options: Options) -> Figures:
-    """Process start to first trained steps: data, compile, and all."""
-    figures = Figures("seconds", more_is_better=False)
-    for _ in range(options.rounds):
-        with tempfile.TemporaryDirectory() as cache:
-            for work in ("nothing compiled before", "compiled before"):
-                began = time.monotonic()
-                told = ours(epochs=1, cache=cache)
-                figures.add(work, "jmlp", told["first_step"] - began)
-    return figures
-
-
-ROWS: dict[str, Callable[[Options], Figures]] = {
-    "sweep_128": sweep_128,
-    "sweep_sizes": sweep_sizes,
-    "alone": alone,
-    "limit": limit,
-    "whole": whole,
-    "start": start,
-}
 
 
 def machine() -> str:

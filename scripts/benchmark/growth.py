@@ -1,0 +1,65 @@
+"""The row that looks for cliffs: more lanes, wider layers, more images; and its plot."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmark.rows import SIZES, Figures, Options, ours, tell, useful_flops
+
+LANES = (1, 2, 4, 8, 10, 16, 20, 32, 64, 128, 256)
+WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+IMAGES = (1000, 2000, 5000, 10_000, 20_000, 40_000, 60_000)
+TITLES = {"lanes": "networks", "width": "units of one hidden layer", "images": "images"}
+FEW = 12_000  # images, where something else grows
+
+
+def growth(options: Options) -> Figures:
+    """Products per second on all cores, evaluation and all in between included."""
+    figures = Figures("GFLOP/s", more_is_better=True, series=True)
+    every = 2 if options.quick else 1
+    for _ in range(options.rounds):
+        for lanes in LANES[::every]:
+            figures.add(f"lanes {lanes}", "jmlp", _speed(SIZES, FEW, lanes))
+        for width in WIDTHS[::every]:
+            figures.add(f"width {width}", "jmlp", _speed((784, width, 10), FEW, 4))
+        for images in IMAGES[::every]:
+            figures.add(f"images {images}", "jmlp", _speed(SIZES, images, 20))
+        tell("growth: a round")
+    return figures
+
+
+def _speed(sizes: tuple[int, ...], images: int, lanes: int) -> float:
+    seeds = min(lanes, 2)  # one cohort, or a multiple of two
+    work = lanes * images * sizes[0] * sizes[1] * 4
+    asked: Mapping[str, Any] = {
+        "axis": "learning_rate",
+        "values": [0.001 * (1 + i) for i in range(lanes // seeds)],
+        "seeds": seeds,
+        "hyperparams": {"hidden": list(sizes[1:-1])},
+        "examples": images,
+        "epochs": max(4, min(50, round(1e12 / work))),
+    }
+    measured = ours(**asked)["measured"]
+    # Chunks find their length in the beginning; the end holds little but final accuracies.
+    first, last = measured[len(measured) // 4], measured[-1 - len(measured) // 10]
+    epochs = sum(first < at <= last for at in measured)
+    n_validation = round(0.2 * images)
+    useful = useful_flops(sizes, images - n_validation, n_validation)
+    return epochs * useful / (last - first) / 1e9
+
+
+def plot(figures: Figures, path: Path) -> None:
+    """Draws each series: median and range of the rounds."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 3, figsize=(10, 3), sharey=True, layout="constrained")
+    for axis, name in zip(axes, TITLES, strict=True):
+        points = figures.of_series(name)
+        middle = [median for _, median, _, _ in points]
+        xs = [x for x, *_ in points]
+        axis.fill_between(xs, [p[2] for p in points], [p[3] for p in points], alpha=0.25, lw=0)
+        axis.plot(xs, middle, marker="o", markersize=4)
+        axis.set(xscale="log", xlabel=TITLES[name], ylim=(0, None))
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("GFLOP/s of the products")
+    figure.savefig(path)

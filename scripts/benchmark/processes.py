@@ -1,0 +1,129 @@
+"""The rows of the table that take a whole process, from its start."""
+
+import math
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from benchmark import environments
+from benchmark.environments import PEERS, Peer
+from benchmark.rows import HERE, Figures, Options, ours, tell
+
+from jmlp import places
+
+WANTED = 0.98  # test accuracy
+MOST_EPOCHS = 40  # that a peer may take to get there
+WARM, COLD = "compiled before", "nothing compiled before"
+
+
+def command(*arguments: str, home: Path) -> tuple[float, int, str]:
+    """Runs `jmlp` in an empty home; seconds, peak memory of its largest process, what it said."""
+    timed = (
+        "import resource, subprocess, sys; "
+        "code = subprocess.run(sys.argv[1:]).returncode; "
+        "print('PEAK', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(code)"
+    )
+    environ = os.environ | {"JMLP_DATA": str(places.data_dir()), "JMLP_HOME": str(home)}
+    environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE.parent.parent), *sys.path]))
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", timed, sys.executable, "-m", "jmlp", *arguments],
+        cwd=home,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    peak = re.search(r"^PEAK (\d+)$", done.stdout, re.MULTILINE)
+    assert peak is not None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return time.monotonic() - started, unit * int(peak[1]), done.stdout
+
+
+@cache
+def original(seeds: int, *more: str) -> tuple[float, int]:
+    """Seconds and peak memory of the original study in an empty store, nothing compiled before."""
+    with tempfile.TemporaryDirectory() as home:
+        seconds, peak, _ = command(
+            *("study", "original", "--seeds", str(seeds), "--fresh"), *more, home=Path(home)
+        )
+    return seconds, peak
+
+
+def whole(options: Options) -> Figures:
+    """`jmlp study original`: 19 configurations, with store, evaluation, compile and report."""
+    figures = Figures("minutes", more_is_better=False)
+    seeds = 2 if options.quick else 10
+    figures.add(f"{19 * seeds} runs", "jmlp", original(seeds)[0] / 60)
+    return figures
+
+
+def memory(options: Options) -> Figures:
+    """The peak of the process that trains the whole study."""
+    figures = Figures("GB", more_is_better=False)
+    seeds = 2 if options.quick else 10
+    figures.add(f"{19 * seeds} runs", "jmlp", original(seeds)[1] / 1e9)
+    return figures
+
+
+def gpu(options: Options) -> Figures:
+    """The original study with 100 seeds on a GPU, where there is one."""
+    figures = Figures("seconds", more_is_better=False)
+    look = [sys.executable, "-c", "import jax; jax.devices('gpu')"]
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    if subprocess.run(look, env=environ, capture_output=True, check=False).returncode:
+        figures.notes = ["none could be used: JAX finds no GPU here"]
+        return figures
+    seeds = 10 if options.quick else 100
+    figures.add(f"{19 * seeds} runs", "jmlp", original(seeds, "--device", "gpu")[0])
+    return figures
+
+
+def start(options: Options) -> Figures:
+    """Process start to first trained steps: data, compile, and all."""
+    figures = Figures("seconds", more_is_better=False)
+    for _ in range(options.rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            for work in (COLD, WARM):
+                began = time.monotonic()
+                told = ours(epochs=1, cache=folder)
+                figures.add(work, "jmlp", told["first_step"] - began)
+    return figures
+
+
+def until(options: Options) -> Figures:
+    """Process start to 98 % of the test images right: study `fast`; 256-128 with Adam elsewhere."""
+    figures = Figures("seconds", more_is_better=False)
+    peers = [PEERS[name] for name in ("keras", "pytorch") if PEERS[name] in options.peers]
+    with tempfile.TemporaryDirectory() as warm:
+        ours(study="fast", seeds=[0], cache=warm)
+        for seed in range(2 if options.quick else 10):
+            figures.add(WARM, "jmlp", _reached(ours, study="fast", seeds=[seed], cache=warm))
+            figures.add(COLD, "jmlp", _reached(ours, study="fast", seeds=[seed]))
+            for peer in peers:  # none of them keeps what it compiled
+                seconds = _reached(_adam, peer=peer, seed=seed)
+                for work in (WARM, COLD):
+                    figures.add(work, peer.name, seconds)
+                tell(f"until: {peer.name} {seconds:.1f} s")
+    return figures
+
+
+def _reached(train: Any, **asked: Any) -> float:
+    """Seconds from the start of a process to its end, or infinity: it did not get there."""
+    began = time.monotonic()
+    told = train(**asked)
+    return float(told["ended"]) - began if told["test_accuracies"][-1] >= WANTED else math.inf
+
+
+def _adam(peer: Peer, seed: int) -> dict[str, Any]:
+    task = {"batch_size": 128, "epochs": MOST_EPOCHS, "until": WANTED, "seed": seed}
+    n_cores = len(environments.cores())
+    (told,) = environments.lines(environments.start(peer, [task], None, n_cores))
+    return {"ended": told["ends"][-1], "test_accuracies": told["accuracies"]}
