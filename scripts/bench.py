@@ -8,17 +8,18 @@ Peers are installed once, each in an environment of its own under `.benchmark`.
 
 import argparse
 import json
-import statistics
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmark import environments
 from benchmark.environments import PEERS
 from benchmark.growth import growth, plot
 from benchmark.processes import gpu, memory, start, until, whole
 from benchmark.rows import Figures, Options, alone, limit, machine, sweep_128, sweep_sizes, tell
+from benchmark.table import as_works, lines, ratios
 
 from jmlp.records import strict
 
@@ -34,11 +35,6 @@ ROWS: dict[str, Callable[[Options], Figures]] = {
     "memory": memory,
     "gpu": gpu,
 }
-GOALS = {  # jmlp's speed over that of a peer
-    "sweep_128": {"numpy": 3, "pytorch": 6, "keras": 5, "keras_steps": 5, "sklearn": 40},
-    "alone": {"numpy": 1.8, "pytorch": 4},
-    "until": {"keras": 1.7, "pytorch": 1.7},
-}
 
 
 def main() -> None:
@@ -47,6 +43,15 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--quick", action="store_true", help="one round, and less of each")
     parser.add_argument("--peers", help=f"of {', '.join(PEERS)}, with commas; default: all")
+    parser.add_argument(
+        "--with",
+        dest="before",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="takes what an earlier call wrote with --json into the tables",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes every number there")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draws the row growth there")
     options = parser.parse_args()
@@ -56,56 +61,46 @@ def main() -> None:
     if unknown := set(names) - PEERS.keys():
         parser.error(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
     peers = tuple(PEERS[name] for name in names)
-    for peer in peers:
+    rows = options.rows or ([] if options.before else ROWS)
+    for peer in peers if rows else ():
         environments.python(peer)
-    found = {}
-    started = time.strftime("%Y-%m-%d %H:%M")
-    for name in options.rows or ROWS:
+    found: dict[str, Figures] = {}
+    for name in rows:
         tell(f"{name} …")
         found[name] = ROWS[name](Options(options.quick, peers))
-    print(f"{machine()}; {started}\n")
-    print("| row | who | median (lowest to highest) | jmlp is faster by |\n|---|---|---|---|")
-    for name, figures in found.items():
-        print_row(name, figures)
+    document = as_json(found, options.before)
+    for call in document["calls"]:
+        print(f"{call['started']}, {call['machine']}: {', '.join(call['works'])}")
+    print("", *lines(document["works"]), sep="\n")
     if options.json:
-        document = strict(as_json(started, found))
-        options.json.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
-    if options.plot and "growth" in found:
-        plot(found["growth"], options.plot)
+        text = json.dumps(strict(document), indent=2, allow_nan=False)
+        options.json.write_text(text + "\n", encoding="utf-8")
+    if options.plot and "growth" in document["works"]:
+        plot(document["works"]["growth"], options.plot)
 
 
-def print_row(name: str, figures: Figures) -> None:
-    """One line for each work and who did it; for each series, where works are such."""
-    if figures.series:
-        for series in dict.fromkeys(work.split()[0] for work in figures.found):
-            points = ", ".join(f"{x:,}: {y:.3g}" for x, y, *_ in figures.of_series(series))
-            print(f"| {name}, {series} | jmlp | {points} {figures.unit} | |")
-        return
-    for work, by_whom in figures.found.items():
-        for who, values in by_whom.items():
-            middle = statistics.median(values)
-            spread = f" ({min(values):.3g} to {max(values):.3g})" if len(values) > 1 else ""
-            ratio = ""
-            if who != "jmlp":
-                goal = GOALS.get(name, {}).get(who)
-                ratio = f"{figures.ratio(work, who):.2g}"
-                ratio += f" (wanted: {goal})" if goal else ""
-            title = "jmlp" if who == "jmlp" else PEERS[who].title
-            print(f"| {name}, {work} | {title} | {middle:.3g}{spread} {figures.unit} | {ratio} |")
-    for note in figures.notes:
-        print(f"| {name} | | {note} | |")
+def _numbers(table: dict[str, Any]) -> dict[str, Any]:
+    """Strict JSON has no infinity: it is a text there."""
+    return {
+        key: [float(v) for v in value] if isinstance(value, list) and "Infinity" in value else value
+        for key, value in table.items()
+    }
 
 
-def as_json(started: str, found: dict[str, Figures]) -> dict[str, object]:
-    """Every number, and ratios by row (and work, where there are several) and peer."""
-    ratios: dict[str, dict[str, float]] = {}
-    for name, figures in found.items():
-        for work, by_whom in figures.found.items():
-            key = name if len(figures.found) == 1 else f"{name}_{work}"
-            key = {"sweep_sizes": f"sweep_{work}"}.get(name, key)
-            ratios[key] = {who: figures.ratio(work, who) for who in by_whom if who != "jmlp"}
-    rows = {name: asdict(figures) for name, figures in found.items()}
-    return {"machine": machine(), "started": started, "ratios": ratios, "rows": rows}
+def as_json(found: dict[str, Figures], before: Sequence[Path]) -> dict[str, Any]:
+    """Every number; what was measured in earlier calls is taken from their files.
+
+    Raises:
+        SystemExit: two of them measured the same.
+    """
+    started = time.strftime("%Y-%m-%d %H:%M")
+    calls = [{"machine": machine(), "started": started, "works": as_works(found)}] if found else []
+    for path in before:
+        calls += json.loads(path.read_text(encoding="utf-8"), object_hook=_numbers)["calls"]
+    works = {key: work for call in calls for key, work in call["works"].items()}
+    if len(works) < sum(len(call["works"]) for call in calls):
+        sys.exit("--with: two files hold the same row; leave one out")
+    return {"calls": calls, "ratios": ratios(works), "works": works}
 
 
 if __name__ == "__main__":

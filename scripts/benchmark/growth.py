@@ -1,5 +1,6 @@
 """The row that looks for cliffs: more lanes, wider layers, more images; and its plot."""
 
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,18 +49,19 @@ def _speed(sizes: tuple[int, ...], images: int, lanes: int) -> float:
     return epochs * useful / (last - first) / 1e9
 
 
-def plot(figures: Figures, path: Path) -> None:
+def plot(work: Mapping[str, Any], path: Path) -> None:
     """Draws each series: median and range of the rounds."""
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 3, figsize=(10, 3), sharey=True, layout="constrained")
-    for axis, name in zip(axes, TITLES, strict=True):
-        points = figures.of_series(name)
-        middle = [median for _, median, _, _ in points]
-        xs = [x for x, *_ in points]
-        axis.fill_between(xs, [p[2] for p in points], [p[3] for p in points], alpha=0.25, lw=0)
-        axis.plot(xs, middle, marker="o", markersize=4)
-        axis.set(xscale="log", xlabel=TITLES[name], ylim=(0, None))
+    highest = max(max(by["jmlp"]) for by in work["found"].values())
+    for axis, (name, title) in zip(axes, TITLES.items(), strict=True):
+        found = {w: by["jmlp"] for w, by in work["found"].items() if w.split()[0] == name}
+        xs = [int(w.split()[1]) for w in found]
+        low, high = list(map(min, found.values())), list(map(max, found.values()))
+        axis.fill_between(xs, low, high, alpha=0.25, linewidth=0)
+        axis.plot(xs, [*map(statistics.median, found.values())], marker="o", markersize=4)
+        axis.set(xscale="log", xlabel=title, ylim=(0, 1.05 * highest))
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("GFLOP/s of the products")
     figure.savefig(path)

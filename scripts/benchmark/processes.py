@@ -19,7 +19,6 @@ from jmlp import places
 
 WANTED = 0.98  # test accuracy
 MOST_EPOCHS = 40  # that a peer may take to get there
-WARM, COLD = "compiled before", "nothing compiled before"
 
 
 def command(*arguments: str, home: Path) -> tuple[float, int, str]:
@@ -59,9 +58,10 @@ def original(seeds: int, *more: str) -> tuple[float, int]:
 
 def whole(options: Options) -> Figures:
     """`jmlp study original`: 19 configurations, with store, evaluation, compile and report."""
-    figures = Figures("minutes", more_is_better=False)
+    figures = Figures("min", more_is_better=False)
     seeds = 2 if options.quick else 10
-    figures.add(f"{19 * seeds} runs", "jmlp", original(seeds)[0] / 60)
+    figures.add("whole", "jmlp", original(seeds)[0] / 60)
+    figures.notes = [f"{19 * seeds} runs"]
     return figures
 
 
@@ -69,29 +69,31 @@ def memory(options: Options) -> Figures:
     """The peak of the process that trains the whole study."""
     figures = Figures("GB", more_is_better=False)
     seeds = 2 if options.quick else 10
-    figures.add(f"{19 * seeds} runs", "jmlp", original(seeds)[1] / 1e9)
+    figures.add("memory", "jmlp", original(seeds)[1] / 1e9)
+    figures.notes = [f"{19 * seeds} runs"]
     return figures
 
 
 def gpu(options: Options) -> Figures:
     """The original study with 100 seeds on a GPU, where there is one."""
-    figures = Figures("seconds", more_is_better=False)
+    figures = Figures("s", more_is_better=False)
     look = [sys.executable, "-c", "import jax; jax.devices('gpu')"]
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     if subprocess.run(look, env=environ, capture_output=True, check=False).returncode:
         figures.notes = ["none could be used: JAX finds no GPU here"]
         return figures
     seeds = 10 if options.quick else 100
-    figures.add(f"{19 * seeds} runs", "jmlp", original(seeds, "--device", "gpu")[0])
+    figures.add("gpu", "jmlp", original(seeds, "--device", "gpu")[0])
+    figures.notes = [f"{19 * seeds} runs"]
     return figures
 
 
 def start(options: Options) -> Figures:
     """Process start to first trained steps: data, compile, and all."""
-    figures = Figures("seconds", more_is_better=False)
+    figures = Figures("s", more_is_better=False)
     for _ in range(options.rounds):
         with tempfile.TemporaryDirectory() as folder:
-            for work in (COLD, WARM):
+            for work in ("start_cold", "start"):
                 began = time.monotonic()
                 told = ours(epochs=1, cache=folder)
                 figures.add(work, "jmlp", told["first_step"] - began)
@@ -100,16 +102,16 @@ def start(options: Options) -> Figures:
 
 def until(options: Options) -> Figures:
     """Process start to 98 % of the test images right: study `fast`; 256-128 with Adam elsewhere."""
-    figures = Figures("seconds", more_is_better=False)
+    figures = Figures("s", more_is_better=False)
     peers = [PEERS[name] for name in ("keras", "pytorch") if PEERS[name] in options.peers]
     with tempfile.TemporaryDirectory() as warm:
         ours(study="fast", seeds=[0], cache=warm)
         for seed in range(2 if options.quick else 10):
-            figures.add(WARM, "jmlp", _reached(ours, study="fast", seeds=[seed], cache=warm))
-            figures.add(COLD, "jmlp", _reached(ours, study="fast", seeds=[seed]))
+            figures.add("until", "jmlp", _reached(ours, study="fast", seeds=[seed], cache=warm))
+            figures.add("until_cold", "jmlp", _reached(ours, study="fast", seeds=[seed]))
             for peer in peers:  # none of them keeps what it compiled
                 seconds = _reached(_adam, peer=peer, seed=seed)
-                for work in (WARM, COLD):
+                for work in ("until", "until_cold"):
                     figures.add(work, peer.name, seconds)
                 tell(f"until: {peer.name} {seconds:.1f} s")
     return figures

@@ -2,7 +2,6 @@
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -40,7 +39,7 @@ class Options:
 
 @dataclass
 class Figures:
-    """What a row found: by who and work, one number a round."""
+    """What a row found, by work and who: one number a round."""
 
     unit: str
     more_is_better: bool
@@ -51,19 +50,6 @@ class Figures:
     def add(self, work: str, who: str, value: float) -> None:
         """One round's number."""
         self.found.setdefault(work, {}).setdefault(who, []).append(value)
-
-    def of_series(self, name: str) -> list[tuple[int, float, float, float]]:
-        """Number, median, lowest and highest of jmlp's works that are called "NAME NUMBER"."""
-        return [
-            (int(work.split()[1]), statistics.median(by["jmlp"]), min(by["jmlp"]), max(by["jmlp"]))
-            for work, by in self.found.items()
-            if work.split()[0] == name
-        ]
-
-    def ratio(self, work: str, who: str) -> float:
-        """Jmlp's speed over somebody's, from medians."""
-        ours, theirs = (statistics.median(self.found[work][name]) for name in ("jmlp", who))
-        return ours / theirs if self.more_is_better else theirs / ours
 
 
 def tell(text: str) -> None:
@@ -99,7 +85,7 @@ def side_by_side(peer: Peer, tasks: Sequence[Mapping[str, Any]]) -> list[float]:
 
 def sweep_128(options: Options) -> Figures:
     """The dropout experiment: trainings a minute at equal epochs."""
-    figures = Figures("trainings of 40 epochs a minute", more_is_better=True)
+    figures = Figures("trainings/min", more_is_better=True)
     epochs = 4 if options.quick else 8
     n_cores = len(environments.cores())
     for _ in range(options.rounds):
@@ -107,7 +93,7 @@ def sweep_128(options: Options) -> Figures:
         done = ours(axis="drop_rate", values=DROP_RATES, seeds=seeds, epochs=epochs)
         # The last epoch's time holds the final accuracies too; evaluation 0 comes first.
         rate = done["lanes"] / seconds_per_epoch(done["ends"][1:])
-        figures.add("128", "jmlp", 60 * rate / TRAINING)
+        figures.add("sweep_128", "jmlp", 60 * rate / TRAINING)
         figures.notes = [
             f"{done['lane_epochs']} lane-epochs trained and evaluated, 0 frozen",
             f"compile {done['compile_seconds']:.1f} s",
@@ -115,14 +101,14 @@ def sweep_128(options: Options) -> Figures:
         for peer in options.peers:
             task = {"batch_size": 128, "epochs": 3, "drop_rate": 0.5 if peer.dropout else 0.0}
             (rate,) = side_by_side(peer, [task])
-            figures.add("128", peer.name, 60 * rate / TRAINING)
+            figures.add("sweep_128", peer.name, 60 * rate / TRAINING)
             tell(f"sweep_128: {peer.name} {60 * rate / TRAINING:.1f}")
     return figures
 
 
 def sweep_sizes(options: Options) -> Figures:
     """The batch-size experiment: trainings a minute at equal epochs, for each size."""
-    figures = Figures("trainings of 40 epochs a minute", more_is_better=True)
+    figures = Figures("trainings/min", more_is_better=True)
     sizes = (16, 128, 2048) if options.quick else BATCH_SIZES
     seeds = 2 * len(environments.cores())
     tasks = [{"batch_size": size, "epochs": 2 if options.quick else 3} for size in sizes]
@@ -130,21 +116,21 @@ def sweep_sizes(options: Options) -> Figures:
         for size in sizes:
             done = ours(hyperparams={"batch_size": size}, seeds=seeds, epochs=6)
             rate = done["lanes"] / seconds_per_epoch(done["ends"][1:])
-            figures.add(str(size), "jmlp", 60 * rate / TRAINING)
+            figures.add(f"sizes_{size}", "jmlp", 60 * rate / TRAINING)
         for peer in options.peers:
             for size, rate in zip(sizes, side_by_side(peer, tasks), strict=True):
-                figures.add(str(size), peer.name, 60 * rate / TRAINING)
+                figures.add(f"sizes_{size}", peer.name, 60 * rate / TRAINING)
             tell(f"sweep_sizes: {peer.name}")
     return figures
 
 
 def alone(options: Options) -> Figures:
     """One run at batch size 128: seconds of ten epochs, compile apart."""
-    figures = Figures("seconds of 10 epochs", more_is_better=False)
+    figures = Figures("s of 10 epochs", more_is_better=False)
     n_cores = len(environments.cores())
     for _ in range(options.rounds):
         done = ours(epochs=7)
-        figures.add("128", "jmlp", 10 * seconds_per_epoch(done["ends"][1:]))
+        figures.add("alone", "jmlp", 10 * seconds_per_epoch(done["ends"][1:]))
         for peer in options.peers:
             times = []
             for threads in (1, n_cores):  # a careful user would try both
@@ -153,7 +139,7 @@ def alone(options: Options) -> Figures:
                 )
                 (told,) = environments.lines(process)
                 times.append(10 * seconds_per_epoch(told["ends"]))
-            figures.add("128", peer.name, min(times))
+            figures.add("alone", peer.name, min(times))
             tell(f"alone: {peer.name} {min(times):.1f} s")
     return figures
 
@@ -197,7 +183,7 @@ def limit(options: Options) -> Figures:
         told = ours(axis="drop_rate", values=DROP_RATES, seeds=2 * n_cores, epochs=5)
         rate = told["lanes"] / seconds_per_epoch(told["ends"][1:])
         useful = rate * useful_flops()
-        figures.add("128", "jmlp", useful / best)
+        figures.add("limit", "jmlp", useful / best)
         figures.notes = [f"{useful / 1e9:.0f} of {best / 1e9:.0f} GFLOP/s"]
     return figures
 

@@ -1,0 +1,134 @@
+"""What was measured as Markdown: one table of all who took part, and one of jmlp alone."""
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from benchmark.environments import PEERS
+from benchmark.rows import Figures
+
+# What a work is called, and how many times faster than each peer jmlp should be.
+COMPARED: dict[str, tuple[str, dict[str, float]]] = {
+    "sweep_128": (
+        "dropout sweep",
+        {"numpy": 3, "pytorch": 6, "keras": 5, "keras_steps": 5, "sklearn": 40},
+    ),
+    **{f"sizes_{n}": (f"batch {n}", {}) for n in (16, 32, 64, 128, 256, 512, 1024, 2048)},
+    "alone": ("one run", {"numpy": 1.8, "pytorch": 4}),
+    "until": ("98 %", {"keras": 1.7, "pytorch": 1.7}),
+    "until_cold": ("98 %, nothing compiled", {}),
+}
+WANTED = {
+    "limit": "at least 0.75",
+    "until": "at most 5",
+    "start": "at most 2",
+    "start_cold": "at most 5",
+    "whole": "at most 8; 6 is the prize",
+    "memory": "at most 1",
+    "growth": "no cliff",
+    "gpu": "at most 60",
+}
+
+Measured = Mapping[str, Any]  # the JSON of one or several calls: works by key
+
+
+def as_works(found: Mapping[str, Figures]) -> dict[str, Any]:
+    """Every work under a key of its own: `sweep_128`, `sizes_16`, `until_cold`, `growth`."""
+    works: dict[str, Any] = {}
+    for row, figures in found.items():
+        about = {k: v for k, v in asdict(figures).items() if k != "found"}
+        if figures.series or not figures.found:
+            works[row] = {**about, "found": figures.found}
+            continue
+        for work, by_whom in figures.found.items():
+            works[work] = {**about, "found": by_whom}
+    return works
+
+
+def ratios(works: Measured) -> dict[str, dict[str, float]]:
+    """Jmlp's speed over each peer's, by the keys of works that have peers."""
+    found = {}
+    for key, work in works.items():
+        if not work["series"] and len(work["found"]) > 1:
+            found[key] = {
+                who: _ratio(work, values) for who, values in work["found"].items() if who != "jmlp"
+            }
+    return found
+
+
+def _ratio(work: Measured, theirs: Sequence[float]) -> float:
+    ours = statistics.median(work["found"]["jmlp"])
+    other = statistics.median(theirs)
+    return float(ours / other if work["more_is_better"] else other / ours)
+
+
+def lines(works: Measured) -> Iterator[str]:
+    """Both tables."""
+    compared = {key: works[key] for key in COMPARED if key in works}
+    if compared:
+        yield from _compared(compared)
+        yield ""
+    alone = [key for key in works if key not in compared or key in WANTED]
+    if alone:
+        yield "| row | jmlp | wanted |"
+        yield "|---|---|---|"
+        yield from (f"| {key} | {_alone(works[key])} | {WANTED.get(key, '')} |" for key in alone)
+
+
+def _compared(works: Measured) -> Iterator[str]:
+    yield "| | " + " | ".join(COMPARED[key][0] for key in works) + " |"
+    yield "|---" * (len(works) + 1) + "|"
+    yield "| unit | " + " | ".join(work["unit"] for work in works.values()) + " |"
+    took_part = [w for w in ("jmlp", *PEERS) if any(w in work["found"] for work in works.values())]
+    for who in took_part:
+        title = "jmlp" if who == "jmlp" else PEERS[who].title
+        yield f"| {title} | " + " | ".join(_cell(works[key], key, who) for key in works) + " |"
+
+
+def _cell(work: Measured, key: str, who: str) -> str:
+    values = work["found"].get(who)
+    if values is None:
+        return ""
+    text = _number(values)
+    if who == "jmlp":
+        return f"**{text}**"
+    ratio = _ratio(work, values)
+    if not math.isfinite(ratio):
+        return text
+    goal = COMPARED[key][1].get(who)
+    return f"{text}, ×{ratio:.2g}" + (f" of {goal:g}" if goal else "")
+
+
+def _number(values: Sequence[float]) -> str:
+    """The median, and how far the others are from it at most; infinite: it was not reached."""
+    middle = statistics.median(values)
+    reached = [value for value in values if math.isfinite(value)]
+    missed = f"not reached {len(values) - len(reached)} times of {len(values)}"
+    if not math.isfinite(middle):
+        return missed
+    spread = max(abs(value - middle) for value in reached) / middle
+    text = f"{middle:.3g}" + (f" ±{100 * spread:.0f} %" if len(values) > 1 else "")
+    return text if len(reached) == len(values) else f"{text}, {missed}"
+
+
+def _alone(work: Measured) -> str:
+    if work["series"]:
+        return (
+            "; ".join(
+                f"{name} " + ", ".join(f"{x:,}: {y:.3g}" for x, y in _points(work["found"], name))
+                for name in dict.fromkeys(point.split()[0] for point in work["found"])
+            )
+            + f" {work['unit']}"
+        )
+    text = f"{_number(work['found']['jmlp'])} {work['unit']}" if work["found"] else ""
+    return "; ".join([*filter(None, [text]), *work["notes"]])
+
+
+def _points(found: Measured, name: str) -> list[tuple[int, float]]:
+    return [
+        (int(point.split()[1]), statistics.median(by["jmlp"]))
+        for point, by in found.items()
+        if point.split()[0] == name
+    ]
