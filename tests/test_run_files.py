@@ -98,6 +98,15 @@ def test_a_run_comes_back_to_the_bit(tmp_path: Path) -> None:
     assert replace(back.result, costs=()) == replace(result, **without)
 
 
+def test_a_run_of_before_there_were_schedules_had_a_constant_learning_rate(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    stored(path, run())
+    tensors, about = sealed.read(path, run_files.FORMAT)
+    del about["run"]["hyperparams"]["schedule"]
+    sealed.write(path, tensors, about)
+    assert run_files.read(path).result.hyperparams == run().hyperparams
+
+
 def test_costs_come_back_to_the_bit_and_none_as_none(tmp_path: Path) -> None:
     def bits(point: CostPoint) -> list[Any]:
         values = list(vars(point).values())
