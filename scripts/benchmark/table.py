@@ -70,11 +70,16 @@ def lines(works: Measured) -> Iterator[str]:
     if compared:
         yield from _compared(compared)
         yield ""
-    alone = [key for key in works if key not in compared or key in WANTED]
-    if alone:
-        yield "| row | jmlp | wanted |"
-        yield "|---|---|---|"
-        yield from (f"| {key} | {_alone(works[key])} | {WANTED.get(key, '')} |" for key in alone)
+    yield "| row | jmlp | wanted |"
+    yield "|---|---|---|"
+    for key, work in works.items():
+        if key in WANTED or key not in COMPARED:
+            yield f"| {key} | {_alone(work)} | {WANTED.get(key, '')} |"
+        goals = COMPARED.get(key, ("", {}))[1].keys() & work["found"].keys()
+        if goals := [who for who in PEERS if who in goals and _times(work, who)]:
+            factors = [f"{_times(work, who)} {PEERS[who].title}" for who in goals]
+            wanted = [f"×{COMPARED[key][1][who]:g}" for who in goals]
+            yield f"| {key} | {', '.join(factors)} | at least {', '.join(wanted)} |"
 
 
 def _compared(works: Measured) -> Iterator[str]:
@@ -84,21 +89,23 @@ def _compared(works: Measured) -> Iterator[str]:
     took_part = [w for w in ("jmlp", *PEERS) if any(w in work["found"] for work in works.values())]
     for who in took_part:
         title = "jmlp" if who == "jmlp" else PEERS[who].title
-        yield f"| {title} | " + " | ".join(_cell(works[key], key, who) for key in works) + " |"
+        yield f"| {title} | " + " | ".join(_cell(work, who) for work in works.values()) + " |"
 
 
-def _cell(work: Measured, key: str, who: str) -> str:
+def _cell(work: Measured, who: str) -> str:
     values = work["found"].get(who)
     if values is None:
         return ""
     text = _number(values)
     if who == "jmlp":
         return f"**{text}**"
-    ratio = _ratio(work, values)
-    if not math.isfinite(ratio):
-        return text
-    goal = COMPARED[key][1].get(who)
-    return f"{text}, ×{ratio:.2g}" + (f" of {goal:g}" if goal else "")
+    return ", ".join(filter(None, [text, _times(work, who)]))
+
+
+def _times(work: Measured, who: str) -> str:
+    """How many times faster jmlp is; nothing, where the peer did not get there."""
+    ratio = _ratio(work, work["found"][who])
+    return f"×{ratio:.2g}" if math.isfinite(ratio) else ""
 
 
 def _number(values: Sequence[float]) -> str:
