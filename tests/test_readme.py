@@ -26,7 +26,7 @@ def test_the_readme_lists_exactly_the_public_names() -> None:
 
 
 def test_the_readme_lists_every_hyperparameter() -> None:
-    section = TEXT.split("| hyperparameter |")[1].split("The upper five")[0]
+    section = TEXT.split("| hyperparameter |")[1].split("The upper six")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [
         field.name for field in fields(Hyperparams)
     ]

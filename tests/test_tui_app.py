@@ -219,7 +219,7 @@ def test_the_cursor_tells_all_of_its_configuration(tmp_path: Path) -> None:
         drive(tmp_path, steps)
 
 
-@pytest.mark.parametrize("start", ["small", "last", "dc983c8b"])
+@pytest.mark.parametrize("start", ["small", "last", "a11ea5cf"])
 def test_what_was_asked_for_at_the_start_is_opened(start: str, tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         title = "studies › small" if start == "small" else start

@@ -360,7 +360,7 @@ def test_what_to_start_from_is_asked_and_a_browser_gets_no_path(
         await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
         await pilot.pause()
         assert ("a study file …" in dump(pilot.app)) is not served
-        await pilot.press("down", "enter")
+        await pilot.press("down", "down", "enter")
         await until(pilot, lambda: opened.checked.ok)
         assert opened.checked.label == "original"
 
