@@ -83,13 +83,13 @@ def lines(works: Measured) -> Iterator[str]:
 
 
 def _compared(works: Measured) -> Iterator[str]:
-    yield "| | " + " | ".join(COMPARED[key][0] for key in works) + " |"
-    yield "|---" * (len(works) + 1) + "|"
-    yield "| unit | " + " | ".join(work["unit"] for work in works.values()) + " |"
     took_part = [w for w in ("jmlp", *PEERS) if any(w in work["found"] for work in works.values())]
-    for who in took_part:
-        title = "jmlp" if who == "jmlp" else PEERS[who].title
-        yield f"| {title} | " + " | ".join(_cell(work, who) for work in works.values()) + " |"
+    titles = ["jmlp" if who == "jmlp" else PEERS[who].title for who in took_part]
+    yield "| | " + " | ".join(titles) + " |"
+    yield "|---" * (len(titles) + 1) + "|"
+    for key, work in works.items():
+        cells = [_cell(work, who) for who in took_part]
+        yield f"| {COMPARED[key][0]}, {work['unit']} | " + " | ".join(cells) + " |"
 
 
 def _cell(work: Measured, who: str) -> str:
