@@ -13,8 +13,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmlp.config import Schedule
-
 Tree = Any  # a pytree of arrays; gradients have the parameters' own types
 Number = Array | float
 
@@ -36,12 +34,12 @@ class Optimizer(NamedTuple):
 
 
 def learning_rate(
-    schedule: Schedule, eta: Number, step: Array | int, n_steps: int, epochs: Array | int
+    schedule: str, eta: Number, step: Array | int, n_steps: int, epochs: Array | int
 ) -> Number:
     """The learning rate of one update, float32.
 
     Args:
-        schedule: how it goes on.
+        schedule: "constant" or "linear".
         eta: that of the first update.
         step: the number of the update, counted from 1.
         n_steps: updates of an epoch.
