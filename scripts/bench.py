@@ -65,10 +65,11 @@ def main() -> None:
     for peer in peers if rows else ():
         environments.python(peer)
     found: dict[str, Figures] = {}
+    started = time.strftime("%Y-%m-%d %H:%M")
     for name in rows:
         tell(f"{name} …")
         found[name] = ROWS[name](Options(options.quick, peers))
-    document = as_json(found, options.before)
+    document = as_json(started, found, options.before)
     for call in document["calls"]:
         print(f"{call['started']}, {call['machine']}: {', '.join(call['works'])}")
     print("", *lines(document["works"]), sep="\n")
@@ -87,13 +88,12 @@ def _numbers(table: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def as_json(found: dict[str, Figures], before: Sequence[Path]) -> dict[str, Any]:
+def as_json(started: str, found: dict[str, Figures], before: Sequence[Path]) -> dict[str, Any]:
     """Every number; what was measured in earlier calls is taken from their files.
 
     Raises:
         SystemExit: two of them measured the same.
     """
-    started = time.strftime("%Y-%m-%d %H:%M")
     calls = [{"machine": machine(), "started": started, "works": as_works(found)}] if found else []
     for path in before:
         calls += json.loads(path.read_text(encoding="utf-8"), object_hook=_numbers)["calls"]
