@@ -7,8 +7,6 @@ bookkeeping, and what Python does in between.
 """
 
 import json
-import os
-import resource
 import sys
 import tempfile
 import time
@@ -20,15 +18,12 @@ from jmlp import environment
 from jmlp.config import Experiment, Hyperparams, Study
 from jmlp.study_file import load_study
 
-PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-
 
 def main() -> None:
     """Does what the command line asks for."""
     asked = json.loads(sys.argv[1])
     with tempfile.TemporaryDirectory() as empty:
         cache = Path(asked.get("cache") or empty)
-        os.environ |= asked.get("environ", {})
         environment.prepare("cpu", asked.get("cores"), cache)
         print(json.dumps(train(asked)), flush=True)
 
@@ -38,8 +33,8 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         When the first step, each epoch's last evaluation, every lane's evaluations (0 left out) and
-        the last run ended (seconds of the monotonic clock), lane-epochs, seconds of compiling, peak
-        memory in bytes.
+        the last run ended (seconds of the monotonic clock), lane-epochs, and seconds of
+        compiling.
     """
     import jax
 
@@ -81,7 +76,6 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
         "lane_epochs": trained,
         "test_accuracies": accuracies,
         "compile_seconds": sum(compiling),
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT,
     }
 
 

@@ -21,8 +21,8 @@ WANTED = 0.98  # test accuracy
 MOST_EPOCHS = 40  # that a peer may take to get there
 
 
-def command(*arguments: str, home: Path) -> tuple[float, int, str]:
-    """Runs `jmlp` in an empty home; seconds, peak memory of its largest process, what it said."""
+def command(*arguments: str, home: Path) -> tuple[float, int]:
+    """Runs `jmlp` in an empty home; seconds, and peak memory of its largest process."""
     timed = (
         "import resource, subprocess, sys; "
         "code = subprocess.run(sys.argv[1:]).returncode; "
@@ -43,17 +43,15 @@ def command(*arguments: str, home: Path) -> tuple[float, int, str]:
     peak = re.search(r"^PEAK (\d+)$", done.stdout, re.MULTILINE)
     assert peak is not None
     unit = 1 if sys.platform == "darwin" else 1024
-    return time.monotonic() - started, unit * int(peak[1]), done.stdout
+    return time.monotonic() - started, unit * int(peak[1])
 
 
 @cache
 def original(seeds: int, *more: str) -> tuple[float, int]:
     """Seconds and peak memory of the original study in an empty store, nothing compiled before."""
     with tempfile.TemporaryDirectory() as home:
-        seconds, peak, _ = command(
-            *("study", "original", "--seeds", str(seeds), "--fresh"), *more, home=Path(home)
-        )
-    return seconds, peak
+        asked = ("study", "original", "--seeds", str(seeds), "--fresh", *more)
+        return command(*asked, home=Path(home))
 
 
 def whole(options: Options) -> Figures:
