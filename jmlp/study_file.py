@@ -1,6 +1,7 @@
 """Study files: TOML to a `Study` and back, with what the command line overrides."""
 
 import os
+import pkgutil
 import re
 import stat
 import tomllib
@@ -20,7 +21,6 @@ MAX_BYTES = 1_000_000
 # The parser takes time and memory with the square of the parts of a key: 1 MB of "a.a.a…" would
 # need 800 GB. A key is on one line, so the squares of the dots in each line bound it (0.6 s).
 _MAX_SQUARED_DOTS = 10_000_000
-_SHIPPED_FOLDER = Path(__file__).with_name("studies")
 _EVERYWHERE = ("seeds", *HYPERPARAMETERS)  # keys that may stand at the top and in an experiment
 _TOML_ERROR = re.compile(r"(?P<what>.*) \(at (?P<where>line \d+, column \d+|end of document)\)")
 _LONG_INTEGER = re.compile(r"[0-9_]{4300}")
@@ -51,8 +51,8 @@ def load_study(
     Raises:
         ConfigError: with one problem per line, all that were found in file and overrides.
     """
-    path, name = _locate(source)
-    document = _parse_file(_read(path, name), name)
+    content, name = _content(source)
+    document = _parse_file(content, name)
     return _changed(document, name, overrides, seeds, epochs, experiments, data)
 
 
@@ -281,11 +281,13 @@ def _parse_value(text: str) -> Any:
     return table["value"] if table.keys() == {"value"} else text
 
 
-def _locate(source: str | Path) -> tuple[Path, str]:
-    """The path of a study, and its name in messages."""
+def _content(source: str | Path) -> tuple[bytes, str]:
+    """What a study's file holds, and its name in messages."""
     if isinstance(source, str) and source in SHIPPED:
-        return _SHIPPED_FOLDER / f"{source}.toml", source
-    return Path(source), plain(str(source), limit=200)
+        # By the import system: the package may be in a zip archive.
+        return pkgutil.get_data("jmlp", f"studies/{source}.toml") or b"", source
+    name = plain(str(source), limit=200)
+    return _read(Path(source), name), name
 
 
 def _read(path: Path, name: str) -> bytes:
