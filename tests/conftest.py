@@ -1,6 +1,7 @@
 """What every test stands on: JAX as the command starts it, and places that are the tests' own."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,11 @@ OUTPUT = ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "PYTHONUNBUFFERED", "TTY_COMPATI
 for name in list(os.environ):
     if name.startswith(("JAX_", "JMLP_", "KERAS_", "XLA_")) or name in OUTPUT:
         del os.environ[name]
+
+# What the developer's own shell had ignored, as a background job has it, is heard here.
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Two devices on any machine; compiled programs stay from one session to the next.
 environment.prepare("cpu", 2, Path(__file__).parent.parent / ".pytest_cache" / "jax")

@@ -151,6 +151,20 @@ def test_signal_asks_to_stop_and_the_handlers_are_put_back(number: signal.Signal
     assert signal.getsignal(number) == before
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_signal_that_is_ignored_as_by_nohup_stays_ignored(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with stoppable() as stop:
+            signal.raise_signal(number)
+            assert stop.signal is None
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.signal == signal.SIGTERM
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
 def test_second_signal_within_two_seconds_leaves_now(monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[int] = []
     now = iter([100.0, 102.1, 104.0])

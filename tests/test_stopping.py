@@ -43,10 +43,11 @@ lock.acquire()
 
 
 @contextmanager
-def child(code: str) -> "Iterator[subprocess.Popen[str]]":
-    """A Python that has begun to listen."""
+def child(code: str, *, ignored: str = "") -> "Iterator[subprocess.Popen[str]]":
+    """A Python that has begun to listen; what `ignored` names was ignored when it started."""
+    command = [sys.executable, "-W", "error", "-c", code]
     with subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", code],
+        ["sh", "-c", f"trap '' {ignored}; exec \"$@\"", "sh", *command] if ignored else command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -80,6 +81,17 @@ def test_signal_is_the_reason_and_a_second_one_ends_the_process_at_once(
         assert said(process) == f"asked {number:d} {128 + number}\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 143
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_signal_that_was_ignored_at_the_start_as_by_nohup_stays_ignored(
+    number: signal.Signals,
+) -> None:
+    with child(waiting(FOR_EVER), ignored=number.name.removeprefix("SIG")) as process:
+        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
+        assert said(process) == "asked 15 143\n"
+        process.kill()
 
 
 def test_end_of_the_starters_pipe_is_a_request() -> None:

@@ -111,7 +111,9 @@ def run(folder: Path, start: str | None) -> int:
         emergency.start()
         app.end(code)
 
-    before = {number: signal.signal(number, end) for number in ENDING}
+    # Those that are ignored, as by `nohup`, stay so; a terminal that has gone ends the app anyway.
+    heard = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in heard}
     try:
         app.run()
     except BaseException:

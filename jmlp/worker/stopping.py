@@ -26,7 +26,7 @@ class Stopping:
     """
 
     def __init__(self, *, starter: int | None = None) -> None:
-        """Takes over the signals of the process.
+        """Takes over the signals of the process, but not those that its starter had it ignore.
 
         Args:
             starter: the descriptor of a pipe from the starter, whose end is a request.
@@ -37,7 +37,8 @@ class Stopping:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         for number in SIGNALS:
-            signal.signal(number, _nothing)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+                signal.signal(number, _nothing)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         self._sources = [reading] if starter is None else [reading, starter]
         threading.Thread(target=self._wait, daemon=True, name="stopping").start()
