@@ -73,6 +73,23 @@ def test_what_runs_elsewhere_is_the_wheel(elsewhere: Path, tmp_path: Path) -> No
         assert Path(file).is_relative_to(elsewhere.parent)
 
 
+def test_library_works_from_a_zip_archive_and_so_does_a_child_process(
+    wheel: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import jmlp; from jmlp import processes; "
+        'print(jmlp.Hyperparams().batch_size, jmlp.load_study("demo").name, jmlp.__file__); '
+        "print(processes.run('-c', 'import jmlp.worker; print(jmlp.worker.__file__)').stdout)"
+    )
+    command = [sys.executable, "-P", "-c", code]
+    environ = {**os.environ, "PYTHONPATH": str(wheel)}
+    out = subprocess.run(
+        command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
+    found = [wheel / "jmlp" / "__init__.py", wheel / "jmlp" / "worker" / "__init__.py"]
+    assert (out.stderr, out.stdout.split()) == ("", ["128", "demo", *map(str, found)])
+
+
 def test_command_elsewhere_tells_its_version(elsewhere: Path, tmp_path: Path) -> None:
     assert run(tmp_path, elsewhere / "jmlp", "--version").split()[-1] == version("jmlp")
 

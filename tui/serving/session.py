@@ -11,6 +11,8 @@ from aiohttp import WSCloseCode, web
 from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
+from jmlp.processes import child_environment
+
 DRIVER = "tui.serving.driver:ServedDriver"
 READY = b"__GANGLION__\n"  # the first thing that a Textual app says to a server
 
@@ -106,7 +108,7 @@ class Session(AppService):
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=environment(os.environ, width, height),
+            env=child_environment(environment(os.environ, width, height)),
             start_new_session=True,
         )
         self._stdin = self._process.stdin
