@@ -1,16 +1,32 @@
-"""The library's two loops: train one network, run a study. Both stand on the engine."""
+"""The library's face: train one network, run a study, ask a network; what comes in is checked here.
 
-from collections.abc import Iterator, Mapping
+Inside, `model` and `engine` take what was checked already.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jax.core import Tracer
 from numpy.typing import ArrayLike, NDArray
 
-from jmlp import data, engine
-from jmlp.checks import FRACTION, SEED, Refused, Rule, check
+from jmlp import data, engine, model
+from jmlp.checks import FRACTION, SEED, Refused, Rule, check, with_kind
 from jmlp.config import Experiment, Hyperparams, Study
-from jmlp.data.dataset import Dataset, make_dataset
+from jmlp.data.dataset import (
+    Dataset,
+    as_array,
+    check_examples,
+    check_pixel_type,
+    check_scale,
+    make_dataset,
+)
 from jmlp.errors import ConfigError, DataError
+from jmlp.model import Caches, Params, State
 from jmlp.plan import data_facts, make_plan
 from jmlp.results import Progress, RunResult
 
@@ -40,20 +56,21 @@ def fit(
         ConfigError: hyperparameters that are not allowed, or do not go with the data.
         DataError: examples or labels that cannot be trained on.
     """
+    if not isinstance(hp, Hyperparams):
+        raise ConfigError(f"hp: must be jmlp.Hyperparams, got {with_kind(hp)}")
     check(hp)
-    _check_value("seed", seed, SEED)
-    arrays = {"x_train": np.asarray(x), "y_train": np.asarray(y)}
+    seed = _read("seed", seed, SEED)
+    arrays = {"x_train": as_array(x, "fit: x"), "y_train": as_array(y, "fit: y")}
     split = None
-    if isinstance(validation, tuple):
-        n = len(arrays["y_train"])
-        arrays = _join(arrays, *map(np.asarray, validation))
+    if isinstance(validation, tuple | list):
+        n = len(arrays["y_train"]) if arrays["y_train"].ndim else 0
+        arrays = _join(arrays, validation)
         rows = np.arange(len(arrays["y_train"]), dtype=np.int32)
         split = rows[:n], rows[n:]
         fraction = len(split[1]) / len(rows)
     else:
-        _check_value("validation", validation, FRACTION)
-        fraction = validation
-    dataset = make_dataset("fit", arrays, "fit")
+        fraction = _read("validation", validation, FRACTION)
+    dataset = make_dataset("fit", arrays, "fit", called={"x_train": "x", "y_train": "y"})
     experiment = Experiment("fit", hp, axes={}, seeds=(seed,), baseline={})
     study = Study("fit", (experiment,), data="x", validation_fraction=fraction)
     plan = make_plan(study, data_facts(dataset))
@@ -61,19 +78,138 @@ def fit(
     return results[0]
 
 
-def _check_value(name: str, value: object, rule: Rule) -> None:
+def predict(params: Params, state: State, x: ArrayLike) -> Array:
+    """Logits of examples: no dropout, running statistics.
+
+    A pure function: it goes through `jax.jit`, `jax.vmap` and `jax.grad`.
+
+    Args:
+        params: of `init`, or of a result.
+        state: that belongs to them.
+        x: examples of the type and scale that the network was trained on: `uint8` is scaled to
+            0–1, floating-point numbers are used as they are. One a row, of any shape that has
+            `n_in` numbers after the first axis, such as `(N, 784)` or `(N, 28, 28)`; or one example
+            without an axis for examples, `(784,)` or `(28, 28)`.
+
+    Returns:
+        `(N, n_classes)`, or `(n_classes,)` of one example.
+
+    Raises:
+        ConfigError: `params` and `state` are not those of a network.
+        DataError: `x` is no array of numbers, of another shape or type, or not finite. Numbers
+            that are traced by JAX are not looked at.
+    """
+    n_in, dtype = _inputs_of(params, state, "predict")
+    rows, is_one = _examples(x, n_in, dtype, "predict")
+    logits = model.predict(params, state, rows)
+    return logits[0] if is_one else logits
+
+
+def forward(
+    params: Params,
+    state: State,
+    x: ArrayLike,
+    key: Array | None,
+    drop_rate: Array | float | tuple[float, ...],
+) -> tuple[Array, State, Caches]:
+    """The forward pass of training.
+
+    Args:
+        params: of `init`.
+        state: of `init`, or of the step before.
+        x: a mini-batch, as `predict` takes it; one example is a mini-batch of one.
+        key: the PRNG key of this step's dropout; None leaves dropout out of the program.
+        drop_rate: the fraction of hidden units set to zero: a scalar, or `(n_hidden_layers,)`.
+
+    Returns:
+        logits `(n_classes, N)`, one example a column; the new state; the caches for `backward`.
+
+    Raises:
+        ConfigError: `params` and `state` are not those of a network.
+        DataError: as `predict`.
+    """
+    n_in, dtype = _inputs_of(params, state, "forward")
+    rows, _ = _examples(x, n_in, dtype, "forward")
+    return model.forward(params, state, rows, key, drop_rate)
+
+
+def _inputs_of(params: Any, state: Any, caller: str) -> tuple[int, Any]:
+    """How many numbers the network takes, and the type that it computes in."""
     try:
-        rule.read(value)
+        weights = params[0].dense.W
+        normalised = [layer.batchnorm is not None for layer in params]
+        has_state = [layer_state is not None for layer_state in state]
+    except (AttributeError, IndexError, KeyError, TypeError):
+        raise ConfigError(
+            f"{caller}: params and state must be those that jmlp.init or a result has "
+            "(result.params, result.state)"
+        ) from None
+    if normalised != has_state:
+        raise ConfigError(
+            f"{caller}: state has running statistics for layers {_places(has_state)}, but params "
+            f"normalise layers {_places(normalised)}: give both of one network"
+        )
+    return int(weights.shape[-1]), weights.dtype
+
+
+def _places(which: Sequence[bool]) -> str:
+    return ", ".join(str(place) for place, yes in enumerate(which) if yes) or "none"
+
+
+def _examples(x: Any, n_in: int, dtype: Any, caller: str) -> tuple[Array | NDArray[Any], bool]:
+    """Examples as rows `(N, n_in)`, and whether it was one without an axis for examples."""
+    where = f"{caller}: x"
+    if isinstance(x, Array):
+        array: Array | NDArray[Any] = x
+    elif any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x)):  # a list of traced values
+        array = jnp.asarray(x)
+    else:
+        array = as_array(x, where)
+    check_pixel_type(array.dtype, where)
+    shape = array.shape
+    if len(shape) > 1 and math.prod(shape[1:]) == n_in:
+        is_one = False
+    elif math.prod(shape) == n_in and shape:
+        is_one = True
+    else:
+        raise DataError(
+            f"{where}: shape {shape}; the network takes {n_in} numbers an example: (N, {n_in}), or "
+            f"(N, ...) with {n_in} numbers after the first axis, or one example of {n_in}"
+        )
+    rows = array.reshape((1 if is_one else shape[0], n_in))
+    if not isinstance(rows, Tracer) and rows.dtype != np.uint8:
+        _check_finite(np.asarray(rows), dtype, where)
+    return rows, is_one
+
+
+def _check_finite(rows: NDArray[Any], dtype: Any, where: str) -> None:
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(rows.astype(dtype, copy=False)).all(axis=1)
+    if not finite.all():
+        raise DataError(
+            f"{where}: {np.count_nonzero(~finite):,} of {len(rows):,} examples hold numbers that "
+            f"are not finite in {np.dtype(dtype).name}, the first is example {finite.argmin()}"
+        )
+
+
+def _read(name: str, value: object, rule: Rule) -> Any:
+    try:
+        return rule.read(value.item() if isinstance(value, np.generic) else value)
     except Refused as refused:
         raise ConfigError(f"{name}: must be {rule.wanted}, got {refused}") from None
 
 
-def _join(
-    training: Mapping[str, NDArray[Any]], x: NDArray[Any], y: NDArray[Any]
-) -> dict[str, NDArray[Any]]:
+def _join(training: Mapping[str, NDArray[Any]], validation: Sequence[Any]) -> dict[str, Any]:
     """Training examples, then those of a validation set."""
+    if len(validation) != 2:
+        raise ConfigError(
+            f"validation: must be a fraction or (x, y), got {len(validation)} values: examples and "
+            "their labels are wanted"
+        )
     x_train, y_train = training["x_train"], training["y_train"]
-    if (x.dtype, x.shape[1:]) != (x_train.dtype, x_train.shape[1:]):
+    check_examples(x_train, y_train, "fit", "x", "y")
+    x, y = (as_array(value, f"validation: {n}") for n, value in zip("xy", validation, strict=True))
+    if x.ndim < 2 or x.shape[1:] != x_train.shape[1:] or _kind(x) != _kind(x_train):
         raise DataError(
             f"validation: {x.dtype} examples of shape {x.shape[1:]}, but those of x are "
             f"{x_train.dtype} of {x_train.shape[1:]}"
@@ -83,7 +219,23 @@ def _join(
             f"validation: {len(x)} examples and labels of shape {y.shape}; at least one example, "
             "and one label each are wanted"
         )
-    return {"x_train": np.concatenate([x_train, x]), "y_train": np.concatenate([y_train, y])}
+    if y.dtype.kind not in "iu":
+        raise DataError(
+            f"validation: y: type {y.dtype}; labels are integers, 0 for the first class"
+        )
+    if _kind(x) == "float":
+        check_scale(x, x_train, "validation: x", "x")
+    # Of int64 and uint64, NumPy would make floats.
+    kind = np.result_type(y, y_train) if y.dtype.kind == y_train.dtype.kind else np.dtype(np.int64)
+    return {
+        "x_train": np.concatenate([x_train, x]),
+        "y_train": np.concatenate([y_train, y], dtype=kind, casting="unsafe"),
+    }
+
+
+def _kind(x: NDArray[Any]) -> str:
+    """Arrays of one kind are used alike: floating-point ones of any size and order of bytes."""
+    return "float" if x.dtype.kind == "f" else x.dtype.name
 
 
 def run_study(study: Study, dataset: Dataset | None = None) -> Iterator[Progress]:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from commands import write_inputs
@@ -20,7 +22,8 @@ from helpers import (
 )
 
 import jmlp
-from jmlp import engine, program
+from jmlp import engine, model, program
+from jmlp.config import Hyperparams
 from jmlp.errors import ConfigError, DataError, JmlpError
 
 X, Y = SMALL_DATA.x_train, SMALL_DATA.y_train
@@ -165,18 +168,58 @@ FRACTION = "validation: must be a finite number > 0 and < 1, got"
             "validation: 0 examples and labels of shape (0,); at least one example, and one label "
             "each are wanted",
         ),
-        ({"y": Y[1:]}, DataError, "fit: 208 images in x_train, 207 labels in y_train"),
+        ({"y": Y[1:]}, DataError, "fit: 208 images in x, 207 labels in y"),
         (
             {"y": Y.astype(float)},
             DataError,
-            "fit: y_train: type float64; labels are integers, 0 for the first class",
+            "fit: y: type float64; labels are integers, 0 for the first class: convert them to "
+            "integers",
         ),
         (
             {"x": X.astype(int)},
             DataError,
-            "fit: x_train: type int64; allowed are uint8 (0 to 255) and float32",
+            "fit: x: type int64; allowed are uint8 (0 to 255) and float32: convert pixels to "
+            "uint8, and numbers that are to be used as they are to float32",
         ),
-        ({"x": 3, "y": 3}, DataError, "fit: x_train: shape (); one image a row is wanted"),
+        ({"x": 3, "y": 3}, DataError, "fit: x: shape (); one image a row is wanted, (N, ...)"),
+        ({"y": 3}, DataError, "fit: y: shape (); one label an image is wanted, (N,)"),
+        (
+            {"y": Y[:, None]},
+            DataError,
+            "fit: y: shape (208, 1); one label an image is wanted, (N,): take the only column, "
+            "y[:, 0]",
+        ),
+        (
+            {"y": ["three"] * 208},
+            DataError,
+            "fit: y: type <U5; numbers are wanted: of labels that are words, take "
+            "numpy.unique(labels, return_inverse=True)[1]",
+        ),
+        ({"x": None}, DataError, "fit: x: type object; numbers are wanted"),
+        (
+            {"x": np.ma.masked_equal(X, X[0, 0])},
+            DataError,
+            f"fit: x: {np.count_nonzero(X[0, 0] == X)} values are masked; fill them (x.filled(0)), "
+            "or leave those examples out",
+        ),
+        (
+            {"validation": (X_NEW,)},
+            ConfigError,
+            "validation: must be a fraction or (x, y), got 1 values: examples and their labels are "
+            "wanted",
+        ),
+        (
+            {"validation": (X_NEW, Y_NEW.astype(float))},
+            DataError,
+            "validation: y: type float64; labels are integers, 0 for the first class",
+        ),
+        (
+            {"x": X / np.float32(255), "validation": (X_NEW * 1.0, Y_NEW)},
+            DataError,
+            f"validation: x: numbers from 0 to {X_NEW.max()}, but those of x are from 0 to "
+            f"{X.max() / 255:g}: bring both to one scale",
+        ),
+        ({"hp": {"hidden": (3,)}}, ConfigError, "hp: must be jmlp.Hyperparams, got a table"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(
@@ -185,6 +228,174 @@ def test_what_cannot_be_fitted_is_refused(
     with pytest.raises(kind) as error:
         jmlp.fit(**{"hp": SMALL, "x": X, "y": Y} | changes)
     assert str(error.value) == told
+
+
+@pytest.mark.parametrize("ragged", ["x", "y", "validation"])
+def test_ragged_lists_are_refused_in_our_words(ragged: str) -> None:
+    rows = [[1, 2], [3]]
+    given: dict[str, Any] = {"x": X, "y": Y, ragged: rows}
+    if ragged == "validation":
+        given[ragged] = (rows, Y_NEW)
+    where = "validation: x" if ragged == "validation" else f"fit: {ragged}"
+    with pytest.raises(DataError, match=rf"^{where}: cannot be made an array of numbers: "):
+        jmlp.fit(SMALL, **given)
+
+
+def _as_memmap(x: Any, folder: Path) -> Any:
+    np.save(folder / "x.npy", x)
+    return np.load(folder / "x.npy", mmap_mode="r")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda x, folder: np.asfortranarray(x),
+        lambda x, folder: np.ascontiguousarray(x[::-1])[::-1],
+        lambda x, folder: np.repeat(x, 2, axis=1)[:, ::2],
+        lambda x, folder: x.astype(">f4"),
+        lambda x, folder: np.ma.array(x),
+        lambda x, folder: jnp.asarray(x),
+        lambda x, folder: x.astype(np.float64),
+        lambda x, folder: x.astype(np.longdouble),
+        _as_memmap,
+    ],
+)
+def test_one_content_in_any_layout_gives_the_same_network(form: Any, tmp_path: Path) -> None:
+    x = (X / 256).astype(np.float32)  # exact in every type
+    assert_equal_bits(jmlp.fit(SMALL, form(x, tmp_path), Y).params, jmlp.fit(SMALL, x, Y).params)
+
+
+def test_scalars_of_numpy_are_numbers_as_any() -> None:
+    expected = jmlp.fit(SMALL, X, Y, seed=3, validation=0.25)
+    found = jmlp.fit(SMALL, X, Y, seed=np.int64(3), validation=np.float64(0.25))  # type: ignore[arg-type]
+    assert_equal_bits(found.params, expected.params)
+    assert (found.run_id, type(found.seed)) == (expected.run_id, int)
+
+
+# predict and forward
+
+
+KEY = jax.random.key(0)
+NORMED = Hyperparams(hidden=(3,), batch_norm=True)
+PARAMS, STATE = jmlp.init(NORMED, 6, 4, KEY)
+ROWS = np.random.default_rng(0).integers(0, 256, (5, 6), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        (ROWS, ROWS),
+        (ROWS.reshape(5, 2, 3), ROWS),
+        (ROWS.reshape(5, 2, 3, 1), ROWS),
+        (ROWS[:1], ROWS[:1]),
+        (ROWS[:0], ROWS[:0]),
+        (jnp.asarray(ROWS), ROWS),
+        (ROWS.astype(np.float64), ROWS.astype(np.float32)),
+        (ROWS.astype(np.float32).tolist(), ROWS.astype(np.float32)),
+        (jnp.asarray(ROWS, jnp.bfloat16), jnp.asarray(ROWS, jnp.bfloat16)),
+    ],
+)
+def test_prediction_of_examples_in_any_shape_is_the_model_s(x: Any, expected: Any) -> None:
+    logits = np.asarray(model.predict(PARAMS, STATE, expected))
+    np.testing.assert_array_equal(jmlp.predict(PARAMS, STATE, x), logits, strict=True)
+    if len(logits):
+        of_training = model.forward(PARAMS, STATE, expected, KEY, 0.5)
+        assert_equal_bits(jmlp.forward(PARAMS, STATE, x, KEY, 0.5), of_training)
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 3), (3, 2), (6, 1), (2, 3, 1)])
+def test_one_example_without_an_axis_for_examples_has_logits_without_one(
+    shape: tuple[int, ...],
+) -> None:
+    logits = np.asarray(model.predict(PARAMS, STATE, ROWS[:1]))
+    found = jmlp.predict(PARAMS, STATE, ROWS[0].reshape(shape))
+    np.testing.assert_array_equal(found, logits[0], strict=True)
+    columns = jmlp.forward(PARAMS, STATE, ROWS[0].reshape(shape), None, 0.0)[0]
+    assert columns.shape == (4, 1)
+
+
+def test_prediction_goes_through_jit_vmap_and_grad() -> None:
+    x = (ROWS / 256).astype(np.float32)
+    logits = np.asarray(jmlp.predict(PARAMS, STATE, x))
+    jitted = jax.jit(jmlp.predict)(PARAMS, STATE, x.reshape(5, 2, 3))
+    np.testing.assert_allclose(jitted, logits, rtol=1e-5)
+    mapped = jax.vmap(jmlp.predict, (None, None, 0))(PARAMS, STATE, x)
+    np.testing.assert_allclose(mapped, logits, rtol=1e-5)
+    slope = jax.grad(lambda x: jmlp.predict(PARAMS, STATE, [x, x]).sum())(jnp.asarray(x[0]))
+    assert slope.shape == (6,)
+    assert jnp.any(slope != 0)
+
+
+WRONG_SHAPE = (
+    "the network takes 6 numbers an example: (N, 6), or (N, ...) with 6 numbers after the first "
+    "axis, or one example of 6"
+)
+
+
+@pytest.mark.parametrize(
+    ("x", "told"),
+    [
+        (ROWS[:, :5], f"shape (5, 5); {WRONG_SHAPE}"),
+        (ROWS.T, f"shape (6, 5); {WRONG_SHAPE}"),
+        (np.uint8(3), f"shape (); {WRONG_SHAPE}"),
+        (
+            ROWS.astype(np.int64),
+            "type int64; allowed are uint8 (0 to 255) and float32: convert pixels to uint8, and "
+            "numbers that are to be used as they are to float32",
+        ),
+        (
+            ["a"] * 6,
+            "type <U1; numbers are wanted: of labels that are words, take "
+            "numpy.unique(labels, return_inverse=True)[1]",
+        ),
+        ([None] * 6, "type object; numbers are wanted"),
+        (
+            np.where(ROWS[2, 2] == ROWS, np.nan, 0.5),
+            "1 of 5 examples hold numbers that are not finite in float32, the first is example 2",
+        ),
+        (
+            np.full(6, 1e300),
+            "1 of 1 examples hold numbers that are not finite in float32, the first is example 0",
+        ),
+    ],
+)
+def test_what_a_network_cannot_take_is_refused(x: Any, told: str) -> None:
+    for name, ask in (
+        ("predict", lambda: jmlp.predict(PARAMS, STATE, x)),
+        ("forward", lambda: jmlp.forward(PARAMS, STATE, x, None, 0.0)),
+    ):
+        with pytest.raises(DataError) as error:
+            ask()
+        assert str(error.value) == f"{name}: x: {told}"
+
+
+def test_ragged_examples_are_refused_in_our_words() -> None:
+    with pytest.raises(DataError, match=r"^predict: x: cannot be made an array of numbers: "):
+        jmlp.predict(PARAMS, STATE, [[1.0] * 6, [1.0]])
+
+
+NO_NETWORK = (
+    "params and state must be those that jmlp.init or a result has (result.params, result.state)"
+)
+
+
+@pytest.mark.parametrize(
+    ("params", "state", "told"),
+    [
+        (None, STATE, NO_NETWORK),
+        (PARAMS, None, NO_NETWORK),
+        (
+            PARAMS,
+            (None, None),
+            "state has running statistics for layers none, but params normalise layers 0: give "
+            "both of one network",
+        ),
+    ],
+)
+def test_what_is_no_network_is_refused(params: Any, state: Any, told: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        jmlp.predict(params, state, ROWS)
+    assert str(error.value) == f"predict: {told}"
 
 
 # run_study

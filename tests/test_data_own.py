@@ -156,10 +156,14 @@ def test_an_unknown_name_is_refused_with_what_is_allowed(name: str) -> None:
     )
 
 
+TYPES = (
+    "allowed are uint8 (0 to 255) and float32: convert pixels to uint8, and numbers that are to be "
+    "used as they are to float32"
+)
 BAD_X = [
-    (np.ones((6, 2, 2), int), "type int64; allowed are uint8 (0 to 255) and float32"),
-    (np.ones((6, 2, 2), bool), "type bool; allowed are uint8 (0 to 255) and float32"),
-    (np.ones(6, np.uint8), "shape (6,); one image a row is wanted"),
+    (np.ones((6, 2, 2), int), f"type int64; {TYPES}"),
+    (np.ones((6, 2, 2), bool), f"type bool; {TYPES}"),
+    (np.ones(6, np.uint8), "shape (6,); one image a row is wanted, (N, ...)"),
     (np.zeros((6, 0, 2), np.uint8), "shape (6, 0, 2): no images"),
     (np.full((6, 2, 2), 7, np.uint8), "all pixels are 7: no images"),
     (
@@ -179,9 +183,10 @@ def test_bad_images_are_refused(x: NDArray[Any], message: str, path: Path) -> No
     assert refusal(path, arrays) == f"x_train: {message}"
 
 
+TO = "convert them to integers"
 BAD_Y = [
-    ([0.0, 1.0, 2.0] * 2, "type float64; labels are integers, 0 for the first class"),
-    ([True, False] * 3, "type bool; labels are integers, 0 for the first class"),
+    ([0.0, 1.0, 2.0] * 2, f"type float64; labels are integers, 0 for the first class: {TO}"),
+    ([True, False] * 3, f"type bool; labels are integers, 0 for the first class: {TO}"),
     ([0, 1, -1] * 2, "label -1; labels are 0 to K - 1, K at most 1000"),
     ([0, 1, 1000] * 2, "label 1000; labels are 0 to K - 1, K at most 1000"),
     ([3] * 6, "every label is 3; at least 2 classes are needed"),
@@ -195,7 +200,15 @@ BAD_Y = [
         "no image of class 0, but labels up to 3; labels are 0 to K - 1, each with at least one "
         "image: number them so",
     ),
-    ([[0, 1]] * 6, "shape (6, 2); one label an image is wanted, (N,)"),
+    (
+        [[0, 1]] * 6,
+        "shape (6, 2); one label an image is wanted, (N,): of one-hot rows, take y.argmax(axis=1)",
+    ),
+    (
+        [[0], [1]] * 3,
+        "shape (6, 1); one label an image is wanted, (N,): take the only column, y[:, 0]",
+    ),
+    (3, "shape (); one label an image is wanted, (N,)"),
 ]
 
 
@@ -222,6 +235,19 @@ MISSING = "there must be x_train and y_train, and both x_test and y_test or neit
         (
             {"x_test": np.ones((3, 4), np.uint8)},
             "x_test: images of shape (4,), but those of x_train are (2, 2)",
+        ),
+        (
+            {"x_test": good()["x_test"] / np.float32(255)},
+            "x_test: float32 numbers, but those of x_train are uint8: uint8 is scaled to 0-1, "
+            "floating-point numbers are used as they are: bring both to one type",
+        ),
+        (
+            {
+                "x_train": np.linspace(0, 1, 24, dtype=np.float32).reshape(6, 2, 2),
+                "x_test": np.linspace(0, 250, 12, dtype=np.float32).reshape(3, 2, 2),
+            },
+            "x_test: numbers from 0 to 250, but those of x_train are from 0 to 1: bring both to "
+            "one scale",
         ),
         ({"y_test": np.array([0, 1, 3])}, "y_test: label 3, but those of y_train are 0 to 2"),
     ],

@@ -42,6 +42,53 @@ class Dataset:
         return math.prod(self.image_shape)
 
 
+def as_array(value: object, where: str) -> NDArray[Any]:
+    """What a caller gave as examples or labels, as an array of numbers.
+
+    Raises:
+        DataError: It is no array of numbers: ragged, masked, text, Python objects.
+    """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise DataError(
+            f"{where}: {np.count_nonzero(np.ma.getmaskarray(value)):,} values are masked; fill "
+            "them (x.filled(0)), or leave those examples out"
+        )
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged, or its own conversion fails
+        raise DataError(f"{where}: cannot be made an array of numbers: {error}") from error
+    if array.dtype.kind in "OSUVmM" and not _is_float(array.dtype):
+        hint = ""
+        if array.dtype.kind in "SU":
+            hint = ": of labels that are words, take numpy.unique(labels, return_inverse=True)[1]"
+        raise DataError(f"{where}: type {array.dtype}; numbers are wanted{hint}")
+    if array.dtype.kind == "V":
+        return array.astype(np.float32)
+    # Wider floats have no digest: their bytes differ between machines.
+    return array.astype(np.float64) if array.dtype == np.longdouble else array
+
+
+def _is_float(dtype: Any) -> bool:
+    """Whether numbers of this type can be used as they are, in float32."""
+    # bfloat16 and its like, which JAX adds to NumPy's types, say that they are of the kind "V".
+    # The type of JAX's random keys is none of NumPy's.
+    kind = getattr(dtype, "kind", "")
+    return kind == "f" or (kind == "V" and "float" in dtype.name)
+
+
+def check_pixel_type(dtype: np.dtype[Any], where: str) -> None:
+    """Refuse a type of which it is unclear whether its numbers are to be scaled.
+
+    Raises:
+        DataError: It is neither `uint8` nor floating-point.
+    """
+    if dtype != np.uint8 and not _is_float(dtype):
+        raise DataError(
+            f"{where}: type {dtype}; allowed are uint8 (0 to 255) and float32: convert pixels to "
+            "uint8, and numbers that are to be used as they are to float32"
+        )
+
+
 def digest(array: NDArray[Any]) -> str:
     """SHA-256 of the numbers in their own type, little-endian, in C order, as hexadecimal."""
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
@@ -59,6 +106,7 @@ def make_dataset(
     arrays: Mapping[str, NDArray[Any]],
     source: str,
     digests: Mapping[str, str] | None = None,
+    called: Mapping[str, str] | None = None,
 ) -> Dataset:
     """Check raw arrays and bring them into the one form.
 
@@ -67,6 +115,7 @@ def make_dataset(
         arrays: `x_train` (N, ...), `y_train` (N,), and both of `x_test`, `y_test` or neither.
         source: Where they came from; messages begin with it.
         digests: Those of the arrays, where they were computed already.
+        called: What messages call an array, where its caller has another name for it.
 
     Raises:
         DataError: For the first rule that is broken, with the array and the numbers.
@@ -76,28 +125,38 @@ def make_dataset(
             f"{source}: {missing} is missing; there must be x_train and y_train, and both x_test "
             "and y_test or neither"
         )
+    called = {key: key for key in ARRAYS} | dict(called or {})
     image_shape = arrays["x_train"].shape[1:]
     parts = [part for part in ("train", "test") if f"x_{part}" in arrays]
     flat: dict[str, Pixels] = {}
     labels: dict[str, Labels] = {}
     for part in parts:
-        where = f"{source}: x_{part}"
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        _check_counts(x, y, source, part)
+        name_x, name_y = called[f"x_{part}"], called[f"y_{part}"]
+        where = f"{source}: {name_x}"
+        if part == "test" and x.size == 0 and x.ndim >= 2:
+            raise DataError(
+                f"{where}: shape {x.shape}: no images; leave both arrays out for no test set"
+            )
+        check_examples(x, y, source, name_x, name_y)
         if x.shape[1:] != image_shape:
             raise DataError(
-                f"{where}: images of shape {x.shape[1:]}, but those of x_train are {image_shape}"
+                f"{where}: images of shape {x.shape[1:]}, but those of {called['x_train']} are "
+                f"{image_shape}"
             )
         flat[part] = _pixels(x, where)
-        labels[part] = _labels(y, f"{source}: y_{part}")
+        labels[part] = _labels(y, f"{source}: {name_y}")
+    x_train, y_train = called["x_train"], called["y_train"]
     if flat["train"].min() == flat["train"].max():
-        raise DataError(f"{source}: x_train: all pixels are {flat['train'].flat[0]:g}: no images")
-    n_classes = _count_classes(labels["train"], f"{source}: y_train")
-    if "test" in labels and labels["test"].max() >= n_classes:
-        raise DataError(
-            f"{source}: y_test: label {labels['test'].max()}, but those of y_train are 0 to "
-            f"{n_classes - 1}"
-        )
+        raise DataError(f"{source}: {x_train}: all pixels are {flat['train'].flat[0]:g}: no images")
+    n_classes = _count_classes(labels["train"], f"{source}: {y_train}")
+    if "test" in labels:
+        check_scale(flat["test"], flat["train"], f"{source}: {called['x_test']}", x_train)
+        if labels["test"].max() >= n_classes:
+            raise DataError(
+                f"{source}: {called['y_test']}: label {labels['test'].max()}, but those of "
+                f"{y_train} are 0 to {n_classes - 1}"
+            )
     for array in (*flat.values(), *labels.values()):
         array.flags.writeable = False
     return Dataset(
@@ -118,26 +177,71 @@ def _partner(arrays: Mapping[str, NDArray[Any]]) -> set[str]:
     return test if test & set(arrays) else set()
 
 
-def _check_counts(x: NDArray[Any], y: NDArray[Any], source: str, part: str) -> None:
+def check_examples(x: NDArray[Any], y: NDArray[Any], source: str, name_x: str, name_y: str) -> None:
+    """Whether there are examples, and one label for each.
+
+    Raises:
+        DataError: With the shapes.
+    """
+    where = f"{source}: {name_x}"
     if x.ndim < 2:
-        raise DataError(f"{source}: x_{part}: shape {x.shape}; one image a row is wanted")
+        raise DataError(f"{where}: shape {x.shape}; one image a row is wanted, (N, ...)")
     if y.ndim != 1:
-        raise DataError(f"{source}: y_{part}: shape {y.shape}; one label an image is wanted, (N,)")
+        raise DataError(
+            f"{source}: {name_y}: shape {y.shape}; one label an image is wanted, (N,)"
+            f"{_one_a_label(y, x)}"
+        )
     if len(x) != len(y):
-        raise DataError(f"{source}: {len(x):,} images in x_{part}, {len(y):,} labels in y_{part}")
+        raise DataError(f"{source}: {len(x):,} images in {name_x}, {len(y):,} labels in {name_y}")
     if x.size == 0:
-        hint = "; leave both arrays out for no test set" if part == "test" else ""
-        raise DataError(f"{source}: x_{part}: shape {x.shape}: no images{hint}")
+        raise DataError(f"{where}: shape {x.shape}: no images")
     if len(x) > MOST_IMAGES:
-        raise DataError(f"{source}: x_{part}: {len(x):,} images, at most {MOST_IMAGES:,}")
+        raise DataError(f"{where}: {len(x):,} images, at most {MOST_IMAGES:,}")
+
+
+def _one_a_label(y: NDArray[Any], x: NDArray[Any]) -> str:
+    """How labels of another shape become labels, where it is plain."""
+    if y.shape == (len(x), 1):
+        return ": take the only column, y[:, 0]"
+    return ": of one-hot rows, take y.argmax(axis=1)" if y.ndim == 2 and len(y) == len(x) else ""
+
+
+def check_scale(x: NDArray[Any], training: NDArray[Any], where: str, training_name: str) -> None:
+    """Refuse examples of another scale than those that a network learns from.
+
+    Raises:
+        DataError: Only one of both is `uint8`, or one is plainly 0-1 and the other 0-255.
+    """
+    if (x.dtype == np.uint8) != (training.dtype == np.uint8):
+        raise DataError(
+            f"{where}: {x.dtype} numbers, but those of {training_name} are {training.dtype}: uint8 "
+            "is scaled to 0-1, floating-point numbers are used as they are: bring both to one type"
+        )
+    whites = {unit_of(float(part.min()), float(part.max())) for part in (x, training)}
+    if x.dtype != np.uint8 and whites == {1.0, 255.0}:
+        raise DataError(
+            f"{where}: numbers from {x.min():g} to {x.max():g}, but those of {training_name} are "
+            f"from {training.min():g} to {training.max():g}: bring both to one scale"
+        )
+
+
+def unit_of(low: float, high: float) -> float | None:
+    """What white is, 1 or 255, where numbers from `low` to `high` are plainly brightness from 0.
+
+    None where it is not plain: they were centred or standardised, or are no brightness at all.
+    """
+    if low < 0:
+        return None
+    if 0.5 < high <= 1:
+        return 1.0
+    return 255.0 if 128 <= high <= 255 else None
 
 
 def _pixels(x: NDArray[Any], where: str) -> Pixels:
+    check_pixel_type(x.dtype, where)
     flat = x.reshape(len(x), -1)
     if x.dtype == np.uint8:
         return np.ascontiguousarray(flat, np.uint8)
-    if x.dtype.kind != "f":
-        raise DataError(f"{where}: type {x.dtype}; allowed are uint8 (0 to 255) and float32")
     with np.errstate(over="ignore"):
         pixels = np.ascontiguousarray(flat, np.float32)
     finite = np.isfinite(pixels).all(axis=1)
@@ -151,7 +255,10 @@ def _pixels(x: NDArray[Any], where: str) -> Pixels:
 
 def _labels(y: NDArray[Any], where: str) -> Labels:
     if y.dtype.kind not in "iu":
-        raise DataError(f"{where}: type {y.dtype}; labels are integers, 0 for the first class")
+        raise DataError(
+            f"{where}: type {y.dtype}; labels are integers, 0 for the first class: convert them to "
+            "integers"
+        )
     if y.min() < 0 or y.max() >= MOST_CLASSES:
         wrong = y.min() if y.min() < 0 else y.max()
         raise DataError(f"{where}: label {wrong}; labels are 0 to K - 1, K at most {MOST_CLASSES}")
