@@ -23,6 +23,7 @@ class Hyperparams:
 
     Static fields are compiled into the program: one compile for each combination of values. Swept
     fields are data of the program: runs that differ only there train side by side in one program.
+    What was added later is missing in files of earlier versions, and means its default there.
     """
 
     # static
@@ -31,7 +32,7 @@ class Hyperparams:
     batch_norm: bool = field(default=False, metadata={"static": True})
     optimizer: Optimizer = field(default="sgd", metadata={"static": True})
     initialization: Initialization = field(default="he", metadata={"static": True})
-    schedule: Schedule = field(default="constant", metadata={"static": True})
+    schedule: Schedule = field(default="constant", metadata={"static": True, "added": True})
     # swept
     learning_rate: float = 0.009
     drop_rate: float | tuple[float, ...] = 0.0  # fraction set to zero; one, or one per hidden layer
@@ -45,25 +46,8 @@ STATIC_FIELDS = tuple(f.name for f in fields(Hyperparams) if f.metadata.get("sta
 SWEPT_FIELDS = tuple(f.name for f in fields(Hyperparams) if not f.metadata.get("static"))
 DEFAULTS: Mapping[str, Value] = {f.name: f.default for f in fields(Hyperparams)}
 
-# Hyperparameters that older files do not have, and what their networks were trained with.
-ADDED: Mapping[str, Value] = {"schedule": "constant"}
-
 # Hyperparameters that have an effect only where another one has this value.
 USED_ONLY_WITH = {"momentum": ("optimizer", "momentum"), "weight_std": ("initialization", "normal")}
-
-
-def hyperparams_from(table: Mapping[str, Any]) -> Hyperparams:
-    """Hyperparameters from JSON, where tuples are arrays.
-
-    Raises:
-        ValueError: some are missing or not known.
-    """
-    values: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in {**ADDED, **table}.items()
-    }
-    if values.keys() != DEFAULTS.keys():
-        raise ValueError(f"hyperparameters {sorted(table)}, wanted {sorted(DEFAULTS)}")
-    return Hyperparams(**values)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import json
 import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -55,7 +55,7 @@ class DataFacts:
     n_in: int
     n_classes: int
     digests: Mapping[str, str]  # SHA-256 of each array
-    pixel_bytes: int = 1  # 4 where the data is floating-point
+    pixel_bytes: int = field(default=1, metadata={"added": True})  # 4: floating-point data
 
 
 def data_facts(dataset: Dataset) -> DataFacts:

@@ -8,8 +8,9 @@ import numpy as np
 
 from jmlp import sealed
 from jmlp.checks import check
-from jmlp.config import Hyperparams, hyperparams_from
+from jmlp.config import Hyperparams
 from jmlp.errors import CheckpointError, ConfigError, StoreError
+from jmlp.records import UnreadableError, member
 from jmlp.results import RunResult
 from jmlp.tensors import Tensors, check_network, name_tensors
 
@@ -106,13 +107,13 @@ def load(path: Path) -> Network:
     except sealed.OtherFormatError as error:
         raise CheckpointError(f"{error}; write one with `jmlp train --save FILE`") from error
     try:
-        hp = hyperparams_from(header["hyperparams"])
+        hp = member(header, "hyperparams", Hyperparams)
         check(hp)
         image_shape = tuple(int(n) for n in header["image_shape"])
         n_classes = int(header["n_classes"])
         about = dict(header["about"])
         params, state = restore(tensors, hp, int(np.prod(image_shape)), n_classes)
-    except (ConfigError, KeyError, TypeError, ValueError) as error:
+    except (ConfigError, KeyError, TypeError, UnreadableError, ValueError) as error:
         raise CheckpointError(f"{path}: its header does not fit its numbers: {error}") from error
     return Network(hp, image_shape, n_classes, params, state, about)
 

@@ -1,7 +1,6 @@
 """Configurations, their labels, and the check of hyperparameters built in Python."""
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from jmlp.config import (
     Hyperparams,
     Value,
     configurations,
-    hyperparams_from,
     label,
     value_text,
 )
@@ -42,17 +40,6 @@ def test_configurations_run_through_the_grid_with_the_last_axis_fastest() -> Non
 def test_experiment_without_axes_has_one_configuration() -> None:
     (only,) = configurations(experiment(Hyperparams(epochs=3)))
     assert (only.cell, only.hyperparams, only.label) == ({}, Hyperparams(epochs=3), "all runs")
-
-
-def test_hyperparameters_come_back_from_json_and_older_ones_had_a_constant_learning_rate() -> None:
-    hp = Hyperparams(hidden=(3, 4), drop_rate=(0.1, 0.2), patience=None, schedule="linear")
-    table = json.loads(json.dumps(asdict(hp)))
-    assert hyperparams_from(table) == hp
-    del table["schedule"]
-    assert hyperparams_from(table) == replace(hp, schedule="constant")
-    del table["momentum"]
-    with pytest.raises(ValueError, match=r"hyperparameters \['batch_norm', .*\], wanted \["):
-        hyperparams_from(table)
 
 
 def test_hyperparameter_without_effect_does_not_make_equal_runs_differ() -> None:

@@ -151,7 +151,7 @@ def test_seeds_of_64_bits_are_kept(seed: int, tmp_path: Path, made: Plan) -> Non
         store.submit(submission(made, runs=[run]))
         (row,) = store.runs()
         assert (row.seed, row.split_seed) == (seed, seed)
-        end(store, "small", [result(run)])
+        end(store, "small", [result(run, best_epoch=3, stopped_epoch=4)])
         assert store.results("small")[0].seed == seed
 
 

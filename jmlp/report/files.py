@@ -74,7 +74,7 @@ def read_results(path: Path) -> tuple[str, list[RunResult]]:
     try:
         document = parse(path.read_bytes())
         return member(document, "study", str), [
-            run_from_table(run) for run in member(document, "runs", list)
+            run_from_table(run) for run in member(document, "runs", tuple[Any, ...])
         ]
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from error

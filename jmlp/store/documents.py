@@ -35,7 +35,7 @@ def read(path: Path, kind: str) -> dict[str, Any]:
         document = parse(path.read_bytes())
         if member(document, "format", str) != kind:
             raise UnreadableError(f"its format is not {kind}")
-        content: dict[str, Any] = member(document, "content", dict)
+        content = member(document, "content", dict[str, Any])
         if member(document, "sha256", str) != _seal(content):
             raise UnreadableError("its SHA-256 is not the one stored in it")
     except OSError as error:

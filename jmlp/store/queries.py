@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from jmlp.checks import plain
-from jmlp.config import Hyperparams, hyperparams_from
+from jmlp.config import Hyperparams
 from jmlp.errors import StoreError
 from jmlp.reader import did_you_mean
-from jmlp.records import UnreadableError, parse, run_from_table
+from jmlp.records import UnreadableError, parse, read, run_from_table
 from jmlp.results import CostPoint, RunResult
 from jmlp.store.database import DamagedError, Database, Row
 from jmlp.store.rows import Event, RunRow, StudyRow, now, point_from
@@ -278,7 +278,7 @@ def _ended(record: str) -> RunResult:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _hyperparams(text: str) -> Hyperparams:
-    return hyperparams_from(json.loads(text))
+    return read(Hyperparams, parse(text), "hyperparams")
 
 
 def named(what: str, names: Sequence[str]) -> str:

@@ -137,20 +137,29 @@ def _studies(folder: Path, ended: Sequence[_Ended], refused: list[str]) -> list[
 
 def _from_links(label: str, ended: Sequence[_Ended]) -> _Study:
     """A study without a file of its own: the latest one of this label, with the runs that ended."""
+    from jmlp.plan import Run
+
     links = [
-        (link, run.about["run"])
+        (link, run.result)
         for run in ended
         for link in run.about["studies"]
         if link["label"] == label
     ]
     latest, _ = max(links, key=lambda pair: pair[0]["submitted_at"])
-    members = [
-        {**run, "experiments": link["experiments"], "position": link["position"]}
-        for link, run in links
-        if link["toml"] == latest["toml"]
+    members = sorted(
+        (
+            (link["position"], run.run_id, run, tuple(link["experiments"]))
+            for link, run in links
+            if link["toml"] == latest["toml"]
+        ),
+        key=lambda member: member[:2],
+    )
+    runs = [
+        Run(run_id, run.hyperparams, run.seed, run.split_seed, experiments)
+        for _, run_id, run, experiments in members
     ]
-    members.sort(key=lambda run: run["position"])
-    submission = submissions.submission_from({**latest, "runs": members})
+    told = ("label", "name", "toml", "data", "command", "hardware")
+    submission = Submission(runs=runs, **{name: latest[name] for name in told})
     return _Study(submission, latest["submitted_at"], whole=False)
 
 

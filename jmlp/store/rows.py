@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from jmlp.config import Hyperparams
+from jmlp.records import checked, member
 from jmlp.results import CostPoint, RunResult
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ STUDY_STATES: tuple[StudyState, ...] = get_args(StudyState)
 RUN_STATES: tuple[RunState, ...] = get_args(RunState)
 ACTIONS: tuple[Action, ...] = get_args(Action)
 ENDED: tuple[RunState, ...] = ("finished", "diverged")  # there is a result
+
+# The members of JSON objects in records.
+_DATA = {"name": str, "source": str, "digests": dict[str, str]}
+_MORE_DATA = {"path": str | None, "image_shape": tuple[int, ...], "n_classes": int}
+_HARDWARE = {"device": str, "cores": int | None}
+_MORE_HARDWARE = {"checkpoint_seconds": float | None}
 
 _COSTS = struct.Struct("<5d")  # bytes keep every bit, NaNs included
 
@@ -89,6 +96,24 @@ class Event:
     kind: str
     step: int | None
     detail: str
+
+
+def data_from(table: Mapping[str, Any]) -> dict[str, Any]:
+    """What the member "data" of a JSON object says of a study's data.
+
+    Raises:
+        UnreadableError: it is missing, or not what `jmlp study` submits.
+    """
+    return checked(member(table, "data", dict[str, Any]), _DATA, _MORE_DATA)
+
+
+def hardware_from(table: Mapping[str, Any]) -> dict[str, Any]:
+    """What the member "hardware" says that a worker is to use.
+
+    Raises:
+        UnreadableError: it is missing, or not what `jmlp study` submits.
+    """
+    return checked(member(table, "hardware", dict[str, Any]), _HARDWARE, _MORE_HARDWARE)
 
 
 def now() -> int:

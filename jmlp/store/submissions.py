@@ -13,9 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jmlp.config import Study, hyperparams_from
+from jmlp.config import Study
+from jmlp.errors import StoreError
+from jmlp.records import UnreadableError, member
 from jmlp.store import documents
-from jmlp.store.rows import Submission, to_json
+from jmlp.store.rows import Submission, data_from, hardware_from, to_json
 from jmlp.store.writing import insert_event, insert_run
 
 if TYPE_CHECKING:
@@ -161,22 +163,38 @@ def read(path: Path) -> tuple[Submission, int]:
         StoreError: the file cannot be read, or is not what `write` writes.
     """
     content = documents.read(path, FORMAT)
-    return submission_from(content), content["submitted_at"]
+    try:
+        return _submission(content), member(content, "submitted_at", int)
+    except UnreadableError as error:
+        raise StoreError(f"{path}: cannot be used: {error}") from error
 
 
-def submission_from(content: Mapping[str, Any]) -> Submission:
-    """The submission that a sealed file tells of: one of its own, or that of a run."""
+def _submission(content: Mapping[str, Any]) -> Submission:
     from jmlp.plan import Run  # only to make a database again
 
-    runs = [
-        Run(
-            run["run_id"],
-            hyperparams_from(run["hyperparams"]),
-            run["seed"],
-            run["split_seed"],
-            tuple(run["experiments"]),
-        )
-        for run in content["runs"]
-    ]
-    names = ("label", "name", "toml", "data", "command", "hardware")
-    return Submission(runs=runs, **{name: content[name] for name in names})
+    toml = member(content, "toml", str)
+    runs = member(content, "runs", tuple[Run, ...])
+    if len({run.run_id for run in runs}) < len(runs):
+        raise UnreadableError('a run stands twice in "runs"')
+    check_toml(toml)
+    return Submission(
+        label=member(content, "label", str),
+        name=member(content, "name", str),
+        toml=toml,
+        data=data_from(content),
+        command=member(content, "command", str),
+        hardware=hardware_from(content),
+        runs=runs,
+    )
+
+
+def check_toml(toml: str) -> None:
+    """Whether a study's text has what the store itself needs of it.
+
+    Raises:
+        UnreadableError: it has not.
+    """
+    try:
+        validation_fraction(toml)
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise UnreadableError(f'"toml" is no study: {error}') from error
