@@ -15,7 +15,7 @@ from jax.core import Tracer
 from numpy.typing import ArrayLike, NDArray
 
 from jmlp import data, engine, model
-from jmlp.checks import FRACTION, SEED, Refused, Rule, check, with_kind
+from jmlp.checks import FRACTION, SEED, Refused, Rule, check, check_study, with_kind
 from jmlp.config import Experiment, Hyperparams, Study
 from jmlp.data.dataset import (
     Dataset,
@@ -29,6 +29,7 @@ from jmlp.errors import ConfigError, DataError
 from jmlp.model import Caches, Params, State
 from jmlp.plan import data_facts, make_plan
 from jmlp.results import Progress, RunResult
+from jmlp.tables import study_tables
 
 
 def fit(
@@ -249,9 +250,12 @@ def run_study(study: Study, dataset: Dataset | None = None) -> Iterator[Progress
         What is new, at least a few times a second; `progress.results` are the runs that ended.
 
     Raises:
-        ConfigError: a configuration that does not go with the data, or needs too much memory.
+        ConfigError: a configuration that is not allowed, does not go with the data, or needs too
+            much memory; a baseline or a claim that names no configuration.
         DataError: the data cannot be had.
         DeviceError: the device ran out of memory.
     """
+    check_study(study)
+    study_tables(study, [])  # what is trained can be shown
     dataset = data.load(study.data) if dataset is None else dataset
     yield from engine.run(make_plan(study, data_facts(dataset)), dataset)

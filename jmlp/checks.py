@@ -14,11 +14,15 @@ from typing import Any, get_args
 
 from jmlp.config import (
     DEFAULTS,
+    MAX_EXACT_INTEGER,
     USED_ONLY_WITH,
     Hyperparams,
     Initialization,
     Optimizer,
     Schedule,
+    Study,
+    configurations,
+    in_python_types,
     in_use,
     value_text,
 )
@@ -29,7 +33,6 @@ MAX_SEED = 2**63 - 1  # the largest integer that SQLite stores
 MAX_EPOCHS = 100_000
 MAX_LAYERS = 64
 MAX_UNITS = 2**20  # also of a batch
-MAX_EXACT_INTEGER = 2**53  # beyond it not every integer is a float
 MAX_TEXT = 500
 MAX_PATH = 4096
 
@@ -318,6 +321,17 @@ def check(hp: Hyperparams) -> None:
     Raises:
         ConfigError: with one problem per field that is wrong.
     """
+    hp = in_python_types(hp)
+    problems = _problems(hp)
+    for name in USED_ONLY_WITH:
+        if getattr(hp, name) != DEFAULTS[name] and not in_use(name, hp):
+            problems.setdefault(name, no_effect(name))
+    if problems:
+        raise ConfigError([f"{name}: {problem}" for name, problem in problems.items()])
+
+
+def _problems(hp: Hyperparams) -> dict[str, str]:
+    """What is wrong with values in Python's types, by field."""
     problems = {}
     for name, rule in HYPERPARAMETERS.items():
         value = getattr(hp, name)
@@ -326,14 +340,25 @@ def check(hp: Hyperparams) -> None:
         except Refused as refused:
             problems[name] = f"must be {rule.wanted}, got {refused}"
         else:
-            if read != value:  # the TOML form: a list, or "none"
+            if read != value:  # the TOML form: "none"
                 problems[name] = f"write it as {read!r} in Python, got {with_kind(value)}"
     if not problems.keys() & {"drop_rate", "hidden"} and (
         mismatch := layers_mismatch(hp.drop_rate, hp.hidden)
     ):
         problems["drop_rate"] = mismatch
-    for name in USED_ONLY_WITH:
-        if getattr(hp, name) != DEFAULTS[name] and not in_use(name, hp):
-            problems.setdefault(name, no_effect(name))
-    if problems:
-        raise ConfigError([f"{name}: {problem}" for name, problem in problems.items()])
+    return problems
+
+
+def check_study(study: Study) -> None:
+    """Check the hyperparameters of every configuration of a study that was built in Python.
+
+    Raises:
+        ConfigError: with one problem per field that is wrong.
+    """
+    found: dict[str, None] = {}
+    for experiment in study.experiments:
+        for configuration in configurations(experiment):
+            problems = _problems(configuration.hyperparams)
+            found |= dict.fromkeys(f"{experiment.name}: {n}: {p}" for n, p in problems.items())
+    if found:
+        raise ConfigError(tuple(found))

@@ -50,6 +50,45 @@ DEFAULTS: Mapping[str, Value] = {f.name: f.default for f in fields(Hyperparams)}
 USED_ONLY_WITH = {"momentum": ("optimizer", "momentum"), "weight_std": ("initialization", "normal")}
 
 
+# Integers up to here are exactly a float.
+MAX_EXACT_INTEGER = 2**53
+_FLOATS = ("learning_rate", "drop_rate", "momentum", "weight_std")
+
+
+def in_python_types(hp: Hyperparams) -> Hyperparams:
+    """The same values as Python's own numbers and tuples: no NumPy scalars, no lists, no -0.0."""
+    return Hyperparams(**{name: python_value(name, getattr(hp, name)) for name in DEFAULTS})
+
+
+def python_value(name: str, value: Any) -> Value:
+    """One hyperparameter's value likewise; an integer where a float is wanted is that float."""
+    if hasattr(value, "tolist"):  # of NumPy, or of JAX: float32 becomes the float equal to it
+        value = value.tolist()
+    if isinstance(value, tuple | list):
+        return tuple(python_value(name, v) for v in value)
+    if name in _FLOATS and type(value) is int and abs(value) <= MAX_EXACT_INTEGER:
+        return float(value)
+    return value + 0.0 if isinstance(value, float) else value
+
+
+def one_rate(drop_rate: Value, hidden: tuple[int, ...]) -> Value:
+    """Drop rates of all hidden layers as one number where they are equal."""
+    if isinstance(drop_rate, tuple) and len(drop_rate) == len(hidden) and len({*drop_rate}) == 1:
+        return drop_rate[0]
+    return drop_rate
+
+
+def canonical(hp: Hyperparams) -> Hyperparams:
+    """The one form of hyperparameters that train the same network: runs are known by it.
+
+    Python's own types; one drop rate where those of all layers are equal; defaults where a
+    hyperparameter has no effect.
+    """
+    hp = in_python_types(hp)
+    idle = {name: DEFAULTS[name] for name in USED_ONLY_WITH if not in_use(name, hp)}
+    return replace(hp, drop_rate=one_rate(hp.drop_rate, hp.hidden), **idle)
+
+
 @dataclass(frozen=True)
 class Claim:
     """A sentence of the original study, in a form that results can answer.
@@ -111,7 +150,7 @@ class Configuration:
     """One cell of an experiment's grid."""
 
     cell: Cell  # a value for every axis; empty where the experiment has no axis
-    hyperparams: Hyperparams
+    hyperparams: Hyperparams  # in their canonical form
     label: str
 
 
@@ -128,17 +167,27 @@ def in_use(
 def configurations(experiment: Experiment) -> tuple[Configuration, ...]:
     """The cells of the grid in the order of the axes, the last axis fastest."""
     names = tuple(experiment.axes)
-    cells = [dict(zip(names, c, strict=True)) for c in itertools.product(*experiment.axes.values())]
+    axes = [[python_value(name, v) for v in values] for name, values in experiment.axes.items()]
+    cells = [dict(zip(names, cell, strict=True)) for cell in itertools.product(*axes)]
     return tuple(
-        Configuration(cell, _settled(replace(experiment.base, **cell)), label(cell))
+        Configuration(cell, canonical(replace(experiment.base, **cell)), label(cell))
         for cell in cells
     )
 
 
-def _settled(hp: Hyperparams) -> Hyperparams:
-    # What has no effect goes back to its default, so that equal runs have equal hyperparameters.
-    idle = {name: DEFAULTS[name] for name in USED_ONLY_WITH if not in_use(name, hp)}
-    return replace(hp, **idle)
+def matches(configuration: Configuration, cell: Cell) -> bool:
+    """Whether a configuration has all of the cell's values, however they are written."""
+    hp = configuration.hyperparams
+    for name, value in cell.items():
+        own = configuration.cell.get(name, getattr(hp, name))
+        if own != value and _spelling(name, own, hp) != _spelling(name, value, hp):
+            return False
+    return True
+
+
+def _spelling(name: str, value: Value, hp: Hyperparams) -> Value:
+    value = python_value(name, value)
+    return one_rate(value, hp.hidden) if name == "drop_rate" else value
 
 
 def label(cell: Cell) -> str:

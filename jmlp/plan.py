@@ -197,13 +197,6 @@ def run_id(hp: Hyperparams, seed: int, split_seed: int, study: Study, facts: Dat
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def canonical(hp: Hyperparams) -> Hyperparams:
-    """One spelling for equal hyperparameters: equal drop rates of all layers are one number."""
-    if isinstance(hp.drop_rate, tuple) and len(set(hp.drop_rate)) == 1:
-        return replace(hp, drop_rate=hp.drop_rate[0])
-    return hp
-
-
 def memory(plan: Plan, n_devices: int) -> int:
     """Bytes that training will take at its peak, an estimate from above."""
     groups = (_group_memory(plan, group, n_devices) for group in plan.groups)
@@ -256,17 +249,18 @@ def n_parameters(hp: Hyperparams, n_in: int, n_classes: int) -> int:
 
 def _runs(study: Study, facts: DataFacts) -> list[Run]:
     """All runs of all experiments; those that are equal become one."""
-    runs: dict[str, Run] = {}
+    found: dict[tuple[Hyperparams, int], dict[str, None]] = {}  # names of experiments, in order
     for experiment in study.experiments:
         for configuration in configurations(experiment):
-            hp = canonical(configuration.hyperparams)
             for seed in experiment.seeds:
-                split_seed = seed if study.split_seed == "seed" else study.split_seed
-                ident = run_id(hp, seed, split_seed, study, facts)
-                before = runs[ident].experiments if ident in runs else ()
-                names = tuple(dict.fromkeys((*before, experiment.name)))
-                runs[ident] = Run(ident, hp, seed, split_seed, names)
-    return list(runs.values())
+                names = found.setdefault((configuration.hyperparams, seed), {})
+                names[experiment.name] = None
+    runs = []
+    for (hp, seed), names in found.items():
+        split_seed = seed if study.split_seed == "seed" else study.split_seed
+        ident = run_id(hp, seed, split_seed, study, facts)
+        runs.append(Run(ident, hp, seed, split_seed, tuple(names)))
+    return runs
 
 
 def _check_against_data(runs: Sequence[Run], study: Study, facts: DataFacts) -> None:

@@ -24,6 +24,7 @@ from jmlp.config import (
     Value,
     in_use,
     label,
+    one_rate,
 )
 from jmlp.reader import Document, Key, Reader
 
@@ -109,7 +110,10 @@ class _Draft:
         if "seeds" not in self._table and "seeds" not in document:
             self._problem("seeds", "is missing: give them here or at the top, as in seeds = 5")
         self._axes = self._read_axes()
-        self._on_axis = {name: frozenset(values) for name, values in self._axes.items()}
+        self._on_axis = {
+            name: {self._spelling(name, value): value for value in values}
+            for name, values in self._axes.items()
+        }
         self._baseline = self._read_baseline()
         self._claims = self._read_claims()
         self._reference = self._read_reference()
@@ -138,9 +142,10 @@ class _Draft:
     def experiment(self) -> Experiment:
         """The experiment, where there was no problem."""
         idle = {name: DEFAULTS[name] for name in USED_ONLY_WITH if not self.uses(name)}
+        base = replace(self._base, **{**idle, **self._baseline})
         return Experiment(
             name=self._name,
-            base=replace(self._base, **{**idle, **self._baseline}),
+            base=replace(base, drop_rate=one_rate(base.drop_rate, base.hidden)),
             axes=self._axes,
             seeds=tuple(self._seeds),
             baseline=self._baseline,
@@ -166,6 +171,12 @@ class _Draft:
             if name in self._table:
                 self._problem(name, "is an axis of this experiment as well: leave one of them out")
         return axes
+
+    def _spelling(self, name: str, value: Value) -> Value:
+        """The same for values that mean the same: equal drop rates of all layers are one."""
+        shapes = self._axes.get("hidden", (self._base.hidden,))
+        one_depth = len({len(shape) for shape in shapes}) == 1
+        return one_rate(value, shapes[0]) if name == "drop_rate" and one_depth else value
 
     def _read_baseline(self) -> Cell:
         at = (*self._at, "baseline")
@@ -194,11 +205,15 @@ class _Draft:
             else:
                 self._reader.value(value, key, HYPERPARAMETERS[name], cell)
                 on_axis = self._on_axis[name]
-                if name in cell and on_axis and cell[name] not in on_axis:
-                    values = shown([toml_value(v) for v in self._axes[name]])
-                    self._reader.problem(
-                        key, f"must be a value of its axis, {values}, got {shown(value)}"
-                    )
+                if name in cell and on_axis:
+                    spelling = self._spelling(name, cell[name])
+                    if spelling in on_axis:
+                        cell[name] = on_axis[spelling]  # as the axis has it
+                    else:
+                        values = shown([toml_value(v) for v in self._axes[name]])
+                        self._reader.problem(
+                            key, f"must be a value of its axis, {values}, got {shown(value)}"
+                        )
         missing = [name for name in self._axes if name not in table]
         if whole and missing:
             self._reader.problem(at, f"needs a value of every axis: add {', '.join(missing)}")

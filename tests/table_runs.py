@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from jmlp.config import Experiment, Hyperparams, Study
+from jmlp.config import Experiment, Hyperparams, Study, canonical
 from jmlp.results import Provenance, RunResult
 
 HP = Hyperparams()
@@ -17,7 +17,7 @@ SPREAD = (0.90, 0.91, 0.92, 0.93, 0.94)
 
 def finished(hp: Hyperparams, seed: int, accuracy: float, **changes: Any) -> RunResult:
     run = RunResult(
-        run_id=f"{hash(hp)}-{seed}",
+        run_id=f"{hash(canonical(hp))}-{seed}",
         hyperparams=hp,
         seed=seed,
         split_seed=0,

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from jmlp.config import (
     Experiment,
     Hyperparams,
     Value,
+    canonical,
     configurations,
     label,
     value_text,
@@ -88,16 +90,53 @@ def test_good_hyperparameters_pass(hp: Hyperparams) -> None:
 
 
 @pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("learning_rate", 1, 1.0),
+        ("learning_rate", np.float64(0.1), 0.1),
+        ("learning_rate", np.float32(0.1), 0.10000000149011612),  # the float that it is
+        ("learning_rate", jnp.float32(0.5), 0.5),
+        ("batch_size", np.int64(48), 48),
+        ("epochs", np.int32(3), 3),
+        ("patience", np.uint8(4), 4),
+        ("batch_norm", np.bool_(True), True),
+        ("hidden", (np.int64(8), np.int16(4)), (8, 4)),
+        ("hidden", [8, 4], (8, 4)),
+        ("hidden", np.array([8, 4]), (8, 4)),
+        ("drop_rate", np.float32(0.5), 0.5),
+        ("drop_rate", -0.0, 0.0),
+        ("drop_rate", [0, 0, 0.0], 0.0),
+        ("drop_rate", (0.5, 0.5, 0.5), 0.5),
+        ("drop_rate", (0.5, 0.5), (0.5, 0.5)),  # not one for each layer: it stays wrong
+        ("drop_rate", (0.5, 0, np.float64(0)), (0.5, 0.0, 0.0)),
+        ("momentum", 0.5, 0.9),  # no effect with sgd
+        ("weight_std", 0.5, 0.15),  # no effect with he
+    ],
+)
+def test_each_hyperparameter_has_one_form(field: str, value: Any, expected: Value) -> None:
+    found = canonical(replace(Hyperparams(), **{field: value}))
+    assert repr(found) == repr(replace(Hyperparams(), **{field: expected}))
+    assert canonical(found) == found
+
+
+@pytest.mark.parametrize(
     ("field", "value", "problem"),
     [
         ("learning_rate", float("inf"), "must be a finite number > 0, got inf"),
         ("batch_size", True, "must be an integer from 1 to 1,048,576, got true (a boolean)"),
+        ("batch_size", np.float64(8), "must be an integer from 1 to 1,048,576, got 8.0 (a float)"),
+        ("learning_rate", np.bool_(True), "must be a finite number > 0, got true (a boolean)"),
         (
-            "batch_size",
-            np.int64(8),
-            "must be an integer from 1 to 1,048,576, got np.int64(8) (int64)",
+            "learning_rate",
+            np.array([0.1, 0.2]),
+            "must be a finite number > 0, got [0.1, 0.2] (a list)",
         ),
-        ("hidden", [20], "write it as (20,) in Python, got [20] (a list)"),
+        (
+            "hidden",
+            [True],
+            "must be a list of 1 to 64 integers from 1 to 1,048,576, got true "
+            "(a boolean) in [true]",
+        ),
         ("patience", "none", "write it as None in Python, got 'none' (a string)"),
         ("epochs", None, "must be an integer from 1 to 100,000, got 'none' (a string)"),
         (

@@ -110,7 +110,7 @@ def changed(path: Path, change: Callable[[Tensors, Header], Any]) -> None:
         ),
         (
             lambda tensors, header: header["hyperparams"].update(learning_rate=0),
-            "learning_rate: must be a finite number > 0, got 0",
+            "learning_rate: must be a finite number > 0, got 0.0",
         ),
         (
             lambda tensors, header: header["hyperparams"].update(colour=1),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from jmlp.checks import is_name
 from jmlp.config import Study
 from jmlp.errors import StoreError
+from jmlp.lookup import RunIndex
 from jmlp.places import write_atomically
 from jmlp.plan import DataFacts
 from jmlp.report.files import read_csv, read_results, results_csv, results_head, results_json
@@ -145,6 +146,7 @@ def in_order(study: Study, results: Sequence[RunResult]) -> list[RunResult]:
     """Every run once, as the tables have them: runs end in an order that no one can foresee."""
     from jmlp.tables.arms import collect
 
-    arms = [arm for experiment in study.experiments for arm in collect(experiment, results)]
+    index = RunIndex(results)
+    arms = [arm for experiment in study.experiments for arm in collect(experiment, index)]
     known = {run.run_id: run for arm in arms for run in arm.runs.values()}
     return list((known | {run.run_id: run for run in results}).values())

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from jmlp.config import Cell, Configuration, Experiment, Hyperparams, configurations, label
+from jmlp.config import Cell, Configuration, Experiment, Hyperparams, label, matches
 from jmlp.errors import ConfigError
+from jmlp.lookup import RunIndex
 from jmlp.results import RunResult
 
 
@@ -43,25 +44,16 @@ class Arm:
         return fmean(costs) if costs and not self.diverged else None
 
 
-def collect(experiment: Experiment, results: Sequence[RunResult]) -> list[Arm]:
+def collect(
+    experiment: Experiment, results: Sequence[RunResult] | RunIndex[RunResult]
+) -> list[Arm]:
     """The experiment's arms in the grid's order, each with its runs among `results`.
 
     Raises:
         ValueError: where two different runs answer for one (configuration, seed).
     """
-    found: dict[tuple[Hyperparams, int], RunResult] = {}
-    for run in results:
-        other = found.setdefault((run.hyperparams, run.seed), run)
-        if other.run_id != run.run_id:
-            raise ValueError(
-                f"runs {other.run_id} and {run.run_id} have equal hyperparameters and seed; "
-                "give the runs of one study on one data set and split"
-            )
-    arms = []
-    for configuration in configurations(experiment):
-        keys = [(configuration.hyperparams, seed) for seed in experiment.seeds]
-        arms.append(Arm(configuration, {key[1]: found[key] for key in keys if key in found}))
-    return arms
+    index = results if isinstance(results, RunIndex) else RunIndex(results)
+    return [Arm(configuration, runs) for configuration, runs in index.of(experiment)]
 
 
 def have_test_set(arms: Sequence[Arm]) -> bool:
@@ -76,18 +68,15 @@ def have_test_set(arms: Sequence[Arm]) -> bool:
     return known != {False}
 
 
-def matches(hyperparams: Hyperparams, cell: Cell) -> bool:
-    """Whether the hyperparameters have all of the cell's values."""
-    return all(getattr(hyperparams, name) == value for name, value in cell.items())
-
-
 def find(experiment: Experiment, arms: Sequence[Arm], cell: Cell, what: str) -> Arm:
     """The one arm that the cell names; `what` names the cell in the error.
 
     Raises:
         ConfigError: where it names none, or more than one.
     """
-    named = [arm for arm in arms if matches(arm.hyperparams, cell)]
+    named = [arm for arm in arms if matches(arm.configuration, cell)]
+    if len(named) > 1:  # equal configurations under several names
+        named = [arm for arm in named if arm.configuration.cell == cell] or named
     if len(named) != 1:
         raise ConfigError(
             f'experiment "{experiment.name}": {what} = {label(cell)} names {len(named)} '

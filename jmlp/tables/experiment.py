@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from jmlp.config import Experiment, Hyperparams, Study
+from jmlp.config import Experiment, Hyperparams, Study, matches
+from jmlp.lookup import RunIndex
 from jmlp.results import RunResult
 from jmlp.stats import Comparison, Interval, compare, mean_interval, prediction_interval
 from jmlp.tables.arms import (
@@ -13,7 +14,6 @@ from jmlp.tables.arms import (
     collect,
     find,
     have_test_set,
-    matches,
     paired_differences,
 )
 from jmlp.tables.cells import (
@@ -119,11 +119,12 @@ DIFFERENCE_COLUMNS = (
 
 def study_tables(study: Study, results: Sequence[RunResult]) -> tuple[ExperimentTable, ...]:
     """One table for each experiment of the study; `results` as in `experiment_table`."""
-    return tuple(experiment_table(study, e, results) for e in study.experiments)
+    index = RunIndex(results)
+    return tuple(experiment_table(study, e, index) for e in study.experiments)
 
 
 def experiment_table(
-    study: Study, experiment: Experiment, results: Sequence[RunResult]
+    study: Study, experiment: Experiment, results: Sequence[RunResult] | RunIndex[RunResult]
 ) -> ExperimentTable:
     """The table of an experiment from the runs that have ended so far.
 
@@ -254,7 +255,7 @@ def _mean(accuracies: Sequence[float | None]) -> Interval | None:
 
 
 def _original(experiment: Experiment, arm: Arm) -> Original | None:
-    references = [r for r in experiment.reference if matches(arm.hyperparams, r.where)]
+    references = [r for r in experiment.reference if matches(arm.configuration, r.where)]
     if not references or references[0].test_accuracy is None:
         return None
     figure, stopped = references[0].test_accuracy, references[0].stopped

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from jmlp.config import Claim, Experiment, Hyperparams, Study, label
+from jmlp.config import Claim, Experiment, Hyperparams, Study, canonical, label, matches
 from jmlp.errors import ConfigError
 from jmlp.stats import (
     FEWEST_PAIRS,
@@ -14,7 +14,7 @@ from jmlp.stats import (
     answer_best,
     answer_not_higher,
 )
-from jmlp.tables.arms import Arm, find, matches
+from jmlp.tables.arms import Arm, find
 from jmlp.tables.cells import margin_text, percent, points, points_range, seeds_text
 
 Against = Callable[[Arm, Arm], Comparison]  # test accuracy of the first minus that of the second
@@ -64,8 +64,10 @@ def _pairs(experiment: Experiment, arms: Sequence[Arm], claim: Claim) -> list[tu
     """Every arm with the `not_higher` values beside the arm that has the `than` values instead."""
     by_hyperparams = {arm.hyperparams: arm for arm in arms}
     not_higher, than = claim.not_higher or {}, claim.than or {}
-    lefts = [arm for arm in arms if matches(arm.hyperparams, not_higher)]
-    rights = [by_hyperparams.get(replace(arm.hyperparams, **than)) for arm in lefts]
+    lefts = [arm for arm in arms if matches(arm.configuration, not_higher)]
+    # From the base: what had no effect in the one may have one in the other.
+    wanted = [replace(experiment.base, **{**arm.configuration.cell, **than}) for arm in lefts]
+    rights = [by_hyperparams.get(canonical(hp)) for hp in wanted]
     pairs = [(a, b) for a, b in zip(lefts, rights, strict=True) if b is not None]
     if not pairs:  # a grid is full, so it has every partner or none
         raise ConfigError(

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jmlp.config import Experiment, Study, configurations
+from jmlp.config import Experiment, Study
 from jmlp.control.submitting import IN_HAND
+from jmlp.lookup import RunIndex
 from jmlp.results import CostPoint
 from jmlp.store import RunRow, Store, StudyRow
 from tui.charts.sparkline import Point
@@ -119,7 +120,7 @@ class StudyQuery:
             self._read_study(row)
         assert self._study is not None
         held = look.owner is not None and look.owner.study == self.label
-        by_key = {(run.hyperparams, run.seed): run for run in runs}
+        index = RunIndex(runs)
         now = _Now(row, held, self._points, self._groups, self._paces)
         return StudyView(
             row=row,
@@ -129,7 +130,7 @@ class StudyQuery:
             waits_for=look.owner.study if look.owner is not None and not held else None,
             n_classes=int(row.data.get("n_classes", 10)),
             experiments=tuple(
-                ExperimentLines(e.name, e.title or e.name, tuple(_lines(e, by_key, now)))
+                ExperimentLines(e.name, e.title or e.name, tuple(_lines(e, index, now)))
                 for e in self._study.experiments
             ),
             tables=self._tables_now(self._study, runs),
@@ -226,13 +227,10 @@ class _Now:
         return stop["step"] if stop is not None and stop["why"] == "diverged" else None
 
 
-def _lines(
-    experiment: Experiment, by_key: Mapping[Any, RunRow], now: _Now
-) -> "list[ConfigurationLine]":
+def _lines(experiment: Experiment, index: RunIndex[RunRow], now: _Now) -> "list[ConfigurationLine]":
     lines = []
-    for configuration in configurations(experiment):
-        hp = configuration.hyperparams
-        runs = [by_key[hp, seed] for seed in experiment.seeds if (hp, seed) in by_key]
+    for configuration, by_seed in index.of(experiment):
+        limit, runs = configuration.hyperparams.epochs, list(by_seed.values())
         begun = [run for run in runs if now.points[run.run_id]]
         latest = [p for run in begun if (p := _shown_point(run, now)) is not None]
         costs = [p.validation_cost for p in latest if math.isfinite(p.validation_cost)]
@@ -250,11 +248,11 @@ def _lines(
                 validation_accuracy=_median([p.validation_accuracy for p in latest]),
                 range=(min(costs), max(costs)) if costs else None,
                 epoch=max(epochs, default=None),
-                limit=hp.epochs,
+                limit=limit,
                 n_done=sum(run.result is not None for run in runs),
                 n_seeds=len(experiment.seeds),
                 state=state_text(runs, states, now),
-                left=_left(key, runs, states, hp.epochs, now),
+                left=_left(key, runs, states, limit, now),
                 is_baseline=configuration.cell == experiment.baseline,
             )
         )
