@@ -9,7 +9,8 @@ import pytest
 from commands import ESCAPE, Terminal
 from table_runs import SPREAD, runs, shifted, size, sizes
 
-from jmlp.cli.output import Output, make_streams_safe, say_error
+from jmlp import streams
+from jmlp.cli.output import Output, say_error
 from jmlp.cli.show import show_tables
 from jmlp.config import Claim, Reference, Study
 from jmlp.tables import study_tables
@@ -153,7 +154,7 @@ def test_terminal_that_wants_no_escapes_gets_none(
 def test_stream_without_unicode_gets_ascii_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.TextIOWrapper(raw := io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)
-    make_streams_safe()
+    streams.make_safe()
     shown(monkeypatch, stream)
     text = raw.getvalue().decode("ascii")
     assert "94.00 +/- 1.96" in text
@@ -170,7 +171,7 @@ def test_sign_that_has_no_ascii_form_does_not_end_the_command(
 ) -> None:
     stream = io.TextIOWrapper(raw := io.BytesIO(), encoding="ascii", write_through=True)
     monkeypatch.setattr(sys, "stdout", stream)
-    make_streams_safe()
+    streams.make_safe()
     print("█ 数 \udcff")
     assert raw.getvalue() == b"# ? ?\n"
 

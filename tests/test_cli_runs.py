@@ -10,7 +10,7 @@ from commands import ESCAPE, Here, Terminal
 from run_lists import cells, short
 from store_runs import HP, end, fill, plan, points, result, submission
 
-from jmlp.cli.output import make_streams_safe
+from jmlp import streams
 from jmlp.config import Experiment, Study
 from jmlp.plan import Run, make_plan
 from jmlp.store import Lock, Store, run_files
@@ -152,7 +152,7 @@ def test_list_is_ascii_on_a_stream_without_unicode(
     folder: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw := io.BytesIO(), encoding="ascii"))
-    make_streams_safe()
+    streams.make_safe()
     here("runs", "ls")
     assert b"diverged @7" in raw.getvalue()
     assert b"?" not in raw.getvalue()

@@ -2,20 +2,33 @@
 
 Each command is a function in a module of its own, and what it needs is imported when it is called,
 so that `--help` waits for neither JAX nor NumPy. Results go to stdout, everything else to stderr.
+A stream that cannot be written ends no command: what was asked for is done first.
 """
 
 import contextlib
-import os
+import errno
 import sys
 import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from jmlp import places
+from jmlp import places, streams
 from jmlp.errors import ConfigError, JmlpError, StoreError
 
 INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+# What a machine may run out of in the middle of anything; a bug is none of them.
+SHORTAGES = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EAGAIN,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,9 +38,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command; default: those of the process.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    code = _code(arguments)
+    streams.make_safe()  # the app writes to its terminal on its own
+    failure = streams.failure(sys.stdout)
+    if failure is None:
+        return code
+    if failure.errno == errno.EPIPE:  # whoever read it has left, as `head` does
+        return code or BROKEN_PIPE
+    _say_error(f"the output cannot be written: {failure.strerror}")
+    return code or StoreError.exit_code
+
+
+def _code(arguments: Sequence[str]) -> int:
+    """Runs one command, prints the error that ended it, and returns its exit code."""
     try:
         code = _run(arguments)
-        sys.stdout.flush()
     except JmlpError as error:
         if "--debug" in arguments:
             traceback.print_exc()
@@ -36,16 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say_error("interrupted")
         return INTERRUPTED
-    except (BrokenPipeError, SystemExit):  # SystemExit: rich's way to say the same
-        _drop_output()  # whoever read it has left
-        return BROKEN_PIPE
     except Exception as error:
         if "--debug" in arguments:
             raise
-        # Of a stream, not of a file, and not one that Python raises on its own.
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            _drop_output()
-            _say_error(f"the output cannot be written: {error.strerror}")
+        if isinstance(error, OSError) and error.errno in SHORTAGES:
+            where = f"{error.filename}: " if error.filename else ""
+            _say_error(f"{where}the system refused it: {error.strerror}")
             return StoreError.exit_code
         _say_error(
             f"this is a bug in jmlp: {type(error).__name__}: {error}\n"
@@ -64,9 +85,8 @@ def _run(arguments: Sequence[str]) -> Any:
     from cyclopts import CycloptsError
 
     from jmlp.cli.commands import app
-    from jmlp.cli.output import make_streams_safe
 
-    make_streams_safe()
+    streams.make_safe()
     options: dict[str, Any] = {"exit_on_error": False, "print_error": False}
     options["result_action"] = "return_value"
     if not arguments:
@@ -81,12 +101,7 @@ def _run(arguments: Sequence[str]) -> Any:
 
 
 def _say_error(text: str) -> None:
-    from jmlp.cli.output import make_streams_safe, say_error
+    from jmlp.cli.output import say_error
 
-    make_streams_safe()
+    streams.make_safe()
     say_error(text)
-
-
-def _drop_output() -> None:
-    """What is left of it goes nowhere; Python would try again at its exit, and complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

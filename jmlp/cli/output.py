@@ -1,7 +1,5 @@
-"""Where output goes: results to stdout, chatter to stderr, nothing that a stream cannot take."""
+"""Where output goes: results to stdout, chatter to stderr."""
 
-import codecs
-import io
 import os
 import sys
 from dataclasses import dataclass
@@ -11,20 +9,6 @@ from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-# What the signs in our texts become on a stream that is not UTF-8.
-ASCII = {
-    "±": "+/-",
-    "–": "-",
-    "−": "-",
-    "×": "x",
-    "≥": ">=",
-    "≤": "<=",
-    "·": "|",
-    "…": "...",
-    "█": "#",
-    "─": "-",
-}
 
 
 @Parameter(name="*")
@@ -85,37 +69,3 @@ def say_error(text: str) -> None:
 def shown(text: str) -> str:
     """A text on one line, its control characters written out and so not obeyed."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def leave_terminal() -> None:
-    """What is written to a terminal that was closed goes nowhere from now on: it is no error."""
-    for stream in (1, 2):
-        try:
-            os.write(stream, b"")
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-
-
-def make_streams_safe() -> None:
-    """Signs that a stream's encoding lacks are written in ASCII instead of ending the command."""
-    # Python has None where a stream was closed, and would print what is meant for it elsewhere.
-    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="jmlp")
-
-
-def as_written(text: str) -> str:
-    """What becomes of a text on stdout, so that columns are as wide as what is written."""
-    encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, "jmlp").decode(encoding)
-
-
-def _in_ascii(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeEncodeError)
-    bad = error.object[error.start : error.end]
-    return "".join(ASCII.get(c, "?") for c in bad), error.end
-
-
-codecs.register_error("jmlp", _in_ascii)

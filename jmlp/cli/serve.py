@@ -12,10 +12,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from jmlp import streams
 from jmlp.checks import plain
 from jmlp.cli.output import Output, say_error
 from jmlp.cli.storing import StoreOption
-from jmlp.errors import ConfigError
+from jmlp.errors import ConfigError, StoreError
 
 MAX_PORT = 2**16 - 1
 MEANS = (
@@ -70,10 +71,13 @@ def serve(
 def _announce(address: str, out: Output) -> None:
     if out.json:
         out.print_json({"url": address})
-        sys.stdout.flush()
+    else:
+        out.say("open this address in a browser; it is the key to the app, so keep it to yourself:")
+        print(address)
+    if failure := streams.failure(sys.stdout):
+        raise StoreError(f"the address cannot be written: {failure.strerror}")
+    if out.json:
         return
-    out.say("open this address in a browser; it is the key to the app, so keep it to yourself:")
-    print(address, flush=True)
     out.say("Ctrl-C ends it; training goes on")
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from jmlp.cli.output import Output, as_written
+from jmlp.cli.output import Output
+from jmlp.streams import as_written
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -227,7 +227,7 @@ def _print_plan(plan: "Plan", hardware: TrainingHardware, out: Output) -> None:
 def _report(
     folder: Path | None, submitted: "Submitted", results: "list[RunResult]", out: Output
 ) -> None:
-    """Tables on stdout, everything in the folder."""
+    """Everything in the folder, then tables on stdout, which are shown whatever fails."""
     from jmlp.cli.show import show_tables
     from jmlp.report import write_report
     from jmlp.study_file import to_toml
@@ -235,22 +235,25 @@ def _report(
 
     study = submitted.plan.study
     tables = study_tables(study, results)
-    if out.json:
-        out.print_json(document(submitted, results))
-    else:
-        show_tables(tables, out)
+    try:
+        if folder is not None:
+            write_report(
+                folder,
+                study,
+                results,
+                tables,
+                facts=submitted.plan.facts,
+                source=submitted.source,
+                study_toml=to_toml(study),
+                command=submitted.command,
+                force=True,  # whose files may be replaced was settled before training
+            )
+    finally:
+        if out.json:
+            out.print_json(document(submitted, results))
+        else:
+            show_tables(tables, out)
     if folder is None:
         out.say(f"report: jmlp report {submitted.label} writes it")
-        return
-    write_report(
-        folder,
-        study,
-        results,
-        tables,
-        facts=submitted.plan.facts,
-        source=submitted.source,
-        study_toml=to_toml(study),
-        command=submitted.command,
-        force=True,  # whose files may be replaced was settled before training
-    )
-    out.say(f"report: {folder / 'report.html'}")
+    else:
+        out.say(f"report: {folder / 'report.html'}")

@@ -117,12 +117,17 @@ def train(
     diverged = sum(run.status == "diverged" for run in results)
     if diverged:
         out.say(f"warning: {diverged} of {len(results)} runs diverged")
-    if out.json:
-        out.print_json(document(submitted, results))
-    else:
-        show_tables(study_tables(study, results), out)
-    if save is not None:
-        _save(save, submitted.folder, results, dataset, out)
+    saved = ""
+    try:
+        if save is not None:
+            saved = _save(save, submitted.folder, results, dataset)
+    finally:  # whatever fails, the results are shown
+        if out.json:
+            out.print_json(document(submitted, results))
+        else:
+            show_tables(study_tables(study, results), out)
+    if saved:
+        out.say(saved)
     return 0
 
 
@@ -173,10 +178,13 @@ def _check_target(path: Path, force: bool) -> None:
         ) from error
 
 
-def _save(
-    path: Path, folder: Path, results: "Sequence[RunResult]", dataset: "Dataset", out: Output
-) -> None:
-    """Writes the network of the lowest validation cost; a diverged run has none."""
+def _save(path: Path, folder: Path, results: "Sequence[RunResult]", dataset: "Dataset") -> str:
+    """Writes the network of the lowest validation cost; returns what to say of it.
+
+    Raises:
+        CheckFailed: every run diverged, and there is no network.
+        StoreError: the file cannot be written.
+    """
     from jmlp import weights
     from jmlp.store import run_files
 
@@ -187,7 +195,7 @@ def _save(
     stored = run_files.read(run_files.path_of(folder, best.run_id))
     weights.save_stored(path, stored, dataset.image_shape, dataset.n_classes)
     which = f"seed {best.seed}, the lowest validation cost" if len(results) > 1 else "the network"
-    out.say(f"wrote {path}: {which}")
+    return f"wrote {path}: {which}"
 
 
 def _list(text: str, kind: type[int] | type[float]) -> list[Any]:

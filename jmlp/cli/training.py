@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from jmlp.cli.output import Output, leave_terminal
+from jmlp.cli.output import Output
 from jmlp.results import CostPoint
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ class Stop:
             self.before_leaving()
             os._exit(128 + number)
         self.signal, self.when = number, now
-        if number == signal.SIGHUP:
-            leave_terminal()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from jmlp import environment, processes
+from jmlp import environment, processes, streams
 from jmlp.control.workers import LOCKED
 from jmlp.errors import DiskFullError, JmlpError, StoreError
 from jmlp.places import compile_cache_dir
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--after", default="", help="how the one before died, where its runs may be the reason"
     )
     options = parser.parse_args(arguments)
+    streams.make_safe()
     as_started = dict(os.environ)  # a process that takes this one's place prepares its own
     stopping = Stopping(starter=sys.stdin.fileno() if options.attached else None)
     os.nice(max(0, NICE - os.nice(0)))  # one that takes another's place is so already
@@ -153,11 +154,8 @@ class _Warnings:
 
 
 def say(text: str) -> None:
-    """One line for the starter, and for the log."""
-    try:
-        print(text, flush=True)
-    except OSError:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - the starter has gone
+    """One line for the starter, who may have gone, or for the log."""
+    print(text, flush=True)
 
 
 if __name__ == "__main__":
