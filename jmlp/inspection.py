@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jmlp import sealed
 from jmlp.errors import CheckpointError
-from jmlp.places import cache_dir, remove_leftovers
+from jmlp.places import cache_dir
 
 FORMAT = "jmlp-inspection-1"
 MOST_FILES = 200  # in the cache; most have one or two megabytes
@@ -103,11 +103,7 @@ def tidy(path: Path) -> None:
 
     Args:
         path: the file of an inspection that was written just now.
-
-    Raises:
-        StoreError: what was left unfinished cannot be removed.
     """
-    remove_leftovers(path.parent)
     run_and_part = path.name.rpartition("-")[0]
     others = [p for p in path.parent.glob("*.safetensors") if p != path]
     replaced = [p for p in others if p.name.rpartition("-")[0] == run_and_part]

@@ -9,7 +9,8 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import platformdirs
@@ -22,6 +23,17 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # The name of a file that is being written: of which file, by which process.
 _TEMPORARY = re.compile(r"\..+\.([1-9][0-9]*)\.[0-9a-f]{8}\.tmp", re.DOTALL)
+
+_writing: set[str] = set()  # names of temporary files of this process
+_tidied: set[str] = set()  # folders in which it has looked for leftovers
+
+_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
 
 
 def cache_dir() -> Path:
@@ -56,43 +68,167 @@ def runs_dir() -> Path:
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write a whole file that a reader, or a crash, finds either as it was or complete.
 
-    Missing folders are made. On return the bytes are on the disk, not only on their way to it.
+    Missing folders are made. On return the bytes are on the disk, not only on their way to it. A
+    symbolic link is replaced by the file; what it leads to stays as it is.
 
     Raises:
         StoreError: Nothing was written; `path` is as it was. Or its folder could not be flushed,
             and a loss of power may still undo the writing. `DiskFullError` where space is missing.
     """
-    if "\0" in str(path):
-        raise StoreError(f"{str(path)!r}: cannot be written: a path cannot hold a NUL character")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    action = "its folder cannot be made"
-    try:
-        _make_folder(path.parent)
-        action = "cannot be written"
-        try:
-            # Beside the target, because a rename can not cross disks.
-            with temporary.open("xb") as file:
-                reach("write")
-                file.write(data)
-                file.flush()
-                reach("fsync")
-                os.fsync(file.fileno())
-            reach("rename")
-            temporary.replace(path)
-        except BaseException:
+    with _Staged() as staged:
+        staged.write(path, data)
+        staged.put(path)
+
+
+def write_together(files: Iterable[tuple[Path, bytes]], last: Path | None = None) -> list[Path]:
+    """Write files that belong together: none takes its place before all are on the disk.
+
+    Args:
+        files: each with its content; may be made one by one, as they are written.
+        last: the one that vouches for the others: where it is there, they are those that were
+            written with it. It is removed before the first of them takes its place; if it is one
+            of them, it must come after all others.
+
+    Returns:
+        the files, in the order in which they took their places.
+
+    Raises:
+        StoreError: as for `write_atomically`. Every file is as it was, or `last` is missing.
+    """
+    paths = []
+    with _Staged() as staged:
+        for path, data in files:
+            staged.write(path, data)
+            paths.append(path)
+        if last is not None:
+            staged.remove(last)
+        for path in paths:
+            staged.put(path)
+    return paths
+
+
+class _Staged:
+    """Files on the disk under temporary names; what was not put into its place is removed."""
+
+    def __init__(self) -> None:
+        self._temporary: dict[Path, Path] = {}
+
+    def __enter__(self) -> "_Staged":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for temporary in self._temporary.values():
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            raise
-        flush_folder(path.parent)
+            _writing.discard(temporary.name)
+
+    def write(self, path: Path, data: bytes | memoryview) -> None:
+        """Writes the content of a file, beside it."""
+        if "\0" in str(path):
+            raise StoreError(
+                f"{str(path)!r}: cannot be written: a path cannot hold a NUL character"
+            )
+        if kind := other_kind(path):
+            raise StoreError(f"{path}: cannot be written: it is {kind}, not a file")
+        with _told(path, "its folder cannot be made"):
+            _make_folder(path.parent)
+        _tidy(path.parent)
+        # Beside the target, because a rename can not cross disks.
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+        self._temporary[path] = temporary
+        _writing.add(temporary.name)
+        with _told(path), temporary.open("xb") as file:
+            reach("write")
+            file.write(data)
+            file.flush()
+            reach("fsync")
+            os.fsync(file.fileno())
+
+    def remove(self, path: Path) -> None:
+        """Removes a file, which may be missing."""
+        with _told(path), contextlib.suppress(FileNotFoundError):
+            path.unlink()
+            flush_folder(path.parent)
+
+    def put(self, path: Path) -> None:
+        """Puts a file into its place."""
+        with _told(path):
+            reach("rename")
+            self._temporary[path].replace(path)
+            _writing.discard(self._temporary.pop(path).name)
+            flush_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _told(path: Path, action: str = "cannot be written") -> Iterator[None]:
+    """What the system refuses is an error of ours that names the file."""
+    try:
+        yield
     except OSError as error:
         kind = DiskFullError if error.errno in NO_SPACE else StoreError
         raise kind(f"{path}: {action}: {error.strerror or error}") from error
 
 
+def other_kind(path: Path) -> str:
+    """What a path leads to that is not a file, in words; empty: a file, or nothing that is there.
+
+    A file that takes the place of a device or a pipe breaks every program that uses it.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # ValueError: a name with a NUL
+        return ""
+    return next((words for is_kind, words in _KINDS if is_kind(mode)), "")
+
+
+def user_file(path: Path, option: str, *, force: bool) -> Path:
+    """The file to write where a user names one; tells before the work that it cannot be.
+
+    Args:
+        path: as it was given. What a symbolic link leads to is written, and the link stays.
+        option: that it was given with, for the message.
+        force: whether a file that is there may be replaced.
+
+    Returns:
+        The path for `write_atomically`.
+
+    Raises:
+        StoreError: it may not or cannot be written.
+    """
+    import tempfile
+
+    if kind := other_kind(path):
+        raise StoreError(f"{path}: is {kind}; give {option} the name of a file")
+    if not force and os.path.lexists(path):
+        raise StoreError(
+            f"{path}: exists; give another name to {option}, or replace it with --force"
+        )
+    try:
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Only writing tells whether one can: permissions say nothing of quotas and foreign disks.
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StoreError(
+            f"{path}: cannot be written: {reason}; give another name to {option}"
+        ) from error
+    return target
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file has a name of those that a killed process had begun to write.
+
+    Or that another process writes at this moment.
+    """
+    return _TEMPORARY.fullmatch(name) is not None
+
+
 def remove_leftovers(folder: Path) -> None:
     """Removes what processes that were killed had begun to write into a folder.
 
-    To be called by the only process that writes there.
+    `write_atomically` does so of itself, the first time that a process writes into a folder.
 
     Raises:
         StoreError: it cannot.
@@ -100,13 +236,23 @@ def remove_leftovers(folder: Path) -> None:
     try:
         for name in os.listdir(folder):
             begun = _TEMPORARY.fullmatch(name)
-            if begun and not _is_another_alive(int(begun[1])):
-                (folder / name).unlink()
+            if begun and name not in _writing and not _is_another_alive(int(begun[1])):
+                with contextlib.suppress(FileNotFoundError):  # another process tidies too
+                    (folder / name).unlink()
     except FileNotFoundError:
         return
     except OSError as error:
         reason = error.strerror or error
         raise StoreError(f"{folder}: unfinished files in it cannot be removed: {reason}") from error
+
+
+def _tidy(folder: Path) -> None:
+    """Removes leftovers, once in a process and folder: listing thousands of files takes time."""
+    known = os.path.abspath(folder)
+    if known not in _tidied:
+        _tidied.add(known)
+        with contextlib.suppress(StoreError):  # they are in the way of nothing
+            remove_leftovers(folder)
 
 
 def _is_another_alive(pid: int) -> bool:

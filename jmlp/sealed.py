@@ -47,6 +47,15 @@ def write(path: Path, tensors: Mapping[str, NDArray[Any]], about: Mapping[str, A
     Raises:
         StoreError: the file cannot be written, or is larger than `read` allows.
     """
+    write_atomically(path, content(path, tensors, about))
+
+
+def content(path: Path, tensors: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> bytes:
+    """The bytes of the file that `write` writes.
+
+    Raises:
+        StoreError: they are more than `read` allows.
+    """
     data = to_bytes(tensors, about)
     header = int.from_bytes(data[:8], "little")
     for what, size, limit in (
@@ -57,11 +66,11 @@ def write(path: Path, tensors: Mapping[str, NDArray[Any]], about: Mapping[str, A
             raise StoreError(
                 f"{path}: cannot be written: {what} would have {size:,} bytes, at most {limit:,}"
             )
-    write_atomically(path, data)
+    return data
 
 
 def to_bytes(tensors: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> bytes:
-    """The bytes of the file that `write` writes."""
+    """The bytes of such a file, however many."""
     from safetensors.numpy import save
 
     own = {key: value for key, value in about.items() if key != "sha256"}

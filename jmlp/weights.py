@@ -10,6 +10,7 @@ from jmlp import sealed
 from jmlp.checks import check
 from jmlp.config import Hyperparams
 from jmlp.errors import CheckpointError, ConfigError, StoreError
+from jmlp.places import write_atomically
 from jmlp.records import UnreadableError, member
 from jmlp.results import RunResult
 from jmlp.tensors import Tensors, check_network, name_tensors
@@ -51,7 +52,7 @@ def save(path: Path, network: Network) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
-    _write(path, network, name_tensors(network.params, network.state))
+    write_atomically(path, _content(path, network, name_tensors(network.params, network.state)))
 
 
 def save_stored(
@@ -68,6 +69,17 @@ def save_stored(
     Raises:
         StoreError: the network is not one for such data, or the file cannot be written.
     """
+    write_atomically(path, stored_content(path, stored, image_shape, n_classes))
+
+
+def stored_content(
+    path: Path, stored: StoredRun, image_shape: tuple[int, ...], n_classes: int
+) -> bytes:
+    """The bytes of the file that `save_stored` writes.
+
+    Raises:
+        StoreError: the network is not one for such data, or is too large for a file.
+    """
     run = stored.result
     try:
         check_network(stored.best, run.hyperparams, int(np.prod(image_shape)), n_classes)
@@ -82,10 +94,10 @@ def save_stored(
         "versions": dict(run.provenance.versions),
     }
     network = Network(run.hyperparams, image_shape, n_classes, None, None, about)
-    _write(path, network, stored.best)
+    return _content(path, network, stored.best)
 
 
-def _write(path: Path, network: Network, tensors: Tensors) -> None:
+def _content(path: Path, network: Network, tensors: Tensors) -> bytes:
     header = {
         "format": FORMAT,
         "hyperparams": asdict(network.hyperparams),
@@ -93,7 +105,7 @@ def _write(path: Path, network: Network, tensors: Tensors) -> None:
         "n_classes": network.n_classes,
         "about": network.about,
     }
-    sealed.write(path, tensors, header)
+    return sealed.content(path, tensors, header)
 
 
 def load(path: Path) -> Network:

@@ -12,7 +12,7 @@ import pytest
 from helpers import assert_equal_bits
 from numpy.typing import NDArray
 
-from jmlp import faults, sealed
+from jmlp import faults, places, sealed
 from jmlp.errors import StoreError
 from jmlp.results import CohortState, CostPoint, Snapshot
 from jmlp.store.checkpoints import FORMAT, Checkpoints, key_of
@@ -162,10 +162,13 @@ def test_what_is_of_a_later_update_than_the_saved_one_was_given_up(
     assert names(checkpoints) == [file_of(10), file_of(20)]
 
 
-def test_what_a_killed_process_had_begun_is_removed(checkpoints: Checkpoints) -> None:
+def test_what_a_killed_process_had_begun_is_removed(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
     checkpoints.save(KEY, state(1, 0), ABOUT)
     (checkpoints.folder / KEY / f".{file_of(20)}.{os.getpid()}.0123abcd.tmp").touch()
     assert checkpoints.load(KEY, ABOUT)[1] == []
+    monkeypatch.setattr(places, "_tidied", set())  # as in another process
     checkpoints.save(KEY, state(3, 0), ABOUT)
     assert names(checkpoints) == [file_of(10), file_of(30)]
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import struct
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from commands import Here
 from store_runs import DATA, N_STEPS, fill, plan, submission
 from tensorboardX.proto.event_pb2 import Event
 
-from jmlp import model, weights
+from jmlp import faults, model, places, weights
 from jmlp.report import read_csv, read_results
 from jmlp.results import RunResult
 from jmlp.store import Store, run_files
@@ -251,7 +252,7 @@ def test_file_that_exists_is_replaced_only_by_force(
     target = here.folder / name
     target.write_text("mine")
     arguments = ["export", "last", "--as", as_, "--output", name]
-    message = f"{name}: exists; give another name (--output PATH), or replace it (--force)"
+    message = f"{name}: exists; give another name to --output, or replace it with --force"
     assert here(*arguments) == (4, "", f"jmlp: error: {message}\n")
     assert target.read_text() == "mine"
     assert here(*arguments, "--force") == (0, "", f"wrote {name}: 1 run\n")
@@ -275,6 +276,42 @@ def test_folder_with_files_is_written_into_only_by_force_and_keeps_what_else_is_
     assert here(*again) == (4, "", f"jmlp: error: {message}\n")
     assert here(*again, "--force").code == 0
     assert sorted((here.folder / "out").rglob("*")) == before
+
+
+@pytest.mark.parametrize("as_", ["json", "csv", "parquet", "safetensors"])
+def test_device_is_never_replaced_and_what_a_link_leads_to_is_written(
+    as_: str, ended: list[RunResult], here: Here
+) -> None:
+    suffix = ".safetensors" if as_ == "safetensors" else ""
+    device, link = here.folder / f"device{suffix}", here.folder / f"link{suffix}"
+    device.symlink_to(os.devnull)
+    done = here("export", "last", "--as", as_, "--output", device.name, "--force")
+    message = f"{device.name}: is a device; give --output the name of a file"
+    assert done == (4, "", f"jmlp: error: {message}\n")
+    assert device.is_symlink()
+    link.symlink_to("of the link")
+    assert here("export", "last", "--as", as_, "--output", link.name, "--force").code == 0
+    assert link.is_symlink()
+    assert (here.folder / "of the link").stat().st_size > 0
+
+
+@pytest.mark.parametrize("as_", ["safetensors", "tensorboard"])
+@pytest.mark.parametrize("point", ["write:3", "rename:3"])
+def test_folder_of_an_export_that_failed_is_written_by_the_next_one(
+    point: str, as_: str, ended: list[RunResult], here: Here
+) -> None:
+    arguments = ["export", "all", "--as", as_, "--output", "out", "--quiet"]
+    faults.arm(f"{point}:eio")
+    assert here(*arguments).code == 4
+    written = [path for path in Path("out").rglob("*") if path.is_file()]
+    assert len(written) == (0 if point == "write:3" else 2)  # none before all are on the disk
+    place = next(Path("out").iterdir()) if as_ == "tensorboard" else Path("out")
+    (place / f".file.{2**22 + 1}.0123abcd.tmp").touch()  # of a kill
+    places._tidied.clear()  # as in another process
+    assert here(*arguments).code == 0
+    files = [path.name for path in Path("out").rglob("*") if path.is_file()]
+    assert len(files) == (5 if as_ == "tensorboard" else 4)
+    assert not [name for name in files if name.endswith(".tmp")]
 
 
 def test_target_of_the_wrong_kind_is_refused(ended: list[RunResult], here: Here) -> None:

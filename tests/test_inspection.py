@@ -114,8 +114,6 @@ def test_a_new_inspection_takes_the_place_of_those_of_its_run_and_part() -> None
     new = path_of("a", "test", "2")
     for path in (*paths, new):
         places.write_atomically(path, b"")
-    leftover = new.with_name(f".{new.name}.{2**22 + 1}.0123abcd.tmp")  # no process has that id
-    leftover.write_bytes(b"")
     inspection.tidy(new)
     assert {p.name for p in new.parent.iterdir()} == {p.name for p in (*paths[1:], new)}
 

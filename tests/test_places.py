@@ -1,11 +1,14 @@
 """Places and the atomic writing of files."""
 
+import contextlib
 import itertools
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -145,6 +148,141 @@ def test_a_killed_writing_leaves_a_whole_file_and_a_leftover_that_is_removed(
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_next_process_that_writes_into_a_folder_removes_what_a_killed_one_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = f".another.{2**22 + 1}.0123abcd.tmp"  # no process has that id
+    (tmp_path / killed).touch()
+    places.write_atomically(tmp_path / "file", b"new")
+    assert os.listdir(tmp_path) == ["file"]
+    (tmp_path / killed).touch()
+    places.write_atomically(tmp_path / "file", b"new")  # it looks once only: folders may be large
+    assert sorted(os.listdir(tmp_path)) == [killed, "file"]
+    monkeypatch.setattr(places, "_tidied", set())  # as in another process
+    (tmp_path / f".mine.{2**22 + 1}.0123abcd.tmp").mkdir()  # cannot be removed
+    places.write_atomically(tmp_path / "other", b"new")
+    assert {"file", "other"} < set(os.listdir(tmp_path))
+
+
+def test_a_file_that_another_thread_is_writing_is_no_leftover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def meanwhile(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fsync", fsync)
+        places.remove_leftovers(tmp_path)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    places.write_atomically(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+NAMES = ("first", "second", "folder/last")
+
+
+def together(folder: Path, content: bytes) -> list[Path]:
+    files = [(folder / name, content) for name in NAMES]
+    return places.write_together(files, last=files[-1][0])
+
+
+@pytest.mark.parametrize("action", ["enospc", "eio"])
+def test_files_are_all_old_or_all_new_or_the_last_one_is_missing_whatever_fails(
+    action: str, tmp_path: Path
+) -> None:
+    found = []
+    for k in itertools.count(1):
+        together(tmp_path, b"old")
+        faults.arm(f"any:{k}:{action}")
+        try:
+            together(tmp_path, b"new")
+        except StoreError:
+            faults.arm(None)
+        else:
+            break
+        whole = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        assert not [name for name in whole if name.endswith(".tmp")]
+        if "last" in whole:
+            assert len(set(whole.values())) == 1
+        found.append(whole.get("last", b"missing"))
+    # Six points until all are on the disk, those of the removal and of the renames, the last flush.
+    assert found == [b"old"] * 6 + [b"missing"] * 6 + [b"new"]
+
+
+@pytest.mark.parametrize("k", [1, 6, 7, 9, 12])
+def test_files_that_a_kill_left_half_written_are_whole_after_the_next_writing(
+    k: int, tmp_path: Path
+) -> None:
+    together(tmp_path, b"old")
+    code = (
+        "from jmlp.places import Path, write_together\n"
+        f"files = [(Path({str(tmp_path)!r}) / name, b'new') for name in {NAMES}]\n"
+        "write_together(files, last=files[-1][0])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"JMLP_FAULT": f"any:{k}:kill"}, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    last = tmp_path / NAMES[-1]
+    assert last.exists() == (k <= 6)
+    if last.exists():
+        assert {(tmp_path / name).read_bytes() for name in NAMES} == {b"old"}
+    places._tidied.clear()  # as in another process
+    together(tmp_path, b"new")
+    files = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {tmp_path / name for name in NAMES}
+    assert {path.read_bytes() for path in files} == {b"new"}
+
+
+def device(path: Path) -> None:
+    path.symlink_to(os.devnull)
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_socket(path: Path) -> None:
+    with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path.name)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [(device, "a device"), (pipe, "a pipe"), (a_socket, "a socket"), (Path.mkdir, "a folder")],
+)
+def test_what_is_no_file_is_never_replaced_by_one(
+    make: Callable[[Path], None], kind: str, tmp_path: Path
+) -> None:
+    make(path := tmp_path / "it")
+    mode = path.lstat().st_mode
+    with pytest.raises(StoreError) as error:
+        places.write_atomically(path, b"new")
+    assert str(error.value) == f"{path}: cannot be written: it is {kind}, not a file"
+    with pytest.raises(StoreError) as error:
+        places.user_file(path, "--save", force=True)
+    assert str(error.value) == f"{path}: is {kind}; give --save the name of a file"
+    assert path.lstat().st_mode == mode
+    assert os.listdir(tmp_path) == ["it"]
+
+
+def test_a_symbolic_link_is_replaced_by_jmlp_and_followed_where_a_user_gave_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "new link").symlink_to("folder/new")
+    for name, target in (("link", "file"), ("new link", "folder/new"), ("file", "file")):
+        found = places.user_file(tmp_path / name, "--save", force=True)
+        assert found.resolve() == (tmp_path / target).resolve()
+        with pytest.raises(StoreError, match=f"{name}: exists; "):
+            places.user_file(tmp_path / name, "--save", force=False)
+    places.write_atomically(tmp_path / "link", b"new")
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
 def test_only_what_ended_processes_had_begun_is_removed(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
@@ -210,7 +348,7 @@ def test_the_bytes_are_flushed_before_the_rename_and_the_folder_after_it(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("folder", "cannot be written: Is a directory"),
+        ("folder", "cannot be written: it is a folder, not a file"),
         ("file/below", "its folder cannot be made: File exists"),
         ("n" * 300, "cannot be written: File name too long"),
         ("\0", "cannot be written: a path cannot hold a NUL"),

@@ -1,5 +1,6 @@
 """The report folder: what is written, in which order, and that its documents can be trusted."""
 
+import os
 import re
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import pytest
 from report_runs import sizes_runs, sizes_study, write
 from table_runs import HP, diverged, finished
 
+from jmlp import faults
 from jmlp.config import configurations
-from jmlp.errors import StoreError
+from jmlp.errors import DiskFullError, StoreError
 from jmlp.report import check_output, plots, read_csv, read_results
 from jmlp.report.document import make_section
 from jmlp.tables import study_tables
@@ -96,6 +98,52 @@ def test_a_study_may_replace_its_own_report_and_no_other_one(tmp_path: Path) -> 
         with pytest.raises(StoreError, match=": holds other files; "):
             check_output(tmp_path, force=False, of=name)
     (tmp_path / "results.json").write_text("{")
+    with pytest.raises(StoreError, match=": holds other files; "):
+        check_output(tmp_path, force=False, of="mine")
+
+
+def test_a_folder_with_nothing_but_leftovers_of_a_kill_is_free_and_tidied(tmp_path: Path) -> None:
+    (tmp_path / f".results.json.{2**22 + 1}.0123abcd.tmp").touch()  # no process has that id
+    check_output(tmp_path, force=False)
+    written = write(tmp_path, sizes_study(), sizes_runs())
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(written)
+
+
+@pytest.mark.parametrize("point", ["write", "rename"])
+def test_a_report_whose_writing_failed_is_whole_or_has_no_page_and_is_replaced_by_the_next(
+    point: str, tmp_path: Path
+) -> None:
+    n_files = len(write(tmp_path, sizes_study(), sizes_runs(), command="old"))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for k in (1, 2, n_files):
+        faults.arm(f"{point}:{k}:enospc")
+        with pytest.raises(DiskFullError, match="cannot be written: No space left on device"):
+            write(tmp_path, sizes_study(), sizes_runs(), command="new", force=True)
+        now = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        if point == "write":
+            assert now == before
+        else:
+            assert now.keys() == before.keys() - {tmp_path / "report.html"}
+    check_output(tmp_path, force=False, of="mine")
+    write(tmp_path, sizes_study(), sizes_runs(), command="new", force=True)
+    assert b"new" in (tmp_path / "report.html").read_bytes()
+
+
+def test_a_page_does_not_stay_beside_results_that_it_is_not_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, sizes_study(), sizes_runs())
+    monkeypatch.setattr(plots, "experiment_plots", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write(tmp_path, sizes_study(), [], force=True)
+    assert read_results(tmp_path / "results.json") == ("mine", [])
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_results_that_are_a_pipe_are_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "results.json")
+    with pytest.raises(StoreError, match=r"results.json: cannot be read: it is a pipe, not a file"):
+        read_results(tmp_path / "results.json")
     with pytest.raises(StoreError, match=": holds other files; "):
         check_output(tmp_path, force=False, of="mine")
 

@@ -1,5 +1,6 @@
 """`jmlp export`: stored runs as files that other programs read."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -8,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from jmlp import places
 from jmlp.cli.output import Output
 from jmlp.cli.runs import RUNS
 from jmlp.cli.storing import StoreOption, find
 from jmlp.control.words import SHORT_ID, configuration_texts, short_ids
 from jmlp.errors import ConfigError, StoreError
-from jmlp.places import write_atomically
 
 if TYPE_CHECKING:
     from jmlp.results import RunResult
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Format = Literal["json", "csv", "parquet", "safetensors", "tensorboard"]
 SUFFIX = ".safetensors"
+EVENTS = "events.out.tfevents.jmlp"  # a run's file, in the folder that TensorBoard calls it by
 LONGEST_NAME = 100  # of a run's file, before its seed and id
 
 
@@ -44,7 +46,9 @@ def export(
 ) -> None:
     """Write runs that have ended, with their costs, for other programs."""
     folder = as_ == "tensorboard" or (as_ == "safetensors" and output.suffix != SUFFIX)
-    _check_target(output, folder, force)
+    if folder and output.exists() and not output.is_dir():
+        raise StoreError(f"{output}: is a file; give --output the name of a folder")
+    target = output if folder else places.user_file(output, "--output", force=force)
     with store.open(viewer=True) as opened:
         rows = _ended(find(opened, runs), out)
         if as_ == "safetensors":
@@ -54,51 +58,47 @@ def export(
                     f"--output {output}: one file holds one network, and there are {len(rows)}; "
                     "give the name of a folder"
                 )
+        targets = [output / name for name in _names(rows, as_)] if folder else [target]
+        if folder and not force:
+            _check_folder(output, targets)
         if as_ == "safetensors":
-            written = _networks(opened, rows, output, folder)
+            contents = _networks(opened, rows, targets)
         elif as_ == "tensorboard":
-            written = _event_files(opened, rows, output)
+            contents = _event_files(opened, rows)
         else:
-            write_atomically(output, _table(as_, opened, rows))
-            written = [output]
+            contents = iter([_table(as_, opened, rows)])
+        places.write_together(zip(targets, contents, strict=True))
         if out.json:
+            written = targets if folder else [output]
             out.print_json({"runs": [row.run_id for row in rows], "files": list(map(str, written))})
         else:
             out.say(f"wrote {output}: {_count(len(rows))}")
 
 
-def _networks(store: "Store", rows: Sequence["RunRow"], output: Path, folder: bool) -> list[Path]:
-    """Writes one network a run, each as `jmlp train --save` does.
+def _networks(store: "Store", rows: Sequence["RunRow"], targets: Sequence[Path]) -> Iterator[bytes]:
+    """One network a run, each as `jmlp train --save` writes it.
 
     Raises:
         CheckpointError: a run's file is damaged.
-        StoreError: what is stored of the data does not do, or nothing can be written.
+        StoreError: what is stored of the data does not do.
     """
     from jmlp import weights
     from jmlp.control.stored_data import read_data
     from jmlp.store import run_files
     from jmlp.store.paths import path_of
 
-    written = []
-    for row, name in _named(rows):
+    for row, target in zip(rows, targets, strict=True):
         data = read_data(store.about_run(row.run_id)["data"], row.run_id[:SHORT_ID])
-        target = output / f"{name}{SUFFIX}" if folder else output
         stored = run_files.read(path_of(store.folder, row.run_id))
-        weights.save_stored(target, stored, data.image_shape, data.facts.n_classes)
-        written.append(target)
-    return written
+        yield weights.stored_content(target, stored, data.image_shape, data.facts.n_classes)
 
 
-def _event_files(store: "Store", rows: Sequence["RunRow"], output: Path) -> list[Path]:
-    """Writes one event file a run, in a folder with the run's name."""
+def _event_files(store: "Store", rows: Sequence["RunRow"]) -> Iterator[bytes]:
+    """One event file a run."""
     from jmlp.cli.export_tensorboard import event_file
 
-    written = []
-    for row, name in _named(rows):
-        target = output / name / "events.out.tfevents.jmlp"
-        write_atomically(target, event_file(row, store.points(row.run_id)))
-        written.append(target)
-    return written
+    for row in rows:
+        yield event_file(row, store.points(row.run_id))
 
 
 def _table(as_: Format, store: "Store", rows: Sequence["RunRow"]) -> bytes:
@@ -145,38 +145,31 @@ def _trained(rows: Sequence["RunRow"], out: Output) -> list["RunRow"]:
     return trained
 
 
-def _named(rows: Sequence["RunRow"]) -> Iterator[tuple["RunRow", str]]:
-    """Each run with a name that people know it by, and that fits a file."""
+def _names(rows: Sequence["RunRow"], as_: Format) -> Iterator[str]:
+    """Of each run the name of its file in the folder, by which people know it."""
     ids, texts = short_ids([row.run_id for row in rows]), configuration_texts(rows)
     for row in rows:
         words = re.sub(r"[^A-Za-z0-9.]+", "-", texts[row.run_id]).strip("-.")[:LONGEST_NAME]
-        yield row, f"{words}-seed-{row.seed}-{ids[row.run_id]}"
+        name = f"{words}-seed-{row.seed}-{ids[row.run_id]}"
+        yield f"{name}/{EVENTS}" if as_ == "tensorboard" else f"{name}{SUFFIX}"
 
 
-def _check_target(output: Path, folder: bool, force: bool) -> None:
-    """Tells at once that nothing can be written there, or may.
+def _check_folder(output: Path, targets: Sequence[Path]) -> None:
+    """Whether a folder is free for these files: what an export of the same runs left is no other.
 
     Raises:
-        StoreError: with the reason.
+        StoreError: it holds other files, or cannot be listed.
     """
+    own = {target.relative_to(output).parts[0] for target in targets}
     try:
-        if folder:
-            if output.exists() and not output.is_dir():
-                raise StoreError(f"{output}: is a file; give --output the name of a folder")
-            if not force and output.exists() and any(output.iterdir()):
-                raise StoreError(
-                    f"{output}: holds files already; give another folder (--output PATH), or "
-                    "write into it all the same (--force)"
-                )
-        elif output.is_dir():
-            raise StoreError(f"{output}: is a folder; give --output the name of a file")
-        elif not force and output.exists():
-            raise StoreError(
-                f"{output}: exists; give another name (--output PATH), or replace it (--force)"
-            )
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        reason = getattr(error, "strerror", None) or str(error)
-        raise StoreError(f"{output}: cannot be written: {reason}") from error
+        names = os.listdir(output) if output.exists() else []
+    except OSError as error:
+        raise StoreError(f"{output}: cannot be written: {error.strerror}") from error
+    if any(name not in own and not places.is_leftover(name) for name in names):
+        raise StoreError(
+            f"{output}: holds files already; give another folder (--output PATH), or write into "
+            "it all the same (--force)"
+        )
 
 
 def _count(n: int) -> str:

@@ -2,18 +2,18 @@
 
 import hashlib
 import signal
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from jmlp import places
 from jmlp.cli.hardware import TrainingHardware
 from jmlp.cli.output import Output
 from jmlp.cli.storing import StoreOption
 from jmlp.config import Hyperparams, Initialization, Optimizer, Schedule, Study
-from jmlp.errors import CheckFailed, ConfigError, StoreError
+from jmlp.errors import CheckFailed, ConfigError
 
 if TYPE_CHECKING:
     from jmlp.data import Dataset
@@ -83,8 +83,7 @@ def train(
         "data": data,
     }
     study = _study({name: value for name, value in settings.items() if value is not None})
-    if save is not None:
-        _check_target(save, force)
+    target = None if save is None else places.user_file(save, "--save", force=force)
     from jmlp import data as datasets
     from jmlp import plan as planning
     from jmlp.cli import session
@@ -119,8 +118,8 @@ def train(
         out.say(f"warning: {diverged} of {len(results)} runs diverged")
     saved = ""
     try:
-        if save is not None:
-            saved = _save(save, submitted.folder, results, dataset)
+        if target is not None:
+            saved = f"wrote {save}: {_save(target, submitted.folder, results, dataset)}"
     finally:  # whatever fails, the results are shown
         if out.json:
             out.print_json(document(submitted, results))
@@ -158,28 +157,8 @@ def _study(settings: dict[str, Any]) -> Study:
     return study
 
 
-def _check_target(path: Path, force: bool) -> None:
-    """Tells before training, not after it, that the network cannot be saved.
-
-    Raises:
-        StoreError: the file exists, or cannot be written.
-    """
-    if path.is_dir():
-        raise StoreError(f"{path}: is a folder; give --save the name of a file")
-    if path.exists() and not force:
-        raise StoreError(f"{path}: exists; give another name to --save, or replace it with --force")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written: {error.strerror}; give another name to --save"
-        ) from error
-
-
 def _save(path: Path, folder: Path, results: "Sequence[RunResult]", dataset: "Dataset") -> str:
-    """Writes the network of the lowest validation cost; returns what to say of it.
+    """Writes the network of the lowest validation cost; returns which it is, in words.
 
     Raises:
         CheckFailed: every run diverged, and there is no network.
@@ -194,8 +173,7 @@ def _save(path: Path, folder: Path, results: "Sequence[RunResult]", dataset: "Da
     best = min(trained, key=lambda run: run.validation_cost or 0.0)
     stored = run_files.read(run_files.path_of(folder, best.run_id))
     weights.save_stored(path, stored, dataset.image_shape, dataset.n_classes)
-    which = f"seed {best.seed}, the lowest validation cost" if len(results) > 1 else "the network"
-    return f"wrote {path}: {which}"
+    return f"seed {best.seed}, the lowest validation cost" if len(results) > 1 else "the network"
 
 
 def _list(text: str, kind: type[int] | type[float]) -> list[Any]:

@@ -3,8 +3,9 @@
 What takes time to import, such as matplotlib, is imported only where a report is written.
 """
 
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from jmlp.checks import is_name
 from jmlp.config import Study
 from jmlp.errors import StoreError
 from jmlp.lookup import RunIndex
-from jmlp.places import write_atomically
+from jmlp.places import is_leftover, write_together
 from jmlp.plan import DataFacts
 from jmlp.report.files import read_csv, read_results, results_csv, results_head, results_json
 from jmlp.results import RunResult
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["check_output", "in_order", "read_csv", "read_results", "write_report"]
 
 PLOTS = "plots"  # the folder of the plots in that of the report
+PAGE = "report.html"  # vouches for all other files
 
 
 def check_output(folder: Path, force: bool, of: str | None = None) -> None:
@@ -39,7 +41,8 @@ def check_output(folder: Path, force: bool, of: str | None = None) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not force and any(folder.iterdir()) and not _is_report(folder, of):
+        files = [name for name in os.listdir(folder) if not is_leftover(name)]
+        if not force and files and not _is_report(folder, of):
             raise StoreError(
                 f"{folder}: holds other files; give another folder (--output DIR), or write into "
                 "it all the same (--force)"
@@ -76,9 +79,11 @@ def write_report(
     force: bool = False,
     created: datetime | None = None,
 ) -> list[Path]:
-    """Write the whole folder, the results first: no later fault can lose them.
+    """Write the whole folder; where `report.html` is there, all the others belong to it.
 
-    With `force` every file of the report is replaced; what else is in the folder stays.
+    No file takes its place before all of them are on the disk, `report.html` last. If plots or
+    documents cannot be made, the results are written without them. With `force` every file of the
+    report is replaced; what else is in the folder stays.
 
     Args:
         folder: where to; it is made where it is missing.
@@ -96,37 +101,66 @@ def write_report(
         The files, in the order in which they were written.
 
     Raises:
-        StoreError: the folder is refused, or a file cannot be written.
+        StoreError: the folder is refused, or a file cannot be written: then an older report is as
+            it was, or is without its `report.html`.
     """
     check_output(folder, force)
     created = created or datetime.now(UTC)
     results = in_order(study, results)
-    written: list[Path] = []
-
-    def write(name: str, data: str | bytes) -> None:
-        # Bytes of a command that are no text came in as surrogates, and UTF-8 has none.
-        raw = data if isinstance(data, bytes) else data.encode("utf-8", "backslashreplace")
-        write_atomically(folder / name, raw)
-        written.append(folder / name)
-
     head = results_head(study, source, facts.digests, command, created)
-    write("results.json", results_json(head, results))
-    write("results.csv", results_csv(results))
-    write("study.toml", study_toml)
+    raw = {
+        "results.json": results_json(head, results),
+        "results.csv": results_csv(results),
+        "study.toml": study_toml,
+    }
+    try:
+        files = raw | _documents(
+            study, results, tables, facts, source, study_toml, command, created
+        )
+    except Exception:
+        _write(folder, raw)
+        raise
+    return _write(folder, files)
 
+
+def _write(folder: Path, files: Mapping[str, str | bytes]) -> list[Path]:
+    """Writes the files of a report by their names."""
+    # Bytes of a command that are no text came in as surrogates, and UTF-8 has none.
+    each = (
+        (
+            folder / name,
+            data if isinstance(data, bytes) else data.encode("utf-8", "backslashreplace"),
+        )
+        for name, data in files.items()
+    )
+    return write_together(each, last=folder / PAGE)
+
+
+def _documents(
+    study: Study,
+    results: Sequence[RunResult],
+    tables: "Sequence[ExperimentTable]",
+    facts: DataFacts,
+    source: str,
+    study_toml: str,
+    command: str,
+    created: datetime,
+) -> dict[str, str | bytes]:
+    """The plots and the documents that hold them, by their names in the folder; the page last."""
     from jmlp.report.document import Document, made_with, make_section, summarise
     from jmlp.report.markdown import markdown
     from jmlp.report.page import page
     from jmlp.report.plots import experiment_plots
 
+    files: dict[str, str | bytes] = {}
     sections = []
     for number, (experiment, table) in enumerate(zip(study.experiments, tables, strict=True), 1):
         # A study file gives names that fit a file; a study made by hand may not.
         name = experiment.name if is_name(experiment.name) else f"experiment-{number}"
         plots = experiment_plots(experiment, table, results, name)
         for plot in plots:
-            write(f"{PLOTS}/{plot.name}.png", plot.png)
-            write(f"{PLOTS}/{plot.name}.svg", plot.svg)
+            files[f"{PLOTS}/{plot.name}.png"] = plot.png
+            files[f"{PLOTS}/{plot.name}.svg"] = plot.svg
         sections.append(make_section(name, table, plots))
     document = Document(
         study=study,
@@ -137,9 +171,9 @@ def write_report(
         facts=made_with(study, results, facts, source),
         study_toml=study_toml,
     )
-    write("report.md", markdown(document, PLOTS))
-    write("report.html", page(document))
-    return written
+    files["report.md"] = markdown(document, PLOTS)
+    files[PAGE] = page(document)
+    return files
 
 
 def in_order(study: Study, results: Sequence[RunResult]) -> list[RunResult]:

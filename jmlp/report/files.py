@@ -15,6 +15,7 @@ from typing import Any
 
 from jmlp.config import Hyperparams, Study
 from jmlp.errors import StoreError
+from jmlp.places import other_kind
 from jmlp.records import (
     FLAT_FIELDS,
     UnreadableError,
@@ -72,7 +73,7 @@ def read_results(path: Path) -> tuple[str, list[RunResult]]:
         StoreError: the file cannot be read, or is not what `write_report` writes.
     """
     try:
-        document = parse(path.read_bytes())
+        document = parse(_file(path).read_bytes())
         return member(document, "study", str), [
             run_from_table(run) for run in member(document, "runs", tuple[Any, ...])
         ]
@@ -123,13 +124,24 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         StoreError: the file cannot be read.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with _file(path).open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
         return [dict(zip(header, map(_text, row), strict=True)) for row in rows]
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (csv.Error, ValueError) as error:
         raise StoreError(f"{path}: is not a results.csv that jmlp wrote: {error}") from error
+
+
+def _file(path: Path) -> Path:
+    """A path that leads to no pipe or device, which would be waited for.
+
+    Raises:
+        StoreError: it does.
+    """
+    if kind := other_kind(path):
+        raise StoreError(f"{path}: cannot be read: it is {kind}, not a file")
+    return path
 
 
 def _field(value: Any) -> str | int | float:

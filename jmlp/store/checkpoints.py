@@ -55,9 +55,7 @@ class Checkpoints:
             StoreError: it was not written, and those before it are as they were; or they could not
                 be removed.
         """
-        folder = self.folder / key
-        remove_leftovers(folder)
-        path = folder / f"{state.updates:012d}.safetensors"
+        path = self.folder / key / f"{state.updates:012d}.safetensors"
         header = {
             "format": FORMAT,
             "must": about["must"],

@@ -14,7 +14,6 @@ from jmlp import engine, environment
 from jmlp import plan as planning
 from jmlp.data.dataset import Dataset
 from jmlp.errors import DeviceError, JmlpError
-from jmlp.places import remove_leftovers
 from jmlp.plan import Cohort, Plan
 from jmlp.results import CohortState, Progress, RunResult, Stop
 from jmlp.store import RunRow, RunState, Store, StudyRow, run_files
@@ -113,7 +112,6 @@ class Work:
         The files of a cohort are written one after the other. Where some are missing, all of it
         goes on from its checkpoint: those that are missing would have none of their own.
         """
-        remove_leftovers(self.folder / "runs")
         rows = {run.run_id: run for run in self.store.runs(self.label)}
         for row in rows.values():
             path = run_files.path_of(self.folder, row.run_id)
