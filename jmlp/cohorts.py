@@ -363,8 +363,13 @@ class GroupTraining:
                     points[lane_run.run_id] = point
                 if slot.training_lanes[lane] and not measured.active[index, lane]:
                     slot.training_lanes[lane] = False
-                    diverged_at = int(self.of_slot(index, self.state.diverged_at)[lane])
-                    stops[lane_run.run_id] = self.outcome.stop(lane_run, slot.epoch, diverged_at)
+                    best_epoch, diverged_at = (
+                        int(self.of_slot(index, of_lanes)[lane])
+                        for of_lanes in (self.state.best_epoch, self.state.diverged_at)
+                    )
+                    stops[lane_run.run_id] = self.outcome.stop(
+                        lane_run, slot.epoch, best_epoch, diverged_at
+                    )
         return News(points, stops)
 
     def of_slot(self, index: int, tree: Any) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from jmlp.model import Params, State
 from jmlp.plan import Run
 from jmlp.program import Finals
-from jmlp.results import CostPoint, Provenance, RunResult, Snapshot, Stop
+from jmlp.results import CostPoint, Provenance, RunResult, Snapshot, Stop, reached_limit
 from jmlp.tensors import name_tensors
 from jmlp.train import TRAINING_SAMPLE, Evaluation, Measurement
 
@@ -51,11 +51,11 @@ class Outcome:
             validation_accuracy=int(measured.validation.correct) / self.n_validation,
         )
 
-    def stop(self, run: Run, epoch: int, diverged_at: int) -> Stop:
+    def stop(self, run: Run, epoch: int, best_epoch: int, diverged_at: int) -> Stop:
         """Why a run has ceased to train at the end of an epoch."""
         if diverged_at >= 0:
             return Stop("diverged", self.epoch_of(diverged_at), diverged_at)
-        limit = epoch == run.hyperparams.epochs
+        limit = reached_limit(run.hyperparams, best_epoch, epoch)
         return Stop("limit" if limit else "stopped early", epoch, epoch * self.n_steps)
 
     def epoch_of(self, update: int) -> int:
@@ -78,6 +78,7 @@ class Outcome:
         stopped = int(ended.stopped_epoch)
         if diverged:
             stopped = self.epoch_of(int(ended.diverged_at))
+        best = int(ended.best_epoch)
         training, validation, test = (None,) * 3 if diverged else finals
         return RunResult(
             run_id=run.run_id,
@@ -88,9 +89,9 @@ class Outcome:
             status="diverged" if diverged else "finished",
             diverged_at=int(ended.diverged_at) if diverged else None,
             collapsed=validation is not None and int(validation.top) == self.n_validation,
-            best_epoch=None if diverged else int(ended.best_epoch),
+            best_epoch=None if diverged else best,
             stopped_epoch=stopped,
-            reached_limit=not diverged and stopped == run.hyperparams.epochs,
+            reached_limit=not diverged and reached_limit(run.hyperparams, best, stopped),
             training_accuracy=_share(training, self.n_training),
             validation_accuracy=_share(validation, self.n_validation),
             test_accuracy=_share(test, self.n_test),

@@ -8,11 +8,11 @@ import functools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from jmlp.results import CostPoint, RunResult
+from jmlp.results import CostPoint, RunResult, reached_limit
 
 T = TypeVar("T")
 
@@ -88,7 +88,12 @@ def run_from_table(table: Any, *, costs: bool = True) -> RunResult:
         **dict.fromkeys(("params", "state", "last")),
         "snapshots": [],
     }
-    return read(RunResult, {**table, **nested})
+    result = read(RunResult, {**table, **nested})
+    if result.best_epoch is None:
+        return result
+    # Earlier versions said that a run had reached its limit where its patience ran out there too.
+    limit = reached_limit(result.hyperparams, result.best_epoch, result.stopped_epoch)
+    return replace(result, reached_limit=limit)
 
 
 def read(kind: type[T], value: Any, place: str = "") -> T:

@@ -69,7 +69,7 @@ class RunResult:
     collapsed: bool  # predicts one class for the whole validation part
     best_epoch: int | None  # the epoch whose parameters are kept
     stopped_epoch: int  # the last epoch trained
-    reached_limit: bool  # stopped by `epochs`, not by patience
+    reached_limit: bool  # stopped by `epochs`, not by patience: see `reached_limit`
     training_accuracy: float | None  # on the whole training part, with the kept parameters
     validation_accuracy: float | None
     test_accuracy: float | None
@@ -82,6 +82,15 @@ class RunResult:
     state: Any  # the kept batch-norm state
     last: Snapshot | None  # as training left it; None where a result is read without parameters
     snapshots: tuple[Snapshot, ...]  # at epochs 0, 1, 2, 3, 5, 8, 13 ..., as far as they fit
+
+
+def reached_limit(hp: Hyperparams, best_epoch: int, stopped_epoch: int) -> bool:
+    """Whether a run that did not diverge was stopped by its limit of epochs alone.
+
+    One whose patience ran out at the limit would not have trained on with a higher one.
+    """
+    out_of_patience = hp.patience is not None and stopped_epoch - best_epoch >= hp.patience
+    return stopped_epoch == hp.epochs and not out_of_patience
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,8 @@ def test_states_are_told_in_words(tmp_path: Path, here: Here) -> None:
     a, b, c, d = made.runs
     with Store(tmp_path / "s") as store:
         store.submit(submission(made))
-        end(store, "small", [result(a, reached_limit=True), result(b, collapsed=True)])
+        limit = {"best_epoch": 4, "stopped_epoch": 4, "reached_limit": True}
+        end(store, "small", [result(a, **limit), result(b, collapsed=True)])
         store.begin("small", [c.run_id])
         store.record("small", [(c.run_id, point) for point in points(3)], None)
         store.fail("small", [d.run_id], 6, "out of memory")

@@ -118,7 +118,7 @@ def test_every_run_stops_as_defined_and_keeps_the_best_evaluation(
         stop = next((e for e in range(len(costs)) if e - int(np.argmin(costs[: e + 1])) >= 2), 6)
         assert (result.status, result.diverged_at) == ("finished", None)
         assert (result.best_epoch, result.stopped_epoch) == (best, min(stop, 6))
-        assert result.reached_limit == (result.stopped_epoch == 6)
+        assert result.reached_limit == (result.stopped_epoch == 6 and best > 4)
     assert {result.reached_limit for result in found} == {True, False}
 
 

@@ -14,6 +14,7 @@ from jmlp.data import split
 from jmlp.data.dataset import Dataset, make_dataset
 from jmlp.outcome import Ended, Outcome
 from jmlp.program import Finals
+from jmlp.records import run_from_table, run_table
 from jmlp.results import Provenance, RunResult
 from jmlp.train import Evaluation
 
@@ -82,6 +83,35 @@ def test_a_run_is_collapsed_if_every_validation_answer_is_one_class(
     result = outcome.result(run, (), (), ended, Finals(evaluation, evaluation, evaluation))
     assert result.collapsed == collapsed
     assert result.validation_accuracy == 14 / N_VALIDATION
+
+
+# The limit of epochs
+
+
+@pytest.mark.parametrize(
+    ("patience", "best", "stopped", "limit"),
+    [
+        (2, 3, 4, True),
+        (2, 2, 4, False),  # patience ran out at the limit
+        (2, 1, 3, False),
+        (4, 0, 4, False),
+        (5, 0, 4, True),
+        (None, 0, 4, True),
+    ],
+)
+def test_a_run_whose_patience_ran_out_at_the_limit_has_not_reached_it(
+    patience: int | None, best: int, stopped: int, limit: bool
+) -> None:
+    (run,) = plan(experiment(patience=patience)).runs  # of 4 epochs
+    outcome = Outcome(10, 166, N_VALIDATION, 60, Provenance("cpu", 1, "", {}, False))
+    ended = Ended((), (), (), (), *(np.array(n, np.int32) for n in (best, stopped, -1)))
+    finals = Finals(*(Evaluation(jnp.float32(1), jnp.int32(14), jnp.int32(20)),) * 3)
+    result = outcome.result(run, (), (), ended, finals)
+    assert result.reached_limit == limit
+    assert outcome.stop(run, stopped, best, -1).why == ("limit" if limit else "stopped early")
+    # Earlier versions wrote what came of the epochs alone.
+    written = {**run_table(result), "reached_limit": stopped == 4}
+    assert run_from_table(written).reached_limit == limit
 
 
 # Unusual data and hyperparameters

@@ -14,6 +14,7 @@ from jmlp.plan import DataFacts, Plan
 
 MNIST = DataFacts(60_000, 10_000, 784, 10, {"x_train": "1", "y_train": "2"})
 DROP_RATES = tuple(i / 10 for i in range(10))
+REAL_RUN_ID = planning.run_id
 
 
 def shape(made: Plan) -> list[tuple[int, list[int]]]:
@@ -270,3 +271,18 @@ def test_a_group_is_named_by_what_tells_it_apart() -> None:
         "hidden 5-4, batch size 16, batch norm",
         "hidden 9, batch size 16, adam",
     ]
+
+
+def test_an_experiment_of_equal_runs_costs_as_much_as_one_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[str] = []
+
+    def run_id(*values: object) -> str:
+        made.append(REAL_RUN_ID(*values))  # type: ignore[arg-type]
+        return made[-1]
+
+    monkeypatch.setattr(planning, "run_id", run_id)
+    (run,) = plan(*(experiment(name=f"e{i}") for i in range(200))).runs
+    assert made == [run.run_id]  # once, not once for each experiment
+    assert run.experiments == tuple(f"e{i}" for i in range(200))

@@ -83,7 +83,8 @@ def test_points_that_will_be_made_again_are_cut(store: Store, made: Plan) -> Non
 
 def test_a_run_that_ended_is_read_back_whole(store: Store, made: Plan) -> None:
     stopped, limit, diverged, *_ = made.runs
-    results = [result(stopped), result(limit, reached_limit=True), diverged_result(diverged)]
+    at_limit = {"best_epoch": 4, "stopped_epoch": 4, "reached_limit": True}
+    results = [result(stopped), result(limit, **at_limit), diverged_result(diverged)]
     store.begin("small", [run.run_id for run in made.runs])
     end(store, "small", results)
     assert list(map(without_arrays, store.results("small"))) == list(map(without_arrays, results))

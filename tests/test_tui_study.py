@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import store_runs
@@ -124,12 +125,12 @@ def test_one_diverged_run_among_others_is_counted(tmp_path: Path) -> None:
     ("changes", "state"),
     [
         ({"reached_limit": True}, "done"),
-        ({"reached_limit": False}, "stopped early"),
+        ({"best_epoch": 1, "stopped_epoch": 3, "reached_limit": False}, "stopped early"),
         ({"reached_limit": True, "collapsed": True}, "collapsed, done"),
     ],
 )
 def test_how_all_runs_ended_is_one_state(
-    tmp_path: Path, changes: dict[str, bool], state: str
+    tmp_path: Path, changes: dict[str, Any], state: str
 ) -> None:
     made = store_runs.plan()
     with Store(tmp_path) as store:

@@ -20,7 +20,7 @@ from jmlp.verification import Verdict, as_stored, compare, difference_text, verd
 
 RUN = plan().runs[0]
 # Evaluated at epochs 0 to 4, which end at steps 0, 10, 20, 30 and 40; snapshots at epochs 0 and 1.
-TRAINED = result(RUN, best_epoch=3, stopped_epoch=4)
+TRAINED = result(RUN, best_epoch=3, stopped_epoch=4, reached_limit=True)
 NAN, OTHER_NAN = (struct.unpack("<d", struct.pack("<Q", 0x7FF8 << 48 | n))[0] for n in (1, 2))
 
 SIGN, LAST = 1 << 31, 1  # bits of a float32
@@ -164,6 +164,13 @@ def test_another_nan_or_sign_of_zero_is_equal_within_nothing_and_not_identical()
 
 def test_no_mini_batch_cost_is_not_the_same_as_one() -> None:
     assert compare(run(costs=costs(2, batch_cost=None)), run()).first_step == 11
+
+
+def test_a_run_that_was_called_collapsed_by_a_rule_of_before_is_identical() -> None:
+    assert compare(run(collapsed=True), run()).answer == "bit-identical"
+    assert compare(run(), run(collapsed=True)).outcome == ("collapsed False, now True",)
+    changed = run(collapsed=True, validation_accuracy=0.25)
+    assert compare(changed, run()).answer == "differs"
 
 
 @pytest.mark.parametrize("swapped", [False, True])

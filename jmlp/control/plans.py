@@ -1,7 +1,8 @@
 """What a study would train, in words."""
 
+import math
+
 from jmlp import plan as planning
-from jmlp.config import configurations
 from jmlp.plan import DataFacts, Plan
 
 
@@ -30,7 +31,7 @@ def plan_lines(plan: Plan, n_cores: int) -> list[str]:
     """
     lines = [f"study {plan.study.name} on {plan.study.data}"]
     for experiment in plan.study.experiments:
-        n, seeds = len(configurations(experiment)), len(experiment.seeds)
+        n, seeds = math.prod(map(len, experiment.axes.values())), len(experiment.seeds)
         grid = f"{_count(n, 'configuration')} x {_count(seeds, 'seed')}"
         lines.append(f"  {experiment.name}: {grid} = {_count(n * seeds, 'run')}")
     n_runs, n_groups = len(plan.runs), len(plan.groups)
