@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from jmlp import places
+
 Device = Literal["auto", "cpu", "gpu"]
 
 MAX_DEFAULT_CORES = 8
@@ -44,15 +46,19 @@ def prepare(
     cores: int | None,
     compile_cache: Path,
     environ: MutableMapping[str, str] = os.environ,
-) -> None:
+) -> str:
     """Sets what JAX reads when it starts; what the user has set stays, but for what is asked here.
 
     Args:
         device: `auto` leaves the choice to JAX.
         cores: virtual CPU devices, but 2 at least; by default as many as this process has cores, at
             most 8.
-        compile_cache: a private folder for compiled programs.
+        compile_cache: the folder for compiled programs, where the user has not set another. They
+            are run as code, so it is made private, or not used.
         environ: the environment to change.
+
+    Returns:
+        A warning for the user: why compiled programs are not kept; empty: they are.
 
     Raises:
         RuntimeError: JAX was imported already (a bug of the caller).
@@ -71,10 +77,18 @@ def prepare(
     environ.setdefault("JAX_NUM_CPU_DEVICES", str(usual))
     environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")  # a GPU would round to TF32
     environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leave the GPU to others too
-    environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(compile_cache))
     environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    if "JAX_COMPILATION_CACHE_DIR" in environ:
+        return ""
+    if problem := places.make_private(compile_cache):
+        return (
+            f"compiled programs are not kept: {compile_cache} {problem}; remove it, or set "
+            "JMLP_HOME or JAX_COMPILATION_CACHE_DIR to a folder of yours"
+        )
+    environ["JAX_COMPILATION_CACHE_DIR"] = str(compile_cache)
+    return ""
 
 
 def flags() -> str:

@@ -268,12 +268,50 @@ def _is_another_alive(pid: int) -> bool:
     return True
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Path, mode: int = 0o777) -> None:
     """Makes it and those above it, each on the disk before anything is put into it."""
     if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
+        _make_folder(folder.parent, mode)
+        folder.mkdir(mode, exist_ok=True)
         flush_folder(folder.parent)
+
+
+def make_private(folder: Path) -> str:
+    """Makes a folder that only this user may look into or write to, whatever the umask.
+
+    One that is there already is made private, and what other users put into it is removed.
+
+    Args:
+        folder: the folder; a symbolic link is followed.
+
+    Returns:
+        Why the folder is not to be trusted, after its name in a sentence; empty: it is private.
+    """
+    try:
+        _make_folder(folder.parent, 0o755)
+        folder.mkdir(0o700, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            if status.st_uid != os.geteuid():
+                return "belongs to another user"
+            if status.st_mode & 0o077:
+                os.fchmod(descriptor, 0o700)
+                if os.fstat(descriptor).st_mode & 0o077:
+                    return "is open to other users, and its file system has no permissions"
+            if status.st_mode & 0o022:
+                _remove_of_others(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return f"cannot be used: {error.strerror or error}"
+    return ""
+
+
+def _remove_of_others(folder: int) -> None:
+    for name in os.listdir(folder):
+        if os.stat(name, dir_fd=folder, follow_symlinks=False).st_uid != os.geteuid():
+            os.unlink(name, dir_fd=folder)
 
 
 def flush_folder(folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from jmlp import environment
+from jmlp import environment, places
 from jmlp.environment import Device, default_cores, device_name, prepare
 
 CACHE = Path("/cache/jax")
@@ -24,8 +24,22 @@ def prepared(
 ) -> dict[str, str]:
     """What an environment becomes before JAX is imported."""
     monkeypatch.delitem(sys.modules, "jax", raising=False)
-    prepare(device, cores, CACHE, environ)
+    monkeypatch.setattr(places, "make_private", lambda folder: "")
+    assert prepare(device, cores, CACHE, environ) == ""
     return environ
+
+
+def test_cache_that_is_not_private_is_not_used_and_it_is_told_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    monkeypatch.setattr(places, "make_private", lambda folder: "belongs to another user")
+    environ: dict[str, str] = {}
+    assert prepare("cpu", 2, CACHE, environ) == (
+        "compiled programs are not kept: /cache/jax belongs to another user; remove it, or set "
+        "JMLP_HOME or JAX_COMPILATION_CACHE_DIR to a folder of yours"
+    )
+    assert "JAX_COMPILATION_CACHE_DIR" not in environ
 
 
 def test_empty_environment_gets_one_device_a_core_a_private_cache_and_exact_products(

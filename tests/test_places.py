@@ -8,7 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -281,6 +281,63 @@ def test_a_symbolic_link_is_replaced_by_jmlp_and_followed_where_a_user_gave_it(
     places.write_atomically(tmp_path / "link", b"new")
     assert not (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def _no_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("_no_umask")
+def test_private_folder_is_for_its_owner_alone_and_nobody_else_may_write_above_it(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "home" / "cache" / "jax"
+    assert places.make_private(folder) == ""
+    assert mode(folder) == 0o700
+    assert mode(folder.parent) == mode(folder.parent.parent) == 0o755
+
+
+@pytest.mark.parametrize("wide", [0o777, 0o755, 0o1777, 0o750])
+def test_folder_that_was_open_to_others_is_made_private_and_keeps_what_is_its_owners(
+    wide: int, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").touch()
+    tmp_path.chmod(wide)
+    assert places.make_private(tmp_path) == ""
+    assert mode(tmp_path) & 0o777 == 0o700
+    assert os.listdir(tmp_path) == ["mine"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_others_own_is_not_trusted(tmp_path: Path) -> None:
+    folder = tmp_path / "jax"
+    folder.mkdir()
+    folder.chmod(0o777)
+    for name, owner in (("mine", 0), ("planted", 12345)):
+        (folder / name).touch()
+        os.chown(folder / name, owner, 0)
+    assert places.make_private(folder) == ""
+    assert os.listdir(folder) == ["mine"]
+    os.chown(folder, 12345, 0)
+    assert places.make_private(folder) == "belongs to another user"
+
+
+def test_folder_whose_file_system_has_no_permissions_or_that_cannot_be_made_is_not_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    assert places.make_private(tmp_path / "file") == "cannot be used: File exists"
+    tmp_path.chmod(0o777)
+    monkeypatch.setattr(os, "fchmod", lambda *_: None)
+    told = "is open to other users, and its file system has no permissions"
+    assert places.make_private(tmp_path) == told
 
 
 def test_only_what_ended_processes_had_begun_is_removed(tmp_path: Path) -> None:

@@ -69,13 +69,16 @@ def _findings(hardware: Hardware) -> Iterator[Finding]:
 
 def _devices(hardware: Hardware) -> Iterator[Finding]:
     yield Finding("cores", f"{hardware.count()} of {os.cpu_count()}")
+    problems: list[str] = []
     try:
-        devices = hardware.start()
+        devices = hardware.start(problems.append)
     except JmlpError as error:
         yield Finding("devices", f"none for --device {hardware.device}", str(error))
         return
     for device in devices:
         yield Finding(f"device {device.id}", environment.device_name(device))
+    for problem in problems:
+        yield Finding("compile cache", "not used", problem.removeprefix("warning: "))
 
 
 def _places() -> Iterator[Finding]:

@@ -26,7 +26,7 @@ def gradcheck(
     """
     if not 0 <= seed < 2**32:
         raise ConfigError(f"--seed: must be 0 to {2**32 - 1}, got {seed}")
-    Hardware(device="cpu", cores=1).start()
+    Hardware(device="cpu", cores=1).start(out.say)
     from jmlp.gradcheck import AUTODIFF_TOLERANCE, DIFFERENCE_TOLERANCE, check_gradients
 
     checks = list(check_gradients(seed))

@@ -1,5 +1,6 @@
 """Which device trains: the choice, and JAX started with it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -42,15 +43,19 @@ class Hardware:
             raise ConfigError(f"--cores: must be 1 to {MOST_CORES}, got {self.cores}")
         return self.cores
 
-    def start(self) -> "list[jax.Device]":
+    def start(self, say: Callable[[str], None]) -> "list[jax.Device]":
         """Starts JAX and finds the devices.
+
+        Args:
+            say: takes a warning.
 
         Raises:
             ConfigError: a number of cores that is not allowed.
             DeviceError: there is no such device.
         """
         cores = self.count()  # a wrong number is told before JAX starts
-        environment.prepare(self.device, self.cores, compile_cache_dir())
+        if warning := environment.prepare(self.device, self.cores, compile_cache_dir()):
+            say(f"warning: {warning}")
         from jmlp.engine import find_devices
 
         devices = find_devices(self.device)

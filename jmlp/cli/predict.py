@@ -22,7 +22,7 @@ def predict(
     """Say which class a network sees in an image, and how sure it is."""
     from jmlp.data import read_image
 
-    hardware.start()
+    hardware.start(out.say)
     import numpy as np
 
     from jmlp import model, weights

@@ -126,7 +126,9 @@ def _next(store: Store, label: str | None) -> StudyRow | None:
 def _train(store: Store, row: StudyRow, stopping: Stopping, after: str) -> bool:
     """Trains one study; False: the rest of it is for a fresh process."""
     if "jax" not in sys.modules:
-        environment.prepare(row.hardware["device"], row.hardware["cores"], compile_cache_dir())
+        hardware = row.hardware["device"], row.hardware["cores"]
+        if warning := environment.prepare(*hardware, compile_cache_dir()):
+            say(f"warning: {warning}")
     from jmlp.worker.work import FreshProcess, Work
 
     try:

@@ -30,11 +30,12 @@ def main() -> int:
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=leave_with_starter, daemon=True).start()
     os.nice(NICE)
-    environment.prepare("cpu", None, compile_cache_dir())
 
     def tell(message: Mapping[str, Any]) -> None:
         print(json.dumps(message), file=answers, flush=True)
 
+    if warning := environment.prepare("cpu", None, compile_cache_dir()):
+        tell({"say": f"warning: {warning}"})
     return answer(request, tell)
 
 

@@ -49,12 +49,13 @@ def main() -> int:
     request = Request(**{**table, "run_ids": tuple(table["run_ids"])})
     threading.Thread(target=leave_with_starter, daemon=True).start()
     os.nice(NICE)
-    environment.prepare(request.device, request.cores, compile_cache_dir())
-    os.environ["XLA_FLAGS"] = request.flags  # no more and no less than the runs had
 
     def tell(message: Mapping[str, Any]) -> None:
         print(json.dumps(message), file=answers, flush=True)
 
+    if warning := environment.prepare(request.device, request.cores, compile_cache_dir()):
+        tell({"say": f"warning: {warning}"})
+    os.environ["XLA_FLAGS"] = request.flags  # no more and no less than the runs had
     return answer(request, tell)
 
 
