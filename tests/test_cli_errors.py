@@ -96,6 +96,31 @@ def test_wrong_usage_or_configuration_ends_with_code_2(inputs: Here, line: str, 
     assert inputs(*line.split()) == (2, "", f"jmlp: error: {told}\n")
 
 
+EMPTY = [
+    ("runs ls", "--store"),
+    ("export all --as csv", "--output"),
+    ("export all --as csv", "-o"),
+    ("study small.toml", "--output"),
+    ("report small", "--output"),
+    ("train", "--save"),
+    ("predict net.safetensors", "a path"),
+]
+
+
+@pytest.mark.parametrize(("line", "name"), EMPTY)
+def test_empty_path_is_refused_and_never_the_current_folder(
+    here: Here, line: str, name: str
+) -> None:
+    told = f"jmlp: error: {name}: must not be empty; the current folder is .\n"
+    option = [name] if name.startswith("-") else []
+    before = sorted(here.folder.rglob("*"))
+    assert here(*line.split(), *option, "") == (2, "", told)
+    if name.startswith("--"):
+        assert here(*line.split(), f"{name}=") == (2, "", told)
+    assert here("data", "path", "").code == 2
+    assert sorted(here.folder.rglob("*")) == before
+
+
 @pytest.mark.parametrize(("line", "told"), DATA_ERRORS.items())
 def test_bad_data_ends_with_code_3(inputs: Here, line: str, told: str) -> None:
     assert inputs(*line.split()) == (3, "", f"jmlp: error: {told}\n")

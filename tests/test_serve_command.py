@@ -9,12 +9,15 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import aiohttp
 import pytest
 from commands import Here, until
 from serve_process import serve
+
+from jmlp.cli import terminal
 
 MEANS = (
     "whoever learns the address with its token can train and delete runs here, and what goes over "
@@ -203,6 +206,24 @@ def test_browser_opens_where_the_person_sits_with_an_address_of_its_own(
     until(lambda: bool(opened) is opens)
     assert all(re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", url) for url in opened)
     assert done.out.strip() not in opened
+
+
+@pytest.mark.parametrize("name", ["tui.py", "tui/__init__.py"])
+def test_app_of_another_package_with_its_name_is_told_and_not_taken_for_a_missing_extra(
+    name: str, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = here.folder / name
+    other.parent.mkdir(exist_ok=True)
+    other.touch()
+    inside = None if name == "tui.py" else [str(other.parent)]
+    spec = spec_from_file_location("tui", other, submodule_search_locations=inside)
+    monkeypatch.setattr(terminal, "find_spec", lambda wanted: spec)
+    done = here("serve")
+    first = other if name == "tui.py" else other.parent
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("jmlp: error: the app's package tui is ")
+    assert f"but Python finds another package of that name first: {first}\n" in done.err
+    assert f"remove it from {here.folder}, or" in done.err
 
 
 def test_package_that_is_missing_is_named(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from jmlp.cli.output import Output
-from jmlp.errors import DataError
+from jmlp.errors import ConfigError, DataError
 
 NAME = Parameter(help="mnist, synthetic, a folder with IDX files, or an .npz file.")
 
@@ -98,6 +98,8 @@ def path(
     """Print where a data set is kept, whether it is there or not."""
     from jmlp import data
 
+    if not name:
+        raise ConfigError("jmlp data path: the name must not be empty; the current folder is .")
     places = {entry.name: entry.path for entry in data.catalogue()}
     if name not in places:
         places[name] = Path(name)

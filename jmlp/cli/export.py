@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from jmlp import places
 from jmlp.cli.output import Output
+from jmlp.cli.paths import as_path
 from jmlp.cli.runs import RUNS
 from jmlp.cli.storing import StoreOption, find
 from jmlp.control.words import SHORT_ID, configuration_texts, short_ids
@@ -35,6 +36,7 @@ def export(
         Path,
         Parameter(
             name=("--output", "-o"),
+            converter=as_path,
             help="The file; for safetensors and tensorboard the folder, with a file for each run.",
         ),
     ],

@@ -7,13 +7,18 @@ from cyclopts import Parameter
 
 from jmlp.cli.hardware import Hardware
 from jmlp.cli.output import Output
+from jmlp.cli.paths import as_path
 
 BAR_WIDTH = 40
 
 
 def predict(
-    file: Annotated[Path, Parameter(help="A network, saved by jmlp train --save.")],
-    image: Annotated[Path, Parameter(help="A picture (PNG) or an array (.npy).")],
+    file: Annotated[
+        Path, Parameter(converter=as_path, help="A network, saved by jmlp train --save.")
+    ],
+    image: Annotated[
+        Path, Parameter(converter=as_path, help="A picture (PNG) or an array (.npy).")
+    ],
     /,
     *,
     hardware: Hardware = Hardware(),  # noqa: B008 - frozen

@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from jmlp.checks import is_name, plain
 from jmlp.cli.output import Output
+from jmlp.cli.paths import as_path
 from jmlp.cli.storing import StoreOption
 from jmlp.errors import ConfigError, StoreError
 
@@ -17,7 +18,11 @@ def report(
     *,
     output: Annotated[
         Path | None,
-        Parameter(name=("--output", "-o"), help="The report's folder; default: reports/STUDY."),
+        Parameter(
+            name=("--output", "-o"),
+            converter=as_path,
+            help="The report's folder; default: reports/STUDY.",
+        ),
     ] = None,
     force: Annotated[
         bool,

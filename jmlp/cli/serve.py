@@ -16,6 +16,7 @@ from jmlp import streams
 from jmlp.checks import plain
 from jmlp.cli.output import Output, say_error
 from jmlp.cli.storing import StoreOption
+from jmlp.cli.terminal import check_app
 from jmlp.errors import ConfigError, StoreError
 
 MAX_PORT = 2**16 - 1
@@ -41,6 +42,7 @@ def serve(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> int:
     """Serve the app to browsers on this machine, until Ctrl-C; training goes on without it."""
+    check_app()
     try:
         from tui.serving.guard import Guard
         from tui.serving.server import AppServer, command

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from jmlp.checks import plain
+from jmlp.cli.paths import as_path
 from jmlp.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ class StoreOption:
 
     store: Annotated[
         Path | None,
-        Parameter(help="The folder of stored runs; default: what jmlp store path prints."),
+        Parameter(
+            converter=as_path,
+            help="The folder of stored runs; default: what jmlp store path prints.",
+        ),
     ] = None
 
     def folder(self) -> Path:

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from jmlp.cli.hardware import TrainingHardware
 from jmlp.cli.output import Output
+from jmlp.cli.paths import as_path
 from jmlp.cli.storing import StoreOption
 from jmlp.config import STATIC_FIELDS
 from jmlp.errors import CheckFailed
@@ -49,7 +50,9 @@ def study(
     output: Annotated[
         Path | None,
         Parameter(
-            name=("--output", "-o"), help="The report's folder; default: reports/NAME-CHANGES."
+            name=("--output", "-o"),
+            converter=as_path,
+            help="The report's folder; default: reports/NAME-CHANGES.",
         ),
     ] = None,
     dry_run: Annotated[

@@ -5,6 +5,7 @@ Nothing heavy, and no parser of options: what stands here is all that `jmlp` alo
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from jmlp.errors import ConfigError
@@ -46,13 +47,26 @@ def open_app(folder: Path, start: str | None = None) -> int:
     """
     if lacks := lacking():
         raise needs_terminal(lacks)
+    check_app()
     import tui
 
-    ours = Path(__file__).parent.parent.parent / "tui"
-    found = Path(next(iter(tui.__path__)))
-    if not (ours.exists() and found.samefile(ours)):
+    return tui.run(folder, start)
+
+
+def check_app() -> None:
+    """To be called before the app is imported: its package's name, tui, is used by others too.
+
+    Raises:
+        ConfigError: Python finds another package of that name first.
+    """
+    ours = Path(__file__).absolute().parent.parent.parent / "tui"
+    spec = find_spec("tui")
+    places = [] if spec is None else [*(spec.submodule_search_locations or ()), spec.origin or ""]
+    if not places:
+        raise ConfigError(f"the app's package tui is missing: {ours}; install jmlp again")
+    found = Path(places[0]).absolute()
+    if os.path.realpath(found) != os.path.realpath(ours):
         raise ConfigError(
             f"the app's package tui is {ours}, but Python finds another package of that name "
             f"first: {found}\nremove it from {found.parent}, or take that folder out of PYTHONPATH"
         )
-    return tui.run(folder, start)

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from jmlp import places
 from jmlp.cli.hardware import TrainingHardware
 from jmlp.cli.output import Output
+from jmlp.cli.paths import as_path
 from jmlp.cli.storing import StoreOption
 from jmlp.config import Hyperparams, Initialization, Optimizer, Schedule, Study
 from jmlp.errors import CheckFailed, ConfigError
@@ -53,7 +54,10 @@ def train(
     ] = "mnist",
     save: Annotated[
         Path | None,
-        Parameter(help="Where to write the network of the lowest validation cost (safetensors)."),
+        Parameter(
+            converter=as_path,
+            help="Where to write the network of the lowest validation cost (safetensors).",
+        ),
     ] = None,
     force: Annotated[
         bool, Parameter(name=("--force", "-f"), negative=(), help="Replace that file.")
