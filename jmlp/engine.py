@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from numpy.typing import NDArray
 
-from jmlp import environment, program
+from jmlp import diagnosis, environment, program
 from jmlp import plan as planning
 from jmlp.cohorts import GroupTraining, Rows, Saved
 from jmlp.data.dataset import Dataset
@@ -33,11 +33,9 @@ def find_devices(kind: str) -> list[jax.Device]:
     """
     try:
         return jax.devices() if kind == "auto" else jax.devices(kind)
-    except RuntimeError as error:
-        raise DeviceError(
-            f"--device {kind}: JAX finds no such device ({str(error).splitlines()[0]}); "
-            "use --device cpu, or see what `jmlp doctor` says"
-        ) from error
+    except (AssertionError, RuntimeError) as error:  # JAX_PLATFORMS=cuda fails an assertion
+        reason = str(error).partition("\n")[0] or "it has none for this platform"
+        raise diagnosis.no_device(kind, reason) from error
 
 
 def take_devices(kind: str, cores: int | None) -> list[jax.Device]:

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jmlp import places
+from jmlp.errors import ConfigError
 
 Device = Literal["auto", "cpu", "gpu"]
 
 MAX_DEFAULT_CORES = 8
+MOST_CORES = 256
 CHECKPOINT_SECONDS = 10.0  # how often training is saved, where nothing else is asked for
 
 # The engine puts an idle device beside a lone one, so that bits do not depend on the cores.
@@ -61,20 +63,28 @@ def prepare(
         A warning for the user: why compiled programs are not kept; empty: they are.
 
     Raises:
+        ConfigError: a variable is not what JAX or XLA can take.
         RuntimeError: JAX was imported already (a bug of the caller).
     """
     if "jax" in sys.modules:
         raise RuntimeError("environment.prepare must come before the first import of jax")
-    flags = environ.get("XLA_FLAGS", "").split()
+    flags = _given_flags(environ.get("XLA_FLAGS", ""))
     names = {flag.split("=")[0] for flag in flags}
     flags += [flag for flag in CPU_FLAGS + GPU_FLAGS if flag.split("=")[0] not in names]
     environ["XLA_FLAGS"] = " ".join(flags)
     if device == "cpu":
         environ["JAX_PLATFORMS"] = "cpu"
+        for name in ("JAX_DEFAULT_DEVICE", "JAX_PLATFORM_NAME"):  # of another kind, perhaps
+            environ.pop(name, None)
     if cores is not None:
         environ["JAX_NUM_CPU_DEVICES"] = str(max(cores, LEAST_CPU_DEVICES))
-    usual = max(default_cores(environ), LEAST_CPU_DEVICES)
-    environ.setdefault("JAX_NUM_CPU_DEVICES", str(usual))
+    elif not environ.get("JAX_NUM_CPU_DEVICES"):
+        environ["JAX_NUM_CPU_DEVICES"] = str(max(default_cores(environ), LEAST_CPU_DEVICES))
+    elif not _is_count(given := environ["JAX_NUM_CPU_DEVICES"]):
+        raise ConfigError(
+            f"JAX_NUM_CPU_DEVICES: must be an integer from 1 to {MOST_CORES}, got {given[:60]!r}; "
+            "correct it or unset it"
+        )
     environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")  # a GPU would round to TF32
     environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leave the GPU to others too
     environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
@@ -89,6 +99,27 @@ def prepare(
         )
     environ["JAX_COMPILATION_CACHE_DIR"] = str(compile_cache)
     return ""
+
+
+def _given_flags(value: str) -> list[str]:
+    """The flags of a user, or those in the file that is named in place of them, as XLA has it.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    if not value.strip() or value.startswith("-"):
+        return value.split()
+    try:
+        return Path(value).read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
+        raise ConfigError(
+            f"XLA_FLAGS: {value[:200]!r} is neither flags, which begin with --, nor a file of "
+            "flags that can be read; correct it or unset it"
+        ) from None
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MOST_CORES
 
 
 def flags() -> str:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -18,10 +18,12 @@ from helpers import N_EXAMPLES, N_TEST, arrays
 
 from jmlp import engine, environment
 from jmlp.cli import main
-from jmlp.control import workers
+from jmlp.control import devices, workers
+from jmlp.environment import Device
 from jmlp.errors import JmlpError
 from jmlp.results import Progress
 from jmlp.worker import __main__ as worker
+from jmlp.worker import devices as device_worker
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -122,6 +124,16 @@ class Inline:
         raise AssertionError("it has ended")
 
 
+def ask_devices(device: Device, cores: int | None, say: Callable[[str], object]) -> list[str]:
+    """What a new process would answer, from this one, where JAX runs already."""
+    answers: list[Mapping[str, Any]] = []
+    device_worker.look({"device": device, "cores": cores}, answers.append)
+    *warnings, found = answers
+    for warning in warnings:
+        say(warning["say"])
+    return list(found["devices"])
+
+
 class Here:
     """Calls the command within this process, in a folder with small data and a small study.
 
@@ -139,6 +151,7 @@ class Here:
         # JAX runs already, with two devices, and cannot be prepared again.
         monkeypatch.setattr(environment, "prepare", lambda *arguments: None)
         monkeypatch.setattr(workers, "start_worker", Inline)
+        monkeypatch.setattr(devices, "ask", ask_devices)
         monkeypatch.setattr(workers, "POLL_SECONDS", 0.0)
         monkeypatch.setenv("JMLP_RUNS", str(folder / "store"))
         write_inputs(folder)

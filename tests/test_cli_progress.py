@@ -72,6 +72,19 @@ def test_plain_terminal_gets_the_lines_of_a_pipe(monkeypatch: pytest.MonkeyPatch
     assert stream.getvalue() == LINES
 
 
+@pytest.mark.parametrize("ci", ["", "true"])
+@pytest.mark.parametrize("term", ["xterm-256color", "dumb"])
+def test_pipe_that_colour_is_forced_on_gets_the_lines_of_a_pipe(
+    ci: str, term: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setenv("TERM", term)
+    show_all(Output())
+    assert capsys.readouterr() == ("", LINES)
+
+
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["pipe", "terminal"])
 def test_quiet_training_shows_nothing(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")

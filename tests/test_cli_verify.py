@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from jmlp import sealed
 from jmlp.cli import verifying
 from jmlp.cli.verify import VerifyingHardware
 from jmlp.config import Hyperparams
-from jmlp.errors import JmlpError
+from jmlp.errors import DeviceError, JmlpError
 from jmlp.results import Provenance
 from jmlp.store import RunRow, Store, run_files
 from jmlp.worker import verify as worker
-from jmlp.worker.verify import STARTER_GONE, Request
+from jmlp.worker.answering import STARTER_GONE
+from jmlp.worker.verify import Request
 
 # Of the study's six runs, the two without dropout in the group that has it.
 PLAIN = Hyperparams(hidden=(5, 4), batch_size=16, learning_rate=0.1, epochs=3)
@@ -251,23 +252,38 @@ def program(folder: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
     monkeypatch.setattr(sys, "executable", str(path))
 
 
-def test_a_process_that_dies_is_told_with_its_last_words_and_flags(
+def test_a_process_that_dies_is_reported_with_its_last_words_and_flags(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program(tmp_path, monkeypatch, "echo 1 2 3 >&2; echo unknown flag >&2; kill -ABRT $$")
+    program(tmp_path, monkeypatch, "echo 1 2 3 >&2; echo out of order >&2; kill -ABRT $$")
     with pytest.raises(JmlpError) as error:
         list(verifying.start(NOTHING))
+    said, settings = str(error.value).split("\n")
+    assert said == "the process that trained was ended by signal 6 (SIGABRT): out of order"
+    assert settings.startswith("what JAX reads is set: ")
+    assert " XLA_FLAGS=--some-flag " in f"{settings} "
+
+
+def test_flags_of_the_runs_that_xla_does_not_know_here_are_named_with_code_6(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = "F1128 21:27:29.096171    8599 parse.cc:234] Unknown flag in XLA_FLAGS: --some-flag"
+    program(tmp_path, monkeypatch, f"echo '{unknown}' >&2; exit 1")
+    with pytest.raises(DeviceError) as error:
+        list(verifying.start(NOTHING))
     assert str(error.value) == (
-        "the process that trained ended with signal 6 (SIGABRT); its XLA_FLAGS, as recorded: "
-        "--some-flag\n1 2 3\nunknown flag"
+        "the runs were trained with XLA_FLAGS=--some-flag, which the XLA installed here does not "
+        "accept; jmlp runs show lists the versions that do"
     )
 
 
-def test_a_process_that_ends_with_an_error_is_not_told_twice(
+def test_an_error_that_a_process_reports_is_raised_with_its_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program(tmp_path, monkeypatch, """echo '{"error": "no", "code": 6}'; exit 6""")
-    assert list(verifying.start(NOTHING)) == [{"error": "no", "code": 6}]
+    with pytest.raises(JmlpError) as error:
+        list(verifying.start(NOTHING))
+    assert (str(error.value), error.value.exit_code) == ("no", 6)
 
 
 def test_a_process_that_nobody_listens_to_is_ended_at_once(
@@ -284,7 +300,7 @@ def test_a_process_that_nobody_listens_to_is_ended_at_once(
 def test_a_process_whose_starter_has_gone_leaves(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "jmlp.worker.verify"],
-        input=f"{NOTHING.to_json()}\n",
+        input=f"{json.dumps(asdict(NOTHING))}\n",
         capture_output=True,
         encoding="utf-8",
         check=False,

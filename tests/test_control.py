@@ -13,7 +13,8 @@ from jmlp.control.workers import Again, Deaths, Hopeless
 from jmlp.errors import StoreError
 from jmlp.store import Lock, Owner
 
-KILL = "the worker was ended by signal 9 (SIGKILL)"
+SEGV = "the worker was ended by signal 11 (SIGSEGV)"
+OOM = "out of memory: the system ended the worker"
 
 
 def test_hardware_of_a_study_that_asks_for_none_is_that_of_the_command_without_options() -> None:
@@ -25,25 +26,77 @@ def test_owner_is_shown_without_what_a_terminal_would_obey() -> None:
     assert Owner(12, "\x1b[2J", "", 0, None).process == r"process 12 on '\x1b[2J'"
 
 
-def test_study_of_a_worker_that_died_is_in_the_queue_again_until_it_is_hopeless(
-    queue: Queue, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("printed", "code", "why"),
+    [
+        ("", 6, "it printed nothing"),
+        ("F1128 21:27:29.1 8599 a.cc:2] Check failed: x\n    @ 0x7f f()\n", 6, "Check failed: x"),
+        (
+            "F1128 21:27:29.1 8599 a.cc:2] Unknown flag in XLA_FLAGS: --x\n",
+            2,
+            "XLA_FLAGS: this version of XLA does not know --x; remove it from the variable",
+        ),
+    ],
+    ids=["silent", "check", "flag"],
+)
+def test_study_whose_worker_crashes_seven_times_in_vain_has_failed_and_says_why(
+    printed: str, code: int, why: str, queue: Queue
+) -> None:
+    log = workers.log_path(queue.folder)
+    queue.submit()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("ValueError: of another worker\n", encoding="utf-8")
+    with queue.store() as store:
+        deaths = Deaths(store, "small")
+        for _ in range(6):
+            deaths.begun()
+            store.set_study("small", "running")
+            assert deaths.next(signal.SIGSEGV) == Again(SEGV, SEGV)
+            assert store.study("small").state == "queued"
+        deaths.begun()
+        with log.open("a", encoding="utf-8") as file:
+            file.write(printed)
+        failure = f"{SEGV}, 7 times in a row and before a run was in training: {why}"
+        assert deaths.next(signal.SIGSEGV) == Hopeless(failure)
+        row = store.study("small")
+    assert (row.state, row.code, row.failure) == ("failed", code, failure)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_worker_that_is_ended_from_outside_is_started_again_however_often_and_later_and_later(
+    number: signal.Signals, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "oom_kills", lambda: 3)  # others', long ago
     queue.submit()
+    pauses = []
     with queue.store() as store:
         deaths = Deaths(store, "small")
-        for after in ["", "", "", "", KILL, KILL]:
+        for _ in range(30):
             deaths.begun()
-            store.set_study("small", "running")
-            assert deaths.next(signal.SIGKILL) == Again(KILL, after)
+            follows = deaths.next(number)
+            assert isinstance(follows, Again)
+            assert follows.after == "", "no run is to blame"
             assert store.study("small").state == "queued"
-        failure = (
-            f"{KILL}, 7 times in a row and before a run was in training; "
-            f"see {queue.folder / 'logs' / 'worker.log'}"
-        )
-        assert deaths.next(signal.SIGKILL) == Hopeless(failure)
-        row = store.study("small")
-    assert (row.state, row.code, row.failure) == ("failed", 6, failure)
+            pauses.append(follows.pause)
+            text = follows.text()
+    assert pauses == [0] * 5 + [1, 2, 4, 8, 16, 32] + [60] * 19
+    assert text == (
+        f"the worker was ended by signal {number:d} ({number.name}), 30 times in a row (if no one "
+        "does this, memory may be short): starts again from the last checkpoint in 60 s"
+    )
+
+
+def test_kills_for_lack_of_memory_are_no_deed_of_others(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = iter(range(100))
+    monkeypatch.setattr(workers, "oom_kills", lambda: next(counted))
+    queue.submit()
+    with queue.store() as store:
+        deaths = Deaths(store, "small")
+        found = [deaths.next(signal.SIGKILL) for _ in range(7)]
+    assert found[:6] == [Again(OOM, OOM)] * 6
+    assert isinstance(found[6], Hopeless)
 
 
 def test_deaths_between_which_something_was_learned_are_not_in_a_row(queue: Queue) -> None:
@@ -52,8 +105,8 @@ def test_deaths_between_which_something_was_learned_are_not_in_a_row(queue: Queu
         deaths = Deaths(store, "small")
         runs = iter(store.runs("small"))
         for _ in range(2):
-            found = [deaths.next(signal.SIGKILL) for _ in range(4)]
-            assert found == [Again(KILL, "")] * 4
+            found = [deaths.next(signal.SIGSEGV) for _ in range(4)]
+            assert found == [Again(SEGV, SEGV)] * 4
             store.fail("small", [next(runs).run_id], 6, "it was to blame")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from jmlp import environment, places
 from jmlp.environment import Device, default_cores, device_name, prepare
+from jmlp.errors import ConfigError
 
 CACHE = Path("/cache/jax")
 CPU_FLAG = "--xla_cpu_multi_thread_eigen=false"
@@ -91,6 +92,51 @@ def test_default_cores_are_taken_and_a_lone_one_has_a_second_device_for_company(
     by_default = prepared(monkeypatch, cores=None, SLURM_CPUS_PER_TASK=cores)
     assert by_default["JAX_NUM_CPU_DEVICES"] == devices
     assert prepared(monkeypatch, cores=int(cores))["JAX_NUM_CPU_DEVICES"] == devices
+
+
+@pytest.mark.parametrize("given", ["two", "0", "-1", "1.5", "257", "9" * 5000])
+def test_number_of_devices_that_jax_cannot_take_is_refused_by_its_name(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        prepared(monkeypatch, cores=None, JAX_NUM_CPU_DEVICES=given)
+    told = "JAX_NUM_CPU_DEVICES: must be an integer from 1 to 256, got "
+    assert str(error.value) == f"{told}{given[:60]!r}; correct it or unset it"
+    assert prepared(monkeypatch, JAX_NUM_CPU_DEVICES=given)["JAX_NUM_CPU_DEVICES"] == "3"
+
+
+def test_variable_that_is_empty_is_as_if_it_were_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = prepared(monkeypatch, cores=None)
+    assert prepared(monkeypatch, cores=None, JAX_NUM_CPU_DEVICES="", XLA_FLAGS="") == usual
+
+
+def test_file_of_flags_is_read_as_xla_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "my flags"
+    file.write_text(f"--xla_dump_to=/tmp\n{CPU_FLAG}\n", encoding="utf-8")
+    flags = prepared(monkeypatch, XLA_FLAGS=str(file))["XLA_FLAGS"]
+    assert flags == f"--xla_dump_to=/tmp {CPU_FLAG} {GPU_FLAGS}"
+
+
+@pytest.mark.parametrize("given", ["/no/such/file", "xla_dump_to=/tmp", "/"])
+def test_flags_that_are_neither_flags_nor_a_file_are_refused_by_their_name(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        prepared(monkeypatch, XLA_FLAGS=given)
+    assert str(error.value) == (
+        f"XLA_FLAGS: {given!r} is neither flags, which begin with --, nor a file of flags that can "
+        "be read; correct it or unset it"
+    )
+
+
+def test_cpu_that_is_asked_for_takes_the_place_of_another_default_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = {"JAX_PLATFORM_NAME": "gpu", "JAX_DEFAULT_DEVICE": "gpu"}
+    assert not prepared(monkeypatch, "cpu", 3, **other).keys() & other.keys()
+    assert prepared(monkeypatch, "auto", 3, **other).items() >= other.items()
 
 
 def test_cpu_that_is_asked_for_is_the_only_platform(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,24 +1,25 @@
 """Asking for an inspection: from the cache, or by a process of its own."""
 
+import json
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 from helpers import experiment
 from inspected_runs import train, write_data
 
-from jmlp import inspecting, inspection
-from jmlp.control import inspector
+from jmlp import inspecting, inspection, processes
+from jmlp.control import asking, inspector
 from jmlp.errors import DataError, JmlpError, StoreError
 from jmlp.inspection import Inspection, Part
 from jmlp.store import Store
+from jmlp.worker import answering
 from jmlp.worker import inspect as worker
-from jmlp.worker.verify import STARTER_GONE
+from jmlp.worker.answering import STARTER_GONE
 
 NEVER = threading.Event()
 
@@ -40,22 +41,15 @@ def ask(trained: tuple[Path, str], part: Part = "validation") -> Inspection | No
     return inspector.inspect(*trained, part, print, NEVER)
 
 
-def answering(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def replaced_by(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts a process in place of the helper: it has read its request when the script begins."""
+    begin = processes.start
 
-    def start(folder: Path, run_id: str, part: Part, printed: IO[str]) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [sys.executable, "-c", f"import os, sys, time; sys.stdin.readline(); {script}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=printed,
-            encoding="utf-8",
-        )
-        assert process.stdin is not None
-        print("{}", file=process.stdin, flush=True)
-        return process
+    def start(*module: str, **streams: Any) -> "subprocess.Popen[str]":
+        assert module == ("-m", "jmlp.worker.inspect")
+        return begin("-c", f"import os, sys, time; sys.stdin.readline(); {script}", **streams)
 
-    monkeypatch.setattr(inspector, "start", start)
+    monkeypatch.setattr(processes, "start", start)
 
 
 def not_again(*arguments: object) -> NoReturn:
@@ -72,7 +66,7 @@ def test_a_new_process_computes_it_and_another_time_it_comes_from_the_cache(
     here = inspection.read(inspecting.inspect(*trained, "validation", print))
     np.testing.assert_array_equal(first.predicted, here.predicted)
     np.testing.assert_allclose(first.gradient_norm, here.gradient_norm, rtol=1e-5)
-    monkeypatch.setattr(inspector, "start", not_again)
+    monkeypatch.setattr(processes, "start", not_again)
     again = ask(trained)
     assert again is not None
     np.testing.assert_array_equal(again.gradient_norm, here.gradient_norm)
@@ -83,7 +77,7 @@ def test_a_new_process_computes_it_and_another_time_it_comes_from_the_cache(
 def test_its_error_comes_with_its_exit_code(trained: tuple[Path, str]) -> None:
     messages: list[object] = []
     request = {"store": str(trained[0]), "run_id": trained[1], "part": "test"}
-    assert worker.answer(request, messages.append) == DataError.exit_code
+    assert answering.answer(request, messages.append, worker.answer) == DataError.exit_code
     text = f"{trained[0]}/small.npz: there is no test set; look at the validation images"
     assert messages == [{"error": text, "code": DataError.exit_code}]
 
@@ -91,7 +85,7 @@ def test_its_error_comes_with_its_exit_code(trained: tuple[Path, str]) -> None:
 def test_an_error_that_the_process_tells_is_raised(
     trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answering("""print('{"error": "no such data", "code": 3}')""", monkeypatch)
+    replaced_by("""print('{"error": "no such data", "code": 3}')""", monkeypatch)
     with pytest.raises(JmlpError) as told:
         ask(trained)
     assert (str(told.value), told.value.exit_code) == ("no such data", 3)
@@ -102,34 +96,36 @@ def test_what_the_process_says_is_passed_on(
 ) -> None:
     said: list[str] = []
     messages = '{"say": "fetching"}', '{"error": "", "code": 3}'
-    answering(f"print({messages[0]!r}); print({messages[1]!r})", monkeypatch)
+    replaced_by(f"print({messages[0]!r}); print({messages[1]!r})", monkeypatch)
     with pytest.raises(JmlpError):
         inspector.inspect(*trained, "validation", said.append, NEVER)
     assert said == ["fetching"]
 
 
 @pytest.mark.parametrize(
-    ("death", "how"),
+    ("death", "how", "code"),
     [
-        ("os._exit(3)", "code 3"),
-        ("os._exit(0)", "code 0"),
-        (f"os.kill(os.getpid(), {signal.SIGKILL})", "signal 9 (SIGKILL)"),
+        ("os._exit(3)", "ended with code 3: why", 3),
+        ("os._exit(0)", "ended without an answer", 1),
+        (f"os.kill(os.getpid(), {signal.SIGKILL})", "was ended by signal 9 (SIGKILL): why", 6),
     ],
 )
-def test_a_process_that_ends_without_a_word_is_told_with_what_it_printed(
-    death: str, how: str, trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+def test_a_process_that_ends_without_an_answer_is_reported_with_what_it_printed(
+    death: str, how: str, code: int, trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspector, "oom_kills", lambda: 0)
-    answering(f"print('why', file=sys.stderr, flush=True); {death}", monkeypatch)
+    monkeypatch.setattr(asking, "oom_kills", lambda: 0)
+    replaced_by(f"print('why', file=sys.stderr, flush=True); {death}", monkeypatch)
     with pytest.raises(JmlpError) as told:
         ask(trained)
-    assert str(told.value) == f"the process that looked into a run ended with {how}\nwhy"
+    text, _, _ = str(told.value).partition("\n")
+    assert text == f"the process that looked into a run {how}"
+    assert told.value.exit_code == code
 
 
 def test_a_process_that_waits_is_ended_when_nobody_waits_for_it(
     trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answering("""print('{"say": "it waits"}', flush=True); sys.stdin.readline()""", monkeypatch)
+    replaced_by("""print('{"say": "it waits"}', flush=True); sys.stdin.readline()""", monkeypatch)
     stop = threading.Event()
     found = inspector.inspect(*trained, "validation", lambda text: stop.set(), stop)
     assert found is None
@@ -140,7 +136,7 @@ def test_a_cached_file_that_is_damaged_is_made_anew(
 ) -> None:
     path = inspecting.inspect(*trained, "validation", print)
     path.write_bytes(b"damaged")
-    answering("""print('{"error": "asked", "code": 1}')""", monkeypatch)
+    replaced_by("""print('{"error": "asked", "code": 1}')""", monkeypatch)
     with pytest.raises(JmlpError, match=r"^asked$"):
         ask(trained)
 
@@ -148,14 +144,16 @@ def test_a_cached_file_that_is_damaged_is_made_anew(
 def test_a_run_that_is_not_there_starts_no_process(
     trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspector, "start", not_again)
+    monkeypatch.setattr(processes, "start", not_again)
     with pytest.raises(StoreError, match=r"^abc: there is no such run in "):
         ask((trained[0], "abc"))
 
 
 def test_the_process_leaves_when_its_starter_has_gone(trained: tuple[Path, str]) -> None:
-    process = inspector.start(*trained, "validation", sys.__stderr__ or sys.stderr)
-    process.communicate()  # closes its stdin
+    pipe = subprocess.PIPE
+    process = processes.start("-m", "jmlp.worker.inspect", stdin=pipe, stdout=pipe, stderr=pipe)
+    request = {"store": str(trained[0]), "run_id": trained[1], "part": "validation"}
+    process.communicate(json.dumps(request) + "\n")  # closes its stdin
     assert process.returncode == STARTER_GONE
     with Store(trained[0], viewer=True) as store:
         assert store.run(trained[1]).state == "finished"

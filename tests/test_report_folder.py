@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from commands import python
 from report_runs import sizes_runs, sizes_study, write
 from table_runs import HP, diverged, finished
 
@@ -50,6 +51,32 @@ def test_the_folder_holds_exactly_these_files_the_results_first(tmp_path: Path) 
     ]
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(written)
     assert (tmp_path / "study.toml").read_text() == 'name = "mine"\n'
+
+
+@pytest.mark.parametrize(
+    ("backend", "kept"),
+    [
+        ("module://matplotlib_inline.backend_inline", "agg"),  # of a notebook; not installed here
+        ("module://not_there", "module://not_there"),
+        ("no-such", "agg"),
+        ("svg", "svg"),
+    ],
+)
+def test_report_is_written_whatever_backend_is_set_and_the_choice_of_others_stays(
+    backend: str, kept: str, tmp_path: Path
+) -> None:
+    code = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from report_runs import sizes_runs, sizes_study, write
+from pathlib import Path
+write(Path({str(tmp_path)!r}), sizes_study(), sizes_runs())
+import matplotlib.pyplot
+print(os.environ["MPLBACKEND"], matplotlib.get_backend().lower())
+"""
+    done = python("-c", code, cwd=tmp_path, env={"MPLBACKEND": backend, "DISPLAY": ""})
+    assert (done.err, done.out) == ("", f"{backend} {kept}\n")
+    assert (tmp_path / "report.html").exists()
 
 
 def test_results_do_not_depend_on_the_order_in_which_runs_end(tmp_path: Path) -> None:

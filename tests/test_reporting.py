@@ -48,9 +48,9 @@ def test_label_is_never_read_as_an_option(tmp_path: Path) -> None:
         ),
         (
             1,
-            "Traceback\na\nb\nc\n",
-            "the report's process ended with code 1: a b c; write it in a terminal to see more "
-            "(jmlp report small)",
+            "Traceback\n  a\nOSError: b\n\n",
+            "the report's process ended with code 1: OSError: b; write it in a terminal to see "
+            "more (jmlp report small)",
         ),
     ],
 )

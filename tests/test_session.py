@@ -150,15 +150,27 @@ def test_kills_are_counted_as_the_system_tells_them(
     assert control.oom_kills() == 3
 
 
-def test_worker_that_is_killed_again_and_again_in_vain_gives_its_runs_up(
-    workers: Workers, queue: Queue
+def test_worker_that_is_killed_ten_times_within_a_compile_goes_on_to_the_same_numbers(
+    workers: Workers, queue: Queue, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workers.die(signal.SIGKILL, lambda progress: progress.phase == "training")
+    monkeypatch.setattr(control, "LONGEST_PAUSE", 0.0)
+    workers.die(signal.SIGKILL, lambda progress: progress.phase == "compiling", times=10)
     done = queue.here("study", "small.toml")
-    # Five in vain, then the runs of the first group get two tries; so too those of the second.
-    assert workers.afters == [""] * 5 + [KILL] * 2 + [""] * 4 + [KILL] * 2
-    assert (done.code, done.out) == (6, "")
-    assert done.err.endswith(f"jmlp: error: 6 runs failed: {KILL}\n")
+    assert (done.code, workers.afters) == (0, [""] * 11)
+    assert numbers(queue.folder) == undisturbed
+
+
+def test_signal_while_a_worker_waits_for_its_next_start_ends_the_command(
+    workers: Workers, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "PATIENT_STARTS", 0)
+    monkeypatch.setattr(control, "LONGEST_PAUSE", 1e9)
+    workers.die(signal.SIGKILL, lambda progress: True)
+    polls(monkeypatch, iter([int, int, lambda: signal.raise_signal(signal.SIGTERM)]))
+    done = queue.here("study", "small.toml")
+    assert (done.code, len(workers.afters)) == (143, 1)
+    assert done.err.endswith(INTERRUPTED.format(0))
+    assert queue.study().state == "interrupted"
 
 
 def test_worker_that_always_dies_before_a_run_is_in_training_ends_the_study(
@@ -169,8 +181,7 @@ def test_worker_that_always_dies_before_a_run_is_in_training_ends_the_study(
 
     monkeypatch.setattr(worker, "work", crash)
     done = queue.here("study", "small.toml")
-    log = queue.folder / "logs" / "worker.log"
-    told = f"{SEGV}, 7 times in a row and before a run was in training; see {log}"
+    told = f"{SEGV}, 7 times in a row and before a run was in training: it printed nothing"
     assert (done.code, done.out) == (6, "")
     assert done.err.endswith(f"jmlp: error: {told}\n")
     assert len(workers.afters) == 7
@@ -184,7 +195,7 @@ def test_worker_that_always_dies_before_a_run_is_in_training_ends_the_study(
     ("error", "code", "told"),
     [
         (StoreError("the store is no good"), 4, "the store is no good"),
-        (Died(-1), 1, "the worker ended with code 1; see {}/logs/worker.log"),
+        (Died(-1), 1, "the worker ended with code 1: it printed nothing"),
     ],
 )
 def test_worker_that_cannot_begin_ends_the_command_with_its_code(
@@ -195,7 +206,8 @@ def test_worker_that_cannot_begin_ends_the_command_with_its_code(
 
     monkeypatch.setattr(worker, "work", work)
     done = queue.here("study", "small.toml")
-    assert done == (code, "", f"jmlp: error: {told.format(queue.folder)}\n")
+    assert (done.code, done.out) == (code, "")
+    assert done.err.startswith(f"jmlp: error: {told}\n")
 
 
 def test_worker_that_left_in_the_middle_of_a_compile_leaves_a_study_that_is_interrupted(

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jmlp import processes
-from jmlp.errors import StoreError, error_with_code
+from jmlp import diagnosis, processes
+from jmlp.errors import StoreError
 from jmlp.store import Store
 from tui.text import count
 
@@ -107,6 +107,5 @@ def export(
     done = processes.run(*command, *(["--force"] if replace else []))
     said = done.stderr.strip()
     if done.returncode != 0:
-        ended = f"jmlp export ended with code {done.returncode} and said nothing"
-        raise error_with_code(said.removeprefix("jmlp: error: ") or ended, done.returncode)
+        raise diagnosis.end("jmlp export", done.returncode, said)
     return said

@@ -68,6 +68,11 @@ def _code(arguments: Sequence[str]) -> int:
             where = f"{error.filename}: " if error.filename else ""
             _say_error(f"{where}the system refused it: {error.strerror}")
             return StoreError.exit_code
+        from jmlp import diagnosis
+
+        if known := diagnosis.of_exception(error):
+            _say_error(str(known))
+            return known.exit_code
         _say_error(
             f"this is a bug in jmlp: {type(error).__name__}: {error}\n"
             "Please report it with what --debug prints."

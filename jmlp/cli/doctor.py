@@ -10,6 +10,7 @@ from pathlib import Path
 from jmlp import environment, places
 from jmlp.cli.hardware import Hardware
 from jmlp.cli.output import Output
+from jmlp.control import devices as jax_devices
 from jmlp.errors import JmlpError
 
 SHOWN_VARIABLES = (
@@ -71,12 +72,13 @@ def _devices(hardware: Hardware) -> Iterator[Finding]:
     yield Finding("cores", f"{hardware.count()} of {os.cpu_count()}")
     problems: list[str] = []
     try:
-        devices = hardware.start(problems.append)
+        found = jax_devices.ask(hardware.device, hardware.cores, problems.append)
     except JmlpError as error:
         yield Finding("devices", f"none for --device {hardware.device}", str(error))
         return
-    for device in devices:
-        yield Finding(f"device {device.id}", environment.device_name(device))
+    shown = hardware.count() if found[0].startswith("cpu:") else len(found)
+    for number, name in enumerate(found[:shown]):
+        yield Finding(f"device {number}", name)
     for problem in problems:
         yield Finding("compile cache", "not used", problem.removeprefix("warning: "))
 

@@ -1,5 +1,6 @@
 """Which device trains: the choice, and JAX started with it."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -7,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from jmlp import environment
+from jmlp.environment import MOST_CORES
 from jmlp.errors import ConfigError
 from jmlp.places import compile_cache_dir
 
 if TYPE_CHECKING:
     import jax
 
-MOST_CORES = 256
 LEAST_SECONDS, MOST_SECONDS = 0.1, 3600
 
 
@@ -50,10 +51,15 @@ class Hardware:
             say: takes a warning.
 
         Raises:
-            ConfigError: a number of cores that is not allowed.
+            ConfigError: a number of cores that is not allowed, or a variable that JAX reads has a
+                value that it does not accept.
             DeviceError: there is no such device.
         """
         cores = self.count()  # a wrong number is told before JAX starts
+        if os.environ.get("XLA_FLAGS"):  # a flag that XLA does not know ends the process
+            from jmlp.control import devices as jax_devices
+
+            jax_devices.ask(self.device, self.cores, lambda warning: None)
         if warning := environment.prepare(self.device, self.cores, compile_cache_dir()):
             say(f"warning: {warning}")
         from jmlp.engine import find_devices

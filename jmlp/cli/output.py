@@ -3,7 +3,7 @@
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cyclopts import Parameter
 
@@ -37,20 +37,33 @@ class Output:
         from rich.console import Console
 
         stream = sys.stderr if stderr else sys.stdout
+        coloured = self.moves(stream) or (not self.plain and _wants_colour())
         return Console(
             file=stream,
             markup=False,
             highlight=False,
             emoji=False,
             width=None if stream.isatty() else 10_000,
-            force_terminal=False if self.plain or not _takes_escapes() else None,
+            # All of it is decided here: rich takes FORCE_COLOR for a terminal whose cursor moves.
+            force_terminal=coloured,
+            color_system="standard" if coloured and not _takes_escapes() else "auto",
         )
+
+    def moves(self, stream: TextIO) -> bool:
+        """Whether a stream is a terminal that may get a bar that moves."""
+        return not self.plain and stream.isatty() and _takes_escapes()
 
     def print_json(self, value: Any) -> None:
         """One JSON value on stdout."""
         import json
 
         print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def _wants_colour() -> bool:
+    """Whether colour is asked for wherever the output goes: https://force-color.org."""
+    forced = os.environ.get("FORCE_COLOR", "").lower() not in ("", "0", "false")
+    return forced and not os.environ.get("NO_COLOR")
 
 
 def _takes_escapes() -> bool:

@@ -58,6 +58,8 @@ class _Session:
         self.attached_to: int | None = None
         self.had_worker = False
         self.deaths = Deaths(store, label)
+        self.again: Again | None = None  # what follows the death of the worker
+        self.begins = 0.0  # when
 
     def train(self) -> int | None:
         while True:
@@ -68,7 +70,10 @@ class _Session:
             if self.worker is not None and self.worker.poll() is not None:
                 self.buried(self.worker.wait())
                 continue
-            if self.worker is None:
+            if self.worker is None and self.again is not None:
+                if time.monotonic() >= self.begins:
+                    self.start(self.again.after)
+            elif self.worker is None:
                 if self.is_over(row.state):
                     return None
                 self.find_worker()
@@ -154,6 +159,7 @@ class _Session:
             )
 
     def start(self, after: str = "") -> None:
+        self.again = None
         self.deaths.begun()
         self.worker = workers.start_worker(self.store.folder, self.label, after)
         self.had_worker = True
@@ -184,9 +190,7 @@ class _Session:
             self.interrupted()
             return
         if code > 0:
-            log = workers.log_path(self.store.folder)
-            text = self.error or f"the worker ended with code {code}; see {log}"
-            raise error_with_code(text, code)
+            raise error_with_code(self.error, code) if self.error else self.deaths.reason(code)
         self.go_on_after(signal.Signals(-code))
 
     def go_on_after(self, number: signal.Signals) -> None:
@@ -195,11 +199,14 @@ class _Session:
         self.row = None  # the study stands otherwise now
         if isinstance(follows, Again):
             self.show.say(follows.text())
-            self.start(follows.after)
+            self.again = follows
+            self.begins = time.monotonic() + follows.pause
 
     def leave(self) -> None:
         """Asks the own worker to save and to end; one of others is left alone."""
         if self.worker is None:
+            if self.again is not None:  # none is at work until the next one is started
+                self.interrupted()
             return
         assert self.worker.stdin is not None
         self.worker.stdin.close()

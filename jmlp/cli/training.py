@@ -3,6 +3,7 @@
 import os
 import signal
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -138,10 +139,9 @@ class Moving(Display):
 @contextmanager
 def display(out: Output) -> Iterator[Display]:
     """A bar on a terminal, lines elsewhere, nothing when quiet."""
-    console = out.console(stderr=True)
     if out.quiet:
         yield Display()
-    elif console.is_terminal:
+    elif out.moves(sys.stderr):
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bar
 
@@ -151,7 +151,7 @@ def display(out: Output) -> Iterator[Display]:
             TextColumn("{task.fields[runs]}"),
             TextColumn("{task.fields[left]}"),
         )
-        with Bar(*columns, console=console, transient=True) as bar:
+        with Bar(*columns, console=out.console(stderr=True), transient=True) as bar:
             yield Moving(bar)
     else:
         yield Lines(out)

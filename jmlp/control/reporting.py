@@ -1,16 +1,12 @@
 """Reports, written by a process of their own: what draws their plots takes long to start."""
 
 import re
-import signal
 import subprocess
 from pathlib import Path
 
-from jmlp import processes
+from jmlp import diagnosis, processes
 from jmlp.checks import plain
 from jmlp.errors import StoreError
-
-ERROR = "jmlp: error: "  # before what the command has to say of it
-LAST_WORDS = 3  # lines of what a process printed before it failed of itself
 
 
 def default_folder(folder: Path, label: str, *, served: bool) -> Path:
@@ -55,12 +51,10 @@ def write_report(folder: Path, label: str, output: Path) -> Path:
 
 def _reason(label: str, code: int, printed: str) -> str:
     """What went wrong, in the command's own words where it has said it."""
-    _, found, error = printed.partition(ERROR)
+    _, found, error = printed.partition(diagnosis.COMMAND_ERROR)
     if found:
         return error.strip()
     again = f"write it in a terminal to see more (jmlp report {plain(label)})"
-    if code < 0:
-        number = signal.Signals(-code)
-        return f"the report's process was ended by signal {number:d} ({number.name}); {again}"
-    words = " ".join(printed.strip().splitlines()[-LAST_WORDS:])
-    return f"the report's process ended with code {code}: {words}; {again}"
+    last = diagnosis.last_words(printed)
+    words = f": {last}" if last else ""
+    return f"the report's process {diagnosis.how_it_ended(code)}{words}; {again}"

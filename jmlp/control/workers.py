@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jmlp import processes
-from jmlp.errors import DeviceError, StoreError
+from jmlp import diagnosis, processes
+from jmlp.errors import DeviceError, JmlpError, error_with_code
 from jmlp.store import Lock, Owner, Store
 
 LOCKED = 75  # a worker's exit code where another one has the store: try again later
@@ -20,12 +20,21 @@ POLL_SECONDS = 0.1
 START_SECONDS = 30.0  # in which a detached worker has to show itself
 LOG_BYTES = 1_000_000
 
-# Signals by which a process dies of its own fault: its runs may be the reason.
-CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+# Signals that come from outside: someone ended the worker, and its runs are not to blame, however
+# often it happens. A SIGKILL for lack of memory is none of them.
+FROM_OUTSIDE = (
+    *(signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
+    *(signal.SIGUSR1, signal.SIGUSR2),
+)
 
-# Deaths of workers in a row, with nothing learned between them, until their runs are to blame. Two
-# more and no run was in training: then it is hopeless.
-MOST_DEATHS = 5
+# Deaths of workers by their own fault, in a row and with nothing learned between them. Runs that
+# were in training fail after two; where this many happen, none ever was: it is hopeless.
+MOST_CRASHES = 7
+
+# Workers that were ended from outside in a row, until one waits before the next begins. Programs
+# that free memory end others too, and the system does not count that.
+PATIENT_STARTS = 5
+LONGEST_PAUSE = 60.0  # seconds
 
 
 def worker_of(store: Store, label: str) -> Owner | None:
@@ -67,8 +76,9 @@ def detach(folder: Path, label: str) -> int:
         label: a study in the queue, which it is to begin or to wait for.
 
     Raises:
-        StoreError: it ended at once.
+        JmlpError: it ended at once; why.
     """
+    log = log_end(folder)
     worker = start_worker(folder, None)
     until = time.monotonic() + START_SECONDS
     with Store(folder, viewer=True) as store:
@@ -77,12 +87,12 @@ def detach(folder: Path, label: str) -> int:
             if store.study(label).state != "queued" or code == 0:
                 break
             if code is not None:
-                raise StoreError(
-                    f"{folder}: the worker ended with code {code}; see {log_path(folder)}"
-                )
+                raise why_ended(folder, code, log)
             if (owner := Lock(folder).owner()) and owner.pid != worker.pid:
                 break  # it has other work first; the new one waits for its turn
             time.sleep(POLL_SECONDS)
+        if (row := store.study(label)).state == "failed":  # at once
+            raise error_with_code(row.failure or "", row.code or 1)
     worker.returncode = 0  # it goes on without this process, of which Python would warn
     threading.Thread(target=_take_note, args=(worker.pid,), daemon=True).start()
     return worker.pid
@@ -97,6 +107,36 @@ def _take_note(pid: int) -> None:
 def log_path(folder: Path) -> Path:
     """Where workers write what goes wrong."""
     return folder / "logs" / "worker.log"
+
+
+def log_end(folder: Path) -> int:
+    """Where the log ends now, in bytes: what a worker that is started next writes comes after."""
+    try:
+        return log_path(folder).stat().st_size
+    except OSError:
+        return 0
+
+
+def why_ended(folder: Path, code: int, log: int) -> JmlpError:
+    """Why a worker ended that has not said it, by the last words in its log.
+
+    Args:
+        folder: of the store.
+        code: the exit code, or less than 0: a signal.
+        log: where the log ended before its start.
+    """
+    return diagnosis.end("the worker", code, _printed(folder, log))
+
+
+def _printed(folder: Path, log: int) -> str:
+    """What has come to the log since it ended there."""
+    try:
+        with log_path(folder).open("rb") as file:
+            # A log that is full was put aside when the worker was started.
+            file.seek(log if log <= log_end(folder) else 0)
+            return file.read(LOG_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def oom_kills() -> int:
@@ -116,10 +156,12 @@ class Again:
 
     how: str  # it died
     after: str  # what `start_worker` takes: the same where its runs may be the reason, else ""
+    pause: float = 0.0  # seconds before it
 
     def text(self) -> str:
         """What to say of it."""
-        return f"{self.how}: starts again from the last checkpoint"
+        when = f" in {self.pause:.0f} s" if self.pause else ""
+        return f"{self.how}: starts again from the last checkpoint{when}"
 
 
 @dataclass(frozen=True)
@@ -140,13 +182,18 @@ class Deaths:
             label: the study.
         """
         self._store, self._label = store, label
-        self._n = 0  # in a row
+        self._crashes = self._ended = 0  # in a row: by their own fault, and from outside
         self._learned: Any = None
-        self._out_of_memory = oom_kills()
+        self.begun()
 
     def begun(self) -> None:
         """To be called before each start of a worker."""
         self._out_of_memory = oom_kills()
+        self._log = log_end(self._store.folder)
+
+    def reason(self, code: int) -> JmlpError:
+        """Why the last worker ended that has not said it."""
+        return why_ended(self._store.folder, code, self._log)
 
     def next(self, number: signal.Signals) -> Again | Hopeless:
         """What follows the death of a worker before its study was over.
@@ -161,27 +208,38 @@ class Deaths:
         """
         failed = sum(run.state == "failed" for run in self._store.runs(self._label))
         learned = self._store.last_point(), self._store.counts(self._label), failed
-        self._n = self._n + 1 if learned == self._learned else 1
+        if learned != self._learned:
+            self._crashes = self._ended = 0
         self._learned = learned
-        how = f"the worker was ended by signal {number:d} ({number.name})"
-        after = ""
+        how = f"the worker {diagnosis.how_it_ended(-number)}"
         if number == signal.SIGKILL and oom_kills() > self._out_of_memory:
-            how = after = "out of memory: the system ended the worker"
-        elif number in CRASHES or self._n >= MOST_DEATHS:
-            after = how
-        if self._n < MOST_DEATHS + 2:
+            how = "out of memory: the system ended the worker"
+        elif number in FROM_OUTSIDE:
+            self._ended += 1
             self._store.set_study(self._label, "queued")
-            return Again(how, after)
-        failure = (
-            f"{how}, {self._n} times in a row and before a run was in training; "
-            f"see {log_path(self._store.folder)}"
-        )
+            return self._after_another(how)
+        self._crashes += 1
+        if self._crashes < MOST_CRASHES:
+            self._store.set_study(self._label, "queued")
+            return Again(how, after=how)
+        printed = _printed(self._store.folder, self._log)
+        known = diagnosis.complaint(printed)
+        why = known or diagnosis.last_words(printed) or "it printed nothing"
+        failure = f"{how}, {self._crashes} times in a row and before a run was in training: {why}"
         self._store.set_study(
             self._label,
             "failed",
-            code=DeviceError.exit_code,
+            code=known.exit_code if known else DeviceError.exit_code,
             failure=failure,
             event="failed",
             detail=failure,
         )
         return Hopeless(failure)
+
+    def _after_another(self, how: str) -> Again:
+        """What follows where it was ended from outside, again and again if need be."""
+        in_vain = self._ended - PATIENT_STARTS
+        if in_vain <= 0:
+            return Again(how, after="")
+        told = f"{how}, {self._ended} times in a row (if no one does this, memory may be short)"
+        return Again(told, after="", pause=min(2.0 ** (in_vain - 1), LONGEST_PAUSE))

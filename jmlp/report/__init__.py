@@ -3,7 +3,9 @@
 What takes time to import, such as matplotlib, is imported only where a report is written.
 """
 
+import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -147,6 +149,7 @@ def _documents(
     created: datetime,
 ) -> dict[str, str | bytes]:
     """The plots and the documents that hold them, by their names in the folder; the page last."""
+    load_matplotlib()
     from jmlp.report.document import Document, made_with, make_section, summarise
     from jmlp.report.markdown import markdown
     from jmlp.report.page import page
@@ -174,6 +177,26 @@ def _documents(
     files["report.md"] = markdown(document, PLOTS)
     files[PAGE] = page(document)
     return files
+
+
+def load_matplotlib() -> None:
+    """Imports matplotlib, whatever backend another program has set in the environment.
+
+    A notebook sets one for all that it starts, and where that is not installed, matplotlib cannot
+    be imported. Plots of a report are only saved, which takes no backend. Whoever shows plots of
+    their own in this process gets the one that was chosen.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend:
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend
 
 
 def in_order(study: Study, results: Sequence[RunResult]) -> list[RunResult]:

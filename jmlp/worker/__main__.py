@@ -7,15 +7,15 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from jmlp import environment, processes, streams
+from jmlp import diagnosis, environment, processes, streams
 from jmlp.control.workers import LOCKED
 from jmlp.errors import DiskFullError, JmlpError, StoreError
 from jmlp.places import compile_cache_dir
 from jmlp.store import Lock, Store, StudyRow
+from jmlp.worker.answering import NICE
 from jmlp.worker.patient import PatientStore
 from jmlp.worker.stopping import Stopping
 
-NICE = 10  # whoever watches comes first
 LOCK_SECONDS = 10.0
 WARNING_KIND = 40  # characters that warnings of one kind have in common
 
@@ -47,8 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.showwarning = _Warnings().show
     try:
         again = work(options.store, options.study, stopping, options.after)
-    except JmlpError as error:
-        say("error: " + "; ".join(str(error).splitlines()))
+    except Exception as failure:
+        error = failure if isinstance(failure, JmlpError) else diagnosis.of_exception(failure)
+        if error is None:
+            raise
+        say(diagnosis.ERROR + "; ".join(str(error).splitlines()))
         if isinstance(error, DiskFullError) and stopping.reason is not None:
             return stopping.code  # what it could not save as it left
         return LOCKED if isinstance(error, LockedError) else error.exit_code

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import jax
 
 from jmlp import data as datasets
-from jmlp import engine, environment
+from jmlp import diagnosis, engine, environment
 from jmlp import plan as planning
 from jmlp.data.dataset import Dataset
 from jmlp.errors import DeviceError, JmlpError
@@ -83,6 +83,9 @@ class Work:
         except JmlpError as error:
             self._fail(error.exit_code, str(error))
         except Exception as error:
+            if known := diagnosis.of_exception(error):
+                self._fail(known.exit_code, str(known))
+                return
             traceback.print_exc()
             self._fail(1, f"this is a bug in jmlp: {type(error).__name__}: {error}")
         else:
@@ -140,11 +143,12 @@ class Work:
 
     def _train(self, plan: Plan, dataset: Dataset) -> None:
         self.store.record(self.label, [], {})  # how far it once was is not how far it is
+        hardware = self.row.hardware
+        # Before it is said to run: XLA may end the process here, over a flag that it does not know.
+        devices = engine.take_devices(hardware["device"], hardware["cores"]) if plan.groups else []
         self.store.set_study(self.label, "running", event="started")
         if not plan.groups:
             return
-        hardware = self.row.hardware
-        devices = engine.take_devices(hardware["device"], hardware["cores"])
         self.say(announcement(plan, devices))
         attempts = {run.run_id: run.attempt for run in self.store.runs(self.label)}
         can_drop = {
