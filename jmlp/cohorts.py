@@ -78,7 +78,9 @@ class GroupTraining:
         tracker: Tracker,
         split: tuple[Rows, Rows] | None,
         saved: Saved,
+        most_programs: int,  # of each function, that stay compiled
     ) -> None:
+        self.most_programs = most_programs
         self.plan, self.group, self.data, self.tracker = plan, group, data, tracker
         self.split, self.saved = split, saved
         in_turn = mesh.devices.flat[0].platform == "cpu"
@@ -146,9 +148,12 @@ class GroupTraining:
         nobody = np.zeros(len(self.slots), np.bool_)
         epochs, zero = np.zeros(len(self.slots), np.int32), np.int32(0)
         lanes = np.zeros((len(self.slots), self.group.width), np.bool_)
-        self.state = program.refill(self.common, self.state, self.common_hp, self.keys, lanes)
+        self.state = self.first_call(
+            program.refill, self.common, self.state, self.common_hp, self.keys, lanes
+        )
         yield
-        self.state, _ = program.evaluate(
+        self.state, _ = self.first_call(
+            program.evaluate,
             self.common,
             self.state,
             self.common_hp,
@@ -160,12 +165,25 @@ class GroupTraining:
         )
         yield
         order = self.program.put_slots(self.order)
-        self.state, _ = program.advance(
-            self.program, self.state, self.hp, self.keys, order, epochs, self.data, zero, zero
+        self.state, _ = self.first_call(
+            program.advance,
+            self.program,
+            self.state,
+            self.hp,
+            self.keys,
+            order,
+            epochs,
+            self.data,
+            zero,
+            zero,
         )
         yield
-        program.finals(self.common, self.state, self.parts, lanes, self.data)
+        self.first_call(program.finals, self.common, self.state, self.parts, lanes, self.data)
         yield
+
+    def first_call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls one of the compiled functions for the first time in this group."""
+        return program.call_first(function, self.most_programs, *arguments)
 
     def copies(self) -> list[CohortState]:
         """All cohorts in training as they are after the chunks that were begun: waits for these."""

@@ -24,6 +24,13 @@ from jmlp.results import CohortState, Progress
 from jmlp.tracker import Tracker
 from jmlp.train import Data
 
+# Programs of each compiled function that stay for a later training, in a program that uses the
+# library: 5 to 10 MB each.
+KEPT_PROGRAMS = 4
+# Groups after which a process that only trains clears all of JAX's caches. What JAX notes while it
+# traces a program stays without it: 0.5 to 1.5 MB a group.
+GROUPS_BETWEEN_CLEARING = 3
+
 
 def find_devices(kind: str) -> list[jax.Device]:
     """The devices of a kind: `auto` (what JAX prefers), `cpu` or `gpu`.
@@ -74,6 +81,8 @@ class Training:
         devices: Sequence[jax.Device] | None = None,
         split: tuple[Rows, Rows] | None = None,
         saved: Saved = lambda cohort, width: None,
+        *,
+        alone: bool = False,
     ) -> None:
         """Nothing is trained yet.
 
@@ -83,7 +92,9 @@ class Training:
             devices: to share the cohorts out over; default: all that JAX prefers.
             split: the rows of training and validation part; default: by the runs' split seeds.
             saved: gives the copy that a cohort should go on from, or None: from its beginning.
+            alone: nothing else in this process uses JAX, so that all that JAX has cached may go.
         """
+        self.alone = alone
         self.plan, self.dataset = plan, dataset
         self.devices = find_devices("auto") if devices is None else devices
         self.split, self.saved = split, saved
@@ -115,6 +126,8 @@ class Training:
                 tracker.begin(number)
                 self._group = None  # the last one's numbers are not needed any more
                 yield tracker.progress("compiling")
+                if self.alone and (number - 1) % GROUPS_BETWEEN_CLEARING == 0:
+                    jax.clear_caches()  # type: ignore[no-untyped-call]
                 self._group = GroupTraining(
                     plan,
                     group,
@@ -125,6 +138,7 @@ class Training:
                     tracker,
                     self.split,
                     self.saved,
+                    1 if self.alone else KEPT_PROGRAMS,
                 )
                 for news in self._group.run():
                     yield tracker.progress(news.phase, news.points, news.results, news.stops)

@@ -11,10 +11,13 @@ have the shapes of a pair however many lanes there are, so bits do not depend on
 a lane all by itself has a program of its own. An accelerator takes all slots and lanes at once,
 frozen ones too, because small kernels leave it idle.
 
-Each function compiles once for each combination of static hyperparameters and shapes.
+Each function compiles once for each combination of static hyperparameters and shapes. JAX keeps
+what it has compiled as long as the process lives, 25 MB for the four functions, so a group makes
+its first calls by `call_first`, which frees the programs of earlier groups.
 """
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -50,6 +53,31 @@ class Program:
     def put_everywhere(self, tree: Any) -> Any:
         """Copies arrays to every device, once: left on one, each call would copy them."""
         return jax.device_put(tree, NamedSharding(self.mesh, EVERYWHERE))
+
+
+_signatures: defaultdict[Any, set[Hashable]] = defaultdict(set)  # that each function has compiled
+
+
+def call_first(function: Any, most: int, program: Program, *arguments: Any) -> Any:
+    """Calls a jitted function of this module, with memory for at most `most` programs of it.
+
+    Where arguments of this kind would need one program more, all earlier ones are freed. A program
+    that is needed again after that is compiled again, to the same bits.
+
+    Args:
+        function: `refill`, `evaluate`, `advance` or `finals`.
+        most: how many of its programs are kept, 1 at least.
+        program: the first argument of the call.
+        arguments: the others.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+    signature = program, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    known = _signatures[function]
+    if signature not in known and len(known) >= most:
+        function.clear_cache()
+        known.clear()
+    known.add(signature)
+    return function(program, *arguments)
 
 
 class Finals(NamedTuple):

@@ -1,6 +1,8 @@
 """How far a plan is, and an estimate of how long the rest will take."""
 
+import math
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -25,11 +27,19 @@ class Tracker:
         self.left = [len(group.cohorts) for group in plan.groups]  # cohorts not ended
         self.running: list[int] = []  # epochs done of each cohort in training
         self.epoch = 0  # of the cohort that is furthest
-        self.ended: dict[int, list[int]] = {}  # by group: epochs of each cohort that ended
+        self.ended: list[int] = []  # epochs of each cohort of this group that ended
+        self.n_ended = self.epochs_ended = 0  # cohorts of all groups, and their epochs together
+        # The work of an epoch of every cohort whose group has not begun, by the limit of epochs:
+        # a study may have thousands of groups, and there is a record for every chunk.
+        self.to_come: dict[int, float] = defaultdict(float)
+        for group in plan.groups:
+            self.to_come[_limit(group)] += self.epoch_work(group) * len(group.cohorts)
 
     def begin(self, number: int) -> None:
         """A group starts; groups are counted from 1."""
-        self.group, self.running, self.epoch = number, [], 0
+        self.group, self.running, self.epoch, self.ended = number, [], 0, []
+        group = self.plan.groups[number - 1]
+        self.to_come[_limit(group)] -= self.epoch_work(group) * len(group.cohorts)
 
     def resumed(self, epochs: int) -> None:
         """A cohort begins with so many epochs behind it, which took no time here."""
@@ -46,7 +56,9 @@ class Tracker:
         self.left[self.group - 1] -= 1
         if epochs in self.running:
             self.running.remove(epochs)
-        self.ended.setdefault(self.group, []).append(epochs)
+        self.ended.append(epochs)
+        self.n_ended += 1
+        self.epochs_ended += epochs
 
     def epoch_work(self, group: Group) -> float:
         """The work of one epoch of one cohort."""
@@ -55,24 +67,19 @@ class Tracker:
 
     def remaining(self) -> float | None:
         """Seconds, if cohorts take the epochs that others took; None at the start."""
-        done, to_do = self.work_done, 0.0
-        for number, group in enumerate(self.plan.groups, start=1):
-            current = number == self.group
-            running = self.running if current else []
-            expected = self.expected_epochs(number)
-            epochs = expected * (self.left[number - 1] - len(running))
-            epochs += sum(max(1.0, expected - so_far) for so_far in running)
+        # What cohorts of this group took, else those of all groups, else their limit.
+        anywhere = self.epochs_ended / self.n_ended if self.n_ended else math.inf
+        to_do = sum(work * min(limit, anywhere) for limit, work in self.to_come.items())
+        done = self.work_done
+        if self.group:
+            group = self.plan.groups[self.group - 1]
+            here = sum(self.ended) / len(self.ended) if self.ended else anywhere
+            expected = min(_limit(group), here)
+            epochs = expected * (self.left[self.group - 1] - len(self.running))
+            epochs += sum(max(1.0, expected - so_far) for so_far in self.running)
             to_do += self.epoch_work(group) * epochs
-            done += self.epoch_work(group) * sum(running)
+            done += self.epoch_work(group) * sum(self.running)
         return (time.monotonic() - self.started) * to_do / done if done > 0 else None
-
-    def expected_epochs(self, number: int) -> float:
-        """What cohorts of this group took, else those of all groups, else their limit."""
-        group = self.plan.groups[number - 1]
-        limit = max(run.hyperparams.epochs for c in group.cohorts for run in c.runs)
-        anywhere = [epochs for ended in self.ended.values() for epochs in ended]
-        seen = self.ended.get(number) or anywhere or [limit]
-        return min(limit, sum(seen) / len(seen))
 
     def progress(
         self,
@@ -95,3 +102,8 @@ class Tracker:
             remaining=0.0 if phase == "finished" else self.remaining(),
             stops=stops,
         )
+
+
+def _limit(group: Group) -> int:
+    """The most epochs that a cohort of this group may take."""
+    return max(run.hyperparams.epochs for cohort in group.cohorts for run in cohort.runs)

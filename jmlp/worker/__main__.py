@@ -85,6 +85,7 @@ def work(folder: Path, label: str | None, stopping: Stopping, after: str = "") -
 
 def _work(store: Store, lock: Lock, label: str | None, stopping: Stopping, after: str) -> bool:
     prepared: tuple[object, object] | None = None  # device and cores that JAX was started for
+    alone = "jax" not in sys.modules  # whoever imported it may have compiled functions of their own
     while stopping.reason is None:
         if not _take(lock, label, stopping):
             return False
@@ -94,7 +95,7 @@ def _work(store: Store, lock: Lock, label: str | None, stopping: Stopping, after
                 return True
             prepared = hardware
             lock.describe(row.label)
-            if not _train(store, row, stopping, after):
+            if not _train(store, row, stopping, after, alone):
                 return True
         lock.release()
         # Whoever queued a study while the lock was held counted on this worker.
@@ -126,7 +127,7 @@ def _next(store: Store, label: str | None) -> StudyRow | None:
     return None
 
 
-def _train(store: Store, row: StudyRow, stopping: Stopping, after: str) -> bool:
+def _train(store: Store, row: StudyRow, stopping: Stopping, after: str, alone: bool) -> bool:
     """Trains one study; False: the rest of it is for a fresh process."""
     if "jax" not in sys.modules:
         hardware = row.hardware["device"], row.hardware["cores"]
@@ -135,7 +136,7 @@ def _train(store: Store, row: StudyRow, stopping: Stopping, after: str) -> bool:
     from jmlp.worker.work import FreshProcess, Work
 
     try:
-        Work(store.folder, store, row, stopping, say).run(after)
+        Work(store.folder, store, row, stopping, say, alone).run(after)
     except FreshProcess:
         store.set_study(row.label, "queued")
         return False

@@ -43,7 +43,15 @@ class Part:
 class Retraining:
     """Trains stored runs again and tells how each compares."""
 
-    def __init__(self, folder: Path, device: Device, cores: int | None, tell: Tell) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        device: Device,
+        cores: int | None,
+        tell: Tell,
+        *,
+        alone: bool = False,
+    ) -> None:
         """Nothing is trained yet.
 
         Args:
@@ -51,11 +59,12 @@ class Retraining:
             device: what trains.
             cores: of the CPU; None: as many as usual.
             tell: takes each message of `jmlp.worker.verify`.
+            alone: nothing else in this process uses JAX.
 
         Raises:
             DeviceError: there is no such device.
         """
-        self.folder, self.tell = folder, tell
+        self.folder, self.tell, self.alone = folder, tell, alone
         self.devices = engine.take_devices(device, cores)
 
     def run(self, run_ids: Sequence[str]) -> None:
@@ -69,7 +78,7 @@ class Retraining:
         """
         for part in self._parts(run_ids):
             plan = part.plan(make_groups(part.results))
-            for progress in engine.Training(plan, part.dataset, self.devices):
+            for progress in engine.Training(plan, part.dataset, self.devices, alone=self.alone):
                 for result in progress.results:
                     stored = run_files.read(run_files.path_of(self.folder, result.run_id))
                     self.tell({"verdict": asdict(compare(stored, as_stored(result)))})

@@ -53,9 +53,11 @@ def answer(request: Request, tell: Tell) -> None:
     Raises:
         JmlpError: a run cannot be trained again.
     """
+    alone = "jax" not in sys.modules
     from jmlp.worker.retraining import Retraining
 
-    Retraining(Path(request.store), request.device, request.cores, tell).run(request.run_ids)
+    folder, ids = Path(request.store), request.run_ids
+    Retraining(folder, request.device, request.cores, tell, alone=alone).run(ids)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ class Work:
     row: StudyRow
     stopping: "Stopping"
     say: Callable[[str], None]
+    alone: bool = False  # nothing but the worker uses JAX in this process
     running: set[str] = field(default_factory=set)  # ids of the runs in training
     stops: dict[str, Stop] = field(default_factory=dict)  # of those that wait for their cohort
 
@@ -166,7 +167,7 @@ class Work:
             for run in cohort.runs
         }
         self.recorder = Recorder(self.folder, self.label, self.must, self.say)
-        training = engine.Training(plan, dataset, devices, saved=self._saved)
+        training = engine.Training(plan, dataset, devices, saved=self._saved, alone=self.alone)
         try:
             self._watch(training, plan)
         except (DeviceError, MemoryError) as error:
