@@ -127,7 +127,7 @@ class Training:
                 self._group = None  # the last one's numbers are not needed any more
                 yield tracker.progress("compiling")
                 if self.alone and (number - 1) % GROUPS_BETWEEN_CLEARING == 0:
-                    jax.clear_caches()  # type: ignore[no-untyped-call]
+                    jax.clear_caches()  # type: ignore[no-untyped-call]  # JAX annotates it not
                 self._group = GroupTraining(
                     plan,
                     group,

@@ -26,6 +26,7 @@ ROWS = {
     "same": "training",
     "cost": "cost",
     "full": "full",
+    "memory": "memory",
 }
 
 if __name__ == "__main__":

@@ -115,6 +115,11 @@ def worker(store: Path, log: Path, **environ: str) -> "subprocess.Popen[str]":
     return _popen(arguments, store.parent, log, subprocess.PIPE, environ)
 
 
+def start_worker(store: Path, log: Path) -> "subprocess.Popen[str]":
+    """A detached worker: it trains all that is queued."""
+    return _popen(["-m", "jmlp.worker", str(store)], store.parent, log, subprocess.DEVNULL, {})
+
+
 def stress(*arguments: str | Path, log: Path, **environ: str) -> "subprocess.Popen[str]":
     """These scripts once more, in a process of their own."""
     return _popen([str(HERE), *map(str, arguments)], Path.cwd(), log, subprocess.DEVNULL, environ)
