@@ -39,7 +39,9 @@ EVALUATION_BLOCK = 500
 # several, each core has about as much to do as the others, and a call from Python serves them all.
 CPU_SLOTS = 4
 STATE_BYTES = 250_000_000  # of all on a core, as far as there are several
-BASE_MEMORY = 600_000_000  # Python, JAX, compiles, results on their way to the disk
+BASE_MEMORY = 600_000_000  # Python, JAX, one group's compiles and programs
+RUN_MEMORY = 8_000  # of each run of a study, its plan, its row and its record
+MOST_WAITING = 4  # times that results wait for the disk, of one cohort on each device
 SNAPSHOTS = 12  # of a run of 100 epochs; about so many are kept in memory
 # Of the snapshots of one run, at most. A network of 20-7-5 units takes 64 kB each, so that all of
 # them stay; of one with 400,000 parameters five do.
@@ -144,6 +146,8 @@ class Plan:
 def make_plan(study: Study, facts: DataFacts) -> Plan:
     """Expands a study into groups, the largest amount of work first.
 
+    Groups that share compiled programs follow each other, since a worker keeps those of one group.
+
     Raises:
         ConfigError: a configuration that cannot train on this data.
     """
@@ -160,7 +164,12 @@ def make_plan(study: Study, facts: DataFacts) -> Plan:
             groups.setdefault(static, []).append(Cohort(seed, split_seed, tuple(part)))
     made = [_group(tuple(cohorts)) for cohorts in groups.values()]
     made.sort(key=lambda group: -sum(len(c.runs) for c in group.cohorts))
-    return Plan(study, facts, tuple(made))
+    sharing: dict[object, list[Group]] = {}
+    for group in made:
+        hp = replace(group.hyperparams, batch_size=0)
+        common = tuple(getattr(hp, name) for name in STATIC_FIELDS)
+        sharing.setdefault((common, group.width), []).append(group)
+    return Plan(study, facts, tuple(group for members in sharing.values() for group in members))
 
 
 def _group(cohorts: tuple[Cohort, ...]) -> Group:
@@ -200,7 +209,7 @@ def run_id(hp: Hyperparams, seed: int, split_seed: int, study: Study, facts: Dat
 def memory(plan: Plan, n_devices: int) -> int:
     """Bytes that training will take at its peak, an estimate from above."""
     groups = (_group_memory(plan, group, n_devices) for group in plan.groups)
-    return BASE_MEMORY + max(groups, default=0)
+    return BASE_MEMORY + RUN_MEMORY * len(plan.runs) + max(groups, default=0)
 
 
 def check_memory(plan: Plan, n_devices: int) -> None:
@@ -316,17 +325,19 @@ def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
     # Once more on the host, when cohorts are moved or saved; so are snapshots.
     slots = cpu_slots(plan, group, n_devices)
     states = 2 * slots * state_bytes(plan, group)
-    of_a_run = 4 * SNAPSHOTS * n_parameters(hp, facts.n_in, facts.n_classes)
-    states += 2 * slots * group.width * min(of_a_run, SNAPSHOT_BYTES)
+    parameters = 4 * n_parameters(hp, facts.n_in, facts.n_classes)
+    snapshots = min(SNAPSHOTS * parameters, SNAPSHOT_BYTES)
+    states += 2 * slots * group.width * snapshots
+    waiting = MOST_WAITING * group.width * (snapshots + 2 * parameters)  # the best, the last ones
     together = min(group.width, 2)  # lanes
     # Gradients, new parameters, and what they are made of.
-    updates = 4 * 4 * together * n_parameters(hp, facts.n_in, facts.n_classes)
+    updates = 4 * together * parameters
     units = facts.n_in + 8 * (sum(hp.hidden) + facts.n_classes)  # Z, A, masks, and the way back
     part = hp.batch_size if hp.batch_norm else min(hp.batch_size, GRADIENT_BLOCK)
     batch = hp.batch_size * facts.n_in * facts.pixel_bytes
     batch += 4 * max(part, EVALUATION_BLOCK) * together * units
     data = (facts.n_examples + facts.n_test) * facts.n_in * facts.pixel_bytes
-    return n_devices * (states + updates + batch + data) + 2 * data
+    return n_devices * (states + waiting + updates + batch + data) + 2 * data
 
 
 def without(plan: Plan, done: Collection[str]) -> Plan:

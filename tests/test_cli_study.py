@@ -42,7 +42,7 @@ study original on mnist
   hidden 20-7-5, batch size 512: 5 runs in 5 cohorts of 1 lane
   hidden 20-7-5, batch size 1024: 5 runs in 5 cohorts of 1 lane
   hidden 20-7-5, batch size 2048: 5 runs in 5 cohorts of 1 lane
-9 training programs to compile, about 0.9 GB of memory
+9 training programs to compile, about 1.0 GB of memory
 """
 
 

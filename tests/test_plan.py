@@ -230,6 +230,27 @@ def test_the_estimate_grows_with_devices_lanes_batches_and_optimisers_memory() -
     assert memory(2, 10, hidden=original.hidden, batch_size=128) < 1_500_000_000
 
 
+def test_the_estimate_counts_the_records_of_every_run() -> None:
+    sizes = tuple((units, 4) for units in range(2, 1002))
+    one = planning.memory(plan(experiment({"hidden": sizes[-1:]}), facts=MNIST), 2)
+    many = planning.memory(plan(experiment({"hidden": sizes}), facts=MNIST), 2)
+    assert many - one == 999 * planning.RUN_MEMORY
+
+
+def test_groups_that_share_programs_follow_each_other_the_largest_of_them_first() -> None:
+    sweep = experiment({"batch_size": (16, 32), "hidden": ((5, 4), (6, 4))}, batch_norm=True)
+    made = plan(sweep, experiment(hidden=(7, 4), seeds=(0, 1)), experiment(hidden=(6, 4)))
+    found = [(g.hyperparams.hidden, g.hyperparams.batch_size) for g in made.groups]
+    assert found == [
+        ((7, 4), 16),
+        ((5, 4), 16),
+        ((5, 4), 32),
+        ((6, 4), 16),
+        ((6, 4), 32),
+        ((6, 4), 16),  # without batch norm
+    ]
+
+
 @pytest.mark.parametrize(
     ("seeds", "hidden", "n_devices", "slots"),
     [

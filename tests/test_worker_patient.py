@@ -1,15 +1,18 @@
-"""The store of the training thread, on a disk that is full for a while."""
+"""The store of the training thread on a disk that is full, and training on a slow one."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import until
 from store_runs import plan, submission
 
 from jmlp import faults
 from jmlp.errors import DiskFullError
 from jmlp.store import Store
 from jmlp.worker.patient import PatientStore
+from jmlp.worker.recorder import Recorder
 
 
 class Waits:
@@ -58,3 +61,30 @@ def test_waiting_for_space_ends_when_the_worker_is_asked_to_leave(
         with pytest.raises(DiskFullError):
             store.set_study(label, "running")
         assert store.study(label).state == "queued"
+
+
+def test_training_waits_where_four_results_wait_for_a_slow_disk(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    waiting: list[int] = []
+
+    def end(recorder: Recorder, *arguments: object) -> None:
+        gate.wait()
+        waiting.append(len(recorder._jobs))
+
+    monkeypatch.setattr(Recorder, "_end", end)
+    recorder = Recorder(store.folder, "study", lambda *arguments: {}, print)
+
+    def train() -> None:
+        for _ in range(20):
+            recorder.ended((), ())
+
+    training = threading.Thread(target=train)
+    training.start()
+    until(lambda: len(recorder._jobs) >= 4)
+    gate.set()
+    training.join()
+    recorder.close()
+    assert len(waiting) == 20
+    assert max(waiting) <= 4

@@ -9,6 +9,7 @@ from typing import Any
 
 from jmlp import environment
 from jmlp.errors import DiskFullError
+from jmlp.plan import MOST_WAITING
 from jmlp.results import CohortState, CostPoint, RunResult
 from jmlp.store import Store, run_files
 from jmlp.store.checkpoints import Checkpoints, key_of
@@ -63,7 +64,19 @@ class Recorder:
             self._changed.notify_all()
 
     def ended(self, results: Sequence[RunResult], keys: Collection[str]) -> None:
-        """All runs of some cohorts: their files, then their rows; then checkpoints have served."""
+        """All runs of some cohorts: their files, then their rows; then checkpoints have served.
+
+        Where training is faster than the disk it waits here, so that few results are in memory. On
+        a full disk it does not: what then happens is decided between two chunks.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: (
+                    self._error is not None
+                    or self.blocked is not None
+                    or len(self._jobs) < MOST_WAITING
+                )
+            )
         self._put(lambda store: self._end(store, results, keys))
 
     def checkpoint(self, copies: Sequence[CohortState]) -> None:
