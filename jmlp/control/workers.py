@@ -80,22 +80,35 @@ def detach(folder: Path, label: str) -> int:
     """
     log = log_end(folder)
     worker = start_worker(folder, None)
+    try:
+        _see_begin(folder, label, worker, log)
+    finally:
+        if worker.poll() is None:
+            worker.returncode = 0  # it goes on without this process, of which Python would warn
+            threading.Thread(target=_take_note, args=(worker.pid,), daemon=True).start()
+    return worker.pid
+
+
+def _see_begin(folder: Path, label: str, worker: "subprocess.Popen[str]", log: int) -> None:
+    """Waits until a worker has begun, or waits for its turn.
+
+    Raises:
+        JmlpError: it ended, or the study failed, at once; why.
+    """
     until = time.monotonic() + START_SECONDS
     with Store(folder, viewer=True) as store:
         while time.monotonic() < until:
             code = worker.poll()
-            if store.study(label).state != "queued" or code == 0:
-                break
+            row = store.study(label)
+            if row.state == "failed":
+                raise error_with_code(row.failure or "", row.code or 1)
+            if row.state != "queued" or code == 0:
+                return
             if code is not None:
                 raise why_ended(folder, code, log)
             if (owner := Lock(folder).owner()) and owner.pid != worker.pid:
-                break  # it has other work first; the new one waits for its turn
+                return  # it has other work first; the new one waits for its turn
             time.sleep(POLL_SECONDS)
-        if (row := store.study(label)).state == "failed":  # at once
-            raise error_with_code(row.failure or "", row.code or 1)
-    worker.returncode = 0  # it goes on without this process, of which Python would warn
-    threading.Thread(target=_take_note, args=(worker.pid,), daemon=True).start()
-    return worker.pid
 
 
 def _take_note(pid: int) -> None:
