@@ -40,7 +40,12 @@ def complaint(words: str, variables: Mapping[str, str] | None = None) -> JmlpErr
 
 
 def of_exception(error: BaseException) -> JmlpError | None:
-    """The error that an exception of JAX means; None where it is about something else."""
+    """The error that an exception means; None where the environment is not its reason."""
+    if isinstance(error, Warning):
+        text = str(error).partition("\n")[0]
+        return ConfigError(
+            f"PYTHONWARNINGS, or -W, makes this warning an error: {text}; without it all goes on"
+        )
     return complaint(f"{type(error).__name__}: {error}")
 
 
@@ -142,7 +147,7 @@ def no_device(device: str, reason: str, variables: Mapping[str, str] | None = No
         variables: the environment that JAX was started with; default: that of this process.
     """
     given = os.environ if variables is None else variables
-    named = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
+    named = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_DEFAULT_DEVICE")
     asked = [f"{name}={given[name]}" for name in named if given.get(name)]
     if device == "auto" and asked:
         return DeviceError(

@@ -8,10 +8,11 @@ from pathlib import Path
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """The command, and the address that it prints."""
+def serve(folder: Path, *first: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """The command, and the address that it prints; what comes `first` starts it."""
+    options = ["--port", "0", "--no-open", "--store", str(folder)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "jmlp", "serve", "--port", "0", "--no-open", "--store", str(folder)],
+        [*first, sys.executable, "-m", "jmlp", "serve", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -8,6 +8,7 @@ from jmlp import diagnosis
 from jmlp.diagnosis import complaint, end, last_words, no_device
 
 XLA = "F1128 21:27:29.096171    8599 parse_flags_from_env.cc:234] "
+GIVEN = {"JAX_PLATFORMS": "tpu", "JAX_DEFAULT_DEVICE": "gpu"}
 USAGE = 'usage: --xla_x=maybe\nFlags:\n\t--xla_dump_to=""\tstring\tWhere to\n'
 JAX = 'Traceback (most recent call last):\n  File "x.py", line 1, in y\nValueError: '
 
@@ -33,6 +34,7 @@ JAX = 'Traceback (most recent call last):\n  File "x.py", line 1, in y\nValueErr
             "JAX_PLATFORMS=tpu",
             6,
         ),
+        ("RuntimeError: Unknown backend: 'gpu' requested, but none", "JAX_DEFAULT_DEVICE=gpu", 6),
         ("ModuleNotFoundError: No module named 'jaxlib'", "No module named 'jaxlib'", 6),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else None,
@@ -41,7 +43,7 @@ def test_complaint_about_the_environment_names_the_variable_and_has_code_2_or_6(
     words: str, variable: str, code: int
 ) -> None:
     for process in (1, -signal.SIGABRT):
-        error = end("the worker", process, words, {"JAX_PLATFORMS": "tpu"})
+        error = end("the worker", process, words, GIVEN)
         assert error.exit_code == code
         assert variable in str(error)
         assert "\n" not in str(error)
@@ -51,6 +53,16 @@ def test_words_about_something_else_are_no_complaint_about_the_environment() -> 
     assert complaint("KeyError: 'x'\nvalue of a flag") is None
     assert diagnosis.of_exception(AssertionError()) is None
     assert diagnosis.of_exception(ValueError("Invalid value")) is None
+
+
+def test_warning_that_was_made_an_error_is_no_bug() -> None:
+    error = diagnosis.of_exception(UserWarning("the cache cannot be read\n  more"))
+    assert error is not None
+    assert error.exit_code == 2
+    assert str(error) == (
+        "PYTHONWARNINGS, or -W, makes this warning an error: the cache cannot be read; without it "
+        "all goes on"
+    )
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,14 @@ def test_app_ends_with_the_server_however_that_ends(
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", address)
 
 
+def test_server_minds_no_signal_that_was_ignored_at_its_start_as_by_nohup(tmp_path: Path) -> None:
+    nohup = ("sh", "-c", "trap '' HUP; exec \"$@\"", "sh")
+    with serve(tmp_path / "store", *nohup) as (process, _):
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 143
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

@@ -108,6 +108,15 @@ def test_app_ends_with_its_terminal(ignored: bool, tmp_path: Path) -> None:
         assert terminal.wait() == 129
 
 
+def test_signal_that_was_ignored_at_the_start_does_not_end_the_app(tmp_path: Path) -> None:
+    ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    with Terminal("-c", f"{ignore}import jmlp.__main__", store=tmp_path / "store") as terminal:
+        terminal.until_shown(READY)
+        terminal.send(signal.SIGHUP)
+        terminal.press("q")
+        assert terminal.wait() == 0
+
+
 def test_ctrl_z_gives_the_terminal_back_and_going_on_paints_it_again(opened: Terminal) -> None:
     painted = opened.text()
     for _ in range(2):
