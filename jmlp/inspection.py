@@ -5,6 +5,8 @@ epochs of the run's snapshots, the kept and the last one among them) with L dens
 at on the N examples of one part of the data, which has C classes.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -13,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jmlp import sealed
-from jmlp.errors import CheckpointError
-from jmlp.places import cache_dir
+from jmlp.errors import CheckpointError, StoreError
+from jmlp.places import cache_dir, names
+from jmlp.records import UnreadableError, member
 
 FORMAT = "jmlp-inspection-1"
 MOST_FILES = 200  # in the cache; most have one or two megabytes
@@ -76,10 +79,18 @@ class Inspection:
 
 
 # Of the first fields; the others are arrays.
-_HEADER = (
-    *("run_id", "part", "epochs", "best", "diverged_at"),
-    *("image_shape", "n_classes", "layers", "update_words"),
-)
+_HEADER: Mapping[str, Any] = {
+    "run_id": str,
+    "part": Part,
+    "epochs": tuple[int, ...],
+    "best": int | None,
+    "diverged_at": int | None,
+    "image_shape": tuple[int, ...],
+    "n_classes": int,
+    "layers": tuple[str, ...],
+    "update_words": str,
+}
+_NAME = re.compile(r"[^.].*\.safetensors")
 
 
 def path_of(run_id: str, part: Part, key: str) -> Path:
@@ -105,11 +116,15 @@ def tidy(path: Path) -> None:
         path: the file of an inspection that was written just now.
     """
     run_and_part = path.name.rpartition("-")[0]
-    others = [p for p in path.parent.glob("*.safetensors") if p != path]
+    found = [path.parent / name for name in names(path.parent) if _NAME.fullmatch(name)]
+    others = [p for p in found if p != path]
     replaced = [p for p in others if p.name.rpartition("-")[0] == run_and_part]
     kept = {p: _modified(p) for p in others if p not in replaced}
     for old in (*replaced, *sorted(kept, key=kept.__getitem__)[: -MOST_FILES + 1]):
-        old.unlink(missing_ok=True)
+        try:
+            old.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{old}: cannot be removed: {error.strerror or error}") from error
 
 
 def _modified(path: Path) -> int:
@@ -138,12 +153,10 @@ def read(path: Path) -> Inspection:
     """
     tensors, about = sealed.read(path, FORMAT)
     try:
-        values: dict[str, Any] = {**{name: about[name] for name in _HEADER}, **tensors}
-        for name in ("epochs", "image_shape", "layers"):
-            values[name] = tuple(values[name])
-        inspection = Inspection(**values)
+        values: dict[str, Any] = {name: member(about, name, _HEADER[name]) for name in _HEADER}
+        inspection = Inspection(**values | tensors)
         _check(inspection)
-    except (KeyError, TypeError, ValueError) as error:
+    except (TypeError, UnreadableError, ValueError) as error:
         raise CheckpointError(f"{path}: its header does not fit its numbers: {error}") from error
     return inspection
 

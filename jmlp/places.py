@@ -12,10 +12,11 @@ import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import platformdirs
 
-from jmlp.errors import DiskFullError, StoreError
+from jmlp.errors import DiskFullError, JmlpError, StoreError
 from jmlp.faults import reach
 
 # Writing may work later: EFBIG is a limit of the process, which can be raised while it runs.
@@ -223,6 +224,83 @@ def is_leftover(name: str) -> bool:
     Or that another process writes at this moment.
     """
     return _TEMPORARY.fullmatch(name) is not None
+
+
+class NotRegularError(Exception):
+    """Something else than a regular file; the text says what is wrong, without the path."""
+
+
+@contextlib.contextmanager
+def open_regular(path: Path, *, follow_links: bool = True) -> Iterator[tuple[BinaryIO, int]]:
+    """Opens a regular file for reading, and tells its size in bytes; never waits, as for a pipe.
+
+    Args:
+        path: the file.
+        follow_links: whether a symbolic link is taken for what it leads to, or refused.
+
+    Raises:
+        NotRegularError: it is a folder, a pipe, a device, or a link that is not followed.
+        OSError: it is not there, or cannot be opened or read.
+    """
+    if "\0" in str(path):
+        raise NotRegularError("a path cannot hold a NUL character")
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags | (0 if follow_links else os.O_NOFOLLOW))
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        what = "a loop of symbolic links" if follow_links else "a symbolic link"
+        raise NotRegularError(f"{what}, not a regular file") from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise NotRegularError("not a regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            yield file, status.st_size
+    finally:
+        os.close(descriptor)
+
+
+def names(folder: Path) -> list[str]:
+    """The names in a folder, sorted; none where there is no such folder.
+
+    What cannot be read is not taken for empty.
+
+    Raises:
+        StoreError: it is no folder, or the system does not let it be read.
+    """
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be read: {error.strerror or error}") from error
+
+
+def is_forbidden(error: JmlpError) -> bool:
+    """Whether an error says that the system does not let something be read that is there.
+
+    Its content is not known then, and must not be taken for missing or damaged.
+    """
+    cause = error.__cause__
+    return isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is anything of this name; a link that leads nowhere is something.
+
+    Raises:
+        StoreError: the system does not let that be seen.
+    """
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError) as error:  # ValueError: a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise StoreError(f"{path}: cannot be read: {reason}") from error
+    return True
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -7,6 +7,7 @@ Python writes the shortest text that reads back as the same float, so nothing is
 import functools
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from types import MappingProxyType, NoneType, UnionType
@@ -33,6 +34,7 @@ _KINDS: Mapping[Any, str] = {
     list: "an array",
     dict: "an object",
 }
+_FORMAT = re.compile(r"(.*-)([0-9]{1,9})")
 _LARGEST = 2**63  # what the database can keep
 
 # Makes a value of JSON into one of Python; its second argument is the value's place in the record.
@@ -169,6 +171,25 @@ def member(table: Any, key: str, kind: type[T]) -> T:
     if key not in found:
         raise UnreadableError(f'"{key}" is missing')
     return read(kind, found[key], key)
+
+
+def other_format(found: Any, kind: str) -> UnreadableError:
+    """What is wrong with a document whose "format" is not the one that this version reads.
+
+    Args:
+        found: its format, whatever that is.
+        kind: the one wanted, such as "jmlp-run-1".
+    """
+    known = _FORMAT.fullmatch(kind)
+    other = _FORMAT.fullmatch(found) if isinstance(found, str) else None
+    if known and other and known[1] == other[1] and int(known[2]) < int(other[2]):
+        return NewerError(
+            f"of a newer jmlp (format {found!r}, this one reads {kind!r}): install the newer jmlp"
+        )
+    return UnreadableError(
+        f"of another program or another version of jmlp (format {repr(found)[:60]}, wanted "
+        f"{kind!r})"
+    )
 
 
 def _costs(table: Mapping[str, Any]) -> tuple[CostPoint, ...]:

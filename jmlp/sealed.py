@@ -6,12 +6,10 @@ seal over the whole file, itself taken for zeros. The bytes of a file are a func
 """
 
 import contextlib
-import errno
 import hashlib
 import json
-import os
-import stat
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.errors import CheckpointError, StoreError
-from jmlp.places import write_atomically
+from jmlp.places import NotRegularError, open_regular, write_atomically
+from jmlp.records import UnreadableError, checked, member, other_format, parse
+from jmlp.records import read as read_value
 from jmlp.tensors import Tensors
 
 MAX_BYTES = 4_000_000_000
@@ -29,6 +29,20 @@ _UNSEALED = "0" * 64
 # How each file begins after the 8 bytes of its header's length; the seal follows.
 _START = rb'{"__metadata__":{"jmlp":"{\"sha256\":\"'
 _SEAL = slice(8 + len(_START), 8 + len(_START) + len(_UNSEALED))
+
+
+# The array types of NumPy, by safetensors' names; jmlp writes no others.
+_DTYPES: Mapping[str, type[np.generic]] = {
+    "BOOL": np.bool_,
+    **{f"U{8 * n}": np.dtype(f"u{n}").type for n in (1, 2, 4, 8)},
+    **{f"I{8 * n}": np.dtype(f"i{n}").type for n in (1, 2, 4, 8)},
+    **{f"F{8 * n}": np.dtype(f"f{n}").type for n in (2, 4, 8)},
+}
+_MOST_AXES = 32
+
+# Looks at arrays of the right shapes and types but without content, and at what belongs to them;
+# raises CheckpointError where the file need not be read.
+Check = Callable[[Tensors, dict[str, Any]], None]
 
 
 class OtherFormatError(CheckpointError):
@@ -83,18 +97,30 @@ def to_bytes(tensors: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> b
     return b"".join((data[: _SEAL.start], _digest(data), memoryview(data)[_SEAL.stop :]))
 
 
-def read(path: Path, kind: str, *, follow_links: bool = False) -> tuple[Tensors, dict[str, Any]]:
+def read(
+    path: Path, kind: str, *, follow_links: bool = False, check: Check | None = None
+) -> tuple[Tensors, dict[str, Any]]:
     """The arrays, which cannot be written to, and what belongs to them.
 
     Args:
         path: the file.
         kind: the "format" that it must have.
         follow_links: whether a symbolic link is taken for what it leads to, or refused.
+        check: called before the arrays are read.
 
     Raises:
-        CheckpointError: it is not there, not such a file, or damaged; nothing is read in part.
+        CheckpointError: it is not there, not such a file, or damaged; nothing is read in part. Or
+            what `check` raises.
     """
-    return from_bytes(_content(path, follow_links), kind, path)
+    with _opened(path, follow_links) as (file, size):
+        head = file.read(8)
+        head += file.read(_header_size(head, size, path))
+        table, about = _about(head, kind, path)
+        outline = _outline(table, size - len(head), path)
+        if check is not None:
+            check(outline, about)
+        data = head + file.read(size - len(head) + 1)  # one more, if it grew in the meantime
+    return from_bytes(data, kind, path)
 
 
 def from_bytes(data: bytes, kind: str, path: Path) -> tuple[Tensors, dict[str, Any]]:
@@ -102,7 +128,9 @@ def from_bytes(data: bytes, kind: str, path: Path) -> tuple[Tensors, dict[str, A
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    about = _about(data[: 8 + _header_size(data[:8], len(data), path)], kind, path)
+    head = data[: 8 + _header_size(data[:8], len(data), path)]
+    table, about = _about(head, kind, path)
+    _outline(table, len(data) - len(head), path)
     if data[_SEAL] != _digest(data):
         raise CheckpointError(f"{path}: damaged: its SHA-256 is not the one stored in it")
     try:
@@ -122,36 +150,21 @@ def read_about(path: Path, kind: str) -> dict[str, Any]:
     """
     with _opened(path, follow_links=False) as (file, size):
         start = file.read(8)
-        return _about(start + file.read(_header_size(start, size, path)), kind, path)
-
-
-def _content(path: Path, follow_links: bool) -> bytes:
-    with _opened(path, follow_links) as (file, _):
-        return file.read()
+        return _about(start + file.read(_header_size(start, size, path)), kind, path)[1]
 
 
 @contextlib.contextmanager
 def _opened(path: Path, follow_links: bool) -> Iterator[tuple[BinaryIO, int]]:
     """A regular file of a size that is allowed, and its size in bytes."""
-    # Not blocking, because the opening of a pipe would wait for somebody to write into it.
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW)
     try:
-        descriptor = os.open(path, flags)
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise CheckpointError(f"{path}: not a regular file")
-            if status.st_size > MAX_BYTES:
-                raise CheckpointError(f"{path}: {status.st_size:,} bytes, at most {MAX_BYTES:,}")
-            with open(descriptor, "rb", closefd=False) as file:
-                yield file, status.st_size
-        finally:
-            os.close(descriptor)
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        if getattr(error, "errno", None) == errno.ELOOP:
-            raise CheckpointError(f"{path}: a symbolic link, not a regular file") from error
-        reason = getattr(error, "strerror", None) or str(error)
-        raise CheckpointError(f"{path}: cannot be read: {reason}") from error
+        with open_regular(path, follow_links=follow_links) as (file, size):
+            if size > MAX_BYTES:
+                raise CheckpointError(f"{path}: {size:,} bytes, at most {MAX_BYTES:,}")
+            yield file, size
+    except NotRegularError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _header_size(start: bytes, size: int, path: Path) -> int:
@@ -162,20 +175,52 @@ def _header_size(start: bytes, size: int, path: Path) -> int:
     return length
 
 
-def _about(head: bytes, kind: str, path: Path) -> dict[str, Any]:
-    """The JSON object in a header, of the right format."""
+def _about(head: bytes, kind: str, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The header, and the JSON object in it, of the right format."""
     try:
-        table = json.loads(head[8:])
-        about = json.loads(table.get("__metadata__", {}).get("jmlp", "{}"))
-        found = about.get("format")
-    except (AttributeError, RecursionError, TypeError, ValueError) as error:
-        raise _no_header(path) from error
-    if found != kind:
-        raise OtherFormatError(
-            f"{path}: of another program or another version of jmlp "
-            f"(format {repr(found)[:60]}, wanted {kind!r})"
+        table = read_value(dict[str, Any], parse(head[8:]))
+        metadata = table.pop("__metadata__", {})
+        about = read_value(
+            dict[str, Any], parse(checked(metadata, {}, {"jmlp": str}).get("jmlp", "{}"))
         )
-    return dict(about)
+    except UnreadableError as error:
+        raise _no_header(path) from error
+    found = about.get("format")
+    if found != kind:
+        problem = other_format(found, kind)
+        raise OtherFormatError(f"{path}: {problem}") from problem
+    return table, about
+
+
+def _outline(table: Mapping[str, Any], n_bytes: int, path: Path) -> Tensors:
+    """Arrays of the shapes and types that a header tells, which take no memory.
+
+    Raises:
+        CheckpointError: they do not fill the `n_bytes` after the header.
+    """
+    outline: Tensors = {}
+    total = 0
+    try:
+        for name, entry in table.items():
+            dtype = _DTYPES.get(member(entry, "dtype", str))
+            shape = member(entry, "shape", tuple[int, ...])
+            begin, end = member(entry, "data_offsets", tuple[int, int])
+            if dtype is None:
+                raise UnreadableError(f"{name} has a type that jmlp does not write")
+            if len(shape) > _MOST_AXES or any(n < 0 for n in shape):
+                raise UnreadableError(f"{name} has no possible shape")
+            size = math.prod(shape) * np.dtype(dtype).itemsize
+            if size != end - begin or size > n_bytes:
+                raise UnreadableError(f"{name} has not as many bytes as its shape says")
+            total += size
+            outline[name] = np.broadcast_to(np.zeros((), dtype), shape)
+    except UnreadableError as error:
+        raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
+    if total != n_bytes:
+        raise CheckpointError(
+            f"{path}: damaged: {n_bytes:,} bytes of arrays, its header says {total:,}"
+        )
+    return outline
 
 
 def _no_header(path: Path) -> CheckpointError:

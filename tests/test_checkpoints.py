@@ -305,7 +305,8 @@ def test_what_is_no_checkpoint_of_the_cohort_is_said_and_the_one_before_used(
 def test_where_every_one_is_damaged_each_is_said_and_none_used(checkpoints: Checkpoints) -> None:
     paths = [checkpoints.save(KEY, state(epoch, 0), ABOUT) for epoch in (1, 2)]
     for path in paths:
-        path.write_bytes(path.read_bytes() + b"\0")
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     told = f"damaged: its SHA-256 is not the one stored in it{NONE_ELSE}"
     assert checkpoints.load(KEY, ABOUT) == (None, [f"{path}: {told}" for path in paths[::-1]])
 

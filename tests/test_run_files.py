@@ -33,8 +33,20 @@ ABOUT: dict[str, Any] = {
     "data": {"name": "small", "source": "a shelf", "digests": {"x_train": "ab12"}},
     "validation_fraction": 0.2,
     "attempt": 0,
-    "events": [{"at": 1, "kind": "started", "step": None, "detail": "±"}],
-    "studies": [{"label": "mine", "toml": 'name = "mine"\n'}],
+    "events": [{"at": 1, "study": "mine", "kind": "started", "step": None, "detail": "±"}],
+    "studies": [
+        {
+            "label": "mine",
+            "name": "mine",
+            "toml": 'name = "mine"\n',
+            "data": {"name": "small", "source": "a shelf", "digests": {"x_train": "ab12"}},
+            "command": "jmlp study mine.toml",
+            "hardware": {"device": "cpu", "cores": 2},
+            "submitted_at": 1_770_000_000_000,
+            "position": 0,
+            "experiments": ["rate"],
+        }
+    ],
     "ended_at": 1_770_000_000_123,
 }
 
@@ -176,7 +188,7 @@ def test_the_digest_is_independent_of_how_the_numbers_came_about(tmp_path: Path)
     after = stored(
         tmp_path / "b",
         run(experiments=("other",), provenance=replace(CPU, device="gpu", versions={"jax": "1"})),
-        data={"name": "other"},
+        data={"name": "other", "source": "a lake", "digests": {}},
         validation_fraction=0.5,
         attempt=3,
         events=[],

@@ -1,5 +1,6 @@
 """A sealed file comes back to the bit, or it is refused as a whole, with one message."""
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from safetensors.numpy import load_file, save
 
 from jmlp import sealed
 from jmlp.errors import CheckpointError, StoreError
+from jmlp.places import is_forbidden
 from jmlp.tensors import Tensors
 
 NAN_WITH_PAYLOAD = np.array([0x7FC0_1234, 0xFFC0_0001], np.uint32).view(np.float32)
@@ -118,7 +120,8 @@ def test_every_truncation_and_every_byte_too_many_is_refused() -> None:
     for length in range(len(SMALL)):
         refusal_of(SMALL[:length])
     for byte in range(256):
-        assert refusal_of(SMALL + bytes([byte])) == DAMAGED
+        told = "damaged: 5 bytes of arrays, its header says 4"
+        assert refusal_of(SMALL + bytes([byte])) == told
 
 
 def test_every_byte_that_became_blank_is_refused() -> None:
@@ -176,8 +179,14 @@ def test_what_is_no_regular_file_is_refused_at_once(path: Path, tmp_path: Path) 
     assert refusal(Path("/dev/zero")) == "not a regular file"
     assert refusal(tmp_path / "link") == "a symbolic link, not a regular file"
     assert refusal(tmp_path / "passwords") == "a symbolic link, not a regular file"
-    assert refusal(tmp_path / "none") == "cannot be read: No such file or directory"
-    assert "embedded null" in refusal(tmp_path / "a\0b")  # in each Python's own words
+    with pytest.raises(CheckpointError) as error:
+        sealed.read(tmp_path / "none", "kind")
+    assert not is_forbidden(error.value)
+    assert str(error.value).endswith("none: cannot be read: No such file or directory")
+    assert refusal(tmp_path / "a\0b") == "a path cannot hold a NUL character"
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(CheckpointError, match="a loop of symbolic links, not a regular file"):
+        sealed.read(tmp_path / "loop", "kind", follow_links=True)
 
 
 def test_a_link_is_followed_where_that_is_asked_for(path: Path, tmp_path: Path) -> None:
@@ -190,6 +199,76 @@ def test_too_large_a_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with (tmp_path / "file").open("wb") as file:
         file.truncate(10_000_000_000)  # a hole, which takes no space
     assert refusal(tmp_path / "file") == "10,000,000,000 bytes, at most 4,000,000,000"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "offsets", "what"),
+    [
+        ("F8_E4M3", [4], [0, 4], "W has a type that jmlp does not write"),
+        ("F32", [-1, -1], [0, 4], "W has no possible shape"),
+        ("F32", [1] * 33, [0, 4], "W has no possible shape"),
+        ("F32", [10**12], [0, 4], "W has not as many bytes as its shape says"),
+        ("F32", [0.5], [0, 4], '"shape[0]" is 0.5, wanted an integer of at most 64 bits'),
+        ("F32", [1], [0], '"data_offsets" is [0], wanted 2 values'),
+    ],
+)
+def test_arrays_that_cannot_be_are_refused_under_a_right_seal(
+    dtype: str, shape: list[Any], offsets: list[int], what: str
+) -> None:
+    size = int.from_bytes(SMALL[:8], "little")
+    header = json.loads(SMALL[8 : 8 + size])
+    header["W"] = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+    data = bytearray(with_header(json.dumps(header, separators=(",", ":")).encode()) + SMALL[-4:])
+    seal = data.index(b"sha256") + len(rb"sha256\":\"")
+    data[seal : seal + 64] = b"0" * 64
+    data[seal : seal + 64] = hashlib.sha256(data).hexdigest().encode()
+    assert refusal_of(bytes(data)) == f"not a whole safetensors file: {what}"
+
+
+def test_a_size_that_is_not_the_header_s_is_refused_before_the_arrays_are_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_bytes = sum(array.nbytes for array in TENSORS.values())
+    with path.open("r+b") as file:
+        file.truncate(3_900_000_000)  # a hole, which takes no space
+    monkeypatch.setattr(sealed, "from_bytes", None)
+    assert refusal(path).endswith(f" bytes of arrays, its header says {n_bytes:,}")
+
+
+def test_a_file_can_be_refused_by_the_shapes_of_its_arrays_before_they_are_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(outline: Tensors, about: dict[str, Any]) -> None:
+        shapes = {name: (array.shape, array.dtype) for name, array in outline.items()}
+        assert shapes == {name: (array.shape, array.dtype) for name, array in TENSORS.items()}
+        assert about["format"] == "kind"
+        raise CheckpointError(f"{path}: is too wide")
+
+    monkeypatch.setattr(sealed, "from_bytes", None)
+    assert told(lambda: sealed.read(path, "kind", check=check), path) == "is too wide"
+
+
+def test_a_file_of_a_newer_jmlp_is_no_damage(tmp_path: Path) -> None:
+    sealed.write(tmp_path / "file", {}, {"format": "jmlp-run-12"})
+    with pytest.raises(sealed.OtherFormatError) as error:
+        sealed.read(tmp_path / "file", "jmlp-run-1")
+    assert str(error.value) == (
+        f"{tmp_path / 'file'}: of a newer jmlp (format 'jmlp-run-12', this one reads "
+        "'jmlp-run-1'): install the newer jmlp"
+    )
+
+
+def test_what_the_system_does_not_give_is_told_apart_from_damage(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(CheckpointError) as error:
+        sealed.read(path, "kind")
+    assert is_forbidden(error.value)
+    assert str(error.value) == f"{path}: cannot be read: Permission denied"
 
 
 @pytest.mark.parametrize(

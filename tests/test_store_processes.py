@@ -122,7 +122,7 @@ def test_a_write_that_fails_at_any_point_leaves_the_store_as_it_was(
     ]
     for change in changes:
         before = store.studies(), store.runs(), store.events(), store.points(run.run_id)
-        for k in range(1, 9):
+        for k in range(1, 17):
             faults.arm(f"any:{k}:{action}")
             try:
                 change()

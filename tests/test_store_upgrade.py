@@ -49,11 +49,13 @@ def test_an_older_schema_is_backed_up_and_brought_up_to_date(old: Path) -> None:
     names = {module.NAME, f"{module.NAME}-journal"}
     assert {n for n in os.listdir(old) if not n.endswith("-journal")} == {
         module.NAME,
-        f"{module.NAME}.schema-1",
+        f"{module.NAME}.schema-{schema.SCHEMA - 1}",
     }
     assert names <= set(os.listdir(old))
-    with contextlib.closing(sqlite3.connect(old / f"{module.NAME}.schema-1")) as backup:
-        assert backup.execute("PRAGMA user_version").fetchone() == (1,)
+    with contextlib.closing(
+        sqlite3.connect(old / f"{module.NAME}.schema-{schema.SCHEMA - 1}")
+    ) as backup:
+        assert backup.execute("PRAGMA user_version").fetchone() == (schema.SCHEMA - 1,)
         assert backup.execute("SELECT * FROM events").fetchall() == [
             (1, 0, None, None, "old", None, "")
         ]
@@ -63,7 +65,7 @@ def test_an_older_schema_is_backed_up_and_brought_up_to_date(old: Path) -> None:
 MIGRATE = """
 from jmlp.store import schema
 from jmlp.store.database import Database
-schema.SCHEMA = 2
+schema.SCHEMA += 1
 schema.MIGRATIONS = (("ALTER TABLE events ADD COLUMN new TEXT",),)
 Database(pathlib.Path(sys.argv[1]))
 """
@@ -75,7 +77,7 @@ def test_a_kill_within_an_upgrade_leaves_the_old_database(point: str, tmp_path: 
     killed(MIGRATE, tmp_path, JMLP_FAULT=f"{point}:1:kill")
     assert kinds(tmp_path) == ["old"]
     with contextlib.closing(Database(tmp_path)) as database:
-        assert database.read("PRAGMA user_version") == [(1,)]
+        assert database.read("PRAGMA user_version") == [(schema.SCHEMA,)]
 
 
 def test_a_step_that_fails_leaves_the_old_database(
@@ -84,8 +86,7 @@ def test_a_step_that_fails_leaves_the_old_database(
     steps = ("ALTER TABLE events ADD COLUMN new TEXT", "UPDATE nowhere SET a = 1")
     monkeypatch.setattr(schema, "MIGRATIONS", (steps,))
     assert refusal(old) == "cannot be read or written: no such table: nowhere"
-    monkeypatch.setattr(schema, "SCHEMA", 1)
-    monkeypatch.setattr(schema, "MIGRATIONS", ())
+    monkeypatch.setattr(schema, "SCHEMA", schema.SCHEMA - 1)
     assert kinds(old) == ["old"]
 
 

@@ -192,8 +192,8 @@ def test_a_run_s_file_is_given_all_that_is_known_of_it(store: Store, made: Plan)
         ("started", "small", 0)
     ]
     assert [(s["label"], s["position"], s["experiments"]) for s in about["studies"]] == [
-        ("small", 1, ["rates"]),
-        ("again", 0, ["rates"]),
+        ("small", 1, ("rates",)),
+        ("again", 0, ("rates",)),
     ]
     assert {s["toml"] for s in about["studies"]} == {submission(made).toml}
     store.end("small", [result(made.runs[1])])

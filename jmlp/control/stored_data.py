@@ -1,10 +1,12 @@
 """What the store knows of a study's data, so that reports and networks need not have it again."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jmlp.errors import StoreError
+from jmlp.records import UnreadableError, member
 
 if TYPE_CHECKING:
     from jmlp.plan import DataFacts
@@ -32,9 +34,12 @@ def read_data(table: Mapping[str, Any], label: str) -> StoredData:
     from jmlp.plan import DataFacts
 
     try:
-        facts = DataFacts(**table["facts"])
-        return StoredData(facts, tuple(table["image_shape"]), table["source"])
-    except (KeyError, TypeError) as error:
+        facts = member(table, "facts", DataFacts)
+        shape = member(table, "image_shape", tuple[int, ...])
+        if facts.n_in != math.prod(shape) or min(shape) < 1:
+            raise UnreadableError(f'"image_shape" is {shape}, of {facts.n_in} inputs')
+        return StoredData(facts, shape, member(table, "source", str))
+    except UnreadableError as error:
         raise StoreError(
             f"{label}: what is stored of its data is not complete ({error}); train it again "
             "(jmlp study … --fresh)"

@@ -1,15 +1,18 @@
 """Whether everything in a store is whole, and one part says what the other says."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from jmlp import sealed
 from jmlp.errors import CheckpointError, JmlpError, StoreError
-from jmlp.records import run_table
+from jmlp.places import is_forbidden, is_there, names
+from jmlp.records import NewerError, run_table
 from jmlp.results import CohortState, RunResult
-from jmlp.store import checkpoints, run_files, submissions, tag_file
+from jmlp.store import checkpoints, removals, run_files, submissions, tag_file
 from jmlp.store.database import NAME, REMEDY, DamagedError
+from jmlp.store.lock import Lock
 from jmlp.store.rows import point_values
 from jmlp.store.store import Store
 
@@ -19,6 +22,8 @@ _TRAIN_AGAIN = "remove the run (jmlp runs rm); its study then trains it again"
 _GO_BACK = "do nothing: its study goes on from the one before it, or trains the cohort anew"
 _SUBMIT_AGAIN = "give the study's command again: it writes the file anew"
 _TAG_AGAIN = "tag or untag any run: it writes the file anew"
+_PERMIT = "make it readable for you (chmod, chown), then check again"
+_NEWER = "leave it as it is, and use the newer jmlp"
 
 
 @dataclass(frozen=True)
@@ -31,30 +36,38 @@ class Problem:
 
 
 def check(folder: Path) -> list[Problem]:
-    """Looks at every part of a store, to the last bit, and changes nothing.
+    """Looks at every part of a store, to the last bit.
+
+    Nothing is changed, save that a deletion of runs that was killed in the middle is finished.
 
     Args:
         folder: of the store. What a worker is just writing may be told as a problem.
 
     Raises:
-        StoreError: there is no store, or its database is none that this jmlp can look at.
+        StoreError: there is no store, it cannot be read, or its database is none that this jmlp can
+            look at.
     """
-    if not folder.is_dir():
-        raise StoreError(f"there is no store at {folder}: run a study first")
+    check_folder(folder)
     problems: list[Problem] = []
-    results = {}
-    for path, found in read_runs(folder):
+    _finish_removal(folder, problems)
+    results: dict[Path, RunResult] = {}
+    files = _listed(partial(run_files.paths, folder), folder / run_files.FOLDER, problems)
+    for path, found in read_runs(folder, files or []):
         if isinstance(found, JmlpError):
             problems.append(_problem(path, found, _TRAIN_AGAIN))
         else:
             results[path] = found.result
-    problems += _database(folder, results)
-    for path in sorted((folder / CHECKPOINTS).glob("*/*.safetensors")):
-        try:
-            sealed.read(path, checkpoints.FORMAT)
-        except CheckpointError as error:
-            problems.append(_problem(path, error, _GO_BACK))
-    for path in submissions.paths(folder):
+    problems += _database(folder, None if files is None else set(files), results)
+    stored = checkpoints.Checkpoints(folder / CHECKPOINTS)
+    for cohort in _listed(stored.folders, stored.folder, problems) or []:
+        for path in _listed(partial(stored.generations, cohort.name), cohort, problems) or []:
+            try:
+                checkpoints.read_state(path)
+            except CheckpointError as error:
+                problems.append(_problem(path, error, _GO_BACK))
+    for path in (
+        _listed(partial(submissions.paths, folder), folder / submissions.FOLDER, problems) or []
+    ):
         try:
             submissions.read(path)
         except StoreError as error:
@@ -66,9 +79,22 @@ def check(folder: Path) -> list[Problem]:
     return problems
 
 
-def read_runs(folder: Path) -> Iterator[tuple[Path, run_files.StoredRun | CheckpointError]]:
+def check_folder(folder: Path) -> None:
+    """Whether there is a store that can be read.
+
+    Raises:
+        StoreError: there is none, or the system does not let its folder be read.
+    """
+    if not is_there(folder):
+        raise StoreError(f"there is no store at {folder}: run a study first")
+    names(folder)
+
+
+def read_runs(
+    folder: Path, files: Iterable[Path]
+) -> Iterator[tuple[Path, run_files.StoredRun | CheckpointError]]:
     """The file of every run that ended, one after the other, or what is wrong with it."""
-    for path in sorted((folder / "runs").glob("*.safetensors")):
+    for path in files:
         try:
             stored = run_files.read(path)
             if run_files.path_of(folder, stored.result.run_id) != path:
@@ -79,51 +105,88 @@ def read_runs(folder: Path) -> Iterator[tuple[Path, run_files.StoredRun | Checkp
             yield path, stored
 
 
-def newest_checkpoints(folder: Path, refused: list[str]) -> list[CohortState]:
+def newest_checkpoints(folder: Path, refuse: Callable[[JmlpError], None]) -> list[CohortState]:
     """Where each cohort in training can go on.
 
     Args:
         folder: of the store.
-        refused: takes up what is wrong with newer checkpoints.
+        refuse: called with what is wrong with newer checkpoints.
+
+    Raises:
+        StoreError: a folder cannot be read. Or what `refuse` raises.
     """
     stored = checkpoints.Checkpoints(folder / CHECKPOINTS)
     states = []
     for key in stored.keys():  # noqa: SIM118 - a method of its own, not a dict's
-        messages: list[str] = []
-        for path in sorted((stored.folder / key).glob("*.safetensors"), reverse=True):
+        for path in reversed(stored.generations(key)):
             try:
-                about = sealed.read_about(path, checkpoints.FORMAT)
-                state, messages = stored.load(key, {"must": about.get("must", {})})
+                state, _ = checkpoints.read_state(path)
+                if checkpoints.key_of(state.run_ids, state.width) != key:
+                    raise CheckpointError(f"{path}: is of other runs than its folder")
             except CheckpointError as error:
-                messages = [str(error)]
-                continue
-            if state is not None:
+                refuse(error)
+            else:
                 states.append(state)
                 break
-        refused += messages
     return states
 
 
-def _database(folder: Path, results: dict[Path, RunResult]) -> Iterator[Problem]:
-    """What is wrong with the database, or in it, against the files that are whole."""
+def _finish_removal(folder: Path, problems: list[Problem]) -> None:
+    """Deletes the rest of runs whose deletion was killed, unless a worker has the store."""
+    path = folder / removals.NAME
+    lock = Lock(folder)
+    try:
+        if not removals.is_pending(folder) or not lock.acquire():
+            return  # whoever has the lock finishes it
+        with contextlib.suppress(DamagedError), Store(folder) as store:
+            store.finish_removal()
+    except StoreError as error:
+        problems.append(_problem(path, error, removals.REMEDY))
+    finally:
+        lock.release()
+
+
+def _listed(
+    paths: Callable[[], list[Path]], place: Path, problems: list[Problem]
+) -> list[Path] | None:
+    """What is in a folder of a store; None where the system does not let it be listed."""
+    try:
+        return paths()
+    except StoreError as error:
+        problems.append(_problem(place, error, _PERMIT))
+        return None
+
+
+def _database(
+    folder: Path, files: Set[Path] | None, results: Mapping[Path, RunResult]
+) -> Iterator[Problem]:
+    """What is wrong with the database, or in it, against the files that are whole.
+
+    Args:
+        folder: of the store.
+        files: of runs; None where they are not known.
+        results: of those that are whole.
+    """
     path = folder / NAME
-    if not path.exists():
+    if not is_there(path):
         yield Problem(path, "is missing", REMEDY)
         return
     try:
         with Store(folder, viewer=True) as store:
             damage = store.damage()
+            store.studies()
+            store.events()
             rows = {run_files.path_of(folder, row.run_id): row for row in store.runs()}
-            points = {p: store.points(row.run_id) for p, row in rows.items() if p in results}
+            points = {p: store.points(row.run_id) for p, row in rows.items()}
     except DamagedError as error:
         yield Problem(path, f"is damaged ({error.what})", REMEDY)
         return
     for what in damage:
         yield Problem(path, f"is damaged ({what})", REMEDY)
     for file, row in rows.items():
-        if row.result is None:
+        if row.result is None or files is None:
             continue  # in the queue again, or about to end
-        if not file.exists():
+        if file not in files:
             yield Problem(file, "is missing: the database says that this run ended", _TRAIN_AGAIN)
         elif file in results and (
             run_table(row.result, costs=False) != run_table(results[file], costs=False)
@@ -135,4 +198,9 @@ def _database(folder: Path, results: dict[Path, RunResult]) -> Iterator[Problem]
 
 
 def _problem(path: Path, error: JmlpError, remedy: str) -> Problem:
-    return Problem(path, str(error).removeprefix(f"{path}: "), remedy)
+    what = str(error).removeprefix(f"{path}: ").removesuffix(f"; {remedy}")
+    if is_forbidden(error):
+        remedy = _PERMIT
+    if isinstance(error.__cause__, NewerError):
+        remedy = _NEWER
+    return Problem(path, what, remedy)

@@ -9,13 +9,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jmlp import sealed
 from jmlp.errors import CheckpointError, StoreError
-from jmlp.places import remove_leftovers
-from jmlp.records import strict
+from jmlp.places import names, remove_leftovers
+from jmlp.records import UnreadableError, read, strict
 from jmlp.results import CohortState, Snapshot
 from jmlp.store.packing import pack_costs, pack_snapshots, under, unpack_costs, unpack_snapshots
 from jmlp.tensors import Tensors
@@ -24,6 +25,20 @@ FORMAT = "jmlp-checkpoint-1"
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"[0-9]{12}\.safetensors")
+
+
+@dataclass(frozen=True)
+class _About:
+    """The header, beside the format."""
+
+    sha256: str
+    must: Mapping[str, Any]
+    note: Mapping[str, Any]
+    run_ids: tuple[str, ...]
+    width: int
+    epoch: int
+    step: int
+    n_steps: int
 
 
 def key_of(run_ids: Sequence[str], width: int) -> str:
@@ -69,9 +84,9 @@ class Checkpoints:
         sealed.write(path, _pack(state), strict(header))
         self._refused.discard(path)
         # What was refused is none to go back to; what is of a later update was given up.
-        before = [p for p in self._generations(key) if p < path and p not in self._refused]
+        before = [p for p in self.generations(key) if p < path and p not in self._refused]
         kept = {path, *before[-1:]}
-        self._remove(p for p in self._generations(key) if p not in kept)
+        self._remove(p for p in self.generations(key) if p not in kept)
         return path
 
     def load(self, key: str, about: Mapping[str, Any]) -> tuple[CohortState | None, list[str]]:
@@ -90,7 +105,7 @@ class Checkpoints:
         wanted = _flat(json.loads(json.dumps(strict(about["must"]))))
         refusals = []
         state = None
-        for path in reversed(self._generations(key)):
+        for path in reversed(self.generations(key)):
             try:
                 state = _read(path, key, wanted)
                 break
@@ -110,7 +125,7 @@ class Checkpoints:
         """
         folder = self.folder / key
         remove_leftovers(folder)
-        self._remove(self._generations(key))
+        self._remove(self.generations(key))
         with contextlib.suppress(OSError):  # it is not there, or holds what others put into it
             folder.rmdir()
 
@@ -120,8 +135,15 @@ class Checkpoints:
         Raises:
             StoreError: the folder cannot be read.
         """
-        keys = filter(_KEY.fullmatch, _names(self.folder))
-        return [key for key in keys if self._generations(key)]
+        return [folder.name for folder in self.folders() if self.generations(folder.name)]
+
+    def folders(self) -> list[Path]:
+        """The folders of cohorts, with checkpoints in them or none.
+
+        Raises:
+            StoreError: the folder of all of them cannot be read.
+        """
+        return [self.folder / name for name in names(self.folder) if _KEY.fullmatch(name)]
 
     def newest(self) -> list[Path]:
         """The newest checkpoint of each cohort.
@@ -129,12 +151,16 @@ class Checkpoints:
         Raises:
             StoreError: a folder cannot be read.
         """
-        found = [self._generations(key) for key in self.keys()]
+        found = [self.generations(key) for key in self.keys()]
         return [paths[-1] for paths in found if paths]
 
-    def _generations(self, key: str) -> list[Path]:
-        """Of one cohort, the oldest first."""
-        return [self.folder / key / n for n in _names(self.folder / key) if _NAME.fullmatch(n)]
+    def generations(self, key: str) -> list[Path]:
+        """The checkpoints of one cohort, the oldest first.
+
+        Raises:
+            StoreError: its folder cannot be read.
+        """
+        return [self.folder / key / n for n in names(self.folder / key) if _NAME.fullmatch(n)]
 
     def _remove(self, paths: Iterator[Path] | Sequence[Path]) -> None:
         for path in paths:
@@ -144,15 +170,6 @@ class Checkpoints:
                 reason = error.strerror or error
                 raise StoreError(f"{path}: cannot be removed: {reason}") from error
             self._refused.discard(path)
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return sorted(path.name for path in folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be read: {error.strerror or error}") from error
 
 
 def _pack(state: CohortState) -> Tensors:
@@ -166,30 +183,46 @@ def _pack(state: CohortState) -> Tensors:
 
 def _read(path: Path, key: str, wanted: Mapping[str, str]) -> CohortState:
     """The state in a file; or CheckpointError, if it cannot be gone on from."""
-    tensors, about = sealed.read(path, FORMAT)
-    try:
-        state, must = _unpack(tensors, about), _flat(about["must"])
-    except (LookupError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: its header does not fit its numbers: {error}") from error
+    state, about = read_state(path)
     if key_of(state.run_ids, state.width) != key:
         raise CheckpointError(f"{path}: is of other runs, or of another width, than its folder")
-    if differences := _differences(must, wanted):
+    if differences := _differences(_flat(about["must"]), wanted):
         raise CheckpointError(f"{path}: cannot be gone on from: {'; '.join(differences)}")
     return state
 
 
+def read_state(path: Path) -> tuple[CohortState, dict[str, Any]]:
+    """The state in a file, and its header.
+
+    Raises:
+        CheckpointError: it is not there, not a checkpoint, or damaged.
+    """
+    tensors, about = sealed.read(path, FORMAT)
+    try:
+        return _unpack(tensors, about), about
+    except (LookupError, TypeError, UnreadableError, ValueError) as error:
+        raise CheckpointError(f"{path}: its header does not fit its numbers: {error}") from error
+
+
 def _unpack(tensors: Tensors, about: Mapping[str, Any]) -> CohortState:
-    width, lanes = about["width"], range(len(about["run_ids"]))
+    found = read(_About, {key: about[key] for key in about.keys() - {"format"}})
+    if not (
+        0 < len(set(found.run_ids)) == len(found.run_ids) <= found.width
+        and found.epoch >= 0
+        and 0 <= found.step < found.n_steps
+    ):
+        raise UnreadableError("its lanes, or its place in the training, cannot be")
+    lanes = range(len(found.run_ids))
     arrays = under("arrays", tensors)
     for name, array in arrays.items():
-        if array.shape[:1] != (width,):
-            raise ValueError(f"arrays.{name} is {array.shape}, wanted ({width}, …)")
+        if array.shape[:1] != (found.width,):
+            raise ValueError(f"arrays.{name} is {array.shape}, wanted ({found.width}, …)")
     return CohortState(
-        tuple(about["run_ids"]),
-        width,
-        about["epoch"],
-        about["step"],
-        about["n_steps"],
+        found.run_ids,
+        found.width,
+        found.epoch,
+        found.step,
+        found.n_steps,
         arrays,
         tuple(unpack_costs(f"costs[{lane}]", tensors) for lane in lanes),
         tuple(_snapshots(f"snapshots[{lane}]", tensors) for lane in lanes),

@@ -9,6 +9,7 @@ import contextlib
 import os
 import secrets
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,11 +19,13 @@ from urllib.parse import quote
 from jmlp import faults
 from jmlp.checks import plain
 from jmlp.errors import DiskFullError, StoreError
-from jmlp.places import NO_SPACE, flush_folder
+from jmlp.places import NO_SPACE, flush_folder, is_there
 from jmlp.store import schema
 from jmlp.store.lock import Lock
+from jmlp.store.rows import row_digest, with_checksum
 
 NAME = "store.sqlite"
+BESIDE = ("-journal", "-wal", "-shm")  # what SQLite keeps beside a database
 BUSY_MILLISECONDS = 10_000  # a commit takes milliseconds; who waits longer is told
 POLL_SECONDS = 0.002
 
@@ -35,6 +38,7 @@ _FAULTS = {
     sqlite3.SQLITE_PERM: "cannot be opened: it is not accessible",
     sqlite3.SQLITE_FULL: "the disk is full: nothing was written; make space",
 }
+_NO_TEXT = "Could not decode to UTF-8"  # in the words of Python's sqlite3
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 Row = tuple[Any, ...]
@@ -63,17 +67,56 @@ class Database:
                 jmlp, or cannot be opened.
         """
         self.path = folder / NAME
+        self._viewer = viewer
+        self._n_opened = 0
+        if viewer and not is_there(self.path):
+            raise StoreError(f"there is no store at {folder}: run a study first")
+        self._make_folder(folder)
         with self.errors():
-            if viewer and not self.path.exists():
-                raise StoreError(f"there is no store at {folder}: run a study first")
-            self._make_folder(folder)
+            self._open()
+
+    def _open(self) -> None:
+        while True:
+            self._check_files()
+            before = _file_of(self.path)
             self._peek()
             self._connection = _connection(self.path)
             try:
-                self._prepare(viewer)
+                self._prepare(self._viewer)
             except BaseException:
                 self._connection.close()
                 raise
+            if before in (None, self._file):
+                break
+            self._connection.close()  # it was replaced in the meantime
+        self._n_opened += 1
+
+    def version(self) -> int:
+        """Another number than before if another process has changed something since.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        (version,) = self.read("PRAGMA data_version")[0]
+        return (self._n_opened << 32) + int(version)
+
+    def _follow(self) -> None:
+        """Opens the database that has taken this one's place, if one has."""
+        if not self._is_replaced():
+            return
+        if self._connection.in_transaction:
+            raise StoreError(f"{self.path}: was replaced by another process; try again")
+        self._connection.close()
+        self._open()
+
+    def _is_replaced(self) -> bool:
+        found = _file_of(self.path)
+        if found is None:
+            raise StoreError(
+                f"{self.path}: was moved or deleted while it was in use; put it back, or make it "
+                "again from the files of the runs (jmlp store rebuild)"
+            )
+        return found != self._file
 
     def close(self) -> None:
         """Ends the connection."""
@@ -86,6 +129,8 @@ class Database:
             StoreError: it cannot be read.
         """
         with self.errors():
+            if not self._connection.in_transaction:
+                self._follow()
             return self._connection.execute(sql, values).fetchall()
 
     @contextlib.contextmanager
@@ -96,6 +141,7 @@ class Database:
             StoreError: it cannot be read.
         """
         with self.errors():
+            self._follow()
             self._connection.execute("BEGIN")
             try:
                 yield
@@ -130,19 +176,56 @@ class Database:
         loses every race against processes that write again and again, until its time is over.
         """
         deadline = time.monotonic() + BUSY_MILLISECONDS / 1000
+        self._follow()
         self._connection.execute("PRAGMA busy_timeout = 0")
         try:
             while True:
                 try:
                     # A deferred one that comes to write fails where another one writes.
                     self._connection.execute("BEGIN IMMEDIATE")
-                    return
                 except sqlite3.OperationalError as error:
                     if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                         raise
-                time.sleep(POLL_SECONDS)
+                    time.sleep(POLL_SECONDS)
+                    continue
+                # What is written to a file that was replaced would be lost.
+                if not self._is_replaced():
+                    return
+                self._connection.execute("ROLLBACK")
+                self._follow()
+                self._connection.execute("PRAGMA busy_timeout = 0")
         finally:
             self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+
+    def keep_all_in_memory(self) -> None:
+        """What a large transaction changes is written at its commit only: until then all may read.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        self.read("PRAGMA cache_spill = OFF")
+
+    def copy(self, target: Path) -> None:
+        """Makes a copy of the database as it was before the transaction in progress, if any.
+
+        A second connection reads it: one that writes cannot copy.
+
+        Raises:
+            StoreError: the copy cannot be written; there is none then.
+        """
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+        with self.errors():
+            try:
+                with (
+                    contextlib.closing(_connection(self.path)) as source,
+                    contextlib.closing(_connection(temporary)) as copy,
+                ):
+                    source.backup(copy)
+                temporary.replace(target)
+                flush_folder(target.parent)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
 
     def problems(self) -> list[str]:
         """What SQLite finds wrong within the whole file.
@@ -189,8 +272,20 @@ class Database:
                 f"{folder}: the store's folder cannot be made: {error.strerror or error}; "
                 "give another one (--store DIR)"
             ) from error
-        if self.path.is_dir():
-            raise StoreError(f"{self.path}: is a folder, not a store's database; move it away")
+
+    def _check_files(self) -> None:
+        """Refuses what SQLite would wait for, or read without end."""
+        for ending in ("", *BESIDE):
+            path = Path(f"{self.path}{ending}")
+            try:
+                mode = path.stat().st_mode
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from error
+            if not stat.S_ISREG(mode):
+                what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+                raise StoreError(f"{path}: is {what}, not a store's database; move it away")
 
     def _peek(self) -> None:
         """Refuses what is not ours, or newer, before SQLite could write to it.
@@ -198,7 +293,7 @@ class Database:
         Through SQLite all the same: a plain `close` of this file would free the locks that other
         connections of this process hold on it. What cannot be read is left to the real opening.
         """
-        if not self.path.exists():
+        if _file_of(self.path) is None:
             return
         uri = f"file:{quote(str(self.path))}?mode=ro&immutable=1"
         try:
@@ -210,6 +305,7 @@ class Database:
 
     def _prepare(self, viewer: bool) -> None:
         version = self._check(*_identity(self._connection))
+        self._file = _file_of(self.path)
         for pragma in ("foreign_keys = ON", "trusted_schema = OFF", "cell_size_check = ON"):
             self._connection.execute(f"PRAGMA {pragma}")
         (mode,) = self._connection.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
@@ -253,7 +349,7 @@ class Database:
                 steps: Sequence[Sequence[str]] = (schema.CREATE,)
             else:
                 self._check_unused()
-                self._back_up(version)
+                self.copy(self.path.with_name(f"{NAME}.schema-{version}"))
                 steps = schema.MIGRATIONS[version - schema.SCHEMA :]
             for statement in (statement for step in steps for statement in step):
                 connection.execute(statement)
@@ -268,22 +364,6 @@ class Database:
                 "try again when that has ended"
             )
 
-    def _back_up(self, version: int) -> None:
-        """A copy beside it, whole or not there. A second connection: a writing one cannot copy."""
-        target = self.path.with_name(f"{NAME}.schema-{version}")
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-        try:
-            with (
-                contextlib.closing(_connection(self.path)) as source,
-                contextlib.closing(_connection(temporary)) as copy,
-            ):
-                source.backup(copy)
-            temporary.replace(target)
-            flush_folder(target.parent)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
     # ---- errors
 
     def _os_error(self, error: OSError) -> StoreError:
@@ -293,7 +373,7 @@ class Database:
 
     def _sqlite_error(self, error: sqlite3.Error) -> StoreError:
         code = _code(error)
-        if code in _DAMAGE:
+        if code in _DAMAGE or str(error).startswith(_NO_TEXT):
             return DamagedError(self.path, str(error))
         kind = DiskFullError if code == sqlite3.SQLITE_FULL else StoreError
         return kind(f"{self.path}: {_FAULTS.get(code, f'cannot be read or written: {error}')}")
@@ -301,7 +381,19 @@ class Database:
 
 def _connection(path: Path) -> sqlite3.Connection:
     # isolation_level None: transactions begin and end where this module says, and nowhere else.
-    return sqlite3.connect(path, timeout=BUSY_MILLISECONDS / 1000, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=BUSY_MILLISECONDS / 1000, isolation_level=None)
+    connection.create_function("row_digest", -1, row_digest, deterministic=True)
+    connection.create_function("with_checksum", 4, with_checksum, deterministic=True)
+    return connection
+
+
+def _file_of(path: Path) -> tuple[int, int] | None:
+    """Which file has this name now; None: none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:

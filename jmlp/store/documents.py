@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from jmlp.errors import StoreError
-from jmlp.places import write_atomically
-from jmlp.records import UnreadableError, member, parse
+from jmlp.places import NotRegularError, open_regular, write_atomically
+from jmlp.records import UnreadableError, member, other_format, parse
 from jmlp.store.rows import to_json
+
+MAX_BYTES = 256_000_000
 
 
 def write(path: Path, kind: str, content: dict[str, Any]) -> None:
@@ -32,12 +34,19 @@ def read(path: Path, kind: str) -> dict[str, Any]:
         StoreError: the file cannot be read, is of another kind, or is damaged.
     """
     try:
-        document = parse(path.read_bytes())
-        if member(document, "format", str) != kind:
-            raise UnreadableError(f"its format is not {kind}")
+        with open_regular(path, follow_links=False) as (file, size):
+            if size > MAX_BYTES:
+                raise UnreadableError(f"{size:,} bytes, at most {MAX_BYTES:,}")
+            document = parse(file.read(MAX_BYTES + 1))
+        found = member(document, "format", str)
+        if found != kind:
+            problem = other_format(found, kind)
+            raise StoreError(f"{path}: {problem}") from problem
         content = member(document, "content", dict[str, Any])
         if member(document, "sha256", str) != _seal(content):
             raise UnreadableError("its SHA-256 is not the one stored in it")
+    except NotRegularError as error:
+        raise StoreError(f"{path}: {error}") from error
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (UnreadableError, ValueError) as error:

@@ -4,24 +4,25 @@ The kernel frees it whatever ends the process, so there is no heartbeat, no cloc
 to be mistaken for another's. The note in the file only tells people who the owner is.
 """
 
-import contextlib
 import fcntl
 import json
 import os
 import socket
+import stat
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from jmlp.checks import plain
 from jmlp.errors import StoreError
+from jmlp.records import UnreadableError, parse, read
 
 NAME = "worker.lock"
 POLL_SECONDS = 0.05
 LOOK_SECONDS = 1.0  # for which the lock of those who only look is waited for in any case
 NOTE_SECONDS = 1.0  # in which a new owner has written its note
 _NOTE_BYTES = 4096  # the note is filled up to this and written at once: it is never read in part
+_MOST_BYTES = 1_000_000  # that are read of a note
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -126,7 +127,11 @@ class Lock:
         try:
             if flags & os.O_CREAT:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-            return os.open(self.path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+            descriptor = os.open(self.path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                raise StoreError(f"{self.path}: is not a regular file; remove it")
+            return descriptor
         except FileNotFoundError:
             if flags & os.O_CREAT:
                 raise StoreError(f"{self.path}: cannot be made") from None
@@ -164,10 +169,7 @@ class Lock:
 
 def _read_note(descriptor: int) -> Owner | None:
     """None where it is not written yet, or not by jmlp."""
-    note: Any = None
-    with contextlib.suppress(OSError, ValueError):
-        note = json.loads(os.pread(descriptor, 1_000_000, 0))
     try:
-        return Owner(**note)
-    except TypeError:
+        return read(Owner, parse(os.pread(descriptor, _MOST_BYTES, 0)))
+    except (OSError, UnreadableError):
         return None

@@ -14,9 +14,9 @@ from typing import Any
 from jmlp import sealed
 from jmlp.config import Hyperparams
 from jmlp.errors import CheckpointError, StoreError
-from jmlp.results import RunResult
+from jmlp.records import UnreadableError, member
+from jmlp.results import CohortState, RunResult
 from jmlp.store import checkpoints, run_files
-from jmlp.store.packing import under, unpack_snapshots
 from jmlp.store.rows import ENDED, RunRow
 from jmlp.store.store import Store
 from jmlp.tensors import Tensors, check_network
@@ -78,11 +78,11 @@ def _read(store: Store, run_id: str) -> Networks:
     row, path = _source(store, run_id)
     if row.state in ENDED:
         return _of_file(run_files.read(path))
-    tensors, about = sealed.read(path, checkpoints.FORMAT)
+    state, about = checkpoints.read_state(path)
     key, about_run = _checkpoint_key(row, path), store.about_run(run_id)
     try:
-        return _of_checkpoint(row, key, tensors, about, about_run)
-    except (LookupError, TypeError, ValueError) as error:
+        return _of_checkpoint(row, key, state, about, about_run)
+    except (LookupError, TypeError, UnreadableError, ValueError) as error:
         raise CheckpointError(f"{path}: its header does not fit its numbers: {error}") from error
 
 
@@ -115,9 +115,10 @@ def _checkpoint(folder: Path, row: RunRow) -> Path | None:
     found = []
     for path in checkpoints.Checkpoints(folder / "checkpoints").newest():
         try:
-            attempts = sealed.read_about(path, checkpoints.FORMAT)["must"]["attempts"]
+            must = member(sealed.read_about(path, checkpoints.FORMAT), "must", dict[str, Any])
+            attempts = member(must, "attempts", dict[str, int])
             modified = path.stat().st_mtime_ns
-        except (CheckpointError, FileNotFoundError, LookupError, TypeError):
+        except (CheckpointError, OSError, UnreadableError):
             continue  # not of this run's attempt, or replaced just now
         if attempts.get(row.run_id) == row.attempt:
             found.append((modified, path))
@@ -145,22 +146,22 @@ def _of_file(stored: run_files.StoredRun) -> Networks:
 def _of_checkpoint(
     row: RunRow,
     key: str,
-    tensors: Tensors,
+    found: CohortState,
     about: Mapping[str, Any],
     about_run: Mapping[str, Any],
 ) -> Networks:
     """One lane of a cohort in training."""
-    lane = about["run_ids"].index(row.run_id)
-    state = {name: array[lane] for name, array in under("arrays", tensors).items()}
-    named = _by_epoch(*unpack_snapshots(f"snapshots[{lane}]", tensors))
+    lane = found.run_ids.index(row.run_id)
+    state = {name: array[lane] for name, array in found.arrays.items()}
+    named = {snapshot.epoch: snapshot.params for snapshot in found.snapshots[lane]}
     diverged_at = int(state[".diverged_at"]) if state[".diverged_at"] >= 0 else None
     best_epoch = None if diverged_at is not None else int(state[".best_epoch"])
     if best_epoch is not None:
         named[best_epoch] = _network(state, ".best_params", ".best_bn_state")
     last = _network(state, ".params", ".bn_state")
     if diverged_at is not None:
-        named[-(-diverged_at // about["n_steps"])] = last
-    elif not state[".active"] or about["step"] == 0:
+        named[-(-diverged_at // found.n_steps)] = last
+    elif not state[".active"] or found.step == 0:
         named[int(state[".stopped_epoch"])] = last
     sizes = (
         last["params[0].dense.W"].shape[1],
@@ -173,7 +174,7 @@ def _of_checkpoint(
         key,
         about_run,
         named,
-        can_drop=about["must"]["can_drop"],
+        can_drop=member(about["must"], "can_drop", bool),
         best_epoch=best_epoch,
         diverged_at=diverged_at,
     )

@@ -1,8 +1,8 @@
 """What can be asked of a store."""
 
-import json
+import contextlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,9 +15,25 @@ from jmlp.reader import did_you_mean
 from jmlp.records import UnreadableError, parse, read, run_from_table
 from jmlp.results import CostPoint, RunResult
 from jmlp.store.database import DamagedError, Database, Row
-from jmlp.store.rows import Event, RunRow, StudyRow, now, point_from
+from jmlp.store.rows import (
+    DIGESTED,
+    RUN_STATES,
+    STUDY_STATES,
+    Event,
+    RunRow,
+    StudyRow,
+    check_toml,
+    data_from,
+    hardware_from,
+    now,
+    point_from,
+    progress_from,
+    row_digest,
+)
 
 _NAMED = 8  # names in a message
+_YEAR_10000 = 253_402_300_800_000  # milliseconds of UTC, which no date can hold
+_CODES = 256
 _REMEMBERED = 4096  # runs, of which each takes a few KB
 
 _STUDY_COLUMNS = tuple(field.name for field in fields(StudyRow))
@@ -25,11 +41,16 @@ _STUDY = f"SELECT {', '.join(_STUDY_COLUMNS)} FROM studies"
 _RUN_COLUMNS = tuple(
     field.name for field in fields(RunRow) if field.name not in ("result", "tags", "studies")
 )
-_RUN = f"SELECT {', '.join(f'runs.{name}' for name in (*_RUN_COLUMNS, 'record'))}"
+_CHECKED = "validation_fraction", "data", "record", "digest"
+_RUN = f"SELECT {', '.join(f'runs.{name}' for name in (*_RUN_COLUMNS, *_CHECKED))}"
 _LINK = (
     *("label", "name", "toml", "data", "command", "hardware", "submitted_at"),
     *("position", "experiments"),
 )
+_LINK_JSON = {
+    **dict.fromkeys(("data", "hardware"), dict[str, Any]),
+    "experiments": tuple[str, ...],
+}
 _POINT = "SELECT epoch, step, has_batch_cost, costs FROM points"
 
 
@@ -48,7 +69,7 @@ class Queries:
 
     def version(self) -> int:
         """Another number than before if another process has changed something since."""
-        return int(self._database.read("PRAGMA data_version")[0][0])
+        return self._database.version()
 
     def damage(self) -> list[str]:
         """What is wrong within the database, looked through to its end.
@@ -60,7 +81,7 @@ class Queries:
 
     def studies(self) -> list[StudyRow]:
         """All studies, in order of submission."""
-        return [_study(row) for row in self._database.read(f"{_STUDY} ORDER BY id")]
+        return [self._study(row) for row in self._database.read(f"{_STUDY} ORDER BY id")]
 
     def study(self, label: str) -> StudyRow:
         """One study.
@@ -71,7 +92,7 @@ class Queries:
         found = self._database.read(f"{_STUDY} WHERE label = ?", (label,))
         if not found:
             raise self._no_study(label)
-        return _study(found[0])
+        return self._study(found[0])
 
     def runs(self, label: str | None = None) -> list[RunRow]:
         """The runs of a study in its plan's order, or all of them in order of submission.
@@ -103,7 +124,7 @@ class Queries:
         with self._database.snapshot():
             number = self._number(run_id)
             rows = self._database.read(f"{_POINT} WHERE run = ? ORDER BY epoch", (number,))
-        return tuple(point_from(*row) for row in rows)
+        return tuple(self._point(row) for row in rows)
 
     def new_points(self, label: str, after: int) -> tuple[int, list[tuple[str, CostPoint]]]:
         """What was recorded of a study's runs since a call that returned `after` (at first 0).
@@ -123,7 +144,7 @@ class Queries:
                 (self.study(label).id, after),
             )
         last = rows[-1][0] if rows else after
-        return last, [(run_id, point_from(*point)) for _, run_id, *point in rows]
+        return last, [(run_id, self._point(point)) for _, run_id, *point in rows]
 
     def last_point(self) -> int:
         """What to give `new_points` as `after`, to be told only what is recorded from now on."""
@@ -150,7 +171,8 @@ class Queries:
         with self._database.snapshot():
             study = self.study(label).id
             rows = self._database.read(
-                "SELECT number, record, experiments FROM links JOIN runs ON number = run"
+                f"SELECT {', '.join(f'runs.{name}' for name in DIGESTED)}, digest, number,"
+                " experiments FROM links JOIN runs ON number = run"
                 " WHERE study = ? AND record IS NOT NULL ORDER BY position",
                 (study,),
             )
@@ -161,14 +183,14 @@ class Queries:
             )
         costs: dict[int, list[CostPoint]] = defaultdict(list)
         for number, *point in points:
-            costs[number].append(point_from(*point))
+            costs[number].append(self._point(point))
         return [
             replace(
-                self._result(record),
+                self._result(dict(zip(DIGESTED, values, strict=True)), digest),
                 costs=tuple(costs[number]),
-                experiments=tuple(json.loads(experiments)),
+                experiments=self._json(tuple[str, ...], experiments, "the experiments of a run"),
             )
-            for number, record, experiments in rows
+            for *values, digest, number, experiments in rows
         ]
 
     def events(
@@ -186,6 +208,9 @@ class Queries:
             " AND (?2 IS NULL OR study = ?2) AND (?3 IS NULL OR run_id = ?3) ORDER BY id",
             (after, label, run_id),
         )
+        with self._reading("events"):
+            for _, at, *_ in rows:
+                _check_time(at)
         return [Event(*row) for row in rows]
 
     def about_run(self, run_id: str) -> dict[str, Any]:
@@ -207,7 +232,7 @@ class Queries:
             )
             events = self.events(run_id=run_id)
         return {
-            "data": json.loads(data),
+            "data": self._json(dict[str, Any], data, "the data of a run"),
             "validation_fraction": fraction,
             "attempt": attempt,
             "ended_at": now() if ended_at is None else ended_at,
@@ -217,8 +242,8 @@ class Queries:
             ],
             "studies": [
                 {
-                    name: json.loads(value)
-                    if name in ("data", "hardware", "experiments")
+                    name: self._json(_LINK_JSON[name], value, f"{name} of a study")
+                    if name in _LINK_JSON
                     else value
                     for name, value in zip(_LINK, row, strict=True)
                 }
@@ -244,17 +269,58 @@ class Queries:
         return [self._run(row, tags[row[0]], labels[row[0]]) for row in rows]
 
     def _run(self, row: Row, tags: Sequence[str], labels: Sequence[str]) -> RunRow:
-        *values, record = row
-        named_values: dict[str, Any] = dict(zip(_RUN_COLUMNS, values, strict=True))
-        named_values["hyperparams"] = _hyperparams(named_values["hyperparams"])
-        result = None if record is None else self._result(record)
-        return RunRow(**named_values, result=result, tags=tuple(tags), studies=tuple(labels))
+        values: dict[str, Any] = dict(zip((*_RUN_COLUMNS, *_CHECKED), row, strict=True))
+        digest = values.pop("digest")
+        result = None if values["record"] is None else self._result(values, digest)
+        for name in ("validation_fraction", "data", "record"):
+            del values[name]
+        with self._reading(f"run {values['run_id'][:8]}"):
+            values["hyperparams"] = _hyperparams(values["hyperparams"])
+            _check_state(values["state"], RUN_STATES)
+            _check_time(values["ended_at"])
+            _check_code(values["code"])
+        return RunRow(**values, result=result, tags=tuple(tags), studies=tuple(labels))
 
-    def _result(self, record: str) -> RunResult:
+    def _result(self, values: Mapping[str, Any], digest: str | None) -> RunResult:
+        """The record of a run, of whose row no value may have changed since it was written."""
+        with self._reading(f"run {values['run_id'][:8]}"):
+            if digest != row_digest(*(values[name] for name in DIGESTED)):
+                raise UnreadableError("its row is not the one that was written")
+            result = _ended(values["record"])
+            if result.run_id != values["run_id"] or result.status != values["state"]:
+                raise UnreadableError("its record is of another run, or of another state")
+        return result
+
+    def _study(self, row: Row) -> StudyRow:
+        values: dict[str, Any] = dict(zip(_STUDY_COLUMNS, row, strict=True))
+        with self._reading(f"study {plain(values['label'])}"):
+            for name in ("data", "hardware", "progress"):
+                values[name] = None if values[name] is None else parse(values[name])
+            values["data"], values["hardware"] = data_from(values), hardware_from(values)
+            if values["progress"] is not None:
+                values["progress"] = progress_from(values["progress"])
+            _check_state(values["state"], STUDY_STATES)
+            _check_time(values["submitted_at"])
+            _check_code(values["code"])
+            check_toml(values["toml"])
+        return StudyRow(**values)
+
+    def _point(self, row: Sequence[Any]) -> CostPoint:
+        epoch, step, has_batch_cost, costs = row
+        with self._reading("costs"):
+            return point_from(epoch, step, has_batch_cost, costs)
+
+    def _json(self, kind: Any, text: str, what: str) -> Any:
+        with self._reading(what):
+            return read(kind, parse(text))
+
+    @contextlib.contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """Damage to a row is told as damage to the database."""
         try:
-            return _ended(record)
+            yield
         except UnreadableError as error:
-            raise DamagedError(self._database.path, f"the record of a run: {error}") from error
+            raise DamagedError(self._database.path, f"{what}: {error}") from error
 
     def _number(self, run_id: str) -> int:
         found = self._database.read("SELECT number FROM runs WHERE run_id = ?", (run_id,))
@@ -281,14 +347,22 @@ def _hyperparams(text: str) -> Hyperparams:
     return read(Hyperparams, parse(text), "hyperparams")
 
 
+def _check_state(state: str, states: Sequence[str]) -> None:
+    if state not in states:
+        raise UnreadableError(f"its state is {plain(state)}")
+
+
+def _check_time(at: int | None) -> None:
+    if at is not None and not 0 <= at < _YEAR_10000:
+        raise UnreadableError(f"it is of the time {at}")
+
+
+def _check_code(code: int | None) -> None:
+    if code is not None and not 0 <= code < _CODES:
+        raise UnreadableError(f"its exit code is {code}")
+
+
 def named(what: str, names: Sequence[str]) -> str:
     """`studies: a, b`, as many as a message can hold."""
     left_out = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"{what}: {', '.join(names[:_NAMED]) or 'none'}{left_out}"
-
-
-def _study(row: Row) -> StudyRow:
-    values: dict[str, Any] = dict(zip(_STUDY_COLUMNS, row, strict=True))
-    for name in ("data", "hardware", "progress"):
-        values[name] = None if values[name] is None else json.loads(values[name])
-    return StudyRow(**values)

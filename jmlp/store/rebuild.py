@@ -1,22 +1,23 @@
 """The database made again, from the files of runs, submissions, tags and checkpoints."""
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jmlp.checks import plain
-from jmlp.errors import CheckpointError, StoreError
-from jmlp.places import flush_folder
+from jmlp.errors import CheckpointError, JmlpError, StoreError
+from jmlp.places import flush_folder, is_forbidden, is_there, names, remove_leftovers
 from jmlp.results import CohortState, RunResult
-from jmlp.store import submissions, tag_file
-from jmlp.store.checking import Problem, check, newest_checkpoints, read_runs
-from jmlp.store.database import NAME, Database
+from jmlp.store import removals, run_files, submissions, tag_file
+from jmlp.store.checking import Problem, check, check_folder, newest_checkpoints, read_runs
+from jmlp.store.database import BESIDE, NAME, DamagedError, Database
 from jmlp.store.lock import Lock
 from jmlp.store.rows import Submission, end_of
 from jmlp.store.writing import end_run, insert_event, insert_run, set_points
@@ -24,7 +25,6 @@ from jmlp.store.writing import end_run, insert_event, insert_run, set_points
 __all__ = ["Problem", "Rebuilt", "check", "rebuild"]
 
 _TEMPORARY = ".rebuild-"
-_BESIDE = ("-journal", "-wal", "-shm", "")  # the database itself at last: see `_move_aside`
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Rebuilt:
     n_runs: int  # that had ended
     n_checkpoints: int  # cohorts that can be gone on with
     refused: list[str]  # what could not be used, and why
-    moved: Path | None  # where the old database is now
+    moved: Path | None  # where the database as it was is now; None: there was none
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class _Study:
 
 
 def rebuild(folder: Path) -> Rebuilt:
-    """Makes the database again; the one that is there is moved aside untouched.
+    """Makes the database again; the one that is there is kept beside it, as it was.
 
     All runs that ended come back, with costs, events and studies, from their files; studies and
     their queues from the files of submissions; tags from theirs. Of runs in training the cost
@@ -66,31 +66,105 @@ def rebuild(folder: Path) -> Rebuilt:
         folder: of the store.
 
     Raises:
-        StoreError: there is no store, a worker is using it, or the new database cannot be written:
-            then the old one is where it was.
+        StoreError: there is no store, a worker is using it, something in it cannot be read, or the
+            database cannot be written: then it is as it was.
     """
-    if not folder.is_dir():
-        raise StoreError(f"there is no store at {folder}: run a study first")
+    check_folder(folder)
     with _alone(folder):
         refused: list[str] = []
-        ended = _ended(folder, refused)
-        studies = _studies(folder, ended, refused)
-        in_training = newest_checkpoints(folder, refused)
-        for left in folder.glob(f"{_TEMPORARY}*"):  # by one that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder))
+
+        def refuse(error: JmlpError) -> None:
+            if is_forbidden(error):
+                raise StoreError(f"{error}; nothing was changed: make it readable for you first")
+            refused.append(str(error))
+
+        remove_leftovers(folder)
+        removed = removals.pending(folder)
+        ended = [run for run in _ended(folder, refuse) if run.result.run_id not in removed]
+        in_training = newest_checkpoints(folder, refuse)
+        submissions.paths(folder)
+        moved = None
+
+        def fill(connection: sqlite3.Connection) -> None:
+            # Others may submit and tag until now, but not before this transaction has ended.
+            del refused[n_refused:]
+            removals.leave_out(folder, removed)
+            _fill(connection, _studies(folder, ended, refuse), ended)
+            _continue(connection, in_training)
+            _tag(connection, folder, removed, refuse)
+
+        n_refused = len(refused)
+        is_new = not is_there(folder / NAME)
         try:
+            moved = _refill(folder, fill)
+        except DamagedError:
+            moved = _replace(folder, fill)
+        if removals.is_pending(folder):
+            removals.finish(folder, removed)
+    return Rebuilt(len(ended), len(in_training), refused, None if is_new else moved)
+
+
+def _refill(folder: Path, fill: Callable[[sqlite3.Connection], None]) -> Path:
+    """Makes the rows again within the database that is there; returns where its copy is.
+
+    In one transaction: who reads sees the old rows or the new ones, who writes waits, and a kill
+    leaves the old ones.
+
+    Raises:
+        DamagedError: the database cannot be written to; nothing was changed.
+    """
+    database = Database(folder)
+    with contextlib.closing(database):
+        for what in database.problems():
+            raise DamagedError(database.path, what)
+        copy = _beside(folder, "before")
+        database.keep_all_in_memory()
+        with database.transaction() as connection:
+            database.copy(copy)
+            try:
+                # Ids of points and events go on, so that viewers are told of the new ones.
+                for table in ("commands", "tags", "links", "points", "events", "runs", "studies"):
+                    connection.execute(f"DELETE FROM {table}")
+                connection.execute("DELETE FROM sqlite_sequence WHERE name IN ('runs', 'studies')")
+                fill(connection)
+            except BaseException:
+                copy.unlink(missing_ok=True)
+                raise
+    return copy
+
+
+def _replace(folder: Path, fill: Callable[[sqlite3.Connection], None]) -> Path:
+    """Makes another database in place of a damaged one; returns where that is now.
+
+    There is one of the two at every moment.
+    """
+    path = folder / NAME
+    for left in names(folder):  # by one that was killed
+        if left.startswith(_TEMPORARY):
+            shutil.rmtree(folder / left, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder))
+    try:
+        with _held(path):
             database = Database(temporary)
             with contextlib.closing(database), database.transaction() as connection:
-                _fill(connection, studies, ended)
-                _continue(connection, in_training)
-                _tag(connection, folder, refused)
+                fill(connection)
             moved = _move_aside(folder)
-            (temporary / NAME).replace(folder / NAME)
+            (temporary / NAME).replace(path)
             flush_folder(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return Rebuilt(len(ended), len(in_training), refused, moved)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be replaced: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return moved
+
+
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Keeps others from writing to a damaged database, where SQLite can read that much of it."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("BEGIN IMMEDIATE")
+        yield
 
 
 @contextlib.contextmanager
@@ -107,26 +181,30 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _ended(folder: Path, refused: list[str]) -> list[_Ended]:
+def _ended(folder: Path, refuse: Callable[[JmlpError], None]) -> list[_Ended]:
     """All runs that ended, in the order in which they did, without their arrays."""
     ended = []
-    for path, found in read_runs(folder):
+    for path, found in read_runs(folder, run_files.paths(folder)):
         if isinstance(found, CheckpointError):
-            refused.append(str(found))
+            refuse(found)
             continue
-        at = found.about["ended_at"] or path.stat().st_mtime_ns // 1_000_000
+        at = found.about["ended_at"]
+        if at is None:
+            at = path.stat().st_mtime_ns // 1_000_000
         ended.append(_Ended(found.result, found.about, at))
     return sorted(ended, key=lambda run: run.at)
 
 
-def _studies(folder: Path, ended: Sequence[_Ended], refused: list[str]) -> list[_Study]:
+def _studies(
+    folder: Path, ended: Sequence[_Ended], refuse: Callable[[JmlpError], None]
+) -> list[_Study]:
     """All studies, in order of submission."""
     studies = {}
     for path in submissions.paths(folder):
         try:
             submission, at = submissions.read(path)
         except StoreError as error:
-            refused.append(str(error))
+            refuse(error)
         else:
             studies[submission.label] = _Study(submission, at, whole=True)
     for label in {link["label"] for run in ended for link in run.about["studies"]}:
@@ -213,19 +291,27 @@ def _continue(connection: sqlite3.Connection, in_training: Sequence[CohortState]
                 set_points(connection, found[0], costs)
 
 
-def _tag(connection: sqlite3.Connection, folder: Path, refused: list[str]) -> None:
+def _tag(
+    connection: sqlite3.Connection,
+    folder: Path,
+    removed: Collection[str],
+    refuse: Callable[[JmlpError], None],
+) -> None:
     try:
         tags = tag_file.read(folder)
     except StoreError as error:
-        refused.append(str(error))
+        refuse(error)
         return
     for run_id, tag in tags:
+        if run_id in removed:
+            continue
         number = _number(connection, run_id)
         if number is None:
             path = folder / tag_file.NAME
-            refused.append(f"{path}: the tag {plain(tag)} of a run that is nowhere: {run_id}")
+            what = f"the tag {plain(tag)} of a run that is nowhere: {plain(run_id)}"
+            refuse(StoreError(f"{path}: {what}"))
         else:
-            connection.execute("INSERT INTO tags (run, tag) VALUES (?, ?)", (number, tag))
+            connection.execute("INSERT OR IGNORE INTO tags (run, tag) VALUES (?, ?)", (number, tag))
 
 
 def _number(connection: sqlite3.Connection, run_id: str) -> int | None:
@@ -233,17 +319,21 @@ def _number(connection: sqlite3.Connection, run_id: str) -> int | None:
     return None if found is None else int(found[0])
 
 
-def _move_aside(folder: Path) -> Path | None:
-    """Renames the old database with what belongs to it; None where there is none.
+def _beside(folder: Path, why: str) -> Path:
+    return folder / f"{NAME}.{why}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
 
-    Its journal goes first: beside the new database it would be taken for the new one's.
+
+def _move_aside(folder: Path) -> Path:
+    """Gives the damaged database another name beside its own, with what belongs to it.
+
+    Its journal loses its own name: beside the new database it would be taken for the new one's.
     """
-    path = folder / NAME
-    moved = path.with_name(f"{NAME}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+    path, moved = folder / NAME, _beside(folder, "damaged")
     try:
-        for ending in _BESIDE:
-            with contextlib.suppress(FileNotFoundError):
-                Path(f"{path}{ending}").rename(f"{moved}{ending}")
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be moved: {error.strerror or error}") from error
-    return moved if moved.exists() else None
+        os.link(path, moved)
+    except OSError:  # a file system without such links; until the end there is no database then
+        path.rename(moved)
+    for ending in BESIDE:
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{path}{ending}").rename(f"{moved}{ending}")
+    return moved

@@ -1,14 +1,17 @@
 """What the store takes and gives: frozen records, and how their parts are kept in the database."""
 
+import hashlib
 import json
 import struct
 import time
+import tomllib
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from jmlp.config import Hyperparams
-from jmlp.records import checked, member
+from jmlp.config import Hyperparams, Study
+from jmlp.records import UnreadableError, checked, member
 from jmlp.results import CostPoint, RunResult
 
 if TYPE_CHECKING:
@@ -23,13 +26,27 @@ RUN_STATES: tuple[RunState, ...] = get_args(RunState)
 ACTIONS: tuple[Action, ...] = get_args(Action)
 ENDED: tuple[RunState, ...] = ("finished", "diverged")  # there is a result
 
+# The columns of a run that ended, of which its row holds a digest.
+DIGESTED = (
+    *("run_id", "hyperparams", "seed", "split_seed", "data", "validation_fraction"),
+    *("state", "attempt", "ended_at", "record"),
+)
+
 # The members of JSON objects in records.
 _DATA = {"name": str, "source": str, "digests": dict[str, str]}
 _MORE_DATA = {"path": str | None, "image_shape": tuple[int, ...], "n_classes": int}
+_PROGRESS = {
+    **dict.fromkeys(("phase", "name"), str),
+    **dict.fromkeys(("group", "n_groups", "runs_done", "n_runs", "epoch"), int),
+    "elapsed": float,
+    "remaining": float | None,
+}
+_STOP = {"why": str, "epoch": int, "step": int}
 _HARDWARE = {"device": str, "cores": int | None}
 _MORE_HARDWARE = {"checkpoint_seconds": float | None}
 
 _COSTS = struct.Struct("<5d")  # bytes keep every bit, NaNs included
+_CHECKSUM = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
@@ -116,6 +133,35 @@ def hardware_from(table: Mapping[str, Any]) -> dict[str, Any]:
     return checked(member(table, "hardware", dict[str, Any]), _HARDWARE, _MORE_HARDWARE)
 
 
+def progress_from(value: Any) -> dict[str, Any]:
+    """How far a study is, as its worker last told it.
+
+    Raises:
+        UnreadableError: it is not what a worker writes.
+    """
+    progress = checked(value, {}, {**_PROGRESS, "stops": dict[str, dict[str, Any]]})
+    for stop in progress.get("stops", {}).values():
+        checked(stop, _STOP)
+    return progress
+
+
+def validation_fraction(toml: str) -> float:
+    """The fraction that a study's file says, or leaves at its default."""
+    return float(tomllib.loads(toml).get("validation_fraction", Study.validation_fraction))
+
+
+def check_toml(toml: str) -> None:
+    """Whether a study's text has what the store itself needs of it.
+
+    Raises:
+        UnreadableError: it has not.
+    """
+    try:
+        validation_fraction(toml)
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise UnreadableError(f'"toml" is no study: {error}') from error
+
+
 def now() -> int:
     """UTC in milliseconds: a time for people, never to compute with."""
     return time.time_ns() // 1_000_000
@@ -126,8 +172,23 @@ def to_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def row_digest(*values: Any) -> str:
+    """What shows that no bit of a run's row has changed since it was written.
+
+    Args:
+        values: the columns of `DIGESTED`, as the database has them.
+    """
+    return hashlib.sha256(to_json(values).encode()).hexdigest()
+
+
+def with_checksum(epoch: int, step: int, has_batch_cost: int, costs: bytes) -> bytes:
+    """The costs of a point with four bytes that show whether any value of it has changed."""
+    place = f"{epoch} {step} {has_batch_cost} ".encode()
+    return costs + _CHECKSUM.pack(zlib.crc32(place + costs))
+
+
 def point_values(point: CostPoint) -> tuple[int, int, int, bytes]:
-    """Epoch, step, whether there is a batch cost, and five little-endian float64."""
+    """Epoch, step, whether there is a batch cost, and five little-endian float64 with a CRC."""
     has_batch_cost = point.batch_cost is not None
     costs = _COSTS.pack(
         point.batch_cost if point.batch_cost is not None else 0.0,
@@ -136,12 +197,20 @@ def point_values(point: CostPoint) -> tuple[int, int, int, bytes]:
         point.validation_cost,
         point.validation_accuracy,
     )
-    return point.epoch, point.step, int(has_batch_cost), costs
+    place = point.epoch, point.step, int(has_batch_cost)
+    return *place, with_checksum(*place, costs)
 
 
 def point_from(epoch: int, step: int, has_batch_cost: int, costs: bytes) -> CostPoint:
-    """The point that `point_values` took apart."""
-    batch_cost, *others = _COSTS.unpack(costs)
+    """The point that `point_values` took apart.
+
+    Raises:
+        UnreadableError: a value is not the one that was written.
+    """
+    plain = costs[: _COSTS.size]
+    if costs != with_checksum(epoch, step, has_batch_cost, plain) or len(plain) < _COSTS.size:
+        raise UnreadableError(f"the cost point of epoch {epoch} is not the one that was written")
+    batch_cost, *others = _COSTS.unpack(plain)
     return CostPoint(epoch, step, batch_cost if has_batch_cost else None, *others)
 
 

@@ -7,6 +7,7 @@ left (`last.…`), the snapshots stacked on an axis of epochs (`snapshots.epoch`
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,15 +18,59 @@ from numpy.typing import NDArray
 
 from jmlp import sealed
 from jmlp.errors import CheckpointError
+from jmlp.places import names
 from jmlp.records import UnreadableError, run_from_table, run_table, strict
+from jmlp.records import read as read_value
 from jmlp.results import RunResult
 from jmlp.store.packing import pack_costs, pack_snapshots, under, unpack_costs, unpack_snapshots
 from jmlp.store.paths import path_of
+from jmlp.store.rows import check_toml, data_from, hardware_from
 from jmlp.tensors import Tensors, check_network, name_tensors
 
 __all__ = ["FORMAT", "StoredRun", "numbers_of", "path_of", "read", "write"]
 
 FORMAT = "jmlp-run-1"
+FOLDER = "runs"
+
+_NAME = re.compile(r"[^.].*\.safetensors")
+
+
+@dataclass(frozen=True)
+class _Event:
+    at: int
+    study: str | None
+    kind: str
+    step: int | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class _Link:
+    label: str
+    name: str
+    toml: str
+    data: Mapping[str, Any]
+    command: str
+    hardware: Mapping[str, Any]
+    submitted_at: int
+    position: int
+    experiments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _About:
+    """The header, beside the format."""
+
+    sha256: str
+    run: Any
+    data: Mapping[str, Any]
+    validation_fraction: float
+    attempt: int
+    last_epoch: int
+    events: tuple[_Event, ...]
+    studies: tuple[_Link, ...]
+    ended_at: int | None
+    numbers: str
 
 
 @dataclass(frozen=True)
@@ -38,6 +83,15 @@ class StoredRun:
     snapshots: Tensors  # with an axis of epochs in front
     snapshot_epochs: tuple[int, ...]
     about: dict[str, Any]
+
+
+def paths(folder: Path) -> list[Path]:
+    """The files of all runs in a store.
+
+    Raises:
+        StoreError: their folder cannot be read.
+    """
+    return [folder / FOLDER / name for name in names(folder / FOLDER) if _NAME.fullmatch(name)]
 
 
 def write(
@@ -147,8 +201,14 @@ def _json(value: Any) -> bytes:
 
 def _stored(tensors: Tensors, about: dict[str, Any]) -> StoredRun:
     """The run of a file; every exception but a bug's says what does not fit."""
+    header = read_value(_About, {key: about[key] for key in about.keys() - {"format"}})
+    data_from(about)
+    for link in about["studies"]:
+        data_from(link)
+        hardware_from(link)
+        check_toml(link["toml"])
     costs = unpack_costs("costs", tensors)
-    result = replace(run_from_table(about["run"], costs=False), costs=costs)
+    result = replace(run_from_table(header.run, costs=False), costs=costs)
     best, last = under("best", tensors), under("last", tensors)
     epochs, snapshots = unpack_snapshots("snapshots", tensors)
     hp = result.hyperparams

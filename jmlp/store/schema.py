@@ -1,11 +1,17 @@
 """The tables of the store, and the steps from each older form of them to the next.
 
+SQLite has no checksums: the rows of runs that ended have a digest, and cost points end with a CRC.
 Exact numbers are bytes: SQLite turns NaN into NULL. Ids of points and events are never given twice,
 so that a viewer can ask for what is new.
 """
 
+from jmlp.store.rows import DIGESTED
+
 APPLICATION_ID = 0x6A6D6C70  # "jmlp": is this file ours?
-SCHEMA = 1
+SCHEMA = 2
+
+# `row_digest` and `with_checksum` are functions of `jmlp.store.rows`.
+SET_DIGEST = f"UPDATE runs SET digest = row_digest({', '.join(DIGESTED)}) WHERE record IS NOT NULL"
 
 CREATE = (
     """CREATE TABLE studies (
@@ -38,6 +44,7 @@ CREATE = (
         code INTEGER,
         ended_at INTEGER,
         record TEXT,
+        digest TEXT,
         CHECK ((state IN ('finished', 'diverged')) = (record IS NOT NULL)),
         CHECK ((ended_at IS NULL) = (record IS NULL))
     ) STRICT""",
@@ -81,4 +88,10 @@ CREATE = (
 )
 
 # The statements from each older schema to the next, the last ones to SCHEMA. A released one stays.
-MIGRATIONS: tuple[tuple[str, ...], ...] = ()
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "ALTER TABLE runs ADD COLUMN digest TEXT",
+        SET_DIGEST,
+        "UPDATE points SET costs = with_checksum(epoch, step, has_batch_cost, costs)",
+    ),
+)

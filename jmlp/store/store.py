@@ -4,6 +4,7 @@ The worker alone writes training state, and holds the store's lock meanwhile. An
 submit a study, leave a command, tag and untag. A `Store` belongs to one thread.
 """
 
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,10 +13,9 @@ from typing import Any, Self
 from jmlp.checks import plain, shown
 from jmlp.errors import StoreError
 from jmlp.results import CostPoint, RunResult
-from jmlp.store import submissions, tag_file
+from jmlp.store import removals, submissions, tag_file
 from jmlp.store.database import Database
 from jmlp.store.finding import ALL, LAST, Finding
-from jmlp.store.paths import path_of
 from jmlp.store.rows import (
     ACTIONS,
     ENDED,
@@ -32,7 +32,7 @@ from jmlp.store.rows import (
 )
 from jmlp.store.writing import INSERT_POINT, end_run, insert_event, set_place
 
-_NO_RESULT = "record = NULL, ended_at = NULL"
+_NO_RESULT = "record = NULL, ended_at = NULL, digest = NULL"
 
 
 class Store(Finding):
@@ -77,10 +77,15 @@ class Store(Finding):
         Raises:
             StoreError: it was not submitted.
         """
-        at = now()
-        with self._database.transaction() as connection:
-            submissions.insert(connection, submission, at)
-            submissions.write(self.folder, submission, at)
+        at, is_done = now(), False
+        while not is_done:
+            # What is being deleted must be gone before it is wanted again.
+            self.finish_removal()
+            with self._database.transaction() as connection:
+                is_done = not removals.is_pending(self.folder)
+                if is_done:
+                    submissions.insert(connection, submission, at)
+                    submissions.write(self.folder, submission, at)
 
     def command(self, label: str, action: Action) -> None:
         """Leaves a command for the worker of a study.
@@ -280,20 +285,45 @@ class Store(Finding):
     def remove(self, run_ids: Iterable[str]) -> None:
         """Deletes runs and their files for good. The caller holds the store's lock.
 
+        Where it is killed in the middle, `finish_removal` does the rest.
+
         Raises:
             StoreError: there is no such run: none was deleted. Or a file could not be deleted.
         """
         run_ids = list(run_ids)
-        with self._database.transaction() as connection:
-            for run_id in run_ids:
-                connection.execute("DELETE FROM runs WHERE number = ?", (self._number(run_id),))
-                connection.execute("DELETE FROM events WHERE run_id = ?", (run_id,))
-            tag_file.write(self.folder, self._tags())
-        with self._database.errors():
-            for run_id in run_ids:
-                path_of(self.folder, run_id).unlink(missing_ok=True)
+        self.finish_removal()
+        try:
+            with self._database.transaction() as connection:
+                for run_id in run_ids:
+                    self._number(run_id)
+                removals.begin(self.folder, run_ids)
+                self._delete(connection, run_ids)
+        except BaseException:
+            removals.give_up(self.folder)
+            raise
+        removals.finish(self.folder, run_ids)
+
+    def finish_removal(self) -> None:
+        """Deletes the rest of the runs whose deletion was killed in the middle.
+
+        Raises:
+            StoreError: it cannot.
+        """
+        run_ids = removals.pending(self.folder)
+        if run_ids:
+            with self._database.transaction() as connection:
+                self._delete(connection, run_ids)
+        if removals.is_pending(self.folder):
+            removals.finish(self.folder, run_ids)
 
     # ---- parts
+
+    def _delete(self, connection: sqlite3.Connection, run_ids: Sequence[str]) -> None:
+        """All of runs but their files."""
+        values = [(run_id,) for run_id in run_ids]
+        connection.executemany("DELETE FROM runs WHERE run_id = ?", values)
+        connection.executemany("DELETE FROM events WHERE run_id = ?", values)
+        tag_file.write(self.folder, self._tags())
 
     def _change_tags(self, sql: str, run_id: str, tag: str) -> bool:
         with self._database.transaction() as connection:

@@ -5,19 +5,25 @@ submissions tell.
 """
 
 import hashlib
-import json
+import re
 import sqlite3
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jmlp.config import Study
 from jmlp.errors import StoreError
-from jmlp.records import UnreadableError, member
+from jmlp.places import names
+from jmlp.records import UnreadableError, member, parse
 from jmlp.store import documents
-from jmlp.store.rows import Submission, data_from, hardware_from, to_json
+from jmlp.store.rows import (
+    Submission,
+    check_toml,
+    data_from,
+    hardware_from,
+    to_json,
+    validation_fraction,
+)
 from jmlp.store.writing import insert_event, insert_run
 
 if TYPE_CHECKING:
@@ -26,9 +32,12 @@ if TYPE_CHECKING:
 FOLDER = "submissions"
 FORMAT = "jmlp-submission-1"
 
+_NAME = re.compile(r"[^.].*\.json")
+
 _RESET = (
     "UPDATE runs SET state = 'queued', attempt = attempt + 1, epoch = NULL, step = NULL,"
-    " failure = NULL, code = NULL, ended_at = NULL, record = NULL WHERE number = ?"
+    " failure = NULL, code = NULL, ended_at = NULL, record = NULL, digest = NULL"
+    " WHERE number = ?"
 )
 _REQUEUE = (
     "UPDATE runs SET state = 'queued', failure = NULL, code = NULL"
@@ -82,7 +91,7 @@ def _insert_study(
     ).fetchone()
     if found is not None:
         number, toml, data = found
-        if toml == submission.toml and _digests(json.loads(data)) == _digests(submission.data):
+        if toml == submission.toml and _digests(data) == submission.data["digests"]:
             connection.execute(
                 "UPDATE studies SET command = ?, hardware = ? WHERE id = ?",
                 (submission.command, hardware, number),
@@ -118,13 +127,12 @@ def _insert_run(
     return insert_run(connection, run, submission.data, fraction)
 
 
-def validation_fraction(toml: str) -> float:
-    """The fraction that a study's file says, or leaves at its default."""
-    return float(tomllib.loads(toml).get("validation_fraction", Study.validation_fraction))
-
-
-def _digests(data: Mapping[str, Any]) -> Any:
-    return data["digests"]
+def _digests(data: str) -> Any:
+    """Those in a row; None where it is damaged: it is another study then."""
+    try:
+        return data_from({"data": parse(data)})["digests"]
+    except UnreadableError:
+        return None
 
 
 # ---- files
@@ -152,8 +160,12 @@ def write(folder: Path, submission: Submission, at: int) -> None:
 
 
 def paths(folder: Path) -> list[Path]:
-    """The files of all submissions to a store."""
-    return sorted((folder / FOLDER).glob("*.json"))
+    """The files of all submissions to a store.
+
+    Raises:
+        StoreError: their folder cannot be read.
+    """
+    return [folder / FOLDER / name for name in names(folder / FOLDER) if _NAME.fullmatch(name)]
 
 
 def read(path: Path) -> tuple[Submission, int]:
@@ -186,15 +198,3 @@ def _submission(content: Mapping[str, Any]) -> Submission:
         hardware=hardware_from(content),
         runs=runs,
     )
-
-
-def check_toml(toml: str) -> None:
-    """Whether a study's text has what the store itself needs of it.
-
-    Raises:
-        UnreadableError: it has not.
-    """
-    try:
-        validation_fraction(toml)
-    except (AttributeError, RecursionError, TypeError, ValueError) as error:
-        raise UnreadableError(f'"toml" is no study: {error}') from error

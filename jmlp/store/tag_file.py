@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from jmlp.errors import StoreError
+from jmlp.places import is_there
+from jmlp.records import UnreadableError, member
 from jmlp.store import documents
 
 NAME = "tags.json"
@@ -25,6 +28,9 @@ def read(folder: Path) -> list[tuple[str, str]]:
         StoreError: the file cannot be read, or is not what `write` writes.
     """
     path = folder / NAME
-    if not path.exists():
+    if not is_there(path):
         return []
-    return [(run_id, tag) for run_id, tag in documents.read(path, FORMAT)["tags"]]
+    try:
+        return list(member(documents.read(path, FORMAT), "tags", tuple[tuple[str, str], ...]))
+    except UnreadableError as error:
+        raise StoreError(f"{path}: cannot be used: {error}") from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jmlp.records import run_table
 from jmlp.results import CostPoint, RunResult
 from jmlp.store.rows import point_values, to_json
+from jmlp.store.schema import SET_DIGEST
 
 if TYPE_CHECKING:
     from jmlp.plan import Run
@@ -47,6 +48,7 @@ def end_run(connection: sqlite3.Connection, number: int, result: RunResult, at: 
         (result.status, at, to_json(run_table(result, costs=False)), number),
     )
     set_points(connection, number, result.costs)
+    connection.execute(f"{SET_DIGEST} AND number = ?", (number,))
 
 
 def set_points(connection: sqlite3.Connection, number: int, costs: Sequence[CostPoint]) -> None:

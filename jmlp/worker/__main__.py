@@ -89,6 +89,7 @@ def _work(store: Store, lock: Lock, label: str | None, stopping: Stopping, after
     while stopping.reason is None:
         if not _take(lock, label, stopping):
             return False
+        store.finish_removal()
         while stopping.reason is None and (row := _next(store, label)):
             hardware = row.hardware["device"], row.hardware["cores"]
             if prepared not in (None, hardware):

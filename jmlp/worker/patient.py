@@ -65,3 +65,4 @@ class PatientStore(Store):
     cut = _patient(Store.cut)
     end = _patient(Store.end)
     fail = _patient(Store.fail)
+    finish_removal = _patient(Store.finish_removal)
