@@ -114,6 +114,9 @@ def tidy(path: Path) -> None:
 
     Args:
         path: the file of an inspection that was written just now.
+
+    Raises:
+        StoreError: the cache cannot be read, or a file in it cannot be removed.
     """
     run_and_part = path.name.rpartition("-")[0]
     found = [path.parent / name for name in names(path.parent) if _NAME.fullmatch(name)]

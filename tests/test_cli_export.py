@@ -235,8 +235,8 @@ def test_network_whose_data_are_not_known_in_full_is_refused(folder: Path, here:
     fill(folder, made, n_diverged=0)
     done = here("export", "last", "--as", "safetensors", "--output", "n.safetensors")
     message = (
-        f"{made.runs[0].run_id[:8]}: what is stored of its data is not complete ('facts'); train "
-        "it again (jmlp study … --fresh)"
+        f"{made.runs[0].run_id[:8]}: what is stored of its data is not complete "
+        '("facts" is missing); train it again (jmlp study … --fresh)'
     )
     assert done == (4, "", f"jmlp: error: {message}\n")
 

@@ -109,7 +109,7 @@ def test_study_whose_data_are_not_known_in_full_is_refused(folder: Path, here: H
         store.submit(submission(plan(), data=known))
     fill(folder)
     message = (
-        "small: what is stored of its data is not complete ('facts'); train it again "
+        'small: what is stored of its data is not complete ("facts" is missing); train it again '
         "(jmlp study … --fresh)"
     )
     assert here("report", "small") == (4, "", f"jmlp: error: {message}\n")

@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 
 from jmlp.errors import JmlpError
+from jmlp.places import is_there
 from jmlp.store import Lock, Owner, Store
 from jmlp.store.database import NAME
 
@@ -156,9 +157,10 @@ class Feed:
     def _look_at_store(self) -> Look:
         """Opens the store, again where its database was replaced."""
         identity = None
-        with contextlib.suppress(OSError):
-            status = os.stat(self.folder / NAME)
-            identity = status.st_dev, status.st_ino
+        if is_there(self.folder / NAME):
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(self.folder / NAME)
+                identity = status.st_dev, status.st_ino
         if identity != self._identity:
             self._drop()
         if identity is not None and self._store is None:

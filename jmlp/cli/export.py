@@ -52,7 +52,7 @@ def export(
         raise StoreError(f"{output}: is a file; give --output the name of a folder")
     target = output if folder else places.user_file(output, "--output", force=force)
     with store.open(viewer=True) as opened:
-        rows = _ended(find(opened, runs), out)
+        rows = _ended(opened, find(opened, runs), out)
         if as_ == "safetensors":
             rows = _trained(rows, out)
             if not folder and len(rows) > 1:
@@ -117,15 +117,18 @@ def _result(store: "Store", row: "RunRow") -> "RunResult":
     return replace(row.result, costs=store.points(row.run_id))
 
 
-def _ended(rows: Sequence["RunRow"], out: Output) -> list["RunRow"]:
+def _ended(store: "Store", rows: Sequence["RunRow"], out: Output) -> list["RunRow"]:
     """The runs that have a result.
 
     Raises:
-        StoreError: none has.
+        StoreError: none has, or the file of one says something else than the database.
     """
     ended = [row for row in rows if row.result is not None]
     if not ended:
         raise StoreError(f"nothing to export: none of {_count(len(rows))} has ended")
+    for row in ended:
+        assert row.result is not None
+        store.confirm(row.result)
     if len(ended) < len(rows):
         out.say(f"left out: {_count(len(rows) - len(ended))} not ended")
     return ended
@@ -135,7 +138,7 @@ def _trained(rows: Sequence["RunRow"], out: Output) -> list["RunRow"]:
     """The runs that have a network to predict with.
 
     Raises:
-        StoreError: none has.
+        StoreError: none has, or the file of one says something else than the database.
     """
     trained = [row for row in rows if row.state != "diverged"]
     if not trained:

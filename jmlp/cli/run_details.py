@@ -46,6 +46,7 @@ def show(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Print all that is known of a run."""
+    from jmlp.places import is_there
     from jmlp.store.paths import path_of
 
     with store.open(viewer=True) as opened:
@@ -58,7 +59,7 @@ def show(
             out.print_json(
                 {
                     **words.row_table(row),
-                    "file": str(file) if file.exists() else None,
+                    "file": str(file) if is_there(file) else None,
                     "data": data,
                     "costs": words.costs_table(points),
                     "events": [words.event_table(event) for event in events],
@@ -66,7 +67,7 @@ def show(
             )
             return
         console = out.console()
-        place = str(file) if file.exists() else "none yet"
+        place = str(file) if is_there(file) else "none yet"
         _section(console, f"run {row.run_id}", _identity(row) | {"file": place})
         _section(console, "Hyperparameters", hyperparams_texts(row))
         if row.result is not None:

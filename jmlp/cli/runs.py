@@ -64,12 +64,13 @@ def path(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Print the path of a run's file."""
+    from jmlp.places import is_there
     from jmlp.store.paths import path_of
 
     with store.open(viewer=True) as opened:
         row = find_one(opened, run)
         file = path_of(opened.folder, row.run_id)
-        if not file.exists():
+        if not is_there(file):
             raise StoreError(f"{row.run_id[:8]}: has no file yet: it is {row.state}")
         if out.json:
             out.print_json({"run_id": row.run_id, "path": str(file)})

@@ -52,7 +52,7 @@ def rebuild(
     for refused in rebuilt.refused:
         print(shown(f"left out: {refused}"))
     if rebuilt.moved is not None:
-        print(shown(f"the database that was there is now {rebuilt.moved}"))
+        print(shown(f"the database as it was: {rebuilt.moved}"))
     print(f"ended runs: {rebuilt.n_runs}; cohorts in training: {rebuilt.n_checkpoints}")
 
 
@@ -62,8 +62,10 @@ def path(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Print the folder of stored runs, whether it is there or not."""
+    from jmlp.places import is_there
+
     folder = store.folder()
     if out.json:
-        out.print_json({"path": str(folder), "exists": folder.exists()})
+        out.print_json({"path": str(folder), "exists": is_there(folder)})
     else:
         print(folder)

@@ -71,12 +71,13 @@ def verify(
 
 def _not_ready(store: "Store", rows: "Sequence[RunRow]") -> dict[str, str]:
     """The runs that cannot be verified by their ids, and why."""
-    from jmlp.store import run_files
+    from jmlp.places import is_there
+    from jmlp.store.paths import path_of
     from jmlp.store.rows import ENDED
 
     why = {row.run_id: f"is {row.state}" for row in rows if row.state not in ENDED}
     for row in rows:
-        if row.run_id not in why and not run_files.path_of(store.folder, row.run_id).exists():
+        if row.run_id not in why and not is_there(path_of(store.folder, row.run_id)):
             why[row.run_id] = "has no file any more"
     return why
 

@@ -133,11 +133,12 @@ def same_numbers(folder: Path, run_ids: Sequence[str]) -> bool | None:
     Raises:
         CheckpointError: a run's file is damaged.
     """
+    from jmlp.places import is_there
     from jmlp.store import run_files
     from jmlp.store.paths import path_of
 
     files = [path_of(folder, run_id) for run_id in run_ids]
-    if not all(file.exists() for file in files):
+    if not all(is_there(file) for file in files):
         return None
     first, *others = files
     numbers = _numbers(run_files.read(first))

@@ -38,9 +38,8 @@ def inspect(
     """
     with Store(folder, viewer=True) as store:
         path = inspection.path_of(run_id, part, networks.key_of(store, run_id))
-    if path.exists():
-        with contextlib.suppress(CheckpointError):  # whatever is wrong, it is made anew
-            return inspection.read(path)
+    with contextlib.suppress(CheckpointError):  # whatever is wrong, it is made anew
+        return inspection.read(path)
     made = _compute(folder, run_id, part, say, stop)
     return None if made is None else inspection.read(made)
 

@@ -12,6 +12,7 @@ from jmlp.config import Experiment, Study
 from jmlp.control.workers import worker_of
 from jmlp.environment import CHECKPOINT_SECONDS
 from jmlp.errors import ConfigError, DataError, JmlpError, StoreError, error_with_code
+from jmlp.places import is_there
 from jmlp.results import RunResult
 from jmlp.store import Lock, Owner, Store, StudyRow, StudyState, Submission, network_file_system
 from jmlp.store.paths import path_of
@@ -237,7 +238,7 @@ def _requeue(store: Store, label: str, say: Callable[[str], None]) -> None:
     gone = [
         run.run_id
         for run in store.runs(label)
-        if run.result is not None and not path_of(store.folder, run.run_id).exists()
+        if run.result is not None and not is_there(path_of(store.folder, run.run_id))
     ]
     for run_id in gone:
         path = path_of(store.folder, run_id)

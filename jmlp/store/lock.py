@@ -4,6 +4,7 @@ The kernel frees it whatever ends the process, so there is no heartbeat, no cloc
 to be mistaken for another's. The note in the file only tells people who the owner is.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -90,7 +91,9 @@ class Lock:
         """
         if self._descriptor is None:
             raise StoreError(f"{self.path}: is not held by this process")
-        boot_id = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
+        boot_id = ""
+        with contextlib.suppress(OSError):
+            boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
         owner = Owner(os.getpid(), socket.gethostname(), boot_id, self._started, label)
         note = json.dumps(asdict(owner)).encode().ljust(_NOTE_BYTES)
         try:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+RUN_FORMAT = "jmlp-run-1"
+
 
 def path_of(folder: Path, run_id: str) -> Path:
     """The file of a run in the store of a folder."""

@@ -10,14 +10,17 @@ from typing import Any
 
 from jmlp.checks import plain
 from jmlp.config import Hyperparams
-from jmlp.errors import StoreError
+from jmlp.errors import CheckpointError, StoreError
+from jmlp.places import is_forbidden
 from jmlp.reader import did_you_mean
-from jmlp.records import UnreadableError, parse, read, run_from_table
+from jmlp.records import UnreadableError, parse, read, run_from_table, run_table
 from jmlp.results import CostPoint, RunResult
 from jmlp.store.database import DamagedError, Database, Row
+from jmlp.store.paths import RUN_FORMAT, path_of
 from jmlp.store.rows import (
     DIGESTED,
     RUN_STATES,
+    STUDY_DIGESTED,
     STUDY_STATES,
     Event,
     RunRow,
@@ -37,7 +40,7 @@ _CODES = 256
 _REMEMBERED = 4096  # runs, of which each takes a few KB
 
 _STUDY_COLUMNS = tuple(field.name for field in fields(StudyRow))
-_STUDY = f"SELECT {', '.join(_STUDY_COLUMNS)} FROM studies"
+_STUDY = f"SELECT {', '.join(_STUDY_COLUMNS)}, digest FROM studies"
 _RUN_COLUMNS = tuple(
     field.name for field in fields(RunRow) if field.name not in ("result", "tags", "studies")
 )
@@ -166,7 +169,8 @@ class Queries:
         """The runs of a study that ended, in its plan's order, with costs, without parameters.
 
         Raises:
-            StoreError: there is no such study, or a record is damaged.
+            StoreError: there is no such study, a record is damaged, or a run's file says something
+                else.
         """
         with self._database.snapshot():
             study = self.study(label).id
@@ -184,14 +188,44 @@ class Queries:
         costs: dict[int, list[CostPoint]] = defaultdict(list)
         for number, *point in points:
             costs[number].append(self._point(point))
-        return [
-            replace(
-                self._result(dict(zip(DIGESTED, values, strict=True)), digest),
-                costs=tuple(costs[number]),
-                experiments=self._json(tuple[str, ...], experiments, "the experiments of a run"),
+        results = []
+        for *values, digest, number, experiments in rows:
+            result = self._result(dict(zip(DIGESTED, values, strict=True)), digest)
+            self.confirm(result)
+            what = "the experiments of a run"
+            of_study = self._json(tuple[str, ...], experiments, what)
+            results.append(replace(result, costs=tuple(costs[number]), experiments=of_study))
+        return results
+
+    def confirm(self, result: RunResult) -> None:
+        """Refuses a result of which the run's file says something else.
+
+        Only the header of the file is read; one that is missing or damaged says nothing.
+
+        Args:
+            result: as a row has it.
+
+        Raises:
+            StoreError: they disagree, or the system does not let the file be read.
+        """
+        from jmlp import sealed
+
+        path = path_of(self.folder, result.run_id)
+        try:
+            about = sealed.read_about(path, RUN_FORMAT)
+            of_file = run_from_table(about.get("run"), costs=False)
+        except UnreadableError:
+            return
+        except CheckpointError as error:
+            if is_forbidden(error):
+                raise StoreError(str(error)) from error
+            return
+        if run_table(of_file, costs=False) != run_table(result, costs=False):
+            raise StoreError(
+                f"run {result.run_id[:8]}: the database says something else of it than {path}; "
+                "jmlp store check finds all that differ, and jmlp store rebuild makes the database "
+                "again from the files"
             )
-            for *values, digest, number, experiments in rows
-        ]
 
     def events(
         self, label: str | None = None, run_id: str | None = None, after: int = 0
@@ -292,8 +326,11 @@ class Queries:
         return result
 
     def _study(self, row: Row) -> StudyRow:
-        values: dict[str, Any] = dict(zip(_STUDY_COLUMNS, row, strict=True))
+        *columns, digest = row
+        values: dict[str, Any] = dict(zip(_STUDY_COLUMNS, columns, strict=True))
         with self._reading(f"study {plain(values['label'])}"):
+            if digest != row_digest(*(values[name] for name in STUDY_DIGESTED)):
+                raise UnreadableError("its row is not the one that was written")
             for name in ("data", "hardware", "progress"):
                 values[name] = None if values[name] is None else parse(values[name])
             values["data"], values["hardware"] = data_from(values), hardware_from(values)

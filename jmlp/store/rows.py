@@ -26,7 +26,8 @@ RUN_STATES: tuple[RunState, ...] = get_args(RunState)
 ACTIONS: tuple[Action, ...] = get_args(Action)
 ENDED: tuple[RunState, ...] = ("finished", "diverged")  # there is a result
 
-# The columns of a run that ended, of which its row holds a digest.
+# The columns of which a row holds a digest: of studies, and of runs that ended.
+STUDY_DIGESTED = ("label", "name", "toml", "data", "command", "hardware", "submitted_at")
 DIGESTED = (
     *("run_id", "hyperparams", "seed", "split_seed", "data", "validation_fraction"),
     *("state", "attempt", "ended_at", "record"),
@@ -173,10 +174,10 @@ def to_json(value: Any) -> str:
 
 
 def row_digest(*values: Any) -> str:
-    """What shows that no bit of a run's row has changed since it was written.
+    """What shows that no bit of a row has changed since it was written.
 
     Args:
-        values: the columns of `DIGESTED`, as the database has them.
+        values: the columns of `DIGESTED` or `STUDY_DIGESTED`, as the database has them.
     """
     return hashlib.sha256(to_json(values).encode()).hexdigest()
 

@@ -23,13 +23,13 @@ from jmlp.records import UnreadableError, run_from_table, run_table, strict
 from jmlp.records import read as read_value
 from jmlp.results import RunResult
 from jmlp.store.packing import pack_costs, pack_snapshots, under, unpack_costs, unpack_snapshots
-from jmlp.store.paths import path_of
+from jmlp.store.paths import RUN_FORMAT, path_of
 from jmlp.store.rows import check_toml, data_from, hardware_from
 from jmlp.tensors import Tensors, check_network, name_tensors
 
 __all__ = ["FORMAT", "StoredRun", "numbers_of", "path_of", "read", "write"]
 
-FORMAT = "jmlp-run-1"
+FORMAT = RUN_FORMAT
 FOLDER = "runs"
 
 _NAME = re.compile(r"[^.].*\.safetensors")

@@ -1,16 +1,18 @@
 """The tables of the store, and the steps from each older form of them to the next.
 
-SQLite has no checksums: the rows of runs that ended have a digest, and cost points end with a CRC.
+SQLite has no checksums: rows of studies, and of runs that ended, have a digest, and cost
+points end with a CRC.
 Exact numbers are bytes: SQLite turns NaN into NULL. Ids of points and events are never given twice,
 so that a viewer can ask for what is new.
 """
 
-from jmlp.store.rows import DIGESTED
+from jmlp.store.rows import DIGESTED, STUDY_DIGESTED
 
 APPLICATION_ID = 0x6A6D6C70  # "jmlp": is this file ours?
 SCHEMA = 2
 
 # `row_digest` and `with_checksum` are functions of `jmlp.store.rows`.
+SET_STUDY_DIGEST = f"UPDATE studies SET digest = row_digest({', '.join(STUDY_DIGESTED)})"
 SET_DIGEST = f"UPDATE runs SET digest = row_digest({', '.join(DIGESTED)}) WHERE record IS NOT NULL"
 
 CREATE = (
@@ -26,7 +28,8 @@ CREATE = (
         code INTEGER,
         failure TEXT,
         submitted_at INTEGER NOT NULL,
-        progress TEXT
+        progress TEXT,
+        digest TEXT
     ) STRICT""",
     """CREATE TABLE runs (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -92,6 +95,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "ALTER TABLE runs ADD COLUMN digest TEXT",
         SET_DIGEST,
+        "ALTER TABLE studies ADD COLUMN digest TEXT",
+        SET_STUDY_DIGEST,
         "UPDATE points SET costs = with_checksum(epoch, step, has_batch_cost, costs)",
     ),
 )

@@ -24,6 +24,7 @@ from jmlp.store.rows import (
     to_json,
     validation_fraction,
 )
+from jmlp.store.schema import SET_STUDY_DIGEST
 from jmlp.store.writing import insert_event, insert_run
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def insert(connection: sqlite3.Connection, submission: Submission, at: int) -> N
         at: the time, in milliseconds.
     """
     study, is_new = _insert_study(connection, submission, at)
+    connection.execute(f"{SET_STUDY_DIGEST} WHERE id = ?", (study,))
     fraction = validation_fraction(submission.toml)
     numbers = [_insert_run(connection, submission, run, fraction) for run in submission.runs]
     connection.execute("DELETE FROM links WHERE study = ?", (study,))

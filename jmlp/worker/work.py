@@ -14,6 +14,7 @@ from jmlp import diagnosis, engine, environment
 from jmlp import plan as planning
 from jmlp.data.dataset import Dataset
 from jmlp.errors import DeviceError, JmlpError
+from jmlp.places import is_forbidden, is_there
 from jmlp.plan import Cohort, Plan
 from jmlp.results import CohortState, Progress, RunResult, Stop
 from jmlp.store import RunRow, RunState, Store, StudyRow, run_files
@@ -119,7 +120,7 @@ class Work:
         rows = {run.run_id: run for run in self.store.runs(self.label)}
         for row in rows.values():
             path = run_files.path_of(self.folder, row.run_id)
-            if row.state in ENDED and not path.exists():
+            if row.state in ENDED and not is_there(path):
                 self.say(f"{path}: is gone: the run is trained again")
                 self.store.set_runs([row.run_id], "queued")
         ended = {row.run_id for row in self.store.runs(self.label) if row.state in ENDED}
@@ -133,11 +134,13 @@ class Work:
     def _written(self, row: RunRow) -> RunResult | None:
         """The result of a run that has a file and no row that says so; None: there is none."""
         path = run_files.path_of(self.folder, row.run_id)
-        if not path.exists():
+        if not is_there(path):
             return None
         try:
             stored = run_files.read(path)
         except JmlpError as error:
+            if is_forbidden(error):  # it may be whole, and would be replaced
+                raise
             self.say(f"{error}: the run is trained again")
             return None
         return stored.result if stored.about["attempt"] == row.attempt else None
