@@ -25,6 +25,9 @@ FLAT_FIELDS = tuple(
     for f in fields(RunResult)
     if f.name not in ("hyperparams", "costs", "provenance", "params", "state", "last", "snapshots")
 )
+_OF_FINISHED = tuple(
+    f"{part}_{what}" for part in ("training", "validation") for what in ("accuracy", "cost")
+)
 _KINDS: Mapping[Any, str] = {
     str: "text",
     bool: "true or false",
@@ -91,6 +94,9 @@ def run_from_table(table: Any, *, costs: bool = True) -> RunResult:
         "snapshots": [],
     }
     result = read(RunResult, {**table, **nested})
+    needed = ("diverged_at",) if result.status == "diverged" else _OF_FINISHED
+    if missing := [name for name in needed if getattr(result, name) is None]:
+        raise UnreadableError(f"it {result.status} and has no {missing[0]}")
     if result.best_epoch is None:
         return result
     # Earlier versions said that a run had reached its limit where its patience ran out there too.

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from store_runs import DATA, diverged_result, end, fill, plan, point, points, re
 from jmlp.errors import StoreError
 from jmlp.plan import Plan
 from jmlp.results import CohortState, RunResult
-from jmlp.store import Lock, Store, run_files
+from jmlp.store import Lock, Store, removals, run_files
 from jmlp.store import rebuild as module
 from jmlp.store.checkpoints import Checkpoints, key_of
 from jmlp.store.rebuild import Problem, check, rebuild
@@ -255,19 +256,170 @@ def test_a_rebuilding_that_fails_leaves_the_old_database(
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
 
 
-@pytest.mark.parametrize("k", [1, 2, 3])
-def test_a_rebuilding_that_is_killed_can_be_done_again(k: int, tmp_path: Path) -> None:
+KILLED = (
+    "import pathlib, sys; from jmlp.store.rebuild import rebuild; "
+    "rebuild(pathlib.Path(sys.argv[1]))"
+)
+
+
+def kill(code: str, k: int, *arguments: str) -> bool:
+    """Runs Python that is killed at the k-th write, flush, rename or commit; False: it ended."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=os.environ | {"JMLP_FAULT": f"any:{k}:kill"},
+        check=False,
+    )
+    return done.returncode != 0
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_a_rebuilding_that_is_killed_leaves_the_store_as_it_was(k: int, tmp_path: Path) -> None:
     fill(tmp_path)
     before = content(tmp_path)
-    code = (
-        "import pathlib, sys; from jmlp.store.rebuild import rebuild; "
-        "rebuild(pathlib.Path(sys.argv[1]))"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    subprocess.run(command, env=os.environ | {"JMLP_FAULT": f"any:{k}:kill"}, check=False)
+    assert kill(KILLED, k, str(tmp_path))
+    assert content(tmp_path) == before
     assert rebuild(tmp_path).n_runs == 6
     assert content(tmp_path) == before
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_rebuilding_of_a_damaged_database_that_is_killed_can_be_done_again(
+    k: int, tmp_path: Path
+) -> None:
+    fill(tmp_path)
+    before = content(tmp_path)
+    damage_middle(tmp_path / "store.sqlite")
+    assert kill(KILLED, k, str(tmp_path))
+    assert (tmp_path / "store.sqlite").exists()
+    assert rebuild(tmp_path).n_runs == 6
+    assert content(tmp_path) == before
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+
+
+@pytest.mark.parametrize("damage", [None, damage_middle])
+def test_what_others_submit_and_tag_during_a_rebuilding_is_kept_and_seen(
+    damage: Callable[[Path], None] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan()
+    fill(tmp_path, made)
+    other = Store(tmp_path)
+    viewer = Store(tmp_path, viewer=True)
+    version = viewer.version()
+    if damage is not None:
+        damage(tmp_path / "store.sqlite")
+    real = module._fill
+    failures: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            with Store(tmp_path) as store:
+                store.tag(made.runs[0].run_id, "during")
+                store.submit(submission(plan("other")))
+        except BaseException as error:
+            failures.append(error)
+
+    writer = threading.Thread(target=write)
+
+    def fill_meanwhile(*arguments: Any) -> None:
+        if damage is None:  # a damaged one cannot be opened by others
+            writer.start()
+        real(*arguments)
+
+    monkeypatch.setattr(module, "_fill", fill_meanwhile)
+    assert rebuild(tmp_path).n_runs == 6
+    if damage is not None:
+        writer.start()
+    writer.join()
+    assert failures == []
+    assert viewer.version() != version
+    for store in (viewer, other):  # whoever had it open before sees all of it
+        assert store.run(made.runs[0].run_id).tags == ("during",)
+        assert [s.label for s in store.studies()] == ["small", "other"]
+    other.tag(made.runs[1].run_id, "after")
+    assert viewer.run(made.runs[1].run_id).tags == ("after",)
+    assert check(tmp_path) == []
+    viewer.close()
+    other.close()
+
+
+def test_a_viewer_is_told_the_points_of_a_rebuilt_database_as_new(tmp_path: Path) -> None:
+    fill(tmp_path)
+    with Store(tmp_path, viewer=True) as viewer:
+        seen, points = viewer.new_points("small", 0)
+        rebuild(tmp_path)
+        _, again = viewer.new_points("small", seen)
+    assert sorted(map(repr, again)) == sorted(map(repr, points))
+
+
+def test_a_store_of_a_newer_jmlp_is_not_rebuilt(tmp_path: Path) -> None:
+    fill(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.sqlite")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    before = (tmp_path / "store.sqlite").read_bytes()
+    with pytest.raises(StoreError, match="was written by a newer jmlp"):
+        rebuild(tmp_path)
+    assert (tmp_path / "store.sqlite").read_bytes() == before
+
+
+# ---- deletions that were killed
+
+REMOVED = (
+    "import pathlib, sys; from jmlp.control.deleting import delete; "
+    "delete(pathlib.Path(sys.argv[1]), sys.argv[2:])"
+)
+
+
+def test_a_deletion_that_is_killed_at_any_point_is_finished_or_was_never_begun(
+    tmp_path: Path,
+) -> None:
+    made = plan()
+    gone = [run.run_id for run in made.runs[:3]]
+    outcomes = set()
+    for k in range(1, 40):
+        folder = tmp_path / str(k)
+        fill(folder, made)
+        with Store(folder) as store:
+            store.tag(gone[0], "x")
+        was_killed = kill(REMOVED, k, str(folder), *gone)
+        if k % 3 == 0:
+            damage_beginning(folder / "store.sqlite")
+        elif k % 3 == 1:
+            assert check(folder) == [], k
+        rebuild(folder)
+        with Store(folder, viewer=True) as store:
+            left = {run.run_id for run in store.runs()}
+            assert {run.run_id for run in store.runs("small")} == left
+            assert store.study("small").state == "done"
+        files = {path.stem for path in (folder / "runs").iterdir()}
+        assert files == left, k
+        assert len(left) in (3, 6), k
+        assert left >= {run.run_id for run in made.runs[3:]}
+        assert check(folder) == [], k
+        assert not (folder / "removing.json").exists()
+        outcomes.add(len(left))
+        if not was_killed:
+            assert len(left) == 3
+            break
+    else:
+        pytest.fail("it never ends")
+    assert outcomes == {3, 6}
+
+
+def test_runs_that_are_wanted_again_are_not_deleted_by_a_deletion_that_was_killed(
+    tmp_path: Path,
+) -> None:
+    made = plan()
+    fill(tmp_path, made)
+    gone = [run.run_id for run in made.runs[:2]]
+    removals.begin(tmp_path, gone)  # and then it was killed
+    with Store(tmp_path) as store:
+        store.submit(submission(made))
+        assert [run.state for run in store.runs("small")][:3] == ["queued", "queued", "finished"]
+        store.finish_removal()
+        assert len(store.runs("small")) == 6
+    assert not (tmp_path / "removing.json").exists()
+    assert not run_files.path_of(tmp_path, gone[0]).exists()
 
 
 # ---- check

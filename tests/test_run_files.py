@@ -242,7 +242,7 @@ def test_the_digest_changes_with_type_shape_and_place_of_equal_bytes(tmp_path: P
         {"hyperparams": replace(HP, epochs=99)},
         {"seed": 8},
         {"split_seed": 1},
-        {"status": "diverged"},
+        {"status": "diverged", "diverged_at": 3},
         {"diverged_at": 1},
         {"collapsed": True},
         {"best_epoch": None},

@@ -209,7 +209,7 @@ def _unpack(tensors: Tensors, about: Mapping[str, Any]) -> CohortState:
     if not (
         0 < len(set(found.run_ids)) == len(found.run_ids) <= found.width
         and found.epoch >= 0
-        and 0 <= found.step < found.n_steps
+        and 0 <= found.step <= found.n_steps > 0
     ):
         raise UnreadableError("its lanes, or its place in the training, cannot be")
     lanes = range(len(found.run_ids))

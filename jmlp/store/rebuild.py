@@ -79,6 +79,9 @@ def rebuild(folder: Path) -> Rebuilt:
             refused.append(str(error))
 
         remove_leftovers(folder)
+        for left in names(folder):  # by one that was killed
+            if left.startswith(_TEMPORARY):
+                shutil.rmtree(folder / left, ignore_errors=True)
         removed = removals.pending(folder)
         ended = [run for run in _ended(folder, refuse) if run.result.run_id not in removed]
         in_training = newest_checkpoints(folder, refuse)
@@ -139,9 +142,6 @@ def _replace(folder: Path, fill: Callable[[sqlite3.Connection], None]) -> Path:
     There is one of the two at every moment.
     """
     path = folder / NAME
-    for left in names(folder):  # by one that was killed
-        if left.startswith(_TEMPORARY):
-            shutil.rmtree(folder / left, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder))
     try:
         with _held(path):

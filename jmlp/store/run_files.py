@@ -211,6 +211,9 @@ def _stored(tensors: Tensors, about: dict[str, Any]) -> StoredRun:
     result = replace(run_from_table(header.run, costs=False), costs=costs)
     best, last = under("best", tensors), under("last", tensors)
     epochs, snapshots = unpack_snapshots("snapshots", tensors)
+    parts = ("best.", "last.", "snapshots.", "costs.")
+    if odd := [name for name in tensors if not name.startswith(parts)]:
+        raise ValueError(f"{odd[0]} belongs to no part of a run")
     hp = result.hyperparams
     n_in = best["params[0].dense.W"].shape[-1]
     n_classes = best[f"params[{len(hp.hidden)}].dense.W"].shape[0]

@@ -1,0 +1,399 @@
+"""Files that are sealed rightly and say odd things, and rows in which something has changed."""
+
+import contextlib
+import random
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import Here
+from database_checks import BEGINNING
+from store_runs import diverged_result, fill, plan, points, result
+from test_rebuild import checkpoint, content
+
+from jmlp import sealed
+from jmlp.errors import StoreError
+from jmlp.plan import Plan
+from jmlp.store import Store, documents, run_files, schema, submissions, tag_file
+from jmlp.store.checking import check
+from jmlp.store.database import NAME, DamagedError
+from jmlp.store.rebuild import rebuild
+
+NEWER = "leave it as it is, and use the newer jmlp"
+
+
+def reseal(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], Any]) -> None:
+    """Changes the arrays and the header of a sealed file, and seals it anew."""
+    about = sealed.read_about(path, sealed_kind(path))
+    tensors, about = sealed.read(path, about["format"])
+    change(tensors, about)
+    sealed.write(path, tensors, about)
+
+
+def sealed_kind(path: Path) -> str:
+    return run_files.FORMAT if path.parent.name == "runs" else "jmlp-checkpoint-1"
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], Any], kind: str) -> None:
+    """Changes the content of a small file, and seals it anew."""
+    content = documents.read(path, kind)
+    change(content)
+    documents.write(path, kind, content)
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> tuple[Path, Plan]:
+    """A store with everything in it: runs, a checkpoint, a submission, tags."""
+    made = plan()
+    fill(tmp_path, made, n_left=2)
+    checkpoint(tmp_path, made)
+    with Store(tmp_path) as store:
+        store.tag(made.runs[1].run_id, "x")
+    assert check(tmp_path) == []
+    return tmp_path, made
+
+
+RUNS: list[tuple[Callable[[Any, Any], Any], str]] = [
+    (
+        lambda t, a: a["run"]["hyperparams"].update(colour=1),
+        '"hyperparams.colour" is not known here: a newer jmlp wrote it',
+    ),
+    (
+        lambda t, a: a["run"]["hyperparams"].update(optimizer="lion"),
+        '"hyperparams.optimizer" is "lion", which is not known here: sgd, momentum, adam',
+    ),
+    (lambda t, a: a.update(extra=1), '"extra" is not known here: a newer jmlp wrote it'),
+    (lambda t, a: a.pop("attempt"), '"attempt" is missing'),
+    (lambda t, a: a.update(attempt=2**70), f'"attempt" is {2**70}, wanted an integer of at most'),
+    (lambda t, a: a.update(events=[1]), '"events[0]" is 1, wanted an object'),
+    (lambda t, a: a["studies"][0].pop("position"), '"studies[0].position" is missing'),
+    (lambda t, a: a["studies"][0].update(toml="= ="), '"toml" is no study: Invalid statement'),
+    (lambda t, a: a["studies"][0].update(data={}), '"name" is missing'),
+    (lambda t, a: a.update(data=None), '"data" is null, wanted an object'),
+    (lambda t, a: a["run"].update(run_id=7), '"run_id" is 7, wanted text'),
+    (lambda t, a: a["run"]["provenance"].update(width="x"), '"provenance.width" is "x", wanted'),
+    (lambda t, a: t.update(more=np.zeros(3, np.float32)), "more belongs to no part of a run"),
+    (
+        lambda t, a: a["run"].update(test_accuracy=None, validation_accuracy=None),
+        "it finished and has no",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "what"), RUNS)
+def test_an_odd_run_is_told_and_left_out_and_nothing_else_suffers(
+    change: Callable[[Any, Any], Any], what: str, whole: tuple[Path, Plan]
+) -> None:
+    folder, made = whole
+    path = run_files.path_of(folder, made.runs[2].run_id)
+    reseal(path, change)
+    (problem,) = check(folder)
+    assert problem.path == path
+    assert problem.what.startswith(f"its header does not fit its numbers: {what}")
+    assert (problem.remedy == NEWER) is ("not known here" in what)
+    rebuilt = rebuild(folder)
+    assert (rebuilt.n_runs, rebuilt.n_checkpoints) == (3, 1)
+    assert rebuilt.refused == [f"{path}: {problem.what}"]
+    with Store(folder) as store:
+        assert store.counts("small") == (3, 6)
+        assert store.run(made.runs[1].run_id).tags == ("x",)
+
+
+CHECKPOINTS: list[Callable[[Any, Any], Any]] = [
+    lambda t, a: a.update(run_ids=None),
+    lambda t, a: a.update(run_ids=[]),
+    lambda t, a: a.update(run_ids=[[1], {}]),
+    lambda t, a: a.update(width=10**9),
+    lambda t, a: a.update(width="2"),
+    lambda t, a: a.update(epoch=-1),
+    lambda t, a: a.update(n_steps=0),
+    lambda t, a: a.update(step=11),
+    lambda t, a: a.update(must=[1]),
+    lambda t, a: a.update(new={}),
+    lambda t, a: t.pop("costs[0].epoch"),
+    lambda t, a: t.update({"arrays.step": np.arange(3)}),
+    lambda t, a: t.update({"snapshots[0].epoch": np.zeros((2, 2))}),
+]
+
+
+@pytest.mark.parametrize("change", CHECKPOINTS)
+def test_an_odd_checkpoint_is_told_and_left_out_and_nothing_else_suffers(
+    change: Callable[[Any, Any], Any], whole: tuple[Path, Plan]
+) -> None:
+    folder, _ = whole
+    (path,) = (folder / "checkpoints").glob("*/*.safetensors")
+    reseal(path, change)
+    (problem,) = check(folder)
+    assert problem.path == path
+    assert problem.what.startswith("its header does not fit its numbers: ")
+    rebuilt = rebuild(folder)
+    assert (rebuilt.n_runs, rebuilt.n_checkpoints) == (4, 0)
+    assert rebuilt.refused == [f"{path}: {problem.what}"]
+
+
+SUBMISSIONS: list[Callable[[Any], Any]] = [
+    lambda c: c.update(extra=1, runs=[{"run_id": "a"}]),
+    lambda c: c.update(runs=[1]),
+    lambda c: c["runs"].append(c["runs"][0]),
+    lambda c: c["runs"][0]["hyperparams"].update(colour=1),
+    lambda c: c["runs"][0].update(seed=2**70),
+    lambda c: c["runs"][0].update(seed="1"),
+    lambda c: c.pop("label"),
+    lambda c: c.update(label="\ud800"),
+    lambda c: c.update(data={"name": 1}),
+    lambda c: c.update(data=None),
+    lambda c: c.update(hardware={"device": "cpu", "cores": "two"}),
+    lambda c: c.update(toml="validation_fraction = [1]"),
+    lambda c: c.update(toml="x = " + "[" * 5000),
+    lambda c: c.update(submitted_at="now"),
+]
+
+
+@pytest.mark.parametrize("change", SUBMISSIONS)
+def test_an_odd_submission_is_told_and_left_out_and_nothing_else_suffers(
+    change: Callable[[Any], Any], whole: tuple[Path, Plan]
+) -> None:
+    folder, _ = whole
+    (path,) = submissions.paths(folder)
+    edit(path, change, submissions.FORMAT)
+    (problem,) = check(folder)
+    assert problem.path == path
+    rebuilt = rebuild(folder)
+    assert (rebuilt.n_runs, rebuilt.refused) == (4, [f"{path}: {problem.what}"])
+    with Store(folder) as store:
+        assert store.counts("small") == (4, 4)  # the links of the runs are known
+
+
+@pytest.mark.parametrize("tags", [None, {}, [1], [["a"]], [["a", 1]], [["a", "b", "c"]], "ab"])
+def test_odd_tags_are_told_and_left_out_and_nothing_else_suffers(
+    tags: Any, whole: tuple[Path, Plan]
+) -> None:
+    folder, _ = whole
+    documents.write(folder / "tags.json", tag_file.FORMAT, {"tags": tags})
+    (problem,) = check(folder)
+    assert problem.path == folder / "tags.json"
+    assert problem.what.startswith('cannot be used: "tags')
+    rebuilt = rebuild(folder)
+    assert (rebuilt.n_runs, len(rebuilt.refused)) == (4, 1)
+
+
+def test_files_of_a_newer_format_are_told_as_that_and_left_out(whole: tuple[Path, Plan]) -> None:
+    folder, made = whole
+    run = run_files.path_of(folder, made.runs[0].run_id)
+    reseal(run, lambda t, a: a.update(format="jmlp-run-2"))
+    (submission,) = submissions.paths(folder)
+    documents.write(submission, "jmlp-submission-2", {})
+    problems = {p.path: p for p in check(folder)}
+    for path, kind in ((run, "jmlp-run"), (submission, "jmlp-submission")):
+        assert problems[path].what == (
+            f"of a newer jmlp (format '{kind}-2', this one reads '{kind}-1'): install the newer "
+            "jmlp"
+        )
+        assert problems[path].remedy == NEWER
+    assert rebuild(folder).n_runs == 3
+
+
+# ---- rows
+
+
+def change_row(folder: Path, sql: str, *values: Any) -> None:
+    with contextlib.closing(sqlite3.connect(folder / NAME)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(sql, values)
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("sql", "what"),
+    [
+        (
+            "UPDATE runs SET record = replace(record, '0.901', '0.101') WHERE number = 2",
+            "run {id}: its row is not the one that was written",
+        ),
+        (
+            "UPDATE runs SET seed = 7 WHERE number = 2",
+            "run {id}: its row is not the one that was written",
+        ),
+        (
+            "UPDATE runs SET digest = NULL WHERE number = 2",
+            "run {id}: its row is not the one that was written",
+        ),
+        (
+            "UPDATE studies SET toml = replace(toml, '0.1', '0.9')",
+            "study small: its row is not the one that was written",
+        ),
+        ("UPDATE studies SET state = 'doze'", "study small: its state is doze"),
+        ("UPDATE studies SET progress = '{'", "study small: Expecting property name"),
+        ('UPDATE studies SET progress = \'{"epoch":"x"}\'', 'study small: "epoch" is "x"'),
+        (
+            "UPDATE points SET step = step + 1 WHERE id = 3",
+            "costs: the cost point of epoch 0 is not the one that was written",
+        ),
+        (
+            "UPDATE points SET costs = x'00' WHERE id = 3",
+            "costs: the cost point of epoch 0 is not the one that was written",
+        ),
+        ("UPDATE events SET at = 1 << 60 WHERE id = 1", f"events: it is of the time {1 << 60}"),
+    ],
+)
+def test_a_changed_value_is_damage_for_all_who_read_it(sql: str, what: str, tmp_path: Path) -> None:
+    made = plan()
+    fill(tmp_path, made)
+    change_row(tmp_path, sql)
+    told = what.format(id=made.runs[1].run_id[:8])
+    with Store(tmp_path, viewer=True) as store:
+        queries: list[Callable[[], object]] = [
+            store.studies,
+            store.runs,
+            store.events,
+            lambda: [store.points(run.run_id) for run in made.runs],
+            lambda: store.results("small"),
+        ]
+        found = []
+        for query in queries:
+            try:
+                query()
+            except DamagedError as error:
+                found.append(str(error))
+    assert found
+    assert all(error.startswith(f"{tmp_path / NAME}: is damaged ({told}") for error in found)
+    assert all(error.endswith(f"; {BEGINNING}") for error in found)
+    (problem,) = check(tmp_path)
+    assert problem.path == tmp_path / NAME
+    rebuild(tmp_path)
+    assert check(tmp_path) == []
+
+
+COMMANDS = (
+    "runs ls",
+    "runs ls --json",
+    "runs show last",
+    "runs compare all",
+    "report small --force",
+    "export all --as csv --output out.csv --force",
+    "store check",
+    "resume small",
+    "stop small",
+)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_damage_to_a_row_is_taken_for_a_bug(
+    seed: int, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(seed)
+    made = plan()
+    folder = here.folder / "store"
+    fill(folder, made, n_left=1)
+    with Store(folder) as store:
+        store.tag(made.runs[1].run_id, "x")
+    with contextlib.closing(sqlite3.connect(folder / NAME)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        for _ in range(2):
+            table = rng.choice(["studies", "runs", "points", "events", "links", "tags"])
+            columns = [
+                (name, kind)
+                for _, name, kind, *_, key in connection.execute(f"PRAGMA table_info({table})")
+                if not key
+            ] or [("tag", "TEXT")]
+            name, kind = rng.choice(columns)
+            keys = {"links": "run", "tags": "run", "runs": "number"}
+            key = keys.get(table, "id")
+            ((number,),) = connection.execute(
+                f"SELECT {key} FROM {table} ORDER BY random() LIMIT 1"
+            ).fetchall()
+            ((old,),) = connection.execute(
+                f"SELECT {name} FROM {table} WHERE {key} = ? LIMIT 1", (number,)
+            ).fetchall()
+            new: Any
+            if kind == "INTEGER":
+                new = rng.choice([-1, 0, 2**62, -(2**63), 3])
+            elif kind == "REAL":
+                new = rng.choice([-1.0, 1e308, 0.0])
+            elif kind == "BLOB":
+                data = bytearray(old)
+                data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+                new = bytes(data)
+            else:
+                text = str(old or "")
+                at = rng.randrange(len(text) + 1)
+                new = rng.choice(
+                    ["", "{}", "[]", "null", "\ud7ff", text[:at], f"{text[:at]}9{text[at + 1 :]}"]
+                )
+            with contextlib.suppress(sqlite3.IntegrityError):
+                connection.execute(f"UPDATE {table} SET {name} = ? WHERE {key} = ?", (new, number))
+        connection.commit()
+    for line in COMMANDS:
+        done = here(*line.split())
+        assert done.code in (0, 2, 3, 4, 5), (line, done)
+        assert "bug" not in done.err, (line, done)
+        assert "Traceback" not in done.err
+
+
+def test_text_that_is_no_utf8_is_damage(tmp_path: Path) -> None:
+    fill(tmp_path)
+    change_row(tmp_path, "UPDATE events SET detail = CAST(x'ff' AS TEXT) WHERE id = 1")
+    with Store(tmp_path) as store, pytest.raises(DamagedError, match="Could not decode to UTF-8"):
+        store.events()
+
+
+@pytest.mark.parametrize("line", ["report small", "export all --as json --output out.json"])
+def test_a_row_that_says_something_else_than_its_file_is_not_reported(
+    line: str, here: Here
+) -> None:
+    made = plan()
+    folder = here.folder / "store"
+    fill(folder, made)
+    run = made.runs[1]
+    path = run_files.path_of(folder, run.run_id)
+    with Store(folder) as store:
+        run_files.write(path, result(run, 0.101), **store.about_run(run.run_id))
+    done = here(*line.split())
+    assert done == (
+        4,
+        "",
+        f"jmlp: error: run {run.run_id[:8]}: the database says something else of it than {path}; "
+        "jmlp store check finds all that differ, and jmlp store rebuild makes the database again "
+        "from the files\n",
+    )
+    path.unlink()  # a file that is gone says nothing else
+    assert here(*line.split()).code == 0
+
+
+def test_a_database_of_schema_1_gets_digests_and_all_of_it_is_kept(tmp_path: Path) -> None:
+    made = plan()
+    fill(tmp_path, made, n_left=2)
+    before = content(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / NAME)) as connection:
+        connection.execute("ALTER TABLE runs DROP COLUMN digest")
+        connection.execute("ALTER TABLE studies DROP COLUMN digest")
+        connection.execute("UPDATE points SET costs = substr(costs, 1, 40)")
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    assert content(tmp_path) == before
+    with Store(tmp_path) as store:
+        assert store.points(made.runs[-1].run_id) == points(2)
+    with contextlib.closing(sqlite3.connect(tmp_path / NAME)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (schema.SCHEMA,)
+        (without,) = connection.execute(
+            "SELECT count(*) FROM runs WHERE (digest IS NULL) = (record IS NOT NULL)"
+        ).fetchone()
+    assert without == 0
+    assert (tmp_path / f"{NAME}.schema-1").exists()
+
+
+def test_a_run_that_is_begun_again_has_no_digest_of_the_past(tmp_path: Path) -> None:
+    made = plan()
+    fill(tmp_path, made)
+    run = made.runs[1]
+    with Store(tmp_path) as store:
+        store.set_runs([run.run_id], "queued")
+        store.begin("small", [run.run_id])
+        assert store.run(run.run_id).result is None
+        store.end("small", [diverged_result(run)])
+        assert store.run(run.run_id).state == "diverged"
+        with pytest.raises(StoreError):
+            store.confirm(store.results("small")[1])
