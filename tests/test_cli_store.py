@@ -76,7 +76,7 @@ def test_rebuilt_store_has_all_its_runs_and_says_what_it_left_out(
     assert (done.code, done.err) == (0, "")
     left_out, moved, counted = done.out.splitlines()
     assert left_out.startswith(f"left out: {path}: damaged")
-    start = "the database that was there is now "
+    start = "the database as it was: "
     assert moved.startswith(f"{start}{folder}/store.sqlite.damaged-")
     assert Path(moved.removeprefix(start)).read_bytes() == b"x" * 4096
     assert counted == "ended runs: 5; cohorts in training: 0"

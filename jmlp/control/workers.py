@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jmlp import diagnosis, processes
-from jmlp.errors import DeviceError, JmlpError, error_with_code
+from jmlp.errors import DeviceError, JmlpError, StoreError, error_with_code
 from jmlp.store import Lock, Owner, Store
 
 LOCKED = 75  # a worker's exit code where another one has the store: try again later
@@ -50,16 +50,23 @@ def start_worker(folder: Path, label: str | None, after: str = "") -> "subproces
         folder: of the store.
         label: the study; None: all that are queued.
         after: how the worker before this one died, where its runs may be the reason.
+
+    Raises:
+        StoreError: there is no place for what it prints.
     """
     command = ["-m", "jmlp.worker", str(folder)]
     command += ["--study", label, "--attached"] if label is not None else []
     command += ["--after", after] if after else []
     log = log_path(folder)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        if log.stat().st_size > LOG_BYTES:
-            log.replace(log.with_suffix(".old.log"))
-    with log.open("a", encoding="utf-8") as errors:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if log.stat().st_size > LOG_BYTES:
+                log.replace(log.with_suffix(".old.log"))
+        errors = log.open("a", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{log}: cannot be written: {error.strerror or error}") from error
+    with errors:
         return processes.start(
             *command,
             stdin=subprocess.PIPE if label is not None else subprocess.DEVNULL,

@@ -127,7 +127,8 @@ class Queries:
         with self._database.snapshot():
             number = self._number(run_id)
             rows = self._database.read(f"{_POINT} WHERE run = ? ORDER BY epoch", (number,))
-        return tuple(self._point(row) for row in rows)
+        with self._reading("costs"):
+            return tuple(point_from(*row) for row in rows)
 
     def new_points(self, label: str, after: int) -> tuple[int, list[tuple[str, CostPoint]]]:
         """What was recorded of a study's runs since a call that returned `after` (at first 0).
@@ -147,7 +148,8 @@ class Queries:
                 (self.study(label).id, after),
             )
         last = rows[-1][0] if rows else after
-        return last, [(run_id, self._point(point)) for _, run_id, *point in rows]
+        with self._reading("costs"):
+            return last, [(run_id, point_from(*point)) for _, run_id, *point in rows]
 
     def last_point(self) -> int:
         """What to give `new_points` as `after`, to be told only what is recorded from now on."""
@@ -186,8 +188,9 @@ class Queries:
                 (study,),
             )
         costs: dict[int, list[CostPoint]] = defaultdict(list)
-        for number, *point in points:
-            costs[number].append(self._point(point))
+        with self._reading("costs"):
+            for number, *point in points:
+                costs[number].append(point_from(*point))
         results = []
         for *values, digest, number, experiments in rows:
             result = self._result(dict(zip(DIGESTED, values, strict=True)), digest)
@@ -318,12 +321,7 @@ class Queries:
     def _result(self, values: Mapping[str, Any], digest: str | None) -> RunResult:
         """The record of a run, of whose row no value may have changed since it was written."""
         with self._reading(f"run {values['run_id'][:8]}"):
-            if digest != row_digest(*(values[name] for name in DIGESTED)):
-                raise UnreadableError("its row is not the one that was written")
-            result = _ended(values["record"])
-            if result.run_id != values["run_id"] or result.status != values["state"]:
-                raise UnreadableError("its record is of another run, or of another state")
-        return result
+            return _ended(digest, *(values[name] for name in DIGESTED))
 
     def _study(self, row: Row) -> StudyRow:
         *columns, digest = row
@@ -341,11 +339,6 @@ class Queries:
             _check_code(values["code"])
             check_toml(values["toml"])
         return StudyRow(**values)
-
-    def _point(self, row: Sequence[Any]) -> CostPoint:
-        epoch, step, has_batch_cost, costs = row
-        with self._reading("costs"):
-            return point_from(epoch, step, has_batch_cost, costs)
 
     def _json(self, kind: Any, text: str, what: str) -> Any:
         with self._reading(what):
@@ -375,8 +368,14 @@ class Queries:
 
 # Who watches asks for the same runs again and again: equal texts are read once.
 @lru_cache(maxsize=_REMEMBERED)
-def _ended(record: str) -> RunResult:
-    return run_from_table(parse(record), costs=False)
+def _ended(digest: str | None, *values: Any) -> RunResult:
+    if digest != row_digest(*values):
+        raise UnreadableError("its row is not the one that was written")
+    row = dict(zip(DIGESTED, values, strict=True))
+    result = run_from_table(parse(row["record"]), costs=False)
+    if result.run_id != row["run_id"] or result.status != row["state"]:
+        raise UnreadableError("its record is of another run, or of another state")
+    return result
 
 
 @lru_cache(maxsize=_REMEMBERED)

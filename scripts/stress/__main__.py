@@ -27,6 +27,7 @@ ROWS = {
     "cost": "cost",
     "full": "full",
     "memory": "memory",
+    "rebuild": "rebuilding",
 }
 
 if __name__ == "__main__":
