@@ -53,13 +53,17 @@ class Figure(NamedTuple):
 
 
 @asynccontextmanager
-async def serving(arguments: Sequence[str], idle_seconds: float = 60.0) -> AsyncIterator[Served]:
+async def serving(
+    arguments: Sequence[str], idle_seconds: float = 60.0, most_strangers: int | None = None
+) -> AsyncIterator[Served]:
     """A server with this command behind each tab."""
     listener = listen(HOST, 0)
     port = listener.getsockname()[1]
     said: list[str] = []
     guard = Guard(HOST, port, HOST)
-    server = AppServer(arguments, guard, said.append, idle_seconds=idle_seconds)
+    server = AppServer(
+        arguments, guard, said.append, idle_seconds=idle_seconds, most_strangers=most_strangers
+    )
     async with server.listening(listener):
         yield Served(server, guard, port, said)
 

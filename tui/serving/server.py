@@ -15,7 +15,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from textual_serve.server import Server
 
 from jmlp import processes
-from tui.serving import messages
+from tui.serving import connections, messages
+from tui.serving.connections import Connections, Report
 from tui.serving.guard import WEBSOCKET, Guard, Handler
 from tui.serving.messages import Focused, Message, Pinged, Resized, Typed, Unacceptable
 from tui.serving.session import Session
@@ -25,6 +26,8 @@ IDLE_SECONDS = 12 * 3600.0  # without a key or a move of the mouse; training goe
 HEARTBEAT_SECONDS = 15.0  # in which a browser has to answer
 ANSWER_SECONDS = 15.0  # in which the app has to take what was typed
 CLOSE_SECONDS = 2.0  # for it to say goodbye
+
+WAITING = 1024  # connections that the system keeps until they are accepted
 
 PAGE = Path(__file__).parent / "page"
 OPENING = """\
@@ -54,6 +57,7 @@ class AppServer(Server):
         say: Say,
         *,
         idle_seconds: float = IDLE_SECONDS,
+        most_strangers: int | None = None,
     ) -> None:
         """Nothing is served yet.
 
@@ -62,11 +66,15 @@ class AppServer(Server):
             guard: who is let in, and where the server listens.
             say: takes what the person at the server should know.
             idle_seconds: after which a tab that nobody uses is closed.
+            most_strangers: connections without the token; default: by the limit of open files.
         """
         super().__init__(shlex.join(arguments), public_url=guard.url, title="jmlp")
         self.guard = guard
         self.sessions: set[Session] = set()
         self._arguments, self._say, self._idle_seconds = tuple(arguments), say, idle_seconds
+        self._report = Report(say)
+        self._most = most_strangers or connections.most_strangers()
+        self._connections: Connections | None = None  # None until it listens
         self._ending = False
         self._websockets: set[web.WebSocketResponse] = set()
         self._page = string.Template((PAGE / "index.html").read_text(encoding="utf-8"))
@@ -105,14 +113,29 @@ class AppServer(Server):
     async def listening(self, listener: socket.socket) -> AsyncIterator[None]:
         """Within it pages can be opened; at its end every app is ended."""
         runner = web.AppRunner(
-            await self._make_app(), access_log=None, logger=_NOTHING, shutdown_timeout=1.0
+            await self._make_app(),
+            access_log=None,
+            logger=_NOTHING,
+            shutdown_timeout=1.0,
+            keepalive_timeout=connections.REQUEST_SECONDS,  # from the start of a connection on, too
         )
         await runner.setup()
+        assert runner.server is not None
+        self._connections = Connections(runner.server, self._most, self._report)
+        loop = asyncio.get_running_loop()
+        before = loop.get_exception_handler()
+        loop.set_exception_handler(self._report.unexpected)
         try:
-            await web.SockSite(runner, listener).start()
-            yield
+            # So many are accepted at once: each should be read before it is the oldest.
+            server = await loop.create_server(
+                self._connections.accept, sock=listener, backlog=max(1, self._most // 4)
+            )
+            listener.listen(WAITING)
+            with contextlib.closing(server):
+                yield
         finally:
             await runner.cleanup()
+            loop.set_exception_handler(before)
 
     async def on_shutdown(self, app: web.Application) -> None:
         """Closes every tab, and waits for its process."""
@@ -125,7 +148,7 @@ class AppServer(Server):
         """Says nothing: whoever runs the server says where it is."""
 
     async def _make_app(self) -> web.Application:
-        app = web.Application(middlewares=[self._tell_bugs, self.guard.middleware])
+        app = web.Application(middlewares=[self._tell_bugs, self.guard.middleware, self._know])
         app.add_routes(
             [
                 web.get("/", self._index, allow_head=False),
@@ -145,8 +168,15 @@ class AppServer(Server):
         except (web.HTTPException, ConnectionError):
             raise
         except Exception as error:
-            self._say(f"this is a bug in jmlp: {type(error).__name__}: {error}")
+            self._report(f"this is a bug in jmlp: {type(error).__name__}: {error}")
             raise web.HTTPInternalServerError from error
+
+    @web.middleware
+    async def _know(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Whoever comes here has passed the guard."""
+        assert self._connections is not None
+        self._connections.know(request)
+        return await handler(request)
 
     async def _kill_on(self, came: "asyncio.Queue[signal.Signals]") -> None:
         await came.get()
