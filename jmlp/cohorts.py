@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from jmlp import environment, placing, program
+from jmlp import environment, numerics, placing, program
 from jmlp import plan as planning
 from jmlp.config import Hyperparams
 from jmlp.data import order as datasets
@@ -108,6 +108,8 @@ class GroupTraining:
                 flags=environment.flags(),
                 versions=environment.versions(),
                 can_drop=group.can_drop,
+                settings=numerics.settings(list(mesh.devices.flat)),
+                source=numerics.source_digest(),
             ),
         )
         self.chunk = FIRST_CHUNK

@@ -8,7 +8,7 @@ goes on from the copies to the same bits.
 
 import contextlib
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from numpy.typing import NDArray
 
-from jmlp import diagnosis, environment, program
+from jmlp import diagnosis, environment, numerics, program
 from jmlp import plan as planning
 from jmlp.cohorts import GroupTraining, Rows, Saved
 from jmlp.data.dataset import Dataset
@@ -107,20 +107,25 @@ class Training:
 
         For the time between two records; it waits for the chunk that runs.
         """
-        return [] if self._group is None else self._group.copies()
+        with numerics.pinned():
+            return [] if self._group is None else self._group.copies()
 
     def __iter__(self) -> Iterator[Progress]:
-        """Trains.
+        """Trains, by jmlp's own settings of JAX; the caller's hold between two records.
 
         Raises:
             CheckpointError: what `saved` gave does not belong to its cohort.
-            ConfigError: the plan does not fit into memory (before anything is allocated).
+            ConfigError: the plan does not fit into memory (before anything is allocated), or a
+                setting of JAX forbids training.
             DeviceError: a device ran out of memory.
         """
+        mesh = Mesh(np.array(with_company(self.devices)), ("slots",))
+        return numerics.pinned_steps(self._train(mesh), mesh)
+
+    def _train(self, mesh: Mesh) -> Generator[Progress]:
         plan, devices = self.plan, self.devices
         if devices[0].platform == "cpu":
             planning.check_memory(plan, len(devices))
-        mesh = Mesh(np.array(_with_company(devices)), ("slots",))
         tracker = Tracker(plan)
         try:
             placed = _place(self.dataset, mesh)
@@ -169,7 +174,7 @@ def _free_memory(*, caches: bool) -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _with_company(devices: Sequence[jax.Device]) -> Sequence[jax.Device]:
+def with_company(devices: Sequence[jax.Device]) -> Sequence[jax.Device]:
     """One CPU device gets an idle one beside it, where there is one.
 
     XLA compiles a program for one device otherwise than for several (seen: other last digits with

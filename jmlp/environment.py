@@ -29,8 +29,26 @@ LEAST_CPU_DEVICES = 2
 CPU_FLAGS = ("--xla_cpu_multi_thread_eigen=false",)
 # The same kernels in every process, so that a run can be repeated to the bit.
 GPU_FLAGS = ("--xla_gpu_deterministic_ops=true", "--xla_gpu_autotune_level=0")
+_OUR_FLAGS = tuple(flag.partition("=")[0] for flag in CPU_FLAGS + GPU_FLAGS)
 
 PACKAGES = ("jmlp", "jax", "jaxlib", "numpy")
+
+# Variables beside XLA_FLAGS that libraries below JAX read, and that choose among kernels or round.
+RECORDED_VARIABLES = (
+    *(
+        f"{library}_{name}"
+        for library in ("DNNL", "ONEDNN")  # two names of one library
+        for name in ("CPU_ISA_HINTS", "DEFAULT_FPMATH_MODE", "MAX_CPU_ISA")
+    ),
+    "CUBLAS_WORKSPACE_CONFIG",
+    "LIBTPU_INIT_ARGS",
+    "NVIDIA_TF32_OVERRIDE",
+)
+# Instruction sets for which compilers and libraries have floating-point kernels of their own.
+_FLOAT_SETS = {
+    *("avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16"),
+    *("asimd", "asimdhp", "bf16", "sve", "sve2", "sme", "sme2"),
+}
 
 
 def default_cores(environ: Mapping[str, str] = os.environ) -> int:
@@ -85,7 +103,6 @@ def prepare(
             f"JAX_NUM_CPU_DEVICES: must be an integer from 1 to {MOST_CORES}, got {given[:60]!r}; "
             "correct it or unset it"
         )
-    environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")  # a GPU would round to TF32
     environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leave the GPU to others too
     environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
@@ -122,9 +139,40 @@ def _is_count(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MOST_CORES
 
 
-def flags() -> str:
-    """XLA's flags as they are."""
-    return os.environ.get("XLA_FLAGS", "")
+def flags(environ: Mapping[str, str] = os.environ) -> str:
+    """XLA's flags, so that equal ones are equal texts: the user's by name, then those of jmlp.
+
+    Of a flag that is given twice the last one counts.
+    """
+    given = _given_flags(environ.get("XLA_FLAGS", ""))
+    by_name = {flag.partition("=")[0]: flag for flag in given}
+    ours = [by_name.pop(name) for name in _OUR_FLAGS if name in by_name]
+    return " ".join([*(by_name[name] for name in sorted(by_name)), *ours])
+
+
+def restore(
+    recorded_flags: str,
+    recorded: Mapping[str, str] | None,
+    environ: MutableMapping[str, str] = os.environ,
+) -> None:
+    """Sets flags and variables as a run had them, no more and no less, before JAX starts.
+
+    Args:
+        recorded_flags: XLA's.
+        recorded: other settings; None: unknown, so the variables stay as they are.
+        environ: the environment to change.
+    """
+    environ["XLA_FLAGS"] = recorded_flags
+    if recorded is not None:
+        for name in RECORDED_VARIABLES:
+            environ.pop(name, None)
+            if name in recorded:
+                environ[name] = recorded[name]
+
+
+def settings(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables beside XLA_FLAGS that can change bits, as far as they are set."""
+    return {name: environ[name] for name in RECORDED_VARIABLES if environ.get(name)}
 
 
 @cache
@@ -148,10 +196,21 @@ def device_name(device: Any) -> str:
 @cache
 def cpu_model() -> str:
     """The processor's name, as the operating system tells it."""
+    return _cpu_fact("model name") or platform.processor() or platform.machine()
+
+
+@cache
+def instruction_sets() -> str:
+    """Those for floating-point numbers: processors of one name can differ in them."""
+    names = (_cpu_fact("flags") or _cpu_fact("Features")).split()
+    return " ".join(sorted(_FLOAT_SETS & set(names))) or platform.machine()
+
+
+def _cpu_fact(name: str) -> str:
+    """Of the first processor in Linux's list; elsewhere there is none."""
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine()
+        return ""
+    facts = (line.partition(":") for line in lines)
+    return next((text.strip() for key, _, text in facts if key.strip() == name), "")

@@ -19,7 +19,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
 
-from jmlp import model
+from jmlp import model, numerics
 from jmlp.config import Hyperparams
 from jmlp.layers import cost
 
@@ -70,7 +70,7 @@ def check_network(
     """Checks every leaf of one network on one random mini-batch, in float64."""
     rng = np.random.default_rng(seed)
     hp = Hyperparams(hidden=hidden, batch_norm=batch_norm)
-    with jax.enable_x64(True):
+    with numerics.pinned(), jax.enable_x64(True):
         params, state = model.init(hp, N_IN, N_CLASSES, jax.random.key(seed), jnp.float64)
         # Biases, scales and shifts start at 0 or 1, where a wrong factor could hide.
         params = jax.tree.map(lambda p: p + 0.1 * rng.standard_normal(p.shape), params)

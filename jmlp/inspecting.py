@@ -14,7 +14,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from jmlp import data as datasets
-from jmlp import inspection, model, plan, train
+from jmlp import inspection, model, numerics, plan, train
 from jmlp.data.dataset import Dataset, Labels, Pixels, changed_arrays
 from jmlp.data.order import batch_order, split
 from jmlp.errors import DataError
@@ -88,6 +88,7 @@ def inspect(folder: Path, run_id: str, part: Part, say: Callable[[str], None]) -
     return path
 
 
+@numerics.pinned_call
 def look(found: Networks, dataset: Dataset, part: Part) -> Inspection:
     """The inspection of some networks.
 

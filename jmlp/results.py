@@ -1,6 +1,6 @@
 """What happened to a run: frozen records in plain Python and NumPy, with no JAX."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:  # what only reads results does not wait for NumPy
 
 # The numbers' version: part of every run's id. A golden test forces it up whenever they change.
 NUMERICS = 2
+
+UNKNOWN, USUAL = "unknown", "as usual"  # settings that a record lacks
 
 Status = Literal["finished", "diverged"]
 Phase = Literal["compiling", "training", "finished"]
@@ -39,11 +41,45 @@ class Provenance:
     flags: str  # XLA_FLAGS
     versions: Mapping[str, str]  # jmlp, jax, jaxlib, numpy, python
     can_drop: bool  # whether the program can drop units, which some lane of its group asked for
+    # Other settings that can change bits, where they are not as jmlp or JAX has them.
+    settings: Mapping[str, str] | None = field(default=None, metadata={"added": True})
+    # Of the code that computes, see `jmlp.numerics`. None, in both: an earlier version made it.
+    source: str | None = field(default=None, metadata={"added": True})
 
     @property
     def program(self) -> str:
         """Which of the two programs of a group, for people."""
         return "with dropout" if self.can_drop else "without dropout"
+
+    def facts(self) -> dict[str, str]:
+        """All of it by name, for people."""
+        return {
+            "device": self.device,
+            "lane width": str(self.width),
+            "program": self.program,
+            "XLA flags": self.flags or "none",
+            "source": self.source or UNKNOWN,
+            **{f"version of {package}": text for package, text in sorted(self.versions.items())},
+            **(self.settings or {}),
+        }
+
+
+def made_with(where: Sequence[Provenance]) -> dict[str, list[str]]:
+    """What several runs were computed with: by name, of each run in turn.
+
+    Args:
+        where: of each run.
+    """
+    facts = [one.facts() for one in where]
+    absent = [UNKNOWN if one.settings is None else USUAL for one in where]
+    names = dict.fromkeys(name for one in facts for name in one)
+    return {
+        name: [
+            one.get(name, UNKNOWN if name.startswith("version of ") else without)
+            for one, without in zip(facts, absent, strict=True)
+        ]
+        for name in names
+    }
 
 
 @dataclass(frozen=True)

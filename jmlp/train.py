@@ -347,7 +347,7 @@ def evaluate(
             logits = model.predict(params, bn_state, x)
             example_costs, _ = cost.per_example(logits.T, y)
             prediction = jnp.argmax(logits, axis=1).astype(jnp.int32)
-            of_class = prediction[:, None] == jnp.arange(n_classes, dtype=jnp.int32)
+            of_class = prediction[:, None] == jnp.arange(n_classes, dtype=jnp.int32)[None, :]
             return _Sums(
                 sums.cost + jnp.sum(jnp.where(counts, example_costs, 0)),
                 sums.correct + jnp.sum((prediction == y) & counts, dtype=jnp.int32),

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.records import FLAT_FIELDS
-from jmlp.results import CostPoint, Provenance, RunResult
+from jmlp.results import CostPoint, Provenance, RunResult, made_with
 from jmlp.store.packing import pack_snapshots, unpack_snapshots
 from jmlp.store.rows import point_values
 from jmlp.store.run_files import StoredRun, numbers_of
@@ -206,14 +206,9 @@ def _outcome_changes(stored: StoredRun, new: StoredRun) -> Iterator[str]:
 
 
 def _provenance_changes(old: Provenance, new: Provenance) -> Iterator[str]:
-    for name in ("device", "width", "flags"):
-        a, b = getattr(old, name), getattr(new, name)
-        if a != b:
-            yield f"{name} {a or 'none'}, now {b or 'none'}"
-    for package in sorted(old.versions.keys() | new.versions.keys()):
-        versions = [where.versions.get(package, "unknown") for where in (old, new)]
-        if versions[0] != versions[1]:
-            yield f"{package} {versions[0]}, now {versions[1]}"
+    for name, (was, now) in made_with([old, new]).items():
+        if was != now:
+            yield f"{name} {was}, now {now}"
 
 
 def _cost_differences(old: RunResult, new: RunResult) -> Iterator[float]:

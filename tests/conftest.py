@@ -24,7 +24,7 @@ _JMLP_DATA, _KERAS_HOME = str(places.data_dir()), os.environ.get("KERAS_HOME")
 # How the developer's own terminal looks is not what the command is tested on.
 OUTPUT = ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "PYTHONUNBUFFERED", "TTY_COMPATIBLE")
 for name in list(os.environ):
-    if name.startswith(("JAX_", "JMLP_", "KERAS_", "XLA_")) or name in OUTPUT:
+    if name.startswith(("JAX_", "JMLP_", "KERAS_", "ONEDNN_", "XLA_")) or name in OUTPUT:
         del os.environ[name]
 
 # What the developer's own shell had ignored, as a background job has it, is heard here.

@@ -155,7 +155,7 @@ def test_what_is_not_as_it_was_is_named_as_a_likely_reason(store: Path, here: He
     rewrite(store, odd, change)
     done = here("verify", odd, "-q")
     jax = rows(store)[0].result.provenance.versions["jax"]  # type: ignore[union-attr]
-    assert done.out.endswith(f"A likely reason in 1 of 1 runs: jax 0.1, now {jax}.\n")
+    assert done.out.endswith(f"A likely reason in 1 of 1 runs: version of jax 0.1, now {jax}.\n")
 
 
 def test_a_last_bit_is_equal_within_a_rounding_with_code_0(store: Path, here: Here) -> None:
@@ -223,6 +223,22 @@ def test_a_damaged_file_is_refused_with_code_5(store: Path, here: Here) -> None:
     done = here("verify", run_id, "-q")
     assert done.code == 5
     assert done.err == (f"jmlp: error: {path}: damaged: its SHA-256 is not the one stored in it\n")
+
+
+def test_runs_of_other_settings_are_for_processes_of_their_own(tmp_path: Path) -> None:
+    fill(tmp_path, n_diverged=0)
+    first, second, third = rows(tmp_path)[:3]
+    settings = [{"ONEDNN_MAX_CPU_ISA": "AVX2"}, None, {"ONEDNN_MAX_CPU_ISA": "AVX2"}]
+    made = [Provenance("cpu", 1, "", {}, False, each) for each in settings]
+    found = [
+        replace(row, result=replace(row.result, provenance=where))  # type: ignore[type-var]
+        for row, where in zip((first, second, third), made, strict=True)
+    ]
+    asked = verifying.requests(tmp_path, found, VerifyingHardware())
+    assert [(request.run_ids, request.settings) for request in asked] == [
+        ((first.run_id, third.run_id), settings[0]),
+        ((second.run_id,), None),
+    ]
 
 
 def test_runs_of_other_devices_or_flags_are_for_processes_of_their_own(tmp_path: Path) -> None:

@@ -43,13 +43,12 @@ def test_cache_that_is_not_private_is_not_used_and_it_is_told_what_to_do(
     assert "JAX_COMPILATION_CACHE_DIR" not in environ
 
 
-def test_empty_environment_gets_one_device_a_core_a_private_cache_and_exact_products(
+def test_empty_environment_gets_one_device_a_core_and_a_private_cache(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert prepared(monkeypatch) == {
         "XLA_FLAGS": f"{CPU_FLAG} {GPU_FLAGS}",
         "JAX_NUM_CPU_DEVICES": "3",
-        "JAX_DEFAULT_MATMUL_PRECISION": "highest",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "JAX_COMPILATION_CACHE_DIR": "/cache/jax",
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
@@ -67,7 +66,6 @@ def test_flags_of_the_user_are_kept_and_win(monkeypatch: pytest.MonkeyPatch) -> 
 def test_variables_of_the_user_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     mine = {
         "JAX_PLATFORMS": "cuda",
-        "JAX_DEFAULT_MATMUL_PRECISION": "default",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "true",
         "JAX_COMPILATION_CACHE_DIR": "/mine",
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "9",

@@ -9,6 +9,7 @@ import pytest
 
 from jmlp.config import Hyperparams
 from jmlp.records import NewerError, UnreadableError, checked, parse, read
+from jmlp.results import Provenance
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,14 @@ def test_some_members_are_checked_and_the_others_are_kept_as_they_are() -> None:
         checked(table, {"c": int})
     with pytest.raises(UnreadableError, match='"a" is 1, wanted text'):
         checked(table, {}, {"a": str})
+
+
+def test_provenance_of_an_earlier_version_has_unknown_settings_and_source() -> None:
+    where = Provenance("cpu", 8, "--a", {"jax": "0.10.0"}, False, {"b": "1"}, "00ff")
+    table = json.loads(json.dumps(asdict(where)))
+    assert read(Provenance, table) == where
+    del table["settings"], table["source"]
+    assert read(Provenance, table) == replace(where, settings=None, source=None)
 
 
 def test_hyperparameters_come_back_from_json_and_older_ones_had_a_constant_learning_rate() -> None:

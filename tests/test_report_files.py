@@ -220,6 +220,13 @@ def test_a_run_is_one_flat_row() -> None:
     assert {name: row[name] for name in expected} == expected
 
 
+def test_settings_are_a_json_object_and_what_an_old_file_lacks_is_empty() -> None:
+    known = replace(CPU, settings={"jax_optimization_level": "O1"}, source="00ff")
+    new, old = raw_rows(results_csv([finished(HP, 0, 0.9, provenance=known), finished(HP, 1, 0.9)]))
+    assert json.loads(new["settings"]) == {"jax_optimization_level": "O1"}
+    assert (new["source"], old["settings"], old["source"]) == ("00ff", "", "")
+
+
 def test_a_diverged_run_has_a_status_and_empty_fields() -> None:
     (row,) = raw_rows(results_csv([diverged(HP, 0, 12)]))
     assert (row["status"], row["diverged_at"]) == ("diverged", "12")

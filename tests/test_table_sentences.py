@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from table_runs import HP, SEEDS, SPREAD, STUDY, runs, shifted, size, sizes
+from table_runs import CPU, HP, SEEDS, SPREAD, STUDY, runs, shifted, size, sizes
 
 from jmlp.config import Claim, Experiment, Hyperparams
 from jmlp.errors import ConfigError
@@ -214,6 +214,24 @@ def test_runs_of_mixed_devices_widths_and_versions_are_said() -> None:
         "programs: with dropout (2 runs), without dropout (3 runs); "
         "versions of jax: 0.10.0 (3 runs), 0.12.0 (2 runs). Between these, equal runs may differ a "
         "little." in experiment_table(STUDY, sizes(128), results).notes
+    )
+
+
+def test_runs_of_mixed_settings_and_sources_are_said_and_what_an_old_file_lacks_is_unknown() -> (
+    None
+):
+    usual = replace(CPU, settings={}, source="00ff")
+    other = replace(CPU, settings={"jax_optimization_level": "O1"}, source="11ff")
+    first, second, third, *same = runs(HP, SPREAD)
+    results = [
+        first,  # as a file of an earlier version
+        replace(second, provenance=other),
+        *(replace(run, provenance=usual) for run in (third, *same)),
+    ]
+    assert (
+        "The runs mix jmlp's source, by digests: 00ff (3 runs), 11ff (1 run), unknown (1 run); "
+        "jax_optimization_level: O1 (1 run), as usual (3 runs), unknown (1 run). Between these, "
+        "equal runs may differ a little." in experiment_table(STUDY, sizes(128), results).notes
     )
 
 

@@ -227,6 +227,16 @@ def test_snapshots_of_other_epochs_are_named() -> None:
     )
 
 
+def test_other_settings_and_another_source_are_named() -> None:
+    then = Provenance("cpu", 8, "", {}, False, {"ONEDNN_MAX_CPU_ISA": "AVX2"}, "00ff")
+    now = Provenance("cpu", 8, "", {}, False, {"jax_optimization_level": "O1"}, "11ff")
+    assert compare(run(provenance=then), run(provenance=now)).made_with == (
+        "source 00ff, now 11ff",
+        "ONEDNN_MAX_CPU_ISA AVX2, now as usual",
+        "jax_optimization_level as usual, now O1",
+    )
+
+
 def test_other_devices_and_versions_are_named_whatever_the_answer() -> None:
     then = Provenance("cpu: A", 8, "", {"jax": "0.10.0", "numpy": "2.3"}, False)
     now = Provenance("cpu: B", 8, "--fast", {"jax": "0.10.1", "numpy": "2.3", "new": "1"}, False)
@@ -234,9 +244,9 @@ def test_other_devices_and_versions_are_named_whatever_the_answer() -> None:
     assert verdict.answer == "bit-identical"
     assert verdict.made_with == (
         "device cpu: A, now cpu: B",
-        "flags none, now --fast",
-        "jax 0.10.0, now 0.10.1",
-        "new unknown, now 1",
+        "XLA flags none, now --fast",
+        "version of jax 0.10.0, now 0.10.1",
+        "version of new unknown, now 1",
     )
 
 

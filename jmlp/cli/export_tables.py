@@ -64,7 +64,8 @@ def parquet(rows: Sequence["RunRow"], results: Sequence[RunResult]) -> bytes:
     columns |= {name: _arrow_type(pa, hint) for name, hint in get_type_hints(Hyperparams).items()}
     columns |= {"device": pa.string(), "width": pa.int64(), "can_drop": pa.bool_()}
     columns["flags"] = pa.string()
-    columns["versions"] = pa.map_(pa.string(), pa.string())
+    columns["settings"] = columns["versions"] = pa.map_(pa.string(), pa.string())
+    columns["source"] = pa.string()
     columns |= {"studies": pa.list_(pa.string()), "tags": pa.list_(pa.string())}
     point = [(name, _arrow_type(pa, hint)) for name, hint in get_type_hints(CostPoint).items()]
     columns["costs"] = pa.list_(pa.struct(point))
@@ -86,6 +87,8 @@ def _row(row: "RunRow", result: RunResult) -> dict[str, Any]:
         "width": where.width,
         "can_drop": where.can_drop,
         "flags": where.flags,
+        "settings": None if where.settings is None else list(where.settings.items()),
+        "source": where.source,
         "versions": list(where.versions.items()),
         "studies": row.studies,
         "tags": row.tags,

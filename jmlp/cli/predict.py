@@ -30,12 +30,13 @@ def predict(
     hardware.start(out.say)
     import numpy as np
 
-    from jmlp import model, weights
+    from jmlp import model, numerics, weights
 
     network = weights.load(file)
     pixels = read_image(image, network.image_shape)
 
-    logits = np.asarray(model.predict(network.params, network.state, pixels[None]))[0]
+    with numerics.pinned():
+        logits = np.asarray(model.predict(network.params, network.state, pixels[None]))[0]
     exp = np.exp(logits - logits.max())
     probabilities = exp / exp.sum()
     answer = int(probabilities.argmax())

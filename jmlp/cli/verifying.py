@@ -1,5 +1,6 @@
 """The processes that verify: what each is asked, what it answers, and how one may die."""
 
+import json
 import os
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
@@ -21,24 +22,25 @@ WHAT = "the process that trained"
 
 
 def requests(folder: Path, rows: Sequence[RunRow], hardware: Hardware) -> list[Request]:
-    """One process for all runs that it can train: XLA reads its flags once.
+    """One process for all runs that it can train: JAX and XLA read their settings once.
 
     Args:
         folder: of the store.
         rows: runs that have ended.
         hardware: what was asked for.
     """
-    setups: dict[tuple[Device, str], list[str]] = defaultdict(list)
+    setups: dict[tuple[Device, str, str], list[str]] = defaultdict(list)
     for row in rows:
         assert row.result is not None
         where = row.result.provenance
         device = hardware.device
         if device == "auto":
             device = _kind(where.device)
-        setups[device, where.flags].append(row.run_id)
+        settings = None if where.settings is None else dict(sorted(where.settings.items()))
+        setups[device, where.flags, json.dumps(settings)].append(row.run_id)
     return [
-        Request(str(folder), tuple(run_ids), device, hardware.cores, flags)
-        for (device, flags), run_ids in setups.items()
+        Request(str(folder), tuple(run_ids), device, hardware.cores, flags, json.loads(settings))
+        for (device, flags, settings), run_ids in setups.items()
     ]
 
 

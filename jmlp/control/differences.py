@@ -48,10 +48,7 @@ def outcome_texts(result: "RunResult", *, exact: bool) -> dict[str, str]:
 
 def made_with_texts(result: "RunResult") -> dict[str, str]:
     """Where and with what a run was computed."""
-    where = result.provenance
-    versions = {f"version of {package}": text for package, text in sorted(where.versions.items())}
-    lanes = {"device": where.device, "lane width": str(where.width), "program": where.program}
-    return {**lanes, "XLA flags": where.flags or "none", **versions}
+    return result.provenance.facts()
 
 
 def data_texts(data: Mapping[str, Any]) -> dict[str, str]:

@@ -51,4 +51,5 @@ def backward(dcost: Array | float, cache: CostCache) -> Array:
 
 def one_hot(labels: Array, n_classes: int, dtype: jnp.dtype) -> Array:
     """Columns with a one at the label: `(C, B)`."""
-    return (labels == jnp.arange(n_classes, dtype=labels.dtype)[:, None]).astype(dtype)
+    classes = jnp.arange(n_classes, dtype=labels.dtype)
+    return (labels[None, :] == classes[:, None]).astype(dtype)

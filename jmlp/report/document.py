@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from jmlp import results as records
 from jmlp.config import Study, configurations
 from jmlp.plan import DataFacts, n_validation
 from jmlp.report.style import Plot
@@ -123,19 +124,13 @@ def made_with(
     sizes = {"training": facts.n_examples - n_valid, "validation": n_valid, "test": facts.n_test}
     examples = ", ".join(f"{n:,} {part}" for part, n in sizes.items() if n)
     own_seed = study.split_seed == "seed"
-    where = [run.provenance for run in results]
-    packages = sorted({package for p in where for package in p.versions})
     found = [
         Fact("Data", [source, f"{examples} examples"]),
         Fact("Split", ["by each run's own seed" if own_seed else f"by seed {study.split_seed}"]),
         Fact("Digests, SHA-256", [f"{name} {digest}" for name, digest in facts.digests.items()]),
-        Fact("Device", _counted([p.device for p in where])),
-        Fact("Lane width", _counted([str(p.width) for p in where])),
-        Fact("Program", _counted([p.program for p in where])),
-        Fact("XLA flags", _counted([p.flags or "none" for p in where])),
         *(
-            Fact(f"Version of {package}", _counted([p.versions.get(package, "–") for p in where]))
-            for package in packages
+            Fact(f"{name[0].upper()}{name[1:]}", _counted(texts))
+            for name, texts in records.made_with([run.provenance for run in results]).items()
         ),
         Fact("Numerics", [f"version {NUMERICS}"]),
     ]

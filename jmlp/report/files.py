@@ -99,6 +99,8 @@ def results_csv(results: Sequence[RunResult]) -> str:
         "width",
         "can_drop",
         "flags",
+        "settings",
+        "source",
         *versions,
     ]
     out = io.StringIO()
@@ -112,6 +114,8 @@ def results_csv(results: Sequence[RunResult]) -> str:
         ]
         values += [getattr(run.hyperparams, f.name) for f in fields(Hyperparams)]
         values += [where.device, where.width, where.can_drop, where.flags]
+        known = where.settings is not None
+        values += [json.dumps(where.settings) if known else None, where.source]
         values += [where.versions.get(package) for package in packages]
         writer.writerow([_field(value) for value in values])
     return out.getvalue()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from jmlp.config import Claim, Experiment, Hyperparams, Study, canonical, label, matches
 from jmlp.errors import ConfigError
+from jmlp.results import made_with
 from jmlp.stats import (
     FEWEST_PAIRS,
     Answer,
@@ -248,16 +249,23 @@ def _dropout_before_batch_norm(hp: Hyperparams) -> bool:
 
 
 def _mixtures(arms: Sequence[Arm]) -> Iterator[str]:
-    where = [run.provenance for arm in arms for run in arm.runs.values()]
-    kinds: dict[str, list[str] | list[int]] = {
-        "devices": [p.device for p in where],
-        "lane widths": [p.width for p in where],
-        "programs": [p.program for p in where],
-        "XLA flags": [p.flags or "none" for p in where],
-    }
-    for package in sorted({package for p in where for package in p.versions}):
-        kinds[f"versions of {package}"] = [p.versions.get(package, "none") for p in where]
-    for kind, values in kinds.items():
-        counts = Counter(values)
+    for name, texts in made_with([r.provenance for arm in arms for r in arm.runs.values()]).items():
+        counts = Counter(texts)
         if len(counts) > 1:
-            yield f"{kind}: " + ", ".join(f"{v} ({n} runs)" for v, n in sorted(counts.items()))
+            several = _SEVERAL.get(name, name).replace("version of", "versions of")
+            yield f"{several}: " + ", ".join(
+                f"{text} ({counts[text]} run{'s' if counts[text] > 1 else ''})"
+                for text in sorted(counts, key=_by_number)
+            )
+
+
+def _by_number(text: str) -> tuple[int, str]:
+    return int(text) if text.isdecimal() else 0, text
+
+
+_SEVERAL = {
+    "device": "devices",
+    "lane width": "lane widths",
+    "program": "programs",
+    "source": "jmlp's source, by digests",
+}

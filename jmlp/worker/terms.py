@@ -4,21 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-
-from jmlp import environment
+from jmlp import environment, numerics
 from jmlp.data.dataset import Dataset, changed_arrays
 from jmlp.errors import DataError
 from jmlp.results import NUMERICS
 
 # What decides bits beside what a run's id holds.
 PACKAGES = ("jax", "jaxlib", "numpy")
-SETTINGS = (
-    "jax_threefry_partitionable",
-    "jax_default_prng_impl",
-    "jax_default_matmul_precision",
-    "jax_enable_x64",
-)
 
 
 @dataclass(frozen=True)
@@ -29,6 +21,7 @@ class Must:
     can_drop: Mapping[str, bool]  # by run id: whether the program can drop units
     digests: Mapping[str, str]  # of the data
     device: str
+    settings: Mapping[str, str]  # by `numerics.settings`
 
     def __call__(self, run_ids: Sequence[str], width: int) -> dict[str, Any]:
         """Of the cohort of these runs."""
@@ -42,7 +35,8 @@ class Must:
             "device": self.device,
             "flags": environment.flags(),
             **{package: versions[package] for package in PACKAGES},
-            **{name: str(getattr(jax.config, name)) for name in SETTINGS},
+            "settings": dict(self.settings),
+            "source": numerics.source_digest(),
         }
 
 

@@ -27,6 +27,7 @@ class Request:
     device: Device
     cores: int | None
     flags: str  # XLA_FLAGS as recorded
+    settings: Mapping[str, str] | None = None  # as recorded; None: unknown
 
 
 def verify(table: Mapping[str, Any], tell: Tell) -> None:
@@ -37,9 +38,14 @@ def verify(table: Mapping[str, Any], tell: Tell) -> None:
         tell: takes each message.
     """
     request = Request(**{**table, "run_ids": tuple(table["run_ids"])})
+    os.environ["XLA_FLAGS"] = request.flags
     if warning := environment.prepare(request.device, request.cores, compile_cache_dir()):
         tell({"say": f"warning: {warning}"})
-    os.environ["XLA_FLAGS"] = request.flags  # no more and no less than the runs had
+    environment.restore(request.flags, request.settings)
+    if request.settings is not None:
+        from jmlp import numerics
+
+        numerics.restore(request.settings)
     answer(request, tell)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import jax
 
 from jmlp import data as datasets
-from jmlp import diagnosis, engine, environment
+from jmlp import diagnosis, engine, environment, numerics
 from jmlp import plan as planning
 from jmlp.data.dataset import Dataset
 from jmlp.errors import DeviceError, JmlpError
@@ -162,7 +162,8 @@ class Work:
             for run in c.runs
         }
         device = environment.device_name(devices[0])
-        self.must = Must(attempts, can_drop, dataset.digests, device)
+        settings = numerics.settings(engine.with_company(devices))
+        self.must = Must(attempts, can_drop, dataset.digests, device, settings)
         self.keys = {
             run.run_id: key_of([r.run_id for r in cohort.runs], group.width)
             for group in plan.groups
