@@ -9,9 +9,12 @@ import os
 import site
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NoReturn
+
+from jmlp.errors import DeviceError
 
 # Where this jmlp lies: a folder, or a zip archive.
 ROOT = Path(__file__).absolute().parent.parent
@@ -78,18 +81,19 @@ def start(
         variables: what it inherits; default: all that this process has.
 
     Raises:
-        OSError: the system cannot start it.
+        DeviceError: the system cannot start it.
     """
-    return subprocess.Popen(
-        command_line(*arguments),
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
-        env=child_environment(variables),
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,
-    )
+    with _starting():
+        return subprocess.Popen(
+            command_line(*arguments),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=child_environment(variables),
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
 
 
 def run(
@@ -111,21 +115,33 @@ def run(
         seconds: the limit.
 
     Raises:
-        OSError: the system cannot start it.
+        DeviceError: the system cannot start it.
         subprocess.TimeoutExpired: the limit was reached; the process was ended.
     """
-    return subprocess.run(
-        command_line(*arguments),
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
-        env=child_environment(variables),
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,
-        timeout=seconds,
-        check=False,
-    )
+    with _starting():
+        return subprocess.run(
+            command_line(*arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            env=child_environment(variables),
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+            timeout=seconds,
+            check=False,
+        )
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DeviceError(
+            f"Python ({sys.executable or 'of unknown place'}) cannot be started once more: "
+            f"{error.strerror}"
+        ) from error
 
 
 def replace(*arguments: str, variables: Mapping[str, str]) -> NoReturn:

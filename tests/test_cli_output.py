@@ -140,6 +140,30 @@ def test_terminal_gets_bold_titles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [
+        ({"FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "1", "CI": "true"}, True),
+        ({"FORCE_COLOR": "1", "TERM": "dumb"}, True),
+        ({"FORCE_COLOR": "1", "TERM": ""}, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        ({"FORCE_COLOR": "0"}, False),
+        ({"FORCE_COLOR": ""}, False),
+        ({"TTY_COMPATIBLE": "1"}, False),
+    ],
+)
+@pytest.mark.parametrize("plain", [False, True])
+def test_pipe_is_coloured_where_that_is_forced_and_its_cursor_never_moves(
+    variables: dict[str, str], coloured: bool, plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    shown(monkeypatch, stream := io.StringIO(), plain=plain)
+    found = set(ESCAPE.findall(stream.getvalue()))
+    assert found == ({"\x1b[1m", "\x1b[0m"} if coloured and not plain else set())
+
+
+@pytest.mark.parametrize(
     ("name", "value"), [("NO_COLOR", "1"), ("CI", "true"), ("TERM", "dumb"), ("TERM", "")]
 )
 def test_terminal_that_wants_no_escapes_gets_none(

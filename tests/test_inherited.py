@@ -11,8 +11,9 @@ import pytest
 from commands import command, write_inputs
 from store_runs import fill
 
+from jmlp import processes
 from jmlp.control import devices
-from jmlp.errors import JmlpError
+from jmlp.errors import DeviceError, JmlpError
 
 # Variables that JAX or XLA refuse, what the error names, and its code.
 REFUSED = [
@@ -85,6 +86,18 @@ def test_variable_that_jax_refuses_is_named_with_code_2_or_6_by_the_process_that
     assert str(error.value).startswith(told)
     assert error.value.exit_code == code
     assert "\n" not in str(error.value)
+
+
+def test_jax_that_does_not_start_in_time_is_ended_with_code_6(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin = processes.start
+    waits = "import sys; sys.stdin.readline(); sys.stdin.readline()"
+    monkeypatch.setattr(processes, "start", lambda *module, **more: begin("-c", waits, **more))
+    monkeypatch.setattr(devices, "SECONDS", 0.05)
+    with pytest.raises(DeviceError) as error:
+        devices.ask("auto", None, without_warning)
+    assert str(error.value) == "JAX does not start: no answer within 0.05 seconds"
 
 
 @pytest.mark.usefixtures("_own")

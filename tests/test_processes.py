@@ -10,6 +10,7 @@ from commands import python
 
 import jmlp
 from jmlp import processes
+from jmlp.errors import DeviceError
 from jmlp.processes import child_environment, command_line
 
 ROOT = Path(__file__).parent.parent
@@ -126,6 +127,16 @@ def test_what_is_meant_for_the_users_own_programs_is_not_inherited(
     done = processes.run("-c", f"{code}; sys.exit(5)")
     assert (done.returncode, done.stdout) == (5, "± \\udcff 1\n")
     assert "UserWarning: w" in done.stderr
+
+
+def test_python_that_the_system_cannot_start_ends_with_code_6(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/python")
+    with pytest.raises(DeviceError) as error:
+        processes.run("-c", "")
+    told = "Python (/no/python) cannot be started once more: No such file or directory"
+    assert str(error.value) == told
 
 
 def test_command_line_is_this_python_without_the_current_folder() -> None:

@@ -24,6 +24,7 @@ from jmlp.worker import __main__ as worker
 SEGV = "the worker was ended by signal 11 (SIGSEGV)"
 KILL = "the worker was ended by signal 9 (SIGKILL)"
 AGAIN = "starts again from the last checkpoint"
+START_WORKER = control.start_worker
 INTERRUPTED = (
     "interrupted: {} of 6 runs of small are done; jmlp resume small, or the same command, goes on\n"
 )
@@ -208,6 +209,16 @@ def test_worker_that_cannot_begin_ends_the_command_with_its_code(
     done = queue.here("study", "small.toml")
     assert (done.code, done.out) == (code, "")
     assert done.err.startswith(f"jmlp: error: {told}\n")
+
+
+def test_log_that_cannot_be_written_ends_the_command_with_code_4_and_its_path(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "start_worker", START_WORKER)
+    log = queue.folder / "logs" / "worker.log"
+    log.mkdir(parents=True)
+    done = queue.here("study", "small.toml")
+    assert done == (4, "", f"jmlp: error: {log}: cannot be written: Is a directory\n")
 
 
 def test_worker_that_left_in_the_middle_of_a_compile_leaves_a_study_that_is_interrupted(

@@ -1,7 +1,6 @@
 """A study in the store, watched from here, and trained by a worker, started where there is none."""
 
 import contextlib
-import signal
 import subprocess
 import threading
 import time
@@ -191,9 +190,9 @@ class _Session:
             return
         if code > 0:
             raise error_with_code(self.error, code) if self.error else self.deaths.reason(code)
-        self.go_on_after(signal.Signals(-code))
+        self.go_on_after(-code)
 
-    def go_on_after(self, number: signal.Signals) -> None:
+    def go_on_after(self, number: int) -> None:
         """Starts another worker in place of one that died, until it is hopeless."""
         follows = self.deaths.next(number)
         self.row = None  # the study stands otherwise now

@@ -20,11 +20,11 @@ POLL_SECONDS = 0.1
 START_SECONDS = 30.0  # in which a detached worker has to show itself
 LOG_BYTES = 1_000_000
 
-# Signals that come from outside: someone ended the worker, and its runs are not to blame, however
-# often it happens. A SIGKILL for lack of memory is none of them.
-FROM_OUTSIDE = (
-    *(signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
-    *(signal.SIGUSR1, signal.SIGUSR2),
+# Signals by which a process dies of its own fault: its runs may be the reason. By any other someone
+# ended it, and no run is to blame, however often it happens; but for a SIGKILL for lack of memory.
+CRASHES = (
+    *(signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
+    *(signal.SIGSYS, signal.SIGTRAP, signal.SIGXCPU),
 )
 
 # Deaths of workers by their own fault, in a row and with nothing learned between them. Runs that
@@ -52,6 +52,7 @@ def start_worker(folder: Path, label: str | None, after: str = "") -> "subproces
         after: how the worker before this one died, where its runs may be the reason.
 
     Raises:
+        DeviceError: the system cannot start it.
         StoreError: there is no place for what it prints.
     """
     command = ["-m", "jmlp.worker", str(folder)]
@@ -215,7 +216,7 @@ class Deaths:
         """Why the last worker ended that has not said it."""
         return why_ended(self._store.folder, code, self._log)
 
-    def next(self, number: signal.Signals) -> Again | Hopeless:
+    def next(self, number: int) -> Again | Hopeless:
         """What follows the death of a worker before its study was over.
 
         The study is in the queue again, or has failed, when this returns.
@@ -234,7 +235,7 @@ class Deaths:
         how = f"the worker {diagnosis.how_it_ended(-number)}"
         if number == signal.SIGKILL and oom_kills() > self._out_of_memory:
             how = "out of memory: the system ended the worker"
-        elif number in FROM_OUTSIDE:
+        elif number not in CRASHES:
             self._ended += 1
             self._store.set_study(self._label, "queued")
             return self._after_another(how)

@@ -25,7 +25,7 @@ from jmlp import processes
 from jmlp.data.dataset import ARRAYS, Dataset, digest, make_dataset
 from jmlp.data.files import UnreadableError, opened, shown
 from jmlp.data.npz import read_npz
-from jmlp.errors import DataError, StoreError
+from jmlp.errors import DataError, DeviceError, StoreError
 from jmlp.places import data_dir, write_atomically
 
 Arrays = dict[str, NDArray[Any]]
@@ -172,8 +172,8 @@ def _run(arguments: list[str], seconds: int, environment: dict[str, str] | None 
         )
     except subprocess.TimeoutExpired as error:
         raise DataError(f"no answer within {seconds} seconds") from error
-    except OSError as error:
-        raise DataError(f"Python cannot be started: {error.strerror}") from error
+    except DeviceError as error:
+        raise DataError(str(error)) from error
     if child.returncode:
         lines = [line.strip() for line in child.stdout.splitlines() if line.strip()]
         last = shown(lines[-1][:300]) if lines else "it said nothing"
