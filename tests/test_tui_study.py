@@ -1,5 +1,6 @@
 """The study screen's logic: from what the store says to the lines that are drawn."""
 
+import gc
 import math
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from jmlp.plan import Plan
 from jmlp.results import CostPoint
 from jmlp.store import Lock, Store
 from tui.feed import Look
-from tui.views.study import ConfigurationLine, StudyQuery, StudyView, median_curve
+from tui.views.study import ConfigurationLine, Costs, StudyQuery, StudyView, median_curve
 
 
 def view(folder: Path, query: StudyQuery | None = None) -> StudyView:
@@ -142,17 +143,46 @@ def test_how_all_runs_ended_is_one_state(
 
 
 def test_the_median_curve_ends_where_less_than_half_of_the_runs_are_left() -> None:
-    runs = [{0: point(0, 3.0), 1: point(1, 1.0), 2: point(2, 9.0)}, {0: point(0, 1.0)}]
-    runs += [{0: point(0, 2.0), 1: point(1, 2.0)}]
+    runs = [[(0, 3.0), (1, 1.0), (2, 9.0)], [(0, 1.0)], [(0, 2.0), (1, 2.0)]]
     assert median_curve(runs) == ((0, 2.0), (1, 1.5))
 
 
 def test_the_median_is_a_gap_where_most_values_are_not_finite() -> None:
-    runs = [{0: point(0, math.nan)}, {0: point(0, math.inf)}, {0: point(0, 1.0)}]
+    runs = [[(0, math.nan)], [(0, math.inf)], [(0, 1.0)]]
     ((epoch, value),) = median_curve(runs)
     assert epoch == 0
     assert math.isnan(value)
     assert median_curve(runs[1:] + runs[2:]) == ((0, 1.0),)
+
+
+def test_a_long_curve_is_kept_as_the_means_of_epochs_with_a_gap_where_there_was_one() -> None:
+    cost = {epoch: float(epoch) for epoch in range(4096)} | {4: math.nan}
+    curve = median_curve([list(cost.items())])
+    assert len(curve) == 1024
+    assert (curve[0], curve[2], curve[-1]) == ((0, 1.5), (8, 9.5), (4092, 4093.5))
+    assert curve[1][0] == 4
+    assert math.isnan(curve[1][1])
+
+
+def test_a_study_keeps_32_bytes_of_each_cost_point() -> None:
+    costs = Costs()
+    for epoch in range(1000):
+        costs.put(point(epoch, 0.5))
+    kept = [(costs.epochs.itemsize, len(costs.epochs))]
+    kept += [(column.itemsize, len(column)) for column in costs._columns]
+    assert kept == [(8, 1000)] * 4
+    assert not {type(held) for held in gc.get_referents(costs.__dict__)} & {CostPoint, dict, list}
+
+
+def test_a_cost_point_takes_the_place_of_an_earlier_one_of_its_epoch() -> None:
+    costs = Costs()
+    for epoch, cost in ((0, 3.0), (1, 2.0), (3, 1.0), (1, 5.0), (2, 4.0)):
+        costs.put(point(epoch, cost))
+    assert list(costs.curve()) == [(0, 3.0), (1, 5.0), (2, 4.0), (3, 1.0)]
+    assert costs.at(2) == (4.0, 4.0, 0.5)
+    costs.cut(1)
+    assert list(costs.curve()) == [(0, 3.0), (1, 5.0)]
+    assert costs.at(2) is None
 
 
 def test_points_that_a_resumed_run_lost_are_not_shown(tmp_path: Path) -> None:

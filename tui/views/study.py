@@ -3,10 +3,12 @@
 import math
 import statistics
 import time
+from array import array
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jmlp.config import Experiment, Study
 from jmlp.control.submitting import IN_HAND
@@ -18,6 +20,8 @@ from tui.feed import Look
 
 if TYPE_CHECKING:
     from jmlp.tables import ExperimentTable
+
+MOST_POINTS = 1024  # of a curve; a line has about a hundred columns
 
 ENDINGS = ("stopped early", "limit")  # of runs that have not diverged
 
@@ -81,6 +85,50 @@ def study_state(row: StudyRow, held: bool) -> str:
     return "its worker died" if row.state in IN_HAND and not held else row.state
 
 
+class Shown(NamedTuple):
+    """What a line shows of one evaluation."""
+
+    training_cost: float
+    validation_cost: float
+    validation_accuracy: float
+
+
+class Costs:
+    """What the lines need of a run's cost points: numbers side by side, since there are many."""
+
+    def __init__(self) -> None:
+        """No points yet."""
+        self.epochs = array("q")  # ascending
+        self._columns = tuple(array("d") for _ in Shown._fields)
+
+    def put(self, point: CostPoint) -> None:
+        """Adds a point; it takes the place of an earlier one of its epoch."""
+        place = bisect_left(self.epochs, point.epoch)
+        end = place + (self.epochs[place : place + 1] == array("q", [point.epoch]))
+        self.epochs[place:end] = array("q", [point.epoch])
+        for name, column in zip(Shown._fields, self._columns, strict=True):
+            column[place:end] = array("d", [getattr(point, name)])
+
+    def cut(self, last: int) -> None:
+        """Removes the points after an epoch."""
+        place = bisect_right(self.epochs, last)
+        del self.epochs[place:]
+        for column in self._columns:
+            del column[place:]
+
+    def at(self, epoch: int) -> Shown | None:
+        """The point of an epoch, if there is one."""
+        place = bisect_left(self.epochs, epoch)
+        if place == len(self.epochs) or self.epochs[place] != epoch:
+            return None
+        return Shown(*(column[place] for column in self._columns))
+
+    def curve(self) -> Iterable[Point]:
+        """Epochs and validation costs."""
+        costs = self._columns[Shown._fields.index("validation_cost")]
+        return zip(self.epochs, costs, strict=True)
+
+
 class StudyQuery:
     """Asks for one study again and again; what was read before is not read anew."""
 
@@ -96,7 +144,7 @@ class StudyQuery:
     def _forget(self, database: object) -> None:
         self._database = database
         self._after = 0  # the last cost point that was read
-        self._points: dict[str, dict[int, CostPoint]] = defaultdict(dict)  # by run and epoch
+        self._points: dict[str, Costs] = defaultdict(Costs)  # by run
         self._attempts: dict[str, int] = {}
         self._toml = ""
         self._study: Study | None = None
@@ -140,18 +188,17 @@ class StudyQuery:
         self, store: Store, points: Sequence[tuple[str, CostPoint]], runs: Sequence[RunRow]
     ) -> None:
         for run_id, point in points:
-            self._points[run_id][point.epoch] = point
+            self._points[run_id].put(point)
         for run in runs:
             known = self._points[run.run_id]
             if self._attempts.get(run.run_id, run.attempt) != run.attempt:
                 # Trained afresh: what was read of the attempt before is no part of this one.
-                known.clear()
-                known.update((p.epoch, p) for p in store.points(run.run_id))
+                known.cut(-1)
+                for point in store.points(run.run_id):
+                    known.put(point)
             self._attempts[run.run_id] = run.attempt
             # A run that goes on from a checkpoint has lost the points after it.
-            last = -1 if run.epoch is None else run.epoch
-            for epoch in [epoch for epoch in known if epoch > last]:
-                del known[epoch]
+            known.cut(-1 if run.epoch is None else run.epoch)
 
     def _read_study(self, row: StudyRow) -> None:
         from jmlp.plan import DataFacts, group_name, make_plan
@@ -197,7 +244,7 @@ class _Now:
 
     study: StudyRow
     held: bool
-    points: Mapping[str, Mapping[int, CostPoint]]
+    points: Mapping[str, "Costs"]
     groups: Mapping[str, str]
     paces: dict[str, Pace]
 
@@ -231,7 +278,7 @@ def _lines(experiment: Experiment, index: RunIndex[RunRow], now: _Now) -> "list[
     lines = []
     for configuration, by_seed in index.of(experiment):
         limit, runs = configuration.hyperparams.epochs, list(by_seed.values())
-        begun = [run for run in runs if now.points[run.run_id]]
+        begun = [run for run in runs if now.points[run.run_id].epochs]
         latest = [p for run in begun if (p := _shown_point(run, now)) is not None]
         costs = [p.validation_cost for p in latest if math.isfinite(p.validation_cost)]
         epochs = [run.epoch for run in runs if run.epoch is not None]
@@ -242,7 +289,7 @@ def _lines(experiment: Experiment, index: RunIndex[RunRow], now: _Now) -> "list[
                 experiment=experiment.name,
                 label=configuration.label,
                 run_ids=tuple(run.run_id for run in runs),
-                curve=median_curve([now.points[run.run_id] for run in begun]),
+                curve=median_curve([now.points[run.run_id].curve() for run in begun]),
                 training_cost=_median([p.training_cost for p in latest]),
                 validation_cost=_median([p.validation_cost for p in latest]),
                 validation_accuracy=_median([p.validation_accuracy for p in latest]),
@@ -259,32 +306,36 @@ def _lines(experiment: Experiment, index: RunIndex[RunRow], now: _Now) -> "list[
     return lines
 
 
-def _shown_point(run: RunRow, now: _Now) -> CostPoint | None:
+def _shown_point(run: RunRow, now: _Now) -> "Shown | None":
     """The point of the kept parameters where a run has ended, else its last; None if diverged."""
     points = now.points[run.run_id]
     if run.state == "diverged" or now.diverged_at(run) is not None:
         return None
     if run.result is not None and run.result.best_epoch is not None:
-        return points.get(run.result.best_epoch)
-    return points[max(points)]
+        return points.at(run.result.best_epoch)
+    return points.at(points.epochs[-1])
 
 
-def median_curve(runs: Sequence[Mapping[int, CostPoint]]) -> tuple[Point, ...]:
+def median_curve(runs: Sequence[Iterable[Point]]) -> tuple[Point, ...]:
     """The median validation cost at each epoch that at least half of the runs have reached.
 
-    NaN where at least half of the values there are not finite.
+    NaN where at least half of the values there are not finite. Of a long curve, each point is the
+    mean of several epochs, as a column of the sparkline is.
     """
     values: dict[int, list[float]] = defaultdict(list)
     for points in runs:
-        for epoch, point in points.items():
-            cost = point.validation_cost
+        for epoch, cost in points:
             values[epoch].append(cost if math.isfinite(cost) else math.inf)
     curve = []
     for epoch, found in sorted(values.items()):
         if 2 * len(found) >= len(runs):
             median = statistics.median(found)
             curve.append((epoch, median if math.isfinite(median) else math.nan))
-    return tuple(curve)
+    together = -(-len(curve) // MOST_POINTS)
+    if together <= 1:
+        return tuple(curve)
+    parts = (curve[first : first + together] for first in range(0, len(curve), together))
+    return tuple((part[0][0], math.fsum(v for _, v in part) / len(part)) for part in parts)
 
 
 def _median(values: Sequence[float]) -> float | None:
