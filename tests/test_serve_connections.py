@@ -1,6 +1,7 @@
 """The served app where many connections are open: who gets an answer, and what is reported."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import resource
@@ -18,15 +19,18 @@ CLOSED = "more than 16 connections without the token: the oldest closed"
 
 
 @asynccontextmanager
-async def half_open(served: Served, n: int, text: bytes = b"") -> AsyncIterator[None]:
+async def half_open(
+    served: Served, n: int, text: bytes = b""
+) -> AsyncIterator[list[asyncio.StreamReader]]:
     """So many connections that have begun a request and never end it."""
-    writers = []
+    readers, writers = [], []
     for _ in range(n):
-        _, writer = await asyncio.open_connection(HOST, served.port)
+        reader, writer = await asyncio.open_connection(HOST, served.port)
         writer.write(text)
+        readers.append(reader)
         writers.append(writer)
     try:
-        yield
+        yield readers
     finally:
         for writer in writers:
             writer.transport.abort()
@@ -42,8 +46,15 @@ def test_page_is_answered_beside_sixty_half_open_connections_where_sixteen_have_
     text: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async def found() -> tuple[list[int], list[str]]:
-        async with serving(NO_APP, most_strangers=16) as served, half_open(served, 60, text):
-            return [(await answer(served, page(served)))[0] for _ in range(3)], served.said
+        async with (
+            serving(NO_APP, most_strangers=16) as served,
+            half_open(served, 60, text) as readers,
+        ):
+            statuses = [(await answer(served, page(served)))[0] for _ in range(3)]
+            for reader in readers[:44]:  # the oldest: this waits until they are closed
+                with contextlib.suppress(ConnectionError):
+                    await asyncio.wait_for(reader.read(), 30)
+            return statuses, served.said
 
     assert asyncio.run(found()) == ([200] * 3, [CLOSED])
     assert capfd.readouterr() == ("", "")
