@@ -3,11 +3,13 @@
 import signal
 
 import pytest
+from helpers import experiment, plan
 from queues import Queue
 
 from jmlp.cli.hardware import TrainingHardware
 from jmlp.control import workers
 from jmlp.control.deleting import delete
+from jmlp.control.plans import plan_lines
 from jmlp.control.submitting import default_hardware
 from jmlp.control.workers import Again, Deaths, Hopeless
 from jmlp.errors import StoreError
@@ -138,3 +140,16 @@ def test_runs_are_deleted_only_by_who_has_the_lock(queue: Queue) -> None:
         assert [run.run_id for run in store.runs()] == others
     assert lock.acquire()  # it was given back
     lock.release()
+
+
+@pytest.mark.parametrize(
+    ("n_groups", "last"),
+    [
+        (99, "99 training programs to compile, about 0.6 GB of memory"),
+        (100, "compiling alone takes from 2 minutes to 8 minutes, the first time"),
+        (10_000, "compiling alone takes from 3 hours to 14 hours, the first time"),
+    ],
+)
+def test_plan_of_many_groups_says_how_long_compiling_takes(n_groups: int, last: str) -> None:
+    sizes = tuple((2 + number % 100, 2 + number // 100) for number in range(n_groups))
+    assert plan_lines(plan(experiment({"hidden": sizes})), 2)[-1] == last

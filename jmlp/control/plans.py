@@ -5,6 +5,11 @@ import math
 from jmlp import plan as planning
 from jmlp.plan import DataFacts, Plan
 
+# What the programs of one group take to compile, on two cores of 2020 to 2025; of few groups it is
+# not worth a line.
+COMPILE_SECONDS = (1, 5)
+MANY_GROUPS = 100
+
 
 def facts_of(data: str) -> DataFacts:
     """What a plan needs to know of data; of MNIST that is known without having it.
@@ -44,7 +49,16 @@ def plan_lines(plan: Plan, n_cores: int) -> list[str]:
         )
     size = planning.size_text(planning.memory(plan, n_cores))
     lines.append(f"{_count(n_groups, 'training program')} to compile, about {size} of memory")
+    if n_groups >= MANY_GROUPS:
+        least, most = (_duration(n_groups * seconds) for seconds in COMPILE_SECONDS)
+        lines.append(f"compiling alone takes from {least} to {most}, the first time")
     return lines
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.0f} hours"
 
 
 def _count(n: int, what: str) -> str:
