@@ -141,6 +141,7 @@ SUBMISSIONS: list[Callable[[Any], Any]] = [
     lambda c: c["runs"][0]["hyperparams"].update(colour=1),
     lambda c: c["runs"][0].update(seed=2**70),
     lambda c: c["runs"][0].update(seed="1"),
+    lambda c: c["runs"][0].update(run_id="../../x"),
     lambda c: c.pop("label"),
     lambda c: c.update(label="\ud800"),
     lambda c: c.update(data={"name": 1}),
@@ -224,6 +225,10 @@ def change_row(folder: Path, sql: str, *values: Any) -> None:
         (
             "UPDATE studies SET toml = replace(toml, '0.1', '0.9')",
             "study small: its row is not the one that was written",
+        ),
+        (
+            "UPDATE runs SET validation_fraction = 9e999 WHERE number = 2",
+            "run {id}: its row is not the one that was written",
         ),
         ("UPDATE studies SET state = 'doze'", "study small: its state is doze"),
         ("UPDATE studies SET progress = '{'", "study small: Expecting property name"),
@@ -331,6 +336,15 @@ def test_no_damage_to_a_row_is_taken_for_a_bug(
         assert done.code in (0, 2, 3, 4, 5), (line, done)
         assert "bug" not in done.err, (line, done)
         assert "Traceback" not in done.err
+
+
+def test_a_row_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
+    made = plan()
+    fill(tmp_path, made, n_left=1)
+    number = len(made.runs)
+    change_row(tmp_path, f"UPDATE runs SET run_id = '../../x' WHERE number = {number}")
+    with Store(tmp_path) as store, pytest.raises(DamagedError, match="x is no run's id"):
+        store.runs()
 
 
 def test_text_that_is_no_utf8_is_damage(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from jmlp.store.rows import (
     Event,
     RunRow,
     StudyRow,
+    check_id,
     check_toml,
     data_from,
     hardware_from,
@@ -312,6 +313,7 @@ class Queries:
         for name in ("validation_fraction", "data", "record"):
             del values[name]
         with self._reading(f"run {values['run_id'][:8]}"):
+            check_id(values["run_id"])
             values["hyperparams"] = _hyperparams(values["hyperparams"])
             _check_state(values["state"], RUN_STATES)
             _check_time(values["ended_at"])

@@ -14,6 +14,7 @@ from jmlp.places import flush_folder, is_there
 from jmlp.records import UnreadableError, member
 from jmlp.store import documents, submissions
 from jmlp.store.paths import path_of
+from jmlp.store.rows import check_id
 
 NAME = "removing.json"
 FORMAT = "jmlp-removal-1"
@@ -51,6 +52,8 @@ def pending(folder: Path) -> tuple[str, ...]:
     try:
         content = documents.read(path, FORMAT)
         run_ids = member(content, "run_ids", tuple[str, ...])
+        for run_id in run_ids:
+            check_id(run_id)
     except UnreadableError as error:
         raise StoreError(f"{path}: cannot be used: {error}; {REMEDY}") from error
     except StoreError as error:

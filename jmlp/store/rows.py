@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import struct
 import time
 import tomllib
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from jmlp.checks import plain
 from jmlp.config import Hyperparams, Study
 from jmlp.records import UnreadableError, checked, member
 from jmlp.results import CostPoint, RunResult
@@ -46,6 +48,7 @@ _STOP = {"why": str, "epoch": int, "step": int}
 _HARDWARE = {"device": str, "cores": int | None}
 _MORE_HARDWARE = {"checkpoint_seconds": float | None}
 
+_ID = re.compile(r"[0-9a-f]{64}")
 _COSTS = struct.Struct("<5d")  # bytes keep every bit, NaNs included
 _CHECKSUM = struct.Struct("<I")
 
@@ -179,7 +182,18 @@ def row_digest(*values: Any) -> str:
     Args:
         values: the columns of `DIGESTED` or `STUDY_DIGESTED`, as the database has them.
     """
-    return hashlib.sha256(to_json(values).encode()).hexdigest()
+    # Unlike `to_json` for any number, as a damaged row may hold one that is not finite.
+    return hashlib.sha256(json.dumps(values, separators=(",", ":")).encode()).hexdigest()
+
+
+def check_id(run_id: str) -> None:
+    """Whether a text can be a run's id; a file is named by it.
+
+    Raises:
+        UnreadableError: it cannot.
+    """
+    if not _ID.fullmatch(run_id):
+        raise UnreadableError(f"{plain(run_id)} is no run's id")
 
 
 def with_checksum(epoch: int, step: int, has_batch_cost: int, costs: bytes) -> bytes:

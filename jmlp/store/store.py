@@ -309,11 +309,13 @@ class Store(Finding):
         Raises:
             StoreError: it cannot.
         """
-        run_ids = removals.pending(self.folder)
+        if not removals.is_pending(self.folder):
+            return
+        with self._database.transaction() as connection:
+            # Read within it: whoever is deleting at this moment has committed by then.
+            run_ids = removals.pending(self.folder)
+            self._delete(connection, run_ids)
         if run_ids:
-            with self._database.transaction() as connection:
-                self._delete(connection, run_ids)
-        if removals.is_pending(self.folder):
             removals.finish(self.folder, run_ids)
 
     # ---- parts

@@ -18,6 +18,7 @@ from jmlp.records import UnreadableError, member, parse
 from jmlp.store import documents
 from jmlp.store.rows import (
     Submission,
+    check_id,
     check_toml,
     data_from,
     hardware_from,
@@ -190,6 +191,8 @@ def _submission(content: Mapping[str, Any]) -> Submission:
     runs = member(content, "runs", tuple[Run, ...])
     if len({run.run_id for run in runs}) < len(runs):
         raise UnreadableError('a run stands twice in "runs"')
+    for run in runs:
+        check_id(run.run_id)
     check_toml(toml)
     return Submission(
         label=member(content, "label", str),
