@@ -146,7 +146,9 @@ def test_no_command_calls_a_lack_of_permission_a_bug(
         if shutil.which("setpriv") is None:
             pytest.skip("root may read everything, and there is no setpriv to give that up")
         run = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
-    Lock(folder).acquire()
+    lock = Lock(folder)
+    lock.acquire()
+    lock.release()
     (folder / "logs").mkdir(exist_ok=True)
     code = (
         "import subprocess, sys\n"
