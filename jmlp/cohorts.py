@@ -12,19 +12,18 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from jmlp import environment, numerics, placing, program
+from jmlp import placing, program
 from jmlp import plan as planning
 from jmlp.config import Hyperparams
 from jmlp.data import order as datasets
 from jmlp.data.dataset import Dataset
-from jmlp.outcome import Ended, Outcome
+from jmlp.outcome import Ended, Outcome, provenance
 from jmlp.plan import Cohort, Group, Plan
 from jmlp.program import Finals, Program
 from jmlp.results import (
     CohortState,
     CostPoint,
     Phase,
-    Provenance,
     RunResult,
     Snapshot,
     Stop,
@@ -102,15 +101,7 @@ class GroupTraining:
             n_training=plan.n_training,
             n_validation=plan.n_validation,
             n_test=n_test,
-            provenance=Provenance(
-                device=environment.device_name(mesh.devices.flat[0]),
-                width=group.width,
-                flags=environment.flags(),
-                versions=environment.versions(),
-                can_drop=group.can_drop,
-                settings=numerics.settings(list(mesh.devices.flat)),
-                source=numerics.source_digest(),
-            ),
+            provenance=provenance(list(mesh.devices.flat), group.width, group.can_drop),
         )
         self.chunk = FIRST_CHUNK
         self.state: TrainState | None = None

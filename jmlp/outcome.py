@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from jmlp import environment, numerics
 from jmlp.model import Params, State
 from jmlp.plan import Run
 from jmlp.program import Finals
@@ -108,6 +109,28 @@ class Outcome:
                 for s in snapshots
             ),
         )
+
+
+def provenance(devices: Sequence[jax.Device], width: int, can_drop: bool) -> Provenance:
+    """What a program computes with, here and now.
+
+    Args:
+        devices: of the program, idle ones included.
+        width: lanes of it, padding included.
+        can_drop: whether it can drop units.
+
+    Raises:
+        ConfigError: nothing can be trained under a setting of JAX.
+    """
+    return Provenance(
+        device=environment.device_name(devices[0]),
+        width=width,
+        flags=environment.flags(),
+        versions=environment.versions(),
+        can_drop=can_drop,
+        settings=numerics.settings(devices),
+        source=numerics.source_digest(),
+    )
 
 
 def _share(evaluation: Evaluation | None, n: int) -> float | None:

@@ -82,6 +82,12 @@ def made_with(where: Sequence[Provenance]) -> dict[str, list[str]]:
     }
 
 
+def changes(old: Provenance, new: Provenance) -> dict[str, str]:
+    """In what the circumstances of two runs differ: by name, such as `0.10.0, now 0.12.0`."""
+    pairs = made_with([old, new])
+    return {name: f"{was}, now {now}" for name, (was, now) in pairs.items() if was != now}
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """Parameters and batch-norm state at the end of an epoch."""

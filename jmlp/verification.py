@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.records import FLAT_FIELDS
-from jmlp.results import CostPoint, Provenance, RunResult, made_with
+from jmlp.results import CostPoint, RunResult, changes
 from jmlp.store.packing import pack_snapshots, unpack_snapshots
 from jmlp.store.rows import point_values
 from jmlp.store.run_files import StoredRun, numbers_of
@@ -137,7 +137,10 @@ def compare(stored: StoredRun, new: StoredRun) -> Verdict:
         parameter_difference=kept,
         largest_difference=largest,
         outcome=tuple(_outcome_changes(stored, new)),
-        made_with=tuple(_provenance_changes(old_result.provenance, new_result.provenance)),
+        made_with=tuple(
+            f"{name} {text}"
+            for name, text in changes(old_result.provenance, new_result.provenance).items()
+        ),
     )
 
 
@@ -203,12 +206,6 @@ def _outcome_changes(stored: StoredRun, new: StoredRun) -> Iterator[str]:
     if stored.snapshot_epochs != new.snapshot_epochs:
         a, b = (", ".join(map(str, run.snapshot_epochs)) for run in (stored, new))
         yield f"snapshots at epochs {a}, now {b}"
-
-
-def _provenance_changes(old: Provenance, new: Provenance) -> Iterator[str]:
-    for name, (was, now) in made_with([old, new]).items():
-        if was != now:
-            yield f"{name} {was}, now {now}"
 
 
 def _cost_differences(old: RunResult, new: RunResult) -> Iterator[float]:

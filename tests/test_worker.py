@@ -3,12 +3,14 @@
 import os
 import signal
 import socket
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from commands import Asked, Inline
 from queues import Queue, ask, numbers, once, trains
 
+from jmlp import numerics
 from jmlp.results import NUMERICS
 from jmlp.store import Lock, run_files
 from jmlp.worker import __main__ as worker
@@ -237,3 +239,42 @@ def test_checkpoint_of_other_circumstances_is_refused_and_each_of_them_named(
             kinds = [event.kind for event in store.events() if event.detail == told]
         assert kinds == ["checkpoint refused"]
     assert numbers(queue.folder) == undisturbed
+
+
+@pytest.fixture
+def other_setup(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Another source of jmlp, and a variable that counts on a GPU only; `undo` ends it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(numerics, "source_digest", lambda: "00ff")
+        patch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+        yield patch
+
+
+def test_checkpoint_of_other_settings_or_another_source_is_refused(
+    queue: Queue, undisturbed: dict[str, str], other_setup: pytest.MonkeyPatch
+) -> None:
+    queue.submit()
+    queue.disturbed(once(lambda: ask(signal.SIGTERM), trains))
+    n_refused = len(queue.checkpoints())
+    other_setup.undo()
+    queue.submit()
+    warnings = [line for line in queue.train().said if line.startswith("warning: ")]
+    assert len(warnings) == n_refused
+    for warning in warnings:
+        assert 'settings.NVIDIA_TF32_OVERRIDE was "1" and is now not there; source was' in warning
+        assert f'source was "00ff" and is now "{numerics.source_digest()}"' in warning
+    assert numbers(queue.folder) == undisturbed
+
+
+def test_runs_that_ended_under_other_settings_are_told_before_others_join_them(
+    queue: Queue, other_setup: pytest.MonkeyPatch
+) -> None:
+    queue.submit("--seeds", "1")
+    assert not any("warning" in line for line in queue.train().said)
+    other_setup.undo()
+    queue.submit("--seeds", "2")
+    assert [line for line in queue.train().said if line.startswith("warning: ")] == [
+        "warning: 3 of 3 runs that ended before were made with something else, so equal runs may "
+        f"differ a little: source was 00ff, now {numerics.source_digest()}, "
+        "NVIDIA_TF32_OVERRIDE was 1, now as usual"
+    ]

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jmlp import environment, numerics
 from jmlp.data.dataset import Dataset, changed_arrays
 from jmlp.errors import DataError
-from jmlp.results import NUMERICS
+from jmlp.results import NUMERICS, Provenance
 
 # What decides bits beside what a run's id holds.
 PACKAGES = ("jax", "jaxlib", "numpy")
@@ -20,23 +19,21 @@ class Must:
     attempts: Mapping[str, int]  # by run id: --fresh begins another one
     can_drop: Mapping[str, bool]  # by run id: whether the program can drop units
     digests: Mapping[str, str]  # of the data
-    device: str
-    settings: Mapping[str, str]  # by `numerics.settings`
+    now: Provenance  # of any run; width and program are the cohort's
 
     def __call__(self, run_ids: Sequence[str], width: int) -> dict[str, Any]:
         """Of the cohort of these runs."""
-        versions = environment.versions()
         return {
             "numerics": NUMERICS,
             "attempts": {run_id: self.attempts[run_id] for run_id in run_ids},
             "width": width,
             "can_drop": self.can_drop[run_ids[0]],
             "data": dict(self.digests),
-            "device": self.device,
-            "flags": environment.flags(),
-            **{package: versions[package] for package in PACKAGES},
-            "settings": dict(self.settings),
-            "source": numerics.source_digest(),
+            "device": self.now.device,
+            "flags": self.now.flags,
+            **{package: self.now.versions[package] for package in PACKAGES},
+            "settings": dict(self.now.settings or {}),
+            "source": self.now.source,
         }
 
 

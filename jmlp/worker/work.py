@@ -2,21 +2,23 @@
 
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 
 from jmlp import data as datasets
-from jmlp import diagnosis, engine, environment, numerics
+from jmlp import diagnosis, engine, environment
 from jmlp import plan as planning
 from jmlp.data.dataset import Dataset
 from jmlp.errors import DeviceError, JmlpError
+from jmlp.outcome import provenance
 from jmlp.places import is_forbidden, is_there
 from jmlp.plan import Cohort, Plan
-from jmlp.results import CohortState, Progress, RunResult, Stop
+from jmlp.results import CohortState, Progress, Provenance, RunResult, Stop, changes
 from jmlp.store import RunRow, RunState, Store, StudyRow, run_files
 from jmlp.store.checkpoints import key_of
 from jmlp.study_file import parse_study
@@ -161,9 +163,9 @@ class Work:
             for c in group.cohorts
             for run in c.runs
         }
-        device = environment.device_name(devices[0])
-        settings = numerics.settings(engine.with_company(devices))
-        self.must = Must(attempts, can_drop, dataset.digests, device, settings)
+        now = provenance(engine.with_company(devices), 0, False)
+        self._warn_of_mixture(now)
+        self.must = Must(attempts, can_drop, dataset.digests, now)
         self.keys = {
             run.run_id: key_of([r.run_id for r in cohort.runs], group.width)
             for group in plan.groups
@@ -184,6 +186,24 @@ class Work:
             raise FreshProcess from error
         finally:
             self.recorder.close()
+
+    def _warn_of_mixture(self, now: Provenance) -> None:
+        """Runs that ended before under other settings will stand in one table with those to come.
+
+        Args:
+            now: of the runs to come; their width and program are not known yet.
+        """
+        before = [run.result.provenance for run in self.store.runs(self.label) if run.result]
+        others: Counter[str] = Counter()
+        for then in before:
+            found = changes(replace(then, width=now.width, can_drop=now.can_drop), now)
+            others[", ".join(f"{name} was {text}" for name, text in found.items())] += 1
+        del others[""]
+        for what, n in others.items():
+            self.say(
+                f"warning: {n} of {len(before)} runs that ended before were made with something "
+                f"else, so equal runs may differ a little: {what}"
+            )
 
     def _watch(self, training: engine.Training, plan: Plan) -> None:
         """Consumes the training; after each chunk there may be something to save or to obey."""
