@@ -19,6 +19,11 @@ LOCKS = {"run": ("run",), "dev": ("run", "dev")}  # requirements-dev.txt holds a
 
 def main(root: Path, environment: Path, lock: str) -> None:
     """Brings the environment up to date, or makes it anew where it was never finished."""
+    if os.pathsep in str(environment):  # the PATH in which its commands are cannot hold it
+        raise OSError(
+            f"the path {environment} holds a {os.pathsep!r}, which no virtual environment's may; "
+            "name another folder for it: JMLP_VENV=/path/to/folder scripts/jmlp"
+        )
     if environment.exists() and not is_environment(environment):
         raise OSError(f"{environment} is not a virtual environment; move it away")
     with only_one(environment) as lock_file:

@@ -137,6 +137,26 @@ def test_folder_that_is_no_environment_is_left_alone(clone: Path) -> None:
     assert precious.read_text(encoding="utf-8") == "all of it"
 
 
+def test_clone_in_a_path_with_a_colon_runs_with_its_environment_elsewhere(
+    clone: Path, environment: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(environment)
+    moved = clone.rename(tmp_path / "a:clone").resolve()
+    done = call(moved / "scripts" / "jmlp")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"jmlp: the environment could not be made: the path {moved}/.venv holds a ':', which no "
+        "virtual environment's may; name another folder for it: JMLP_VENV=/path/to/folder "
+        "scripts/jmlp\n",
+    )
+    elsewhere = tmp_path / "elsewhere"
+    executable(elsewhere / "bin" / "python", "exit 1")
+    executable(elsewhere / "bin" / "jmlp", 'echo "it runs"')
+    stamp = f"{moved}\nthe requirements-run.txt\nthe pyproject.toml\n"
+    (elsewhere / "run.stamp").write_text(stamp, encoding="utf-8")
+    assert call(moved / "scripts" / "jmlp", JMLP_VENV=elsewhere).stdout == "it runs\n"
+
+
 def test_environment_that_is_up_to_date_is_so_for_its_maker_too(
     clone: Path, environment: Path
 ) -> None:

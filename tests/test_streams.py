@@ -8,11 +8,14 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 from commands import Here, python
 
-from jmlp import streams
+from jmlp import processes, streams
+from jmlp.control import workers
+from jmlp.errors import StoreError
 
 NO_FULL = not os.path.exists("/dev/full")
 
@@ -163,6 +166,33 @@ def test_study_whose_words_and_log_find_a_full_disk_is_trained_and_reported(here
     done = python("-c", line, *arguments, cwd=here.folder)
     assert (done.code, done.err) == (0, "")
     assert Path("report/report.html").exists()
+
+
+def test_worker_is_started_where_a_full_disk_has_no_room_for_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    def start(*arguments: str, stderr: IO[str], **_: object) -> None:
+        print("a line", file=stderr, flush=True)
+        started.append(arguments)
+
+    def no_space(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(processes, "start", start)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", no_space)
+        workers.start_worker(tmp_path, None)
+    assert started == [("-m", "jmlp.worker", str(tmp_path))]
+
+
+def test_log_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    log = workers.log_path(tmp_path)
+    log.parent.mkdir()
+    os.mkfifo(log)
+    with pytest.raises(StoreError, match=r"worker\.log: cannot be written: "):
+        workers.start_worker(tmp_path, None)
 
 
 def test_closed_descriptors_are_never_those_of_a_file(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from jmlp import diagnosis, processes
 from jmlp.errors import DeviceError, JmlpError, StoreError, error_with_code
+from jmlp.places import NO_SPACE
 from jmlp.store import Lock, Owner, Store
 
 LOCKED = 75  # a worker's exit code where another one has the store: try again later
@@ -58,22 +59,33 @@ def start_worker(folder: Path, label: str | None, after: str = "") -> "subproces
     command = ["-m", "jmlp.worker", str(folder)]
     command += ["--study", label, "--attached"] if label is not None else []
     command += ["--after", after] if after else []
-    log = log_path(folder)
-    try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            if log.stat().st_size > LOG_BYTES:
-                log.replace(log.with_suffix(".old.log"))
-        errors = log.open("a", encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{log}: cannot be written: {error.strerror or error}") from error
-    with errors:
+    with _open_log(log_path(folder)) as errors:
         return processes.start(
             *command,
             stdin=subprocess.PIPE if label is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE if label is not None else errors,
             stderr=errors,
         )
+
+
+def _open_log(path: Path) -> IO[str]:
+    """The log to append to; /dev/null where the disk is full, which ends no training.
+
+    Raises:
+        StoreError: it cannot be written for another reason.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size > LOG_BYTES:
+                path.replace(path.with_suffix(".old.log"))
+        # Not blocking, because the opening of a pipe would wait for a reader.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+        return open(os.open(path, flags, 0o666), "a", encoding="utf-8")
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            return open(os.devnull, "a", encoding="utf-8")
+        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def detach(folder: Path, label: str) -> int:
