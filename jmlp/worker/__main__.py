@@ -1,7 +1,10 @@
 """`python -m jmlp.worker`: trains what is queued in a store."""
 
 import argparse
+import contextlib
+import glob
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -18,6 +21,9 @@ from jmlp.worker.stopping import Stopping
 
 LOCK_SECONDS = 10.0
 WARNING_KIND = 40  # characters that warnings of one kind have in common
+
+# JAX's warning, before the program's name and the reason.
+DAMAGED_PROGRAM = re.compile("Error reading persistent compilation cache entry for '([^']+)'")
 
 
 class LockedError(StoreError):
@@ -154,10 +160,25 @@ class _Warnings:
         """In place of `warnings.showwarning`: the first of each kind."""
         del place, where
         text = str(message).splitlines()[0]
+        if damaged := DAMAGED_PROGRAM.match(text):
+            remove_program(damaged[1])
+            text = "a compiled program that was left half written is compiled again"
         kind = text[:WARNING_KIND]
         if kind not in self.told:
             self.told.add(kind)
             say(f"warning: {text}")
+
+
+def remove_program(name: str) -> None:
+    """Removes what is cached of a program: JAX leaves an entry that it cannot read as it is.
+
+    Without this every start compiles it again, and warns. A cache that the user chose is not ours.
+    """
+    folder = compile_cache_dir()
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR") == str(folder):
+        for path in folder.glob(f"{glob.escape(name)}-*"):
+            with contextlib.suppress(OSError):  # another worker has removed it
+                path.unlink()
 
 
 def say(text: str) -> None:

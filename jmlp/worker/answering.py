@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jmlp import diagnosis
+from jmlp import diagnosis, streams
 from jmlp.errors import JmlpError
 
 NICE = 10  # whoever watches comes first
@@ -29,6 +29,7 @@ def main(work: Callable[[Mapping[str, Any], Tell], None]) -> int:
     # Whatever a library prints must not come between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    streams.make_safe()
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_leave_with_starter, daemon=True).start()
     os.nice(NICE)

@@ -28,6 +28,7 @@ ROWS = {
     "full": "full",
     "memory": "memory",
     "rebuild": "rebuilding",
+    "output": "output",
 }
 
 if __name__ == "__main__":
