@@ -177,7 +177,7 @@ def test_worker_is_started_where_a_full_disk_has_no_room_for_its_log(
         print("a line", file=stderr, flush=True)
         started.append(arguments)
 
-    def no_space(*_: object) -> int:
+    def no_space(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(processes, "start", start)
