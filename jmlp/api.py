@@ -4,6 +4,7 @@ Inside, `model` and `engine` take what was checked already.
 """
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,9 +15,9 @@ from jax import Array
 from jax.core import Tracer
 from numpy.typing import ArrayLike, NDArray
 
-from jmlp import data, engine, model
+from jmlp import crosschecks, data, engine, model
 from jmlp.checks import FRACTION, SEED, Refused, Rule, check, check_study, with_kind
-from jmlp.config import Experiment, Hyperparams, Study
+from jmlp.config import Experiment, Hyperparams, Study, configurations
 from jmlp.data.dataset import (
     Dataset,
     as_array,
@@ -56,6 +57,9 @@ def fit(
     Raises:
         ConfigError: hyperparameters that are not allowed, or do not go with the data.
         DataError: examples or labels that cannot be trained on.
+
+    Warns:
+        UserWarning: the result does not mean what one may think, as after too few updates.
     """
     if not isinstance(hp, Hyperparams):
         raise ConfigError(f"hp: must be jmlp.Hyperparams, got {with_kind(hp)}")
@@ -74,8 +78,13 @@ def fit(
     dataset = make_dataset("fit", arrays, "fit", called={"x_train": "x", "y_train": "y"})
     experiment = Experiment("fit", hp, axes={}, seeds=(seed,), baseline={})
     study = Study("fit", (experiment,), data="x", validation_fraction=fraction)
-    plan = make_plan(study, data_facts(dataset))
+    facts = data_facts(dataset)
+    plan = make_plan(study, facts)
+    crosschecks.refuse(study, facts)
     results = [r for progress in engine.run(plan, dataset, split=split) for r in progress.results]
+    ended = [(configuration, results) for configuration in configurations(experiment)]
+    for remark in crosschecks.remarks_after(study, experiment, ended, facts):
+        warnings.warn(remark, stacklevel=2)
     return results[0]
 
 
@@ -258,4 +267,7 @@ def run_study(study: Study, dataset: Dataset | None = None) -> Iterator[Progress
     check_study(study)
     study_tables(study, [])  # what is trained can be shown
     dataset = data.load(study.data) if dataset is None else dataset
-    yield from engine.run(make_plan(study, data_facts(dataset)), dataset)
+    facts = data_facts(dataset)
+    plan = make_plan(study, facts)
+    crosschecks.refuse(study, facts)
+    yield from engine.run(plan, dataset)

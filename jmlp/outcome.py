@@ -12,7 +12,16 @@ from jmlp import environment, numerics
 from jmlp.model import Params, State
 from jmlp.plan import Run
 from jmlp.program import Finals
-from jmlp.results import CostPoint, Provenance, RunResult, Snapshot, Stop, reached_limit
+from jmlp.results import (
+    FEWEST_FOR_COLLAPSE,
+    FEWEST_OF_OTHERS,
+    CostPoint,
+    Provenance,
+    RunResult,
+    Snapshot,
+    Stop,
+    reached_limit,
+)
 from jmlp.tensors import name_tensors
 from jmlp.train import TRAINING_SAMPLE, Evaluation, Measurement
 
@@ -63,6 +72,13 @@ class Outcome:
         """The epoch that an update belongs to, both counted from 1."""
         return -(-update // self.n_steps)
 
+    def collapsed(self, validation: Evaluation | None) -> bool:
+        """Whether answers of one class only, on the validation part, are wrong often enough."""
+        n = self.n_validation
+        if validation is None or n < FEWEST_FOR_COLLAPSE or int(validation.top) < n:
+            return False
+        return n - int(validation.correct) >= FEWEST_OF_OTHERS
+
     def result(
         self,
         run: Run,
@@ -89,7 +105,7 @@ class Outcome:
             experiments=run.experiments,
             status="diverged" if diverged else "finished",
             diverged_at=int(ended.diverged_at) if diverged else None,
-            collapsed=validation is not None and int(validation.top) == self.n_validation,
+            collapsed=self.collapsed(validation),
             best_epoch=None if diverged else best,
             stopped_epoch=stopped,
             reached_limit=not diverged and reached_limit(run.hyperparams, best, stopped),

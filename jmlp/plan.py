@@ -58,6 +58,8 @@ class DataFacts:
     n_classes: int
     digests: Mapping[str, str]  # SHA-256 of each array
     pixel_bytes: int = field(default=1, metadata={"added": True})  # 4: floating-point data
+    # Examples of each class, training and validation part together; none where that is not known.
+    class_counts: tuple[int, ...] = field(default=(), metadata={"added": True})
 
 
 def data_facts(dataset: Dataset) -> DataFacts:
@@ -69,6 +71,7 @@ def data_facts(dataset: Dataset) -> DataFacts:
         n_classes=dataset.n_classes,
         digests=dataset.digests,
         pixel_bytes=dataset.x_train.itemsize,
+        class_counts=tuple(np.bincount(dataset.y_train, minlength=dataset.n_classes).tolist()),
     )
 
 

@@ -14,6 +14,11 @@ NUMERICS = 2
 
 UNKNOWN, USUAL = "unknown", "as usual"  # settings that a record lacks
 
+# A run has collapsed if it predicts one class for the whole validation part: of at least so many
+# examples, at least so many of them of other classes. With fewer that may be chance, or right.
+FEWEST_FOR_COLLAPSE = 20
+FEWEST_OF_OTHERS = 5
+
 Status = Literal["finished", "diverged"]
 Phase = Literal["compiling", "training", "finished"]
 Ending = Literal["diverged", "stopped early", "limit"]
@@ -108,7 +113,7 @@ class RunResult:
     experiments: tuple[str, ...]
     status: Status
     diverged_at: int | None  # the update that gave a number not finite, from 1; 0: before the first
-    collapsed: bool  # predicts one class for the whole validation part
+    collapsed: bool  # predicts one class for the whole validation part: see FEWEST_FOR_COLLAPSE
     best_epoch: int | None  # the epoch whose parameters are kept
     stopped_epoch: int  # the last epoch trained
     reached_limit: bool  # stopped by `epochs`, not by patience: see `reached_limit`

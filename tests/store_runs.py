@@ -1,5 +1,6 @@
 """Made-up studies and runs, and stores full of them, for the tests of store and commands."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -27,7 +28,7 @@ DATA = {
     "digests": FACTS.digests,
     "image_shape": [1, FACTS.n_in],
     "n_classes": FACTS.n_classes,
-    "facts": asdict(FACTS),
+    "facts": json.loads(json.dumps(asdict(FACTS))),
 }
 N_STEPS = 10  # of an epoch
 

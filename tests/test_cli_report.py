@@ -25,10 +25,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_report_of_a_study_prints_its_tables_and_writes_all_of_its_files(
     folder: Path, here: Here, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ended, study = fill(folder), plan().study
+    ended, made = fill(folder), plan()
+    study = made.study
     done = here("report", "small")
     assert (done.code, done.err) == (0, "report: reports/small/report.html\n")
-    show_tables(study_tables(study, ended), Output())
+    show_tables(study_tables(study, ended, made.facts), Output())
     assert done.out == capsys.readouterr().out
     written = here.folder / "reports" / "small"
     assert {path.name for path in written.iterdir()} == {

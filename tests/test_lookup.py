@@ -12,6 +12,7 @@ from study_texts import load
 from table_runs import SEEDS, finished, runs
 
 from jmlp.config import Claim, Experiment, Hyperparams, Reference, Study
+from jmlp.crosschecks import refuse
 from jmlp.errors import ConfigError
 from jmlp.lookup import RunIndex
 from jmlp.plan import Run, make_plan
@@ -113,6 +114,7 @@ def test_whatever_is_accepted_before_training_is_shown_after_it(
     }
     try:
         study = load(tomli_w.dumps(document))
+        refuse(study, FACTS)
     except ConfigError:
         assume(False)
     plan = make_plan(study, FACTS)

@@ -56,7 +56,7 @@ def report(
         n_runs = len(make_plan(loaded, data.facts).runs)
         if len(results) < n_runs:
             out.say(f"{len(results)} of {n_runs} runs have ended; the report is of those")
-        tables = study_tables(loaded, results)
+        tables = study_tables(loaded, results, data.facts)
         write_report(
             folder,
             loaded,

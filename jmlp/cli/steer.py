@@ -26,6 +26,7 @@ def attach(
     """Watch a study that is being trained; Ctrl-C leaves it at work."""
     from jmlp.cli import session
     from jmlp.cli.show import show_tables
+    from jmlp.control.stored_data import read_data
     from jmlp.study_file import parse_study
     from jmlp.tables import study_tables
 
@@ -45,7 +46,8 @@ def attach(
     out.say(f"{row.label}: {row.state}")
     if row.state == "failed":
         raise failure_of(row)
-    show_tables(study_tables(parse_study(row.toml, row.label), results), out)
+    facts = read_data(row.data, row.label).facts
+    show_tables(study_tables(parse_study(row.toml, row.label), results, facts), out)
     return 0
 
 

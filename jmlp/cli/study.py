@@ -84,9 +84,9 @@ def study(
     again.
     """
     from jmlp import data as datasets
-    from jmlp import plan as planning
     from jmlp.control.choice import Choice
-    from jmlp.control.plans import facts_of
+    from jmlp.control.plans import checked_plan, facts_of
+    from jmlp.plan import data_facts
 
     request = hardware.request()  # a wrong number is told before data is fetched
     choice = Choice(
@@ -99,9 +99,8 @@ def study(
     )
     loaded = choice.study()
     if dry_run:
-        plan = planning.make_plan(loaded, facts_of(loaded.data))
+        plan = checked_plan(loaded, facts_of(loaded.data), hardware.count())
         _print_plan(plan, hardware, out)
-        planning.check_memory(plan, hardware.count())
         return 0
     from jmlp.cli import session
     from jmlp.control import workers
@@ -113,8 +112,7 @@ def study(
     if not detach:
         check_output(folder, force, of=loaded.name)
     dataset = datasets.load(loaded.data, out.say)
-    plan = planning.make_plan(loaded, planning.data_facts(dataset))
-    planning.check_memory(plan, hardware.count())
+    plan = checked_plan(loaded, data_facts(dataset), hardware.count())
     submitted = submit(
         stored.folder(),
         label,
@@ -203,7 +201,7 @@ def how_to_go_on(submitted: "Submitted", state: str, n_done: int) -> str:
 def _print_plan(plan: "Plan", hardware: TrainingHardware, out: Output) -> None:
     """What would be trained, on stdout."""
     from jmlp import plan as planning
-    from jmlp.control.plans import plan_lines
+    from jmlp.control.plans import plan_lines, plan_notes
 
     if out.json:
         out.print_json(
@@ -221,6 +219,7 @@ def _print_plan(plan: "Plan", hardware: TrainingHardware, out: Output) -> None:
                 ],
                 "compiles": len(plan.groups),
                 "memory": planning.memory(plan, hardware.count()),
+                "notes": plan_notes(plan),
             }
         )
         return
@@ -237,7 +236,7 @@ def _report(
     from jmlp.tables import study_tables
 
     study = submitted.plan.study
-    tables = study_tables(study, results)
+    tables = study_tables(study, results, submitted.plan.facts)
     try:
         if folder is not None:
             write_report(

@@ -89,17 +89,17 @@ def train(
     study = _study({name: value for name, value in settings.items() if value is not None})
     target = None if save is None else places.user_file(save, "--save", force=force)
     from jmlp import data as datasets
-    from jmlp import plan as planning
     from jmlp.cli import session
     from jmlp.cli.show import show_tables
     from jmlp.cli.study import command_line, document, how_to_go_on
+    from jmlp.control.plans import checked_plan
     from jmlp.control.submitting import failure_of, submit
+    from jmlp.plan import data_facts
     from jmlp.tables import study_tables
 
     request = hardware.request()  # a wrong number is told before data is fetched
     dataset = datasets.load(study.data, out.say)
-    plan = planning.make_plan(study, planning.data_facts(dataset))
-    planning.check_memory(plan, hardware.count())
+    plan = checked_plan(study, data_facts(dataset), hardware.count())
     submitted = submit(
         stored.folder(),
         _label(plan),
@@ -128,7 +128,7 @@ def train(
         if out.json:
             out.print_json(document(submitted, results))
         else:
-            show_tables(study_tables(study, results), out)
+            show_tables(study_tables(study, results, plan.facts), out)
     if saved:
         out.say(saved)
     return 0

@@ -2,13 +2,16 @@
 
 import math
 
+from jmlp import crosschecks
 from jmlp import plan as planning
+from jmlp.config import Study
 from jmlp.plan import DataFacts, Plan
 
 # What the programs of one group take to compile, on two cores of 2020 to 2025; of few groups it is
 # not worth a line.
 COMPILE_SECONDS = (1, 5)
 MANY_GROUPS = 100
+_NAMED = 3  # experiments before a note
 
 
 def facts_of(data: str) -> DataFacts:
@@ -25,6 +28,33 @@ def facts_of(data: str) -> DataFacts:
     if data == "mnist":
         return planning.mnist_facts()
     return planning.data_facts(datasets.load(data))
+
+
+def checked_plan(study: Study, facts: DataFacts, n_cores: int) -> Plan:
+    """The plan of a study that is to be trained, once nothing stands against it.
+
+    Args:
+        study: to be trained.
+        facts: of its data.
+        n_cores: CPU cores that will train.
+
+    Raises:
+        ConfigError: it does not fit its data or this machine, or part of it can teach nothing.
+    """
+    plan = planning.make_plan(study, facts)
+    crosschecks.refuse(study, facts)
+    planning.check_memory(plan, n_cores)
+    return plan
+
+
+def plan_notes(plan: Plan) -> list[str]:
+    """What should be known of a plan before it is trained."""
+    experiments = plan.study.experiments
+    notes = []
+    for text, names in crosschecks.remarks_before(plan.study, plan.facts):
+        some = ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
+        notes.append(text if len(names) == len(experiments) else f"{some}: {text}")
+    return notes
 
 
 def plan_lines(plan: Plan, n_cores: int) -> list[str]:
@@ -52,7 +82,7 @@ def plan_lines(plan: Plan, n_cores: int) -> list[str]:
     if n_groups >= MANY_GROUPS:
         least, most = (_duration(n_groups * seconds) for seconds in COMPILE_SECONDS)
         lines.append(f"compiling alone takes from {least} to {most}, the first time")
-    return lines
+    return lines + [f"note: {note}" for note in plan_notes(plan)]
 
 
 def _duration(seconds: float) -> str:

@@ -29,13 +29,14 @@ def start(folder: Path, choice: Choice, say: Callable[[str], None]) -> str:
         StoreError: the store cannot be written, or no worker could be started.
     """
     from jmlp import data as datasets
-    from jmlp import plan as planning
+    from jmlp.control.plans import checked_plan
+    from jmlp.plan import data_facts
 
     study = choice.study()
     dataset = datasets.load(study.data, say)
-    plan = planning.make_plan(study, planning.data_facts(dataset))
     hardware = choice.hardware()
-    planning.check_memory(plan, hardware["cores"] or environment.default_cores())
+    n_cores = hardware["cores"] or environment.default_cores()
+    plan = checked_plan(study, data_facts(dataset), n_cores)
     label = choice.label(study.name)
     submit(folder, label, plan, dataset, hardware, say, command=choice.command())
     _see_to_worker(folder, label)

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jmlp.config import Experiment, Hyperparams, Study, matches
+from jmlp.crosschecks import remarks_after
 from jmlp.lookup import RunIndex
+from jmlp.plan import DataFacts
 from jmlp.results import RunResult
 from jmlp.stats import Comparison, Interval, compare, mean_interval, prediction_interval
 from jmlp.tables.arms import (
@@ -117,14 +119,19 @@ DIFFERENCE_COLUMNS = (
 )
 
 
-def study_tables(study: Study, results: Sequence[RunResult]) -> tuple[ExperimentTable, ...]:
-    """One table for each experiment of the study; `results` as in `experiment_table`."""
+def study_tables(
+    study: Study, results: Sequence[RunResult], facts: DataFacts | None = None
+) -> tuple[ExperimentTable, ...]:
+    """One table for each experiment of the study; the arguments as in `experiment_table`."""
     index = RunIndex(results)
-    return tuple(experiment_table(study, e, index) for e in study.experiments)
+    return tuple(experiment_table(study, e, index, facts) for e in study.experiments)
 
 
 def experiment_table(
-    study: Study, experiment: Experiment, results: Sequence[RunResult] | RunIndex[RunResult]
+    study: Study,
+    experiment: Experiment,
+    results: Sequence[RunResult] | RunIndex[RunResult],
+    facts: DataFacts | None = None,
 ) -> ExperimentTable:
     """The table of an experiment from the runs that have ended so far.
 
@@ -136,6 +143,7 @@ def experiment_table(
         study: gives the smallest difference that matters and how the data are split.
         experiment: its configurations × seeds are looked up in `results`.
         results: runs on the study's data, in any order; those of other experiments are ignored.
+        facts: of that data, for notes on settings that do not go with it; None: not known.
 
     Raises:
         ConfigError: where the baseline or a claim names no configuration of the experiment.
@@ -178,6 +186,9 @@ def experiment_table(
             *accuracy_notes(study, experiment, has_test, with_original),
             *comparison_notes(baseline, [row.comparison for row in differences], has_test),
             *design_notes(experiment, arms),
+            *remarks_after(
+                study, experiment, [(a.configuration, a.runs.values()) for a in arms], facts
+            ),
         ),
     )
 

@@ -255,11 +255,10 @@ def _plan(study: Study, facts: "DataFacts", n_cores: int) -> tuple[tuple[str, ..
     Raises:
         ConfigError: it does not fit the data, or this machine.
     """
-    from jmlp.control.plans import plan_lines
-    from jmlp.plan import check_memory, make_plan, memory, size_text
+    from jmlp.control.plans import checked_plan, plan_lines
+    from jmlp.plan import memory, size_text
 
-    plan = make_plan(study, facts)
-    check_memory(plan, n_cores)
+    plan = checked_plan(study, facts, n_cores)
     runs, programs = count(len(plan.runs), "run"), count(len(plan.groups), "program")
     size = size_text(memory(plan, n_cores))
     return tuple(plan_lines(plan, n_cores)), f"{runs} · {programs} to compile · about {size}"

@@ -19,6 +19,7 @@ from tui.charts.sparkline import Point
 from tui.feed import Look
 
 if TYPE_CHECKING:
+    from jmlp.plan import DataFacts
     from jmlp.tables import ExperimentTable
 
 MOST_POINTS = 1024  # of a curve; a line has about a hundred columns
@@ -148,6 +149,7 @@ class StudyQuery:
         self._attempts: dict[str, int] = {}
         self._toml = ""
         self._study: Study | None = None
+        self._facts: DataFacts | None = None
         self._groups: Mapping[str, str] = {}  # names of groups by run
         self._tables: tuple[Any, ...] = ()
         self._tables_of: Any = None
@@ -205,7 +207,8 @@ class StudyQuery:
         from jmlp.study_file import parse_study
 
         self._study, self._toml = parse_study(row.toml, row.label), row.toml
-        plan = make_plan(self._study, DataFacts(**row.data["facts"]))
+        self._facts = DataFacts(**row.data["facts"])
+        plan = make_plan(self._study, self._facts)
         self._groups = {
             run.run_id: group_name(group)
             for group in plan.groups
@@ -219,7 +222,7 @@ class StudyQuery:
             from jmlp.tables import study_tables
 
             results = [run.result for run in runs if run.result is not None]
-            self._tables = study_tables(study, results)
+            self._tables = study_tables(study, results, self._facts)
             self._tables_of = self._toml, ended
         return self._tables
 

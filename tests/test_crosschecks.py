@@ -1,0 +1,350 @@
+"""Settings that make no sense together or with the data: what is refused, and what is said."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import FACTS, arrays, experiment, study
+from table_runs import HP, finished
+
+import jmlp
+from jmlp.config import Experiment, Hyperparams
+from jmlp.control.plans import checked_plan, plan_notes
+from jmlp.crosschecks import BATCH_NORM_DECAY
+from jmlp.errors import ConfigError
+from jmlp.layers import batchnorm
+from jmlp.outcome import Outcome
+from jmlp.plan import DataFacts, data_facts, make_plan
+from jmlp.results import Provenance
+from jmlp.tables import experiment_table
+from jmlp.train import Evaluation
+
+SEEDS = range(5)  # enough for verdicts
+MANY = DataFacts(60_000, 10_000, 784, 10, {})
+
+
+def notes(*experiments: Experiment, facts: DataFacts = MANY, **changes: Any) -> list[str]:
+    return plan_notes(make_plan(study(*experiments, **changes), facts))
+
+
+def refusals(*experiments: Experiment, facts: DataFacts = MANY) -> Sequence[str]:
+    with pytest.raises(ConfigError) as error:
+        checked_plan(study(*experiments), facts, 1)
+    return error.value.problems
+
+
+def test_ordinary_studies_have_no_remark() -> None:
+    swept = experiment(
+        {"drop_rate": (0.0, 0.5), "batch_norm": (False, True), "patience": (1, 3, None)}, SEEDS
+    )
+    assert notes(swept, experiment(batch_size=128)) == []
+
+
+# Refused
+
+
+@pytest.mark.parametrize(
+    ("axes", "hyperparams"),
+    [
+        ({}, {"batch_norm": True, "batch_size": 1}),
+        ({"batch_norm": (False, True), "batch_size": (1, 16)}, {}),
+        ({"batch_size": (16, 1)}, {"batch_norm": True}),
+    ],
+)
+def test_batch_norm_of_one_example_is_refused(axes: Any, hyperparams: Any) -> None:
+    assert refusals(experiment(axes, SEEDS, **hyperparams)) == (
+        "study: batch_size: with batch norm there must be at least 2 examples in a mini-batch: "
+        "with 1 every normalised value is 0, and nothing can be learned; use a larger batch_size, "
+        "or batch_norm = false",
+    )
+
+
+def test_one_example_without_batch_norm_and_two_with_it_are_trained() -> None:
+    assert checked_plan(study(experiment(batch_size=1)), FACTS, 1).runs
+    assert checked_plan(study(experiment(batch_size=2, batch_norm=True)), FACTS, 1).runs
+
+
+@pytest.mark.parametrize(
+    ("hyperparams", "problem"),
+    [
+        (
+            {"learning_rate": 1e-46},
+            "learning_rate: 1e-46 is 0 in float32, in which jmlp computes: use 1.2e-38 or more",
+        ),
+        (
+            {"initialization": "normal", "weight_std": 1e-40},
+            "weight_std: 1e-40 is 0 in float32, in which jmlp computes: use 1.2e-38 or more",
+        ),
+        (
+            {"drop_rate": (0.5, 0.999999999)},
+            "drop_rate: 0.999999999 is 1 in float32, in which jmlp computes, so that every unit is "
+            "dropped: use a smaller one",
+        ),
+        (
+            {"optimizer": "momentum", "momentum": 0.999999999},
+            "momentum: 0.999999999 is 1 in float32, in which jmlp computes, so that nothing is "
+            "forgotten: use a smaller one",
+        ),
+    ],
+)
+def test_a_number_that_float32_cannot_tell_from_the_limit_is_refused(
+    hyperparams: Any, problem: str
+) -> None:
+    assert refusals(experiment(**hyperparams)) == (f"study: {problem}",)
+
+
+def test_the_smallest_number_that_is_allowed_moves_a_parameter() -> None:
+    smallest = jnp.float32(np.finfo(np.float32).tiny)
+    assert jax.jit(lambda rate: rate * 1.0)(smallest) > 0
+
+
+def test_values_of_an_axis_that_are_the_same_run_are_refused() -> None:
+    (problem,) = refusals(experiment({"drop_rate": (0.1, 0.5, (0.1, 0.1))}, SEEDS))
+    assert problem == (
+        "study: experiments.one.axes.drop_rate: 0.1 and 0.1–0.1 are the same, for every hidden "
+        "layer: leave one out"
+    )
+
+
+def test_fit_and_run_study_refuse_the_same() -> None:
+    x, y = arrays(60)
+    hp = Hyperparams(hidden=(4,), batch_size=1, batch_norm=True)
+    with pytest.raises(ConfigError, match="every normalised value is 0"):
+        jmlp.fit(hp, x, y)
+    with pytest.raises(ConfigError, match="every normalised value is 0"):
+        next(
+            jmlp.run_study(
+                study(experiment(batch_size=1, batch_norm=True)), jmlp.data.synthetic(60, 10)
+            )
+        )
+
+
+# Said with the plan and the results
+
+
+def test_batch_norm_of_two_examples_keeps_only_their_order() -> None:
+    # What the remark says, of the layer itself.
+    params, state = batchnorm.init(3, jnp.dtype("float32"))
+    Z = jnp.asarray([[0.1, 7.0], [5.0, -2.0], [1.0, 1.5]], jnp.float32)
+    out = batchnorm.forward(params, state, Z)[0]
+    np.testing.assert_allclose(out, [[-1, 1], [1, -1], [-1, 1]], atol=1e-3)
+    assert notes(experiment(batch_size=2, batch_norm=True)) == [
+        "Batch norm over mini-batches of 2 examples keeps only which of them has the larger value: "
+        "every normalised value is close to -1 or +1."
+    ]
+
+
+@pytest.mark.parametrize(("size", "said"), [(3, True), (7, True), (8, False)])
+def test_batch_norm_of_a_few_examples_is_said(size: int, said: bool) -> None:
+    assert ["only" in note for note in notes(experiment(batch_size=size, batch_norm=True))] == (
+        [True] if said else []
+    )
+    assert notes(experiment(batch_size=size)) == []
+
+
+@pytest.mark.parametrize(
+    ("axes", "hyperparams", "pairs"),
+    [
+        (
+            {"patience": (2, 9, 4, None)},
+            {},
+            "patience 9 and patience 4; patience 9 and patience none",
+        ),
+        (
+            {"learning_rate": (0.1, 0.100000000001)},
+            {},
+            "learning rate 0.1 and learning rate 0.100000000001",
+        ),
+        (
+            {"optimizer": ("sgd", "momentum")},
+            {"momentum": 0.0},
+            "optimizer sgd and optimizer momentum",
+        ),
+    ],
+)
+def test_rows_that_cannot_differ_are_said(axes: Any, hyperparams: Any, pairs: str) -> None:
+    expected = f"These train the same network, and have equal results: {pairs}."
+    swept = experiment(axes, SEEDS, **hyperparams)  # of 4 epochs
+    assert notes(swept) == [expected]
+    assert expected in experiment_table(study(swept), swept, []).notes
+
+
+def test_rows_that_are_said_to_be_equal_train_to_equal_bits() -> None:
+    swept = experiment({"patience": (4, 9, None)})
+    found = [r for p in jmlp.run_study(study(swept), small()) for r in p.results]
+    assert len({r.run_id for r in found}) == 3
+    assert len({tuple(map(repr, r.costs)) for r in found}) == 1
+
+
+def small() -> Any:
+    from helpers import SMALL_DATA
+
+    return SMALL_DATA
+
+
+@pytest.mark.parametrize(
+    ("hyperparams", "text"),
+    [
+        (
+            {"drop_rate": 0.9, "hidden": (8, 5)},
+            "A drop rate of 0.9 drops all 5 units of a hidden layer at once in 59 %",
+        ),
+        (
+            {"drop_rate": (0.0, 0.5), "hidden": (8, 1)},
+            "A drop rate of 0.5 drops the only unit of a hidden layer at once in 50 %",
+        ),
+        ({"drop_rate": (0.5, 0.0), "hidden": (8, 1)}, ""),
+        ({"drop_rate": 0.8, "hidden": (8, 5)}, ""),
+    ],
+)
+def test_a_layer_that_is_often_dropped_as_a_whole_is_said(hyperparams: Any, text: str) -> None:
+    found = notes(experiment(**hyperparams))
+    assert found == ([f"{text} of cases, and then nothing passes through it."] if text else [])
+
+
+def test_epochs_of_one_update_and_large_rests_are_said() -> None:
+    swept = experiment({"batch_size": (16, 60, 100, 166)}, SEEDS, patience=None)
+    assert notes(swept, facts=FACTS, smallest_difference=0.02) == [
+        "Of the 166 examples of the training part: at batch size 60 an epoch is 2 updates and "
+        "leaves out 46; at batch size 100 an epoch is 1 update and leaves out 66; at batch size "
+        "166 an epoch is 1 update."
+    ]
+
+
+def test_running_averages_that_have_hardly_begun_are_said() -> None:
+    assert BATCH_NORM_DECAY == batchnorm.MOMENTUM
+    few = experiment(batch_size=83, epochs=5, batch_norm=True, patience=None)  # 10 updates
+    assert notes(few, facts=FACTS) == [
+        "Batch norm predicts by running averages: after 10 updates in all, 35 % of them is still "
+        "what they began with."
+    ]
+    assert notes(replace(few, base=replace(few.base, epochs=20)), facts=FACTS) == []
+
+
+IRIS = DataFacts(150, 0, 4, 3, {}, class_counts=(50, 50, 50))
+
+
+def early(patience: int, stopped: int, **changes: Any) -> Any:
+    hp = replace(HP, batch_size=32, patience=patience)
+    return finished(hp, 0, 0.3, best_epoch=stopped - patience, stopped_epoch=stopped, **changes)
+
+
+def test_patience_of_few_updates_is_said_with_the_plan_and_beside_runs_that_it_stopped() -> None:
+    text = (
+        "Early stopping waits for few updates here (patience 2 at batch size 32 is 6 updates): a "
+        "run may be stopped long before it has learned what it can."
+    )
+    one = Experiment("one", replace(HP, batch_size=32), {}, (0,), {})
+    assert notes(one, facts=IRIS) == [text]
+    shown = {
+        "stopped": experiment_table(study(one), one, [early(2, 3)], IRIS).notes,
+        "limit": experiment_table(study(one), one, [early(2, 100, reached_limit=True)], IRIS).notes,
+        "none": experiment_table(study(one), one, [], IRIS).notes,
+        "no facts": experiment_table(study(one), one, [early(2, 3)]).notes,
+    }
+    assert {name for name, said in shown.items() if text in said} == {"stopped"}
+    assert notes(replace(one, base=replace(HP, batch_size=8)), facts=IRIS) == []  # 30 updates
+
+
+def test_a_linear_schedule_that_patience_can_cut_off_is_said() -> None:
+    linear = experiment(schedule="linear", patience=2, epochs=10)
+    assert notes(linear) == [
+        "The learning rate falls to 0 over the limit of 10 epochs: where patience stops a run "
+        "earlier, it has not fallen so far."
+    ]
+    assert notes(replace(linear, base=replace(linear.base, patience=None))) == []
+
+
+def test_few_validation_examples_are_said() -> None:
+    text = (
+        "The validation part has 2 examples: early stopping and the best configuration rest on "
+        "them, and they are too few to call a run collapsed."
+    )
+    assert notes(
+        experiment(batch_size=4), facts=replace(MANY, n_examples=150), validation_fraction=0.0133
+    ) == [text]
+    assert notes(experiment(batch_size=4), facts=replace(MANY, n_examples=150)) == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "text"),
+    [
+        ((100, 45, 5), ""),
+        ((100, 46, 4), "There are 4 examples of class 2"),
+        ((1, 3, 146), "There is 1 example of class 0; 3 examples of class 1"),
+    ],
+)
+def test_classes_that_a_part_may_lack_are_said(counts: tuple[int, ...], text: str) -> None:
+    facts = replace(MANY, n_examples=150, class_counts=counts)
+    rest = ": the training part or the validation part may have none of them."
+    assert notes(experiment(batch_size=4), facts=facts) == ([text + rest] if text else [])
+
+
+def test_the_examples_of_each_class_are_counted() -> None:
+    assert data_facts(small()).class_counts == (70, 69, 69)
+
+
+def test_too_few_seeds_for_a_verdict_are_said_before_training_only() -> None:
+    swept = experiment({"drop_rate": (0.0, 0.5)}, seeds=range(4))
+    text = "With 4 seeds there is no verdict and no claim is settled: 5 are needed."
+    assert notes(swept) == [text]
+    assert text not in experiment_table(study(swept), swept, []).notes
+    assert notes(experiment(seeds=range(4))) == []  # nothing is compared
+    assert notes(swept, facts=replace(MANY, n_test=0)) == [
+        "There is no test set: nothing is compared, and no claim is answered."
+    ]
+
+
+def test_a_smallest_difference_below_one_test_example_is_said() -> None:
+    swept = experiment({"drop_rate": (0.0, 0.5)}, SEEDS)
+    text = (
+        "One of the 60 test examples is 1.7 points of accuracy, more than the smallest difference "
+        "that counts (0.5)."
+    )
+    assert notes(swept, facts=replace(MANY, n_test=60)) == [text]
+    assert notes(swept, facts=replace(MANY, n_test=200)) == []
+    assert notes(swept, facts=replace(MANY, n_test=60), smallest_difference=0.0) == []
+
+
+def test_a_note_names_its_experiments_unless_it_holds_for_all() -> None:
+    odd = experiment(batch_size=2, batch_norm=True, name="odd")
+    (note,) = notes(odd, experiment(name="even"))
+    assert note.startswith("odd: Batch norm over")
+    (note,) = notes(odd, replace(odd, name="odder"))
+    assert note.startswith("Batch norm over")
+
+
+def test_fit_warns_of_what_bears_on_its_result() -> None:
+    x, y = arrays(60)
+    hp = Hyperparams(hidden=(4,), batch_size=2, batch_norm=True, epochs=2, patience=None)
+    with pytest.warns(UserWarning, match="keeps only which of them has the larger value"):
+        jmlp.fit(hp, x, y, validation=0.5)
+
+
+# Collapse
+
+
+@pytest.mark.parametrize(
+    ("n", "most", "correct", "collapsed"),
+    [
+        (1, 1, 0, False),
+        (2, 2, 1, False),
+        (19, 19, 0, False),
+        (20, 20, 10, True),
+        (20, 19, 10, False),
+        (20, 20, 15, True),
+        (20, 20, 16, False),  # nearly all are of that class
+        (100, 100, 100, False),  # all are
+    ],
+)
+def test_a_run_has_collapsed_if_one_answer_is_wrong_often_enough(
+    n: int, most: int, correct: int, collapsed: bool
+) -> None:
+    outcome = Outcome(10, 166, n, 60, Provenance("cpu", 1, "", {}, False))
+    evaluation = Evaluation(jnp.float32(1), jnp.int32(correct), jnp.int32(most))
+    assert outcome.collapsed(evaluation) == collapsed
+    assert not outcome.collapsed(None)
