@@ -344,3 +344,42 @@ def test_original_study_on_the_real_mnist(here: Here) -> None:
 )
 def test_a_changed_study_has_a_name_of_its_own(changes: list[str], label: str) -> None:
     assert study_label("original", changes) == label
+
+
+# However a configuration is written
+
+SPELLINGS = """
+name = "spellings"
+data = "small.npz"
+seeds = 1
+epochs = 1
+hidden = [5, 4]
+batch_size = 83
+momentum = 0.5
+
+[experiments.rate]
+axes.drop_rate = [0.1, [0.5, 0.5], [0, -0.0]]
+baseline.drop_rate = 0
+
+[experiments.optimizer]
+drop_rate = [0.1, 0.1]
+axes.optimizer = ["sgd", "momentum"]
+baseline.optimizer = "sgd"
+[[experiments.optimizer.claims]]
+text = "momentum does not help"
+not_higher.optimizer = "momentum"
+than.optimizer = "sgd"
+"""
+
+
+@pytest.mark.usefixtures("no_report")
+def test_what_was_trained_is_shown_however_it_was_written(here: Here) -> None:
+    (here.folder / "spellings.toml").write_text(SPELLINGS, encoding="utf-8")
+    done = here("study", "spellings.toml")
+    assert done.code == 0, done.err
+    assert "4 runs" in done.err  # the drop rate of 0.1 with sgd is in both experiments
+    assert "Not complete" not in done.out
+    assert "0 of 1" not in done.out
+    assert (
+        "momentum does not help. Not settled: optimizer momentum against optimizer sgd" in done.out
+    )
