@@ -11,6 +11,7 @@ from jmlp.plan import DataFacts, Plan
 # not worth a line.
 COMPILE_SECONDS = (1, 5)
 MANY_GROUPS = 100
+
 _NAMED = 3  # experiments before a note
 
 
