@@ -198,7 +198,7 @@ class Database:
             self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
 
     def keep_all_in_memory(self) -> None:
-        """What a large transaction changes is written at its commit only: until then all may read.
+        """Writes what a large transaction changes at its commit only: until then others can read.
 
         Raises:
             StoreError: it cannot be read.

@@ -89,7 +89,7 @@ def rebuild(folder: Path) -> Rebuilt:
         moved = None
 
         def fill(connection: sqlite3.Connection) -> None:
-            # Others may submit and tag until now, but not before this transaction has ended.
+            # Others could submit and tag until this transaction began, and wait for its end.
             del refused[n_refused:]
             removals.leave_out(folder, removed)
             _fill(connection, _studies(folder, ended, refuse), ended)
@@ -110,8 +110,8 @@ def rebuild(folder: Path) -> Rebuilt:
 def _refill(folder: Path, fill: Callable[[sqlite3.Connection], None]) -> Path:
     """Makes the rows again within the database that is there; returns where its copy is.
 
-    In one transaction: who reads sees the old rows or the new ones, who writes waits, and a kill
-    leaves the old ones.
+    In one transaction: readers see the old rows or the new ones, writers wait, and a kill leaves
+    the old ones.
 
     Raises:
         DamagedError: the database cannot be written to; nothing was changed.
@@ -125,7 +125,7 @@ def _refill(folder: Path, fill: Callable[[sqlite3.Connection], None]) -> Path:
         with database.transaction() as connection:
             database.copy(copy)
             try:
-                # Ids of points and events go on, so that viewers are told of the new ones.
+                # Ids of points and events keep rising, so that viewers get the new rows.
                 for table in ("commands", "tags", "links", "points", "events", "runs", "studies"):
                     connection.execute(f"DELETE FROM {table}")
                 connection.execute("DELETE FROM sqlite_sequence WHERE name IN ('runs', 'studies')")
