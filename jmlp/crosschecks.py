@@ -276,15 +276,15 @@ def _schedule_with_patience(setting: _Setting) -> Iterator[Remark]:
 def _patience_of_few_updates(setting: _Setting) -> Iterator[Remark]:
     cases = sorted(
         {
-            (hp.patience, hp.batch_size, setting.n_steps(hp))
+            (hp.patience * setting.n_steps(hp), hp.patience, hp.batch_size)
             for hp in setting.hps
             if hp.patience is not None and hp.patience < hp.epochs
         }
     )
     texts = [
-        f"patience {patience} at batch size {size} is {_count(patience * steps, 'update')}"
-        for patience, size, steps in cases
-        if patience * steps < FEW_UPDATES
+        f"patience {patience} at batch size {size} is {_count(updates, 'update')}"
+        for updates, patience, size in cases  # the fewest first
+        if updates < FEW_UPDATES
     ]
     if texts:
         yield Remark(

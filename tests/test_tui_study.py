@@ -9,9 +9,10 @@ import pytest
 import store_runs
 from tui_pilot import PROGRESS, ended_run, filled
 
-from jmlp.plan import Plan
+from jmlp.plan import Plan, make_plan
 from jmlp.results import CostPoint
 from jmlp.store import Lock, Store
+from jmlp.study_file import parse_study
 from tui.feed import Look
 from tui.views.study import ConfigurationLine, Costs, StudyQuery, StudyView, median_curve
 
@@ -286,3 +287,24 @@ def test_a_configuration_without_runs_is_said_to_be_deleted(tmp_path: Path) -> N
     study = view(tmp_path)
     assert [line.state for line in study.experiments[0].lines] == ["deleted", "done"]
     assert (study.n_done, study.n_runs) == (3, 6)
+
+
+def test_runs_of_drop_rates_are_found_whether_written_as_a_number_or_a_list(tmp_path: Path) -> None:
+    text = """
+    name = "small"
+    seeds = 2
+    hidden = [5, 4]
+    batch_size = 16
+    [experiments.e]
+    axes.drop_rate = [0, 0.1, [0.5, 0.5], [0.2, 0]]
+    baseline.drop_rate = [0, 0.0]
+    """
+    made = make_plan(parse_study(text, "small"), store_runs.FACTS)
+    with Store(tmp_path) as store:
+        store.submit(store_runs.submission(made))
+        store_runs.end(store, "small", [ended_run(made.runs[0])])
+    seen = lines(tmp_path)
+    assert [len(line.run_ids) for line in seen] == [2] * 4
+    assert {run_id for line in seen for run_id in line.run_ids} == {r.run_id for r in made.runs}
+    assert "deleted" not in {line.state for line in seen}
+    assert [line.is_baseline for line in seen] == [True, False, False, False]

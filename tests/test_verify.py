@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from store_runs import diverged_result, plan, points, result
+from store_runs import DATA, diverged_result, plan, points, result
 
 from jmlp.results import CostPoint, Provenance, RunResult
 from jmlp.store import run_files
@@ -70,7 +70,7 @@ CHANGES = pytest.mark.parametrize(
 def test_a_run_just_trained_is_what_comes_back_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "run.safetensors"
     run_files.write(
-        path, TRAINED, data={}, validation_fraction=0.2, attempt=1, events=(), studies=()
+        path, TRAINED, data=DATA, validation_fraction=0.2, attempt=1, events=(), studies=()
     )
     read = run_files.read(path)
     assert numbers_of(run()) == numbers_of(read) == read.about["numbers"]
