@@ -203,11 +203,12 @@ class StudyQuery:
             known.cut(-1 if run.epoch is None else run.epoch)
 
     def _read_study(self, row: StudyRow) -> None:
-        from jmlp.plan import DataFacts, group_name, make_plan
+        from jmlp.control.stored_data import read_data
+        from jmlp.plan import group_name, make_plan
         from jmlp.study_file import parse_study
 
         self._study, self._toml = parse_study(row.toml, row.label), row.toml
-        self._facts = DataFacts(**row.data["facts"])
+        self._facts = read_data(row.data, row.label).facts
         plan = make_plan(self._study, self._facts)
         self._groups = {
             run.run_id: group_name(group)
