@@ -1,6 +1,8 @@
 """What command and app share, as far as the tests of the command do not see it."""
 
+import os
 import signal
+from pathlib import Path
 
 import pytest
 from helpers import experiment, plan
@@ -92,6 +94,15 @@ def test_worker_that_is_ended_from_outside_is_started_again_however_often_and_la
     assert text == (
         f"the worker was ended by {name}, 30 times in a row (if no one does this, memory may be "
         "short): starts again from the last checkpoint in 60 s"
+    )
+
+
+def test_log_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    log = workers.log_path(tmp_path)
+    log.parent.mkdir()
+    os.mkfifo(log)
+    assert str(workers.why_ended(tmp_path, 3, 0)).startswith(
+        "the worker ended with code 3: it printed nothing"
     )
 
 

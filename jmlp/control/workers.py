@@ -162,7 +162,9 @@ def why_ended(folder: Path, code: int, log: int) -> JmlpError:
 
 
 def _printed(folder: Path, log: int) -> str:
-    """What has come to the log since it ended there."""
+    """What has come to the log since it ended there; nothing where it is no file, but a pipe."""
+    if not log_path(folder).is_file():
+        return ""
     try:
         with log_path(folder).open("rb") as file:
             # A log that is full was put aside when the worker was started.
