@@ -130,7 +130,7 @@ RICH = {"batch_norm": True, "drop_rate": 0.3, "optimizer": "adam"}
 
 def fitted() -> RunResult:
     """A run with everything that draws random numbers."""
-    hp = jmlp.Hyperparams(hidden=(5, 4), batch_size=16, epochs=2, **RICH)  # type: ignore[arg-type]
+    hp = jmlp.Hyperparams(hidden=(5, 4), batch_size=16, epochs=6, **RICH)  # type: ignore[arg-type]
     return jmlp.fit(hp, SMALL_DATA.x_train, SMALL_DATA.y_train)
 
 
