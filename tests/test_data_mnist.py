@@ -178,7 +178,8 @@ def test_an_own_cache_that_is_no_file_is_left_alone(world: World) -> None:
     check_tiny(world.load())
     assert world.cache.is_dir()
     assert world.said == [
-        f"MNIST is not kept for the next time: {world.cache}: cannot be written: Is a directory"
+        f"MNIST is not kept for the next time: {world.cache}: cannot be written: it is a folder, "
+        "not a file"
     ]
 
 
