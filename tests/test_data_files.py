@@ -18,6 +18,7 @@ from jmlp.data import files
 from jmlp.data.idx import read_idx
 from jmlp.data.npz import read_npy_file, read_npz
 from jmlp.errors import DataError
+from jmlp.plan import total_memory
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 
@@ -311,6 +312,7 @@ def test_what_unpacks_to_far_too_much_is_refused_before_it_is_unpacked(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "RATIO_MATTERS", 2**20)
+    monkeypatch.setattr(files, "free_memory", lambda: 100 * 2**20)
     n = 8 * 2**20
     packed = gzip.compress(idx(np.zeros((n,), np.uint8)))
     members = archive("x.npy", npy(plain_header((n,)), bytes(n)))
@@ -320,12 +322,49 @@ def test_what_unpacks_to_far_too_much_is_refused_before_it_is_unpacked(
     messages = [refusal(path, packed, "idx"), refusal(path, members, "npz")]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    refused = "more than 200 times as many: refused as a decompression bomb"
+    refused = (
+        "more than 100 times as many: refused as a decompression bomb; if it is none, give the "
+        "file unpacked (numpy.savez, gunzip)"
+    )
     assert messages == [
         f"{len(packed):,} bytes would unpack to 8,388,608, {refused}",
         f"x: {size:,} bytes would unpack to 8,388,608, {refused}",
     ]
     assert peak < 2**20
+
+
+def test_data_that_are_nearly_all_zero_are_read_where_they_take_little_of_the_memory(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "RATIO_MATTERS", 2**10)
+    monkeypatch.setattr(files, "free_memory", lambda: 16 * 2**20)
+    path.write_bytes(archive("x.npy", npy(plain_header((2**20,)), bytes(2**20))))
+    assert read_npz(path, ["x"])["x"].shape == (2**20,)
+
+
+@pytest.mark.parametrize("kind", ["npz", "idx", "packed idx"])
+def test_what_does_not_fit_into_free_memory_is_refused_before_it_is_allocated(
+    kind: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "free_memory", lambda: 10**8)
+    n = 60_000_000
+    if kind == "npz":
+        content = archive("x.npy", npy(plain_header((n,)), bytes(n)))
+    else:
+        plain = idx(np.zeros((n,), np.uint8))
+        content = gzip.compress(plain) if kind == "packed idx" else plain
+    told = "needs 0.1 GB of memory, and 0.1 GB are free: use fewer examples, or a machine with "
+    tracemalloc.start()
+    message = refusal(path, content, kind.removeprefix("packed "))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert message == f"{'x: ' if kind == 'npz' else ''}{told}more memory"
+    assert peak < 2**20
+
+
+def test_free_memory_is_less_than_all_of_it() -> None:
+    free = files.free_memory()
+    assert free is None or 0 < free <= total_memory()
 
 
 def test_a_sparse_file_larger_than_memory_is_refused_by_its_size(path: Path) -> None:

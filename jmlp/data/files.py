@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from jmlp.errors import DataError
 
 LARGEST_ARRAY = 4 * 2**30  # bytes; the whole data set is kept in memory
-LARGEST_RATIO = 200  # of unpacked to packed; images pack 2 to 20 times, a bomb 1,000
+COPIES = 2  # of an array in memory: as it was read, and in the one form of all data
+LARGEST_RATIO = 100  # of unpacked to packed; images pack 2 to 20 times, a bomb 1,000
 RATIO_MATTERS = 64 * 2**20  # bytes; anything smaller may pack as well as it likes
+SMALL_PART = 1 / 16  # of the free memory; likewise, as data that are nearly all 0 may do
 PIECE = 2**20  # bytes
 PACKED_PIECE = 2**16  # bytes
 
@@ -110,11 +112,31 @@ def check_unpacked(n_bytes: int, packed: int, name: str) -> None:
     """
     if n_bytes > LARGEST_ARRAY:
         raise DataError(f"{name}: the header says {n_bytes:,} bytes, at most {LARGEST_ARRAY:,}")
-    if n_bytes > max(RATIO_MATTERS, LARGEST_RATIO * packed):
+    free = free_memory()
+    if free is not None and COPIES * n_bytes > free:
+        raise DataError(
+            f"{name}: needs {COPIES * n_bytes / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are "
+            "free: use fewer examples, or a machine with more memory"
+        )
+    matters = RATIO_MATTERS if free is None else max(RATIO_MATTERS, int(SMALL_PART * free))
+    if n_bytes > max(matters, LARGEST_RATIO * packed):
         raise DataError(
             f"{name}: {packed:,} bytes would unpack to {n_bytes:,}, more than {LARGEST_RATIO} "
-            "times as many: refused as a decompression bomb"
+            "times as many: refused as a decompression bomb; if it is none, give the file unpacked "
+            "(numpy.savez, gunzip)"
         )
+
+
+def free_memory() -> int | None:
+    """The bytes of memory that can be had without swapping; None where the system does not say."""
+    limits = []
+    with contextlib.suppress(OSError, LookupError, ValueError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        sizes = dict(line.split(":", 1) for line in lines)
+        limits.append(1024 * int(sizes["MemAvailable"].split()[0]))
+    with contextlib.suppress(OSError, ValueError):  # of a container; "max" where it has no limit
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(limits, default=None)
 
 
 def read_bytes(stream: Stream, n_bytes: int, name: str) -> NDArray[np.uint8]:
