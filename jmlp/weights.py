@@ -9,13 +9,17 @@ import numpy as np
 from jmlp import sealed
 from jmlp.checks import check
 from jmlp.config import Hyperparams
+from jmlp.data import mnist
+from jmlp.data.contract import Contract, check_contract
+from jmlp.data.digits import SYNTHETIC_DIGESTS
 from jmlp.errors import CheckpointError, ConfigError, StoreError
 from jmlp.places import write_atomically
 from jmlp.records import UnreadableError, member
 from jmlp.results import RunResult
 from jmlp.tensors import Tensors, check_network, name_tensors
 
-FORMAT = "jmlp-network-2"
+FORMAT = "jmlp-network-3"
+BEFORE = "jmlp-network-2"  # of its data it knew the shape and the classes
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,20 @@ class Network:
     """What is needed to predict."""
 
     hyperparams: Hyperparams
-    image_shape: tuple[int, ...]
-    n_classes: int
+    contract: Contract  # what it takes, and how many classes it answers with
     params: Any  # as `jmlp.predict` takes them, of NumPy arrays
     state: Any
     about: dict[str, Any]  # run id, seed, accuracies, versions: for people
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Of one example."""
+        return self.contract.image_shape
+
+    @property
+    def n_classes(self) -> int:
+        """That it tells apart."""
+        return self.contract.n_classes
 
 
 class StoredRun(Protocol):
@@ -55,26 +68,21 @@ def save(path: Path, network: Network) -> None:
     write_atomically(path, _content(path, network, name_tensors(network.params, network.state)))
 
 
-def save_stored(
-    path: Path, stored: StoredRun, image_shape: tuple[int, ...], n_classes: int
-) -> None:
+def save_stored(path: Path, stored: StoredRun, contract: Contract) -> None:
     """Writes the kept network of a stored run as `save` does; needs no JAX.
 
     Args:
         path: the file.
         stored: a run that finished.
-        image_shape: of the data, which the run's file does not know.
-        n_classes: of the data.
+        contract: of the data, which the run's file does not know.
 
     Raises:
         StoreError: the network is not one for such data, or the file cannot be written.
     """
-    write_atomically(path, stored_content(path, stored, image_shape, n_classes))
+    write_atomically(path, stored_content(path, stored, contract))
 
 
-def stored_content(
-    path: Path, stored: StoredRun, image_shape: tuple[int, ...], n_classes: int
-) -> bytes:
+def stored_content(path: Path, stored: StoredRun, contract: Contract) -> bytes:
     """The bytes of the file that `save_stored` writes.
 
     Raises:
@@ -82,7 +90,7 @@ def stored_content(
     """
     run = stored.result
     try:
-        check_network(stored.best, run.hyperparams, int(np.prod(image_shape)), n_classes)
+        check_network(stored.best, run.hyperparams, contract.n_in, contract.n_classes)
     except ValueError as error:
         raise StoreError(f"run {run.run_id} does not fit its data: {error}") from error
     about = {
@@ -93,7 +101,7 @@ def stored_content(
         "data": dict(stored.about["data"]["digests"]),
         "versions": dict(run.provenance.versions),
     }
-    network = Network(run.hyperparams, image_shape, n_classes, None, None, about)
+    network = Network(run.hyperparams, contract, None, None, about)
     return _content(path, network, stored.best)
 
 
@@ -101,8 +109,7 @@ def _content(path: Path, network: Network, tensors: Tensors) -> bytes:
     header = {
         "format": FORMAT,
         "hyperparams": asdict(network.hyperparams),
-        "image_shape": network.image_shape,
-        "n_classes": network.n_classes,
+        "contract": asdict(network.contract),
         "about": network.about,
     }
     return sealed.content(path, tensors, header)
@@ -114,20 +121,57 @@ def load(path: Path) -> Network:
     Raises:
         CheckpointError: it is not there, not such a file, or damaged; nothing is loaded in part.
     """
-    try:
-        tensors, header = sealed.read(path, FORMAT, follow_links=True)
-    except sealed.OtherFormatError as error:
-        raise CheckpointError(f"{error}; write one with `jmlp train --save FILE`") from error
+    tensors, header = _read(path)
     try:
         hp = member(header, "hyperparams", Hyperparams)
         check(hp)
-        image_shape = tuple(int(n) for n in header["image_shape"])
-        n_classes = int(header["n_classes"])
-        about = dict(header["about"])
-        params, state = restore(tensors, hp, int(np.prod(image_shape)), n_classes)
-    except (ConfigError, KeyError, TypeError, UnreadableError, ValueError) as error:
+        about = member(header, "about", dict[str, Any])
+        contract = _contract(header, about)
+        check_contract(contract)
+        params, state = restore(tensors, hp, contract.n_in, contract.n_classes)
+        _check_numbers(tensors)
+    except (ConfigError, UnreadableError, ValueError) as error:
         raise CheckpointError(f"{path}: its header does not fit its numbers: {error}") from error
-    return Network(hp, image_shape, n_classes, params, state, about)
+    return Network(hp, contract, params, state, about)
+
+
+def _read(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    try:
+        return sealed.read(path, FORMAT, follow_links=True)
+    except sealed.OtherFormatError as error:
+        try:
+            return sealed.read(path, BEFORE, follow_links=True)
+        except sealed.OtherFormatError:
+            raise CheckpointError(f"{error}; write one with `jmlp train --save FILE`") from error
+
+
+def _contract(header: dict[str, Any], about: dict[str, Any]) -> Contract:
+    """What a network takes; of a file of the format before, as much as is known.
+
+    Raises:
+        UnreadableError: it is not there, or of other types.
+    """
+    if header["format"] == FORMAT:
+        return member(header, "contract", Contract)
+    known = about.get("data") in (mnist.DIGESTS, SYNTHETIC_DIGESTS)
+    return Contract(
+        member(header, "image_shape", tuple[int, ...]),
+        member(header, "n_classes", int),
+        "uint8" if known else None,
+    )
+
+
+def _check_numbers(tensors: Tensors) -> None:
+    """Whether a network of these numbers can answer.
+
+    Raises:
+        ValueError: a number is not finite, or a variance is negative.
+    """
+    for name, array in tensors.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+        if name.endswith(".var") and array.min() < 0:
+            raise ValueError(f"{name} holds a variance of {array.min():g}")
 
 
 def restore(tensors: Tensors, hp: Hyperparams, n_in: int, n_classes: int) -> tuple[Any, Any]:

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from commands import ESCAPE, Here, Inline, disturb, write_inputs
 from helpers import N_EXAMPLES, N_TEST, arrays
-from PIL import Image
 
 import jmlp
 from jmlp import weights
@@ -25,23 +24,6 @@ X_TEST, Y_TEST = arrays(N_TEST, first=N_EXAMPLES)
 
 SMALL = ["train", "--data", "small.npz", "--hidden", "5,4", "--batch-size", "16"]
 TRAIN = [*SMALL, "--lr", "0.1", "--epochs", "3"]
-
-
-@pytest.fixture
-def network(here: Here) -> weights.Network:
-    """A network in `net.safetensors`, and one image in `digit.npy` and `digit.png`."""
-    assert here(*TRAIN, "--save", "net.safetensors", "--quiet").code == 0
-    image = X_TEST[0].reshape(4, 5)
-    np.save(here.folder / "digit.npy", image)
-    Image.fromarray(image).save(here.folder / "digit.png")
-    return weights.load(here.folder / "net.safetensors")
-
-
-def probabilities(network: weights.Network) -> list[float]:
-    """What the network says of that image."""
-    logits = np.asarray(jmlp.predict(network.params, network.state, X_TEST[:1]))[0]
-    exp = np.exp(logits.astype(np.float64))
-    return [float(p) for p in exp / exp.sum()]
 
 
 def test_training_prints_one_row_on_stdout_and_its_progress_on_stderr(here: Here) -> None:
@@ -190,62 +172,3 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 65536)
     except OSError:  # how Linux reports that the other side is closed
         return b""
-
-
-# predict
-
-
-@pytest.mark.parametrize("image", ["digit.npy", "digit.png"])
-def test_answer_is_that_of_the_network(image: str, network: weights.Network, here: Here) -> None:
-    expected = probabilities(network)
-    answer = int(np.argmax(expected))
-    done = here("predict", "net.safetensors", image, "--json")
-    assert (done.code, done.err) == (0, "")
-    said = json.loads(done.out)
-    assert said == {"class": answer, "probabilities": pytest.approx(expected, rel=1e-5)}
-
-    done = here("predict", "net.safetensors", image, "--plain")
-    bars = [
-        f"  {number}  {p:6.1%}  {'#' * round(40 * p)}".rstrip()
-        for number, p in enumerate(said["probabilities"])
-    ]
-    lines = [f"{image}: {answer} ({max(said['probabilities']):.1%})", *bars]
-    assert done == (0, "\n".join(lines) + "\n", "")
-    assert here("predict", "net.safetensors", image, "--quiet") == (0, f"{lines[0]}\n", "")
-
-
-def test_damaged_network_ends_with_code_5(network: weights.Network, here: Here) -> None:
-    path = here.folder / "net.safetensors"
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
-    told = "net.safetensors: damaged: its SHA-256 is not the one stored in it"
-    assert here("predict", "net.safetensors", "digit.npy") == (5, "", f"jmlp: error: {told}\n")
-
-
-def test_network_that_is_not_there_ends_with_code_5(here: Here) -> None:
-    told = "jmlp: error: net.safetensors: cannot be read: No such file or directory\n"
-    assert here("predict", "net.safetensors", "digit.npy") == (5, "", told)
-
-
-@pytest.mark.parametrize(
-    ("image", "told"),
-    [
-        (
-            "other.npy",
-            "other.npy: float64 (4, 5); an image is an array of integers 0 to 255 (uint8)",
-        ),
-        (
-            "cube.npy",
-            "cube.npy: shape (2, 2, 5), but the network takes (4, 5): save it as an .npy "
-            "array of that shape",
-        ),
-        ("net.safetensors", "net.safetensors: not a PNG picture, and not named .npy"),
-        ("none.png", "none.png: cannot be read: No such file or directory"),
-    ],
-)
-@pytest.mark.usefixtures("network")
-def test_wrong_image_ends_with_code_3(image: str, told: str, here: Here) -> None:
-    np.save(here.folder / "other.npy", np.zeros((4, 5)))
-    np.save(here.folder / "cube.npy", np.arange(20, dtype=np.uint8).reshape(2, 2, 5))
-    assert here("predict", "net.safetensors", image) == (3, "", f"jmlp: error: {told}\n")

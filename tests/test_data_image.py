@@ -1,16 +1,26 @@
 """One's own digit from a picture or an array."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from own_pictures import KINDS, drawn, in_falling_light, noisy, painted, ruled
+from own_pictures import png as own_png
 from PIL import Image
 
-from jmlp.data import read_image
+import jmlp
+from jmlp.data import load_mnist, read_image, synthetic
+from jmlp.data.contract import contract_of
+from jmlp.data.image import read_picture
 from jmlp.errors import DataError
 
 SHAPE = (28, 28)
+DRAWN = synthetic(10, 40)
+assert DRAWN.x_test is not None
+DIGITS = DRAWN.x_test.reshape(-1, 28, 28)
+LABELS = DRAWN.y_test
 
 
 def digit() -> NDArray[np.uint8]:
@@ -40,23 +50,27 @@ def test_obvious_dark_on_light_is_inverted(path: Path) -> None:
     np.testing.assert_array_equal(read, digit().reshape(784))
 
 
-@pytest.mark.parametrize(("n_dark", "inverted"), [(10, True), (11, False)])
-def test_obvious_means_that_nine_of_ten_pixels_of_the_rim_are_light(
-    n_dark: int, inverted: bool, path: Path
-) -> None:
-    pixels = 255 - digit()
-    pixels[0, :n_dark] = 0  # of the 108 of the rim
-    expected = 255 - pixels if inverted else pixels
-    np.testing.assert_array_equal(
-        read_image(png(path, Image.fromarray(pixels)), SHAPE), expected.reshape(784)
+def test_as_it_is_a_picture_is_neither_inverted_nor_moved(path: Path) -> None:
+    corner = np.full(SHAPE, 255, np.uint8)
+    corner[1:9, 1:4] = 0
+    png(path, Image.fromarray(corner))
+    np.testing.assert_array_equal(read_image(path, SHAPE, as_is=True), corner.reshape(784))
+    inverted = read_image(path, SHAPE, as_is=True, invert=True)
+    np.testing.assert_array_equal(inverted, 255 - corner.reshape(784))
+
+
+def test_inverted_means_the_other_ink_than_was_taken(path: Path) -> None:
+    both = np.full((200, 300), 128, np.uint8)
+    both[50:150, 60:72] = 0
+    both[90:102, 160:240] = 255
+    png(path, Image.fromarray(both))
+    found, other = (
+        read_image(path, SHAPE, invert=invert).reshape(SHAPE) > 127 for invert in (False, True)
     )
-
-
-@pytest.mark.parametrize("invert", [True, False])
-def test_asked_inversion_does_not_look_at_the_rim(invert: bool, path: Path) -> None:
-    for pixels in (digit(), 255 - digit()):
-        read = read_image(png(path, Image.fromarray(pixels)), SHAPE, invert)
-        np.testing.assert_array_equal(read, (255 - pixels if invert else pixels).reshape(784))
+    assert found.any(axis=1).sum() == 20
+    assert other.any(axis=0).sum() == 20
+    assert found.any(axis=0).sum() < 5
+    assert other.any(axis=1).sum() < 5
 
 
 def test_colours_become_grey_and_transparent_places_paper(path: Path) -> None:
@@ -66,17 +80,151 @@ def test_colours_become_grey_and_transparent_places_paper(path: Path) -> None:
     np.testing.assert_array_equal(read, (digit() > 0).reshape(784) * np.uint8(255))
 
 
-def test_sixteen_bit_grey_is_scaled_and_not_cut(path: Path) -> None:
-    read = read_image(png(path, Image.fromarray(digit() * np.uint16(256))), SHAPE)
-    np.testing.assert_array_equal(read, digit().reshape(784))
+@pytest.mark.parametrize("top", [3, 200, 51200, 65535])
+def test_sixteen_bit_grey_is_scaled_by_its_own_range(top: int, path: Path) -> None:
+    values = np.where(digit() > 0, top, 0).astype(np.uint16)
+    read = read_image(png(path, Image.fromarray(values)), SHAPE)
+    np.testing.assert_array_equal(read, (digit() > 0).reshape(784) * np.uint8(255))
 
 
-def test_another_size_is_scaled_with_its_proportions_and_filled_with_black(path: Path) -> None:
-    wide = np.full((50, 100), 255, np.uint8)
-    wide[20:30, 10:90] = 0  # a dark bar on light paper
-    read = read_image(png(path, Image.fromarray(wide)), SHAPE).reshape(SHAPE)
-    assert read[:6].max() == read[22:].max() == 0
-    assert read[13:15, 6:22].min() > 200
+def bar(height: int, width: int, at: tuple[int, int], size: tuple[int, int]) -> Image.Image:
+    """A dark bar on light paper."""
+    pixels = np.full((height, width), 240, np.uint8)
+    pixels[at[0] : at[0] + size[0], at[1] : at[1] + size[1]] = 20
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize("at", [(10, 10), (60, 250), (150, 30)])
+def test_ink_anywhere_is_cropped_to_twenty_pixels_and_centred_by_its_mass(
+    at: tuple[int, int], path: Path
+) -> None:
+    read = read_image(png(path, bar(300, 400, at, (100, 15))), SHAPE).reshape(SHAPE)
+    rows, columns = np.nonzero(read > 127)
+    assert (rows.min(), rows.max()) == (4, 23)
+    assert abs(columns.mean() - 13.5) <= 0.5
+    assert 2 <= np.ptp(columns) + 1 <= 4
+    assert read.max() == 255
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 400), (400, 3), (20, 2000)])
+def test_picture_of_any_proportions_is_read(height: int, width: int, path: Path) -> None:
+    png(path, bar(height, width, (height // 3, width // 3), (height // 3 + 1, width // 3 + 1)))
+    for as_is in (True, False):
+        read = read_image(path, SHAPE, as_is=as_is)
+        assert read.shape == (784,)
+        assert read.dtype == np.uint8
+        assert np.ptp(read) > 0
+
+
+def test_network_of_flat_images_takes_pictures_where_they_are_a_square(path: Path) -> None:
+    png(path, bar(300, 400, (60, 200), (100, 15)))
+    np.testing.assert_array_equal(read_image(path, (784,)), read_image(path, SHAPE))
+
+
+def test_picture_of_the_right_number_of_pixels_is_taken_by_a_network_of_plain_numbers(
+    path: Path,
+) -> None:
+    pixels = np.arange(30, dtype=np.uint8).reshape(5, 6)
+    read = read_image(png(path, Image.fromarray(pixels)), (30,))
+    np.testing.assert_array_equal(read, np.arange(30))
+
+
+@pytest.mark.parametrize("kind", ["white", "noise", "falling light", "ruled"])
+def test_sheet_with_nothing_on_it_is_refused(kind: str, path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sheet = painted(np.zeros((240, 320)))
+    sheet = {
+        "white": sheet + (np.arange(320) % 2)[:, None],
+        "noise": noisy(sheet, rng),
+        "falling light": in_falling_light(sheet, rng),
+        "ruled": ruled(sheet, 24, (150, 170, 200)),
+    }[kind]
+    path.write_bytes(own_png(sheet))
+    assert refusal(path) == (
+        "nothing is drawn on it: no ink stands out from the paper; if that is wrong, take the "
+        "picture as it is (--as-is)"
+    )
+
+
+CONTRACT = contract_of(synthetic())
+
+
+def cautions(path: Path) -> str:
+    return "; ".join(read_picture(path, CONTRACT).cautions)
+
+
+def test_digit_like_the_training_data_needs_no_caution(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        path.write_bytes(KINDS["on a sheet"](DIGITS[number], rng))
+        assert cautions(path) == ""
+
+
+@pytest.mark.parametrize("size", [(60, 70), (80, 150)])
+def test_blot_is_said_to_be_unlike_the_training_data(size: tuple[int, int], path: Path) -> None:
+    png(path, bar(240, 320, (60, 70), size))
+    assert cautions(path).startswith("it is unlike the network's training data: ")
+
+
+def test_second_thing_on_the_sheet_is_told(path: Path) -> None:
+    ink = np.zeros((240, 640))
+    ink[20:220, 20:220] = drawn(DIGITS[0], 200)
+    ink[20:220, 420:620] = drawn(DIGITS[1], 200)
+    ink[140:200, 300:360] = drawn(DIGITS[2], 60)
+    path.write_bytes(own_png(painted(ink)))
+    assert "of the ink on the picture is taken for the digit: draw one digit alone" in cautions(
+        path
+    )
+
+
+@pytest.fixture(scope="module")
+def small_network() -> jmlp.RunResult:
+    """A network of the synthetic digits."""
+    data = synthetic()
+    hp = jmlp.Hyperparams(hidden=(64,), optimizer="adam", learning_rate=0.002, epochs=8)
+    return jmlp.fit(hp, data.x_train, data.y_train)
+
+
+def right(
+    network: jmlp.RunResult, kind: str, digits: NDArray[Any], labels: Any, path: Path
+) -> float:
+    """How many of a kind of picture are answered right."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for digit in digits:
+        path.write_bytes(KINDS[kind](digit, rng))
+        rows.append(read_image(path, SHAPE))
+    logits = np.asarray(jmlp.predict(network.params, network.state, np.stack(rows)))
+    return float(np.mean(logits.argmax(axis=1) == labels[: len(digits)]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_drawn_digits_of_every_kind_are_answered_right(
+    kind: str, small_network: jmlp.RunResult, path: Path
+) -> None:
+    assert right(small_network, kind, DIGITS[:6], LABELS, path) >= 5 / 6
+
+
+@pytest.fixture(scope="module")
+def mnist_network() -> tuple[jmlp.RunResult, Any, Any]:
+    """A network of MNIST, and test images with their labels."""
+    try:
+        data = load_mnist()
+    except DataError as error:
+        pytest.skip(str(error))
+    hp = jmlp.Hyperparams(hidden=(128,), optimizer="adam", learning_rate=0.001, epochs=3)
+    network = jmlp.fit(hp, data.x_train, data.y_train)
+    assert data.x_test is not None
+    return network, data.x_test[:30].reshape(-1, 28, 28), data.y_test
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize("kind", KINDS)
+def test_nine_of_ten_digits_of_mnist_are_answered_right_whatever_the_picture(
+    kind: str, mnist_network: tuple[jmlp.RunResult, Any, Any], path: Path
+) -> None:
+    network, digits, labels = mnist_network
+    assert right(network, kind, digits, labels, path) >= 0.9
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (784,), (28, 28, 1)])
@@ -97,13 +245,56 @@ def refusal(path: Path, shape: tuple[int, ...] = SHAPE) -> str:
 
 
 @pytest.mark.parametrize(
-    "array", [np.full(SHAPE, 0.5), np.full(SHAPE, 256), np.full(SHAPE, -1), np.zeros((0, 28), int)]
+    "array",
+    [
+        np.full((20, 20), -0.5),
+        np.full((20, 20), np.nan),
+        np.full(SHAPE, 256),
+        np.full(SHAPE, -1),
+        np.zeros((0, 28), int),
+    ],
 )
 def test_an_array_that_is_no_image_is_refused(array: NDArray[np.generic], tmp_path: Path) -> None:
     np.save(tmp_path / "digit.npy", array)
     assert refusal(tmp_path / "digit.npy") == (
         f"{array.dtype} {array.shape}; an image is an array of integers 0 to 255 (uint8)"
     )
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (digit() > 0, (digit() > 0) * np.uint8(255)),
+        ((digit() > 0).astype(np.int64), (digit() > 0) * np.uint8(255)),
+        (digit().astype(np.float64), digit()),
+        (digit() / np.float32(255), digit() / np.float32(255)),
+    ],
+)
+def test_an_array_of_another_type_is_taken_at_its_own_scale(
+    array: NDArray[Any], expected: NDArray[Any], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "digit.npy", array)
+    read = read_image(tmp_path / "digit.npy", SHAPE)
+    np.testing.assert_array_equal(read, expected.reshape(784), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("array", "told"),
+    [
+        (np.full(SHAPE, np.nan), "holds numbers that are not finite in float32"),
+        (np.full(SHAPE, 0.5), "all pixels are equal: there is nothing to see"),
+        (
+            digit() - 100.5,
+            "numbers from -100.5 to 99.5, but the network was trained on pixels: uint8 from 0 to "
+            "255, or numbers from 0 to 1",
+        ),
+    ],
+)
+def test_an_array_of_floats_of_no_known_scale_is_refused(
+    array: NDArray[Any], told: str, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "digit.npy", array)
+    assert refusal(tmp_path / "digit.npy") == told
 
 
 def test_pictures_for_a_network_of_plain_numbers_are_refused(path: Path) -> None:
@@ -119,7 +310,9 @@ def test_an_empty_picture_is_refused(path: Path) -> None:
 
 def test_what_is_no_png_is_refused(path: Path) -> None:
     Image.fromarray(digit()).save(path, "BMP")
-    assert refusal(path) == "not a PNG picture, and not named .npy"
+    assert refusal(path) == (
+        "not a PNG or JPEG picture, and not named .npy: save it as one of them"
+    )
 
 
 @pytest.mark.parametrize("size", [(10_000, 5_001), (20_000, 5_000), (20_000, 10_000)])

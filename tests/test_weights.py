@@ -13,13 +13,18 @@ from safetensors.numpy import load_file
 
 from jmlp import model, sealed, weights
 from jmlp.config import Hyperparams
+from jmlp.data import mnist
+from jmlp.data.contract import Contract, Looks
 from jmlp.errors import CheckpointError, StoreError
 from jmlp.tensors import Tensors
 from jmlp.weights import Network
 
 HP = Hyperparams(hidden=(2, 3), batch_norm=True, drop_rate=(0.25, 0.5), patience=None)
 PARAMS, STATE = jax.device_get(model.init(HP, 2, 2, jax.random.key(0)))
-NETWORK = Network(HP, (1, 2), 2, PARAMS, STATE, {"seed": 7, "note": "±"})
+RANGE = (0.1, 0.2, 0.3)
+LOOKS = Looks(ink=RANGE, stroke=RANGE, box=RANGE, offset=RANGE, paper="dark")
+CONTRACT = Contract((1, 2), 2, "float32", -1.5, 2.0, LOOKS)
+NETWORK = Network(HP, CONTRACT, PARAMS, STATE, {"seed": 7, "note": "±"})
 Header = dict[str, Any]
 
 
@@ -74,7 +79,7 @@ def test_file_of_another_format_is_refused_with_what_to_do(path: Path) -> None:
     path.write_bytes(sealed.to_bytes({}, {"format": "jmlp-network-1"}))
     assert refusal(path) == (
         "of another program or another version of jmlp (format 'jmlp-network-1', wanted "
-        "'jmlp-network-2'); write one with `jmlp train --save FILE`"
+        "'jmlp-network-3'); write one with `jmlp train --save FILE`"
     )
 
 
@@ -90,6 +95,12 @@ def changed(path: Path, change: Callable[[Tensors, Header], Any]) -> None:
     tensors, header = sealed.read(path, weights.FORMAT)
     change(tensors, header)
     sealed.write(path, tensors, header)
+
+
+def put(tensors: Tensors, name: str, value: float) -> None:
+    """Writes a number into an array that was read."""
+    tensors[name] = tensors[name].copy()
+    tensors[name].flat[0] = value
 
 
 @pytest.mark.parametrize(
@@ -116,14 +127,45 @@ def changed(path: Path, change: Callable[[Tensors, Header], Any]) -> None:
             lambda tensors, header: header["hyperparams"].update(colour=1),
             '"hyperparams.colour" is not known here: a newer jmlp wrote it',
         ),
-        (lambda tensors, header: header.pop("n_classes"), "'n_classes'"),
+        (lambda tensors, header: header.pop("contract"), '"contract" is missing'),
         (
-            lambda tensors, header: header.update(image_shape=3),
-            "'int' object is not iterable",
+            lambda tensors, header: header["contract"].pop("n_classes"),
+            '"contract.n_classes" is missing',
         ),
         (
-            lambda tensors, header: header.update(image_shape=[3]),
+            lambda tensors, header: header["contract"].update(n_classes=2**62),
+            "n_classes is 4611686018427387904, must be from 2 to 1000",
+        ),
+        (
+            lambda tensors, header: header["contract"].update(image_shape=[3]),
             "params[0].dense.W is float32 (2, 2), wanted float32 (2, 3)",
+        ),
+        *(
+            (
+                lambda tensors, header, shape=shape: header["contract"].update(image_shape=shape),
+                f"image_shape is {shape}, which no image has",
+            )
+            for shape in ([-1, -2], [0, 2], [2**31, 2**31], [])
+        ),
+        (
+            lambda tensors, header: header["contract"].update(low="-Infinity"),
+            "its training data cannot range from -inf to 2.0",
+        ),
+        (
+            lambda tensors, header: header["contract"].update(high=-1.5),
+            "its training data cannot range from -1.5 to -1.5",
+        ),
+        (
+            lambda tensors, header: header["contract"]["looks"].update(ink=[0, "NaN", 1]),
+            "looks.ink is [0, nan, 1]",
+        ),
+        (
+            lambda tensors, header: put(tensors, "params[1].dense.W", np.nan),
+            "params[1].dense.W holds numbers that are not finite",
+        ),
+        (
+            lambda tensors, header: put(tensors, "state[1].var", -1.0),
+            "state[1].var holds a variance of -1",
         ),
     ],
 )
@@ -132,6 +174,49 @@ def test_header_that_does_not_fit_its_numbers_is_refused(
 ) -> None:
     changed(path, change)
     assert refusal(path) == f"its header does not fit its numbers: {told}"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"image_shape": 3},
+            '"contract.image_shape"',
+        ),
+        ({"image_shape": ["Infinity", 2]}, '"contract.image_shape[0]"'),
+        ({"image_shape": [1.0, 2]}, '"contract.image_shape[0]"'),
+        ({"n_classes": True}, '"contract.n_classes"'),
+        ({"dtype": "float16"}, '"contract.dtype"'),
+        ({"looks": {}}, '"contract.looks'),
+        ({"colour": 1}, '"contract.colour"'),
+    ],
+)
+def test_contract_of_other_types_is_refused(change: Header, told: str, path: Path) -> None:
+    changed(path, lambda tensors, header: header["contract"].update(change))
+    message = refusal(path)
+    assert message.startswith("its header does not fit its numbers: ")
+    assert told in message
+
+
+def before(path: Path, about: Header) -> Network:
+    """The network in a file of the format before."""
+    tensors, header = sealed.read(path, weights.FORMAT)
+    contract = header.pop("contract")
+    old = {"image_shape": contract["image_shape"], "n_classes": contract["n_classes"]}
+    sealed.write(path, tensors, header | old | {"format": weights.BEFORE, "about": about})
+    return weights.load(path)
+
+
+def test_file_of_the_format_before_is_read_and_the_type_of_its_data_known_by_its_digests(
+    path: Path,
+) -> None:
+    network = before(path, {"data": dict(mnist.DIGESTS)})
+    assert network.contract == Contract((1, 2), 2, "uint8")
+    assert_equal_bits((network.params, network.state), (PARAMS, STATE))
+
+
+def test_file_of_the_format_before_does_not_say_of_what_type_other_data_were(path: Path) -> None:
+    assert before(path, {"data": {"x_train": "0"}}).contract == Contract((1, 2), 2, None)
 
 
 def test_link_is_followed_and_what_is_there_judged(path: Path, tmp_path: Path) -> None:

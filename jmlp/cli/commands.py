@@ -62,7 +62,11 @@ app.command(
     "jmlp.cli.predict:predict",
     name="predict",
     sort_key=3,
-    help="Say which class a saved network sees in an image, and how sure it is.",
+    help=(
+        "Say which class a saved network sees in an image, and how sure it is.\n\n"
+        "The image is a drawing or a photograph, dark ink or light: the ink is found, cropped and "
+        "centred as in MNIST, and shown as the network sees it."
+    ),
 )
 app.command(
     "jmlp.cli.gradcheck:gradcheck",

@@ -92,7 +92,7 @@ def _networks(store: "Store", rows: Sequence["RunRow"], targets: Sequence[Path])
     for row, target in zip(rows, targets, strict=True):
         data = read_data(store.about_run(row.run_id)["data"], row.run_id[:SHORT_ID])
         stored = run_files.read(path_of(store.folder, row.run_id))
-        yield weights.stored_content(target, stored, data.image_shape, data.facts.n_classes)
+        yield weights.stored_content(target, stored, data.contract)
 
 
 def _event_files(store: "Store", rows: Sequence["RunRow"]) -> Iterator[bytes]:

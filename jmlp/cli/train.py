@@ -169,6 +169,7 @@ def _save(path: Path, folder: Path, results: "Sequence[RunResult]", dataset: "Da
         StoreError: the file cannot be written.
     """
     from jmlp import weights
+    from jmlp.data.contract import contract_of
     from jmlp.store import run_files
 
     trained = [run for run in results if run.validation_cost is not None]
@@ -176,7 +177,7 @@ def _save(path: Path, folder: Path, results: "Sequence[RunResult]", dataset: "Da
         raise CheckFailed(f"{path}: not written: every run diverged")
     best = min(trained, key=lambda run: run.validation_cost or 0.0)
     stored = run_files.read(run_files.path_of(folder, best.run_id))
-    weights.save_stored(path, stored, dataset.image_shape, dataset.n_classes)
+    weights.save_stored(path, stored, contract_of(dataset))
     return f"seed {best.seed}, the lowest validation cost" if len(results) > 1 else "the network"
 
 

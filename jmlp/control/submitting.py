@@ -84,6 +84,8 @@ def submit(
         DataError: it was begun with other data.
         StoreError: the store cannot be written.
     """
+    from jmlp.data.contract import contract_of
+
     study, named = plan.study, plan.study.data in NAMED_DATA
     data = {
         "name": study.data,
@@ -92,6 +94,7 @@ def submit(
         "digests": dict(plan.facts.digests),
         "image_shape": dataset.image_shape,
         "n_classes": dataset.n_classes,
+        "contract": asdict(contract_of(dataset)),
         "facts": {**asdict(plan.facts), "digests": dict(plan.facts.digests)},
     }
     if kind := network_file_system(folder):

@@ -1,0 +1,208 @@
+"""`jmlp predict`: what a saved network answers to one's own picture."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from commands import Here
+from helpers import N_EXAMPLES, N_TEST, arrays
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+import jmlp
+from jmlp import sealed, weights
+
+X_TEST, Y_TEST = arrays(N_TEST, first=N_EXAMPLES)
+
+Arrays = dict[str, NDArray[Any]]
+
+SMALL = ["train", "--data", "small.npz", "--hidden", "5,4", "--batch-size", "16"]
+TRAIN = [*SMALL, "--lr", "0.1", "--epochs", "3"]
+
+
+@pytest.fixture
+def network(here: Here) -> weights.Network:
+    """A network in `net.safetensors`, and one image in `digit.npy` and `digit.png`."""
+    assert here(*TRAIN, "--save", "net.safetensors", "--quiet").code == 0
+    image = X_TEST[0].reshape(4, 5)
+    np.save(here.folder / "digit.npy", image)
+    Image.fromarray(image).save(here.folder / "digit.png")
+    return weights.load(here.folder / "net.safetensors")
+
+
+def probabilities(network: weights.Network) -> list[float]:
+    """What the network says of that image."""
+    logits = np.asarray(jmlp.predict(network.params, network.state, X_TEST[:1]))[0]
+    exp = np.exp(logits.astype(np.float64))
+    return [float(p) for p in exp / exp.sum()]
+
+
+@pytest.mark.parametrize("image", ["digit.npy", "digit.png"])
+def test_answer_is_that_of_the_network(image: str, network: weights.Network, here: Here) -> None:
+    expected = probabilities(network)
+    answer = int(np.argmax(expected))
+    done = here("predict", "net.safetensors", image, "--json")
+    assert (done.code, done.err) == (0, "")
+    said = json.loads(done.out)
+    assert said == {
+        "class": answer,
+        "probabilities": pytest.approx(expected, rel=1e-5),
+        "seen": X_TEST[0].reshape(4, 5).tolist(),
+        "how": "as it is",
+        "cautions": [],
+    }
+
+    done = here("predict", "net.safetensors", image, "--plain")
+    bars = [
+        f"  {number}  {p:6.1%}  {'#' * round(40 * p)}".rstrip()
+        for number, p in enumerate(said["probabilities"])
+    ]
+    drawn = [
+        "  read: 5 x 4   seen: 5 x 4, as it is",
+        *(f"  {line:<14}{line}" for line in shaded(X_TEST[0].reshape(4, 5))),
+    ]
+    lines = [f"{image}: {answer} ({max(said['probabilities']):.1%})", *bars, "", *drawn]
+    assert done == (0, "\n".join(lines) + "\n", "")
+    assert here("predict", "net.safetensors", image, "--quiet") == (0, f"{lines[0]}\n", "")
+
+
+def shaded(pixels: NDArray[np.uint8]) -> list[str]:
+    """A sign for each two pixels, the one below the other."""
+    pairs = pixels.reshape(2, 2, 5).astype(float).mean(axis=1)
+    return ["".join(" .+*#"[round(4 * value / 255)] for value in row) for row in pairs]
+
+
+def test_inverted_picture_is_seen_inverted(network: weights.Network, here: Here) -> None:
+    del network
+    done = here("predict", "net.safetensors", "digit.png", "--json", "--invert")
+    said = json.loads(done.out)
+    assert said["seen"] == (255 - X_TEST[0]).reshape(4, 5).tolist()
+    assert said["how"] == "as it is, inverted"
+
+
+def test_answer_that_is_not_finite_ends_with_code_5(network: weights.Network, here: Here) -> None:
+    huge = jax.tree.map(lambda array: np.full_like(array, 1e38), network.params)
+    weights.save(here.folder / "net.safetensors", replace(network, params=huge))
+    told = (
+        "jmlp: error: net.safetensors: its numbers are too large: what it answers to digit.png is "
+        "not finite; train it again\n"
+    )
+    assert here("predict", "net.safetensors", "digit.png") == (5, "", told)
+
+
+def test_file_of_the_format_before_is_used_with_a_caution(
+    network: weights.Network, here: Here
+) -> None:
+    path = here.folder / "net.safetensors"
+    tensors, header = sealed.read(path, weights.FORMAT)
+    del header["contract"]
+    old = {"image_shape": [4, 5], "n_classes": network.n_classes, "format": weights.BEFORE}
+    sealed.write(path, tensors, header | old)
+    done = here("predict", "net.safetensors", "digit.png")
+    answer = int(np.argmax(probabilities(network)))
+    assert done.out.startswith(f"digit.png: {answer} (")
+    assert done.err == (
+        "warning: net.safetensors is of an earlier version and does not say what numbers it was "
+        "trained on; pixels are scaled to 0-1\n"
+    )
+
+
+# A digit is a stroke on plain paper, so that a network learns whether it stands, lies or leans.
+
+
+def strokes(n: int, white: float) -> Arrays:
+    """Pictures of 16 x 16 with a bar in the middle: upright, lying, both."""
+    rng = np.random.default_rng(0)
+    x, y = np.zeros((n, 16, 16)), np.arange(n) % 3
+    for picture, label in zip(x, y, strict=True):
+        wide = int(rng.integers(2, 4))
+        if label != 1:
+            picture[3:13, 8 - wide // 2 : 8 - wide // 2 + wide] = white
+        if label != 0:
+            picture[8 - wide // 2 : 8 - wide // 2 + wide, 3:13] = white
+    return {"x_train": x, "y_train": y}
+
+
+@pytest.mark.parametrize(
+    ("kind", "white"), [(np.uint8, 255), (np.float32, 255), (np.float32, 1), (np.float64, 1)]
+)
+def test_drawing_is_answered_right_whatever_scale_the_network_was_trained_on(
+    kind: type, white: int, here: Here
+) -> None:
+    data = strokes(300, white)
+    np.savez(here.folder / "own.npz", x_train=data["x_train"].astype(kind), y_train=data["y_train"])
+    rate = "0.1" if white == 1 or kind is np.uint8 else "0.0001"
+    here("train", "--data", "own.npz", "--hidden", "8", "--batch-size", "16", "--lr", rate,
+         "--epochs", "20", "--save", "own.safetensors", "--quiet")  # fmt: skip
+    for label, box in enumerate([(60, 20, 70, 110), (20, 60, 110, 70)]):
+        drawing = Image.new("L", (320, 200), "white")
+        ImageDraw.Draw(drawing).rectangle(box, fill="black")
+        drawing.save(here.folder / "drawing.png")
+        done = here("predict", "own.safetensors", "drawing.png", "--json")
+        assert (json.loads(done.out)["class"], done.err) == (label, "")
+
+
+def test_picture_for_a_network_of_standardised_numbers_is_refused(here: Here) -> None:
+    data = strokes(60, 2.5)
+    np.savez(here.folder / "own.npz", x_train=data["x_train"] - 0.4, y_train=data["y_train"])
+    here(*SMALL[:1], "--data", "own.npz", "--hidden", "4", "--batch-size", "16", "--epochs", "1",
+         "--save", "own.safetensors", "--quiet")  # fmt: skip
+    Image.fromarray(data["x_train"][0].astype(np.uint8) * 100).save(here.folder / "bar.png")
+    done = here("predict", "own.safetensors", "bar.png")
+    assert (done.code, done.out) == (3, "")
+    assert done.err == (
+        "jmlp: error: bar.png: the network was trained on numbers from -0.4 to 2.1, and it is not "
+        "plain how pixels become such numbers: give it an .npy array of them, of shape (16, 16)\n"
+    )
+    np.save(here.folder / "bar.npy", data["x_train"][0] - 0.4)
+    assert here("predict", "own.safetensors", "bar.npy").code == 0
+    np.save(here.folder / "bar.npy", data["x_train"][0] * 100)
+    assert here("predict", "own.safetensors", "bar.npy").err == (
+        "jmlp: error: bar.npy: numbers from 0 to 250, but the network was trained on numbers from "
+        "-0.4 to 2.1: bring them to that scale\n"
+    )
+
+
+def test_damaged_network_ends_with_code_5(network: weights.Network, here: Here) -> None:
+    path = here.folder / "net.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    told = "net.safetensors: damaged: its SHA-256 is not the one stored in it"
+    assert here("predict", "net.safetensors", "digit.npy") == (5, "", f"jmlp: error: {told}\n")
+
+
+def test_network_that_is_not_there_ends_with_code_5(here: Here) -> None:
+    told = "jmlp: error: net.safetensors: cannot be read: No such file or directory\n"
+    assert here("predict", "net.safetensors", "digit.npy") == (5, "", told)
+
+
+NO_PICTURE = (
+    "net.safetensors: not a PNG or JPEG picture, and not named .npy: save it as one of them"
+)
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        (
+            "other.npy",
+            "other.npy: all pixels are equal: there is nothing to see",
+        ),
+        (
+            "cube.npy",
+            "cube.npy: shape (2, 2, 5), but the network takes (4, 5): save it as an .npy "
+            "array of that shape",
+        ),
+        ("net.safetensors", NO_PICTURE),
+        ("none.png", "none.png: cannot be read: No such file or directory"),
+    ],
+)
+@pytest.mark.usefixtures("network")
+def test_wrong_image_ends_with_code_3(image: str, told: str, here: Here) -> None:
+    np.save(here.folder / "other.npy", np.zeros((4, 5)))
+    np.save(here.folder / "cube.npy", np.arange(20, dtype=np.uint8).reshape(2, 2, 5))
+    assert here("predict", "net.safetensors", image) == (3, "", f"jmlp: error: {told}\n")
