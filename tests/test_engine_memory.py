@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+from unittest.mock import MagicMock
 
 import jax
 import pytest
@@ -122,12 +123,7 @@ def test_worker_is_alone_where_jax_was_not_imported_before(
     loaded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [SimpleNamespace(label="one", hardware={"device": "cpu", "cores": None})]
-    anything: Any = SimpleNamespace(
-        reason=None,
-        acquire=lambda timeout: True,
-        describe=lambda label: None,
-        release=lambda: None,
-    )
+    store, lock, stopping = MagicMock(), MagicMock(), MagicMock(reason=None)
     found = []
 
     def train(*arguments: Any) -> bool:
@@ -138,5 +134,5 @@ def test_worker_is_alone_where_jax_was_not_imported_before(
     monkeypatch.setattr(worker, "_train", train)
     if not loaded:
         monkeypatch.delitem(sys.modules, "jax")
-    assert worker._work(anything, anything, "one", anything, "") is False
+    assert worker._work(store, lock, "one", stopping, "") is False
     assert found == [not loaded]
