@@ -2,18 +2,22 @@
 
 import os
 import signal
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from helpers import experiment, plan
 from queues import Queue
+from store_runs import FACTS
 
 from jmlp.cli.hardware import TrainingHardware
 from jmlp.control import workers
 from jmlp.control.deleting import delete
 from jmlp.control.plans import plan_lines
+from jmlp.control.stored_data import read_data
 from jmlp.control.submitting import default_hardware
 from jmlp.control.workers import Again, Deaths, Hopeless
+from jmlp.data.contract import Contract, DType
 from jmlp.errors import StoreError
 from jmlp.store import Lock, Owner
 
@@ -164,3 +168,13 @@ def test_runs_are_deleted_only_by_who_has_the_lock(queue: Queue) -> None:
 def test_plan_of_many_groups_says_how_long_compiling_takes(n_groups: int, last: str) -> None:
     sizes = tuple((2 + number % 100, 2 + number // 100) for number in range(n_groups))
     assert plan_lines(plan(experiment({"hidden": sizes})), 2)[-1] == last
+
+
+@pytest.mark.parametrize(("pixel_bytes", "dtype"), [(1, "uint8"), (4, "float32")])
+def test_data_that_an_earlier_version_stored_have_a_contract_without_a_range(
+    pixel_bytes: int, dtype: DType
+) -> None:
+    facts = {**asdict(FACTS), "digests": dict(FACTS.digests), "pixel_bytes": pixel_bytes}
+    table = {"facts": facts, "image_shape": [1, FACTS.n_in], "source": "somewhere"}
+    contract = Contract((1, FACTS.n_in), FACTS.n_classes, dtype)
+    assert read_data(table, "old").contract == contract
