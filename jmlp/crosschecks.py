@@ -48,6 +48,11 @@ class Remark:
     when: When = "always"
     refused: str = ""  # the setting at fault, where there must be no training
 
+    @property
+    def sentence(self) -> str:
+        """The text as it stands beside results: those of an earlier version may be refused now."""
+        return f"{self.text[0].upper()}{self.text[1:]}." if self.refused else self.text
+
 
 @dataclass(frozen=True)
 class _Setting:
@@ -122,7 +127,7 @@ def remarks_after(
     for when, members in groups:
         for remark in _remarks(study, experiment, members, facts):
             if remark.when == when:
-                yield remark.text
+                yield remark.sentence
 
 
 def _stopped_early(run: RunResult) -> bool:
@@ -188,23 +193,13 @@ def _batch_norm_of_few(setting: _Setting) -> Iterator[Remark]:
 def _equal_configurations(setting: _Setting) -> Iterator[Remark]:
     """Rows of one table that are the same run, or cannot have other numbers."""
     found: dict[Hyperparams, Configuration] = {}
-    same: list[tuple[Configuration, Configuration]] = []
+    same = []
     for configuration in setting.configurations:
         other = found.setdefault(_as_trained(configuration.hyperparams), configuration)
-        if other is configuration:
-            continue
-        if other.hyperparams == configuration.hyperparams:
-            (name, *_) = (n for n in other.cell if other.cell[n] != configuration.cell[n])
-            values = (value_text(c.cell[name], name) for c in (other, configuration))
-            yield Remark(
-                f"{' and '.join(values)} are the same, for every hidden layer: leave one out",
-                refused=f"experiments.{setting.experiment.name}.axes.{name}",
-            )
-        else:
-            same.append((other, configuration))
+        if other is not configuration:
+            same.append(f"{other.label} and {configuration.label}")
     if same:
-        pairs = [f"{a.label} and {b.label}" for a, b in same]
-        yield Remark(f"These train the same network, and have equal results: {_some(pairs)}.")
+        yield Remark(f"These train the same network, and have equal results: {_some(same)}.")
 
 
 def _as_trained(hp: Hyperparams) -> Hyperparams:

@@ -102,14 +102,6 @@ def test_the_smallest_number_that_is_allowed_moves_a_parameter() -> None:
     assert jax.jit(lambda rate: rate * 1.0)(smallest) > 0
 
 
-def test_values_of_an_axis_that_are_the_same_run_are_refused() -> None:
-    (problem,) = refusals(experiment({"drop_rate": (0.1, 0.5, (0.1, 0.1))}, SEEDS))
-    assert problem == (
-        "study: experiments.one.axes.drop_rate: 0.1 and 0.1–0.1 are the same, for every hidden "
-        "layer: leave one out"
-    )
-
-
 def test_fit_and_run_study_refuse_the_same() -> None:
     x, y = arrays(60)
     hp = Hyperparams(hidden=(4,), batch_size=1, batch_norm=True)
@@ -164,6 +156,11 @@ def test_batch_norm_of_a_few_examples_is_said(size: int, said: bool) -> None:
             {"momentum": 0.0},
             "optimizer sgd and optimizer momentum",
         ),
+        (
+            {"drop_rate": (0.1, 0.5, (0.1, 0.1))},
+            {},
+            "drop rate 0.1 and drop rate 0.1–0.1",
+        ),
     ],
 )
 def test_rows_that_cannot_differ_are_said(axes: Any, hyperparams: Any, pairs: str) -> None:
@@ -171,6 +168,22 @@ def test_rows_that_cannot_differ_are_said(axes: Any, hyperparams: Any, pairs: st
     swept = experiment(axes, SEEDS, **hyperparams)  # of 4 epochs
     assert notes(swept) == [expected]
     assert expected in experiment_table(study(swept), swept, []).notes
+
+
+def test_rows_of_one_run_each_show_it() -> None:
+    swept = experiment({"drop_rate": (0.1, (0.1, 0.1))}, (0, 1, 2), epochs=1)
+    found = [r for p in jmlp.run_study(study(swept), small()) for r in p.results]
+    assert len(found) == 3
+    assert [row.n for row in experiment_table(study(swept), swept, found).rows] == [3, 3]
+
+
+def test_what_is_refused_now_is_a_sentence_beside_results_of_an_earlier_version() -> None:
+    swept = experiment(batch_size=1, batch_norm=True)
+    (note,) = (
+        n for n in experiment_table(study(swept), swept, []).notes if "normalised value" in n
+    )
+    assert note.startswith("With batch norm there must be at least 2 examples")
+    assert note.endswith("batch_norm = false.")
 
 
 def test_rows_that_are_said_to_be_equal_train_to_equal_bits() -> None:
