@@ -123,26 +123,50 @@ def load(path: Path) -> Network:
     """
     tensors, header = _read(path)
     try:
-        hp = member(header, "hyperparams", Hyperparams)
-        check(hp)
-        about = member(header, "about", dict[str, Any])
-        contract = _contract(header, about)
-        check_contract(contract)
+        hp, contract, about = _described(header)
         params, state = restore(tensors, hp, contract.n_in, contract.n_classes)
         _check_numbers(tensors)
     except (ConfigError, UnreadableError, ValueError) as error:
-        raise CheckpointError(f"{path}: its header does not fit its numbers: {error}") from error
+        raise _misfit(path, error) from error
     return Network(hp, contract, params, state, about)
 
 
 def _read(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    def check_shapes(outline: Tensors, header: dict[str, Any]) -> None:
+        """What cannot be such a network is refused before gigabytes of it are read."""
+        try:
+            hp, contract, _ = _described(header)
+            check_network(outline, hp, contract.n_in, contract.n_classes)
+        except (ConfigError, UnreadableError, ValueError) as error:
+            raise _misfit(path, error) from error
+
     try:
-        return sealed.read(path, FORMAT, follow_links=True)
+        return sealed.read(path, FORMAT, follow_links=True, check=check_shapes)
     except sealed.OtherFormatError as error:
         try:
-            return sealed.read(path, BEFORE, follow_links=True)
+            return sealed.read(path, BEFORE, follow_links=True, check=check_shapes)
         except sealed.OtherFormatError:
             raise CheckpointError(f"{error}; write one with `jmlp train --save FILE`") from error
+
+
+def _described(header: dict[str, Any]) -> tuple[Hyperparams, Contract, dict[str, Any]]:
+    """What a header says of its network.
+
+    Raises:
+        ConfigError: hyperparameters that are not allowed.
+        UnreadableError: something is not there, or of another type.
+        ValueError: there can be no such data.
+    """
+    hp = member(header, "hyperparams", Hyperparams)
+    check(hp)
+    about = member(header, "about", dict[str, Any])
+    contract = _contract(header, about)
+    check_contract(contract)
+    return hp, contract, about
+
+
+def _misfit(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path}: its header does not fit its numbers: {error}")
 
 
 def _contract(header: dict[str, Any], about: dict[str, Any]) -> Contract:

@@ -207,6 +207,16 @@ def before(path: Path, about: Header) -> Network:
     return weights.load(path)
 
 
+def test_arrays_of_other_shapes_are_refused_before_they_are_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors, header = sealed.read(path, weights.FORMAT)
+    other = {**tensors, "params[0].dense.W": np.zeros((2, 200), np.float32)}
+    sealed.write(path, other, header)
+    monkeypatch.setattr(sealed, "from_bytes", lambda *read: pytest.fail("the arrays were read"))
+    assert "params[0].dense.W is float32 (2, 200), wanted float32 (2, 2)" in refusal(path)
+
+
 def test_file_of_the_format_before_is_read_and_the_type_of_its_data_known_by_its_digests(
     path: Path,
 ) -> None:
