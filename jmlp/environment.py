@@ -3,10 +3,14 @@
 The library never changes the environment: the command does, once, before it imports JAX.
 """
 
+import contextlib
+import glob
 import os
 import platform
+import re
 import sys
-from collections.abc import Mapping, MutableMapping
+import warnings
+from collections.abc import Callable, Mapping, MutableMapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,6 +36,10 @@ GPU_FLAGS = ("--xla_gpu_deterministic_ops=true", "--xla_gpu_autotune_level=0")
 _OUR_FLAGS = tuple(flag.partition("=")[0] for flag in CPU_FLAGS + GPU_FLAGS)
 
 PACKAGES = ("jmlp", "jax", "jaxlib", "numpy")
+
+# JAX's warning, before the program's name and the reason.
+_DAMAGED_PROGRAM = re.compile("Error reading persistent compilation cache entry for '([^']+)'")
+_WARNING_KIND = 40  # characters that warnings of one kind have in common
 
 # Variables beside XLA_FLAGS that libraries below JAX read, and that choose among kernels or round.
 RECORDED_VARIABLES = (
@@ -137,6 +145,46 @@ def _given_flags(value: str) -> list[str]:
 
 def _is_count(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MOST_CORES
+
+
+def report_warnings(say: Callable[[str], object]) -> None:
+    """From now on, reports warnings of this process as one line each, the first of each kind.
+
+    They are mostly JAX's, such as those of a compile cache that cannot be used.
+
+    Args:
+        say: takes a line.
+    """
+    reported: set[str] = set()
+
+    def show(message: Warning | str, *place: object, **where: object) -> None:
+        del place, where
+        text = str(message).splitlines()[0]
+        if (damaged := _DAMAGED_PROGRAM.match(text)) and remove_program(damaged[1]):
+            text = "a compiled program that was left half written is compiled again"
+        kind = text[:_WARNING_KIND]
+        if kind not in reported:
+            reported.add(kind)
+            say(f"warning: {text}")
+
+    warnings.showwarning = show
+
+
+def remove_program(name: str) -> bool:
+    """Removes what is cached of a program: JAX leaves an entry that it cannot read as it is.
+
+    Without this every start compiles it again, and warns.
+
+    Returns:
+        Whether it was removed: a cache that the user chose is left as it is.
+    """
+    folder = places.compile_cache_dir()
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR") != str(folder):
+        return False
+    for path in folder.glob(f"{glob.escape(name)}-*"):
+        with contextlib.suppress(OSError):  # another process has removed it
+            path.unlink()
+    return True
 
 
 def flags(environ: Mapping[str, str] = os.environ) -> str:

@@ -5,18 +5,17 @@ from pathlib import Path
 import pytest
 from commands import python
 
-from jmlp.worker import __main__ as worker
+from jmlp import environment
 
 # Compiles a program, cuts what was kept of it, and compiles it as the next process does.
 TWICE = """
 import os, sys, warnings
 from jmlp import environment, places
-from jmlp.worker import __main__ as worker
 
 folder, size = places.compile_cache_dir(), int(sys.argv[1])
 assert environment.prepare("cpu", 2, folder) == ""
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-warnings.showwarning = worker._Warnings().show
+environment.report_warnings(print)
 warnings.simplefilter("always")
 
 import jax, jax.numpy as jnp
@@ -48,5 +47,5 @@ def test_cache_that_the_user_chose_is_left_as_it_is(
 ) -> None:
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
     (tmp_path / "jit_f-0123-cache").touch()
-    worker.remove_program("jit_f")
+    assert not environment.remove_program("jit_f")
     assert [path.name for path in tmp_path.iterdir()] == ["jit_f-0123-cache"]

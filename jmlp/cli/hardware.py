@@ -60,6 +60,7 @@ class Hardware:
             from jmlp.control import devices as jax_devices
 
             jax_devices.ask(self.device, self.cores, lambda warning: None)
+        environment.report_warnings(say)
         if warning := environment.prepare(self.device, self.cores, compile_cache_dir()):
             say(f"warning: {warning}")
         from jmlp.engine import find_devices

@@ -1,12 +1,8 @@
 """`python -m jmlp.worker`: trains what is queued in a store."""
 
 import argparse
-import contextlib
-import glob
 import os
-import re
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,10 +16,6 @@ from jmlp.worker.patient import PatientStore
 from jmlp.worker.stopping import Stopping
 
 LOCK_SECONDS = 10.0
-WARNING_KIND = 40  # characters that warnings of one kind have in common
-
-# JAX's warning, before the program's name and the reason.
-DAMAGED_PROGRAM = re.compile("Error reading persistent compilation cache entry for '([^']+)'")
 
 
 class LockedError(StoreError):
@@ -50,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     as_started = dict(os.environ)  # a process that takes this one's place prepares its own
     stopping = Stopping(starter=sys.stdin.fileno() if options.attached else None)
     os.nice(max(0, NICE - os.nice(0)))  # one that takes another's place is so already
-    warnings.showwarning = _Warnings().show
+    environment.report_warnings(say)
     try:
         again = work(options.store, options.study, stopping, options.after)
     except Exception as failure:
@@ -148,37 +140,6 @@ def _train(store: Store, row: StudyRow, stopping: Stopping, after: str, alone: b
         store.set_study(row.label, "queued")
         return False
     return True
-
-
-class _Warnings:
-    """Tells the starter of warnings, such as those of a compile cache that cannot be used."""
-
-    def __init__(self) -> None:
-        self.told: set[str] = set()
-
-    def show(self, message: Warning | str, *place: object, **where: object) -> None:
-        """In place of `warnings.showwarning`: the first of each kind."""
-        del place, where
-        text = str(message).splitlines()[0]
-        if damaged := DAMAGED_PROGRAM.match(text):
-            remove_program(damaged[1])
-            text = "a compiled program that was left half written is compiled again"
-        kind = text[:WARNING_KIND]
-        if kind not in self.told:
-            self.told.add(kind)
-            say(f"warning: {text}")
-
-
-def remove_program(name: str) -> None:
-    """Removes what is cached of a program: JAX leaves an entry that it cannot read as it is.
-
-    Without this every start compiles it again, and warns. A cache that the user chose is not ours.
-    """
-    folder = compile_cache_dir()
-    if os.environ.get("JAX_COMPILATION_CACHE_DIR") == str(folder):
-        for path in folder.glob(f"{glob.escape(name)}-*"):
-            with contextlib.suppress(OSError):  # another worker has removed it
-                path.unlink()
 
 
 def say(text: str) -> None:

@@ -17,6 +17,7 @@ from jmlp.worker.answering import Tell
 
 def look(request: Mapping[str, Any], tell: Tell) -> None:
     """Looks, in a process where JAX has not started."""
+    environment.report_warnings(lambda text: tell({"say": text}))
     if warning := environment.prepare("cpu", None, compile_cache_dir()):
         tell({"say": f"warning: {warning}"})
     answer(request, tell)

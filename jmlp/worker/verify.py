@@ -39,6 +39,7 @@ def verify(table: Mapping[str, Any], tell: Tell) -> None:
     """
     request = Request(**{**table, "run_ids": tuple(table["run_ids"])})
     os.environ["XLA_FLAGS"] = request.flags
+    environment.report_warnings(lambda text: tell({"say": text}))
     if warning := environment.prepare(request.device, request.cores, compile_cache_dir()):
         tell({"say": f"warning: {warning}"})
     environment.restore(request.flags, request.settings)
