@@ -240,6 +240,8 @@ def test_collapsed_runs_are_counted_and_stay_in_the_mean() -> None:
         ([(45, False), (34, False), (100, True)], "45, 34–100 (limit)"),
         ([(100, True), (34, False), (100, True)], "100 (limit), 34–100 (limit)"),
         ([(60, False), (100, True)], "≥ 80, 60–100 (limit)"),
+        ([(9, False), (9, True), (9, False)], "9 (limit in 1 of 3)"),
+        ([(9, False), (9, True)], "≥ 9 (limit in 1 of 2)"),
     ],
 )
 def test_epochs_are_median_and_range_and_say_where_they_met_the_limit(

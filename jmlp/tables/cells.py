@@ -21,7 +21,7 @@ class Epochs:
     median: float
     low: int
     high: int
-    text: str  # "45, 34–77", "100 (limit)", "≥ 80, 60–100 (limit)"
+    text: str  # "45, 34–77", "100 (limit)", "≥ 80, 60–100 (limit)", "9 (limit in 1 of 3)"
 
 
 def percent(fraction: float) -> str:
@@ -92,6 +92,9 @@ def summarise_epochs(epochs: Sequence[tuple[int, bool]]) -> Epochs | None:
     bound = "≥ " if above[1] and not below[1] else ""
     limit = " (limit)" if below[1] and above[1] else ""
     text = f"{bound}{median:g}{limit}"
-    if low != high:
+    if low[0] == high[0] and low != high:  # patience ran out at the limit in some runs
+        at_limit = sum(is_limit for _, is_limit in ordered)
+        text = f"{bound}{median:g} (limit in {at_limit} of {len(ordered)})"
+    elif low != high:
         text += f", {low[0]}–{high[0]}" + (" (limit)" if high[1] else "")
     return Epochs(median, low[0], high[0], text)
