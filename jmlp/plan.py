@@ -331,7 +331,8 @@ def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
     parameters = 4 * n_parameters(hp, facts.n_in, facts.n_classes)
     snapshots = min(SNAPSHOTS * parameters, SNAPSHOT_BYTES)
     states += 2 * slots * group.width * snapshots
-    waiting = MOST_WAITING * group.width * (snapshots + 2 * parameters)  # the best, the last ones
+    n_waiting = min(MOST_WAITING * n_devices, len(group.cohorts))
+    waiting = n_waiting * group.width * (snapshots + 2 * parameters)  # the best, the last ones
     together = min(group.width, 2)  # lanes
     # Gradients, new parameters, and what they are made of.
     updates = 4 * together * parameters
@@ -340,7 +341,7 @@ def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
     batch = hp.batch_size * facts.n_in * facts.pixel_bytes
     batch += 4 * max(part, EVALUATION_BLOCK) * together * units
     data = (facts.n_examples + facts.n_test) * facts.n_in * facts.pixel_bytes
-    return n_devices * (states + waiting + updates + batch + data) + 2 * data
+    return n_devices * (states + updates + batch + data) + waiting + 2 * data
 
 
 def without(plan: Plan, done: Collection[str]) -> Plan:

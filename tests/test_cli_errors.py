@@ -141,7 +141,7 @@ def test_network_that_needs_too_much_memory_is_refused_before_anything_is_alloca
         "fewer cores\n"
     )
     network = ["--hidden", "1000000,8225", "--batch-size", "16", "--data", "small.npz", "--quiet"]
-    assert here("train", *network) == (2, "", f"jmlp: error: train: {told.format('560.6')}")
+    assert here("train", *network) == (2, "", f"jmlp: error: train: {told.format('626.6')}")
     # Two runs side by side take three times as much: they have a program of four lanes.
     plan_only = ["--set", "hidden=[1000000,8225]", "--cores", "2", "--dry-run"]
     for way in ("--plain", "--json"):

@@ -225,6 +225,7 @@ def test_the_same_study_again_compiles_nothing_and_gives_the_same_bits(
     sweep: tuple[list[Progress], Counter[str]],
 ) -> None:
     expected = {result.run_id: result for result in results(sweep[0])}
+    trained(SWEEP)  # programs of other tests may have taken the place of its own
     with compiled() as counts:
         again = trained(SWEEP)
     assert not counts

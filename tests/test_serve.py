@@ -155,7 +155,7 @@ def test_hosts_are_the_names_that_a_browser_may_use(
 
 def test_command_behind_a_tab_is_fixed() -> None:
     command = server_module.command(Path("/a store/$(x)"))
-    assert command == [sys.executable, "-m", "tui.serving.child", "/a store/$(x)"]
+    assert command == [sys.executable, "-P", "-m", "tui.serving.child", "/a store/$(x)"]
 
 
 def test_a_bug_is_told_and_the_server_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
