@@ -332,7 +332,8 @@ def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
     snapshots = min(SNAPSHOTS * parameters, SNAPSHOT_BYTES)
     states += 2 * slots * group.width * snapshots
     n_waiting = min(MOST_WAITING * n_devices, len(group.cohorts))
-    waiting = n_waiting * group.width * (snapshots + 2 * parameters)  # the best, the last ones
+    n_results = n_waiting * max(len(cohort.runs) for cohort in group.cohorts)
+    waiting = n_results * (snapshots + 2 * parameters)  # the best, the last ones
     together = min(group.width, 2)  # lanes
     # Gradients, new parameters, and what they are made of.
     updates = 4 * together * parameters

@@ -146,7 +146,7 @@ def test_network_that_needs_too_much_memory_is_refused_before_anything_is_alloca
     plan_only = ["--set", "hidden=[1000000,8225]", "--cores", "2", "--dry-run"]
     for way in ("--plain", "--json"):
         done = here("study", "small.toml", *plan_only, way)
-        assert (done.code, done.err) == (2, f"jmlp: error: small: {told.format('1,648.5')}")
+        assert (done.code, done.err) == (2, f"jmlp: error: small: {told.format('1,912.4')}")
 
 
 STORE_ERRORS = {
