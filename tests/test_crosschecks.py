@@ -1,4 +1,4 @@
-"""Settings that make no sense together or with the data: what is refused, and what is said."""
+"""Settings that make no sense together or with the data: what is refused, what is a remark."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What the system does not let be read is told as that: never as missing, damaged, or a bug."""
+"""What the system does not let be read is reported as such: never as missing, damaged, or a bug."""
 
 import os
 import shutil

@@ -348,7 +348,7 @@ class Queries:
 
     @contextlib.contextmanager
     def _reading(self, what: str) -> Iterator[None]:
-        """Damage to a row is told as damage to the database."""
+        """Reports damage to a row as damage to the database."""
         try:
             yield
         except UnreadableError as error:

@@ -1,4 +1,4 @@
-"""Writes to the store what happens in training, in a thread of its own: training never waits."""
+"""Writes to the store what happens in training, in a thread of its own: training hardly waits."""
 
 import threading
 import time

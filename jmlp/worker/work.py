@@ -150,7 +150,7 @@ class Work:
     def _train(self, plan: Plan, dataset: Dataset) -> None:
         self.store.record(self.label, [], {})  # how far it once was is not how far it is
         hardware = self.row.hardware
-        # Before it is said to run: XLA may end the process here, over a flag that it does not know.
+        # Before its state is "running": XLA may end the process here over an unknown flag.
         devices = engine.take_devices(hardware["device"], hardware["cores"]) if plan.groups else []
         self.store.set_study(self.label, "running", event="started")
         if not plan.groups:
