@@ -208,13 +208,13 @@ def nan(options: Options) -> Row:
         stack.enter_context(chunks_of(1))
         whole = train(case)
         for number in range(n):
-            at = random.randrange(len(whole.boundaries))
-            copies = list(whole.boundaries[at])
-            index = random.randrange(len(copies))
-            copy = copies[index]
-            lanes = [i for i, _ in enumerate(copy.run_ids) if copy.arrays[".active"][i]]
-            if not lanes:
-                continue
+            lanes: list[int] = []
+            while not lanes:  # at some boundaries a cohort has stopped and not ended yet
+                at = random.randrange(len(whole.boundaries))
+                copies = list(whole.boundaries[at])
+                index = random.randrange(len(copies))
+                copy = copies[index]
+                lanes = [i for i, _ in enumerate(copy.run_ids) if copy.arrays[".active"][i]]
             lane = random.choice(lanes)
             names = sorted(name for name in copy.arrays if name.startswith(".params"))
             arrays = {name: np.array(array) for name, array in copy.arrays.items()}
