@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -134,6 +135,41 @@ def test_a_folder_with_nothing_but_leftovers_of_a_kill_is_free_and_tidied(tmp_pa
     check_output(tmp_path, force=False)
     written = write(tmp_path, sizes_study(), sizes_runs())
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(written)
+
+
+@pytest.mark.parametrize("k", [9, 12, 20])
+def test_a_report_that_was_killed_at_any_moment_is_written_by_the_next_without_force(
+    k: int, tmp_path: Path
+) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from jmlp import faults, report
+report._documents = lambda *_: {{f"plots/{{n}}.svg": b"x" for n in "ab"}} | {{"report.html": b"x"}}
+from report_runs import sizes_runs, sizes_study, write
+from pathlib import Path
+faults.arm("any:{k}:kill")
+write(Path("out"), sizes_study(), sizes_runs())
+"""
+    assert python("-c", code, cwd=tmp_path).code == -signal.SIGKILL
+    check_output(tmp_path / "out", force=False, of="mine")
+    written = write(tmp_path / "out", sizes_study(), sizes_runs(), force=True)
+    files = {path for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert files - set(written) <= {tmp_path / "out" / "plots" / f"{n}.svg" for n in "ab"}
+
+
+def test_plots_that_hold_a_file_or_are_elsewhere_are_not_taken_for_leftovers(
+    tmp_path: Path,
+) -> None:
+    for name in ("mine", "elsewhere"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mine" / "plots").mkdir()
+    check_output(tmp_path / "mine", force=False)
+    (tmp_path / "mine" / "plots" / "mine.svg").touch()
+    (tmp_path / "elsewhere" / "plots").symlink_to(tmp_path)
+    for name in ("mine", "elsewhere"):
+        with pytest.raises(StoreError, match=": holds other files; "):
+            check_output(tmp_path / name, force=False)
 
 
 @pytest.mark.parametrize("point", ["write", "rename"])

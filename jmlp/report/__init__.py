@@ -43,8 +43,7 @@ def check_output(folder: Path, force: bool, of: str | None = None) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = [name for name in os.listdir(folder) if not is_leftover(name)]
-        if not force and files and not _is_report(folder, of):
+        if not force and not _is_free(folder) and not _is_report(folder, of):
             raise StoreError(
                 f"{folder}: holds other files; give another folder (--output DIR), or write into "
                 "it all the same (--force)"
@@ -58,6 +57,16 @@ def check_output(folder: Path, force: bool, of: str | None = None) -> None:
             f"{folder}: no report can be written there: {reason}; give another folder "
             "(--output DIR)"
         ) from error
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether a folder holds nothing but what a report that was killed had begun to write."""
+    others = {name for name in os.listdir(folder) if not is_leftover(name)}
+    plots = folder / PLOTS
+    # Before the first file of a report is in its place, plots are there as leftovers only.
+    if others == {PLOTS} and plots.is_dir() and not plots.is_symlink():
+        return all(is_leftover(name) for name in os.listdir(plots))
+    return not others
 
 
 def _is_report(folder: Path, of: str | None) -> bool:
