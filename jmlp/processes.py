@@ -6,9 +6,11 @@ here, and nowhere else.
 """
 
 import os
+import signal
 import site
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,6 +64,17 @@ def _python_path(given: str) -> str:
     if str(ROOT) not in found_anyway and os.pathsep not in str(ROOT):
         folders.insert(0, str(ROOT))
     return os.pathsep.join(dict.fromkeys(folders))
+
+
+def wait_for_children() -> None:
+    """Lets this process learn how its children end, whatever it inherited; for its start.
+
+    Where a program that started this one ignores SIGCHLD, the system keeps no exit code, and
+    `subprocess` reports 0 for every child. Children inherit what is set here.
+    """
+    is_main = threading.current_thread() is threading.main_thread()  # only there can it be set
+    if is_main and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def start(

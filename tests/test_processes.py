@@ -151,3 +151,21 @@ def test_training_in_a_folder_of_homework_runs_none_of_it(tmp_path: Path) -> Non
     done = python("-P", "-m", "jmlp", "train", *options, cwd=folder, env=store)
     assert (done.code, done.err) == (0, "")
     assert not (folder / "I-RAN").exists()
+
+
+def test_children_of_a_process_that_was_started_with_sigchld_ignored_end_with_their_own_code(
+    tmp_path: Path,
+) -> None:
+    code = """
+import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+code = '''
+import jmlp.cli, jmlp.processes as processes
+assert processes.run("-c", "raise SystemExit(3)").returncode == 0, "the code is lost"
+jmlp.cli.main(["--version"])
+print(processes.run("-c", "raise SystemExit(3)").returncode)
+'''
+os.execv(sys.executable, [sys.executable, "-P", "-c", code])
+"""
+    done = python("-c", code, cwd=tmp_path)
+    assert (done.code, done.out.splitlines()[-1:], done.err) == (0, ["3"], "")

@@ -192,6 +192,20 @@ def test_worker_that_always_dies_before_a_run_is_in_training_ends_the_study(
 # Workers that end otherwise
 
 
+def test_worker_that_ends_with_0_before_its_study_is_over_is_started_seven_times_and_no_more(
+    workers: Workers, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "work", lambda *arguments: False)
+    done = queue.here("study", "small.toml")
+    how = "the worker ended with code 0"
+    told = f"{how}, 7 times in a row and before a run was in training: it printed nothing"
+    assert (done.code, done.out) == (6, "")
+    assert done.err.count(f"{how}: {AGAIN}") == 6
+    assert done.err.endswith(f"jmlp: error: {told}\n")
+    assert workers.afters == [""] * 7, "no run is to blame"
+    assert queue.study().state == "failed"
+
+
 @pytest.mark.parametrize(
     ("error", "code", "told"),
     [

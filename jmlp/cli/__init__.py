@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from jmlp import places, streams
+from jmlp import places, processes, streams
 from jmlp.errors import ConfigError, JmlpError, StoreError
 
 INTERRUPTED = 130  # 128 + SIGINT
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command; default: those of the process.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    processes.wait_for_children()
     code = _code(arguments)
     streams.make_safe()  # the app writes to its terminal on its own
     failure = streams.failure(sys.stdout)

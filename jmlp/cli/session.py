@@ -181,9 +181,9 @@ class _Session:
         self.look()
         if code == LOCKED:
             self.had_worker = False
-        if code in (LOCKED, 0):
+        if code == LOCKED or self.store.study(self.label).state in OVER:
             return
-        if self.store.study(self.label).state in OVER:
+        if code == 0 and self.lock.owner() is not None:  # another worker took the study first
             return
         if code > 128:  # by request, in the middle of something that cannot be interrupted
             self.interrupted()

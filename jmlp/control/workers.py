@@ -236,7 +236,7 @@ class Deaths:
         The study is in the queue again, or has failed, when this returns.
 
         Args:
-            number: the signal by which it died.
+            number: the signal by which it died; 0: it ended as if all were done.
 
         Raises:
             StoreError: the store cannot be read or written.
@@ -249,14 +249,14 @@ class Deaths:
         how = f"the worker {diagnosis.how_it_ended(-number)}"
         if number == signal.SIGKILL and oom_kills() > self._out_of_memory:
             how = "out of memory: the system ended the worker"
-        elif number not in CRASHES:
+        elif number not in (0, *CRASHES):
             self._ended += 1
             self._store.set_study(self._label, "queued")
             return self._after_another(how)
         self._crashes += 1
         if self._crashes < MOST_CRASHES:
             self._store.set_study(self._label, "queued")
-            return Again(how, after=how)
+            return Again(how, after=how if number else "")
         printed = _printed(self._store.folder, self._log)
         known = diagnosis.complaint(printed)
         why = known or diagnosis.last_words(printed) or "it printed nothing"

@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--after", default="", help="how the one before died, where its runs may be the reason"
     )
     options = parser.parse_args(arguments)
+    processes.wait_for_children()
     streams.make_safe()
     as_started = dict(os.environ)  # a process that takes this one's place prepares its own
     stopping = Stopping(starter=sys.stdin.fileno() if options.attached else None)
