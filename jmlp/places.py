@@ -246,7 +246,8 @@ def open_regular(path: Path, *, follow_links: bool = True) -> Iterator[tuple[Bin
         raise NotRegularError("a path cannot hold a NUL character")
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, flags | (0 if follow_links else os.O_NOFOLLOW))
+        with seeing_links(path):
+            descriptor = os.open(path, flags | (0 if follow_links else os.O_NOFOLLOW))
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
@@ -265,17 +266,49 @@ def open_regular(path: Path, *, follow_links: bool = True) -> Iterator[tuple[Bin
 def names(folder: Path) -> list[str]:
     """The names in a folder, sorted; none where there is no such folder.
 
-    What cannot be read is not taken for empty.
+    What cannot be read is not taken for empty, nor is a symbolic link whose target is missing.
 
     Raises:
         StoreError: it is no folder, or the system does not let it be read.
     """
     try:
-        return sorted(os.listdir(folder))
+        with seeing_links(folder):
+            return sorted(os.listdir(folder))
     except FileNotFoundError:
         return []
     except OSError as error:
         raise StoreError(f"{folder}: cannot be read: {error.strerror or error}") from error
+
+
+class DanglingLinkError(OSError):
+    """The target of a symbolic link is missing: it may be on a disk that is not mounted.
+
+    Not a `FileNotFoundError`, because nothing is known about what is behind the link.
+    """
+
+    def __init__(self, link: Path) -> None:
+        super().__init__(
+            errno.ENOENT, f"the symbolic link {link} leads to {os.readlink(link)}, which is missing"
+        )
+
+
+@contextlib.contextmanager
+def seeing_links(path: Path) -> Iterator[None]:
+    """Does not take a path for missing because a symbolic link on it leads nowhere.
+
+    Args:
+        path: what is looked for within.
+
+    Raises:
+        DanglingLinkError: in place of `FileNotFoundError`, where a link is the cause.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        there = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
+        if there.is_symlink():
+            raise DanglingLinkError(there) from None
+        raise
 
 
 def is_forbidden(error: JmlpError) -> bool:
@@ -291,10 +324,11 @@ def is_there(path: Path) -> bool:
     """Whether there is anything of this name; a link that leads nowhere is something.
 
     Raises:
-        StoreError: the system does not let that be seen.
+        StoreError: the system does not let that be seen, or a link to its folder leads nowhere.
     """
     try:
-        os.lstat(path)
+        with seeing_links(path):
+            os.lstat(path)
     except FileNotFoundError:
         return False
     except (OSError, ValueError) as error:  # ValueError: a NUL

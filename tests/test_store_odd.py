@@ -411,3 +411,57 @@ def test_a_run_that_is_begun_again_has_no_digest_of_the_past(tmp_path: Path) -> 
         assert store.run(run.run_id).state == "diverged"
         with pytest.raises(StoreError):
             store.confirm(store.results("small")[1])
+
+
+# ---- tables
+
+
+def use(folder: Path, run_id: str) -> None:
+    """Reads all tables of a store, and writes to one."""
+    with Store(folder) as store:
+        store.runs()
+        store.points(run_id)
+        store.set_runs([run_id], "queued")
+
+
+@pytest.mark.parametrize(
+    ("sql", "what"),
+    [
+        ("ALTER TABLE tags RENAME TO labels", "the table tags is missing"),
+        ("DROP TABLE points", "the table points is missing"),
+        ("ALTER TABLE runs DROP COLUMN failure", "the column runs.failure (TEXT) is missing"),
+        ("DROP INDEX links_of_run", "the index links_of_run of links is missing"),
+        (
+            "CREATE TRIGGER t BEFORE UPDATE ON runs BEGIN SELECT raise(ABORT, 'no'); END",
+            "the trigger t of runs is not one of jmlp",
+        ),
+    ],
+)
+def test_tables_that_jmlp_does_not_make_are_damage_that_a_rebuilding_mends(
+    sql: str, what: str, whole: tuple[Path, Plan]
+) -> None:
+    folder, made = whole
+    change_row(folder, sql)
+    problems = check(folder)
+    assert problems
+    assert all(p.path == folder / NAME and p.remedy in BEGINNING for p in problems)
+    assert any(what in p.what for p in problems)
+    if "INDEX" not in sql:
+        with pytest.raises(DamagedError) as error:
+            use(folder, made.runs[-1].run_id)
+        assert what in error.value.what
+    assert rebuild(folder).refused == []
+    assert check(folder) == []
+    with Store(folder) as store:
+        assert store.counts("small") == (4, 6)
+        assert store.run(made.runs[1].run_id).tags == ("x",)
+
+
+def test_an_older_database_without_one_of_its_tables_is_damage(tmp_path: Path) -> None:
+    fill(tmp_path)
+    change_row(tmp_path, "PRAGMA user_version = 1")
+    change_row(tmp_path, "DROP TABLE studies")
+    with pytest.raises(DamagedError):
+        Store(tmp_path)
+    assert len(rebuild(tmp_path).refused) == 0
+    assert check(tmp_path) == []

@@ -18,6 +18,7 @@ from jmlp.store.checking import check
 from jmlp.store.rebuild import rebuild
 
 PERMIT = "make it readable for you (chmod, chown), then check again"
+MOUNT = "mount the disk that it leads to, or correct the link, then check again"
 
 
 @pytest.fixture
@@ -268,3 +269,58 @@ def test_an_unreadable_run_is_not_trained_again_over(
     with pytest.raises(JmlpError) as error:
         sealed.read(path, run_files.FORMAT)
     assert error.value.exit_code == 5
+
+
+# ---- a symbolic link whose target is missing, as on a disk that is not mounted
+
+
+def unmount(path: Path) -> str:
+    """Moves a part of a store away and leaves a link to where it is not; returns the message."""
+    if path.exists():
+        path.rename(path.with_name(f"{path.name}-away"))
+    path.symlink_to("/not/mounted")
+    return f"the symbolic link {path} leads to /not/mounted, which is missing"
+
+
+@pytest.mark.parametrize("part", ["runs", "submissions", "checkpoints"])
+def test_a_folder_behind_a_dangling_link_is_a_problem_and_stops_rebuilding_and_deleting(
+    part: str, folder: Path
+) -> None:
+    before = rows(folder)
+    why = unmount(folder / part)
+    problems = check(folder)
+    assert (folder / part, f"cannot be read: {why}", MOUNT) in [
+        (p.path, p.what, p.remedy) for p in problems
+    ]
+    with pytest.raises(StoreError, match="cannot be read: the symbolic link"):
+        rebuild(folder)
+    if part != "checkpoints":
+        with Store(folder) as store, pytest.raises(StoreError, match="the symbolic link"):
+            store.remove([str(before[0][0])])
+    assert rows(folder) == before
+    assert not (folder / "removing.json").exists()
+
+
+def test_a_result_whose_file_is_behind_a_dangling_link_is_not_reported(folder: Path) -> None:
+    unmount(folder / "runs")
+    with Store(folder, viewer=True) as store, pytest.raises(StoreError, match="symbolic link"):
+        store.results("small")
+
+
+def test_a_database_behind_a_dangling_link_is_not_made_anew(folder: Path, tmp_path: Path) -> None:
+    path = folder / "store.sqlite"
+    path.rename(tmp_path / "moved.sqlite")
+    path.symlink_to(tmp_path / "other.sqlite")
+    for call in (Store, rebuild):
+        with pytest.raises(StoreError, match=r"leads to .*, which is missing"):
+            call(folder)
+    assert not (tmp_path / "other.sqlite").exists()
+
+
+def test_a_store_behind_a_dangling_link_is_refused(tmp_path: Path) -> None:
+    unmount(tmp_path / "store")
+    for call in (check, rebuild):
+        with pytest.raises(StoreError, match="which is missing"):
+            call(tmp_path / "store")
+        with pytest.raises(StoreError, match="which is missing"):
+            call(tmp_path / "store" / "below")

@@ -85,7 +85,7 @@ def test_a_step_that_fails_leaves_the_old_database(
 ) -> None:
     steps = ("ALTER TABLE events ADD COLUMN new TEXT", "UPDATE nowhere SET a = 1")
     monkeypatch.setattr(schema, "MIGRATIONS", (steps,))
-    assert refusal(old) == "cannot be read or written: no such table: nowhere"
+    assert refusal(old) == f"is damaged (no such table: nowhere); {BEGINNING}"
     monkeypatch.setattr(schema, "SCHEMA", schema.SCHEMA - 1)
     assert kinds(old) == ["old"]
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from jmlp.errors import CheckpointError, JmlpError, StoreError
-from jmlp.places import is_forbidden, is_there, names
+from jmlp.places import DanglingLinkError, is_forbidden, is_there, names
 from jmlp.records import NewerError, run_table
 from jmlp.results import CohortState, RunResult
 from jmlp.store import checkpoints, removals, run_files, submissions, tag_file
@@ -23,6 +23,7 @@ _GO_BACK = "do nothing: its study goes on from the one before it, or trains the 
 _SUBMIT_AGAIN = "give the study's command again: it writes the file anew"
 _TAG_AGAIN = "tag or untag any run: it writes the file anew"
 _PERMIT = "make it readable for you (chmod, chown), then check again"
+_MOUNT = "mount the disk that it leads to, or correct the link, then check again"
 _NEWER = "leave it as it is, and use the newer jmlp"
 
 
@@ -200,7 +201,7 @@ def _database(
 def _problem(path: Path, error: JmlpError, remedy: str) -> Problem:
     what = str(error).removeprefix(f"{path}: ").removesuffix(f"; {remedy}")
     if is_forbidden(error):
-        remedy = _PERMIT
+        remedy = _MOUNT if isinstance(error.__cause__, DanglingLinkError) else _PERMIT
     if isinstance(error.__cause__, NewerError):
         remedy = _NEWER
     return Problem(path, what, remedy)

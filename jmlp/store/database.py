@@ -19,7 +19,7 @@ from urllib.parse import quote
 from jmlp import faults
 from jmlp.checks import plain
 from jmlp.errors import DiskFullError, StoreError
-from jmlp.places import NO_SPACE, flush_folder, is_there
+from jmlp.places import NO_SPACE, flush_folder, is_there, seeing_links
 from jmlp.store import schema
 from jmlp.store.lock import Lock
 from jmlp.store.rows import row_digest, with_checksum
@@ -40,6 +40,8 @@ _FAULTS = {
 }
 _NO_TEXT = "Could not decode to UTF-8"  # in the words of Python's sqlite3
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+_NAMED = 3  # problems in a message
 
 Row = tuple[Any, ...]
 
@@ -228,14 +230,20 @@ class Database:
                 raise
 
     def problems(self) -> list[str]:
-        """What SQLite finds wrong within the whole file.
+        """What is wrong within the whole file, by SQLite's own checks; and with its tables.
 
         Raises:
             StoreError: it cannot be read at all.
         """
+        with self.errors():
+            different = schema.differences(self._connection)
         found = [text for (text,) in self.read("PRAGMA integrity_check") if text != "ok"]
         broken = self.read("PRAGMA foreign_key_check")
-        return [*found, *(f"a row of {row[0]} names a row of {row[2]} not there" for row in broken)]
+        return [
+            *different,
+            *found,
+            *(f"a row of {row[0]} names a row of {row[2]} not there" for row in broken),
+        ]
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
@@ -258,6 +266,8 @@ class Database:
                 "leave it out"
             ) from error
         except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+            if different := self._differences(error):
+                raise DamagedError(self.path, different) from error
             if not _is_fault(error):
                 raise
             raise self._sqlite_error(error) from error
@@ -278,7 +288,8 @@ class Database:
         for ending in ("", *BESIDE):
             path = Path(f"{self.path}{ending}")
             try:
-                mode = path.stat().st_mode
+                with seeing_links(path):  # SQLite would make a database where a link leads to
+                    mode = path.stat().st_mode
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -351,8 +362,13 @@ class Database:
                 self._check_unused()
                 self.copy(self.path.with_name(f"{NAME}.schema-{version}"))
                 steps = schema.MIGRATIONS[version - schema.SCHEMA :]
-            for statement in (statement for step in steps for statement in step):
-                connection.execute(statement)
+            try:
+                for statement in (statement for step in steps for statement in step):
+                    connection.execute(statement)
+            except sqlite3.OperationalError as error:
+                if "no such" not in str(error):
+                    raise
+                raise DamagedError(self.path, str(error)) from error
             connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {schema.SCHEMA}")
 
@@ -371,6 +387,15 @@ class Database:
             return DiskFullError(f"{self.path}: {_FAULTS[sqlite3.SQLITE_FULL]}")
         return StoreError(f"{self.path}: cannot be read or written: {error.strerror or error}")
 
+    def _differences(self, error: sqlite3.Error) -> str:
+        """What is wrong with the tables, where an error can come from that; empty: nothing."""
+        if _code(error) not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT):
+            return ""
+        try:
+            return _few(schema.differences(self._connection))
+        except sqlite3.Error:  # a connection that was closed, or worse than this
+            return ""
+
     def _sqlite_error(self, error: sqlite3.Error) -> StoreError:
         code = _code(error)
         if code in _DAMAGE or str(error).startswith(_NO_TEXT):
@@ -385,6 +410,12 @@ def _connection(path: Path) -> sqlite3.Connection:
     connection.create_function("row_digest", -1, row_digest, deterministic=True)
     connection.create_function("with_checksum", 4, with_checksum, deterministic=True)
     return connection
+
+
+def _few(problems: Sequence[str]) -> str:
+    """The first problems, as many as a message can hold."""
+    more = f" and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
+    return ", ".join(problems[:_NAMED]) + more
 
 
 def _file_of(path: Path) -> tuple[int, int] | None:

@@ -26,8 +26,11 @@ def begin(folder: Path, run_ids: Sequence[str]) -> None:
     """Says durably that these runs are to go.
 
     Raises:
-        StoreError: it cannot be written.
+        StoreError: it cannot be written, or files of runs or submissions cannot be reached.
     """
+    submissions.paths(folder)
+    for run_id in run_ids:
+        is_there(path_of(folder, run_id))
     documents.write(folder / NAME, FORMAT, {"run_ids": list(run_ids)})
 
 
@@ -105,6 +108,7 @@ def give_up(folder: Path) -> None:
 
 def _unlink(path: Path) -> None:
     try:
-        path.unlink(missing_ok=True)
+        if is_there(path):
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"{path}: cannot be removed: {error.strerror or error}") from error

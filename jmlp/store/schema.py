@@ -6,6 +6,10 @@ Exact numbers are bytes: SQLite turns NaN into NULL. Ids of points and events ar
 so that a viewer can ask for what is new.
 """
 
+import contextlib
+import functools
+import sqlite3
+
 from jmlp.store.rows import DIGESTED, STUDY_DIGESTED
 
 APPLICATION_ID = 0x6A6D6C70  # "jmlp": is this file ours?
@@ -100,3 +104,50 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "UPDATE points SET costs = with_checksum(epoch, step, has_batch_cost, costs)",
     ),
 )
+
+# `sqlite_stat…`, where someone let SQLite analyze the tables, changes nothing for those who read.
+_OBJECTS = "SELECT type, name, tbl_name FROM sqlite_master WHERE name NOT GLOB 'sqlite_stat*'"
+_COLUMNS = (
+    'SELECT tables.name, columns.name, columns.type, columns."notnull", columns.pk'
+    " FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns"
+    " WHERE tables.type = 'table' AND tables.name NOT GLOB 'sqlite_stat*'"
+)
+
+
+def differences(connection: sqlite3.Connection) -> list[str]:
+    """How the tables of a database differ from those that this version makes, in words.
+
+    Not by their SQL: that of a database that was brought up to date reads differently.
+
+    Raises:
+        sqlite3.Error: the database cannot be read.
+    """
+    found, wanted = _objects(connection), _wanted()
+    return [
+        *(f"{what} is missing" for what in sorted(wanted - found, key=_tables_first)),
+        *(f"{what} is not one of jmlp" for what in sorted(found - wanted, key=_tables_first)),
+    ]
+
+
+def _tables_first(what: str) -> tuple[bool, str]:
+    return not what.startswith("the table "), what
+
+
+@functools.cache
+def _wanted() -> frozenset[str]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        for statement in CREATE:
+            connection.execute(statement)
+        return _objects(connection)
+
+
+def _objects(connection: sqlite3.Connection) -> frozenset[str]:
+    """Tables, indices, triggers and views by name, and the columns of tables with their types."""
+    found = {
+        f"the {kind} {name}" + (f" of {table}" if table != name else "")
+        for kind, name, table in connection.execute(_OBJECTS)
+    }
+    for table, column, kind, is_needed, key in connection.execute(_COLUMNS):
+        traits = f"{kind}{' NOT NULL' if is_needed else ''}{f', key {key}' if key else ''}"
+        found.add(f"the column {table}.{column} ({traits})")
+    return frozenset(found)
