@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -207,6 +208,15 @@ def python(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> 
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def without_privileges() -> list[str]:
+    """What runs a command as a user whom permissions bind; nothing where this one is such."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root may read everything, and there is no setpriv to give that up")
+    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 
 
 def command(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> Done:

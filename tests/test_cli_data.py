@@ -1,10 +1,12 @@
 """`jmlp data`: what there is, where it is, whether it is what it claims to be."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from commands import Here
+from commands import Here, without_privileges
 from helpers import SMALL_DATA
 from mnist_sources import TINY, World, put
 
@@ -86,3 +88,41 @@ def test_path_is_told_whether_there_is_something_or_not(world: World, here: Here
     assert json.loads(here("data", "path", "--json").out) == told
     world.cache.unlink()
     assert json.loads(here("data", "path", "--json").out) == told | {"exists": False}
+
+
+LONG = "x" * 300  # a name that the system refuses to look up, for root too
+
+
+def test_data_that_the_system_does_not_let_be_seen_are_not_called_missing(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why = "cannot be read: File name too long"
+    for arguments in (
+        ("train", "--epochs", "1", "--hidden", "3", "--data", LONG),
+        ("data", "check", LONG),
+        ("data", "path", LONG, "--json"),
+    ):
+        assert here(*arguments) == (3, "", f"jmlp: error: {LONG}: {why}\n")
+    monkeypatch.setenv("JMLP_DATA", str(here.folder / LONG))
+    told = f"{here.folder / LONG / 'mnist.npz'}: {why}"
+    assert here("data", "list").out.splitlines()[0].endswith(f"  {told}")
+    assert json.loads(here("data", "list", "--json").out)[0]["problem"] == told
+    assert here("data", "check") == (3, "", f"jmlp: error: {told}\n")
+
+
+def test_folder_without_permission_to_look_into_is_not_called_empty(tmp_path: Path) -> None:
+    run = without_privileges()
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0)
+    try:
+        done = subprocess.run(
+            [*run, sys.executable, "-m", "jmlp", "data", "check", str(folder)],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            check=False,
+        )
+    finally:
+        folder.chmod(0o700)
+    told = f"jmlp: error: {folder}/train-images-idx3-ubyte: cannot be read: Permission denied\n"
+    assert (done.returncode, done.stderr) == (3, told)

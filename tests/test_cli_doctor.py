@@ -123,6 +123,20 @@ def test_folder_that_cannot_be_written_is_named(
     }
 
 
+def test_place_that_cannot_be_looked_up_or_is_no_folder_is_told_and_ends_nothing(
+    here: Here, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("JMLP_RUNS", str(tmp_path / "file" / "runs"))
+    monkeypatch.setenv("JMLP_DATA", str(tmp_path / ("x" * 300)))
+    found = remedies(here)
+    assert found["runs"] == f"{tmp_path / 'file'} is not a folder: remove it, or set JMLP_HOME"
+    assert (
+        found["MNIST"] == f"{tmp_path / ('x' * 300)}/mnist.npz: cannot be read: File name too long"
+    )
+    assert set(found) == {"runs", "MNIST", "worker"}
+
+
 def test_user_without_a_home_is_told_what_to_set(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,13 +1,12 @@
 """What the system does not let be read is reported as such: never as missing, damaged, or a bug."""
 
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import python
+from commands import python, without_privileges
 from store_runs import fill, plan
 
 from jmlp import sealed
@@ -142,11 +141,7 @@ COMMANDS = (
 def test_no_command_calls_a_lack_of_permission_a_bug(
     part: str, folder: Path, tmp_path: Path
 ) -> None:
-    run: list[str] = []
-    if os.geteuid() == 0:
-        if shutil.which("setpriv") is None:
-            pytest.skip("root may read everything, and there is no setpriv to give that up")
-        run = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    run = without_privileges()
     lock = Lock(folder)
     lock.acquire()
     lock.release()

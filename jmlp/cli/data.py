@@ -1,5 +1,6 @@
 """`jmlp data`: what data there is, where, and whether it is what it claims to be."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -19,13 +20,19 @@ def list_(*, out: Output = Output()) -> None:  # noqa: B008 - frozen
     if out.json:
         out.print_json(
             [
-                {"name": e.name, "title": e.title, "cached": e.cached, "path": _text(e.path)}
+                {
+                    "name": e.name,
+                    "title": e.title,
+                    "cached": e.cached,
+                    "path": _text(e.path),
+                    "problem": e.problem or None,
+                }
                 for e in entries
             ]
         )
         return
     for entry in entries:
-        here = "here" if entry.cached else "not here yet"
+        here = "here" if entry.cached else entry.problem or "not here yet"
         print(f"{entry.name:<10} {entry.title:<42} {here}")
 
 
@@ -97,6 +104,7 @@ def path(
 ) -> None:
     """Print where a data set is kept, whether it is there or not."""
     from jmlp import data
+    from jmlp.data.files import is_there
 
     if not name:
         raise ConfigError("jmlp data path: the name must not be empty; the current folder is .")
@@ -107,7 +115,8 @@ def path(
     if place is None:
         raise DataError(f"{name}: is drawn when it is used; there is no file")
     if out.json:
-        out.print_json({"name": name, "path": str(place), "exists": place.exists()})
+        exists = is_there(place) and os.path.exists(place)
+        out.print_json({"name": name, "path": str(place), "exists": exists})
     else:
         print(place)
 

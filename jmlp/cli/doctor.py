@@ -95,8 +95,7 @@ def _places() -> Iterator[Finding]:
             yield Finding(what, "nowhere", str(error))
             continue
         there = _nearest(path)
-        remedy = "" if os.access(there, os.W_OK) else f"make {there} writable, or set JMLP_HOME"
-        yield Finding(what, str(path), remedy)
+        yield Finding(what, str(path), _to_write_in(there))
         free = shutil.disk_usage(there).free
         little = "free some space: less than 1 GB is left" if free < LITTLE_SPACE else ""
         yield Finding("  free space", f"{free / 1e9:.1f} GB", little)
@@ -120,8 +119,17 @@ def _worker() -> Iterator[Finding]:
 
 
 def _nearest(path: Path) -> Path:
-    """The folder itself, or the nearest one above it that exists."""
-    return next(p for p in (path, *path.parents) if p.exists())
+    """The folder itself, or the nearest one above it that can be seen."""
+    return next(p for p in (path, *path.parents) if os.path.exists(p))
+
+
+def _to_write_in(folder: Path) -> str:
+    """What to do before files can be made in a folder; nothing where they can."""
+    if not os.path.isdir(folder):
+        return f"{folder} is not a folder: remove it, or set JMLP_HOME"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"make {folder} writable, or set JMLP_HOME"
+    return ""
 
 
 def _mnist() -> Finding:
@@ -133,4 +141,6 @@ def _mnist() -> Finding:
         return Finding("MNIST", "nowhere", str(error))
     if entry.cached:
         return Finding("MNIST", str(entry.path))
+    if entry.problem:
+        return Finding("MNIST", "unknown", entry.problem)
     return Finding("MNIST", "not here yet", "run: jmlp data get mnist")

@@ -48,7 +48,7 @@ def export(
 ) -> None:
     """Write runs that have ended, with their costs, for other programs."""
     folder = as_ == "tensorboard" or (as_ == "safetensors" and output.suffix != SUFFIX)
-    if folder and output.exists() and not output.is_dir():
+    if folder and os.path.exists(output) and not output.is_dir():
         raise StoreError(f"{output}: is a file; give --output the name of a folder")
     target = output if folder else places.user_file(output, "--output", force=force)
     with store.open(viewer=True) as opened:
@@ -167,7 +167,7 @@ def _check_folder(output: Path, targets: Sequence[Path]) -> None:
     """
     own = {target.relative_to(output).parts[0] for target in targets}
     try:
-        names = os.listdir(output) if output.exists() else []
+        names = os.listdir(output) if os.path.exists(output) else []
     except OSError as error:
         raise StoreError(f"{output}: cannot be written: {error.strerror}") from error
     if any(name not in own and not places.is_leftover(name) for name in names):

@@ -40,6 +40,21 @@ def shown(text: object) -> str:
     return plain if plain.isprintable() else repr(plain)[1:-1]
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is anything of this name; a link that leads nowhere is something.
+
+    Raises:
+        UnreadableError: The system does not let that be seen.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, ValueError):  # ValueError: a NUL
+        return False
+    except OSError as error:
+        raise UnreadableError(f"{shown(path)}: cannot be read: {error.strerror}") from error
+    return True
+
+
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a regular file for reading; its content must be read within the `with`.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from jmlp.data import mnist
 from jmlp.data.dataset import ARRAYS, Dataset, digest, make_dataset
 from jmlp.data.digits import SYNTHETIC_DIGESTS, synthetic
-from jmlp.data.files import shown
+from jmlp.data.files import UnreadableError, is_there, opened, shown
 from jmlp.data.idx import read_idx
 from jmlp.data.npz import read_npz
 from jmlp.errors import DataError
@@ -32,6 +32,7 @@ class CatalogueEntry:
     title: str
     path: Path | None  # where its cache is, whether there is one or not; None: it needs none
     cached: bool  # can be loaded without a download
+    problem: str = ""  # why its cache cannot be read, if there may be one
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def load(source: str | Path, say: Callable[[str], None] | None = None) -> Datase
     if source == "synthetic":
         return synthetic()
     path = Path(os.path.expanduser(source))
-    if not str(source) or not os.path.lexists(path):
+    if not str(source) or not is_there(path):
         raise DataError(
             f"no data named {str(source)!r}: allowed are mnist, synthetic, a folder with IDX "
             "files, or an .npz file"
@@ -77,8 +78,15 @@ def load(source: str | Path, say: Callable[[str], None] | None = None) -> Datase
 def catalogue() -> tuple[CatalogueEntry, ...]:
     """The data sets that have names."""
     path = mnist.cache_file()
+    problem = ""
+    try:
+        if cached := is_there(path):
+            with opened(path):
+                pass
+    except UnreadableError as error:
+        cached, problem = False, str(error)
     return (
-        CatalogueEntry("mnist", "70,000 handwritten digits, 28 x 28", path, os.path.isfile(path)),
+        CatalogueEntry("mnist", "70,000 handwritten digits, 28 x 28", path, cached, problem),
         CatalogueEntry("synthetic", "7,000 digits drawn by jmlp, 28 x 28", None, True),
     )
 
@@ -91,7 +99,7 @@ def check(source: str | Path) -> tuple[ArrayCheck, ...]:
     """
     if source == "mnist":
         path = mnist.cache_file()
-        if not os.path.lexists(path):
+        if not is_there(path):
             raise DataError(f"mnist is not in the cache ({shown(path)}): run 'jmlp data get mnist'")
         arrays = read_npz(path, ARRAYS)
         mnist.check_form(arrays, shown(path))
@@ -120,7 +128,7 @@ def _read_folder(folder: Path) -> dict[str, NDArray[Any]]:
     for key, (stem, ending) in IDX_NAMES.items():
         # The original archive, and many copies of it, differ in the sign between.
         names = [f"{stem}{sign}{ending}{gz}" for sign in "-." for gz in ("", ".gz")]
-        found = [folder / name for name in names if os.path.lexists(folder / name)]
+        found = [folder / name for name in names if is_there(folder / name)]
         if len(found) > 1:
             both = " and ".join(shown(path.name) for path in found)
             raise DataError(f"{shown(folder)}: holds {both}: leave one of them")
