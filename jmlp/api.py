@@ -16,7 +16,7 @@ from jax.core import Tracer
 from numpy.typing import ArrayLike, NDArray
 
 from jmlp import crosschecks, data, engine, model
-from jmlp.checks import FRACTION, SEED, Refused, Rule, check, check_study, with_kind
+from jmlp.checks import FRACTION, SEED, Refused, Rule, check, with_kind
 from jmlp.config import Experiment, Hyperparams, Study, configurations
 from jmlp.data.dataset import (
     Dataset,
@@ -30,6 +30,7 @@ from jmlp.errors import ConfigError, DataError
 from jmlp.model import Caches, Params, State
 from jmlp.plan import data_facts, make_plan
 from jmlp.results import Progress, RunResult
+from jmlp.study_file import checked_study
 from jmlp.tables import study_tables
 
 
@@ -204,7 +205,9 @@ def _check_finite(rows: NDArray[Any], dtype: Any, where: str) -> None:
 
 def _read(name: str, value: object, rule: Rule) -> Any:
     try:
-        return rule.read(value.item() if isinstance(value, np.generic) else value)
+        if isinstance(value, np.generic) or (isinstance(value, Array) and value.ndim == 0):
+            value = value.item()
+        return rule.read(value)
     except Refused as refused:
         raise ConfigError(f"{name}: must be {rule.wanted}, got {refused}") from None
 
@@ -234,7 +237,13 @@ def _join(training: Mapping[str, NDArray[Any]], validation: Sequence[Any]) -> di
             f"validation: y: type {y.dtype}; labels are integers, 0 for the first class"
         )
     if _kind(x) == "float":
-        check_scale(x, x_train, "validation: x", "x")
+        _check_finite(x.reshape(len(x), -1), np.float32, "validation: x")
+    check_scale(x, x_train, "validation: x", "x")
+    if y_train.dtype.kind in "iu" and len(unknown := np.setdiff1d(y, y_train)):
+        raise DataError(
+            f"validation: y: label {unknown[0]}, of which x has no example: a network cannot learn "
+            "a class that it never sees; leave it out, or train on it too"
+        )
     # Of int64 and uint64, NumPy would make floats.
     kind = np.result_type(y, y_train) if y.dtype.kind == y_train.dtype.kind else np.dtype(np.int64)
     return {
@@ -259,12 +268,12 @@ def run_study(study: Study, dataset: Dataset | None = None) -> Iterator[Progress
         What is new, at least a few times a second; `progress.results` are the runs that ended.
 
     Raises:
-        ConfigError: a configuration that is not allowed, does not go with the data, or needs too
-            much memory; a baseline or a claim that names no configuration.
+        ConfigError: the study is none that a study file could hold, or a configuration does not go
+            with the data or needs too much memory.
         DataError: the data cannot be had.
         DeviceError: the device ran out of memory.
     """
-    check_study(study)
+    study = checked_study(study)
     study_tables(study, [])  # what is trained can be shown
     dataset = data.load(study.data) if dataset is None else dataset
     facts = data_facts(dataset)

@@ -20,8 +20,6 @@ from jmlp.config import (
     Initialization,
     Optimizer,
     Schedule,
-    Study,
-    configurations,
     in_python_types,
     in_use,
     value_text,
@@ -347,18 +345,3 @@ def _problems(hp: Hyperparams) -> dict[str, str]:
     ):
         problems["drop_rate"] = mismatch
     return problems
-
-
-def check_study(study: Study) -> None:
-    """Check the hyperparameters of every configuration of a study that was built in Python.
-
-    Raises:
-        ConfigError: with one problem per field that is wrong.
-    """
-    found: dict[str, None] = {}
-    for experiment in study.experiments:
-        for configuration in configurations(experiment):
-            problems = _problems(configuration.hyperparams)
-            found |= dict.fromkeys(f"{experiment.name}: {n}: {p}" for n, p in problems.items())
-    if found:
-        raise ConfigError(tuple(found))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jmlp.checks import HYPERPARAMETERS, plain, toml_value
-from jmlp.config import Cell, Experiment, Study, in_use
+from jmlp.config import Cell, Experiment, Study, in_use, python_value
 from jmlp.errors import ConfigError
 from jmlp.reader import Document, Key, Reader, did_you_mean, dotted
 from jmlp.study_schema import CLAIM_CELLS, FIGURES, read_study
@@ -130,41 +130,83 @@ def to_toml(study: Study) -> str:
     """
     import tomli_w
 
+    return tomli_w.dumps(_document(study))
+
+
+def checked_study(study: Study) -> Study:
+    """A study that was built in Python, checked by the rules of study files.
+
+    Returns:
+        An equal one as its file would be read: with Python's own numbers, tuples, and defaults
+        where a hyperparameter has no effect.
+
+    Raises:
+        ConfigError: with one problem per line, all that were found.
+    """
+    try:
+        document = _document(study)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"study: must be a jmlp.config.Study of experiments, as jmlp.load_study gives: {error}"
+        ) from error
+    reader = Reader(f"study {plain(str(study.name))}")
+    names = [e.name for e in study.experiments]
+    for name in {name for name in names if names.count(name) > 1}:
+        reader.problem(("experiments", name), "is the name of several experiments")
+    read = read_study(document, reader)
+    if reader.problems or read is None:
+        raise ConfigError(reader.problems)
+    return read
+
+
+def _document(study: Study) -> Document:
+    """What a study file holds, as TOML's values."""
     tables = {e.name: _experiment_table(e) for e in study.experiments}
     shared: Document = {}
     for key in _EVERYWHERE:
         values = [table[key] for table in tables.values() if key in table]
         if values and all(value == values[0] for value in values):
             shared[key] = values[0]
-    document = {
-        "name": study.name,
-        "title": study.title,
-        "data": study.data,
-        "split_seed": study.split_seed,
-        "validation_fraction": study.validation_fraction,
-        "smallest_difference": study.smallest_difference,
-        "notes": list(study.notes),
-        **shared,
-        "experiments": {
-            name: {key: value for key, value in table.items() if key not in shared}
-            for name, table in tables.items()
-        },
-    }
-    return tomli_w.dumps(_without_empty(document))
+    return _without_empty(
+        {
+            "name": study.name,
+            "title": study.title,
+            "data": str(study.data),
+            "split_seed": _own_type(study.split_seed),
+            "validation_fraction": _own_type(study.validation_fraction),
+            "smallest_difference": _own_type(study.smallest_difference),
+            "notes": list(study.notes),
+            **shared,
+            "experiments": {
+                name: {key: value for key, value in table.items() if key not in shared}
+                for name, table in tables.items()
+            },
+        }
+    )
+
+
+def _own_type(value: Any) -> Any:
+    """A scalar of NumPy or JAX as Python's own number."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _experiment_table(experiment: Experiment) -> Document:
-    seeds = experiment.seeds
+    seeds: Any = experiment.seeds
+    if not isinstance(seeds, int):
+        listed = list(map(_own_type, seeds))
+        seeds = len(listed) if listed == list(range(len(listed))) else listed
     own = {
-        name: toml_value(getattr(experiment.base, name))
+        name: _toml_value(name, getattr(experiment.base, name))
         for name in HYPERPARAMETERS
         if name not in experiment.axes and in_use(name, experiment.base, experiment.axes)
     }
     table = {
         "title": experiment.title,
-        "seeds": len(seeds) if seeds == tuple(range(len(seeds))) else list(seeds),
+        "seeds": seeds,
         **own,
-        "axes": {name: [toml_value(v) for v in values] for name, values in experiment.axes.items()},
+        "axes": {
+            name: [_toml_value(name, v) for v in values] for name, values in experiment.axes.items()
+        },
         "baseline": _cell_table(experiment.baseline),
         "claims": [
             {"text": claim.text}
@@ -181,7 +223,11 @@ def _experiment_table(experiment: Experiment) -> Document:
 
 
 def _cell_table(cell: Cell) -> Document:
-    return {name: toml_value(value) for name, value in cell.items()}
+    return {name: _toml_value(name, value) for name, value in cell.items()}
+
+
+def _toml_value(name: str, value: Any) -> Any:
+    return toml_value(python_value(name, value))
 
 
 def _without_empty(table: Document) -> Document:

@@ -94,6 +94,16 @@ def ruled(colour: Floats, gap: int, line: Colour, squared: bool = False) -> Floa
     return np.where(lines[..., None], np.minimum(colour, np.array(line, float)), colour)
 
 
+def beside_lines(digit: Pixels, *places: tuple[slice, slice], line: Colour = PEN) -> Floats:
+    """Drawn in the middle of a sheet of 340 x 340, beside lines or bars."""
+    ink = np.zeros((340, 340))
+    ink[90:250, 90:250] = drawn(digit, 160)
+    colour = painted(ink)
+    for place in places:
+        colour[place] = line
+    return colour
+
+
 def on_table(digit: Pixels, rng: Generator) -> Floats:
     table = np.empty((240, 320, 3))
     table[:] = (60, 45, 35)
@@ -150,6 +160,21 @@ KINDS: Mapping[str, Callable[[Pixels, Generator], bytes]] = {
     ),
     "dark squares": lambda digit, rng: png(
         ruled(painted(on_sheet(digit, rng)), 30, (90, 90, 100), squared=True)
+    ),
+    "over a line": lambda digit, rng: png(
+        beside_lines(digit, (slice(280, 283), slice(None)), line=(60, 60, 70))
+    ),
+    "underlined": lambda digit, rng: png(beside_lines(digit, (slice(275, 282), slice(110, 230)))),
+    "beside a margin": lambda digit, rng: png(
+        beside_lines(digit, (slice(None), slice(40, 43)), line=(220, 60, 60))
+    ),
+    "between bars of a screen": lambda digit, rng: png(
+        beside_lines(
+            digit,
+            (slice(0, 24), slice(None)),
+            (slice(300, 325), slice(40, 300)),
+            line=(40, 90, 200),
+        )
     ),
     "red ink": lambda digit, rng: png(painted(on_sheet(digit, rng), pen=(215, 40, 40))),
     "yellow ink": lambda digit, rng: png(painted(on_sheet(digit, rng), pen=(250, 225, 60))),

@@ -1,5 +1,6 @@
 """The library's face: its names, `fit` and `run_study`."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from jmlp.errors import ConfigError, DataError, JmlpError
 
 X, Y = SMALL_DATA.x_train, SMALL_DATA.y_train
 X_NEW, Y_NEW = arrays(40, first=1000)
+FLOATS: Any = (1.5,)
 
 
 def accuracy(result: jmlp.RunResult, x: Any, y: Any) -> float:
@@ -207,6 +209,24 @@ FRACTION = "validation: must be a finite number > 0 and < 1, got"
             ConfigError,
             "validation: must be a fraction or (x, y), got 1 values: examples and their labels are "
             "wanted",
+        ),
+        (
+            {"x": X[Y != 1], "y": Y[Y != 1], "validation": (X_NEW, Y_NEW)},
+            DataError,
+            "validation: y: label 1, of which x has no example: a network cannot learn a class "
+            "that it never sees; leave it out, or train on it too",
+        ),
+        (
+            {"validation": ((X_NEW > 100).astype(np.uint8), Y_NEW)},
+            DataError,
+            f"validation: x: numbers from 0 to 1, but those of x are from {X.min()} to {X.max()}: "
+            "bring both to one scale",
+        ),
+        (
+            {"x": (X > 100).astype(np.uint8)},
+            DataError,
+            "fit: x: uint8 of 0 and 1 only; uint8 is scaled from 0-255 to 0-1, and almost nothing "
+            "would be left: multiply it by 255, or give it as float32",
         ),
         (
             {"validation": (X_NEW, Y_NEW.astype(float))},
@@ -399,6 +419,38 @@ def test_what_is_no_network_is_refused(params: Any, state: Any, told: str) -> No
 
 
 # run_study
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"split_seed": "x"}, "split_seed: must be"),
+        ({"smallest_difference": float("nan")}, "smallest_difference: must be"),
+        ({"name": "a/b"}, "name: must be"),
+        ({"experiments": ()}, "experiments: is missing"),
+        ({"experiments": (experiment(), experiment())}, "is the name of several experiments"),
+        ({"experiments": (replace(experiment(), seeds=()),)}, "seeds: must be"),
+        ({"experiments": (replace(experiment(), seeds=(1, 1)),)}, "more than once"),
+        ({"experiments": (replace(experiment(), seeds=FLOATS),)}, "got 1.5 (a float)"),
+        ({"experiments": (replace(experiment(), axes={"lr": (1,)}),)}, "unknown key"),
+        ({"experiments": 3}, "must be a jmlp.config.Study"),
+    ],
+)
+def test_study_that_no_file_could_hold_is_refused(change: Any, told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        next(jmlp.run_study(replace(study(experiment()), **change), SMALL_DATA))
+
+
+def test_study_with_numbers_of_numpy_is_the_one_with_those_of_python() -> None:
+    one = replace(experiment({"learning_rate": (0.5, 0.25)}), seeds=(0, 1))
+    others: Any = {"axes": {"learning_rate": np.array([0.5, 0.25])}, "seeds": np.arange(2)}
+    other = replace(one, **others)
+    found = [
+        sorted(r.run_id for p in jmlp.run_study(study(e), SMALL_DATA) for r in p.results)
+        for e in (one, other)
+    ]
+    assert found[0] == found[1]
+    assert len(found[0]) == 4
 
 
 def test_study_is_an_iterator_of_what_is_new_until_all_runs_ended() -> None:

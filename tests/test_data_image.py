@@ -254,6 +254,7 @@ def refusal(path: Path, shape: tuple[int, ...] = SHAPE) -> str:
         np.full(SHAPE, 256),
         np.full(SHAPE, -1),
         np.zeros((0, 28), int),
+        np.array(3),
     ],
 )
 def test_an_array_that_is_no_image_is_refused(array: NDArray[np.generic], tmp_path: Path) -> None:

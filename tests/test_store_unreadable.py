@@ -1,5 +1,6 @@
 """What the system does not let be read is reported as such: never as missing, damaged, or a bug."""
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable
@@ -51,8 +52,11 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
 
 
 def rows(folder: Path) -> list[tuple[object, ...]]:
-    with sqlite3.connect(folder / "store.sqlite") as connection:
-        return connection.execute("SELECT run_id, state FROM runs ORDER BY number").fetchall()
+    with contextlib.closing(sqlite3.connect(folder / "store.sqlite")) as connection:
+        found: list[tuple[object, ...]] = connection.execute(
+            "SELECT run_id, state FROM runs ORDER BY number"
+        ).fetchall()
+        return found
 
 
 @pytest.mark.parametrize("part", ["runs", "submissions", "checkpoints"])

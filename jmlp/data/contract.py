@@ -80,7 +80,7 @@ class Contract:
         Raises:
             DataError: it was trained on numbers that are not plainly 0 to 1 or 0 to 255.
         """
-        if self.dtype in ("uint8", None):
+        if self.dtype is None or (self.dtype == "uint8" and (self.high is None or self.high > 127)):
             return pixels
         white = None
         if self.low is not None and self.high is not None:

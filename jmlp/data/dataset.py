@@ -149,6 +149,11 @@ def make_dataset(
     x_train, y_train = called["x_train"], called["y_train"]
     if flat["train"].min() == flat["train"].max():
         raise DataError(f"{source}: {x_train}: all pixels are {flat['train'].flat[0]:g}: no images")
+    if flat["train"].dtype == np.uint8 and flat["train"].max() == 1:
+        raise DataError(
+            f"{source}: {x_train}: uint8 of 0 and 1 only; uint8 is scaled from 0-255 to 0-1, and "
+            "almost nothing would be left: multiply it by 255, or give it as float32"
+        )
     n_classes = _count_classes(labels["train"], f"{source}: {y_train}")
     if "test" in labels:
         check_scale(flat["test"], flat["train"], f"{source}: {called['x_test']}", x_train)
@@ -218,7 +223,7 @@ def check_scale(x: NDArray[Any], training: NDArray[Any], where: str, training_na
             "is scaled to 0-1, floating-point numbers are used as they are: bring both to one type"
         )
     whites = {unit_of(float(part.min()), float(part.max())) for part in (x, training)}
-    if x.dtype != np.uint8 and whites == {1.0, 255.0}:
+    if whites == {1.0, 255.0}:
         raise DataError(
             f"{where}: numbers from {x.min():g} to {x.max():g}, but those of {training_name} are "
             f"from {training.min():g} to {training.max():g}: bring both to one scale"

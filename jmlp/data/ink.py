@@ -29,6 +29,7 @@ FINE = 160  # pixels of a digit's longer side at least, so that strokes can be w
 BOX, FRAME = 20, 28  # of MNIST
 STROKE = (1.9, 4.2)  # pixels: how wide strokes may be in MNIST's box before they are changed
 THICKEST = 0.35  # a stroke, as a fraction of its digit
+LINE = 0.05  # the worth of a line, of that of a stroke
 LIKE_A_DIGIT = 0.2  # of 1: what is less like one is no ink; digits have 0.6 and more
 FAINTEST = 0.06  # of the paper's brightness: what differs less is paper
 NOISE = 7.0  # times the noise: likewise
@@ -50,6 +51,12 @@ class _Piece(NamedTuple):
     thickness: float  # of its thickest place, as a fraction of that side
     strength: float  # of its ink, on average
     worth: float  # how much it is like a stroke; less than 0: surroundings
+    is_line: bool  # as of a margin, under a digit, or around a screenshot
+
+    @property
+    def rank(self) -> float:
+        """Its worth beside other pieces: a line is a digit only where there is nothing else."""
+        return self.worth * LINE if self.is_line else self.worth
 
 
 class _Reading(NamedTuple):
@@ -201,7 +208,7 @@ def _reading(channels: Grey, dark: bool, wide: bool) -> _Reading | None:
         labels = ndimage.label(joined)[0] * mask
         if not mask.any():
             return None
-        pieces = sorted(_pieces(labels, depth), key=lambda p: -p.worth)
+        pieces = sorted(_pieces(labels, depth), key=lambda p: -p.rank)
         if not pieces:
             return None
         hugging = [p for p in pieces if p.worth < 0]
@@ -227,7 +234,7 @@ def _reading(channels: Grey, dark: bool, wide: bool) -> _Reading | None:
     like = (0.3 + 0.7 * share) * apart**3
     if like * best.worth / (best.extent / longer * math.sqrt(best.strength)) < LIKE_A_DIGIT:
         return None
-    worth = best.worth * min(1.0, strong / 0.25) * like * (1.1 if wide else 1.0)
+    worth = best.rank * min(1.0, strong / 0.25) * like * (1.1 if wide else 1.0)
     return _Reading(worth, best.thickness, place, own[place], Ink(strength[place], dark, share))
 
 
@@ -359,7 +366,13 @@ def _pieces(labels: NDArray[np.int32], depth: Grey) -> Iterator[_Piece]:
         )
         if touches and rim_share > 0.2 and area > 0.1 * own.size and thick > 0.1:
             worth = -worth
-        yield _Piece(label, place, area, extent, thick, strength, worth)
+        is_line = _is_bar(*sides) or (sides[0] >= 0.95 * height and sides[1] < 0.05 * width)
+        yield _Piece(label, place, area, extent, thick, strength, worth, is_line)
+
+
+def _is_bar(height: int, width: int) -> bool:
+    """Whether something is much wider than any digit is."""
+    return width > 3 * height
 
 
 def _inner(pieces: list[_Piece], labels: NDArray[np.int32]) -> _Piece:
@@ -398,7 +411,8 @@ def _with_neighbours(best: _Piece, pieces: list[_Piece]) -> list[_Piece]:
             continue
         rows, columns = piece.place
         gap = max(top - rows.stop, rows.start - bottom, left - columns.stop, columns.start - right)
-        if gap <= reach and piece.extent <= best.extent * 1.2:
+        is_underline = piece.is_line and rows.start > bottom + 0.08 * best.extent
+        if gap <= reach and piece.extent <= best.extent * 1.2 and not is_underline:
             chosen.append(piece)
     return chosen
 
