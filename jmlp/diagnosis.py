@@ -18,11 +18,41 @@ _REPORTED = re.compile(r"^(?:jmlp: )?error: (.*(?:\n  .*)*)", re.MULTILINE)
 LONGEST = 400  # characters of a line that is quoted
 
 # What JAX and XLA read and a user may have set.
-_READ_BY_JAX = re.compile(r"(JAX|XLA|CUDA|LIBTPU|TPU|ROCM|HIP)_\w+")
+_READ_BY_JAX = re.compile(r"(JAX|XLA|PJRT|CUDA|LIBTPU|TPU|ROCM|HIP)_\w+")
+# Of these, what can keep a device from being found; images set CUDA_VERSION and the like.
+_CHOOSES_DEVICES = re.compile(r"(JAX|XLA|PJRT)_\w+|\w+_VISIBLE_DEVICES")
+
+# What jmlp itself changed in the environment of this process: the value before, and after.
+_changed: dict[str, tuple[str | None, str | None]] = {}
 
 # A line of a log by abseil: level, date, time, thread, place, text.
 _ABSEIL = re.compile(r"([IWEF])\d{4} [\d:.]+\s+\d+ \S+?:\d+\] (.*)")
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Warning)(: .*)?")
+
+
+def note_changes(before: Mapping[str, str]) -> None:
+    """Tells what jmlp has set in the environment of this process from what the user has.
+
+    Args:
+        before: the environment, as it was until now.
+    """
+    for name in {*before, *os.environ}:
+        values = before.get(name), os.environ.get(name)
+        if values[0] != values[1]:
+            _changed[name] = values
+
+
+def _as_given(variables: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Variables; by default those of this process, without what jmlp has set."""
+    if variables is not None:
+        return variables
+    given = dict(os.environ)
+    for name, (before, after) in _changed.items():
+        if given.get(name) == after:
+            given.pop(name, None)
+            if before is not None:
+                given[name] = before
+    return given
 
 
 def complaint(words: str, variables: Mapping[str, str] | None = None) -> JmlpError | None:
@@ -30,9 +60,9 @@ def complaint(words: str, variables: Mapping[str, str] | None = None) -> JmlpErr
 
     Args:
         words: an exception as text, or what a process printed.
-        variables: its environment; default: that of this process.
+        variables: its environment; default: that of this process, as the user has set it.
     """
-    given = os.environ if variables is None else variables
+    given = _as_given(variables)
     for pattern, explain in _KNOWN:
         if found := pattern.search(words):
             return explain(found, given)
@@ -58,14 +88,14 @@ def end(
         what: the process, as the subject of a sentence.
         code: its exit code, or less than 0: a signal.
         printed: what it printed.
-        variables: its environment; default: that of this process.
+        variables: its environment; default: that of this process, as the user has set it.
     """
     if reported := _reported(printed):
         return error_with_code(reported, code)
     if known := complaint(printed, variables):
         return known
     text = f"{what} {how_it_ended(code)}: {last_words(printed) or 'it printed nothing'}"
-    if code and (settings := _settings(os.environ if variables is None else variables)):
+    if code and (settings := _settings(_as_given(variables), _READ_BY_JAX)):
         text += f"\nwhat JAX reads is set: {settings}"
     return error_with_code(text, code if code > 0 else DeviceError.exit_code)
 
@@ -88,7 +118,8 @@ def last_words(printed: str) -> str:
     named = [line for line in lines if _EXCEPTION.fullmatch(line)]
     # Before a stack trace of C++, which has none of the reason.
     plain = [line.strip() for line in lines if not line.lstrip().startswith(("@ 0x", "*** "))]
-    return next((found[-1] for found in (fatal, named, plain) if found), "")[:LONGEST]
+    words = next((found[-1] for found in (fatal, named, plain) if found), "")[:LONGEST]
+    return "".join(c if c.isprintable() else " " for c in words)
 
 
 def _reported(printed: str) -> str:
@@ -97,9 +128,9 @@ def _reported(printed: str) -> str:
     return "\n".join(line.strip() for line in found[-1].splitlines()) if found else ""
 
 
-def _settings(variables: Mapping[str, str]) -> str:
-    """What the user has set of the variables that JAX reads."""
-    found = [f"{name}={value}" for name, value in variables.items() if _READ_BY_JAX.fullmatch(name)]
+def _settings(variables: Mapping[str, str], names: re.Pattern[str]) -> str:
+    """What is set of the variables with such names."""
+    found = [f"{name}={value}" for name, value in variables.items() if names.fullmatch(name)]
     return " ".join(sorted(found))[:LONGEST]
 
 
@@ -144,9 +175,10 @@ def no_device(device: str, reason: str, variables: Mapping[str, str] | None = No
     Args:
         device: what the command was asked for: `auto`, `cpu` or `gpu`.
         reason: what JAX says.
-        variables: the environment that JAX was started with; default: that of this process.
+        variables: the environment that JAX was started with; default: that of this process, as the
+            user has set it.
     """
-    given = os.environ if variables is None else variables
+    given = _as_given(variables)
     named = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_DEFAULT_DEVICE")
     asked = [f"{name}={given[name]}" for name in named if given.get(name)]
     if device == "auto" and asked:
@@ -154,10 +186,18 @@ def no_device(device: str, reason: str, variables: Mapping[str, str] | None = No
             f"{' '.join(asked)}: JAX finds no such device ({reason[:LONGEST]}); unset it, or see "
             "what `jmlp doctor` says"
         )
-    remedy = f"unset {' '.join(asked)}, " if asked else ""
+    remedies = []
+    if asked and device != "cpu":  # --device cpu overrides them
+        remedies.append(f"unset {' '.join(asked)}")
+    others = {name: value for name, value in given.items() if name not in named}
+    if settings := _settings(others, _CHOOSES_DEVICES):
+        remedies.append(f"check {settings}")
+    if device != "cpu":
+        remedies.append("use --device cpu")
+    remedy = f"{', '.join(remedies)}, or " if remedies else ""
     return DeviceError(
         f"--device {device}: JAX finds no such device ({reason[:LONGEST]}); {remedy}"
-        "use --device cpu, or see what `jmlp doctor` says"
+        "see what `jmlp doctor` says"
     )
 
 

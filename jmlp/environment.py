@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from jmlp import places
+from jmlp import diagnosis, places
 from jmlp.errors import ConfigError
 
 Device = Literal["auto", "cpu", "gpu"]
@@ -94,6 +94,18 @@ def prepare(
     """
     if "jax" in sys.modules:
         raise RuntimeError("environment.prepare must come before the first import of jax")
+    before = dict(environ)
+    try:
+        return _set_for_jax(device, cores, compile_cache, environ)
+    finally:
+        if environ is os.environ:
+            diagnosis.note_changes(before)
+
+
+def _set_for_jax(
+    device: Device, cores: int | None, compile_cache: Path, environ: MutableMapping[str, str]
+) -> str:
+    """Does what `prepare` says."""
     flags = _given_flags(environ.get("XLA_FLAGS", ""))
     names = {flag.split("=")[0] for flag in flags}
     flags += [flag for flag in CPU_FLAGS + GPU_FLAGS if flag.split("=")[0] not in names]

@@ -70,6 +70,24 @@ def test_study_whose_worker_crashes_seven_times_in_vain_has_failed_and_says_why(
     assert (row.state, row.code, row.failure) == ("failed", code, failure)
 
 
+def test_run_that_is_to_blame_for_a_crash_fails_with_what_the_worker_printed_last(
+    queue: Queue,
+) -> None:
+    log = workers.log_path(queue.folder)
+    queue.submit()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("ValueError: of another worker\n", encoding="utf-8")
+    with queue.store() as store:
+        deaths = Deaths(store, "small")
+        deaths.begun()
+        with log.open("a", encoding="utf-8") as file:
+            file.write("LLVM ERROR: pthread_create failed:\0Resource temporarily unavailable\n")
+        follows = deaths.next(signal.SIGSEGV)
+        last = "LLVM ERROR: pthread_create failed: Resource temporarily unavailable"
+        assert follows == Again(SEGV, after=f"{SEGV}: {last}")
+        assert follows.text() == f"{SEGV}: starts again from the last checkpoint"
+
+
 @pytest.mark.parametrize(
     ("number", "name"),
     [

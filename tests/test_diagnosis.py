@@ -1,5 +1,6 @@
 """What JAX, XLA and Python say when they cannot start, as errors with a remedy and a code."""
 
+import os
 import signal
 
 import pytest
@@ -120,3 +121,36 @@ def test_device_that_is_not_there_is_told_with_who_asked_for_it() -> None:
     assert str(gpu) == f"--device gpu: {why}use --device cpu, or {see}"
     kept = no_device("gpu", "r", {"JAX_PLATFORMS": "cpu"})
     assert str(kept) == f"--device gpu: {why}unset JAX_PLATFORMS=cpu, use --device cpu, or {see}"
+
+
+def test_remedy_for_a_device_names_what_the_user_has_set_and_never_the_device_that_failed() -> None:
+    see = "see what `jmlp doctor` says"
+    why = "JAX finds no such device (r); "
+    given = {"JAX_PLATFORMS": "cpu", "PJRT_NAMES": "foo", "CUDA_VERSION": "12"}
+    cpu, gpu = no_device("cpu", "r", given), no_device("gpu", "r", given)
+    assert str(cpu) == f"--device cpu: {why}check PJRT_NAMES=foo, or {see}"
+    assert str(gpu) == (
+        f"--device gpu: {why}unset JAX_PLATFORMS=cpu, check PJRT_NAMES=foo, use --device cpu, "
+        f"or {see}"
+    )
+    assert str(no_device("cpu", "r", {"JAX_PLATFORMS": "cpu"})) == f"--device cpu: {why}{see}"
+
+
+def test_what_jmlp_itself_set_in_its_process_is_not_taken_for_what_the_user_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in list(os.environ):
+        if diagnosis._READ_BY_JAX.fullmatch(name):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(diagnosis, "_changed", {})
+    monkeypatch.setenv("XLA_FLAGS", "--a")
+    monkeypatch.setenv("JAX_PLATFORM_NAME", "gpu")
+    before = dict(os.environ)
+    monkeypatch.setenv("XLA_FLAGS", "--a --b")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.delenv("JAX_PLATFORM_NAME")
+    diagnosis.note_changes(before)
+    told = "it ended with code 3: why\nwhat JAX reads is set: {}"
+    assert str(end("it", 3, "why")) == told.format("JAX_PLATFORM_NAME=gpu XLA_FLAGS=--a")
+    monkeypatch.setenv("JAX_PLATFORMS", "tpu")
+    assert "JAX_PLATFORMS=tpu" in str(end("it", 3, "why")), "set by someone else since"

@@ -28,6 +28,7 @@ REFUSED = [
     ("JAX_DEFAULT_DEVICE", "disk", "JAX_DEFAULT_DEVICE: ", 2),
     ("JAX_PLATFORMS", "cuda", "JAX_PLATFORMS=cuda: JAX finds no such device (", 6),
     ("JAX_PLATFORMS", "nonsense", "JAX_PLATFORMS=nonsense: JAX finds no such device (", 6),
+    ("PJRT_NAMES_AND_LIBRARY_PATHS", "foo:/no.so", "--device auto: JAX finds no such device (", 6),
     ("JAX_PLATFORM_NAME", "gpu", "JAX_PLATFORM_NAME=gpu: JAX finds no such device (", 6),
 ]
 

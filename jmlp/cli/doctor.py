@@ -58,7 +58,8 @@ def _findings(hardware: Hardware) -> Iterator[Finding]:
         missing = "install it: pip install jmlp" if version == "not installed" else ""
         yield Finding(name, version, missing)
     yield from _devices(hardware)
-    for name in SHOWN_VARIABLES:
+    others = sorted(n for n in os.environ if n.startswith(("JAX_", "XLA_", "PJRT_")))
+    for name in dict.fromkeys((*SHOWN_VARIABLES, *others)):
         if name in os.environ:
             yield Finding(name, os.environ[name])
     yield from _places()

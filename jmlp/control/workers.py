@@ -190,7 +190,7 @@ class Again:
     """Another worker is to be started in place of one that died."""
 
     how: str  # it died
-    after: str  # what `start_worker` takes: the same where its runs may be the reason, else ""
+    after: str  # what `start_worker` takes: how and why, where its runs may be the reason; else ""
     pause: float = 0.0  # seconds before it
 
     def text(self) -> str:
@@ -254,11 +254,14 @@ class Deaths:
             self._store.set_study(self._label, "queued")
             return self._after_another(how)
         self._crashes += 1
-        if self._crashes < MOST_CRASHES:
-            self._store.set_study(self._label, "queued")
-            return Again(how, after=how if number else "")
         printed = _printed(self._store.folder, self._log)
         known = diagnosis.complaint(printed)
+        if self._crashes < MOST_CRASHES:
+            self._store.set_study(self._label, "queued")
+            if number == 0:  # of no fault of its runs
+                return Again(how, after="")
+            why = (known or diagnosis.last_words(printed)) if number in CRASHES else ""
+            return Again(how, after=f"{how}: {why}" if why else how)
         why = known or diagnosis.last_words(printed) or "it printed nothing"
         failure = f"{how}, {self._crashes} times in a row and before a run was in training: {why}"
         self._store.set_study(
