@@ -18,6 +18,7 @@ from jmlp import sealed
 from jmlp.errors import CheckpointError, StoreError
 from jmlp.places import cache_dir, names
 from jmlp.records import UnreadableError, member
+from jmlp.tensors import Tensors
 
 FORMAT = "jmlp-inspection-1"
 MOST_FILES = 200  # in the cache; most have one or two megabytes
@@ -154,14 +155,19 @@ def read(path: Path) -> Inspection:
     Raises:
         CheckpointError: it is not there, not such a file, or damaged; nothing is read in part.
     """
-    tensors, about = sealed.read(path, FORMAT)
-    try:
-        values: dict[str, Any] = {name: member(about, name, _HEADER[name]) for name in _HEADER}
-        inspection = Inspection(**values | tensors)
-        _check(inspection)
-    except (TypeError, UnreadableError, ValueError) as error:
-        raise CheckpointError(f"{path}: its header does not fit its numbers: {error}") from error
-    return inspection
+
+    def make(tensors: Tensors, about: dict[str, Any]) -> Inspection:
+        try:
+            values: dict[str, Any] = {name: member(about, name, _HEADER[name]) for name in _HEADER}
+            inspection = Inspection(**values | tensors)
+            _check(inspection)
+        except (TypeError, UnreadableError, ValueError) as error:
+            problem = f"{path}: its header does not fit its numbers: {error}"
+            raise CheckpointError(problem) from error
+        return inspection
+
+    # Shapes are checked before gigabytes of something else are read.
+    return make(*sealed.read(path, FORMAT, check=make))
 
 
 def _check(i: Inspection) -> None:

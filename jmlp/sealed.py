@@ -42,7 +42,7 @@ _MOST_AXES = 32
 
 # Looks at arrays of the right shapes and types but without content, and at what belongs to them;
 # raises CheckpointError where the file need not be read.
-Check = Callable[[Tensors, dict[str, Any]], None]
+Check = Callable[[Tensors, dict[str, Any]], object]
 
 
 class OtherFormatError(CheckpointError):

@@ -1,6 +1,7 @@
 """Files that are sealed rightly and say odd things, and rows in which something has changed."""
 
 import contextlib
+import json
 import random
 import sqlite3
 from collections.abc import Callable
@@ -15,9 +16,9 @@ from store_runs import diverged_result, fill, plan, points, result
 from test_rebuild import checkpoint, content
 
 from jmlp import sealed
-from jmlp.errors import StoreError
+from jmlp.errors import CheckpointError, StoreError
 from jmlp.plan import Plan
-from jmlp.store import Store, documents, run_files, schema, submissions, tag_file
+from jmlp.store import Store, checkpoints, documents, run_files, schema, submissions, tag_file
 from jmlp.store.checking import check
 from jmlp.store.database import NAME, DamagedError
 from jmlp.store.rebuild import rebuild
@@ -71,6 +72,20 @@ RUNS: list[tuple[Callable[[Any, Any], Any], str]] = [
     (lambda t, a: a.update(events=[1]), '"events[0]" is 1, wanted an object'),
     (lambda t, a: a["studies"][0].pop("position"), '"studies[0].position" is missing'),
     (lambda t, a: a["studies"][0].update(toml="= ="), '"toml" is no study: Invalid statement'),
+    (
+        lambda t, a: a["studies"][0].update(toml="validation_fraction = 2"),
+        "validation_fraction must be a finite number > 0 and < 1, got 2",
+    ),
+    (lambda t, a: a.update(validation_fraction="NaN"), "validation_fraction must be a finite"),
+    (lambda t, a: a["studies"].append(a["studies"][0]), 'a study stands twice in "studies"'),
+    (
+        lambda t, a: a["run"]["hyperparams"].update(learning_rate="NaN"),
+        "hyperparams: learning_rate: must be a finite number > 0, got nan",
+    ),
+    (lambda t, a: a.update(ended_at=-1), "it is of the time -1"),
+    (lambda t, a: a["events"][0].update(at=1 << 60), f"it is of the time {1 << 60}"),
+    (lambda t, a: a["studies"][0].update(submitted_at=-1), "it is of the time -1"),
+    (lambda t, a: t.update({"costs.x": np.zeros(3)}), "costs.x belongs to no cost point"),
     (lambda t, a: a["studies"][0].update(data={}), '"name" is missing'),
     (lambda t, a: a.update(data=None), '"data" is null, wanted an object'),
     (lambda t, a: a["run"].update(run_id=7), '"run_id" is 7, wanted text'),
@@ -134,6 +149,60 @@ def test_an_odd_checkpoint_is_told_and_left_out_and_nothing_else_suffers(
     assert rebuilt.refused == [f"{path}: {problem.what}"]
 
 
+KINDS = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64", "bool": "BOOL"}
+HUGE = 900_000_000
+
+
+def with_hole(path: Path, name: str, shape: tuple[int, ...], kind: Any) -> None:
+    """Puts a huge array of zeros into a sealed file, as a hole that takes no space."""
+    tensors, about = sealed.read(path, sealed_kind(path))
+    tensors[name] = np.broadcast_to(np.zeros((), kind), shape)
+    table, size = {}, 0
+    for key, array in tensors.items():
+        offsets = (size, size + array.nbytes)
+        table[key] = {
+            "dtype": KINDS[array.dtype.name],
+            "shape": array.shape,
+            "data_offsets": offsets,
+        }
+        size = offsets[1]
+    header = json.dumps({"__metadata__": {"jmlp": json.dumps(about)}, **table}).encode()
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + size)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "shape", "kind"),
+    [
+        ("runs", "other", (HUGE,), np.float32),
+        ("runs", "best.other", (HUGE,), np.float32),
+        ("runs", "last.params[0].dense.W", (HUGE, 1), np.float32),
+        ("runs", "costs.epoch", (HUGE,), np.int32),
+        ("runs", "costs.other", (HUGE,), np.int32),
+        ("runs", "snapshots.epoch", (HUGE,), np.int32),
+        ("checkpoints", "other", (HUGE,), np.float32),
+        ("checkpoints", "arrays.other", (HUGE,), np.float32),
+        ("checkpoints", "costs[0].epoch", (HUGE,), np.int32),
+        ("checkpoints", "snapshots[1].epoch", (HUGE,), np.int32),
+    ],
+)
+def test_arrays_that_cannot_be_those_of_the_header_are_refused_before_they_are_read(
+    part: str,
+    name: str,
+    shape: tuple[int, ...],
+    kind: Any,
+    whole: tuple[Path, Plan],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = min((whole[0] / part).rglob("*.safetensors"))
+    with_hole(path, name, shape, kind)
+    monkeypatch.delattr(sealed, "from_bytes")  # what looks at the arrays once they are read
+    read: Callable[[Path], object] = run_files.read if part == "runs" else checkpoints.read_state
+    with pytest.raises(CheckpointError, match="its header does not fit its numbers: "):
+        read(path)
+
+
 SUBMISSIONS: list[Callable[[Any], Any]] = [
     lambda c: c.update(extra=1, runs=[{"run_id": "a"}]),
     lambda c: c.update(runs=[1]),
@@ -149,6 +218,13 @@ SUBMISSIONS: list[Callable[[Any], Any]] = [
     lambda c: c.update(hardware={"device": "cpu", "cores": "two"}),
     lambda c: c.update(toml="validation_fraction = [1]"),
     lambda c: c.update(toml="x = " + "[" * 5000),
+    lambda c: c.update(toml="validation_fraction = 1" + "0" * 400),
+    lambda c: c.update(toml="validation_fraction = nan"),
+    lambda c: c.update(toml="validation_fraction = 0"),
+    lambda c: c["runs"][0]["hyperparams"].update(learning_rate="NaN"),
+    lambda c: c["runs"][0]["hyperparams"].update(learning_rate="Infinity"),
+    lambda c: c["runs"][0]["hyperparams"].update(hidden=[]),
+    lambda c: c.update(submitted_at=-1),
     lambda c: c.update(submitted_at="now"),
 ]
 

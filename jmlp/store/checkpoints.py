@@ -18,7 +18,15 @@ from jmlp.errors import CheckpointError, StoreError
 from jmlp.places import names, remove_leftovers
 from jmlp.records import UnreadableError, read, strict
 from jmlp.results import CohortState, Snapshot
-from jmlp.store.packing import pack_costs, pack_snapshots, under, unpack_costs, unpack_snapshots
+from jmlp.store.packing import (
+    check_costs,
+    check_snapshots,
+    pack_costs,
+    pack_snapshots,
+    under,
+    unpack_costs,
+    unpack_snapshots,
+)
 from jmlp.tensors import Tensors
 
 FORMAT = "jmlp-checkpoint-1"
@@ -197,14 +205,32 @@ def read_state(path: Path) -> tuple[CohortState, dict[str, Any]]:
     Raises:
         CheckpointError: it is not there, not a checkpoint, or damaged.
     """
-    tensors, about = sealed.read(path, FORMAT)
+
+    def check_shapes(outline: Tensors, about: dict[str, Any]) -> None:
+        """What cannot be such a checkpoint is refused before gigabytes of it are read."""
+        with _fitting(path):
+            _check_arrays(outline, _header(about))
+
+    tensors, about = sealed.read(path, FORMAT, check=check_shapes)
+    with _fitting(path):
+        return _unpack(tensors, _header(about)), about
+
+
+@contextlib.contextmanager
+def _fitting(path: Path) -> Iterator[None]:
+    """Every exception but a bug's says what does not fit."""
     try:
-        return _unpack(tensors, about), about
+        yield
     except (LookupError, TypeError, UnreadableError, ValueError) as error:
         raise CheckpointError(f"{path}: its header does not fit its numbers: {error}") from error
 
 
-def _unpack(tensors: Tensors, about: Mapping[str, Any]) -> CohortState:
+def _header(about: Mapping[str, Any]) -> _About:
+    """The header of a checkpoint.
+
+    Raises:
+        UnreadableError: something in it is missing, or cannot be.
+    """
     found = read(_About, {key: about[key] for key in about.keys() - {"format"}})
     if not (
         0 < len(set(found.run_ids)) == len(found.run_ids) <= found.width
@@ -212,18 +238,37 @@ def _unpack(tensors: Tensors, about: Mapping[str, Any]) -> CohortState:
         and 0 <= found.step <= found.n_steps > 0
     ):
         raise UnreadableError("its lanes, or its place in the training, cannot be")
-    lanes = range(len(found.run_ids))
-    arrays = under("arrays", tensors)
-    for name, array in arrays.items():
+    return found
+
+
+def _check_arrays(tensors: Tensors, found: _About) -> None:
+    """Whether these can be the arrays of such a checkpoint; looks at no value.
+
+    Raises:
+        ValueError: one is missing, too many, or of another shape or type.
+    """
+    known = {"arrays"}
+    for name, array in sorted(under("arrays", tensors).items()):
         if array.shape[:1] != (found.width,):
             raise ValueError(f"arrays.{name} is {array.shape}, wanted ({found.width}, …)")
+    for lane in range(len(found.run_ids)):
+        most = found.epoch + 2  # before the first epoch, after each, and in the present one
+        check_costs(f"costs[{lane}]", tensors, most)
+        check_snapshots(f"snapshots[{lane}]", tensors, most)
+        known |= {f"costs[{lane}]", f"snapshots[{lane}]"}
+    if odd := [name for name in tensors if name.partition(".")[0] not in known]:
+        raise ValueError(f"{odd[0]} belongs to no part of a checkpoint")
+
+
+def _unpack(tensors: Tensors, found: _About) -> CohortState:
+    lanes = range(len(found.run_ids))
     return CohortState(
         found.run_ids,
         found.width,
         found.epoch,
         found.step,
         found.n_steps,
-        arrays,
+        under("arrays", tensors),
         tuple(unpack_costs(f"costs[{lane}]", tensors) for lane in lanes),
         tuple(_snapshots(f"snapshots[{lane}]", tensors) for lane in lanes),
     )

@@ -12,8 +12,12 @@ from jmlp.results import CostPoint
 from jmlp.tensors import Tensors
 
 # Of the fields of a cost point; the others are float64.
-_INTEGERS = {"epoch": np.int32, "step": np.int64}
+_INTEGERS: Mapping[str, type[np.generic]] = {"epoch": np.int32, "step": np.int64}
 _HAS_BATCH_COST = "has_batch_cost"  # false where it is None, which an array holds as NaN
+_COLUMNS: Mapping[str, type[np.generic]] = {
+    **{field.name: _INTEGERS.get(field.name, np.float64) for field in fields(CostPoint)},
+    _HAS_BATCH_COST: np.bool_,
+}
 
 
 def pack_costs(place: str, costs: Sequence[CostPoint]) -> Tensors:
@@ -29,23 +33,32 @@ def pack_costs(place: str, costs: Sequence[CostPoint]) -> Tensors:
     return packed
 
 
-def unpack_costs(place: str, tensors: Mapping[str, NDArray[Any]]) -> tuple[CostPoint, ...]:
-    """The points that `pack_costs` packed.
+def check_costs(place: str, tensors: Mapping[str, NDArray[Any]], most: int) -> None:
+    """Whether these are the arrays of at most so many points; looks at no value.
 
     Raises:
         ValueError: an array is missing, or of another type or length.
     """
     n = len(_array(tensors, f"{place}.epoch"))
-    columns = {}
-    for name, kind in {
-        **{field.name: _INTEGERS.get(field.name, np.float64) for field in fields(CostPoint)},
-        _HAS_BATCH_COST: np.bool_,
-    }.items():
+    if n > most:
+        raise ValueError(f"{place} has {n:,} points, at most {most:,}")
+    for name, kind in _COLUMNS.items():
         column = _array(tensors, f"{place}.{name}")
         if column.shape != (n,) or column.dtype != kind:
             wanted = f"wanted {np.dtype(kind)} {(n,)}"
             raise ValueError(f"{place}.{name} is {column.dtype} {column.shape}, {wanted}")
-        columns[name] = column.tolist()
+    if odd := sorted(under(place, tensors).keys() - _COLUMNS.keys()):
+        raise ValueError(f"{place}.{odd[0]} belongs to no cost point")
+
+
+def unpack_costs(place: str, tensors: Mapping[str, NDArray[Any]]) -> tuple[CostPoint, ...]:
+    """The points that `pack_costs` packed.
+
+    Args:
+        place: of them.
+        tensors: arrays that `check_costs` has passed.
+    """
+    columns = {name: tensors[f"{place}.{name}"].tolist() for name in _COLUMNS}
     has = columns.pop(_HAS_BATCH_COST)
     columns["batch_cost"] = [
         cost if there else None for cost, there in zip(columns["batch_cost"], has, strict=True)
@@ -65,10 +78,11 @@ def pack_snapshots(
     return {f"{place}.epoch": np.array(epochs, np.int32), **stacked}
 
 
-def unpack_snapshots(
-    place: str, tensors: Mapping[str, NDArray[Any]]
-) -> tuple[tuple[int, ...], Tensors]:
-    """The epochs, and the arrays by name with the epochs as first axis.
+def check_snapshots(place: str, tensors: Mapping[str, NDArray[Any]], most: int) -> Tensors:
+    """Whether these are the arrays of at most so many networks; looks at no value.
+
+    Returns:
+        The arrays of the first network by name; none where there is no network.
 
     Raises:
         ValueError: an array is missing, or of another length.
@@ -77,9 +91,25 @@ def unpack_snapshots(
     epochs = stacked.pop("epoch", None)
     if epochs is None or epochs.ndim != 1 or epochs.dtype != np.int32:
         raise ValueError(f"{place}.epoch is missing, or is not one axis of int32")
+    if len(epochs) > most:
+        raise ValueError(f"{place} has {len(epochs):,} networks, at most {most:,}")
     for name, array in stacked.items():
         if array.shape[:1] != epochs.shape:
             raise ValueError(f"{place}.{name} is {array.shape}, wanted ({len(epochs)}, …)")
+    return {name: array[0] for name, array in stacked.items()} if len(epochs) else {}
+
+
+def unpack_snapshots(
+    place: str, tensors: Mapping[str, NDArray[Any]]
+) -> tuple[tuple[int, ...], Tensors]:
+    """The epochs, and the arrays by name with the epochs as first axis.
+
+    Args:
+        place: of them.
+        tensors: arrays that `check_snapshots` has passed.
+    """
+    stacked = under(place, tensors)
+    epochs = stacked.pop("epoch")
     return tuple(epochs.tolist()), stacked
 
 

@@ -26,6 +26,7 @@ from jmlp.store.rows import (
     RunRow,
     StudyRow,
     check_id,
+    check_time,
     check_toml,
     data_from,
     hardware_from,
@@ -36,7 +37,6 @@ from jmlp.store.rows import (
 )
 
 _NAMED = 8  # names in a message
-_YEAR_10000 = 253_402_300_800_000  # milliseconds of UTC, which no date can hold
 _CODES = 256
 _REMEMBERED = 4096  # runs, of which each takes a few KB
 
@@ -248,7 +248,7 @@ class Queries:
         )
         with self._reading("events"):
             for _, at, *_ in rows:
-                _check_time(at)
+                check_time(at)
         return [Event(*row) for row in rows]
 
     def about_run(self, run_id: str) -> dict[str, Any]:
@@ -316,7 +316,7 @@ class Queries:
             check_id(values["run_id"])
             values["hyperparams"] = _hyperparams(values["hyperparams"])
             _check_state(values["state"], RUN_STATES)
-            _check_time(values["ended_at"])
+            check_time(values["ended_at"])
             _check_code(values["code"])
         return RunRow(**values, result=result, tags=tuple(tags), studies=tuple(labels))
 
@@ -337,7 +337,7 @@ class Queries:
             if values["progress"] is not None:
                 values["progress"] = progress_from(values["progress"])
             _check_state(values["state"], STUDY_STATES)
-            _check_time(values["submitted_at"])
+            check_time(values["submitted_at"])
             _check_code(values["code"])
             check_toml(values["toml"])
         return StudyRow(**values)
@@ -388,11 +388,6 @@ def _hyperparams(text: str) -> Hyperparams:
 def _check_state(state: str, states: Sequence[str]) -> None:
     if state not in states:
         raise UnreadableError(f"its state is {plain(state)}")
-
-
-def _check_time(at: int | None) -> None:
-    if at is not None and not 0 <= at < _YEAR_10000:
-        raise UnreadableError(f"it is of the time {at}")
 
 
 def _check_code(code: int | None) -> None:

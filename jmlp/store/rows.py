@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from jmlp.checks import plain
+from jmlp.checks import FRACTION, Refused, check, plain
 from jmlp.config import Hyperparams, Study
+from jmlp.errors import ConfigError
 from jmlp.records import UnreadableError, checked, member
 from jmlp.results import CostPoint, RunResult
 
@@ -48,6 +49,7 @@ _STOP = {"why": str, "epoch": int, "step": int}
 _HARDWARE = {"device": str, "cores": int | None}
 _MORE_HARDWARE = {"checkpoint_seconds": float | None}
 
+_YEAR_10000 = 253_402_300_800_000  # milliseconds of UTC, which no date can hold
 _ID = re.compile(r"[0-9a-f]{64}")
 _COSTS = struct.Struct("<5d")  # bytes keep every bit, NaNs included
 _CHECKSUM = struct.Struct("<I")
@@ -161,9 +163,45 @@ def check_toml(toml: str) -> None:
         UnreadableError: it has not.
     """
     try:
-        validation_fraction(toml)
-    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        fraction = tomllib.loads(toml).get("validation_fraction", Study.validation_fraction)
+    except (RecursionError, ValueError) as error:
         raise UnreadableError(f'"toml" is no study: {error}') from error
+    check_fraction(fraction)
+
+
+def check_fraction(fraction: Any) -> None:
+    """Whether data can be split by this fraction.
+
+    Raises:
+        UnreadableError: they cannot.
+    """
+    try:
+        FRACTION.read(fraction)
+    except Refused as refused:
+        wanted = FRACTION.wanted
+        raise UnreadableError(f"validation_fraction must be {wanted}, got {refused}") from refused
+
+
+def check_hyperparams(hp: Hyperparams) -> None:
+    """Whether a network can be trained with these.
+
+    Raises:
+        UnreadableError: it cannot.
+    """
+    try:
+        check(hp)
+    except ConfigError as error:
+        raise UnreadableError(f"hyperparams: {error}") from error
+
+
+def check_time(at: int | None) -> None:
+    """Whether a time can be shown; None is one that is not known.
+
+    Raises:
+        UnreadableError: it cannot.
+    """
+    if at is not None and not 0 <= at < _YEAR_10000:
+        raise UnreadableError(f"it is of the time {at}")
 
 
 def now() -> int:

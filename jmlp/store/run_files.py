@@ -5,10 +5,11 @@ left (`last.…`), the snapshots stacked on an axis of epochs (`snapshots.epoch`
 `snapshots.params[0].dense.W`), and the cost points (`costs.step`). All else is in the header.
 """
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,24 @@ from jmlp.places import names
 from jmlp.records import UnreadableError, run_from_table, run_table, strict
 from jmlp.records import read as read_value
 from jmlp.results import RunResult
-from jmlp.store.packing import pack_costs, pack_snapshots, under, unpack_costs, unpack_snapshots
+from jmlp.store.packing import (
+    check_costs,
+    check_snapshots,
+    pack_costs,
+    pack_snapshots,
+    under,
+    unpack_costs,
+    unpack_snapshots,
+)
 from jmlp.store.paths import RUN_FORMAT, path_of
-from jmlp.store.rows import check_toml, data_from, hardware_from
+from jmlp.store.rows import (
+    check_fraction,
+    check_hyperparams,
+    check_time,
+    check_toml,
+    data_from,
+    hardware_from,
+)
 from jmlp.tensors import Tensors, check_network, name_tensors
 
 __all__ = ["FORMAT", "StoredRun", "numbers_of", "path_of", "read", "write"]
@@ -155,9 +171,22 @@ def read(path: Path) -> StoredRun:
     Raises:
         CheckpointError: it is not there, not such a file, or damaged; nothing is read in part.
     """
-    tensors, about = sealed.read(path, FORMAT)
-    try:
+
+    def check_shapes(outline: Tensors, about: dict[str, Any]) -> None:
+        """What cannot be such a run is refused before gigabytes of it are read."""
+        with _fitting(path):
+            _check_arrays(outline, _result(about))
+
+    tensors, about = sealed.read(path, FORMAT, check=check_shapes)
+    with _fitting(path):
         return _stored(tensors, about)
+
+
+@contextlib.contextmanager
+def _fitting(path: Path) -> Iterator[None]:
+    """Every exception but a bug's says what does not fit."""
+    try:
+        yield
     except (LookupError, TypeError, UnreadableError, ValueError) as error:
         raise CheckpointError(f"{path}: its header does not fit its numbers: {error}") from error
 
@@ -200,26 +229,52 @@ def _json(value: Any) -> bytes:
 
 
 def _stored(tensors: Tensors, about: dict[str, Any]) -> StoredRun:
-    """The run of a file; every exception but a bug's says what does not fit."""
+    """The run of a file whose arrays were checked."""
+    result = replace(_result(about), costs=unpack_costs("costs", tensors))
+    epochs, snapshots = unpack_snapshots("snapshots", tensors)
+    best, last = under("best", tensors), under("last", tensors)
+    return StoredRun(result, best, last, snapshots, epochs, about)
+
+
+def _result(about: dict[str, Any]) -> RunResult:
+    """The run of a header, without its costs; looks at all of the header.
+
+    Raises:
+        UnreadableError: something in it is missing, or cannot be.
+    """
     header = read_value(_About, {key: about[key] for key in about.keys() - {"format"}})
     data_from(about)
+    check_fraction(header.validation_fraction)
+    for at in (header.ended_at, *(event.at for event in header.events)):
+        check_time(at)
     for link in about["studies"]:
         data_from(link)
         hardware_from(link)
         check_toml(link["toml"])
-    costs = unpack_costs("costs", tensors)
-    result = replace(run_from_table(header.run, costs=False), costs=costs)
-    best, last = under("best", tensors), under("last", tensors)
-    epochs, snapshots = unpack_snapshots("snapshots", tensors)
+        check_time(link["submitted_at"])
+    if len({link.label for link in header.studies}) < len(header.studies):
+        raise UnreadableError('a study stands twice in "studies"')
+    result = run_from_table(header.run, costs=False)
+    check_hyperparams(result.hyperparams)
+    return result
+
+
+def _check_arrays(tensors: Tensors, result: RunResult) -> None:
+    """Whether these are the arrays of such a run; looks at no value.
+
+    Raises:
+        LookupError: one is missing.
+        ValueError: one is missing, too many, or of another shape or type.
+    """
     parts = ("best.", "last.", "snapshots.", "costs.")
     if odd := [name for name in tensors if not name.startswith(parts)]:
         raise ValueError(f"{odd[0]} belongs to no part of a run")
     hp = result.hyperparams
+    most = hp.epochs + 1  # before the first epoch, and after each
+    check_costs("costs", tensors, most)
+    snapshot = check_snapshots("snapshots", tensors, most)
+    best = under("best", tensors)
     n_in = best["params[0].dense.W"].shape[-1]
     n_classes = best[f"params[{len(hp.hidden)}].dense.W"].shape[0]
-    each = (
-        {name: array[index] for name, array in snapshots.items()} for index in range(len(epochs))
-    )
-    for network in (best, last, *each):
+    for network in (best, under("last", tensors), *([snapshot] if snapshot else [])):
         check_network(network, hp, n_in, n_classes)
-    return StoredRun(result, best, last, snapshots, epochs, about)

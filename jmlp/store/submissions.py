@@ -18,7 +18,9 @@ from jmlp.records import UnreadableError, member, parse
 from jmlp.store import documents
 from jmlp.store.rows import (
     Submission,
+    check_hyperparams,
     check_id,
+    check_time,
     check_toml,
     data_from,
     hardware_from,
@@ -179,7 +181,9 @@ def read(path: Path) -> tuple[Submission, int]:
     """
     content = documents.read(path, FORMAT)
     try:
-        return _submission(content), member(content, "submitted_at", int)
+        at = member(content, "submitted_at", int)
+        check_time(at)
+        return _submission(content), at
     except UnreadableError as error:
         raise StoreError(f"{path}: cannot be used: {error}") from error
 
@@ -193,6 +197,7 @@ def _submission(content: Mapping[str, Any]) -> Submission:
         raise UnreadableError('a run stands twice in "runs"')
     for run in runs:
         check_id(run.run_id)
+        check_hyperparams(run.hyperparams)
     check_toml(toml)
     return Submission(
         label=member(content, "label", str),
