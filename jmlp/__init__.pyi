@@ -1,11 +1,11 @@
 from .api import fit as fit
 from .api import forward as forward
+from .api import init as init
 from .api import predict as predict
 from .api import run_study as run_study
 from .config import Hyperparams as Hyperparams
 from .data import load_mnist as load_mnist
 from .model import backward as backward
-from .model import init as init
 from .results import Progress as Progress
 from .results import RunResult as RunResult
 from .study_file import load_study as load_study

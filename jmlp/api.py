@@ -16,9 +16,10 @@ from jax.core import Tracer
 from numpy.typing import ArrayLike, NDArray
 
 from jmlp import crosschecks, data, engine, model
-from jmlp.checks import FRACTION, SEED, Refused, Rule, check, with_kind
+from jmlp.checks import FRACTION, SEED, Refused, Rule, check, integer, with_kind
 from jmlp.config import Experiment, Hyperparams, Study, configurations
 from jmlp.data.dataset import (
+    MOST_CLASSES,
     Dataset,
     as_array,
     check_examples,
@@ -32,6 +33,8 @@ from jmlp.plan import data_facts, make_plan
 from jmlp.results import Progress, RunResult
 from jmlp.study_file import checked_study
 from jmlp.tables import study_tables
+
+MOST_INPUTS = 2**31 - 1  # of a network: they are counted by int32
 
 
 def fit(
@@ -89,6 +92,33 @@ def fit(
     return results[0]
 
 
+def init(
+    hp: Hyperparams,
+    n_in: int,
+    n_classes: int,
+    key: Array,
+    dtype: jnp.dtype | type[jnp.floating] = jnp.float32,
+) -> tuple[Params, State]:
+    """Draws the parameters of a new network, and the state that goes with them.
+
+    Args:
+        hp: `hidden`, `batch_norm`, `initialization` and `weight_std` are used.
+        n_in: inputs, 784 for MNIST.
+        n_classes: outputs, 10 for MNIST.
+        key: a PRNG key.
+        dtype: of all parameters.
+
+    Raises:
+        ConfigError: hyperparameters or sizes that are not allowed.
+    """
+    if not isinstance(hp, Hyperparams):
+        raise ConfigError(f"hp: must be jmlp.Hyperparams, got {with_kind(hp)}")
+    check(hp)
+    n_in = _read("n_in", n_in, integer(1, MOST_INPUTS))
+    n_classes = _read("n_classes", n_classes, integer(2, MOST_CLASSES))
+    return model.init(hp, n_in, n_classes, key, dtype)
+
+
 def predict(params: Params, state: State, x: ArrayLike) -> Array:
     """Logits of examples: no dropout, running statistics.
 
@@ -136,10 +166,12 @@ def forward(
         logits `(n_classes, N)`, one example a column; the new state; the caches for `backward`.
 
     Raises:
-        ConfigError: `params` and `state` are not those of a network.
+        ConfigError: `params` and `state` are not those of a network, or a drop rate is not from 0
+            to below 1. Rates that are traced by JAX are not looked at.
         DataError: as `predict`.
     """
     n_in, dtype = _inputs_of(params, state, "forward")
+    _check_drop_rate(drop_rate, len(params) - 1)
     rows, _ = _examples(x, n_in, dtype, "forward")
     return model.forward(params, state, rows, key, drop_rate)
 
@@ -161,6 +193,17 @@ def _inputs_of(params: Any, state: Any, caller: str) -> tuple[int, Any]:
             f"normalise layers {_places(normalised)}: give both of one network"
         )
     return int(weights.shape[-1]), weights.dtype
+
+
+def _check_drop_rate(drop_rate: Any, n_hidden: int) -> None:
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(drop_rate)):
+        return
+    rates = as_array(drop_rate, "forward: drop_rate")
+    if rates.shape not in ((), (n_hidden,)) or not ((rates >= 0) & (rates < 1)).all():
+        raise ConfigError(
+            f"forward: drop_rate: must be from 0 to below 1, one or one per hidden layer "
+            f"({n_hidden}), got {rates.tolist()}"
+        )
 
 
 def _places(which: Sequence[bool]) -> str:

@@ -418,6 +418,28 @@ def test_what_is_no_network_is_refused(params: Any, state: Any, told: str) -> No
     assert str(error.value) == f"predict: {told}"
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"hp": 3}, "hp: must be jmlp.Hyperparams, got 3 (an integer)"),
+        ({"hp": Hyperparams(hidden=(-1,))}, "hidden: must be"),
+        ({"n_in": 0}, "n_in: must be an integer from 1 to"),
+        ({"n_classes": 1}, "n_classes: must be an integer from 2 to"),
+    ],
+)
+def test_network_that_cannot_be_is_not_drawn(change: Any, told: str) -> None:
+    wanted: Any = {"hp": SMALL, "n_in": 20, "n_classes": 3, "key": jax.random.key(0)}
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        jmlp.init(**wanted | change)
+
+
+@pytest.mark.parametrize("drop_rate", [1.0, -0.5, (0.1,) * 9, float("nan")])
+def test_drop_rate_that_is_none_is_refused_by_forward(drop_rate: Any) -> None:
+    params, state = jmlp.init(SMALL, 20, 3, jax.random.key(0))
+    with pytest.raises(ConfigError, match="drop_rate: must be from 0 to below 1"):
+        jmlp.forward(params, state, X[:4], jax.random.key(1), drop_rate)
+
+
 # run_study
 
 
