@@ -18,7 +18,7 @@ from store_runs import DATA, diverged_result, end, fill, plan, point, points, re
 from jmlp.errors import StoreError
 from jmlp.plan import Plan
 from jmlp.results import CohortState, RunResult
-from jmlp.store import Lock, Store, removals, run_files
+from jmlp.store import Lock, Store, documents, removals, run_files, tag_file
 from jmlp.store import rebuild as module
 from jmlp.store.checkpoints import Checkpoints, key_of
 from jmlp.store.rebuild import Problem, check, rebuild
@@ -184,7 +184,7 @@ def test_damaged_files_are_told_and_left_where_they_are(tmp_path: Path) -> None:
         assert [s.label for s in store.studies()] == ["small"]
         assert store.run(gone).state == "queued"
         assert store.run(made.runs[-1].run_id).epoch == 2  # of the checkpoint before
-        assert store.run(made.runs[1].run_id).tags == ()
+        assert store.run(made.runs[1].run_id).tags == ("good",)  # of the database
     assert all(path.exists() for path in problems)
     assert row.state == "diverged"
 
@@ -494,3 +494,47 @@ def test_a_run_that_was_never_in_a_study_that_is_left_comes_back(tmp_path: Path)
         row = store.run(ended[1].run_id)
         assert (row.state, row.studies) == ("finished", ())
         assert store.about_run(row.run_id)["data"] == DATA
+
+
+# ---- tags
+
+
+def tags_of(folder: Path) -> set[tuple[str, str]]:
+    with Store(folder) as store:
+        return {(run.run_id, tag) for run in store.runs() for tag in run.tags}
+
+
+def test_tags_that_only_the_database_holds_are_a_problem_and_kept_by_a_rebuilding(
+    tmp_path: Path,
+) -> None:
+    made = plan()
+    fill(tmp_path, made)
+    first, second = ((run.run_id, tag) for run, tag in zip(made.runs, ("x", "y"), strict=False))
+    with Store(tmp_path) as store:
+        store.tag(*first)
+    path = tmp_path / tag_file.NAME
+    for tags in (None, [second]):
+        path.unlink()
+        if tags:
+            tag_file.write(tmp_path, tags)
+        what = f"{len(tags or [])} tags are not in the database, 1 only there"
+        assert check(tmp_path) == [Problem(path, what, "jmlp store rebuild keeps the tags of both")]
+        assert rebuild(tmp_path).refused == []
+        assert tags_of(tmp_path) == {first, *(tags or [])} == set(tag_file.read(tmp_path))
+        assert check(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", [tag_file.FORMAT, "jmlp-tags-2"])
+def test_a_file_of_tags_that_cannot_be_used_stays_and_the_tags_of_the_database_are_kept(
+    kind: str, tmp_path: Path
+) -> None:
+    made = plan()
+    fill(tmp_path, made)
+    with Store(tmp_path) as store:
+        store.tag(made.runs[0].run_id, "x")
+    path = tmp_path / tag_file.NAME
+    documents.write(path, kind, {})
+    before = path.read_bytes()
+    assert len(rebuild(tmp_path).refused) == 1
+    assert tags_of(tmp_path) == {(made.runs[0].run_id, "x")}
+    assert path.read_bytes() == before

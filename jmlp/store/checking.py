@@ -22,6 +22,7 @@ _TRAIN_AGAIN = "remove the run (jmlp runs rm); its study then trains it again"
 _GO_BACK = "do nothing: its study goes on from the one before it, or trains the cohort anew"
 _SUBMIT_AGAIN = "give the study's command again: it writes the file anew"
 _TAG_AGAIN = "tag or untag any run: it writes the file anew"
+_KEEP_TAGS = "jmlp store rebuild keeps the tags of both"
 _PERMIT = "make it readable for you (chmod, chown), then check again"
 _MOUNT = "mount the disk that it leads to, or correct the link, then check again"
 _NEWER = "leave it as it is, and use the newer jmlp"
@@ -58,7 +59,8 @@ def check(folder: Path) -> list[Problem]:
             problems.append(_problem(path, found, _TRAIN_AGAIN))
         else:
             results[path] = found.result
-    problems += _database(folder, None if files is None else set(files), results)
+    tags, tag_problem = _tags(folder)
+    problems += _database(folder, None if files is None else set(files), results, tags)
     stored = checkpoints.Checkpoints(folder / CHECKPOINTS)
     for cohort in _listed(stored.folders, stored.folder, problems) or []:
         for path in _listed(partial(stored.generations, cohort.name), cohort, problems) or []:
@@ -73,11 +75,7 @@ def check(folder: Path) -> list[Problem]:
             submissions.read(path)
         except StoreError as error:
             problems.append(_problem(path, error, _SUBMIT_AGAIN))
-    try:
-        tag_file.read(folder)
-    except StoreError as error:
-        problems.append(_problem(folder / tag_file.NAME, error, _TAG_AGAIN))
-    return problems
+    return [*problems, *tag_problem]
 
 
 def check_folder(folder: Path) -> None:
@@ -158,8 +156,19 @@ def _listed(
         return None
 
 
+def _tags(folder: Path) -> tuple[set[tuple[str, str]] | None, list[Problem]]:
+    """The tags of the file; or None, and what is wrong with it."""
+    try:
+        return set(tag_file.read(folder)), []
+    except StoreError as error:
+        return None, [_problem(folder / tag_file.NAME, error, _TAG_AGAIN)]
+
+
 def _database(
-    folder: Path, files: Set[Path] | None, results: Mapping[Path, RunResult]
+    folder: Path,
+    files: Set[Path] | None,
+    results: Mapping[Path, RunResult],
+    tags: Set[tuple[str, str]] | None,
 ) -> Iterator[Problem]:
     """What is wrong with the database, or in it, against the files that are whole.
 
@@ -167,6 +176,7 @@ def _database(
         folder: of the store.
         files: of runs; None where they are not known.
         results: of those that are whole.
+        tags: of their file; None where it cannot be used.
     """
     path = folder / NAME
     if not is_there(path):
@@ -196,6 +206,12 @@ def _database(
             yield Problem(file, "says something else of the run than the database", REMEDY)
     for file in results.keys() - rows.keys():
         yield Problem(file, "is of a run that is not in the database", REMEDY)
+    known = {(row.run_id, tag) for row in rows.values() for tag in row.tags}
+    if tags is not None and tags != known:
+        run_ids = {row.run_id for row in rows.values()}
+        is_nowhere = any(run_id not in run_ids for run_id, _ in tags)
+        what = f"{len(tags - known)} tags are not in the database, {len(known - tags)} only there"
+        yield Problem(folder / tag_file.NAME, what, _TAG_AGAIN if is_nowhere else _KEEP_TAGS)
 
 
 def _problem(path: Path, error: JmlpError, remedy: str) -> Problem:

@@ -59,7 +59,8 @@ def rebuild(folder: Path) -> Rebuilt:
     """Makes the database again; the one that is there is kept beside it, as it was.
 
     All runs that ended come back, with costs, events and studies, from their files; studies and
-    their queues from the files of submissions; tags from theirs. Of runs in training the cost
+    their queues from the files of submissions; tags from theirs, and from the database where it can
+    be read. Of runs in training the cost
     points up to the last checkpoint come back. Events of studies do not, save their submissions.
 
     Args:
@@ -88,13 +89,13 @@ def rebuild(folder: Path) -> Rebuilt:
         submissions.paths(folder)
         moved = None
 
-        def fill(connection: sqlite3.Connection) -> None:
+        def fill(connection: sqlite3.Connection, tags: Collection[tuple[str, str]] = ()) -> None:
             # Others could submit and tag until this transaction began, and wait for its end.
             del refused[n_refused:]
             removals.leave_out(folder, removed)
             _fill(connection, _studies(folder, ended, refuse), ended)
             _continue(connection, in_training)
-            _tag(connection, folder, removed, refuse)
+            _tag(connection, folder, tags, removed, refuse)
 
         n_refused = len(refused)
         is_new = not is_there(folder / NAME)
@@ -107,7 +108,9 @@ def rebuild(folder: Path) -> Rebuilt:
     return Rebuilt(len(ended), len(in_training), refused, None if is_new else moved)
 
 
-def _refill(folder: Path, fill: Callable[[sqlite3.Connection], None]) -> Path:
+def _refill(
+    folder: Path, fill: Callable[[sqlite3.Connection, Collection[tuple[str, str]]], None]
+) -> Path:
     """Makes the rows again within the database that is there; returns where its copy is.
 
     In one transaction: readers see the old rows or the new ones, writers wait, and a kill leaves
@@ -123,13 +126,14 @@ def _refill(folder: Path, fill: Callable[[sqlite3.Connection], None]) -> Path:
         copy = _beside(folder, "before")
         database.keep_all_in_memory()
         with database.transaction() as connection:
+            tags = connection.execute(tag_file.OF_DATABASE).fetchall()
             database.copy(copy)
             try:
                 # Ids of points and events keep rising, so that viewers get the new rows.
                 for table in ("commands", "tags", "links", "points", "events", "runs", "studies"):
                     connection.execute(f"DELETE FROM {table}")
                 connection.execute("DELETE FROM sqlite_sequence WHERE name IN ('runs', 'studies')")
-                fill(connection)
+                fill(connection, tags)
             except BaseException:
                 copy.unlink(missing_ok=True)
                 raise
@@ -294,24 +298,32 @@ def _continue(connection: sqlite3.Connection, in_training: Sequence[CohortState]
 def _tag(
     connection: sqlite3.Connection,
     folder: Path,
+    known: Collection[tuple[str, str]],
     removed: Collection[str],
     refuse: Callable[[JmlpError], None],
 ) -> None:
+    """Sets the tags of the file and those that the database had, and writes them to the file.
+
+    Both are written in one transaction, so a tag that one of them lacks was lost there, or was
+    being changed when its process was killed.
+    """
+    path = folder / tag_file.NAME
+    in_file = None
     try:
-        tags = tag_file.read(folder)
+        in_file = tag_file.read(folder)
     except StoreError as error:
         refuse(error)
-        return
+    tags = sorted(pair for pair in {*(in_file or ()), *known} if pair[0] not in removed)
     for run_id, tag in tags:
-        if run_id in removed:
-            continue
         number = _number(connection, run_id)
         if number is None:
-            path = folder / tag_file.NAME
             what = f"the tag {plain(tag)} of a run that is nowhere: {plain(run_id)}"
             refuse(StoreError(f"{path}: {what}"))
         else:
             connection.execute("INSERT OR IGNORE INTO tags (run, tag) VALUES (?, ?)", (number, tag))
+    # A file that could not be used stays: it may be of a newer jmlp.
+    if in_file is not None and set(tags) != set(in_file):
+        tag_file.write(folder, tags)
 
 
 def _number(connection: sqlite3.Connection, run_id: str) -> int | None:

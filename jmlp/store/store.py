@@ -335,12 +335,7 @@ class Store(Finding):
         return changed
 
     def _tags(self) -> list[tuple[str, str]]:
-        return [
-            (run_id, tag)
-            for run_id, tag in self._database.read(
-                "SELECT run_id, tag FROM tags JOIN runs ON number = run ORDER BY run_id, tag"
-            )
-        ]
+        return [(run_id, tag) for run_id, tag in self._database.read(tag_file.OF_DATABASE)]
 
 
 def _check_word(word: str, words: Sequence[str]) -> None:

@@ -11,6 +11,9 @@ from jmlp.store import documents
 NAME = "tags.json"
 FORMAT = "jmlp-tags-1"
 
+# All tags of a database, as `write` takes them.
+OF_DATABASE = "SELECT run_id, tag FROM tags JOIN runs ON number = run ORDER BY run_id, tag"
+
 
 def write(folder: Path, tags: Iterable[tuple[str, str]]) -> None:
     """Writes all tags of a store, pairs of run id and tag.
