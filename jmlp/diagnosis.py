@@ -7,6 +7,7 @@ words. No JAX here: those who ask have none.
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Mapping
 
 from jmlp.errors import ConfigError, DeviceError, JmlpError, error_with_code
@@ -76,7 +77,40 @@ def of_exception(error: BaseException) -> JmlpError | None:
         return ConfigError(
             f"PYTHONWARNINGS, or -W, makes this warning an error: {text}; without it all goes on"
         )
+    if known := _hidden_module(error):
+        return known
     return complaint(f"{type(error).__name__}: {error}")
+
+
+def _hidden_module(error: BaseException) -> ConfigError | None:
+    """The error of an import that found a file of the user in place of a module that is needed."""
+    from importlib.machinery import PathFinder
+
+    is_of_module = isinstance(error, AttributeError) and isinstance(error.obj, type(sys))
+    if not (is_of_module or isinstance(error, ImportError)):
+        return None
+    given = os.environ.get("PYTHONPATH", "")
+    theirs = {os.path.realpath(entry) for entry in (*given.split(os.pathsep), "")}
+    folders = [entry for entry in sys.path if os.path.realpath(entry) in theirs]
+    others = [entry for entry in sys.path if entry not in folders]
+    names = {name for name in sys.modules if "." not in name}
+    if isinstance(error, ImportError) and error.name:
+        names.add(error.name.partition(".")[0])
+    found = []
+    for name in names - {"jmlp", "tui", *sys.builtin_module_names}:
+        spec = PathFinder.find_spec(name, folders)
+        if spec is None or spec.origin is None or PathFinder.find_spec(name, others) is None:
+            continue
+        if name not in sys.modules or getattr(sys.modules[name], "__file__", "") == spec.origin:
+            found.append(spec.origin)
+    if not found:
+        return None
+    where = f"PYTHONPATH={given}" if given else "the current folder"
+    remedy = "take its folder out of PYTHONPATH" if given else "start jmlp in another folder"
+    return ConfigError(
+        f"{where}: Python imports {', '.join(sorted(found))} in place of the module of that name "
+        f"that jmlp needs ({type(error).__name__}: {error}); rename it, or {remedy}"
+    )
 
 
 def end(

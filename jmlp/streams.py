@@ -81,6 +81,18 @@ def as_written(text: str) -> str:
     return text.encode(encoding, "jmlp").decode(encoding)
 
 
+def say_error(text: str) -> None:
+    """An error, on stderr; control characters of whatever it quotes are shown, not obeyed."""
+    lines = text.splitlines() or [""]
+    for index, line in enumerate(lines):
+        print(f"jmlp: error: {shown(line)}" if index == 0 else f"  {shown(line)}", file=sys.stderr)
+
+
+def shown(text: str) -> str:
+    """A text on one line, its control characters written out and so not obeyed."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def _safe(stream: Any) -> IO[str]:
     """Another stream to the same place."""
     with contextlib.suppress(OSError):

@@ -195,8 +195,7 @@ def test_device_that_is_not_there_ends_with_code_6_and_nothing_is_trained_elsewh
     done = here("train", "--data", "small.npz", "--device", "gpu")
     assert (done.code, done.out) == (6, "")
     assert done.err.startswith("jmlp: error: --device gpu: JAX finds no such device (")
-    remedy = "unset JAX_PLATFORMS=cpu, use --device cpu, or see what `jmlp doctor` says"
-    assert done.err.endswith(f"); {remedy}\n")  # the tests keep JAX to the CPU
+    assert done.err.endswith(" use --device cpu, or see what `jmlp doctor` says\n")
 
 
 def test_control_characters_are_shown_and_not_obeyed(here: Here) -> None:
@@ -262,3 +261,36 @@ def shell(script: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         ["sh", "-c", script, sys.executable], cwd=cwd, capture_output=True, text=True, check=False
     )
+
+
+@pytest.mark.parametrize(
+    ("file", "path", "arguments"),
+    [
+        ("random.py", ".", "--version"),
+        ("cyclopts.py", os.pathsep, "--version"),
+        ("rich.py", ".", "--help"),
+        ("numpy.py", ".", "data list"),
+        ("jax/__init__.py", ".", "gradcheck"),
+    ],
+)
+def test_file_that_takes_the_place_of_a_module_is_named_with_code_2(
+    file: str, path: str, arguments: str, tmp_path: Path
+) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).touch()
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "jmlp", *arguments.split()],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    told = (
+        f"jmlp: error: PYTHONPATH={path}: Python imports {tmp_path / file} in place of the module"
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(told)
+    assert line.endswith("; rename it, or take its folder out of PYTHONPATH")

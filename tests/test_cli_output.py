@@ -10,9 +10,10 @@ from commands import ESCAPE, Terminal
 from table_runs import SPREAD, runs, shifted, size, sizes
 
 from jmlp import streams
-from jmlp.cli.output import Output, say_error
+from jmlp.cli.output import Output
 from jmlp.cli.show import show_tables
 from jmlp.config import Claim, Reference, Study
+from jmlp.streams import say_error
 from jmlp.tables import study_tables
 
 EXPERIMENT = sizes(

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -154,3 +155,17 @@ def test_what_jmlp_itself_set_in_its_process_is_not_taken_for_what_the_user_set(
     assert str(end("it", 3, "why")) == told.format("JAX_PLATFORM_NAME=gpu XLA_FLAGS=--a")
     monkeypatch.setenv("JAX_PLATFORMS", "tpu")
     assert "JAX_PLATFORMS=tpu" in str(end("it", 3, "why")), "set by someone else since"
+
+
+def test_import_error_without_a_file_in_the_place_of_a_module_blames_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").touch()  # there is no other module of that name
+    (tmp_path / "colorsys.py").touch()  # hides a module, but was not asked for
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert diagnosis.of_exception(ImportError("no", name="mine")) is None
+    assert diagnosis.of_exception(AttributeError("no", name="x", obj=object())) is None
+    error = diagnosis.of_exception(ImportError("no", name="colorsys.x"))
+    assert error is not None
+    assert f"Python imports {tmp_path / 'colorsys.py'} in place of" in str(error)

@@ -3,6 +3,9 @@
 Each command is a function in a module of its own, and what it needs is imported when it is called,
 so that `--help` waits for neither JAX nor NumPy. Results go to stdout, everything else to stderr.
 A stream that cannot be written ends no command: what was asked for is done first.
+
+Little is imported before `main` can report that an import fails: PYTHONPATH may lead to a file that
+has the name of a module.
 """
 
 import contextlib
@@ -12,7 +15,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from jmlp import places, processes, streams
+from jmlp import streams
 from jmlp.errors import ConfigError, JmlpError, StoreError
 
 INTERRUPTED = 130  # 128 + SIGINT
@@ -38,7 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command; default: those of the process.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    processes.wait_for_children()
     code = _code(arguments)
     streams.make_safe()  # the app writes to its terminal on its own
     failure = streams.failure(sys.stdout)
@@ -83,8 +85,10 @@ def _code(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str]) -> Any:
+    from jmlp import places, processes
     from jmlp.cli.terminal import lacking, needs_terminal, open_app
 
+    processes.wait_for_children()
     lacks = lacking()
     if not arguments and not lacks:  # the parser would take longer than all else that is needed
         return open_app(places.runs_dir())
@@ -107,7 +111,5 @@ def _run(arguments: Sequence[str]) -> Any:
 
 
 def _say_error(text: str) -> None:
-    from jmlp.cli.output import say_error
-
     streams.make_safe()
-    say_error(text)
+    streams.say_error(text)

@@ -70,15 +70,3 @@ def _takes_escapes() -> bool:
     """Whether a terminal, if there is one, may get colours and a bar that moves."""
     dumb = os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")
     return not (dumb or os.environ.get("NO_COLOR") or os.environ.get("CI"))
-
-
-def say_error(text: str) -> None:
-    """An error, on stderr; control characters of whatever it quotes are shown, not obeyed."""
-    lines = text.splitlines() or [""]
-    for index, line in enumerate(lines):
-        print(f"jmlp: error: {shown(line)}" if index == 0 else f"  {shown(line)}", file=sys.stderr)
-
-
-def shown(text: str) -> str:
-    """A text on one line, its control characters written out and so not obeyed."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

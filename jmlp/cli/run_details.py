@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from jmlp.cli.output import Output, shown
+from jmlp.cli.output import Output
 from jmlp.cli.runs import RUN
 from jmlp.cli.storing import StoreOption, find_one
 from jmlp.control import words
@@ -25,6 +25,7 @@ from jmlp.control.differences import (
     sections,
     side_by_side,
 )
+from jmlp.streams import shown
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from jmlp.cli.output import Output, shown
+from jmlp.cli.output import Output
 from jmlp.cli.storing import StoreOption, find, find_one
 from jmlp.errors import ConfigError, StoreError
+from jmlp.streams import shown
 
 if TYPE_CHECKING:
     from jmlp.store import RunRow

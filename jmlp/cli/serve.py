@@ -14,10 +14,11 @@ from cyclopts import Parameter
 
 from jmlp import streams
 from jmlp.checks import plain
-from jmlp.cli.output import Output, say_error
+from jmlp.cli.output import Output
 from jmlp.cli.storing import StoreOption
 from jmlp.cli.terminal import check_app
 from jmlp.errors import ConfigError, StoreError
+from jmlp.streams import say_error
 
 MAX_PORT = 2**16 - 1
 MEANS = (

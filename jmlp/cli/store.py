@@ -1,8 +1,9 @@
 """`jmlp store`: where stored runs are, whether all of them are whole, and how to mend it."""
 
-from jmlp.cli.output import Output, shown
+from jmlp.cli.output import Output
 from jmlp.cli.storing import StoreOption
 from jmlp.errors import StoreError
+from jmlp.streams import shown
 
 
 def check(

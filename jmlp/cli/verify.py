@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from jmlp.cli.hardware import Hardware
-from jmlp.cli.output import Output, shown
+from jmlp.cli.output import Output
 from jmlp.cli.runs import RUNS
 from jmlp.cli.storing import StoreOption, find
 from jmlp.control import words
 from jmlp.errors import CheckFailed, StoreError
+from jmlp.streams import shown
 
 if TYPE_CHECKING:
     from jmlp.store import RunRow, Store
