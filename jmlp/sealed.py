@@ -153,6 +153,22 @@ def read_about(path: Path, kind: str) -> dict[str, Any]:
         return _about(start + file.read(_header_size(start, size, path)), kind, path)[1]
 
 
+def read_outline(path: Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
+    """Arrays of the right shapes and types without content, and what belongs to them.
+
+    The arrays are not read, so the seal is not checked.
+
+    Raises:
+        CheckpointError: the file is not there, has not such a header, or is of another size than
+            its header says.
+    """
+    with _opened(path, follow_links=False) as (file, size):
+        head = file.read(8)
+        head += file.read(_header_size(head, size, path))
+        table, about = _about(head, kind, path)
+        return _outline(table, size - len(head), path), about
+
+
 @contextlib.contextmanager
 def _opened(path: Path, follow_links: bool) -> Iterator[tuple[BinaryIO, int]]:
     """A regular file of a size that is allowed, and its size in bytes."""

@@ -458,12 +458,14 @@ def test_a_database_that_says_something_else_than_the_files_is_a_problem(tmp_pat
         connection.commit()
     again = "remove the run (jmlp runs rm); its study then trains it again"
     differs = "says something else of the run than the database"
+    (study,) = (tmp_path / "submissions").iterdir()
     assert sorted(check(tmp_path), key=lambda p: p.path) == sorted(
         [
             Problem(missing, "is missing: the database says that this run ended", again),
             Problem(other, differs, AGAIN),
             Problem(unknown, "is of a run that is not in the database", AGAIN),
             Problem(costs, differs, AGAIN),
+            Problem(study, "has other runs of the study than the database", AGAIN),
         ],
         key=lambda p: p.path,
     )

@@ -489,6 +489,59 @@ def test_a_run_that_is_begun_again_has_no_digest_of_the_past(tmp_path: Path) -> 
             store.confirm(store.results("small")[1])
 
 
+# ---- rows that are lost
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM points",
+        "DELETE FROM points WHERE run = 2 AND epoch = 1",
+        "DELETE FROM points WHERE run = 2 AND epoch = 4",
+    ],
+)
+@pytest.mark.parametrize("line", ["report small", "export all --as csv --output out.csv"])
+def test_a_run_that_lost_cost_points_is_not_reported(
+    sql: str, line: str, here: Here, tmp_path: Path
+) -> None:
+    fill(tmp_path / "store")
+    change_row(tmp_path / "store", sql)
+    done = here(*line.split(), "--store", str(tmp_path / "store"))
+    assert done.code == 4
+    assert "the database says something else of it than" in done.err
+
+
+@pytest.mark.parametrize(
+    ("sql", "what"),
+    [
+        ("DELETE FROM links WHERE position = 1", "has other runs of the study than the database"),
+        (
+            "UPDATE links SET position = 9 WHERE position = 1",
+            "has other runs of the study than the database",
+        ),
+        (
+            "UPDATE links SET experiments = '[]' WHERE position = 1",
+            "has other runs of the study than the database",
+        ),
+        ("DELETE FROM studies", "is of a study that is not in the database"),
+    ],
+)
+def test_a_study_that_lost_runs_is_a_problem_that_a_rebuilding_mends(
+    sql: str, what: str, whole: tuple[Path, Plan]
+) -> None:
+    folder, made = whole
+    with contextlib.closing(sqlite3.connect(folder / NAME)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(sql)
+        connection.commit()
+    (path,) = submissions.paths(folder)
+    assert [(p.path, p.what) for p in check(folder)] == [(path, what)]
+    rebuild(folder)
+    assert check(folder) == []
+    with Store(folder) as store:
+        assert [run.run_id for run in store.runs("small")] == [run.run_id for run in made.runs]
+
+
 # ---- tables
 
 

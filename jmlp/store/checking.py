@@ -13,7 +13,7 @@ from jmlp.results import CohortState, RunResult
 from jmlp.store import checkpoints, removals, run_files, submissions, tag_file
 from jmlp.store.database import NAME, REMEDY, DamagedError
 from jmlp.store.lock import Lock
-from jmlp.store.rows import point_values
+from jmlp.store.rows import Submission, point_values
 from jmlp.store.store import Store
 
 CHECKPOINTS = "checkpoints"
@@ -59,8 +59,9 @@ def check(folder: Path) -> list[Problem]:
             problems.append(_problem(path, found, _TRAIN_AGAIN))
         else:
             results[path] = found.result
+    submitted, submission_problems = _submissions(folder)
     tags, tag_problem = _tags(folder)
-    problems += _database(folder, None if files is None else set(files), results, tags)
+    problems += _database(folder, None if files is None else set(files), results, submitted, tags)
     stored = checkpoints.Checkpoints(folder / CHECKPOINTS)
     for cohort in _listed(stored.folders, stored.folder, problems) or []:
         for path in _listed(partial(stored.generations, cohort.name), cohort, problems) or []:
@@ -68,14 +69,7 @@ def check(folder: Path) -> list[Problem]:
                 checkpoints.read_state(path)
             except CheckpointError as error:
                 problems.append(_problem(path, error, _GO_BACK))
-    for path in (
-        _listed(partial(submissions.paths, folder), folder / submissions.FOLDER, problems) or []
-    ):
-        try:
-            submissions.read(path)
-        except StoreError as error:
-            problems.append(_problem(path, error, _SUBMIT_AGAIN))
-    return [*problems, *tag_problem]
+    return [*problems, *submission_problems, *tag_problem]
 
 
 def check_folder(folder: Path) -> None:
@@ -156,6 +150,20 @@ def _listed(
         return None
 
 
+def _submissions(folder: Path) -> tuple[dict[Path, Submission], list[Problem]]:
+    """The submissions whose files are whole, and what is wrong with the others."""
+    found: dict[Path, Submission] = {}
+    problems: list[Problem] = []
+    for path in (
+        _listed(partial(submissions.paths, folder), folder / submissions.FOLDER, problems) or []
+    ):
+        try:
+            found[path], _ = submissions.read(path)
+        except StoreError as error:
+            problems.append(_problem(path, error, _SUBMIT_AGAIN))
+    return found, problems
+
+
 def _tags(folder: Path) -> tuple[set[tuple[str, str]] | None, list[Problem]]:
     """The tags of the file; or None, and what is wrong with it."""
     try:
@@ -168,6 +176,7 @@ def _database(
     folder: Path,
     files: Set[Path] | None,
     results: Mapping[Path, RunResult],
+    submitted: Mapping[Path, Submission],
     tags: Set[tuple[str, str]] | None,
 ) -> Iterator[Problem]:
     """What is wrong with the database, or in it, against the files that are whole.
@@ -176,6 +185,7 @@ def _database(
         folder: of the store.
         files: of runs; None where they are not known.
         results: of those that are whole.
+        submitted: the studies whose files are whole.
         tags: of their file; None where it cannot be used.
     """
     path = folder / NAME
@@ -185,7 +195,8 @@ def _database(
     try:
         with Store(folder, viewer=True) as store:
             damage = store.damage()
-            store.studies()
+            labels = {study.label for study in store.studies()}
+            links = {label: store.links(label) for label in labels}
             store.events()
             rows = {run_files.path_of(folder, row.run_id): row for row in store.runs()}
             points = {p: store.points(row.run_id) for p, row in rows.items()}
@@ -206,6 +217,11 @@ def _database(
             yield Problem(file, "says something else of the run than the database", REMEDY)
     for file in results.keys() - rows.keys():
         yield Problem(file, "is of a run that is not in the database", REMEDY)
+    for file, submission in submitted.items():
+        if submission.label not in labels:
+            yield Problem(file, "is of a study that is not in the database", REMEDY)
+        elif links[submission.label] != [(r.run_id, r.experiments) for r in submission.runs]:
+            yield Problem(file, "has other runs of the study than the database", REMEDY)
     known = {(row.run_id, tag) for row in rows.values() for tag in row.tags}
     if tags is not None and tags != known:
         run_ids = {row.run_id for row in rows.values()}

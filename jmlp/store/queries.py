@@ -152,6 +152,16 @@ class Queries:
         with self._reading("costs"):
             return last, [(run_id, point_from(*point)) for _, run_id, *point in rows]
 
+    def links(self, label: str) -> list[tuple[str, tuple[str, ...]]]:
+        """The ids of a study's runs with their experiments, in its plan's order."""
+        rows = self._database.read(
+            "SELECT run_id, experiments FROM links JOIN studies ON study = id"
+            " JOIN runs ON number = run WHERE label = ? ORDER BY position",
+            (label,),
+        )
+        what = "the experiments of a run"
+        return [(run_id, self._json(tuple[str, ...], text, what)) for run_id, text in rows]
+
     def last_point(self) -> int:
         """What to give `new_points` as `after`, to be told only what is recorded from now on."""
         return int(self._database.read("SELECT coalesce(max(id), 0) FROM points")[0][0])
@@ -202,7 +212,7 @@ class Queries:
         return results
 
     def confirm(self, result: RunResult) -> None:
-        """Refuses a result of which the run's file says something else.
+        """Refuses a result of which the run's file says something else, or has other cost points.
 
         Only the header of the file is read; one that is missing or damaged says nothing.
 
@@ -216,7 +226,7 @@ class Queries:
 
         path = path_of(self.folder, result.run_id)
         try:
-            about = sealed.read_about(path, RUN_FORMAT)
+            outline, about = sealed.read_outline(path, RUN_FORMAT)
             of_file = run_from_table(about.get("run"), costs=False)
         except UnreadableError:
             return
@@ -224,7 +234,16 @@ class Queries:
             if is_forbidden(error):
                 raise StoreError(str(error)) from error
             return
-        if run_table(of_file, costs=False) != run_table(result, costs=False):
+        ((n_points,),) = self._database.read(
+            "SELECT count(*) FROM points JOIN runs ON number = run WHERE run_id = ?",
+            (result.run_id,),
+        )
+        epochs = outline.get("costs.epoch")
+        if (
+            run_table(of_file, costs=False) != run_table(result, costs=False)
+            or epochs is None
+            or epochs.shape != (n_points,)
+        ):
             raise StoreError(
                 f"run {result.run_id[:8]}: the database says something else of it than {path}; "
                 "jmlp store check finds all that differ, and jmlp store rebuild makes the database "
