@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,7 @@ def test_import_error_without_a_file_in_the_place_of_a_module_blames_no_file(
     (tmp_path / "colorsys.py").touch()  # hides a module, but was not asked for
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)  # of another test
     assert diagnosis.of_exception(ImportError("no", name="mine")) is None
     assert diagnosis.of_exception(AttributeError("no", name="x", obj=object())) is None
     error = diagnosis.of_exception(ImportError("no", name="colorsys.x"))

@@ -39,6 +39,7 @@ def opened(tmp_path: Path) -> Iterator[Terminal]:
     """The app, painted, without a store."""
     with Terminal(store=tmp_path / "store") as terminal:
         terminal.until_shown(READY)
+        terminal.until_shown("no worker")  # the store was looked at: nothing more is to come
         yield terminal
 
 
