@@ -31,6 +31,7 @@ MOST_LEFT = 0.05  # of the value that a running average began with
 MOST_LEFT_OUT = 0.25  # of the training part, in each epoch
 OFTEN = 0.5  # the share of examples for which dropout may leave nothing of a layer
 _SMALLEST = float(np.finfo(np.float32).tiny)
+LARGE_INPUT = 20.0  # far beyond standardised numbers, whose largest are seldom above 10
 _NAMED = 3  # cases in a sentence
 
 When = Literal["always", "before", "stopped early"]
@@ -344,6 +345,15 @@ def _rare_classes(setting: _Setting) -> Iterator[Remark]:
         )
 
 
+def _large_inputs(setting: _Setting) -> Iterator[Remark]:
+    largest = setting.facts.largest_input if setting.facts else 0.0
+    if largest > LARGE_INPUT:
+        yield Remark(
+            f"The inputs are as large as {largest:,.6g}, and are used as they are: networks learn "
+            "better from numbers around -1 to 1. Pixels of type uint8 are scaled to 0-1."
+        )
+
+
 # ---- comparisons
 
 
@@ -379,6 +389,7 @@ CHECKS: tuple[Callable[[_Setting], Iterator[Remark]], ...] = (
     _running_averages,
     _few_validation_examples,
     _rare_classes,
+    _large_inputs,
     _no_verdicts,
     _patience_of_few_updates,
     _schedule_with_patience,

@@ -60,18 +60,22 @@ class DataFacts:
     pixel_bytes: int = field(default=1, metadata={"added": True})  # 4: floating-point data
     # Examples of each class, training and validation part together; none where that is not known.
     class_counts: tuple[int, ...] = field(default=(), metadata={"added": True})
+    # The largest magnitude of an input, as the network gets it; 0 where that is not known.
+    largest_input: float = field(default=0.0, metadata={"added": True})
 
 
 def data_facts(dataset: Dataset) -> DataFacts:
     """Of a data set in memory."""
+    x = dataset.x_train
     return DataFacts(
         n_examples=len(dataset.y_train),
         n_test=0 if dataset.y_test is None else len(dataset.y_test),
         n_in=dataset.n_in,
         n_classes=dataset.n_classes,
         digests=dataset.digests,
-        pixel_bytes=dataset.x_train.itemsize,
+        pixel_bytes=x.itemsize,
         class_counts=tuple(np.bincount(dataset.y_train, minlength=dataset.n_classes).tolist()),
+        largest_input=1.0 if x.dtype == np.uint8 else float(max(-x.min(), x.max())),
     )
 
 

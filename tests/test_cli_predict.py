@@ -126,16 +126,13 @@ def strokes(n: int, white: float) -> Arrays:
     return {"x_train": x, "y_train": y}
 
 
-@pytest.mark.parametrize(
-    ("kind", "white"), [(np.uint8, 255), (np.float32, 255), (np.float32, 1), (np.float64, 1)]
-)
-def test_drawing_is_answered_right_whatever_scale_the_network_was_trained_on(
+@pytest.mark.parametrize(("kind", "white"), [(np.uint8, 255), (np.float32, 1), (np.float64, 1)])
+def test_drawing_is_answered_right_by_a_network_of_pixels_or_of_numbers_from_0_to_1(
     kind: type, white: int, here: Here
 ) -> None:
     data = strokes(300, white)
     np.savez(here.folder / "own.npz", x_train=data["x_train"].astype(kind), y_train=data["y_train"])
-    rate = "0.1" if white == 1 or kind is np.uint8 else "0.0001"
-    here("train", "--data", "own.npz", "--hidden", "8", "--batch-size", "16", "--lr", rate,
+    here("train", "--data", "own.npz", "--hidden", "8", "--batch-size", "16", "--lr", "0.1",
          "--epochs", "20", "--save", "own.safetensors", "--quiet")  # fmt: skip
     for label, box in enumerate([(60, 20, 70, 110), (20, 60, 110, 70)]):
         drawing = Image.new("L", (320, 200), "white")
@@ -145,24 +142,33 @@ def test_drawing_is_answered_right_whatever_scale_the_network_was_trained_on(
         assert (json.loads(done.out)["class"], done.err) == (label, "")
 
 
-def test_picture_for_a_network_of_standardised_numbers_is_refused(here: Here) -> None:
-    data = strokes(60, 2.5)
-    np.savez(here.folder / "own.npz", x_train=data["x_train"] - 0.4, y_train=data["y_train"])
+@pytest.mark.parametrize(
+    ("white", "shift", "scale", "told"),
+    [(2.5, 0.4, 100, "from -0.4 to 2.1"), (255, 0, 1 / 255, "from 0 to 255")],
+)
+def test_picture_for_a_network_of_numbers_of_another_scale_is_refused(
+    white: float, shift: float, scale: float, told: str, here: Here
+) -> None:
+    data = strokes(60, white)
+    x = data["x_train"] - np.float32(shift)
+    np.savez(here.folder / "own.npz", x_train=x, y_train=data["y_train"])
     here(*SMALL[:1], "--data", "own.npz", "--hidden", "4", "--batch-size", "16", "--epochs", "1",
-         "--save", "own.safetensors", "--quiet")  # fmt: skip
-    Image.fromarray(data["x_train"][0].astype(np.uint8) * 100).save(here.folder / "bar.png")
+         "--lr", "0.0001", "--save", "own.safetensors", "--quiet")  # fmt: skip
+    Image.fromarray((data["x_train"][0] > 0) * np.uint8(255)).save(here.folder / "bar.png")
     done = here("predict", "own.safetensors", "bar.png")
     assert (done.code, done.out) == (3, "")
     assert done.err == (
-        "jmlp: error: bar.png: the network was trained on numbers from -0.4 to 2.1, and it is not "
-        "plain how pixels become such numbers: give it an .npy array of them, of shape (16, 16)\n"
+        f"jmlp: error: bar.png: the network was trained on numbers {told}, and pictures are given "
+        "to networks as numbers from 0 to 1: train it on pixels of type uint8, which are scaled to "
+        "that, or give it a float32 array of its own numbers (.npy), of shape (16, 16)\n"
     )
-    np.save(here.folder / "bar.npy", data["x_train"][0] - 0.4)
+    np.save(here.folder / "bar.npy", x[0])
     assert here("predict", "own.safetensors", "bar.npy").code == 0
-    np.save(here.folder / "bar.npy", data["x_train"][0] * 100)
+    other = data["x_train"][0] * scale
+    np.save(here.folder / "bar.npy", other)
     assert here("predict", "own.safetensors", "bar.npy").err == (
-        "jmlp: error: bar.npy: numbers from 0 to 250, but the network was trained on numbers from "
-        "-0.4 to 2.1: bring them to that scale\n"
+        f"jmlp: error: bar.npy: numbers from 0 to {other.max():g}, but the network was trained on "
+        f"numbers {told}: bring them to that scale\n"
     )
 
 

@@ -301,6 +301,30 @@ def test_the_examples_of_each_class_are_counted() -> None:
     assert data_facts(small()).class_counts == (70, 69, 69)
 
 
+@pytest.mark.parametrize(
+    ("largest", "text"),
+    [
+        (20.0, ""),
+        (255.0, "The inputs are as large as 255, "),
+        (1234567.0, "The inputs are as large as 1.23457e+06, "),
+    ],
+)
+def test_inputs_far_from_0_to_1_are_said(largest: float, text: str) -> None:
+    rest = (
+        "and are used as they are: networks learn better from numbers around -1 to 1. Pixels of "
+        "type uint8 are scaled to 0-1."
+    )
+    facts = replace(MANY, largest_input=largest)
+    assert notes(experiment(), facts=facts) == ([text + rest] if text else [])
+
+
+def test_the_largest_input_is_that_which_the_network_gets() -> None:
+    pixels = small()
+    negative = replace(pixels, x_train=pixels.x_train * np.float32(-2))
+    facts = data_facts(pixels), data_facts(negative)
+    assert [fact.largest_input for fact in facts] == [1.0, 2.0 * pixels.x_train.max()]
+
+
 def test_too_few_seeds_for_a_verdict_are_said_before_training_only() -> None:
     swept = experiment({"drop_rate": (0.0, 0.5)}, seeds=range(4))
     text = "With 4 seeds there is no verdict and no claim is settled: 5 are needed."

@@ -78,20 +78,20 @@ class Contract:
             what: where they come from, for the message.
 
         Raises:
-            DataError: it was trained on numbers that are not plainly 0 to 1 or 0 to 255.
+            DataError: it was trained on other numbers than pixels, or than 0 to 1.
         """
         if self.dtype is None or (self.dtype == "uint8" and (self.high is None or self.high > 127)):
             return pixels
-        white = None
-        if self.low is not None and self.high is not None:
-            white = unit_of(self.low, self.high)
-        if white is None:
+        # Floats up to 255 are refused as well: nothing says that they were pixels, and a network
+        # learns so poorly from them that its answer would be worth little.
+        if self._white() != 1:
             raise DataError(
-                f"{what}: the network was trained on numbers {self._range()}, and it is not plain "
-                "how pixels become such numbers: give it an .npy array of them, of shape "
-                f"{self.image_shape}"
+                f"{what}: the network was trained on numbers {self._range()}, and pictures are "
+                "given to networks as numbers from 0 to 1: train it on pixels of type uint8, which "
+                "are scaled to that, or give it a float32 array of its own numbers (.npy), of "
+                f"shape {self.image_shape}"
             )
-        return pixels.astype(np.float32) if white == 255 else pixels / np.float32(255)
+        return pixels / np.float32(255)
 
     def take_numbers(self, array: NDArray[np.float32], what: str) -> NDArray[Any]:
         """Floating-point numbers as the network was trained on them.
@@ -111,16 +111,23 @@ class Contract:
                 "uint8 from 0 to 255, or numbers from 0 to 1"
             )
         if self.low is not None and self.high is not None:
-            wanted = unit_of(self.low, self.high)
-            if given and wanted:
-                return array * np.float32(wanted / given)
+            white = self._white()
+            if (given, white) == (255, 1):
+                return array / np.float32(255)
             room = self.high - self.low
-            if low < self.low - room or high > self.high + room:
+            too_far = low < self.low - room or high > self.high + room
+            if too_far or (given, white) == (1, 255):
                 raise DataError(
                     f"{what}: numbers from {low:g} to {high:g}, but the network was trained on "
                     f"numbers {self._range()}: bring them to that scale"
                 )
         return array
+
+    def _white(self) -> float | None:
+        """What white is in the training data, 1 or 255, where that is plain."""
+        if self.low is None or self.high is None:
+            return None
+        return unit_of(self.low, self.high)
 
     def _range(self) -> str:
         if self.low is None or self.high is None:
