@@ -163,5 +163,9 @@ def replace(*arguments: str, variables: Mapping[str, str]) -> NoReturn:
     Args:
         arguments: of Python.
         variables: what it inherits.
+
+    Raises:
+        DeviceError: the system cannot start it.
     """
-    os.execve(sys.executable, command_line(*arguments), child_environment(variables))
+    with _starting():
+        os.execve(sys.executable, command_line(*arguments), child_environment(variables))

@@ -23,6 +23,7 @@ from jmlp.control import devices, workers
 from jmlp.environment import Device
 from jmlp.errors import JmlpError
 from jmlp.results import Progress
+from jmlp.store import Lock
 from jmlp.worker import __main__ as worker
 from jmlp.worker import devices as device_worker
 
@@ -100,10 +101,11 @@ class Inline:
         self.said: list[str] = []
         self.stdin = io.StringIO()
         Inline.asked = asked = Asked()
+        lock = Lock(folder)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(worker, "say", self.said.append)
             try:
-                while worker.work(folder, label, asked, after):  # type: ignore[arg-type]
+                while worker.work(lock, label, asked, after):  # type: ignore[arg-type]
                     after = ""
                 self.returncode = 0 if asked.reason is None else asked.code
             except Died as death:
@@ -112,6 +114,8 @@ class Inline:
                 self.said.append(f"error: {error}")
                 locked = isinstance(error, worker.LockedError)
                 self.returncode = workers.LOCKED if locked else error.exit_code
+            finally:
+                lock.release()
         self.stdout = io.StringIO("".join(f"{line}\n" for line in self.said))
 
     def poll(self) -> int:

@@ -127,10 +127,10 @@ def test_worker_is_alone_where_jax_was_not_imported_before(
     found = []
 
     def train(*arguments: Any) -> bool:
-        found.append(arguments[-1])
+        found.append(arguments[-1].alone)
         return True
 
-    monkeypatch.setattr(worker, "_next", lambda store, label: rows.pop() if rows else None)
+    monkeypatch.setattr(worker, "_next", lambda *_: rows.pop() if rows else None)
     monkeypatch.setattr(worker, "_train", train)
     if not loaded:
         monkeypatch.delitem(sys.modules, "jax")

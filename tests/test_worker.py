@@ -54,12 +54,13 @@ def test_drained_queue_is_trained_in_the_order_of_submission(queue: Queue) -> No
 def test_study_for_other_cores_is_left_to_a_process_that_starts_afresh(queue: Queue) -> None:
     queue.submit("--experiment", "norm", "--seeds", "1")
     queue.submit("--experiment", "rate", "--seeds", "1", "--cores", "1")
-    assert worker.work(queue.folder, None, Asked()) is True  # type: ignore[arg-type]
+    lock = Lock(queue.folder)
+    assert worker.work(lock, None, Asked()) is True  # type: ignore[arg-type]
     assert [queue.study(label).state for label in ("small-norm", "small-rate")] == [
         "done",
         "queued",
     ]
-    assert worker.work(queue.folder, None, Asked()) is False  # type: ignore[arg-type]
+    assert worker.work(lock, None, Asked()) is False  # type: ignore[arg-type]
     assert queue.study("small-rate").state == "done"
 
 

@@ -23,7 +23,7 @@ def test_runs_whose_device_fails_once_are_tried_again(
     ended = queue.disturbed(once(fail, trains))
     assert ended.returncode == 0
     message = str(error) or "out of memory"
-    assert f"{message}: goes on in a fresh process" in ended.said
+    assert f"{message}: continues in a fresh process" in ended.said
     assert queue.study().state == "done"
     with queue.store() as store:
         once_more = [event for event in store.events() if event.kind == "failed once"]
@@ -42,7 +42,7 @@ def test_runs_whose_device_fails_twice_have_failed_and_the_rest_is_trained(
 
     queue.submit()
     ended = queue.disturbed(fail)
-    assert ended.said.count("gpu: out of memory: goes on in a fresh process") == 2
+    assert ended.said.count("gpu: out of memory: continues in a fresh process") == 2
     study = queue.study()
     assert (study.state, study.code) == ("failed", 6)
     assert study.failure == "4 runs failed: gpu: out of memory"
@@ -56,7 +56,7 @@ def test_runs_whose_device_fails_twice_have_failed_and_the_rest_is_trained(
 
     # Wanted again, they get as many tries as before.
     queue.submit()
-    assert queue.disturbed(fail).said.count("gpu: out of memory: goes on in a fresh process") == 2
+    assert queue.disturbed(fail).said.count("gpu: out of memory: continues in a fresh process") == 2
     queue.submit()
     queue.train()
     assert queue.study().state == "done"

@@ -53,8 +53,44 @@ class Lock:
             folder: of the store.
         """
         self.path = folder / NAME
+        self.study: str | None = None  # that its owner trains; where it is held here
         self._descriptor: int | None = None
         self._started = 0
+
+    @classmethod
+    def inherit(cls, folder: Path, descriptor: int) -> "Lock":
+        """The lock that `pass_on` left to this process.
+
+        Args:
+            folder: of the store.
+            descriptor: what `pass_on` returned.
+
+        Raises:
+            StoreError: it is no lock of this store that is held.
+        """
+        lock = cls(folder)
+        try:
+            os.set_inheritable(descriptor, False)
+            is_it = os.path.samestat(os.fstat(descriptor), os.stat(lock.path))
+            note = (
+                _read_note(descriptor) if is_it and lock._flock(descriptor, fcntl.LOCK_EX) else None
+            )
+        except OSError as error:
+            raise lock._error(error) from error
+        if note is None:
+            raise StoreError(f"{lock.path}: was not left to this process")
+        lock._descriptor, lock._started, lock.study = descriptor, note.started, note.study
+        return lock
+
+    def pass_on(self) -> int:
+        """Leaves the lock to the process that takes this one's place; returns what it needs.
+
+        Raises:
+            StoreError: the lock is not held.
+        """
+        descriptor = self._held()
+        os.set_inheritable(descriptor, True)
+        return descriptor
 
     def acquire(self, timeout: float = 0.0) -> bool:
         """Takes the lock; False where another one had it for all of `timeout` seconds.
@@ -81,7 +117,7 @@ class Lock:
         """Gives the lock back, if it is held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
-            self._descriptor = None
+            self._descriptor = self.study = None
 
     def describe(self, label: str | None) -> None:
         """Writes into the lock which study its owner trains.
@@ -89,16 +125,16 @@ class Lock:
         Raises:
             StoreError: the lock is not held, or the note cannot be written.
         """
-        if self._descriptor is None:
-            raise StoreError(f"{self.path}: is not held by this process")
+        descriptor = self._held()
+        self.study = label
         boot_id = ""
         with contextlib.suppress(OSError):
             boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
         owner = Owner(os.getpid(), socket.gethostname(), boot_id, self._started, label)
         note = json.dumps(asdict(owner)).encode().ljust(_NOTE_BYTES)
         try:
-            os.pwrite(self._descriptor, note, 0)
-            os.ftruncate(self._descriptor, len(note))
+            os.pwrite(descriptor, note, 0)
+            os.ftruncate(descriptor, len(note))
         except OSError as error:
             raise self._error(error) from error
 
@@ -124,6 +160,11 @@ class Lock:
             return None
         finally:
             os.close(descriptor)
+
+    def _held(self) -> int:
+        if self._descriptor is None:
+            raise StoreError(f"{self.path}: is not held by this process")
+        return self._descriptor
 
     def _open(self, flags: int) -> int:
         """A descriptor that no child process inherits; missing for reading is FileNotFoundError."""

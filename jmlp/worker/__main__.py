@@ -13,6 +13,7 @@ from jmlp.places import compile_cache_dir
 from jmlp.store import Lock, Store, StudyRow
 from jmlp.worker.answering import NICE
 from jmlp.worker.patient import PatientStore
+from jmlp.worker.process import Process
 from jmlp.worker.stopping import Stopping
 
 LOCK_SECONDS = 10.0
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--after", default="", help="how the one before died, where its runs may be the reason"
     )
+    parser.add_argument(
+        "--lock", type=int, help="the lock's descriptor, where this process replaces a worker's"
+    )
     options = parser.parse_args(arguments)
     processes.wait_for_children()
     streams.make_safe()
@@ -44,8 +48,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stopping = Stopping(starter=sys.stdin.fileno() if options.attached else None)
     os.nice(max(0, NICE - os.nice(0)))  # one that takes another's place is so already
     environment.report_warnings(say)
+    if options.lock is not None:
+        stopping.take_deferred()
+    lock = Lock(options.store)
     try:
-        again = work(options.store, options.study, stopping, options.after)
+        if options.lock is not None:
+            lock = Lock.inherit(options.store, options.lock)
+        if work(lock, options.study, stopping, options.after):
+            stopping.defer()
+            command = ["-m", "jmlp.worker", str(options.store), "--lock", str(lock.pass_on())]
+            command += ["--study", options.study] if options.study else []
+            command += ["--attached"] if options.attached else []
+            processes.replace(*command, variables=as_started)
     except Exception as failure:
         error = failure if isinstance(failure, JmlpError) else diagnosis.of_exception(failure)
         if error is None:
@@ -54,48 +68,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, DiskFullError) and stopping.reason is not None:
             return stopping.code  # what it could not save as it left
         return LOCKED if isinstance(error, LockedError) else error.exit_code
-    if again:
-        command = ["-m", "jmlp.worker", str(options.store)]
-        command += ["--study", options.study] if options.study else []
-        command += ["--attached"] if options.attached else []
-        processes.replace(*command, variables=as_started)
+    finally:
+        lock.release()
     return 0 if stopping.reason is None else stopping.code
 
 
-def work(folder: Path, label: str | None, stopping: Stopping, after: str = "") -> bool:
-    """Trains one study, or all that are queued; whether a fresh process should go on.
+def work(lock: Lock, label: str | None, stopping: Stopping, after: str = "") -> bool:
+    """Trains one study, or all that are queued; whether a fresh process should continue.
 
     Args:
-        folder: of the store.
+        lock: of the store. Where it is held already, the study in it is continued.
         label: the study; None: all that are queued.
         stopping: says when to leave.
         after: how the worker before this one died, where its runs may be the reason.
 
+    Returns:
+        True: the lock is held still, for the process that is to continue.
+
     Raises:
         StoreError: another worker has the store.
     """
-    lock = Lock(folder)
-    try:
-        with PatientStore(folder, stopping, say) as store:
-            return _work(store, lock, label, stopping, after)
-    finally:
-        lock.release()
+    with PatientStore(lock.path.parent, stopping, say) as store:
+        return _work(store, lock, label, stopping, after)
 
 
 def _work(store: Store, lock: Lock, label: str | None, stopping: Stopping, after: str) -> bool:
     prepared: tuple[object, object] | None = None  # device and cores that JAX was started for
-    alone = "jax" not in sys.modules  # whoever imported it may have compiled functions of their own
+    # Whoever imported JAX may have compiled functions of their own.
+    process = Process(alone="jax" not in sys.modules)
     while stopping.reason is None:
         if not _take(lock, label, stopping):
             return False
         store.finish_removal()
-        while stopping.reason is None and (row := _next(store, label)):
+        while stopping.reason is None and (row := _next(store, label, lock.study)):
             hardware = row.hardware["device"], row.hardware["cores"]
-            if prepared not in (None, hardware):
+            if prepared not in (None, hardware) or process.is_spent:
                 return True
             prepared = hardware
             lock.describe(row.label)
-            if not _train(store, row, stopping, after, alone):
+            if not _train(store, row, stopping, after, process):
                 return True
         lock.release()
         # Whoever queued a study while the lock was held counted on this worker.
@@ -119,15 +130,25 @@ def _take(lock: Lock, label: str | None, stopping: Stopping) -> bool:
     return True
 
 
-def _next(store: Store, label: str | None) -> StudyRow | None:
-    """The study to train: the one that was asked for, or the first in the queue."""
-    for row in store.studies():
+def _next(store: Store, label: str | None, continued: str | None = None) -> StudyRow | None:
+    """The study to train: the one in hand, the one that was asked for, or the first in the queue.
+
+    Args:
+        store: where they are.
+        label: the one that was asked for; None: any.
+        continued: the one that this worker has in hand; it may be done.
+    """
+    rows = store.studies()
+    for row in rows:
+        if row.state == "running" and row.label == continued:
+            return row
+    for row in rows:
         if row.state == "queued" and label in (None, row.label):
             return row
     return None
 
 
-def _train(store: Store, row: StudyRow, stopping: Stopping, after: str, alone: bool) -> bool:
+def _train(store: Store, row: StudyRow, stopping: Stopping, after: str, process: Process) -> bool:
     """Trains one study; False: the rest of it is for a fresh process."""
     if "jax" not in sys.modules:
         hardware = row.hardware["device"], row.hardware["cores"]
@@ -136,9 +157,8 @@ def _train(store: Store, row: StudyRow, stopping: Stopping, after: str, alone: b
     from jmlp.worker.work import FreshProcess, Work
 
     try:
-        Work(store.folder, store, row, stopping, say, alone).run(after)
+        Work(store.folder, store, row, stopping, process, say).run(after)
     except FreshProcess:
-        store.set_study(row.label, "queued")
         return False
     return True
 

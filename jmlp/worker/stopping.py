@@ -48,6 +48,14 @@ class Stopping:
         """The exit code of a worker that leaves on request."""
         return 128 + (self.reason or signal.SIGHUP)
 
+    def defer(self) -> None:
+        """From now on requests are kept for the process that takes this one's place."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+    def take_deferred(self) -> None:
+        """Takes the requests that the process before this one deferred, and all that come."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
     def wait(self, seconds: float) -> bool:
         """Sleeps, but not when asked to leave; whether it was."""
         return self._asked.wait(seconds)

@@ -22,6 +22,7 @@ from jmlp.results import CohortState, Progress, Provenance, RunResult, Stop, cha
 from jmlp.store import RunRow, RunState, Store, StudyRow, run_files
 from jmlp.store.checkpoints import key_of
 from jmlp.study_file import parse_study
+from jmlp.worker.process import Process
 from jmlp.worker.recorder import Recorder
 from jmlp.worker.terms import Must, check_digests
 
@@ -34,7 +35,10 @@ FAILED_ONCE = "failed once"  # the event of a run that gets another try
 
 
 class FreshProcess(Exception):
-    """A device failed: what is left should be trained by a process that has nothing behind it."""
+    """What is left of the study should be trained by a process that has nothing behind it.
+
+    The study stays "running": the process that takes the place of this one continues it.
+    """
 
 
 class _Left(Exception):
@@ -52,8 +56,8 @@ class Work:
     store: Store
     row: StudyRow
     stopping: "Stopping"
+    process: Process
     say: Callable[[str], None]
-    alone: bool = False  # nothing but the worker uses JAX in this process
     running: set[str] = field(default_factory=set)  # ids of the runs in training
     stops: dict[str, Stop] = field(default_factory=dict)  # of those that wait for their cohort
 
@@ -69,21 +73,20 @@ class Work:
             after: how the worker before this one died, where its runs may be the reason.
 
         Raises:
-            FreshProcess: it should be gone on with by a new process.
+            FreshProcess: a device failed, or this process has compiled enough.
         """
         try:
             dead = self._in_training()  # when their worker died: no other has the store now
             self.store.set_runs(dead, "queued")
             if after:
                 self._give_up(dead, DeviceError.exit_code, after)
-            plan, dataset = self._prepare()
-            self._train(plan, dataset)
+            self._train(*self._prepare())
         except _Left as left:
-            left_as: RunState = "stopped" if left.state == "stopped" else "queued"
-            self.store.set_runs(self._in_training(), left_as)
-            self.store.set_study(self.label, left.state, event=left.state, detail=left.detail)
+            self._leave(left)
         except FreshProcess:
-            raise
+            if self.stopping.reason is None:
+                raise
+            self._leave(self._request())
         except JmlpError as error:
             self._fail(error.exit_code, str(error))
         except Exception as error:
@@ -99,8 +102,8 @@ class Work:
         """Ids of the study's runs that a worker has in hand, as the store says."""
         return [run.run_id for run in self.store.runs(self.label) if run.state == "running"]
 
-    def _prepare(self) -> tuple[Plan, Dataset]:
-        """The plan of what is not there yet, and its data.
+    def _prepare(self) -> tuple[Plan, Plan, Dataset]:
+        """The whole plan, the plan of what is not there yet, and the data.
 
         Raises:
             DataError: the data cannot be had, or are not those that the study was submitted with.
@@ -111,7 +114,7 @@ class Work:
         plan = planning.make_plan(study, planning.data_facts(dataset))
         self._reconcile(plan)
         over = {run.run_id for run in self.store.runs(self.label) if run.state in OVER}
-        return planning.without(plan, over), dataset
+        return plan, planning.without(plan, over), dataset
 
     def _reconcile(self, plan: Plan) -> None:
         """What a kill left between the files of runs and their rows: the files are the truth.
@@ -147,15 +150,17 @@ class Work:
             return None
         return stored.result if stored.about["attempt"] == row.attempt else None
 
-    def _train(self, plan: Plan, dataset: Dataset) -> None:
-        self.store.record(self.label, [], {})  # how far it once was is not how far it is
+    def _train(self, whole: Plan, plan: Plan, dataset: Dataset) -> None:
         hardware = self.row.hardware
+        continued = self.row.state == "running"  # in the place of the process that began
+        if not continued:
+            self.store.record(self.label, [], {})  # how far it once was is not how far it is
         # Before its state is "running": XLA may end the process here over an unknown flag.
         devices = engine.take_devices(hardware["device"], hardware["cores"]) if plan.groups else []
-        self.store.set_study(self.label, "running", event="started")
+        if not continued:
+            self.store.set_study(self.label, "running", event="started")
         if not plan.groups:
             return
-        self.say(announcement(plan, devices))
         attempts = {run.run_id: run.attempt for run in self.store.runs(self.label)}
         can_drop = {
             run.run_id: group.can_drop
@@ -164,7 +169,9 @@ class Work:
             for run in c.runs
         }
         now = provenance(engine.with_company(devices), 0, False)
-        self._warn_of_mixture(now)
+        if not continued:
+            self.say(announcement(plan, devices))
+            self._warn_of_mixture(now)
         self.must = Must(attempts, can_drop, dataset.digests, now)
         self.keys = {
             run.run_id: key_of([r.run_id for r in cohort.runs], group.width)
@@ -173,16 +180,18 @@ class Work:
             for run in cohort.runs
         }
         self.recorder = Recorder(self.folder, self.label, self.must, self.say)
-        training = engine.Training(plan, dataset, devices, saved=self._saved, alone=self.alone)
+        training = engine.Training(
+            plan, dataset, devices, saved=self._saved, alone=self.process.alone
+        )
         try:
-            self._watch(training, plan)
+            self._watch(training, whole, plan)
         except (DeviceError, MemoryError) as error:
             message = str(error) or "out of memory"
             self.recorder.flush()
             if not self.running:  # a fresh process would come no further
                 raise DeviceError(message) from error
             self._give_up(self.running, DeviceError.exit_code, message)
-            self.say(f"{message}: goes on in a fresh process")
+            self.say(f"{message}: continues in a fresh process")
             raise FreshProcess from error
         finally:
             self.recorder.close()
@@ -205,8 +214,12 @@ class Work:
                 f"else, so equal runs may differ a little: {what}"
             )
 
-    def _watch(self, training: engine.Training, plan: Plan) -> None:
-        """Consumes the training; after each chunk there may be something to save or to obey."""
+    def _watch(self, training: engine.Training, whole: Plan, plan: Plan) -> None:
+        """Consumes the training; after each chunk there may be something to save or to obey.
+
+        Raises:
+            FreshProcess: another process should compile the next group; all before it is stored.
+        """
         every = self.row.hardware.get("checkpoint_seconds") or environment.CHECKPOINT_SECONDS
         saved, in_training = time.monotonic(), frozenset[str]()
         before = saved
@@ -220,8 +233,13 @@ class Work:
                 for run_id in ended:
                     self.stops.pop(run_id, None)
             self.stops |= progress.stops
-            self.recorder.live(progress.points, self._progress(progress, plan))
+            self.recorder.live(progress.points, self._progress(progress, whole, plan))
             self._obey(training)
+            if progress.phase == "compiling":
+                if self.process.is_spent:
+                    self.recorder.flush()
+                    raise FreshProcess
+                self.process.groups += 1
             # A cohort is saved once after its first chunk, then as often as was asked for.
             new = self.running - in_training
             # It should be on disk within the interval: the next chance comes a chunk later.
@@ -254,8 +272,7 @@ class Work:
                     paused = False
             if self.stopping.reason is not None:
                 self._save(training, patient=False)
-                why = self.stopping.reason
-                raise _Left("interrupted", f"signal {why}" if why else "its starter has gone")
+                raise self._request()
             if not paused and self.recorder.blocked is None:
                 return
             self.stopping.wait(PAUSED_SECONDS)
@@ -281,15 +298,15 @@ class Work:
         self.running.update(ids)
         return state
 
-    def _progress(self, now: Progress, plan: Plan) -> dict[str, Any]:
-        """How far the training is, for those who watch."""
+    def _progress(self, now: Progress, whole: Plan, plan: Plan) -> dict[str, Any]:
+        """How far the study is, for those who watch."""
         return {
             "phase": now.phase,
-            "group": now.group,
-            "n_groups": now.n_groups,
+            "group": now.group + len(whole.groups) - len(plan.groups),
+            "n_groups": len(whole.groups),
             "name": planning.group_name(plan.groups[now.group - 1]),
-            "runs_done": now.runs_done,
-            "n_runs": now.n_runs,
+            "runs_done": now.runs_done + len(whole.runs) - len(plan.runs),
+            "n_runs": len(whole.runs),
             "epoch": now.epoch,
             "elapsed": now.elapsed,
             "remaining": now.remaining,
@@ -311,6 +328,16 @@ class Work:
             else:
                 self.store.event(self.label, run_id, FAILED_ONCE, None, message)
                 self.store.set_runs([run_id], "queued")
+
+    def _request(self) -> _Left:
+        """What the request to leave makes of the study."""
+        why = self.stopping.reason
+        return _Left("interrupted", f"signal {why}" if why else "its starter has gone")
+
+    def _leave(self, left: _Left) -> None:
+        left_as: RunState = "stopped" if left.state == "stopped" else "queued"
+        self.store.set_runs(self._in_training(), left_as)
+        self.store.set_study(self.label, left.state, event=left.state, detail=left.detail)
 
     def _finish(self) -> None:
         runs = self.store.runs(self.label)
