@@ -159,3 +159,56 @@ def test_a_place_where_no_lock_can_be_is_told(tmp_path: Path) -> None:
         with pytest.raises(StoreError) as error:
             Lock(folder).acquire()
         assert str(error.value) == f"{folder}/worker.lock: cannot be locked: {why}"
+
+
+# A process that takes the owner's place
+
+PASS_ON = """
+import os, pathlib, sys
+from jmlp.store.lock import Lock
+folder = pathlib.Path(sys.argv[1])
+if len(sys.argv) == 2:
+    lock = Lock(folder)
+    assert lock.acquire()
+    lock.describe("a study")
+    os.execv(sys.executable, [sys.executable, "-c", sys.orig_argv[2], folder, str(lock.pass_on())])
+lock = Lock.inherit(folder, int(sys.argv[2]))
+print(lock.study, flush=True)
+sys.stdin.read()
+lock.describe("another")
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+def test_lock_is_held_on_by_the_process_that_takes_its_owners_place(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PASS_ON, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "a study\n"
+        lock = Lock(tmp_path)
+        assert not lock.acquire()
+        owner = lock.owner()
+        assert owner is not None
+        assert (owner.pid, owner.study) == (process.pid, "a study")
+        assert process.communicate()[0] == "\n"
+    assert lock.acquire()
+
+
+def test_only_a_lock_of_this_store_that_is_held_is_inherited(tmp_path: Path) -> None:
+    here, there = Lock(tmp_path / "here"), Lock(tmp_path / "there")
+    assert there.acquire()
+    with pytest.raises(StoreError, match="cannot be locked: No such file"):
+        Lock.inherit(tmp_path / "here", there.pass_on())
+    assert here.acquire()
+    with pytest.raises(StoreError, match="was not left to this process"):
+        Lock.inherit(tmp_path / "here", there.pass_on())
+    with pytest.raises(StoreError, match="cannot be locked: Bad file descriptor"):
+        Lock.inherit(tmp_path / "here", 999)
+    here.release()
+    with pytest.raises(StoreError, match="is not held by this process"):
+        here.pass_on()

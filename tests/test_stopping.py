@@ -152,3 +152,26 @@ def test_what_the_starter_writes_is_no_request() -> None:
         process.stdin.flush()
         process.send_signal(signal.SIGTERM)
         assert said(process) == "asked 15 143\n"
+
+
+DEFERRED = """
+import os, signal, sys
+from jmlp.worker.stopping import Stopping
+asked = Stopping()
+if len(sys.argv) == 1:
+    asked.defer()
+    signal.raise_signal(signal.SIG{name})  # it waits in this thread, which has it blocked
+    os.execv(sys.executable, [sys.executable, "-c", sys.orig_argv[-1], "again"])
+print("listening", flush=True)
+print(asked.wait(0.2), flush=True)
+asked.take_deferred()
+print(asked.wait(60), asked.reason, flush=True)
+"""
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT"])
+def test_request_between_two_processes_is_taken_by_the_one_that_follows(name: str) -> None:
+    code = DEFERRED.replace("{name}", name)
+    with child(code) as process:
+        assert said(process) == "False\n"
+        assert said(process) == f"True {getattr(signal, f'SIG{name}'):d}\n"

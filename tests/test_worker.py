@@ -3,18 +3,21 @@
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 from commands import Asked, Inline
 from queues import Queue, ask, numbers, once, trains
 
-from jmlp import numerics
+from jmlp import numerics, processes
 from jmlp.results import NUMERICS
 from jmlp.store import Lock, run_files
 from jmlp.worker import __main__ as worker
-from jmlp.worker import terms
+from jmlp.worker import process, terms
+from jmlp.worker.recorder import Recorder
 
 # From the queue to the end
 
@@ -83,6 +86,117 @@ def test_seeds_that_are_submitted_during_training_are_trained_too(queue: Queue) 
 
     queue.disturbed(once(more, trains))
     assert (queue.study().state, queue.states()) == ("done", ["finished"] * 6)
+
+
+# A process that has compiled enough
+
+
+@pytest.fixture
+def one_group_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process compiles one group; the next call of `work` is the fresh one."""
+    monkeypatch.setattr(process.Process, "is_spent", property(lambda self: self.groups >= 1))
+
+
+def test_only_a_process_of_its_own_is_spent_after_40_groups() -> None:
+    assert [process.Process(alone=True, groups=n).is_spent for n in (0, 39, 40, 41)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert not process.Process(alone=False, groups=1000).is_spent
+
+
+def test_study_continues_in_a_fresh_process_as_if_it_were_the_same(
+    queue: Queue, undisturbed: dict[str, str], one_group_each: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.submit()
+    said: list[str] = []
+    monkeypatch.setattr(worker, "say", said.append)
+    lock = Lock(queue.folder)
+    assert worker.work(lock, "small", Asked()) is True  # type: ignore[arg-type]
+    owner = Lock(queue.folder).owner()
+    assert owner is not None, "no other worker comes in between"
+    assert (owner.study, queue.study().state) == ("small", "running")
+    assert queue.states().count("finished") == 4
+    assert worker.work(lock, "small", Asked()) is False  # type: ignore[arg-type]
+    assert (queue.study().state, queue.states()) == ("done", ["finished"] * 6)
+    assert queue.kinds() == ["submitted", "started", "done"]
+    assert [line.partition(" on ")[0] for line in said] == ["training 6 runs in 2 groups"]
+    assert numbers(queue.folder) == undisturbed
+    assert Lock(queue.folder).owner() is None
+
+
+def test_progress_counts_the_groups_of_the_whole_study(queue: Queue, one_group_each: None) -> None:
+    found: dict[tuple[int, ...], None] = {}
+    record = Recorder.live
+
+    def live(self: Recorder, points: Any, progress: Any) -> None:
+        names = ("group", "n_groups", "runs_done", "n_runs")
+        found[tuple(progress[name] for name in names)] = None
+        record(self, points, progress)
+
+    queue.submit()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recorder, "live", live)
+        queue.train()
+    assert list(found) == [(1, 2, 0, 6), (1, 2, 4, 6), (2, 2, 4, 6), (2, 2, 6, 6)]
+
+
+def test_studies_of_a_queue_share_out_over_fresh_processes(
+    queue: Queue, one_group_each: None
+) -> None:
+    queue.submit("--experiment", "rate", "--seeds", "1")
+    queue.submit("--experiment", "norm", "--seeds", "1")
+    lock = Lock(queue.folder)
+    found = []
+    while worker.work(lock, None, Asked()):  # type: ignore[arg-type]
+        found.append([queue.study(label).state for label in ("small-rate", "small-norm")])
+    assert found == [["done", "queued"]]
+    assert queue.study("small-norm").state == "done"
+
+
+def test_request_that_comes_as_a_process_is_spent_leaves_the_study_interrupted(
+    queue: Queue, one_group_each: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def request(self: Recorder, *, patient: bool = True) -> None:
+        ask(signal.SIGTERM)
+
+    queue.submit()
+    monkeypatch.setattr(Recorder, "flush", request)
+    assert queue.train().returncode == 143
+    assert queue.study().state == "interrupted"
+
+
+SPENT_AFTER_ONE = """
+import os, sys
+from jmlp.worker import process
+from jmlp.worker.__main__ import main
+process.MOST_GROUPS, execve = 1, os.execve
+def replace(*arguments):
+    print("replaced", os.getpid(), flush=True)
+    execve(*arguments)
+os.execve = replace
+sys.exit(main())
+"""
+
+
+def test_real_processes_take_each_others_place_with_lock_and_starter(
+    queue: Queue, undisturbed: dict[str, str]
+) -> None:
+    """The first one compiles a group and is replaced; the second one does the rest."""
+    queue.submit()
+    arguments = ["-c", SPENT_AFTER_ONE, str(queue.folder), "--study", "small", "--attached"]
+    with processes.start(
+        *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as started:
+        assert started.stdout is not None
+        told = started.stdout.read()  # while its stdin is open: the starter is there
+    announced, replaced, *more = told.splitlines()
+    assert (started.returncode, replaced, more) == (0, f"replaced {started.pid}", []), told
+    assert announced.startswith("training 6 runs in 2 groups on 2 x cpu: ")
+    assert queue.kinds() == ["submitted", "started", "done"]
+    assert numbers(queue.folder) == undisturbed
 
 
 # One worker a store

@@ -221,7 +221,7 @@ class Work:
             FreshProcess: another process should compile the next group; all before it is stored.
         """
         every = self.row.hardware.get("checkpoint_seconds") or environment.CHECKPOINT_SECONDS
-        saved, in_training = time.monotonic(), frozenset[str]()
+        saved, in_training, group = time.monotonic(), frozenset[str](), 0
         before = saved
         for progress in training:
             now = time.monotonic()
@@ -235,7 +235,8 @@ class Work:
             self.stops |= progress.stops
             self.recorder.live(progress.points, self._progress(progress, whole, plan))
             self._obey(training)
-            if progress.phase == "compiling":
+            if progress.group > group:  # the next one begins: nothing is in training
+                group = progress.group
                 if self.process.is_spent:
                     self.recorder.flush()
                     raise FreshProcess
