@@ -198,7 +198,10 @@ def _inputs_of(params: Any, state: Any, caller: str) -> tuple[int, Any]:
 def _check_drop_rate(drop_rate: Any, n_hidden: int) -> None:
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(drop_rate)):
         return
-    rates = as_array(drop_rate, "forward: drop_rate")
+    try:
+        rates = as_array(drop_rate, "forward: drop_rate")
+    except DataError as error:
+        raise ConfigError(str(error)) from error
     if rates.shape not in ((), (n_hidden,)) or not ((rates >= 0) & (rates < 1)).all():
         raise ConfigError(
             f"forward: drop_rate: must be from 0 to below 1, one or one per hidden layer "

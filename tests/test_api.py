@@ -433,6 +433,13 @@ def test_network_that_cannot_be_is_not_drawn(change: Any, told: str) -> None:
         jmlp.init(**wanted | change)
 
 
+@pytest.mark.parametrize("drop_rate", ["a", (0.1, (0.1, 0.1))])
+def test_drop_rate_that_is_no_number_is_refused_by_forward_as_a_setting(drop_rate: Any) -> None:
+    params, state = jmlp.init(SMALL, 20, 3, jax.random.key(0))
+    with pytest.raises(ConfigError, match="forward: drop_rate: "):
+        jmlp.forward(params, state, X[:4], jax.random.key(1), drop_rate)
+
+
 @pytest.mark.parametrize("drop_rate", [1.0, -0.5, (0.1,) * 9, float("nan")])
 def test_drop_rate_that_is_none_is_refused_by_forward(drop_rate: Any) -> None:
     params, state = jmlp.init(SMALL, 20, 3, jax.random.key(0))
