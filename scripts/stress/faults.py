@@ -12,7 +12,7 @@ from measuring import Findings, Options, Row, tell, workplace
 from jmlp import environment, places
 from jmlp import faults as hook
 from jmlp.errors import JmlpError
-from jmlp.store import Store
+from jmlp.store import Lock, Store
 from jmlp.store.checking import check
 from jmlp.store.rows import STUDY_STATES, point_values
 
@@ -108,9 +108,13 @@ def once(folder: Path, store: Path) -> None:
 
     queue(folder, store, 0.1)
     worker.say = lambda text: None
-    # A device's failure asks for a process of its own; here that is the next call.
-    while worker.work(store, LABEL, Nobody()):  # type: ignore[arg-type]
-        pass
+    lock = Lock(store)
+    try:
+        # A device's failure asks for a process of its own; here that is the next call.
+        while worker.work(lock, LABEL, Nobody()):  # type: ignore[arg-type]
+            pass
+    finally:
+        lock.release()
 
 
 def in_a_process(folder: str, store: str) -> None:
