@@ -3,9 +3,11 @@ from .api import forward as forward
 from .api import init as init
 from .api import predict as predict
 from .api import run_study as run_study
-from .config import Hyperparams as Hyperparams
 from .data import load_mnist as load_mnist
-from .model import backward as backward
-from .results import Progress as Progress
-from .results import RunResult as RunResult
-from .study_file import load_study as load_study
+from .nn import model as model
+from .nn.model import backward as backward
+from .results import weights as weights
+from .study.config import Hyperparams as Hyperparams
+from .study.file import load_study as load_study
+from .training.records import Progress as Progress
+from .training.records import RunResult as RunResult

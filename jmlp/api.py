@@ -15,9 +15,7 @@ from jax import Array
 from jax.core import Tracer
 from numpy.typing import ArrayLike, NDArray
 
-from jmlp import crosschecks, data, engine, model
-from jmlp.checks import FRACTION, SEED, Refused, Rule, check, integer, with_kind
-from jmlp.config import Experiment, Hyperparams, Study, configurations
+from jmlp import data
 from jmlp.data.dataset import (
     MOST_CLASSES,
     Dataset,
@@ -28,11 +26,16 @@ from jmlp.data.dataset import (
     make_dataset,
 )
 from jmlp.errors import ConfigError, DataError
-from jmlp.model import Caches, Params, State
-from jmlp.plan import data_facts, make_plan
-from jmlp.results import Progress, RunResult
-from jmlp.study_file import checked_study
-from jmlp.tables import study_tables
+from jmlp.nn import model
+from jmlp.nn.model import Caches, Params, State
+from jmlp.results import crosschecks
+from jmlp.results.tables import study_tables
+from jmlp.study.config import Experiment, Hyperparams, Study, configurations
+from jmlp.study.file import checked_study
+from jmlp.study.rules import FRACTION, SEED, Refused, Rule, check, integer, with_kind
+from jmlp.training import engine
+from jmlp.training.plan import data_facts, make_plan
+from jmlp.training.records import Progress, RunResult
 
 MOST_INPUTS = 2**31 - 1  # of a network: they are counted by int32
 

@@ -21,7 +21,7 @@ from benchmark.processes import gpu, memory, start, until, whole
 from benchmark.rows import Figures, Options, alone, limit, machine, sweep_128, sweep_sizes, tell
 from benchmark.table import as_works, lines, ratios
 
-from jmlp.records import strict
+from jmlp.results.serialization import strict
 
 ROWS: dict[str, Callable[[Options], Figures]] = {
     "sweep_128": sweep_128,

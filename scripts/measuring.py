@@ -139,13 +139,13 @@ def main(script: Path, doc: str, rows: Mapping[str, str], *, nice: int = NICE) -
 
 
 def _environ(folder: Path, nice: int) -> dict[str, str]:
-    from jmlp import places
+    from jmlp.system import files
 
     os.nice(nice)
     keep = {name: value for name, value in os.environ.items() if not name.startswith("JMLP_")}
     path = os.pathsep.join(filter(None, [str(ROOT), str(HERE), os.environ.get("PYTHONPATH")]))
     return keep | {
-        "JMLP_DATA": str(places.data_dir()),
+        "JMLP_DATA": str(files.data_dir()),
         "JMLP_HOME": str(folder / "home"),
         "PYTHONPATH": path,
     }

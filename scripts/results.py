@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jmlp.report import read_results
-from jmlp.study_file import load_study
-from jmlp.tables import ExperimentTable, study_tables
+from jmlp.results.tables import ExperimentTable, study_tables
+from jmlp.study.file import load_study
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

@@ -17,13 +17,14 @@ import numpy as np
 import pytest
 from helpers import N_EXAMPLES, N_TEST, arrays
 
-from jmlp import engine, environment
 from jmlp.cli import main
-from jmlp.control import devices, workers
-from jmlp.environment import Device
+from jmlp.client import devices, workers
 from jmlp.errors import JmlpError
-from jmlp.results import Progress
 from jmlp.store import Lock
+from jmlp.system import environment
+from jmlp.system.environment import Device
+from jmlp.training import engine
+from jmlp.training.records import Progress
 from jmlp.worker import __main__ as worker
 from jmlp.worker import devices as device_worker
 

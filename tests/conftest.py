@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jmlp import environment, faults, places
+from jmlp.system import environment, fault_injection, files
 
 if TYPE_CHECKING:
     from commands import Here
     from queues import Queue
 
-    from jmlp.plan import Plan
     from jmlp.store import Store
+    from jmlp.training.plan import Plan
 
 # The developer's own copy of MNIST, found before the places are moved.
-_JMLP_DATA, _KERAS_HOME = str(places.data_dir()), os.environ.get("KERAS_HOME")
+_JMLP_DATA, _KERAS_HOME = str(files.data_dir()), os.environ.get("KERAS_HOME")
 
 # How the developer's own terminal looks is not what the command is tested on.
 OUTPUT = ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "PYTHONUNBUFFERED", "TTY_COMPATIBLE")
@@ -108,7 +108,7 @@ def store(tmp_path: Path, made: "Plan") -> Iterator["Store"]:
 def _unarmed() -> Iterator[None]:
     """No write or commit fails in another test than the one that asked for it."""
     yield
-    faults.arm(None)
+    fault_injection.arm(None)
 
 
 @pytest.fixture

@@ -13,11 +13,12 @@ import pytest
 from helpers import N_STEPS, N_TRAINING, assert_equal_bits
 from numpy.typing import NDArray
 
-from jmlp import model, train
-from jmlp.config import Hyperparams
 from jmlp.data import batch_order, split
 from jmlp.data.dataset import Dataset
-from jmlp.results import RunResult
+from jmlp.nn import model
+from jmlp.study.config import Hyperparams
+from jmlp.training import train
+from jmlp.training.records import RunResult
 
 TRAINING, VALIDATION = split(208, 0, 0.2)
 

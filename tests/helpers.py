@@ -8,11 +8,11 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jmlp import engine
-from jmlp.config import Experiment, Hyperparams, Study, Value
 from jmlp.data.dataset import Dataset, make_dataset
-from jmlp.plan import DataFacts, Plan, data_facts, make_plan
-from jmlp.results import Progress, RunResult
+from jmlp.study.config import Experiment, Hyperparams, Study, Value
+from jmlp.training import engine
+from jmlp.training.plan import DataFacts, Plan, data_facts, make_plan
+from jmlp.training.records import Progress, RunResult
 
 N_EXAMPLES, N_TEST, N_IN, N_CLASSES = 208, 60, 20, 3
 N_TRAINING, N_VALIDATION = 166, 42  # of a split by 0.2

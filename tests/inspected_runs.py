@@ -7,14 +7,16 @@ import numpy as np
 from helpers import N_EXAMPLES, N_TEST, arrays, experiment, plan
 from store_runs import end, submission
 
-from jmlp import data, engine, inspecting, inspection
-from jmlp.config import Experiment
+from jmlp import data
 from jmlp.data.dataset import Dataset
-from jmlp.inspection import Inspection, Part
-from jmlp.plan import Plan, data_facts
-from jmlp.results import RunResult
+from jmlp.inspection import compute, records
+from jmlp.inspection.records import Inspection, Part
 from jmlp.store import Store
 from jmlp.store.checkpoints import Checkpoints, key_of
+from jmlp.study.config import Experiment
+from jmlp.training import engine
+from jmlp.training.plan import Plan, data_facts
+from jmlp.training.records import RunResult
 
 IMAGE_SHAPE = (4, 5)
 
@@ -80,7 +82,7 @@ def save_midway(store: Store, made: Plan, dataset: Dataset, *, epoch: int, step:
 
 def inspect(folder: Path, run_id: str, part: Part = "validation") -> Inspection:
     """What is seen inside a run, by way of the cached file."""
-    return inspection.read(inspecting.inspect(folder, run_id, part, print))
+    return records.read(compute.inspect(folder, run_id, part, print))
 
 
 def trained(folder: Path, dataset: Dataset, **hyperparams: Any) -> RunResult:

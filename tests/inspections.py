@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jmlp.inspection import Inspection, Part
+from jmlp.inspection.records import Inspection, Part
 
 N_CLASSES = 10
 

@@ -7,9 +7,9 @@ import pytest
 from commands import Here, Inline, disturb
 
 from jmlp.cli import main
-from jmlp.control import workers
-from jmlp.results import Progress
+from jmlp.client import workers
 from jmlp.store import Store, StudyRow, run_files
+from jmlp.training.records import Progress
 from jmlp.worker import __main__ as worker
 from jmlp.worker import patient, recorder
 

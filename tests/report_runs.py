@@ -7,11 +7,11 @@ from typing import Any
 
 from table_runs import diverged, finished
 
-from jmlp.config import Claim, Experiment, Hyperparams, Reference, Study
-from jmlp.plan import DataFacts
 from jmlp.report import write_report
-from jmlp.results import CostPoint, RunResult
-from jmlp.tables import study_tables
+from jmlp.results.tables import study_tables
+from jmlp.study.config import Claim, Experiment, Hyperparams, Reference, Study
+from jmlp.training.plan import DataFacts
+from jmlp.training.records import CostPoint, RunResult
 
 FACTS = DataFacts(60000, 10000, 784, 10, {"x_train": "ab12", "y_train": "cd34"})
 CREATED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)

@@ -9,7 +9,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 from tui_pilot import dump, until
 
-from jmlp.plan import Plan
+from jmlp.training.plan import Plan
 from tui.screens.runs import RunsScreen
 from tui.views.runs import RunLine
 

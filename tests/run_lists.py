@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from jmlp.plan import Run
+from jmlp.training.plan import Run
 
 
 def short(runs: Sequence[Run]) -> list[str]:

@@ -11,9 +11,9 @@ from inspections import made_up
 from textual.pilot import Pilot
 from tui_pilot import drive, dump, until
 
-from jmlp.control import inspector
-from jmlp.inspection import Inspection, Part
-from jmlp.plan import Plan
+from jmlp.inspection import client
+from jmlp.inspection.records import Inspection, Part
+from jmlp.training.plan import Plan
 from tui.screens.run import RunScreen
 
 EPOCHS = (0, 1, 2, 3, 5, 8)
@@ -52,7 +52,7 @@ class Inspector:
 @pytest.fixture
 def inspections(monkeypatch: pytest.MonkeyPatch) -> Inspector:
     stand_in = Inspector()
-    monkeypatch.setattr(inspector, "inspect", stand_in.inspect)
+    monkeypatch.setattr(client, "inspect", stand_in.inspect)
     return stand_in
 
 

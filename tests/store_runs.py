@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from table_runs import diverged, finished
 
-from jmlp.config import Experiment, Hyperparams, Study
-from jmlp.layers.batchnorm import BatchNormState
-from jmlp.layers.dense import DenseParams
-from jmlp.model import Layer
-from jmlp.plan import DataFacts, Plan, Run, make_plan
-from jmlp.results import CostPoint, RunResult, Snapshot
+from jmlp.nn.batchnorm import BatchNormState
+from jmlp.nn.dense import DenseParams
+from jmlp.nn.model import Layer
 from jmlp.store import Store, StudyState, Submission, run_files
-from jmlp.study_file import to_toml
+from jmlp.study.config import Experiment, Hyperparams, Study
+from jmlp.study.file import to_toml
+from jmlp.training.plan import DataFacts, Plan, Run, make_plan
+from jmlp.training.records import CostPoint, RunResult, Snapshot
 
 HP = Hyperparams(hidden=(3,), batch_size=16, learning_rate=0.1, epochs=4)
 FACTS = DataFacts(208, 60, 5, 3, {"x_train": "a1", "y_train": "b2"})

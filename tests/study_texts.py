@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from jmlp.config import Study
 from jmlp.errors import ConfigError
-from jmlp.study_file import load_study
+from jmlp.study.config import Study
+from jmlp.study.file import load_study
 
 SMALL = """
 name = "small"

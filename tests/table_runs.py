@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from jmlp.config import Experiment, Hyperparams, Study, canonical
-from jmlp.results import Provenance, RunResult
+from jmlp.study.config import Experiment, Hyperparams, Study, canonical
+from jmlp.training.records import Provenance, RunResult
 
 HP = Hyperparams()
 SEEDS = (0, 1, 2, 3, 4)

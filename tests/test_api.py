@@ -23,9 +23,10 @@ from helpers import (
 )
 
 import jmlp
-from jmlp import engine, model, program
-from jmlp.config import Hyperparams
 from jmlp.errors import ConfigError, DataError, JmlpError
+from jmlp.nn import model
+from jmlp.study.config import Hyperparams
+from jmlp.training import engine, program
 
 X, Y = SMALL_DATA.x_train, SMALL_DATA.y_train
 X_NEW, Y_NEW = arrays(40, first=1000)
@@ -462,7 +463,7 @@ def test_drop_rate_that_is_none_is_refused_by_forward(drop_rate: Any) -> None:
         ({"experiments": (replace(experiment(), seeds=(1, 1)),)}, "more than once"),
         ({"experiments": (replace(experiment(), seeds=FLOATS),)}, "got 1.5 (a float)"),
         ({"experiments": (replace(experiment(), axes={"lr": (1,)}),)}, "unknown key"),
-        ({"experiments": 3}, "must be a jmlp.config.Study"),
+        ({"experiments": 3}, "must be a jmlp.study.config.Study"),
     ],
 )
 def test_study_that_no_file_could_hold_is_refused(change: Any, told: str) -> None:

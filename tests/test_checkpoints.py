@@ -12,10 +12,11 @@ import pytest
 from helpers import assert_equal_bits
 from numpy.typing import NDArray
 
-from jmlp import faults, places, sealed
 from jmlp.errors import StoreError
-from jmlp.results import CohortState, CostPoint, Snapshot
+from jmlp.results import tensor_files
 from jmlp.store.checkpoints import FORMAT, Checkpoints, key_of
+from jmlp.system import fault_injection, files
+from jmlp.training.records import CohortState, CostPoint, Snapshot
 
 IDS = ("b" * 64, "a" * 64)
 KEY = key_of(IDS, 4)
@@ -124,13 +125,13 @@ def test_whatever_fails_in_a_save_the_one_before_it_or_the_new_one_is_used(
         checkpoints = Checkpoints(tmp_path / str(k))
         for epoch in (1, 2):
             checkpoints.save(KEY, state(epoch, 0), ABOUT)
-        faults.arm(f"any:{k}:{action}")
+        fault_injection.arm(f"any:{k}:{action}")
         failed = False
         try:
             checkpoints.save(KEY, state(3, 0), ABOUT)
         except StoreError:
             failed = True
-        faults.arm(None)
+        fault_injection.arm(None)
         loaded, messages = Checkpoints(tmp_path / str(k)).load(KEY, ABOUT)
         assert loaded is not None
         assert_equal(loaded, state(loaded.epoch, 0))
@@ -168,7 +169,7 @@ def test_what_a_killed_process_had_begun_is_removed(
     checkpoints.save(KEY, state(1, 0), ABOUT)
     (checkpoints.folder / KEY / f".{file_of(20)}.{os.getpid()}.0123abcd.tmp").touch()
     assert checkpoints.load(KEY, ABOUT)[1] == []
-    monkeypatch.setattr(places, "_tidied", set())  # as in another process
+    monkeypatch.setattr(files, "_tidied", set())  # as in another process
     checkpoints.save(KEY, state(3, 0), ABOUT)
     assert names(checkpoints) == [file_of(10), file_of(30)]
 
@@ -250,23 +251,23 @@ def random_bytes(path: Path) -> None:
 
 
 def other_format(path: Path) -> None:
-    sealed.write(path, {}, {"format": "jmlp-checkpoint-0"})
+    tensor_files.write(path, {}, {"format": "jmlp-checkpoint-0"})
 
 
 def other_width(path: Path) -> None:
-    tensors, about = sealed.read(path.with_name(file_of(10)), FORMAT)
-    sealed.write(path, tensors, about | {"width": 5})
+    tensors, about = tensor_files.read(path.with_name(file_of(10)), FORMAT)
+    tensor_files.write(path, tensors, about | {"width": 5})
 
 
 def other_type(path: Path) -> None:
-    tensors, about = sealed.read(path.with_name(file_of(10)), FORMAT)
+    tensors, about = tensor_files.read(path.with_name(file_of(10)), FORMAT)
     costs = tensors["costs[0].step"].astype(np.float32)
-    sealed.write(path, tensors | {"costs[0].step": costs}, about)
+    tensor_files.write(path, tensors | {"costs[0].step": costs}, about)
 
 
 def other_runs(path: Path) -> None:
-    tensors, about = sealed.read(path.with_name(file_of(10)), FORMAT)
-    sealed.write(path, tensors, about | {"run_ids": ["c" * 64, "d" * 64]})
+    tensors, about = tensor_files.read(path.with_name(file_of(10)), FORMAT)
+    tensor_files.write(path, tensors, about | {"run_ids": ["c" * 64, "d" * 64]})
 
 
 NOT_FITTING = "its header does not fit its numbers: "

@@ -10,9 +10,9 @@ from commands import Here, without_privileges
 from helpers import SMALL_DATA
 from mnist_sources import TINY, World, put
 
-from jmlp import places
 from jmlp.data.dataset import digest
 from jmlp.data.digits import SYNTHETIC_DIGESTS
+from jmlp.system import files
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_list_tells_what_is_here(here: Here) -> None:
         "synthetic  7,000 digits drawn by jmlp, 28 x 28        here\n",
         "",
     )
-    cache = str(places.data_dir() / "mnist.npz")
+    cache = str(files.data_dir() / "mnist.npz")
     mnist, synthetic = json.loads(here("data", "list", "--json").out)
     assert (mnist["name"], mnist["cached"], mnist["path"]) == ("mnist", False, cache)
     assert (synthetic["name"], synthetic["cached"], synthetic["path"]) == ("synthetic", True, None)

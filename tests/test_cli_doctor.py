@@ -13,8 +13,9 @@ import platformdirs
 import pytest
 from commands import Here
 
-from jmlp import environment, store
+from jmlp import store
 from jmlp.store import Lock
+from jmlp.system import environment
 
 Usage = namedtuple("Usage", "total used free")
 

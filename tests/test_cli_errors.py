@@ -9,9 +9,10 @@ import pytest
 from commands import STUDY, Here
 from table_runs import HP, finished
 
-from jmlp import data, plan
+from jmlp import data
 from jmlp.cli import main
 from jmlp.report.files import results_json
+from jmlp.training import plan
 
 SEE_HELP = "\n  See jmlp --help, or jmlp COMMAND --help."
 SIZES = "must be a list of 1 to 64 integers from 1 to 1,048,576"

@@ -16,10 +16,13 @@ from commands import Here
 from store_runs import DATA, N_STEPS, fill, plan, submission
 from tensorboardX.proto.event_pb2 import Event
 
-from jmlp import faults, model, places, weights
+from jmlp.nn import model
 from jmlp.report import read_csv, read_results
-from jmlp.results import RunResult
+from jmlp.results import weights
 from jmlp.store import Store, run_files
+from jmlp.system import fault_injection
+from jmlp.system import files as places
+from jmlp.training.records import RunResult
 
 
 @pytest.fixture
@@ -301,7 +304,7 @@ def test_folder_of_an_export_that_failed_is_written_by_the_next_one(
     point: str, as_: str, ended: list[RunResult], here: Here
 ) -> None:
     arguments = ["export", "all", "--as", as_, "--output", "out", "--quiet"]
-    faults.arm(f"{point}:eio")
+    fault_injection.arm(f"{point}:eio")
     assert here(*arguments).code == 4
     written = [path for path in Path("out").rglob("*") if path.is_file()]
     assert len(written) == (0 if point == "write:3" else 2)  # none before all are on the disk

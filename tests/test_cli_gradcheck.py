@@ -8,8 +8,8 @@ import jax
 import pytest
 from commands import Here
 
-from jmlp import gradcheck, model
-from jmlp.gradcheck import LeafCheck
+from jmlp.nn import gradcheck, model
+from jmlp.nn.gradcheck import LeafCheck
 
 RIGHT = LeafCheck((20, 7, 5), True, 0.4, "[0].batchnorm.gamma", 20, 1.2e-16, 3.4e-10)
 WRONG = LeafCheck((8,), False, 0.0, "[1].dense.b", 10, 2e-3, 2e-3)

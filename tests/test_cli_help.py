@@ -7,8 +7,8 @@ import pytest
 from commands import Here, command, python
 from cyclopts import App
 
-from jmlp import environment
 from jmlp.cli.commands import app
+from jmlp.system import environment
 
 
 def commands(parent: App = app, *names: str) -> Iterator[tuple[str, App]]:

@@ -9,12 +9,12 @@ import pytest
 from commands import ESCAPE, Terminal
 from table_runs import SPREAD, runs, shifted, size, sizes
 
-from jmlp import streams
 from jmlp.cli.output import Output
 from jmlp.cli.show import show_tables
-from jmlp.config import Claim, Reference, Study
-from jmlp.streams import say_error
-from jmlp.tables import study_tables
+from jmlp.results.tables import study_tables
+from jmlp.study.config import Claim, Reference, Study
+from jmlp.system import streams
+from jmlp.system.streams import say_error
 
 EXPERIMENT = sizes(
     128,

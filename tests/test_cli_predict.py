@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 import jmlp
-from jmlp import sealed, weights
+from jmlp.results import tensor_files, weights
 
 X_TEST, Y_TEST = arrays(N_TEST, first=N_EXAMPLES)
 
@@ -97,10 +97,10 @@ def test_file_of_the_format_before_is_used_with_a_caution(
     network: weights.Network, here: Here
 ) -> None:
     path = here.folder / "net.safetensors"
-    tensors, header = sealed.read(path, weights.FORMAT)
+    tensors, header = tensor_files.read(path, weights.FORMAT)
     del header["contract"]
     old = {"image_shape": [4, 5], "n_classes": network.n_classes, "format": weights.BEFORE}
-    sealed.write(path, tensors, header | old)
+    tensor_files.write(path, tensors, header | old)
     done = here("predict", "net.safetensors", "digit.png")
     answer = int(np.argmax(probabilities(network)))
     assert done.out.startswith(f"digit.png: {answer} (")

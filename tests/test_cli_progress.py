@@ -13,7 +13,7 @@ from commands import ESCAPE, Terminal
 
 from jmlp.cli.output import Output
 from jmlp.cli.training import Now, Stop, display, duration, stoppable
-from jmlp.results import CostPoint
+from jmlp.training.records import CostPoint
 
 FIRST = Now("running", "training", group=1, n_groups=2, name="batch size 16", n_runs=4)
 SECOND = replace(FIRST, group=2, name="batch size 32")

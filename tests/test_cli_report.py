@@ -10,9 +10,9 @@ from store_runs import DATA, fill, plan, submission
 from jmlp.cli.output import Output
 from jmlp.cli.show import show_tables
 from jmlp.report import read_csv, read_results
+from jmlp.results.tables import study_tables
 from jmlp.store import Store
-from jmlp.study_file import parse_study
-from jmlp.tables import study_tables
+from jmlp.study.file import parse_study
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from commands import Here
 from run_lists import cells, short
 from store_runs import end, fill, plan, points, result, submission
 
-from jmlp.plan import Run
 from jmlp.store import Store
+from jmlp.training.plan import Run
 
 
 @pytest.fixture

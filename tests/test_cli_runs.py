@@ -10,10 +10,10 @@ from commands import ESCAPE, Here, Terminal
 from run_lists import cells, short
 from store_runs import HP, end, fill, plan, points, result, submission
 
-from jmlp import streams
-from jmlp.config import Experiment, Study
-from jmlp.plan import Run, make_plan
 from jmlp.store import Lock, Store, run_files
+from jmlp.study.config import Experiment, Study
+from jmlp.system import streams
+from jmlp.training.plan import Run, make_plan
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from commands import STUDY, Inline, disturb, until
 from queues import Queue, numbers, once, trains
 
 from jmlp.cli import session
-from jmlp.control import steering, workers
+from jmlp.client import steering, workers
 from jmlp.store import Lock
 
 ENDLESS = STUDY.replace("epochs = 3", "epochs = 100000\npatience = 'none'")

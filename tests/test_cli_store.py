@@ -7,8 +7,8 @@ import pytest
 from commands import Here
 from store_runs import fill
 
-from jmlp.results import RunResult
 from jmlp.store import Lock, run_files
+from jmlp.training.records import RunResult
 
 
 @pytest.fixture

@@ -20,12 +20,12 @@ from commands import (
 )
 
 from jmlp import report
-from jmlp.control.submitting import study_label
+from jmlp.client.submitting import study_label
 from jmlp.data import load_mnist, mnist
 from jmlp.errors import DataError
 from jmlp.report import read_csv
-from jmlp.results import Progress
 from jmlp.store import Store
+from jmlp.training.records import Progress
 
 ORIGINAL_PLAN = """\
 study original on mnist

@@ -17,8 +17,8 @@ from commands import ESCAPE, Here, Inline, disturb, write_inputs
 from helpers import N_EXAMPLES, N_TEST, arrays
 
 import jmlp
-from jmlp import weights
-from jmlp.results import Progress
+from jmlp.results import weights
+from jmlp.training.records import Progress
 
 X_TEST, Y_TEST = arrays(N_TEST, first=N_EXAMPLES)
 

@@ -16,16 +16,16 @@ from commands import Done, Here, command, write_inputs
 from numpy.typing import NDArray
 from store_runs import fill
 
-from jmlp import sealed
 from jmlp.cli import verifying
 from jmlp.cli.verify import VerifyingHardware
-from jmlp.config import Hyperparams
 from jmlp.errors import DeviceError, JmlpError
-from jmlp.results import Provenance
+from jmlp.results import tensor_files
 from jmlp.store import RunRow, Store, run_files
-from jmlp.worker import verify as worker
-from jmlp.worker.answering import STARTER_GONE
-from jmlp.worker.verify import Request
+from jmlp.study.config import Hyperparams
+from jmlp.system.helper_server import STARTER_GONE
+from jmlp.training.records import Provenance
+from jmlp.verification import helper as worker
+from jmlp.verification.helper import Request
 
 # Of the study's six runs, the two without dropout in the group that has it.
 PLAIN = Hyperparams(hidden=(5, 4), batch_size=16, learning_rate=0.1, epochs=3)
@@ -80,10 +80,10 @@ def plain_run(store: Path) -> str:
 def rewrite(store: Path, run_id: str, change: Callable[[Arrays, dict[str, Any]], None]) -> None:
     """Changes the file of a run, and seals it as if nothing had happened."""
     path = run_files.path_of(store, run_id)
-    read, about = sealed.read(path, run_files.FORMAT)
+    read, about = tensor_files.read(path, run_files.FORMAT)
     tensors = {name: array.copy() for name, array in read.items()}
     change(tensors, about)
-    sealed.write(path, tensors, about)
+    tensor_files.write(path, tensors, about)
 
 
 def flip_sign(tensors: Arrays, about: dict[str, Any]) -> None:
@@ -315,7 +315,7 @@ def test_a_process_that_nobody_listens_to_is_ended_at_once(
 
 def test_a_process_whose_starter_has_gone_leaves(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "jmlp.worker.verify"],
+        [sys.executable, "-m", "jmlp.verification.helper"],
         input=f"{json.dumps(asdict(NOTHING))}\n",
         capture_output=True,
         encoding="utf-8",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from commands import python
 
-from jmlp import environment
+from jmlp.system import environment
 
 # Compiles a program, cuts what was kept of it, and compiles it as the next process does.
 TWICE = """

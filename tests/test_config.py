@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jmlp.checks import HYPERPARAMETERS, check
-from jmlp.config import (
+from jmlp.errors import ConfigError
+from jmlp.study.config import (
     DEFAULTS,
     SWEPT_FIELDS,
     Cell,
@@ -20,7 +20,7 @@ from jmlp.config import (
     label,
     value_text,
 )
-from jmlp.errors import ConfigError
+from jmlp.study.rules import HYPERPARAMETERS, check
 
 
 def experiment(base: Hyperparams, **axes: tuple[Value, ...]) -> Experiment:

@@ -11,15 +11,16 @@ from queues import Queue
 from store_runs import FACTS
 
 from jmlp.cli.hardware import TrainingHardware
-from jmlp.control import workers
-from jmlp.control.deleting import delete
-from jmlp.control.plans import plan_lines
-from jmlp.control.stored_data import read_data
-from jmlp.control.submitting import default_hardware
-from jmlp.control.workers import Again, Deaths, Hopeless
+from jmlp.client import workers
+from jmlp.client.deleting import delete
+from jmlp.client.plans import plan_lines
+from jmlp.client.stored_data import read_data
+from jmlp.client.submitting import default_hardware
+from jmlp.client.workers import Again, Deaths, Hopeless
 from jmlp.data.contract import Contract, DType
 from jmlp.errors import StoreError
 from jmlp.store import Lock, Owner
+from jmlp.system import processes
 
 SEGV = "the worker was ended by signal 11 (SIGSEGV)"
 OOM = "out of memory: the system ended the worker"
@@ -99,7 +100,7 @@ def test_run_that_is_to_blame_for_a_crash_fails_with_what_the_worker_printed_las
 def test_worker_that_is_ended_from_outside_is_started_again_however_often_and_later_and_later(
     number: int, name: str, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "oom_kills", lambda: 3)  # others', long ago
+    monkeypatch.setattr(processes, "oom_kills", lambda: 3)  # others', long ago
     queue.submit()
     pauses = []
     with queue.store() as store:
@@ -132,7 +133,7 @@ def test_kills_for_lack_of_memory_are_no_deed_of_others(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted = iter(range(100))
-    monkeypatch.setattr(workers, "oom_kills", lambda: next(counted))
+    monkeypatch.setattr(processes, "oom_kills", lambda: next(counted))
     queue.submit()
     with queue.store() as store:
         deaths = Deaths(store, "small")

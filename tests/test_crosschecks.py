@@ -12,16 +12,16 @@ from helpers import FACTS, arrays, experiment, study
 from table_runs import HP, finished
 
 import jmlp
-from jmlp.config import Experiment, Hyperparams
-from jmlp.control.plans import checked_plan, plan_notes
-from jmlp.crosschecks import BATCH_NORM_DECAY
+from jmlp.client.plans import checked_plan, plan_notes
 from jmlp.errors import ConfigError
-from jmlp.layers import batchnorm
-from jmlp.outcome import Outcome
-from jmlp.plan import DataFacts, data_facts, make_plan
-from jmlp.results import Provenance
-from jmlp.tables import experiment_table
-from jmlp.train import Evaluation
+from jmlp.nn import batchnorm
+from jmlp.results.crosschecks import BATCH_NORM_DECAY
+from jmlp.results.tables import experiment_table
+from jmlp.study.config import Experiment, Hyperparams
+from jmlp.training.outcome import Outcome
+from jmlp.training.plan import DataFacts, data_facts, make_plan
+from jmlp.training.records import Provenance
+from jmlp.training.train import Evaluation
 
 SEEDS = range(5)  # enough for verdicts
 MANY = DataFacts(60_000, 10_000, 784, 10, {})

@@ -18,7 +18,7 @@ from jmlp.data import files
 from jmlp.data.idx import read_idx
 from jmlp.data.npz import read_npy_file, read_npz
 from jmlp.errors import DataError
-from jmlp.plan import total_memory
+from jmlp.training.plan import total_memory
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jmlp import diagnosis
-from jmlp.diagnosis import complaint, end, last_words, no_device
+from jmlp.system import diagnosis
+from jmlp.system.diagnosis import complaint, end, last_words, no_device
 
 XLA = "F1128 21:27:29.096171    8599 parse_flags_from_env.cc:234] "
 GIVEN = {"JAX_PLATFORMS": "tpu", "JAX_DEFAULT_DEVICE": "gpu"}

@@ -31,10 +31,10 @@ from helpers import (
     trained,
 )
 
-from jmlp import cohorts, engine, placing, program
-from jmlp import plan as planning
 from jmlp.errors import ConfigError, DeviceError
-from jmlp.results import Progress, RunResult
+from jmlp.training import balance, cohorts, engine, program
+from jmlp.training import plan as planning
+from jmlp.training.records import Progress, RunResult
 
 # Layer sizes of this file alone, so that no other test has compiled its programs.
 HIDDEN = (6, 4)
@@ -190,7 +190,7 @@ def test_cohorts_that_move_after_every_epoch_have_the_same_results(
         moves.append(len(lanes))
         return list(range(n_devices * per_device))[::-1]
 
-    monkeypatch.setattr(placing, "balanced", backwards)
+    monkeypatch.setattr(balance, "balanced", backwards)
     expected = {result.run_id: result for result in results(sweep[0])}
     moved = trained(SWEEP)
     assert len(moved) == 30

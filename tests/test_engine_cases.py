@@ -9,14 +9,14 @@ from engine_checks import TRAINING, assert_kept, assert_same_run, by_hand, logit
 from helpers import N_VALIDATION, SMALL_DATA, arrays, experiment, plan, results, trained
 from numpy.typing import NDArray
 
-from jmlp import engine
 from jmlp.data import split
 from jmlp.data.dataset import Dataset, make_dataset
-from jmlp.outcome import Ended, Outcome
-from jmlp.program import Finals
-from jmlp.records import run_from_table, run_table
-from jmlp.results import Provenance, RunResult
-from jmlp.train import Evaluation
+from jmlp.results.serialization import run_from_table, run_table
+from jmlp.training import engine
+from jmlp.training.outcome import Ended, Outcome
+from jmlp.training.program import Finals
+from jmlp.training.records import Provenance, RunResult
+from jmlp.training.train import Evaluation
 
 # Divergence
 

@@ -13,8 +13,8 @@ import pytest
 from engine_checks import assert_same_run, compiled
 from helpers import SMALL_DATA, experiment, plan, results
 
-from jmlp import engine, program
-from jmlp.results import RunResult
+from jmlp.training import engine, program
+from jmlp.training.records import RunResult
 from jmlp.worker import __main__ as worker
 
 # Four groups; layers of this file alone.

@@ -8,9 +8,9 @@ from pathlib import Path
 import jax
 import pytest
 
-from jmlp import environment, places
-from jmlp.environment import Device, default_cores, device_name, prepare
 from jmlp.errors import ConfigError
+from jmlp.system import environment, files
+from jmlp.system.environment import Device, default_cores, device_name, prepare
 
 CACHE = Path("/cache/jax")
 CPU_FLAG = "--xla_cpu_multi_thread_eigen=false"
@@ -25,7 +25,7 @@ def prepared(
 ) -> dict[str, str]:
     """What an environment becomes before JAX is imported."""
     monkeypatch.delitem(sys.modules, "jax", raising=False)
-    monkeypatch.setattr(places, "make_private", lambda folder: "")
+    monkeypatch.setattr(files, "make_private", lambda folder: "")
     assert prepare(device, cores, CACHE, environ) == ""
     return environ
 
@@ -34,7 +34,7 @@ def test_cache_that_is_not_private_is_not_used_and_it_is_told_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delitem(sys.modules, "jax", raising=False)
-    monkeypatch.setattr(places, "make_private", lambda folder: "belongs to another user")
+    monkeypatch.setattr(files, "make_private", lambda folder: "belongs to another user")
     environ: dict[str, str] = {}
     assert prepare("cpu", 2, CACHE, environ) == (
         "compiled programs are not kept: /cache/jax belongs to another user; remove it, or set "

@@ -8,17 +8,17 @@ import sys
 
 import pytest
 
-from jmlp import faults
 from jmlp.errors import ConfigError
+from jmlp.system import fault_injection
 
 
 def failures(wanted: str | None, points: str) -> list[int]:
     """Which of these points fail, counted from 1; and with what."""
-    faults.arm(wanted)
+    fault_injection.arm(wanted)
     failed = []
     for number, point in enumerate(points.split(), start=1):
         try:
-            faults.reach(point)
+            fault_injection.reach(point)
         except OSError:
             failed.append(number)
     return failed
@@ -47,9 +47,9 @@ def test_arming_counts_from_the_start_again() -> None:
 
 @pytest.mark.parametrize(("action", "number"), [("enospc", errno.ENOSPC), ("eio", errno.EIO)])
 def test_the_error_is_that_of_the_system(action: str, number: int) -> None:
-    faults.arm(f"rename:1:{action}")
+    fault_injection.arm(f"rename:1:{action}")
     with pytest.raises(OSError) as error:  # noqa: PT011 - its number is what matters
-        faults.reach("rename")
+        fault_injection.reach("rename")
     assert (error.value.errno, error.value.strerror) == (number, os.strerror(number))
 
 
@@ -57,9 +57,9 @@ def test_the_error_is_that_of_the_system(action: str, number: int) -> None:
     "wanted", ["write", "write:0:eio", "write:1:eio ", "wrote:1:eio", "write:1:die", "write:x:eio"]
 )
 def test_a_value_of_another_form_is_told_and_not_ignored(wanted: str) -> None:
-    faults.arm(wanted)
+    fault_injection.arm(wanted)
     with pytest.raises(ConfigError) as error:
-        faults.reach("commit")
+        fault_injection.reach("commit")
     assert str(error.value) == (
         "JMLP_FAULT: must be POINT:K:ACTION with POINT any, write, fsync, rename, folder, commit, "
         f"K an integer from 1, ACTION kill, enospc or eio; got {wanted!r}"

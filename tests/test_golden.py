@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 from helpers import N_TRAINING, experiment, plan, trained
 
-from jmlp import results
-from jmlp.config import Value
 from jmlp.data import batch_order, split
+from jmlp.study.config import Value
+from jmlp.training import records
 
 NUMERICS = 2  # of the numbers in this file
-CHANGED = "results are other ones now: raise NUMERICS in jmlp/results.py, then write them down here"
+CHANGED = (
+    "results are other ones now: raise NUMERICS in jmlp/training/records.py, then write them down "
+    "here"
+)
 
 
 def test_these_are_the_numbers_of_this_version() -> None:
-    assert results.NUMERICS == NUMERICS, "NUMERICS was raised: write down its numbers in this file"
+    assert records.NUMERICS == NUMERICS, "NUMERICS was raised: write down its numbers in this file"
 
 
 def test_first_mini_batch() -> None:

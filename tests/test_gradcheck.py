@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from jmlp import gradcheck, model
-from jmlp.gradcheck import LeafCheck, check_network, relative_error
+from jmlp.nn import gradcheck, model
+from jmlp.nn.gradcheck import LeafCheck, check_network, relative_error
 
 LEAVES = ["[0].dense.W", "[0].batchnorm.gamma", "[0].batchnorm.beta", "[1].dense.W", "[1].dense.b"]
 

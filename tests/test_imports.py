@@ -1,5 +1,6 @@
 """What an import brings along: --help, the library and the app stay light."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -29,6 +30,17 @@ def light_modules() -> list[str]:
         folder = ROOT.joinpath(*module.split("."))
         found += [f"{module}.{file.stem}" for file in folder.glob("[!_]*.py")] or [module]
     return found
+
+
+def test_contributing_shows_the_floors_that_are_checked() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    shown: dict[str, set[str]] = {}
+    for floor, room in re.findall(r"^\| (\d+) \| `(\w+)/?` \|", text, re.MULTILINE):
+        shown.setdefault(floor, set()).add(room)
+    layers = [set(layer.split(" | ")) for layer in contract("floors")["layers"]]
+    assert list(shown.items()) == [
+        (str(len(layers) - number), layer) for number, layer in enumerate([{"tui"}, *layers[1:]])
+    ]
 
 
 def imported_by(statement: str) -> set[str]:

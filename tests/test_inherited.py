@@ -11,9 +11,9 @@ import pytest
 from commands import command, write_inputs
 from store_runs import fill
 
-from jmlp import processes
-from jmlp.control import devices
+from jmlp.client import devices
 from jmlp.errors import DeviceError, JmlpError
+from jmlp.system import processes
 
 # Variables that JAX or XLA refuse, what the error names, and its code.
 REFUSED = [

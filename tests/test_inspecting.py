@@ -14,19 +14,19 @@ from inspected_runs import IMAGE_SHAPE, inspect, trained, write_data
 from scipy.special import log_softmax
 
 import jmlp
-from jmlp import inspecting
-from jmlp import plan as planning
-from jmlp import train as one_run
-from jmlp.config import Hyperparams
 from jmlp.data import batch_order, split
 from jmlp.data.dataset import Dataset
-from jmlp.inspection import Part
-from jmlp.layers.batchnorm import BatchNormParams, BatchNormState
-from jmlp.layers.dense import DenseParams
-from jmlp.model import Layer
-from jmlp.optimizers import OPTIMIZERS
+from jmlp.inspection import compute
+from jmlp.inspection.records import Part
+from jmlp.nn.batchnorm import BatchNormParams, BatchNormState
+from jmlp.nn.dense import DenseParams
+from jmlp.nn.model import Layer
+from jmlp.nn.optimizers import OPTIMIZERS
+from jmlp.nn.tensors import name_tensors
 from jmlp.store.networks import Networks
-from jmlp.tensors import name_tensors
+from jmlp.study.config import Hyperparams
+from jmlp.training import plan as planning
+from jmlp.training import train as one_run
 
 TRAINING, VALIDATION = split(208, 0, 0.2)
 
@@ -155,7 +155,7 @@ def test_with_another_optimiser_it_is_the_mean_net_change_since_the_network_befo
         updates = (after.epoch - before.epoch) * N_STEPS
         wanted = np.array(relative_changes(after.params, before.params)) / updates
         np.testing.assert_allclose(found.update_ratio[e], wanted, rtol=1e-12)
-    assert found.update_words == f"{inspecting.UPDATE_WORDS[optimizer]}."
+    assert found.update_words == f"{compute.UPDATE_WORDS[optimizer]}."
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -169,14 +169,14 @@ def test_no_update_follows_the_last_finite_network_even_where_all_its_numbers_ar
     ]
     found = made_networks(layers, (None, None), hp, best=None, diverged_at=15)
     found = replace(found, epochs=(0, 1, 2), tensors=found.tensors * 3)
-    seen = inspecting.look(found, dataset, "validation")
+    seen = compute.look(found, dataset, "validation")
     assert np.isfinite(seen.gradient_norm).all()
     assert np.isfinite(seen.update_ratio[1]).all()
     assert np.isnan(seen.update_ratio[2]).all()
 
 
 def test_every_optimiser_has_words() -> None:
-    assert inspecting.UPDATE_WORDS.keys() == OPTIMIZERS.keys()
+    assert compute.UPDATE_WORDS.keys() == OPTIMIZERS.keys()
 
 
 # ---- answers
@@ -229,7 +229,7 @@ def test_dead_units_are_those_that_give_0_for_every_example(dataset: Dataset) ->
         Layer(dense([[0, 1, 1, 0], [0, 0, 0, 1]], [0, 0]), None),  # of dead units; of the last one
         Layer(dense(np.ones((3, 2)), [0, 0, 0]), None),
     ]
-    found = inspecting.look(made_networks(layers, (None,) * 3, hp), dataset, "validation")
+    found = compute.look(made_networks(layers, (None,) * 3, hp), dataset, "validation")
     assert found.n_units.tolist() == [4, 2]
     assert found.dead_units.tolist() == [[2, 1]]
 
@@ -243,7 +243,7 @@ def test_a_unit_that_batch_norm_shifts_below_0_is_dead(dataset: Dataset) -> None
     first = Layer(dense(np.ones((3, 20)), None), BatchNormParams(gamma, beta))
     layers = [first, Layer(dense(np.ones((3, 3)), [0, 0, 0]), None)]
     state = (BatchNormState(0 * ones, ones), None)
-    found = inspecting.look(made_networks(layers, state, hp), dataset, "validation")
+    found = compute.look(made_networks(layers, state, hp), dataset, "validation")
     assert found.dead_units.tolist() == [[2]]
 
 
@@ -274,7 +274,7 @@ def test_of_the_surest_mistakes_of_each_network_as_many_are_kept_as_there_is_roo
     labels = np.zeros(6, np.int32)
     predicted = np.array([[1, 1, 1, 0, 0, -1], [0, 1, 1, 0, 1, 1]], np.int16)
     confidence = np.array([[0.5, 0.9, 0.8, 1, 1, np.nan], [1, 0.6, 0.7, 1, 0.5, 0.99]], np.float32)
-    kept = [inspecting._surest_mistakes(predicted, confidence, labels, m) for m in (9, 4, 2, -1)]
+    kept = [compute._surest_mistakes(predicted, confidence, labels, m) for m in (9, 4, 2, -1)]
     # Surest first: 1, 2, 0 of the first network, and 5, 2, 1, 4 of the second one.
     assert [k.tolist() for k in kept] == [[0, 1, 2, 4, 5], [0, 1, 2, 5], [1, 5], []]
 
@@ -284,7 +284,7 @@ def test_weights_and_pictures_are_left_out_beyond_the_size_of_a_file(
 ) -> None:
     run = trained(tmp_path, dataset)
     whole = inspect(tmp_path, run.run_id)
-    monkeypatch.setattr(inspecting, "FILE_BYTES", 4000)
+    monkeypatch.setattr(compute, "FILE_BYTES", 4000)
     found = inspect(tmp_path, run.run_id)
     E = len(found.epochs)
     assert found.weights.shape == (E, 2000 // (E * 80), 20)

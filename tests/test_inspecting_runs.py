@@ -9,11 +9,11 @@ from helpers import experiment, leaves
 from inspected_runs import IMAGE_SHAPE, inspect, save_midway, submit, train, trained, write_data
 from store_runs import submission
 
-from jmlp import cohorts
-from jmlp.checks import plain
 from jmlp.data.dataset import Dataset
 from jmlp.errors import CheckpointError, DataError, StoreError
 from jmlp.store import Store, networks, run_files
+from jmlp.study.rules import plain
+from jmlp.training import cohorts
 
 
 @pytest.fixture

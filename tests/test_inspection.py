@@ -10,9 +10,11 @@ import pytest
 from inspections import made_up
 from sklearn.metrics import confusion_matrix
 
-from jmlp import inspection, places, sealed
 from jmlp.errors import CheckpointError
-from jmlp.inspection import Inspection
+from jmlp.inspection import records
+from jmlp.inspection.records import Inspection
+from jmlp.results import tensor_files
+from jmlp.system import files
 
 
 @pytest.fixture
@@ -31,8 +33,8 @@ def with_unknown(n_unknown: int = 30) -> Inspection:
 @pytest.mark.parametrize("hidden", [(3,), (4, 2)])
 def test_what_is_read_is_what_was_written(hidden: tuple[int, ...], tmp_path: Path) -> None:
     written = with_unknown() if hidden == (3,) else made_up(hidden=hidden)
-    inspection.write(tmp_path / "it", written)
-    read = inspection.read(tmp_path / "it")
+    records.write(tmp_path / "it", written)
+    read = records.read(tmp_path / "it")
     for name, value in vars(written).items():
         found = getattr(read, name)
         if isinstance(value, np.ndarray):
@@ -59,9 +61,9 @@ def test_arrays_that_do_not_fit_the_record_are_refused(
     name: str, value: Any, what: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "it"
-    inspection.write(path, replace(made_up(), **{name: value}))
+    records.write(path, replace(made_up(), **{name: value}))
     with pytest.raises(CheckpointError) as refused:
-        inspection.read(path)
+        records.read(path)
     assert str(refused.value) == f"{path}: its header does not fit its numbers: {what}"
 
 
@@ -69,13 +71,13 @@ def test_a_file_without_one_of_the_arrays_is_refused_before_they_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "it"
-    inspection.write(path, made_up())
-    tensors, about = sealed.read(path, inspection.FORMAT)
+    records.write(path, made_up())
+    tensors, about = tensor_files.read(path, records.FORMAT)
     del tensors["cost"]
-    sealed.write(path, tensors, about)
-    monkeypatch.delattr(sealed, "from_bytes")  # what looks at the arrays once they are read
+    tensor_files.write(path, tensors, about)
+    monkeypatch.delattr(tensor_files, "from_bytes")  # what looks at the arrays once they are read
     with pytest.raises(CheckpointError, match=r"does not fit its numbers: .*'cost'"):
-        inspection.read(path)
+        records.read(path)
 
 
 @pytest.mark.parametrize("e", range(4))
@@ -112,21 +114,21 @@ def test_a_picture_belongs_to_its_example_and_others_have_none() -> None:
 
 @pytest.mark.usefixtures("_own_cache")
 def test_a_new_inspection_takes_the_place_of_those_of_its_run_and_part() -> None:
-    path_of = inspection.path_of
+    path_of = records.path_of
     paths = [path_of("a", "test", "1"), path_of("a", "validation", "1"), path_of("b", "test", "1")]
     new = path_of("a", "test", "2")
     for path in (*paths, new):
-        places.write_atomically(path, b"")
-    inspection.tidy(new)
+        files.write_atomically(path, b"")
+    records.tidy(new)
     assert {p.name for p in new.parent.iterdir()} == {p.name for p in (*paths[1:], new)}
 
 
 @pytest.mark.usefixtures("_own_cache")
 def test_of_too_many_inspections_the_oldest_ones_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "MOST_FILES", 3)
-    paths = [inspection.path_of(run_id, "test", "1") for run_id in "vwxyz"]
+    monkeypatch.setattr(records, "MOST_FILES", 3)
+    paths = [records.path_of(run_id, "test", "1") for run_id in "vwxyz"]
     for age, path in enumerate(paths):
-        places.write_atomically(path, b"")
+        files.write_atomically(path, b"")
         os.utime(path, (1000 - age, 1000 - age))
-    inspection.tidy(paths[-1])
+    records.tidy(paths[-1])
     assert [path.exists() for path in paths] == [True, True, False, False, True]

@@ -12,14 +12,13 @@ import pytest
 from helpers import experiment
 from inspected_runs import train, write_data
 
-from jmlp import inspecting, inspection, processes
-from jmlp.control import asking, inspector
 from jmlp.errors import DataError, JmlpError, StoreError
-from jmlp.inspection import Inspection, Part
+from jmlp.inspection import client, compute, records
+from jmlp.inspection import helper as worker
+from jmlp.inspection.records import Inspection, Part
 from jmlp.store import Store
-from jmlp.worker import answering
-from jmlp.worker import inspect as worker
-from jmlp.worker.answering import STARTER_GONE
+from jmlp.system import helper_server, processes
+from jmlp.system.helper_server import STARTER_GONE
 
 NEVER = threading.Event()
 
@@ -38,7 +37,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(trained: tuple[Path, str], part: Part = "validation") -> Inspection | None:
-    return inspector.inspect(*trained, part, print, NEVER)
+    return client.inspect(*trained, part, print, NEVER)
 
 
 def replaced_by(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +45,7 @@ def replaced_by(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     begin = processes.start
 
     def start(*module: str, **streams: Any) -> "subprocess.Popen[str]":
-        assert module == ("-m", "jmlp.worker.inspect")
+        assert module == ("-m", "jmlp.inspection.helper")
         return begin("-c", f"import os, sys, time; sys.stdin.readline(); {script}", **streams)
 
     monkeypatch.setattr(processes, "start", start)
@@ -63,7 +62,7 @@ def test_a_new_process_computes_it_and_another_time_it_comes_from_the_cache(
     first = ask(trained)
     assert first is not None
     assert first.run_id == trained[1]
-    here = inspection.read(inspecting.inspect(*trained, "validation", print))
+    here = records.read(compute.inspect(*trained, "validation", print))
     np.testing.assert_array_equal(first.predicted, here.predicted)
     np.testing.assert_allclose(first.gradient_norm, here.gradient_norm, rtol=1e-5)
     monkeypatch.setattr(processes, "start", not_again)
@@ -77,7 +76,7 @@ def test_a_new_process_computes_it_and_another_time_it_comes_from_the_cache(
 def test_its_error_comes_with_its_exit_code(trained: tuple[Path, str]) -> None:
     messages: list[object] = []
     request = {"store": str(trained[0]), "run_id": trained[1], "part": "test"}
-    assert answering.answer(request, messages.append, worker.answer) == DataError.exit_code
+    assert helper_server.answer(request, messages.append, worker.answer) == DataError.exit_code
     text = f"{trained[0]}/small.npz: there is no test set; look at the validation images"
     assert messages == [{"error": text, "code": DataError.exit_code}]
 
@@ -98,7 +97,7 @@ def test_what_the_process_says_is_passed_on(
     messages = '{"say": "fetching"}', '{"error": "", "code": 3}'
     replaced_by(f"print({messages[0]!r}); print({messages[1]!r})", monkeypatch)
     with pytest.raises(JmlpError):
-        inspector.inspect(*trained, "validation", said.append, NEVER)
+        client.inspect(*trained, "validation", said.append, NEVER)
     assert said == ["fetching"]
 
 
@@ -113,7 +112,7 @@ def test_what_the_process_says_is_passed_on(
 def test_a_process_that_ends_without_an_answer_is_reported_with_what_it_printed(
     death: str, how: str, code: int, trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "oom_kills", lambda: 0)
+    monkeypatch.setattr(processes, "oom_kills", lambda: 0)
     replaced_by(f"print('why', file=sys.stderr, flush=True); {death}", monkeypatch)
     with pytest.raises(JmlpError) as told:
         ask(trained)
@@ -127,14 +126,14 @@ def test_a_process_that_waits_is_ended_when_nobody_waits_for_it(
 ) -> None:
     replaced_by("""print('{"say": "it waits"}', flush=True); sys.stdin.readline()""", monkeypatch)
     stop = threading.Event()
-    found = inspector.inspect(*trained, "validation", lambda text: stop.set(), stop)
+    found = client.inspect(*trained, "validation", lambda text: stop.set(), stop)
     assert found is None
 
 
 def test_a_cached_file_that_is_damaged_is_made_anew(
     trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = inspecting.inspect(*trained, "validation", print)
+    path = compute.inspect(*trained, "validation", print)
     path.write_bytes(b"damaged")
     replaced_by("""print('{"error": "asked", "code": 1}')""", monkeypatch)
     with pytest.raises(JmlpError, match=r"^asked$"):
@@ -151,7 +150,7 @@ def test_a_run_that_is_not_there_starts_no_process(
 
 def test_the_process_leaves_when_its_starter_has_gone(trained: tuple[Path, str]) -> None:
     pipe = subprocess.PIPE
-    process = processes.start("-m", "jmlp.worker.inspect", stdin=pipe, stdout=pipe, stderr=pipe)
+    process = processes.start("-m", "jmlp.inspection.helper", stdin=pipe, stdout=pipe, stderr=pipe)
     request = {"store": str(trained[0]), "run_id": trained[1], "part": "validation"}
     process.communicate(json.dumps(request) + "\n")  # closes its stdin
     assert process.returncode == STARTER_GONE

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from helpers import N_CLASSES, N_IN, SMALL_DATA
 
-from jmlp import model
-from jmlp.config import Hyperparams
-from jmlp.layers import batchnorm, cost
-from jmlp.model import Params, State
+from jmlp.nn import batchnorm, cost, model
+from jmlp.nn.model import Params, State
+from jmlp.study.config import Hyperparams
 
 HIDDEN = (7, 5)
 X = SMALL_DATA.x_train.astype(np.float32) / 255

@@ -11,9 +11,9 @@ from helpers import assert_equal_bits, gradient_errors
 from jax import Array
 from sklearn.metrics import log_loss
 
-from jmlp.layers import batchnorm, cost, dense, dropout, relu
-from jmlp.layers.batchnorm import BatchNormParams, BatchNormState
-from jmlp.layers.dense import DenseParams
+from jmlp.nn import batchnorm, cost, dense, dropout, relu
+from jmlp.nn.batchnorm import BatchNormParams, BatchNormState
+from jmlp.nn.dense import DenseParams
 
 
 def f32(*rows: Any) -> Array:

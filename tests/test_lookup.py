@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from study_texts import load
 from table_runs import SEEDS, finished, runs
 
-from jmlp.config import Claim, Experiment, Hyperparams, Reference, Study
-from jmlp.crosschecks import refuse
 from jmlp.errors import ConfigError
-from jmlp.lookup import RunIndex
-from jmlp.plan import Run, make_plan
 from jmlp.report import in_order
 from jmlp.report.document import summarise
-from jmlp.results import RunResult
-from jmlp.study_file import parse_study, to_toml
-from jmlp.tables import ExperimentTable, study_tables
+from jmlp.results.crosschecks import refuse
+from jmlp.results.tables import ExperimentTable, study_tables
+from jmlp.study.config import Claim, Experiment, Hyperparams, Reference, Study
+from jmlp.study.file import parse_study, to_toml
+from jmlp.study.run_index import RunIndex
+from jmlp.training.plan import Run, make_plan
+from jmlp.training.records import RunResult
 
 RATES = st.sampled_from([0, 0.0, -0.0, 0.1, 0.5])
 # Values that can be written in several ways, and those that have an effect only beside others.

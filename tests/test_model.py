@@ -13,12 +13,11 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
 
-from jmlp import model
-from jmlp.config import Hyperparams
-from jmlp.layers import cost
-from jmlp.layers.batchnorm import BatchNormParams, BatchNormState
-from jmlp.layers.dense import DenseParams
-from jmlp.model import Layer, Params, State
+from jmlp.nn import cost, model
+from jmlp.nn.batchnorm import BatchNormParams, BatchNormState
+from jmlp.nn.dense import DenseParams
+from jmlp.nn.model import Layer, Params, State
+from jmlp.study.config import Hyperparams
 
 KEY = jax.random.key(0)
 DIFFERENCE_STEP = 1e-5

@@ -17,12 +17,13 @@ import pytest
 from helpers import SMALL, SMALL_DATA, experiment, plan
 
 import jmlp
-from jmlp import engine, environment, model, numerics
 from jmlp.errors import ConfigError
-from jmlp.layers import cost
-from jmlp.results import CohortState, RunResult
+from jmlp.nn import cost, model
 from jmlp.store.run_files import numbers_of
-from jmlp.verification import as_stored
+from jmlp.system import environment, numerics
+from jmlp.training import engine
+from jmlp.training.records import CohortState, RunResult
+from jmlp.verification.verdict import as_stored
 
 ROOT = Path(__file__).parent.parent
 
@@ -391,7 +392,7 @@ def test_digest_is_of_the_content_of_the_source_wherever_it_lies(
     here = numerics.source_digest()
     assert re.fullmatch("[0-9a-f]{16}", here)
     assert zipped(monkeypatch) == here
-    assert zipped(monkeypatch, "layers/dense.py") != here
+    assert zipped(monkeypatch, "nn/dense.py") != here
 
 
 def zipped(monkeypatch: pytest.MonkeyPatch, changed: str = "") -> str:
@@ -402,7 +403,7 @@ def zipped(monkeypatch: pytest.MonkeyPatch, changed: str = "") -> str:
         file.writestr(f"jmlp/{name}", content + b"\n" * (name == changed))
     with monkeypatch.context() as patch:
         package = zipfile.Path(file, "jmlp/")
-        patch.setattr("jmlp.numerics.resources.files", lambda name: package)
+        patch.setattr("jmlp.system.numerics.resources.files", lambda name: package)
         return numerics.source_digest.__wrapped__()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from jmlp.optimizers import OPTIMIZERS, learning_rate
+from jmlp.nn.optimizers import OPTIMIZERS, learning_rate
 
 RATE, MOMENTUM = 0.1, 0.5
 # The gradients 1, then 2. Adam's first update is its learning rate; at the second, m = 0.29 and

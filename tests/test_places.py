@@ -15,8 +15,9 @@ from unittest.mock import Mock
 import platformdirs
 import pytest
 
-from jmlp import faults, places
 from jmlp.errors import DiskFullError, StoreError
+from jmlp.system import fault_injection
+from jmlp.system import files as places
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +113,7 @@ def test_whatever_fails_the_old_file_or_the_new_one_is_whole_and_nothing_else_le
     found = []
     for k in itertools.count(1):
         path.write_bytes(b"old")
-        faults.arm(f"any:{k}:{action}")
+        fault_injection.arm(f"any:{k}:{action}")
         error = failure(path)
         if error is None:
             break
@@ -123,7 +124,7 @@ def test_whatever_fails_the_old_file_or_the_new_one_is_whole_and_nothing_else_le
 
 
 def test_new_folders_are_flushed_before_anything_is_in_them(tmp_path: Path) -> None:
-    faults.arm("folder:2:eio")
+    fault_injection.arm("folder:2:eio")
     with pytest.raises(StoreError) as error:
         places.write_atomically(tmp_path / "a" / "b" / "file", b"new")
     told = f"{tmp_path / 'a' / 'b' / 'file'}: its folder cannot be made: Input/output error"
@@ -194,11 +195,11 @@ def test_files_are_all_old_or_all_new_or_the_last_one_is_missing_whatever_fails(
     found = []
     for k in itertools.count(1):
         together(tmp_path, b"old")
-        faults.arm(f"any:{k}:{action}")
+        fault_injection.arm(f"any:{k}:{action}")
         try:
             together(tmp_path, b"new")
         except StoreError:
-            faults.arm(None)
+            fault_injection.arm(None)
         else:
             break
         whole = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -216,7 +217,7 @@ def test_files_that_a_kill_left_half_written_are_whole_after_the_next_writing(
 ) -> None:
     together(tmp_path, b"old")
     code = (
-        "from jmlp.places import Path, write_together\n"
+        "from jmlp.system.files import Path, write_together\n"
         f"files = [(Path({str(tmp_path)!r}) / name, b'new') for name in {NAMES}]\n"
         "write_together(files, last=files[-1][0])"
     )

@@ -6,11 +6,11 @@ import jax
 import pytest
 from helpers import FACTS, SMALL, experiment, plan
 
-from jmlp import model
-from jmlp import plan as planning
-from jmlp.config import Hyperparams, Value
 from jmlp.errors import ConfigError
-from jmlp.plan import DataFacts, Plan
+from jmlp.nn import model
+from jmlp.study.config import Hyperparams, Value
+from jmlp.training import plan as planning
+from jmlp.training.plan import DataFacts, Plan
 
 MNIST = DataFacts(60_000, 10_000, 784, 10, {"x_train": "1", "y_train": "2"})
 DROP_RATES = tuple(i / 10 for i in range(10))

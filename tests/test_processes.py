@@ -9,9 +9,9 @@ import pytest
 from commands import python
 
 import jmlp
-from jmlp import processes
 from jmlp.errors import DeviceError
-from jmlp.processes import child_environment, command_line
+from jmlp.system import processes
+from jmlp.system.processes import child_environment, command_line
 
 ROOT = Path(__file__).parent.parent
 STARTS = {
@@ -160,7 +160,7 @@ def test_children_of_a_process_that_was_started_with_sigchld_ignored_end_with_th
 import os, signal, sys
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 code = '''
-import jmlp.cli, jmlp.processes as processes
+import jmlp.cli, jmlp.system.processes as processes
 assert processes.run("-c", "raise SystemExit(3)").returncode == 0, "the code is lost"
 jmlp.cli.main(["--version"])
 print(processes.run("-c", "raise SystemExit(3)").returncode)

@@ -14,11 +14,11 @@ from helpers import N_CLASSES, N_IN, N_STEPS, SMALL, SMALL_DATA, assert_equal_bi
 from jax.sharding import Mesh
 from numpy.random import Generator, Philox
 
-from jmlp import program, train
-from jmlp.config import Hyperparams
 from jmlp.data import batch_order
-from jmlp.program import Program
-from jmlp.train import Data, Parts, TrainState
+from jmlp.study.config import Hyperparams
+from jmlp.training import program, train
+from jmlp.training.program import Program
+from jmlp.training.train import Data, Parts, TrainState
 
 # All that a lane can have: batch norm, the moments of Adam, dropout.
 RICH = replace(SMALL, batch_norm=True, optimizer="adam")

@@ -6,8 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 
 import jmlp
-from jmlp.config import Hyperparams
-from jmlp.study_file import load_study
+from jmlp.study.config import Hyperparams
+from jmlp.study.file import load_study
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")

@@ -16,12 +16,12 @@ import pytest
 from store_runs import DATA, diverged_result, end, fill, plan, point, points, result, submission
 
 from jmlp.errors import StoreError
-from jmlp.plan import Plan
-from jmlp.results import CohortState, RunResult
 from jmlp.store import Lock, Store, documents, removals, run_files, tag_file
 from jmlp.store import rebuild as module
 from jmlp.store.checkpoints import Checkpoints, key_of
 from jmlp.store.rebuild import Problem, check, rebuild
+from jmlp.training.plan import Plan
+from jmlp.training.records import CohortState, RunResult
 
 AGAIN = "jmlp store rebuild moves it aside and makes it again from the files of the runs"
 
@@ -365,7 +365,7 @@ def test_a_store_of_a_newer_jmlp_is_not_rebuilt(tmp_path: Path) -> None:
 # ---- deletions that were killed
 
 REMOVED = (
-    "import pathlib, sys; from jmlp.control.deleting import delete; "
+    "import pathlib, sys; from jmlp.client.deleting import delete; "
     "delete(pathlib.Path(sys.argv[1]), sys.argv[2:])"
 )
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import pytest
 
-from jmlp.config import Hyperparams
-from jmlp.records import NewerError, UnreadableError, checked, parse, read
-from jmlp.results import Provenance
+from jmlp.results.serialization import NewerError, UnreadableError, checked, parse, read
+from jmlp.study.config import Hyperparams
+from jmlp.training.records import Provenance
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from table_runs import CPU, HP, diverged, finished
 from jmlp.errors import StoreError
 from jmlp.report import read_csv, read_results
 from jmlp.report.files import results_csv, results_head, results_json
-from jmlp.results import RunResult
+from jmlp.training.records import RunResult
 
 HEAD = results_head(sizes_study(), "a shelf", {"x_train": "ab12"}, "jmlp study", CREATED)
 

@@ -14,12 +14,12 @@ from commands import python
 from report_runs import sizes_runs, sizes_study, write
 from table_runs import HP, diverged, finished
 
-from jmlp import faults
-from jmlp.config import configurations
 from jmlp.errors import DiskFullError, StoreError
 from jmlp.report import check_output, plots, read_csv, read_results
 from jmlp.report.document import make_section
-from jmlp.tables import study_tables
+from jmlp.results.tables import study_tables
+from jmlp.study.config import configurations
+from jmlp.system import fault_injection
 
 NASTY = "<script>alert(1)</script> | *x* [a](http://b) `c` $d$ # \x1b[2J\u202e"
 
@@ -179,7 +179,7 @@ def test_a_report_whose_writing_failed_is_whole_or_has_no_page_and_is_replaced_b
     n_files = len(write(tmp_path, sizes_study(), sizes_runs(), command="old"))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for k in (1, 2, n_files):
-        faults.arm(f"{point}:{k}:enospc")
+        fault_injection.arm(f"{point}:{k}:enospc")
         with pytest.raises(DiskFullError, match="cannot be written: No space left on device"):
             write(tmp_path, sizes_study(), sizes_runs(), command="new", force=True)
         now = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

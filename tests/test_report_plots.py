@@ -14,15 +14,15 @@ from matplotlib.container import ErrorbarContainer
 from report_runs import sizes_runs, sizes_study, with_costs
 from table_runs import HP, diverged, finished
 
-from jmlp.config import Experiment, Study, configurations
-from jmlp.curves import mean_curve
 from jmlp.report import plots
 from jmlp.report.accuracy_plots import accuracy_caption, accuracy_figure
 from jmlp.report.cost_plots import By, cost_caption, cost_figure
 from jmlp.report.style import Plot, plot_style
-from jmlp.results import RunResult
-from jmlp.tables import experiment_table
-from jmlp.tables.arms import collect
+from jmlp.results.curves import mean_curve
+from jmlp.results.tables import experiment_table
+from jmlp.results.tables.arms import collect
+from jmlp.study.config import Experiment, Study, configurations
+from jmlp.training.records import RunResult
 
 SIZES = sizes_study().experiments[0]
 

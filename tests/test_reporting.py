@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from store_runs import fill
 
-from jmlp.control import reporting
+from jmlp.client import reporting
 from jmlp.errors import StoreError
 from jmlp.report import read_results
 

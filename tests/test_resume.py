@@ -10,12 +10,12 @@ import pytest
 from engine_checks import assert_same_run, only
 from helpers import N_STEPS, SMALL_DATA, assert_equal_bits, experiment, leaves, plan, results
 
-from jmlp import cohorts, engine, slots
-from jmlp import plan as planning
 from jmlp.errors import CheckpointError
-from jmlp.plan import Cohort, Plan
-from jmlp.results import CohortState, Progress, RunResult, Snapshot
-from jmlp.tensors import name_tensors
+from jmlp.nn.tensors import name_tensors
+from jmlp.training import cohorts, engine, slots
+from jmlp.training import plan as planning
+from jmlp.training.plan import Cohort, Plan
+from jmlp.training.records import CohortState, Progress, RunResult, Snapshot
 
 # Two groups; three seeds on two devices, so that one cohort waits; lanes that stop at other epochs.
 EVERYTHING = experiment(

@@ -14,13 +14,14 @@ from helpers import assert_equal_bits
 from safetensors.numpy import load_file
 from table_runs import CPU, diverged, finished
 
-from jmlp import model, sealed
-from jmlp.config import Hyperparams
 from jmlp.errors import CheckpointError
-from jmlp.results import CostPoint, RunResult, Snapshot
+from jmlp.nn import model
+from jmlp.nn.tensors import Tensors, name_tensors
+from jmlp.results import tensor_files
 from jmlp.store import run_files
 from jmlp.store.run_files import StoredRun, numbers_of
-from jmlp.tensors import Tensors, name_tensors
+from jmlp.study.config import Hyperparams
+from jmlp.training.records import CostPoint, RunResult, Snapshot
 
 HP = Hyperparams(hidden=(2,), batch_norm=True, drop_rate=(0.5,), learning_rate=0.1 + 0.2)
 NAN = struct.unpack("<d", b"\x01\x02\x03\x04\x05\x06\xf8\x7f")[0]  # one with a payload
@@ -113,9 +114,9 @@ def test_a_run_comes_back_to_the_bit(tmp_path: Path) -> None:
 def test_a_run_of_before_there_were_schedules_had_a_constant_learning_rate(tmp_path: Path) -> None:
     path = tmp_path / "run"
     stored(path, run())
-    tensors, about = sealed.read(path, run_files.FORMAT)
+    tensors, about = tensor_files.read(path, run_files.FORMAT)
     del about["run"]["hyperparams"]["schedule"]
-    sealed.write(path, tensors, about)
+    tensor_files.write(path, tensors, about)
     assert run_files.read(path).result.hyperparams == run().hyperparams
 
 
@@ -337,7 +338,7 @@ def test_a_header_that_does_not_fit_its_numbers_is_refused(
 ) -> None:
     path = tmp_path / "run"
     run_files.write(path, run(), **ABOUT)
-    tensors, about = sealed.read(path, run_files.FORMAT)
+    tensors, about = tensor_files.read(path, run_files.FORMAT)
     change(tensors, about)
-    sealed.write(path, tensors, about)
+    tensor_files.write(path, tensors, about)
     assert refusal(path) == f"its header does not fit its numbers: {told}"

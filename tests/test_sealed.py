@@ -16,10 +16,10 @@ from helpers import assert_equal_bits
 from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
-from jmlp import sealed
 from jmlp.errors import CheckpointError, StoreError
-from jmlp.places import is_forbidden
-from jmlp.tensors import Tensors
+from jmlp.nn.tensors import Tensors
+from jmlp.results import tensor_files
+from jmlp.system.files import is_forbidden
 
 NAN_WITH_PAYLOAD = np.array([0x7FC0_1234, 0xFFC0_0001], np.uint32).view(np.float32)
 TENSORS: Tensors = {
@@ -43,7 +43,7 @@ DAMAGED = "damaged: its SHA-256 is not the one stored in it"
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A sealed file."""
-    sealed.write(tmp_path / "file", TENSORS, ABOUT)
+    tensor_files.write(tmp_path / "file", TENSORS, ABOUT)
     return tmp_path / "file"
 
 
@@ -57,28 +57,28 @@ def told(call: Callable[[], object], path: Path) -> str:
 
 
 def refusal(path: Path) -> str:
-    return told(lambda: sealed.read(path, "kind"), path)
+    return told(lambda: tensor_files.read(path, "kind"), path)
 
 
 def refusal_of(data: bytes) -> str:
     path = Path("file")
-    return told(lambda: sealed.from_bytes(data, "kind", path), path)
+    return told(lambda: tensor_files.from_bytes(data, "kind", path), path)
 
 
 def test_arrays_of_every_kind_come_back_to_the_bit(path: Path) -> None:
-    tensors, _ = sealed.read(path, "kind")
+    tensors, _ = tensor_files.read(path, "kind")
     assert_equal_bits(tensors, TENSORS)
 
 
 def test_what_belongs_to_the_arrays_comes_back_equal(path: Path) -> None:
-    _, about = sealed.read(path, "kind")
-    assert sealed.read_about(path, "kind") == about
+    _, about = tensor_files.read(path, "kind")
+    assert tensor_files.read_about(path, "kind") == about
     assert len(about.pop("sha256")) == 64
     assert about == ABOUT
 
 
 def test_arrays_that_were_read_cannot_be_written_to(path: Path) -> None:
-    tensors, _ = sealed.read(path, "kind")
+    tensors, _ = tensor_files.read(path, "kind")
     assert not any(array.flags.writeable for array in tensors.values())
 
 
@@ -93,21 +93,21 @@ def test_safetensors_itself_reads_the_file(path: Path) -> None:
 def test_bytes_are_a_function_of_the_content() -> None:
     backwards = dict(reversed(ABOUT.items()))
     again = dict(reversed([(name, array.copy()) for name, array in TENSORS.items()]))
-    assert sealed.to_bytes(again, backwards) == sealed.to_bytes(TENSORS, ABOUT)
+    assert tensor_files.to_bytes(again, backwards) == tensor_files.to_bytes(TENSORS, ABOUT)
 
 
 def test_what_was_read_is_written_again_to_the_same_bytes(path: Path) -> None:
-    assert sealed.to_bytes(*sealed.read(path, "kind")) == path.read_bytes()
+    assert tensor_files.to_bytes(*tensor_files.read(path, "kind")) == path.read_bytes()
 
 
 def test_the_seal_is_the_sha256_of_the_file_with_zeros_in_its_place(path: Path) -> None:
-    seal = sealed.read(path, "kind")[1]["sha256"]
+    seal = tensor_files.read(path, "kind")[1]["sha256"]
     data = path.read_bytes()
     assert data.count(seal.encode()) == 1
     assert hashlib.sha256(data.replace(seal.encode(), b"0" * 64)).hexdigest() == seal
 
 
-SMALL = sealed.to_bytes({"W": np.array([-0.0], np.float32)}, {"format": "kind"})
+SMALL = tensor_files.to_bytes({"W": np.array([-0.0], np.float32)}, {"format": "kind"})
 
 
 def test_every_flipped_bit_is_refused() -> None:
@@ -153,7 +153,7 @@ def with_header(text: bytes) -> bytes:
             "of another program or another version of jmlp (format None, wanted 'kind')",
         ),
         (
-            sealed.to_bytes({}, {"format": "kind-2"}),
+            tensor_files.to_bytes({}, {"format": "kind-2"}),
             "of another program or another version of jmlp (format 'kind-2', wanted 'kind')",
         ),
     ],
@@ -180,18 +180,18 @@ def test_what_is_no_regular_file_is_refused_at_once(path: Path, tmp_path: Path) 
     assert refusal(tmp_path / "link") == "a symbolic link, not a regular file"
     assert refusal(tmp_path / "passwords") == "a symbolic link, not a regular file"
     with pytest.raises(CheckpointError) as error:
-        sealed.read(tmp_path / "none", "kind")
+        tensor_files.read(tmp_path / "none", "kind")
     assert not is_forbidden(error.value)
     assert str(error.value).endswith("none: cannot be read: No such file or directory")
     assert refusal(tmp_path / "a\0b") == "a path cannot hold a NUL character"
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(CheckpointError, match="a loop of symbolic links, not a regular file"):
-        sealed.read(tmp_path / "loop", "kind", follow_links=True)
+        tensor_files.read(tmp_path / "loop", "kind", follow_links=True)
 
 
 def test_a_link_is_followed_where_that_is_asked_for(path: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(path)
-    tensors, _ = sealed.read(tmp_path / "link", "kind", follow_links=True)
+    tensors, _ = tensor_files.read(tmp_path / "link", "kind", follow_links=True)
     assert_equal_bits(tensors, TENSORS)
 
 
@@ -231,7 +231,7 @@ def test_a_size_that_is_not_the_header_s_is_refused_before_the_arrays_are_read(
     n_bytes = sum(array.nbytes for array in TENSORS.values())
     with path.open("r+b") as file:
         file.truncate(3_900_000_000)  # a hole, which takes no space
-    monkeypatch.setattr(sealed, "from_bytes", None)
+    monkeypatch.setattr(tensor_files, "from_bytes", None)
     assert refusal(path).endswith(f" bytes of arrays, its header says {n_bytes:,}")
 
 
@@ -244,14 +244,14 @@ def test_a_file_can_be_refused_by_the_shapes_of_its_arrays_before_they_are_read(
         assert about["format"] == "kind"
         raise CheckpointError(f"{path}: is too wide")
 
-    monkeypatch.setattr(sealed, "from_bytes", None)
-    assert told(lambda: sealed.read(path, "kind", check=check), path) == "is too wide"
+    monkeypatch.setattr(tensor_files, "from_bytes", None)
+    assert told(lambda: tensor_files.read(path, "kind", check=check), path) == "is too wide"
 
 
 def test_a_file_of_a_newer_jmlp_is_no_damage(tmp_path: Path) -> None:
-    sealed.write(tmp_path / "file", {}, {"format": "jmlp-run-12"})
-    with pytest.raises(sealed.OtherFormatError) as error:
-        sealed.read(tmp_path / "file", "jmlp-run-1")
+    tensor_files.write(tmp_path / "file", {}, {"format": "jmlp-run-12"})
+    with pytest.raises(tensor_files.OtherFormatError) as error:
+        tensor_files.read(tmp_path / "file", "jmlp-run-1")
     assert str(error.value) == (
         f"{tmp_path / 'file'}: of a newer jmlp (format 'jmlp-run-12', this one reads "
         "'jmlp-run-1'): install the newer jmlp"
@@ -266,7 +266,7 @@ def test_what_the_system_does_not_give_is_told_apart_from_damage(
 
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(CheckpointError) as error:
-        sealed.read(path, "kind")
+        tensor_files.read(path, "kind")
     assert is_forbidden(error.value)
     assert str(error.value) == f"{path}: cannot be read: Permission denied"
 
@@ -278,16 +278,18 @@ def test_what_could_not_be_read_again_is_not_written(
     limit: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = {"it": len(SMALL), "its header": int.from_bytes(SMALL[:8], "little")}[what]
-    monkeypatch.setattr(sealed, limit, 100)
+    monkeypatch.setattr(tensor_files, limit, 100)
     with pytest.raises(StoreError) as error:
-        sealed.write(tmp_path / "file", {"W": np.array([-0.0], np.float32)}, {"format": "kind"})
+        tensor_files.write(
+            tmp_path / "file", {"W": np.array([-0.0], np.float32)}, {"format": "kind"}
+        )
     told = f"cannot be written: {what} would have {size} bytes, at most 100"
     assert str(error.value) == f"{tmp_path / 'file'}: {told}"
     assert os.listdir(tmp_path) == []
 
 
 def test_too_long_a_header_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sealed, "MAX_HEADER_BYTES", 100)
+    monkeypatch.setattr(tensor_files, "MAX_HEADER_BYTES", 100)
     assert refusal_of(SMALL) == NO_HEADER
 
 
@@ -302,5 +304,5 @@ def test_what_is_no_strict_json_is_a_bug_and_not_written(
     about: dict[str, Any], tmp_path: Path
 ) -> None:
     with pytest.raises((TypeError, ValueError)):
-        sealed.write(tmp_path / "file", TENSORS, about)
+        tensor_files.write(tmp_path / "file", TENSORS, about)
     assert os.listdir(tmp_path) == []

@@ -15,10 +15,11 @@ from queues import Queue, numbers, once, trains
 
 from jmlp import report
 from jmlp.cli import session
-from jmlp.control import workers as control
+from jmlp.client import workers as control
 from jmlp.errors import StoreError
-from jmlp.results import Progress
 from jmlp.store import Lock
+from jmlp.system import processes
+from jmlp.training.records import Progress
 from jmlp.worker import __main__ as worker
 
 SEGV = "the worker was ended by signal 11 (SIGSEGV)"
@@ -119,7 +120,7 @@ def test_run_that_crashes_its_worker_once_is_no_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Others ran out of memory meanwhile, which is not what this one died of.
-    monkeypatch.setattr(control, "oom_kills", lambda: len(workers.afters))
+    monkeypatch.setattr(processes, "oom_kills", lambda: len(workers.afters))
     workers.die(signal.SIGSEGV, begins, times=1)
     assert queue.here("study", "small.toml").code == 0
     assert workers.afters == ["", SEGV]
@@ -130,7 +131,7 @@ def test_worker_that_is_killed_for_lack_of_memory_is_told_from_one_that_is_kille
     workers: Workers, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The system counts one more after each start.
-    monkeypatch.setattr(control, "oom_kills", lambda: len(workers.afters))
+    monkeypatch.setattr(processes, "oom_kills", lambda: len(workers.afters))
     workers.die(signal.SIGKILL, begins)
     done = queue.here("study", "small.toml")
     how = "out of memory: the system ended the worker"
@@ -146,9 +147,9 @@ def test_kills_are_counted_as_the_system_tells_them(
     cgroup = "/sys/fs/cgroup/memory.events"
     told = {"/proc/vmstat": "pgfault 7\noom_kill 3\n", cgroup: "oom_kill 2\n"}
     monkeypatch.setattr(Path, "read_text", lambda self, encoding: told[str(self)])
-    assert control.oom_kills() == 5
+    assert processes.oom_kills() == 5
     told[cgroup] = "oom_kill many\n"
-    assert control.oom_kills() == 3
+    assert processes.oom_kills() == 3
 
 
 def test_worker_that_is_killed_ten_times_within_a_compile_goes_on_to_the_same_numbers(

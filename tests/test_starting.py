@@ -6,12 +6,12 @@ import pytest
 from commands import Here
 from queues import Queue
 
-from jmlp import plan
-from jmlp.control import workers
-from jmlp.control.choice import Choice
-from jmlp.control.starting import go_on, start
+from jmlp.client import workers
+from jmlp.client.choice import Choice
+from jmlp.client.starting import go_on, start
 from jmlp.errors import ConfigError
 from jmlp.store import Lock, Store
+from jmlp.training import plan
 
 
 def quiet(text: str) -> None:

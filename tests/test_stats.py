@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as oracle
 
-from jmlp.stats import (
+from jmlp.results.statistics import (
     MOST_SEEDS,
     Verdict,
     answer_best,

@@ -8,8 +8,8 @@ import pytest
 from store_checks import refusal, told
 from store_runs import DATA, end, fill, plan, points, result, submission
 
-from jmlp.plan import Plan
 from jmlp.store import Store
+from jmlp.training.plan import Plan
 
 
 def test_a_study_that_is_submitted_is_queued_with_its_runs(store: Store, made: Plan) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from database_checks import BEGINNING, INSERT, add, foreign, kinds, refusal
 
-from jmlp import faults
 from jmlp.errors import DiskFullError, StoreError
 from jmlp.store import database as module
 from jmlp.store import schema
 from jmlp.store.database import DamagedError, Database
+from jmlp.system import fault_injection
 
 pytestmark = pytest.mark.usefixtures("databases")
 
@@ -198,7 +198,7 @@ def test_a_commit_that_fails_changes_nothing_and_is_told(
     action: str, kind: type[StoreError], message: str, tmp_path: Path
 ) -> None:
     database = Database(tmp_path)
-    faults.arm(f"commit:1:{action}")
+    fault_injection.arm(f"commit:1:{action}")
     with pytest.raises(StoreError) as error:
         add(database, "one")
     assert type(error.value) is kind

@@ -7,8 +7,8 @@ import pytest
 from store_checks import refusal
 from store_runs import fill, result, submission
 
-from jmlp.plan import Plan
 from jmlp.store import Store, run_files
+from jmlp.training.plan import Plan
 
 ABSENT = "0123" * 16
 

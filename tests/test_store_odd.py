@@ -15,23 +15,31 @@ from database_checks import BEGINNING
 from store_runs import diverged_result, fill, plan, points, result
 from test_rebuild import checkpoint, content
 
-from jmlp import sealed
 from jmlp.errors import CheckpointError, StoreError
-from jmlp.plan import Plan
-from jmlp.store import Store, checkpoints, documents, run_files, schema, submissions, tag_file
+from jmlp.results import tensor_files
+from jmlp.store import (
+    Store,
+    checkpoints,
+    documents,
+    run_files,
+    schema,
+    submissions,
+    tag_file,
+)
 from jmlp.store.checking import check
 from jmlp.store.database import NAME, DamagedError
 from jmlp.store.rebuild import rebuild
+from jmlp.training.plan import Plan
 
 NEWER = "leave it as it is, and use the newer jmlp"
 
 
 def reseal(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], Any]) -> None:
     """Changes the arrays and the header of a sealed file, and seals it anew."""
-    about = sealed.read_about(path, sealed_kind(path))
-    tensors, about = sealed.read(path, about["format"])
+    about = tensor_files.read_about(path, sealed_kind(path))
+    tensors, about = tensor_files.read(path, about["format"])
     change(tensors, about)
-    sealed.write(path, tensors, about)
+    tensor_files.write(path, tensors, about)
 
 
 def sealed_kind(path: Path) -> str:
@@ -155,7 +163,7 @@ HUGE = 900_000_000
 
 def with_hole(path: Path, name: str, shape: tuple[int, ...], kind: Any) -> None:
     """Puts a huge array of zeros into a sealed file, as a hole that takes no space."""
-    tensors, about = sealed.read(path, sealed_kind(path))
+    tensors, about = tensor_files.read(path, sealed_kind(path))
     tensors[name] = np.broadcast_to(np.zeros((), kind), shape)
     table, size = {}, 0
     for key, array in tensors.items():
@@ -197,7 +205,7 @@ def test_arrays_that_cannot_be_those_of_the_header_are_refused_before_they_are_r
 ) -> None:
     path = min((whole[0] / part).rglob("*.safetensors"))
     with_hole(path, name, shape, kind)
-    monkeypatch.delattr(sealed, "from_bytes")  # what looks at the arrays once they are read
+    monkeypatch.delattr(tensor_files, "from_bytes")  # what looks at the arrays once they are read
     read: Callable[[Path], object] = run_files.read if part == "runs" else checkpoints.read_state
     with pytest.raises(CheckpointError, match="its header does not fit its numbers: "):
         read(path)

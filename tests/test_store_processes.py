@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from store_runs import plan, point, result, submission
 
-from jmlp import faults
 from jmlp.errors import DiskFullError, StoreError
-from jmlp.plan import Plan
 from jmlp.store import Store, network_file_system, submissions
+from jmlp.system import fault_injection
+from jmlp.training.plan import Plan
 
 
 def test_another_process_s_change_is_noticed(store: Store) -> None:
@@ -123,7 +123,7 @@ def test_a_write_that_fails_at_any_point_leaves_the_store_as_it_was(
     for change in changes:
         before = store.studies(), store.runs(), store.events(), store.points(run.run_id)
         for k in range(1, 17):
-            faults.arm(f"any:{k}:{action}")
+            fault_injection.arm(f"any:{k}:{action}")
             try:
                 change()
             except kind:
@@ -133,7 +133,7 @@ def test_a_write_that_fails_at_any_point_leaves_the_store_as_it_was(
             else:
                 break
             finally:
-                faults.arm(None)
+                fault_injection.arm(None)
         else:
             pytest.fail("it never succeeds")
         assert k > 1

@@ -10,12 +10,12 @@ import pytest
 from commands import python, without_privileges
 from store_runs import fill, plan
 
-from jmlp import sealed
 from jmlp.errors import JmlpError, StoreError
-from jmlp.places import is_there, names
+from jmlp.results import tensor_files
 from jmlp.store import Lock, Store, run_files
 from jmlp.store.checking import check
 from jmlp.store.rebuild import rebuild
+from jmlp.system.files import is_there, names
 
 PERMIT = "make it readable for you (chmod, chown), then check again"
 MOUNT = "mount the disk that it leads to, or correct the link, then check again"
@@ -266,7 +266,7 @@ def test_an_unreadable_run_is_not_trained_again_over(
     path = min((folder / "runs").iterdir())
     forbid(path)
     with pytest.raises(JmlpError) as error:
-        sealed.read(path, run_files.FORMAT)
+        tensor_files.read(path, run_files.FORMAT)
     assert error.value.exit_code == 5
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from store_checks import refusal, told
 from store_runs import DATA, diverged_result, end, plan, point, points, result, submission
 
-from jmlp.plan import Plan
-from jmlp.results import CostPoint, RunResult
 from jmlp.store import Event, Store
 from jmlp.store.rows import ACTIONS
+from jmlp.training.plan import Plan
+from jmlp.training.records import CostPoint, RunResult
 
 
 def without_arrays(run: RunResult) -> str:

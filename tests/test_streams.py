@@ -13,9 +13,9 @@ from typing import IO
 import pytest
 from commands import Here, python
 
-from jmlp import processes, streams
-from jmlp.control import workers
+from jmlp.client import workers
 from jmlp.errors import StoreError
+from jmlp.system import processes, streams
 
 NO_FULL = not os.path.exists("/dev/full")
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from study_texts import SMALL, load, problems
 
-from jmlp.config import Claim, Hyperparams, Reference, configurations
 from jmlp.errors import ConfigError
-from jmlp.study_file import MAX_BYTES, SHIPPED, load_study, parse_study, to_toml
+from jmlp.study.config import Claim, Hyperparams, Reference, configurations
+from jmlp.study.file import MAX_BYTES, SHIPPED, load_study, parse_study, to_toml
 
 
 @pytest.fixture(autouse=True)

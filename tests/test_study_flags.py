@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from study_texts import SMALL, load, problems
 
-from jmlp.study_file import load_study
+from jmlp.study.file import load_study
 
 KNOWN_AT_THE_TOP = (
     "name, title, data, seeds, split_seed, validation_fraction, smallest_difference, notes, "

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from table_runs import CPU, HP, SEEDS, SPREAD, STUDY, runs, shifted, size, sizes
 
-from jmlp.config import Claim, Experiment, Hyperparams
 from jmlp.errors import ConfigError
-from jmlp.results import Provenance, RunResult
-from jmlp.tables import experiment_table
+from jmlp.results.tables import experiment_table
+from jmlp.study.config import Claim, Experiment, Hyperparams
+from jmlp.training.records import Provenance, RunResult
 
 
 def claim_sentence(experiment: Experiment, results: Sequence[RunResult]) -> str:

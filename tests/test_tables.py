@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from table_runs import HP, SEEDS, SPREAD, STUDY, diverged, finished, runs, shifted, size, sizes
 
-from jmlp.config import Claim, Experiment, Reference
-from jmlp.tables import ExperimentTable, experiment_table, study_tables
-from jmlp.tables.cells import p_text, points, summarise_epochs
+from jmlp.results.tables import ExperimentTable, experiment_table, study_tables
+from jmlp.results.tables.cells import p_text, points, summarise_epochs
+from jmlp.study.config import Claim, Experiment, Reference
 
 
 def column(table: ExperimentTable, title: str) -> list[str]:

@@ -5,7 +5,7 @@ import time
 import pytest
 from helpers import experiment, plan
 
-from jmlp.tracker import Tracker
+from jmlp.training.eta import Tracker
 
 # Two groups, 166 training examples, batches of 16 and 83; three cohorts and one.
 PLAN = plan(

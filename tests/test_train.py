@@ -11,12 +11,12 @@ import pytest
 from helpers import N_CLASSES, N_IN, SMALL, SMALL_DATA, assert_equal_bits, leaves
 from jax import Array
 
-from jmlp import model, train
-from jmlp.config import Hyperparams
-from jmlp.layers import cost
-from jmlp.layers.dense import DenseParams
-from jmlp.model import Layer
-from jmlp.train import Data, Evaluation, Measurement, Parts, TrainState
+from jmlp.nn import cost, model
+from jmlp.nn.dense import DenseParams
+from jmlp.nn.model import Layer
+from jmlp.study.config import Hyperparams
+from jmlp.training import train
+from jmlp.training.train import Data, Evaluation, Measurement, Parts, TrainState
 
 NORMALISED = replace(SMALL, batch_norm=True, optimizer="adam", drop_rate=0.3)
 X, Y = jnp.asarray(SMALL_DATA.x_train[:16]), jnp.asarray(SMALL_DATA.y_train[:16])

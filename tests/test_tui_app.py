@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable
 from tui_pilot import drive, dump, filled, until, until_shown
 
-from jmlp.control import starting
+from jmlp.client import starting
 from jmlp.errors import StoreError
 from jmlp.store import Store
 from tui.app import JmlpApp

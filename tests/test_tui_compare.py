@@ -9,9 +9,9 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable
 from tui_pilot import drive, dump, until, until_shown
 
-from jmlp.control.differences import differing, parting, side_by_side
-from jmlp.results import CostPoint
+from jmlp.client.differences import differing, parting, side_by_side
 from jmlp.store import Store
+from jmlp.training.records import CostPoint
 from tui.screens.compare import CompareScreen
 from tui.views.comparison import ComparedRun, parting_text
 from tui.widgets.curves import Curves

@@ -10,8 +10,8 @@ from textual.geometry import Offset
 from textual.pilot import Pilot
 from tui_pilot import filled, until, until_shown
 
-from jmlp.plan import Plan
 from jmlp.store import Store
+from jmlp.training.plan import Plan
 from tui.widgets.curves import Curves
 from tui.widgets.plot import Plot
 

@@ -11,12 +11,12 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 from tui_pilot import drive, dump, until, until_shown
 
-from jmlp.control import starting
-from jmlp.control.choice import Choice
-from jmlp.control.plans import facts_of
+from jmlp.client import starting
+from jmlp.client.choice import Choice
+from jmlp.client.plans import facts_of
 from jmlp.errors import StoreError
-from jmlp.plan import mnist_facts
-from jmlp.study_file import load_study
+from jmlp.study.file import load_study
+from jmlp.training.plan import mnist_facts
 from tui.dialogs import Ask, Choose, Confirm
 from tui.screens.form import StudyForm
 from tui.screens.help import HelpScreen

@@ -13,7 +13,7 @@ from tui_pilot import dump
 from tui_tables import FULL, HOSTILE, TWO, hostile, table
 
 import tui
-from jmlp.tables import ExperimentTable
+from jmlp.results.tables import ExperimentTable
 from tui.views.result_rows import join
 from tui.widgets.result_grid import ResultGrid
 from tui.widgets.result_tables import NOTHING, ExperimentName, ResultTables

@@ -7,8 +7,8 @@ from rich.cells import cell_len
 from table_runs import SPREAD, diverged, runs, size
 from tui_tables import FULL, hostile, table
 
-from jmlp.results import RunResult
-from jmlp.tables import ExperimentTable
+from jmlp.results.tables import ExperimentTable
+from jmlp.training.records import RunResult
 from tui.text import natural_key
 from tui.views.result_rows import Sort, join, next_sort, order
 from tui.views.results import aligned, fold, page, sentences

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from tui_pilot import Kind, ended_run, filled, until, until_shown
 
 from jmlp.errors import StoreError
-from jmlp.inspection import Inspection, Part
+from jmlp.inspection.records import Inspection, Part
 from jmlp.store import Store
 from tui.screens.run import RunScreen
 from tui.widgets.gallery import Gallery

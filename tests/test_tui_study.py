@@ -9,10 +9,10 @@ import pytest
 import store_runs
 from tui_pilot import PROGRESS, ended_run, filled
 
-from jmlp.plan import Plan, make_plan
-from jmlp.results import CostPoint
 from jmlp.store import Lock, Store
-from jmlp.study_file import parse_study
+from jmlp.study.file import parse_study
+from jmlp.training.plan import Plan, make_plan
+from jmlp.training.records import CostPoint
 from tui.feed import Look
 from tui.views.study import ConfigurationLine, Costs, StudyQuery, StudyView, median_curve
 

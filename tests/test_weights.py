@@ -11,13 +11,14 @@ import pytest
 from helpers import assert_equal_bits
 from safetensors.numpy import load_file
 
-from jmlp import model, sealed, weights
-from jmlp.config import Hyperparams
 from jmlp.data import mnist
 from jmlp.data.contract import Contract, Looks
 from jmlp.errors import CheckpointError, StoreError
-from jmlp.tensors import Tensors
-from jmlp.weights import Network
+from jmlp.nn import model
+from jmlp.nn.tensors import Tensors
+from jmlp.results import tensor_files, weights
+from jmlp.results.weights import Network
+from jmlp.study.config import Hyperparams
 
 HP = Hyperparams(hidden=(2, 3), batch_norm=True, drop_rate=(0.25, 0.5), patience=None)
 PARAMS, STATE = jax.device_get(model.init(HP, 2, 2, jax.random.key(0)))
@@ -76,7 +77,7 @@ def test_safetensors_itself_reads_the_file(path: Path) -> None:
 
 
 def test_file_of_another_format_is_refused_with_what_to_do(path: Path) -> None:
-    path.write_bytes(sealed.to_bytes({}, {"format": "jmlp-network-1"}))
+    path.write_bytes(tensor_files.to_bytes({}, {"format": "jmlp-network-1"}))
     assert refusal(path) == (
         "of another program or another version of jmlp (format 'jmlp-network-1', wanted "
         "'jmlp-network-3'); write one with `jmlp train --save FILE`"
@@ -92,9 +93,9 @@ def test_damaged_file_is_refused(path: Path) -> None:
 
 def changed(path: Path, change: Callable[[Tensors, Header], Any]) -> None:
     """Writes other content with the right seal, as a program that means well might."""
-    tensors, header = sealed.read(path, weights.FORMAT)
+    tensors, header = tensor_files.read(path, weights.FORMAT)
     change(tensors, header)
-    sealed.write(path, tensors, header)
+    tensor_files.write(path, tensors, header)
 
 
 def put(tensors: Tensors, name: str, value: float) -> None:
@@ -200,20 +201,22 @@ def test_contract_of_other_types_is_refused(change: Header, told: str, path: Pat
 
 def before(path: Path, about: Header) -> Network:
     """The network in a file of the format before."""
-    tensors, header = sealed.read(path, weights.FORMAT)
+    tensors, header = tensor_files.read(path, weights.FORMAT)
     contract = header.pop("contract")
     old = {"image_shape": contract["image_shape"], "n_classes": contract["n_classes"]}
-    sealed.write(path, tensors, header | old | {"format": weights.BEFORE, "about": about})
+    tensor_files.write(path, tensors, header | old | {"format": weights.BEFORE, "about": about})
     return weights.load(path)
 
 
 def test_arrays_of_other_shapes_are_refused_before_they_are_read(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tensors, header = sealed.read(path, weights.FORMAT)
+    tensors, header = tensor_files.read(path, weights.FORMAT)
     other = {**tensors, "params[0].dense.W": np.zeros((2, 200), np.float32)}
-    sealed.write(path, other, header)
-    monkeypatch.setattr(sealed, "from_bytes", lambda *read: pytest.fail("the arrays were read"))
+    tensor_files.write(path, other, header)
+    monkeypatch.setattr(
+        tensor_files, "from_bytes", lambda *read: pytest.fail("the arrays were read")
+    )
     assert "params[0].dense.W is float32 (2, 200), wanted float32 (2, 2)" in refusal(path)
 
 

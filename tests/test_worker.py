@@ -12,9 +12,9 @@ import pytest
 from commands import Asked, Inline
 from queues import Queue, ask, numbers, once, trains
 
-from jmlp import numerics, processes
-from jmlp.results import NUMERICS
 from jmlp.store import Lock, run_files
+from jmlp.system import numerics, processes
+from jmlp.training.records import NUMERICS
 from jmlp.worker import __main__ as worker
 from jmlp.worker import process, terms
 from jmlp.worker.recorder import Recorder

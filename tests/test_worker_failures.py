@@ -6,9 +6,10 @@ import pytest
 from commands import Asked
 from queues import Queue, numbers, once, trains
 
-from jmlp import engine, faults
 from jmlp.errors import DeviceError, DiskFullError, StoreError
-from jmlp.results import Progress
+from jmlp.system import fault_injection
+from jmlp.training import engine
+from jmlp.training.records import Progress
 from jmlp.worker.recorder import Recorder
 
 
@@ -95,11 +96,11 @@ def test_full_disk_is_waited_for_whatever_is_written(
     k: int, queue: Queue, undisturbed: dict[str, str]
 ) -> None:
     queue.submit()
-    faults.arm(f"any:{k}:enospc")
+    fault_injection.arm(f"any:{k}:enospc")
     try:
         ended = queue.train()
     finally:
-        faults.arm(None)
+        fault_injection.arm(None)
     full = [line for line in ended.said if line.startswith("the disk is full: training waits ")]
     assert len(full) == 1
     assert ended.said.count("there is space again: training goes on") == 1
@@ -133,11 +134,11 @@ def test_broken_disk_ends_the_study_with_code_4_and_loses_nothing(
     queue: Queue, undisturbed: dict[str, str]
 ) -> None:
     queue.submit()
-    faults.arm("fsync:3:eio")
+    fault_injection.arm("fsync:3:eio")
     try:
         queue.train()
     finally:
-        faults.arm(None)
+        fault_injection.arm(None)
     study = queue.study()
     assert (study.state, study.code) == ("failed", StoreError.exit_code)
     assert (study.failure or "").endswith(": cannot be written: Input/output error")

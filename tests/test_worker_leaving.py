@@ -7,7 +7,7 @@ import pytest
 from commands import Asked
 from queues import Queue, ask, command, numbers, once, trains
 
-from jmlp.results import Progress
+from jmlp.training.records import Progress
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from commands import until
 from store_runs import plan, submission
 
-from jmlp import faults
 from jmlp.errors import DiskFullError
 from jmlp.store import Store
+from jmlp.system import fault_injection
 from jmlp.worker.patient import PatientStore
 from jmlp.worker.recorder import Recorder
 
@@ -33,7 +33,7 @@ def label(tmp_path: Path) -> Iterator[str]:
     with Store(tmp_path) as store:
         store.submit(submission(made))
     yield made.study.name
-    faults.arm(None)
+    fault_injection.arm(None)
 
 
 def test_change_on_a_full_disk_is_made_when_there_is_space_again(
@@ -41,7 +41,7 @@ def test_change_on_a_full_disk_is_made_when_there_is_space_again(
 ) -> None:
     waits, said = Waits(), list[str]()
     with PatientStore(tmp_path, waits, said.append) as store:  # type: ignore[arg-type]
-        faults.arm("commit:1:enospc")
+        fault_injection.arm("commit:1:enospc")
         store.set_study(label, "running", event="started")
         assert store.study(label).state == "running"
         assert [event.kind for event in store.events(label)] == ["submitted", "started"]
@@ -57,7 +57,7 @@ def test_waiting_for_space_ends_when_the_worker_is_asked_to_leave(
     tmp_path: Path, label: str
 ) -> None:
     with PatientStore(tmp_path, Waits(until=1), print) as store:  # type: ignore[arg-type]
-        faults.arm("commit:1:enospc")
+        fault_injection.arm("commit:1:enospc")
         with pytest.raises(DiskFullError):
             store.set_study(label, "running")
         assert store.study(label).state == "queued"

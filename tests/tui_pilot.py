@@ -11,9 +11,9 @@ import store_runs
 from textual.app import App
 from textual.pilot import Pilot
 
-from jmlp.plan import Plan, Run
-from jmlp.results import RunResult
 from jmlp.store import Lock, Store
+from jmlp.training.plan import Plan, Run
+from jmlp.training.records import RunResult
 from tui.app import JmlpApp
 
 WAIT_SECONDS = 60.0

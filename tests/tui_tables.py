@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from table_runs import SPREAD, STUDY, runs, shifted, size, sizes
 
-from jmlp.config import Claim, Experiment, Reference
-from jmlp.results import RunResult
-from jmlp.tables import ExperimentTable, experiment_table
+from jmlp.results.tables import ExperimentTable, experiment_table
+from jmlp.study.config import Claim, Experiment, Reference
+from jmlp.training.records import RunResult
 
 REFERENCE = (
     Reference({"batch_size": 64}, test_accuracy=0.8718, stopped=13),

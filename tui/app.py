@@ -182,8 +182,8 @@ class JmlpApp(SteadyApp[int]):
         """Starts a shipped study as it is, and opens it."""
 
         def begin() -> str:
-            from jmlp.control.choice import Choice
-            from jmlp.control.starting import start
+            from jmlp.client.choice import Choice
+            from jmlp.client.starting import start
 
             return start(self.folder, Choice(source), self.say)
 
@@ -208,7 +208,7 @@ class JmlpApp(SteadyApp[int]):
         """Goes on with a study where it was."""
 
         def begin() -> None:
-            from jmlp.control.starting import go_on
+            from jmlp.client.starting import go_on
 
             go_on(self.folder, row, self.say)
 

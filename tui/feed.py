@@ -16,9 +16,9 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 
 from jmlp.errors import JmlpError
-from jmlp.places import is_there
 from jmlp.store import Lock, Owner, Store
 from jmlp.store.database import NAME
+from jmlp.system.files import is_there
 
 POLL_SECONDS = 0.1  # so that screens are drawn ten times a second at most
 RETRY_SECONDS = 1.0  # after which what could not be read is tried again

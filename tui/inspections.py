@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jmlp.inspection import Inspection, Part
+from jmlp.inspection.records import Inspection, Part
 from tui.feed import error_text
 
 if TYPE_CHECKING:
@@ -77,13 +77,13 @@ class Inspections:
 
     def _compute(self, key: Key, waiting: Waiting) -> State | None:
         """In a thread."""
-        from jmlp.control import inspector
+        from jmlp.inspection import client
 
         def say(line: str) -> None:
             self._app.call_later(self._said, waiting, line)
 
         try:
-            return inspector.inspect(self._folder, *key, say, waiting.stop)
+            return client.inspect(self._folder, *key, say, waiting.stop)
         except Exception as error:  # a bug too is shown where the inspection would be
             return Failure(error_text(error))
 

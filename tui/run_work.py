@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jmlp import diagnosis, processes
 from jmlp.errors import StoreError
 from jmlp.store import Store
+from jmlp.system import diagnosis, processes
 from tui.text import count
 
 TAKES_OFF = "-"

@@ -15,8 +15,8 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from jmlp import streams
 from jmlp.errors import ConfigError, JmlpError, StoreError
+from jmlp.system import streams
 
 INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -71,7 +71,7 @@ def _code(arguments: Sequence[str]) -> int:
             where = f"{error.filename}: " if error.filename else ""
             _say_error(f"{where}the system refused it: {error.strerror}")
             return StoreError.exit_code
-        from jmlp import diagnosis
+        from jmlp.system import diagnosis
 
         if known := diagnosis.of_exception(error):
             _say_error(str(known))
@@ -85,13 +85,13 @@ def _code(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str]) -> Any:
-    from jmlp import places, processes
     from jmlp.cli.terminal import lacking, needs_terminal, open_app
+    from jmlp.system import files, processes
 
     processes.wait_for_children()
     lacks = lacking()
     if not arguments and not lacks:  # the parser would take longer than all else that is needed
-        return open_app(places.runs_dir())
+        return open_app(files.runs_dir())
     from cyclopts import CycloptsError
 
     from jmlp.cli.commands import app

@@ -7,7 +7,7 @@ from typing import Any
 
 from cyclopts import App, Parameter
 
-from jmlp import environment
+from jmlp.system import environment
 
 
 def _default_text(value: Any) -> str | None:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from jmlp import environment, places
 from jmlp.cli.hardware import Hardware
 from jmlp.cli.output import Output
-from jmlp.control import devices as jax_devices
+from jmlp.client import devices as jax_devices
 from jmlp.errors import JmlpError
+from jmlp.system import environment, files
 
 SHOWN_VARIABLES = (
     "JMLP_HOME",
@@ -86,9 +86,9 @@ def _devices(hardware: Hardware) -> Iterator[Finding]:
 
 def _places() -> Iterator[Finding]:
     for what, find in (
-        ("data sets", places.data_dir),
-        ("compiled programs", places.compile_cache_dir),
-        ("runs", places.runs_dir),
+        ("data sets", files.data_dir),
+        ("compiled programs", files.compile_cache_dir),
+        ("runs", files.runs_dir),
     ):
         try:
             path = find()
@@ -107,7 +107,7 @@ def _worker() -> Iterator[Finding]:
     from jmlp.store import Lock, network_file_system
 
     try:
-        folder = places.runs_dir()
+        folder = files.runs_dir()
         owner = Lock(folder).owner()
     except JmlpError as error:
         yield Finding("worker", "unknown", str(error))

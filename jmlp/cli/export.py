@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from jmlp import places
 from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.runs import RUNS
 from jmlp.cli.storing import StoreOption, find
-from jmlp.control.words import SHORT_ID, configuration_texts, short_ids
+from jmlp.client.words import SHORT_ID, configuration_texts, short_ids
 from jmlp.errors import ConfigError, StoreError
+from jmlp.system import files
 
 if TYPE_CHECKING:
-    from jmlp.results import RunResult
     from jmlp.store import RunRow, Store
+    from jmlp.training.records import RunResult
 
 Format = Literal["json", "csv", "parquet", "safetensors", "tensorboard"]
 SUFFIX = ".safetensors"
@@ -50,7 +50,7 @@ def export(
     folder = as_ == "tensorboard" or (as_ == "safetensors" and output.suffix != SUFFIX)
     if folder and os.path.exists(output) and not output.is_dir():
         raise StoreError(f"{output}: is a file; give --output the name of a folder")
-    target = output if folder else places.user_file(output, "--output", force=force)
+    target = output if folder else files.user_file(output, "--output", force=force)
     with store.open(viewer=True) as opened:
         rows = _ended(opened, find(opened, runs), out)
         if as_ == "safetensors":
@@ -69,7 +69,7 @@ def export(
             contents = _event_files(opened, rows)
         else:
             contents = iter([_table(as_, opened, rows)])
-        places.write_together(zip(targets, contents, strict=True))
+        files.write_together(zip(targets, contents, strict=True))
         if out.json:
             written = targets if folder else [output]
             out.print_json({"runs": [row.run_id for row in rows], "files": list(map(str, written))})
@@ -84,8 +84,8 @@ def _networks(store: "Store", rows: Sequence["RunRow"], targets: Sequence[Path])
         CheckpointError: a run's file is damaged.
         StoreError: what is stored of the data does not do.
     """
-    from jmlp import weights
-    from jmlp.control.stored_data import read_data
+    from jmlp.client.stored_data import read_data
+    from jmlp.results import weights
     from jmlp.store import run_files
     from jmlp.store.paths import path_of
 
@@ -170,7 +170,7 @@ def _check_folder(output: Path, targets: Sequence[Path]) -> None:
         names = os.listdir(output) if os.path.exists(output) else []
     except OSError as error:
         raise StoreError(f"{output}: cannot be written: {error.strerror}") from error
-    if any(name not in own and not places.is_leftover(name) for name in names):
+    if any(name not in own and not files.is_leftover(name) for name in names):
         raise StoreError(
             f"{output}: holds files already; give another folder (--output PATH), or write into "
             "it all the same (--force)"

@@ -8,11 +8,11 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from jmlp.cli.extras import needs
-from jmlp.config import Hyperparams, Study
 from jmlp.errors import StoreError
-from jmlp.records import FLAT_FIELDS
 from jmlp.report.files import results_csv, results_head, results_json
-from jmlp.results import CostPoint, RunResult
+from jmlp.results.serialization import FLAT_FIELDS
+from jmlp.study.config import Hyperparams, Study
+from jmlp.training.records import CostPoint, RunResult
 
 if TYPE_CHECKING:
     from jmlp.store import RunRow, Store

@@ -7,12 +7,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from jmlp.cli.extras import needs
-from jmlp.config import value_text
-from jmlp.control.words import settings, words
+from jmlp.client.words import settings, words
+from jmlp.study.config import value_text
 
 if TYPE_CHECKING:
-    from jmlp.results import CostPoint
     from jmlp.store import RunRow
+    from jmlp.training.records import CostPoint
 
 SCALARS = {
     "cost/batch": "batch_cost",

@@ -11,7 +11,7 @@ from jmlp.cli.show import print_table
 from jmlp.errors import CheckFailed, ConfigError
 
 if TYPE_CHECKING:
-    from jmlp.gradcheck import LeafCheck
+    from jmlp.nn.gradcheck import LeafCheck
 
 
 def gradcheck(
@@ -27,7 +27,7 @@ def gradcheck(
     if not 0 <= seed < 2**32:
         raise ConfigError(f"--seed: must be 0 to {2**32 - 1}, got {seed}")
     Hardware(device="cpu", cores=1).start(out.say)
-    from jmlp.gradcheck import AUTODIFF_TOLERANCE, DIFFERENCE_TOLERANCE, check_gradients
+    from jmlp.nn.gradcheck import AUTODIFF_TOLERANCE, DIFFERENCE_TOLERANCE, check_gradients
 
     checks = list(check_gradients(seed))
     failed = [check for check in checks if not check.ok]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from jmlp import environment
-from jmlp.environment import MOST_CORES
 from jmlp.errors import ConfigError
-from jmlp.places import compile_cache_dir
+from jmlp.system import environment
+from jmlp.system.environment import MOST_CORES
+from jmlp.system.files import compile_cache_dir
 
 if TYPE_CHECKING:
     import jax
@@ -57,13 +57,13 @@ class Hardware:
         """
         cores = self.count()  # a wrong number is told before JAX starts
         if os.environ.get("XLA_FLAGS"):  # a flag that XLA does not know ends the process
-            from jmlp.control import devices as jax_devices
+            from jmlp.client import devices as jax_devices
 
             jax_devices.ask(self.device, self.cores, lambda warning: None)
         environment.report_warnings(say)
         if warning := environment.prepare(self.device, self.cores, compile_cache_dir()):
             say(f"warning: {warning}")
-        from jmlp.engine import find_devices
+        from jmlp.training.engine import find_devices
 
         devices = find_devices(self.device)
         return devices[:cores] if devices[0].platform == "cpu" else devices

@@ -51,7 +51,9 @@ def predict(
     hardware.start(out.say)
     import numpy as np
 
-    from jmlp import model, numerics, weights
+    from jmlp.nn import model
+    from jmlp.results import weights
+    from jmlp.system import numerics
 
     network = weights.load(file)
     picture = read_picture(image, network.contract, invert=invert, as_is=as_is)

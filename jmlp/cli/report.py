@@ -5,11 +5,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from jmlp.checks import is_name, plain
 from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.storing import StoreOption
 from jmlp.errors import ConfigError, StoreError
+from jmlp.study.rules import is_name, plain
 
 
 def report(
@@ -44,11 +44,11 @@ def report(
             raise StoreError(f"{plain(study)}: there is nothing to report: no run has ended yet")
 
         from jmlp.cli.show import show_tables
-        from jmlp.control.stored_data import read_data
-        from jmlp.plan import make_plan
+        from jmlp.client.stored_data import read_data
         from jmlp.report import check_output, write_report
-        from jmlp.study_file import parse_study
-        from jmlp.tables import study_tables
+        from jmlp.results.tables import study_tables
+        from jmlp.study.file import parse_study
+        from jmlp.training.plan import make_plan
 
         check_output(folder, force, of=row.name)
         loaded = parse_study(row.toml, study)

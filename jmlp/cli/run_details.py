@@ -10,8 +10,8 @@ from cyclopts import Parameter
 from jmlp.cli.output import Output
 from jmlp.cli.runs import RUN
 from jmlp.cli.storing import StoreOption, find_one
-from jmlp.control import words
-from jmlp.control.differences import (
+from jmlp.client import words
+from jmlp.client.differences import (
     Values,
     data_texts,
     differing,
@@ -25,13 +25,13 @@ from jmlp.control.differences import (
     sections,
     side_by_side,
 )
-from jmlp.streams import shown
+from jmlp.system.streams import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from jmlp.results import CostPoint
     from jmlp.store import Event, RunRow
+    from jmlp.training.records import CostPoint
 
 PADDING = 9  # around three columns
 
@@ -47,8 +47,8 @@ def show(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Print all that is known of a run."""
-    from jmlp.places import is_there
     from jmlp.store.paths import path_of
+    from jmlp.system.files import is_there
 
     with store.open(viewer=True) as opened:
         row = find_one(opened, run)

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from jmlp.cli.output import Output
 from jmlp.cli.storing import StoreOption, find, find_one
 from jmlp.errors import ConfigError, StoreError
-from jmlp.streams import shown
+from jmlp.system.streams import shown
 
 if TYPE_CHECKING:
     from jmlp.store import RunRow
@@ -39,7 +39,7 @@ def ls(
     """List runs, one a line."""
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit: must be at least 1, got {limit}")
-    from jmlp.control.words import row_table
+    from jmlp.client.words import row_table
 
     with store.open(viewer=True) as opened:
         rows = opened.runs(study)
@@ -65,8 +65,8 @@ def path(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Print the path of a run's file."""
-    from jmlp.places import is_there
     from jmlp.store.paths import path_of
+    from jmlp.system.files import is_there
 
     with store.open(viewer=True) as opened:
         row = find_one(opened, run)
@@ -121,7 +121,7 @@ def rm(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Delete runs for good: their files, costs, events and tags."""
-    from jmlp.control.deleting import delete
+    from jmlp.client.deleting import delete
 
     with store.open() as opened:
         run_ids = [row.run_id for row in find(opened, runs)]
@@ -163,7 +163,7 @@ def _print_list(
     rows: "list[RunRow]", chosen: "list[RunRow]", study: str | None, out: Output
 ) -> None:
     from jmlp.cli.show import Column, print_grid
-    from jmlp.control import words
+    from jmlp.client import words
 
     columns = [
         Column("run"),

@@ -12,13 +12,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from jmlp import streams
-from jmlp.checks import plain
 from jmlp.cli.output import Output
 from jmlp.cli.storing import StoreOption
 from jmlp.cli.terminal import check_app
 from jmlp.errors import ConfigError, StoreError
-from jmlp.streams import say_error
+from jmlp.study.rules import plain
+from jmlp.system import streams
+from jmlp.system.streams import say_error
 
 MAX_PORT = 2**16 - 1
 MEANS = (

@@ -10,9 +10,9 @@ from typing import IO, Any
 
 from jmlp.cli.output import Output
 from jmlp.cli.training import Display, Now, Stop, display, stoppable
-from jmlp.control import workers
-from jmlp.control.submitting import OVER
-from jmlp.control.workers import LOCKED, Again, Deaths
+from jmlp.client import workers
+from jmlp.client.submitting import OVER
+from jmlp.client.workers import LOCKED, Again, Deaths
 from jmlp.errors import DiskFullError, error_with_code
 from jmlp.store import Lock, Store, StudyRow, StudyState
 

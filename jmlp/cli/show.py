@@ -7,12 +7,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from jmlp.cli.output import Output
-from jmlp.streams import as_written
+from jmlp.system.streams import as_written
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from jmlp.tables import ExperimentTable
+    from jmlp.results.tables import ExperimentTable
 
 NARROW = 18  # of the first column where all columns do not fit side by side
 

@@ -6,8 +6,8 @@ from cyclopts import Parameter
 
 from jmlp.cli.output import Output
 from jmlp.cli.storing import StoreOption
-from jmlp.control import steering, workers
-from jmlp.control.submitting import IN_HAND, UNFINISHED, failure_of, submit_again
+from jmlp.client import steering, workers
+from jmlp.client.submitting import IN_HAND, UNFINISHED, failure_of, submit_again
 from jmlp.errors import StoreError
 from jmlp.store import Action, Lock, Store, StudyRow
 
@@ -26,9 +26,9 @@ def attach(
     """Watch a study that is being trained; Ctrl-C leaves it at work."""
     from jmlp.cli import session
     from jmlp.cli.show import show_tables
-    from jmlp.control.stored_data import read_data
-    from jmlp.study_file import parse_study
-    from jmlp.tables import study_tables
+    from jmlp.client.stored_data import read_data
+    from jmlp.results.tables import study_tables
+    from jmlp.study.file import parse_study
 
     with stored.open(viewer=True) as store:
         row = _find(store, study, (*IN_HAND, "queued") if study else IN_HAND)

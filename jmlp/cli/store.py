@@ -3,7 +3,7 @@
 from jmlp.cli.output import Output
 from jmlp.cli.storing import StoreOption
 from jmlp.errors import StoreError
-from jmlp.streams import shown
+from jmlp.system.streams import shown
 
 
 def check(
@@ -63,7 +63,7 @@ def path(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Print the folder of stored runs, whether it is there or not."""
-    from jmlp.places import is_there
+    from jmlp.system.files import is_there
 
     folder = store.folder()
     if out.json:

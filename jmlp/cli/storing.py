@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from jmlp.checks import plain
 from jmlp.cli.paths import as_path
 from jmlp.errors import ConfigError, StoreError
+from jmlp.study.rules import plain
 
 if TYPE_CHECKING:
     from jmlp.store import RunRow, Store
@@ -35,9 +35,9 @@ class StoreOption:
         Raises:
             StoreError: there is no home folder to keep runs in.
         """
-        from jmlp import places
+        from jmlp.system import files
 
-        return places.runs_dir() if self.store is None else Path(os.path.abspath(self.store))
+        return files.runs_dir() if self.store is None else Path(os.path.abspath(self.store))
 
     def open(self, *, viewer: bool = False) -> "Store":
         """The store itself; `viewer` makes none where there is none.

@@ -14,13 +14,13 @@ from jmlp.cli.hardware import TrainingHardware
 from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.storing import StoreOption
-from jmlp.config import STATIC_FIELDS
 from jmlp.errors import CheckFailed
+from jmlp.study.config import STATIC_FIELDS
 
 if TYPE_CHECKING:
-    from jmlp.control.submitting import Submitted
-    from jmlp.plan import Plan
-    from jmlp.results import RunResult
+    from jmlp.client.submitting import Submitted
+    from jmlp.training.plan import Plan
+    from jmlp.training.records import RunResult
 
 
 def study(
@@ -84,9 +84,9 @@ def study(
     again.
     """
     from jmlp import data as datasets
-    from jmlp.control.choice import Choice
-    from jmlp.control.plans import checked_plan, facts_of
-    from jmlp.plan import data_facts
+    from jmlp.client.choice import Choice
+    from jmlp.client.plans import checked_plan, facts_of
+    from jmlp.training.plan import data_facts
 
     request = hardware.request()  # a wrong number is told before data is fetched
     choice = Choice(
@@ -103,8 +103,8 @@ def study(
         _print_plan(plan, hardware, out)
         return 0
     from jmlp.cli import session
-    from jmlp.control import workers
-    from jmlp.control.submitting import submit
+    from jmlp.client import workers
+    from jmlp.client.submitting import submit
     from jmlp.report import check_output
 
     label = choice.label(loaded.name)
@@ -149,7 +149,7 @@ def conclude(
         CheckFailed: a run diverged, and `fail_on` says that none may.
         JmlpError: the one that the study ended with.
     """
-    from jmlp.control.submitting import failure_of
+    from jmlp.client.submitting import failure_of
 
     results, row = submitted.results(), submitted.row()
     n_runs = len(submitted.plan.runs)
@@ -200,8 +200,8 @@ def how_to_go_on(submitted: "Submitted", state: str, n_done: int) -> str:
 
 def _print_plan(plan: "Plan", hardware: TrainingHardware, out: Output) -> None:
     """What would be trained, on stdout."""
-    from jmlp import plan as planning
-    from jmlp.control.plans import plan_lines, plan_notes
+    from jmlp.client.plans import plan_lines, plan_notes
+    from jmlp.training import plan as planning
 
     if out.json:
         out.print_json(
@@ -232,8 +232,8 @@ def _report(
     """Everything in the folder, then tables on stdout, which are shown whatever fails."""
     from jmlp.cli.show import show_tables
     from jmlp.report import write_report
-    from jmlp.study_file import to_toml
-    from jmlp.tables import study_tables
+    from jmlp.results.tables import study_tables
+    from jmlp.study.file import to_toml
 
     study = submitted.plan.study
     tables = study_tables(study, results, submitted.plan.facts)

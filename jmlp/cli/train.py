@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from jmlp import places
 from jmlp.cli.hardware import TrainingHardware
 from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.storing import StoreOption
-from jmlp.config import Hyperparams, Initialization, Optimizer, Schedule, Study
 from jmlp.errors import CheckFailed, ConfigError
+from jmlp.study.config import Hyperparams, Initialization, Optimizer, Schedule, Study
+from jmlp.system import files
 
 if TYPE_CHECKING:
     from jmlp.data import Dataset
-    from jmlp.plan import Plan
-    from jmlp.results import RunResult
+    from jmlp.training.plan import Plan
+    from jmlp.training.records import RunResult
 
 DEFAULT = Hyperparams()
 
@@ -87,15 +87,15 @@ def train(
         "data": data,
     }
     study = _study({name: value for name, value in settings.items() if value is not None})
-    target = None if save is None else places.user_file(save, "--save", force=force)
+    target = None if save is None else files.user_file(save, "--save", force=force)
     from jmlp import data as datasets
     from jmlp.cli import session
     from jmlp.cli.show import show_tables
     from jmlp.cli.study import command_line, document, how_to_go_on
-    from jmlp.control.plans import checked_plan
-    from jmlp.control.submitting import failure_of, submit
-    from jmlp.plan import data_facts
-    from jmlp.tables import study_tables
+    from jmlp.client.plans import checked_plan
+    from jmlp.client.submitting import failure_of, submit
+    from jmlp.results.tables import study_tables
+    from jmlp.training.plan import data_facts
 
     request = hardware.request()  # a wrong number is told before data is fetched
     dataset = datasets.load(study.data, out.say)
@@ -147,8 +147,8 @@ def _study(settings: dict[str, Any]) -> Study:
     Raises:
         ConfigError: with every problem, by its flag.
     """
-    from jmlp.reader import Reader
-    from jmlp.study_schema import read_study
+    from jmlp.study.schema import read_study
+    from jmlp.study.toml_reader import Reader
 
     flags: dict[tuple[str | int, ...], str] = {}
     for name in settings:
@@ -168,8 +168,8 @@ def _save(path: Path, folder: Path, results: "Sequence[RunResult]", dataset: "Da
         CheckFailed: every run diverged, and there is no network.
         StoreError: the file cannot be written.
     """
-    from jmlp import weights
     from jmlp.data.contract import contract_of
+    from jmlp.results import weights
     from jmlp.store import run_files
 
     trained = [run for run in results if run.validation_cost is not None]

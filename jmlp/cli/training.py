@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from jmlp.cli.output import Output
-from jmlp.results import CostPoint
+from jmlp.training.records import CostPoint
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

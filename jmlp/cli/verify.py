@@ -12,13 +12,13 @@ from jmlp.cli.hardware import Hardware
 from jmlp.cli.output import Output
 from jmlp.cli.runs import RUNS
 from jmlp.cli.storing import StoreOption, find
-from jmlp.control import words
+from jmlp.client import words
 from jmlp.errors import CheckFailed, StoreError
-from jmlp.streams import shown
+from jmlp.system.streams import shown
 
 if TYPE_CHECKING:
     from jmlp.store import RunRow, Store
-    from jmlp.verification import Verdict
+    from jmlp.verification.verdict import Verdict
 
 NAMED = 5  # runs in a message
 
@@ -72,9 +72,9 @@ def verify(
 
 def _not_ready(store: "Store", rows: "Sequence[RunRow]") -> dict[str, str]:
     """The runs that cannot be verified by their ids, and why."""
-    from jmlp.places import is_there
     from jmlp.store.paths import path_of
     from jmlp.store.rows import ENDED
+    from jmlp.system.files import is_there
 
     why = {row.run_id: f"is {row.state}" for row in rows if row.state not in ENDED}
     for row in rows:
@@ -86,7 +86,7 @@ def _not_ready(store: "Store", rows: "Sequence[RunRow]") -> dict[str, str]:
 def _record(
     rows: "Sequence[RunRow]", verdicts: "Mapping[str, Verdict]", skipped: Mapping[str, str]
 ) -> Any:
-    from jmlp.records import strict
+    from jmlp.results.serialization import strict
 
     found = [verdicts[row.run_id] for row in rows]
     return strict(
@@ -142,7 +142,7 @@ def _print(rows: "Sequence[RunRow]", verdicts: "Mapping[str, Verdict]", out: Out
 
 
 def _difference(value: float) -> str:
-    from jmlp.verification import difference_text
+    from jmlp.verification.verdict import difference_text
 
     return difference_text(value) if value else "0"
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from jmlp.cli.hardware import Hardware
 from jmlp.cli.training import Display, Now
-from jmlp.control import asking
-from jmlp.environment import Device
 from jmlp.errors import ConfigError, DeviceError
-from jmlp.results import CostPoint
 from jmlp.store import RunRow
-from jmlp.verification import Verdict, verdict_from
-from jmlp.worker.verify import Request
+from jmlp.system import helper_client
+from jmlp.system.environment import Device
+from jmlp.training.records import CostPoint
+from jmlp.verification.helper import Request
+from jmlp.verification.verdict import Verdict, verdict_from
 
 WHAT = "the process that trained"
 
@@ -55,7 +55,9 @@ def start(request: Request) -> Generator[Mapping[str, Any]]:
     # It starts with the flags of the runs, which another version of XLA may not know.
     flags = {**os.environ, "XLA_FLAGS": request.flags}
     try:
-        yield from asking.ask("jmlp.worker.verify", asdict(request), WHAT, variables=flags)
+        yield from helper_client.ask(
+            "jmlp.verification.helper", asdict(request), WHAT, variables=flags
+        )
     except ConfigError as error:
         if not str(error).startswith("XLA_FLAGS"):
             raise

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jmlp import processes
 from jmlp.data.dataset import ARRAYS, Dataset, digest, make_dataset
 from jmlp.data.files import UnreadableError, opened, shown
 from jmlp.data.npz import read_npz
 from jmlp.errors import DataError, DeviceError, StoreError
-from jmlp.places import data_dir, write_atomically
+from jmlp.system import processes
+from jmlp.system.files import data_dir, write_atomically
 
 Arrays = dict[str, NDArray[Any]]
 Say = Callable[[str], None]

@@ -12,17 +12,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jmlp.checks import is_name
-from jmlp.config import Study
 from jmlp.errors import StoreError
-from jmlp.lookup import RunIndex
-from jmlp.places import is_leftover, write_together
-from jmlp.plan import DataFacts
-from jmlp.report.files import read_csv, read_results, results_csv, results_head, results_json
-from jmlp.results import RunResult
+from jmlp.report.files import (
+    read_csv,
+    read_results,
+    results_csv,
+    results_head,
+    results_json,
+)
+from jmlp.study.config import Study
+from jmlp.study.rules import is_name
+from jmlp.study.run_index import RunIndex
+from jmlp.system.files import is_leftover, write_together
+from jmlp.training.plan import DataFacts
+from jmlp.training.records import RunResult
 
 if TYPE_CHECKING:
-    from jmlp.tables import ExperimentTable
+    from jmlp.results.tables import ExperimentTable
 
 __all__ = ["check_output", "in_order", "read_csv", "read_results", "write_report"]
 
@@ -100,7 +106,7 @@ def write_report(
         folder: where to; it is made where it is missing.
         study: what was run.
         results: its runs, in any order.
-        tables: those of `jmlp.tables.study_tables` for these runs.
+        tables: those of `jmlp.results.tables.study_tables` for these runs.
         facts: sizes and digests of the data.
         source: where the data came from, for people.
         study_toml: the text of the expanded study file.
@@ -210,7 +216,7 @@ def load_matplotlib() -> None:
 
 def in_order(study: Study, results: Sequence[RunResult]) -> list[RunResult]:
     """Every run once, as the tables have them: runs end in an order that no one can foresee."""
-    from jmlp.tables.arms import collect
+    from jmlp.results.tables.arms import collect
 
     index = RunIndex(results)
     arms = [arm for experiment in study.experiments for arm in collect(experiment, index)]

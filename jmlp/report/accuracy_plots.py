@@ -14,11 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jmlp.config import Experiment, label, value_text
 from jmlp.report import style
-from jmlp.stats import Interval
-from jmlp.tables import Row
-from jmlp.tables.arms import Arm
+from jmlp.results.statistics import Interval
+from jmlp.results.tables import Row
+from jmlp.results.tables.arms import Arm
+from jmlp.study.config import Experiment, label, value_text
 
 FEWEST_VALUES = 3  # of a hyperparameter, to draw along it
 LOG_FROM = 20.0  # the ratio of its largest to its smallest value from which its axis is logarithmic

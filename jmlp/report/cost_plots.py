@@ -13,10 +13,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from jmlp.curves import FEWEST_FOR_BAND, Curve, Floats, mean_curve
 from jmlp.report import style
-from jmlp.results import RunResult
-from jmlp.tables.arms import Arm
+from jmlp.results.curves import FEWEST_FOR_BAND, Curve, Floats, mean_curve
+from jmlp.results.tables.arms import Arm
+from jmlp.training.records import RunResult
 
 By = Literal["epoch", "step"]
 

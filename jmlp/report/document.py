@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from jmlp import results as records
-from jmlp.config import Study, configurations
-from jmlp.plan import DataFacts, n_validation
 from jmlp.report.style import Plot
-from jmlp.results import NUMERICS, RunResult
-from jmlp.tables import Column, ExperimentTable
+from jmlp.results.tables import Column, ExperimentTable
+from jmlp.study.config import Study, configurations
+from jmlp.training import records
+from jmlp.training.plan import DataFacts, n_validation
+from jmlp.training.records import NUMERICS, RunResult
 
 FIGURE_SPACE = "\N{FIGURE SPACE}"  # as wide as a digit
 

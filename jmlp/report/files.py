@@ -13,10 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jmlp.config import Hyperparams, Study
 from jmlp.errors import StoreError
-from jmlp.places import other_kind
-from jmlp.records import (
+from jmlp.results.serialization import (
     FLAT_FIELDS,
     UnreadableError,
     member,
@@ -25,7 +23,9 @@ from jmlp.records import (
     run_table,
     strict,
 )
-from jmlp.results import NUMERICS, RunResult
+from jmlp.study.config import Hyperparams, Study
+from jmlp.system.files import other_kind
+from jmlp.training.records import NUMERICS, RunResult
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 

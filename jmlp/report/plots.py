@@ -3,14 +3,14 @@
 import math
 from collections.abc import Sequence
 
-from jmlp.config import Experiment
 from jmlp.report.accuracy_plots import accuracy_caption, accuracy_figure, along
 from jmlp.report.cost_plots import By, cost_caption, cost_figure
 from jmlp.report.style import Plot, plot_style, render
 from jmlp.report.text import visible
-from jmlp.results import RunResult
-from jmlp.tables import ExperimentTable
-from jmlp.tables.arms import Arm, collect
+from jmlp.results.tables import ExperimentTable
+from jmlp.results.tables.arms import Arm, collect
+from jmlp.study.config import Experiment
+from jmlp.training.records import RunResult
 
 MOST_SHOWN = 30  # configurations in one plot, where each takes room of its own
 

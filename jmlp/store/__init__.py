@@ -11,7 +11,15 @@ logs/                 what the workers' libraries print
 
 from jmlp.store.filesystem import network_file_system
 from jmlp.store.lock import Lock, Owner
-from jmlp.store.rows import Action, Event, RunRow, RunState, StudyRow, StudyState, Submission
+from jmlp.store.rows import (
+    Action,
+    Event,
+    RunRow,
+    RunState,
+    StudyRow,
+    StudyState,
+    Submission,
+)
 from jmlp.store.store import Store
 
 __all__ = [

@@ -7,14 +7,14 @@ from functools import partial
 from pathlib import Path
 
 from jmlp.errors import CheckpointError, JmlpError, StoreError
-from jmlp.places import DanglingLinkError, is_forbidden, is_there, names
-from jmlp.records import NewerError, run_table
-from jmlp.results import CohortState, RunResult
+from jmlp.results.serialization import NewerError, run_table
 from jmlp.store import checkpoints, removals, run_files, submissions, tag_file
 from jmlp.store.database import NAME, REMEDY, DamagedError
 from jmlp.store.lock import Lock
 from jmlp.store.rows import Submission, point_values
 from jmlp.store.store import Store
+from jmlp.system.files import DanglingLinkError, is_forbidden, is_there, names
+from jmlp.training.records import CohortState, RunResult
 
 CHECKPOINTS = "checkpoints"
 

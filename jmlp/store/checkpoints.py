@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jmlp import sealed
 from jmlp.errors import CheckpointError, StoreError
-from jmlp.places import names, remove_leftovers
-from jmlp.records import UnreadableError, read, strict
-from jmlp.results import CohortState, Snapshot
+from jmlp.nn.tensors import Tensors
+from jmlp.results import tensor_files
+from jmlp.results.serialization import UnreadableError, read, strict
 from jmlp.store.packing import (
     check_costs,
     check_snapshots,
@@ -27,7 +26,8 @@ from jmlp.store.packing import (
     unpack_costs,
     unpack_snapshots,
 )
-from jmlp.tensors import Tensors
+from jmlp.system.files import names, remove_leftovers
+from jmlp.training.records import CohortState, Snapshot
 
 FORMAT = "jmlp-checkpoint-1"
 
@@ -89,7 +89,7 @@ class Checkpoints:
             "step": state.step,
             "n_steps": state.n_steps,
         }
-        sealed.write(path, _pack(state), strict(header))
+        tensor_files.write(path, _pack(state), strict(header))
         self._refused.discard(path)
         # What was refused is none to go back to; what is of a later update was given up.
         before = [p for p in self.generations(key) if p < path and p not in self._refused]
@@ -211,7 +211,7 @@ def read_state(path: Path) -> tuple[CohortState, dict[str, Any]]:
         with _fitting(path):
             _check_arrays(outline, _header(about))
 
-    tensors, about = sealed.read(path, FORMAT, check=check_shapes)
+    tensors, about = tensor_files.read(path, FORMAT, check=check_shapes)
     with _fitting(path):
         return _unpack(tensors, _header(about)), about
 

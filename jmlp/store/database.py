@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jmlp import faults
-from jmlp.checks import plain
 from jmlp.errors import DiskFullError, StoreError
-from jmlp.places import NO_SPACE, flush_folder, is_there, seeing_links
 from jmlp.store import schema
 from jmlp.store.lock import Lock
 from jmlp.store.rows import row_digest, with_checksum
+from jmlp.study.rules import plain
+from jmlp.system import fault_injection
+from jmlp.system.files import NO_SPACE, flush_folder, is_there, seeing_links
 
 NAME = "store.sqlite"
 BESIDE = ("-journal", "-wal", "-shm")  # what SQLite keeps beside a database
@@ -163,7 +163,7 @@ class Database:
             self._begin()
             try:
                 yield self._connection
-                faults.reach("commit")
+                fault_injection.reach("commit")
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:  # SQLite may have gone back by itself

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from jmlp.errors import StoreError
-from jmlp.places import NotRegularError, open_regular, write_atomically
-from jmlp.records import UnreadableError, member, other_format, parse
+from jmlp.results.serialization import UnreadableError, member, other_format, parse
 from jmlp.store.rows import to_json
+from jmlp.system.files import NotRegularError, open_regular, write_atomically
 
 MAX_BYTES = 256_000_000
 

@@ -2,11 +2,11 @@
 
 import re
 
-from jmlp.checks import plain
 from jmlp.errors import StoreError
-from jmlp.reader import did_you_mean
 from jmlp.store.queries import Queries, named
 from jmlp.store.rows import RunRow
+from jmlp.study.rules import plain
+from jmlp.study.toml_reader import did_you_mean
 
 ALL, LAST = "all", "last"
 SHORTEST_ID = 4

@@ -14,9 +14,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from jmlp.checks import plain
 from jmlp.errors import StoreError
-from jmlp.records import UnreadableError, parse, read
+from jmlp.results.serialization import UnreadableError, parse, read
+from jmlp.study.rules import plain
 
 NAME = "worker.lock"
 POLL_SECONDS = 0.05

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jmlp import sealed
-from jmlp.config import Hyperparams
 from jmlp.errors import CheckpointError, StoreError
-from jmlp.records import UnreadableError, member
-from jmlp.results import CohortState, RunResult
+from jmlp.nn.tensors import Tensors, check_network
+from jmlp.results import tensor_files
+from jmlp.results.serialization import UnreadableError, member
 from jmlp.store import checkpoints, run_files
 from jmlp.store.rows import ENDED, RunRow
 from jmlp.store.store import Store
-from jmlp.tensors import Tensors, check_network
+from jmlp.study.config import Hyperparams
+from jmlp.training.records import CohortState, RunResult
 
 _TRIES = 3  # a worker may replace what was found before it is read
 _KEY_DIGITS = 32
@@ -52,7 +52,7 @@ def key_of(store: Store, run_id: str) -> str:
     """
     row, path = _source(store, run_id)
     if row.state in ENDED:
-        return _file_key(sealed.read_about(path, run_files.FORMAT))
+        return _file_key(tensor_files.read_about(path, run_files.FORMAT))
     return _checkpoint_key(row, path)
 
 
@@ -115,7 +115,7 @@ def _checkpoint(folder: Path, row: RunRow) -> Path | None:
     found = []
     for path in checkpoints.Checkpoints(folder / "checkpoints").newest():
         try:
-            must = member(sealed.read_about(path, checkpoints.FORMAT), "must", dict[str, Any])
+            must = member(tensor_files.read_about(path, checkpoints.FORMAT), "must", dict[str, Any])
             attempts = member(must, "attempts", dict[str, int])
             modified = path.stat().st_mtime_ns
         except (CheckpointError, OSError, UnreadableError):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jmlp.results import CostPoint
-from jmlp.tensors import Tensors
+from jmlp.nn.tensors import Tensors
+from jmlp.training.records import CostPoint
 
 # Of the fields of a cost point; the others are float64.
 _INTEGERS: Mapping[str, type[np.generic]] = {"epoch": np.int32, "step": np.int64}

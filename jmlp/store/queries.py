@@ -8,13 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jmlp.checks import plain
-from jmlp.config import Hyperparams
 from jmlp.errors import CheckpointError, StoreError
-from jmlp.places import is_forbidden
-from jmlp.reader import did_you_mean
-from jmlp.records import UnreadableError, parse, read, run_from_table, run_table
-from jmlp.results import CostPoint, RunResult
+from jmlp.results.serialization import UnreadableError, parse, read, run_from_table, run_table
 from jmlp.store.database import DamagedError, Database, Row
 from jmlp.store.paths import RUN_FORMAT, path_of
 from jmlp.store.rows import (
@@ -35,6 +30,11 @@ from jmlp.store.rows import (
     progress_from,
     row_digest,
 )
+from jmlp.study.config import Hyperparams
+from jmlp.study.rules import plain
+from jmlp.study.toml_reader import did_you_mean
+from jmlp.system.files import is_forbidden
+from jmlp.training.records import CostPoint, RunResult
 
 _NAMED = 8  # names in a message
 _CODES = 256
@@ -222,11 +222,11 @@ class Queries:
         Raises:
             StoreError: they disagree, or the system does not let the file be read.
         """
-        from jmlp import sealed
+        from jmlp.results import tensor_files
 
         path = path_of(self.folder, result.run_id)
         try:
-            outline, about = sealed.read_outline(path, RUN_FORMAT)
+            outline, about = tensor_files.read_outline(path, RUN_FORMAT)
             of_file = run_from_table(about.get("run"), costs=False)
         except UnreadableError:
             return

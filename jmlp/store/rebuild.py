@@ -11,16 +11,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jmlp.checks import plain
 from jmlp.errors import CheckpointError, JmlpError, StoreError
-from jmlp.places import flush_folder, is_forbidden, is_there, names, remove_leftovers
-from jmlp.results import CohortState, RunResult
 from jmlp.store import removals, run_files, submissions, tag_file
 from jmlp.store.checking import Problem, check, check_folder, newest_checkpoints, read_runs
 from jmlp.store.database import BESIDE, NAME, DamagedError, Database
 from jmlp.store.lock import Lock
 from jmlp.store.rows import Submission, end_of
 from jmlp.store.writing import end_run, insert_event, insert_run, set_points
+from jmlp.study.rules import plain
+from jmlp.system.files import (
+    flush_folder,
+    is_forbidden,
+    is_there,
+    names,
+    remove_leftovers,
+)
+from jmlp.training.records import CohortState, RunResult
 
 __all__ = ["Problem", "Rebuilt", "check", "rebuild"]
 
@@ -219,7 +225,7 @@ def _studies(
 
 def _from_links(label: str, ended: Sequence[_Ended]) -> _Study:
     """A study without a file of its own: the latest one of this label, with the runs that ended."""
-    from jmlp.plan import Run
+    from jmlp.training.plan import Run
 
     links = [
         (link, run.result)

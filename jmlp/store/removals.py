@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from jmlp.errors import StoreError
-from jmlp.places import flush_folder, is_there
-from jmlp.records import UnreadableError, member
+from jmlp.results.serialization import UnreadableError, member
 from jmlp.store import documents, submissions
 from jmlp.store.paths import path_of
 from jmlp.store.rows import check_id
+from jmlp.system.files import flush_folder, is_there
 
 NAME = "removing.json"
 FORMAT = "jmlp-removal-1"

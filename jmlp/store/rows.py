@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from jmlp.checks import FRACTION, Refused, check, plain
-from jmlp.config import Hyperparams, Study
 from jmlp.errors import ConfigError
-from jmlp.records import UnreadableError, checked, member
-from jmlp.results import CostPoint, RunResult
+from jmlp.results.serialization import UnreadableError, checked, member
+from jmlp.study.config import Hyperparams, Study
+from jmlp.study.rules import FRACTION, Refused, check, plain
+from jmlp.training.records import CostPoint, RunResult
 
 if TYPE_CHECKING:
-    from jmlp.plan import Run
+    from jmlp.training.plan import Run
 
 StudyState = Literal["queued", "running", "paused", "stopped", "interrupted", "done", "failed"]
 RunState = Literal["queued", "running", "stopped", "finished", "diverged", "failed"]

@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jmlp import sealed
 from jmlp.errors import CheckpointError
-from jmlp.places import names
-from jmlp.records import UnreadableError, run_from_table, run_table, strict
-from jmlp.records import read as read_value
-from jmlp.results import RunResult
+from jmlp.nn.tensors import Tensors, check_network, name_tensors
+from jmlp.results import tensor_files
+from jmlp.results.serialization import UnreadableError, run_from_table, run_table, strict
+from jmlp.results.serialization import read as read_value
 from jmlp.store.packing import (
     check_costs,
     check_snapshots,
@@ -41,7 +40,8 @@ from jmlp.store.rows import (
     data_from,
     hardware_from,
 )
-from jmlp.tensors import Tensors, check_network, name_tensors
+from jmlp.system.files import names
+from jmlp.training.records import RunResult
 
 __all__ = ["FORMAT", "StoredRun", "numbers_of", "path_of", "read", "write"]
 
@@ -161,7 +161,7 @@ def write(
         "ended_at": ended_at,
         "numbers": numbers,
     }
-    sealed.write(path, tensors, strict(about))
+    tensor_files.write(path, tensors, strict(about))
     return numbers
 
 
@@ -177,7 +177,7 @@ def read(path: Path) -> StoredRun:
         with _fitting(path):
             _check_arrays(outline, _result(about))
 
-    tensors, about = sealed.read(path, FORMAT, check=check_shapes)
+    tensors, about = tensor_files.read(path, FORMAT, check=check_shapes)
     with _fitting(path):
         return _stored(tensors, about)
 

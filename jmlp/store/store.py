@@ -10,9 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from jmlp.checks import plain, shown
 from jmlp.errors import StoreError
-from jmlp.results import CostPoint, RunResult
 from jmlp.store import removals, submissions, tag_file
 from jmlp.store.database import Database
 from jmlp.store.finding import ALL, LAST, Finding
@@ -31,6 +29,8 @@ from jmlp.store.rows import (
     to_json,
 )
 from jmlp.store.writing import INSERT_POINT, end_run, insert_event, set_place
+from jmlp.study.rules import plain, shown
+from jmlp.training.records import CostPoint, RunResult
 
 _NO_RESULT = "record = NULL, ended_at = NULL, digest = NULL"
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jmlp.errors import StoreError
-from jmlp.places import names
-from jmlp.records import UnreadableError, member, parse
+from jmlp.results.serialization import UnreadableError, member, parse
 from jmlp.store import documents
 from jmlp.store.rows import (
     Submission,
@@ -29,9 +28,10 @@ from jmlp.store.rows import (
 )
 from jmlp.store.schema import SET_STUDY_DIGEST
 from jmlp.store.writing import insert_event, insert_run
+from jmlp.system.files import names
 
 if TYPE_CHECKING:
-    from jmlp.plan import Run
+    from jmlp.training.plan import Run
 
 FOLDER = "submissions"
 FORMAT = "jmlp-submission-1"
@@ -189,7 +189,7 @@ def read(path: Path) -> tuple[Submission, int]:
 
 
 def _submission(content: Mapping[str, Any]) -> Submission:
-    from jmlp.plan import Run  # only to make a database again
+    from jmlp.training.plan import Run  # only to make a database again
 
     toml = member(content, "toml", str)
     runs = member(content, "runs", tuple[Run, ...])

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from jmlp.errors import StoreError
-from jmlp.places import is_there
-from jmlp.records import UnreadableError, member
+from jmlp.results.serialization import UnreadableError, member
 from jmlp.store import documents
+from jmlp.system.files import is_there
 
 NAME = "tags.json"
 FORMAT = "jmlp-tags-1"

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from jmlp.records import run_table
-from jmlp.results import CostPoint, RunResult
+from jmlp.results.serialization import run_table
 from jmlp.store.rows import point_values, to_json
 from jmlp.store.schema import SET_DIGEST
+from jmlp.training.records import CostPoint, RunResult
 
 if TYPE_CHECKING:
-    from jmlp.plan import Run
+    from jmlp.training.plan import Run
 
 INSERT_POINT = (
     "INSERT OR REPLACE INTO points (run, epoch, step, has_batch_cost, costs) VALUES (?, ?, ?, ?, ?)"

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jmlp import diagnosis, environment, processes, streams
-from jmlp.control.workers import LOCKED
+from jmlp.client.workers import LOCKED
 from jmlp.errors import DiskFullError, JmlpError, StoreError
-from jmlp.places import compile_cache_dir
 from jmlp.store import Lock, Store, StudyRow
-from jmlp.worker.answering import NICE
+from jmlp.system import diagnosis, environment, processes, streams
+from jmlp.system.files import compile_cache_dir
+from jmlp.system.helper_server import NICE
 from jmlp.worker.patient import PatientStore
 from jmlp.worker.process import Process
 from jmlp.worker.stopping import Stopping

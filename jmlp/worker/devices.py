@@ -8,10 +8,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from jmlp import environment
-from jmlp.places import compile_cache_dir
-from jmlp.worker import answering
-from jmlp.worker.answering import Tell
+from jmlp.system import environment, helper_server
+from jmlp.system.files import compile_cache_dir
+from jmlp.system.helper_server import Tell
 
 
 def look(request: Mapping[str, Any], tell: Tell) -> None:
@@ -24,11 +23,11 @@ def look(request: Mapping[str, Any], tell: Tell) -> None:
     """
     if warning := environment.prepare(request["device"], request["cores"], compile_cache_dir()):
         tell({"say": f"warning: {warning}"})
-    from jmlp.engine import find_devices
+    from jmlp.training.engine import find_devices
 
     found = find_devices(request["device"])
     tell({"devices": [environment.device_name(device) for device in found]})
 
 
 if __name__ == "__main__":
-    sys.exit(answering.main(look))
+    sys.exit(helper_server.main(look))

@@ -7,12 +7,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jmlp import environment
 from jmlp.errors import DiskFullError
-from jmlp.plan import MOST_WAITING
-from jmlp.results import CohortState, CostPoint, RunResult
 from jmlp.store import Store, run_files
 from jmlp.store.checkpoints import Checkpoints, key_of
+from jmlp.system import environment
+from jmlp.training.plan import MOST_WAITING
+from jmlp.training.records import CohortState, CostPoint, RunResult
 
 COMMIT_SECONDS = 1.0  # live costs are committed at most this often
 RETRY_SECONDS = 1.0  # after which a full disk is tried again

@@ -6,7 +6,7 @@ from typing import Any
 
 from jmlp.data.dataset import Dataset, changed_arrays
 from jmlp.errors import DataError
-from jmlp.results import NUMERICS, Provenance
+from jmlp.training.records import NUMERICS, Provenance
 
 # What decides bits beside what a run's id holds.
 PACKAGES = ("jax", "jaxlib", "numpy")

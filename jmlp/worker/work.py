@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import jax
 
 from jmlp import data as datasets
-from jmlp import diagnosis, engine, environment
-from jmlp import plan as planning
 from jmlp.data.dataset import Dataset
 from jmlp.errors import DeviceError, JmlpError
-from jmlp.outcome import provenance
-from jmlp.places import is_forbidden, is_there
-from jmlp.plan import Cohort, Plan
-from jmlp.results import CohortState, Progress, Provenance, RunResult, Stop, changes
 from jmlp.store import RunRow, RunState, Store, StudyRow, run_files
 from jmlp.store.checkpoints import key_of
-from jmlp.study_file import parse_study
+from jmlp.study.file import parse_study
+from jmlp.system import diagnosis, environment
+from jmlp.system.files import is_forbidden, is_there
+from jmlp.training import engine
+from jmlp.training import plan as planning
+from jmlp.training.outcome import provenance
+from jmlp.training.plan import Cohort, Plan
+from jmlp.training.records import CohortState, Progress, Provenance, RunResult, Stop, changes
 from jmlp.worker.process import Process
 from jmlp.worker.recorder import Recorder
 from jmlp.worker.terms import Must, check_digests

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from jmlp import data as datasets
-from jmlp import environment
 from jmlp.data.order import split
+from jmlp.system import environment
 
 HERE = Path(__file__).parent
 FOLDER = HERE.parent.parent / ".benchmark"  # ignored: environments and data

@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jmlp import environment
-from jmlp.config import Experiment, Hyperparams, Study
-from jmlp.study_file import load_study
+from jmlp.study.config import Experiment, Hyperparams, Study
+from jmlp.study.file import load_study
+from jmlp.system import environment
 
 
 def main() -> None:
@@ -38,9 +38,10 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
     """
     import jax
 
-    from jmlp import data, engine
+    from jmlp import data
     from jmlp.data.dataset import make_dataset
-    from jmlp.plan import data_facts, make_plan
+    from jmlp.training import engine
+    from jmlp.training.plan import data_facts, make_plan
 
     compiling: list[float] = []
     jax.monitoring.register_event_duration_secs_listener(

@@ -15,7 +15,7 @@ from benchmark import environments
 from benchmark.environments import PEERS, Peer
 from benchmark.rows import HERE, Figures, Options, ours, tell
 
-from jmlp import places
+from jmlp.system import files
 
 WANTED = 0.98  # test accuracy
 MOST_EPOCHS = 40  # that a peer may take to get there
@@ -28,7 +28,7 @@ def command(*arguments: str, home: Path) -> tuple[float, int]:
         "code = subprocess.run(sys.argv[1:]).returncode; "
         "print('PEAK', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(code)"
     )
-    environ = os.environ | {"JMLP_DATA": str(places.data_dir()), "JMLP_HOME": str(home)}
+    environ = os.environ | {"JMLP_DATA": str(files.data_dir()), "JMLP_HOME": str(home)}
     environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE.parent.parent), *sys.path]))
     started = time.monotonic()
     done = subprocess.run(

@@ -14,7 +14,7 @@ from typing import Any
 from benchmark import environments
 from benchmark.environments import PEERS, Peer
 
-from jmlp import environment
+from jmlp.system import environment
 
 HERE = Path(__file__).parent
 N_TRAINING, N_VALIDATION, TRAINING_SAMPLE = 48_000, 12_000, 5_000

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from jmlp import data as datasets
-from jmlp import plan as planning
-from jmlp.control.submitting import default_hardware, submit
+from jmlp.client.submitting import default_hardware, submit
 from jmlp.data.dataset import Dataset
-from jmlp.plan import Plan
-from jmlp.study_file import load_study
+from jmlp.study.file import load_study
+from jmlp.training import plan as planning
+from jmlp.training.plan import Plan
 
 HERE = Path(__file__).parent
 INTERVAL = 0.5  # seconds between two checkpoints

@@ -9,8 +9,8 @@ from pathlib import Path
 from common import command, stress
 from measuring import Options, Row, tell, workplace
 
-from jmlp import environment, places
 from jmlp.store import Store
+from jmlp.system import environment, files
 
 ROUNDS, EPOCHS, SEEDS = 4, 45, 2  # 20 to 30 s each
 NICE = 10  # of a worker
@@ -51,11 +51,11 @@ def cost(options: Options) -> Row:
 def engine_alone(epochs: str) -> None:
     """The part without a store, in a process of its own; prints seconds."""
     os.nice(NICE)
-    environment.prepare("auto", None, places.compile_cache_dir())
+    environment.prepare("auto", None, files.compile_cache_dir())
     from jmlp import data as datasets
-    from jmlp import engine
-    from jmlp import plan as planning
-    from jmlp.study_file import load_study
+    from jmlp.study.file import load_study
+    from jmlp.training import engine
+    from jmlp.training import plan as planning
 
     study = load_study(
         "original",

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from measuring import Findings, Options, Row, tell, workplace
 
-from jmlp.results import CohortState, CostPoint, Snapshot
 from jmlp.store.checkpoints import Checkpoints, key_of
+from jmlp.training.records import CohortState, CostPoint, Snapshot
 
 ABOUT: dict[str, Any] = {"must": {"numerics": 1, "width": 1}, "note": {}}
 

@@ -9,12 +9,12 @@ from common import LABEL, queue, stress, study_command, write_inputs
 from looks import Photo, check_end, integrity, photos
 from measuring import Findings, Options, Row, tell, workplace
 
-from jmlp import environment, places
-from jmlp import faults as hook
 from jmlp.errors import JmlpError
 from jmlp.store import Lock, Store
 from jmlp.store.checking import check
 from jmlp.store.rows import STUDY_STATES, point_values
+from jmlp.system import environment, files
+from jmlp.system import fault_injection as hook
 
 EVERY_COMMAND = 15  # every so many k also for the whole command
 MOST = 2000
@@ -48,7 +48,7 @@ def faults(options: Options) -> Row:
     counts: dict[str, int] = {}
     with workplace() as folder:
         write_inputs(folder, seeds=1, epochs=3, n_examples=200)
-        environment.prepare("cpu", 2, places.compile_cache_dir())
+        environment.prepare("cpu", 2, files.compile_cache_dir())
         from jmlp.worker import recorder
 
         recorder.RETRY_SECONDS = 0.01
@@ -119,7 +119,7 @@ def once(folder: Path, store: Path) -> None:
 
 def in_a_process(folder: str, store: str) -> None:
     """The same in a process of its own, with the fault of its environment."""
-    environment.prepare("cpu", 2, places.compile_cache_dir())
+    environment.prepare("cpu", 2, files.compile_cache_dir())
     once(Path(folder), Path(store))
 
 

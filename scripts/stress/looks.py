@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from common import LABEL, study_command
 from measuring import Findings, tell
 
-from jmlp import sealed
+from jmlp.results import tensor_files
 from jmlp.store import Store, run_files
 from jmlp.store.checkpoints import FORMAT
 from jmlp.store.rows import ENDED, point_values
@@ -141,6 +141,6 @@ def checkpoints(store: Path) -> list[Left]:
     found = []
     for folder in (store / "checkpoints").glob("*"):
         for path in sorted(folder.glob("*.safetensors"))[-1:]:
-            about = sealed.read_about(path, FORMAT)
+            about = tensor_files.read_about(path, FORMAT)
             found.append(Left(tuple(about["run_ids"]), int(path.stem), path.stat().st_mtime))
     return found

@@ -11,11 +11,11 @@ from common import start_worker, write_inputs
 from measuring import Findings, Options, Row, tell, workplace
 
 from jmlp import data as datasets
-from jmlp import environment
-from jmlp import plan as planning
-from jmlp.config import Experiment, Hyperparams, Study
-from jmlp.control.submitting import default_hardware, submit
+from jmlp.client.submitting import default_hardware, submit
 from jmlp.store import run_files
+from jmlp.study.config import Experiment, Hyperparams, Study
+from jmlp.system import environment
+from jmlp.training import plan as planning
 
 GROUPS, STUDIES = 100, 50
 WARM = 3  # groups, after which a worker has all that it needs

@@ -207,7 +207,7 @@ def _deletion(store: Path, ids: list[str], log: Path) -> "Iterator[subprocess.Po
 
 def remove(folder: str, *ids: str) -> None:
     """Deletes runs as `jmlp runs rm` does."""
-    from jmlp.control.deleting import delete
+    from jmlp.client.deleting import delete
 
     print("begins", flush=True)
     delete(Path(folder), ids)

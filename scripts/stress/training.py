@@ -12,14 +12,14 @@ from common import load, queue, worker, write_inputs
 from looks import Photo, photos
 from measuring import Findings, Options, Row, tell, workplace
 
-from jmlp import environment, places
-from jmlp import plan as planning
 from jmlp.data.dataset import Dataset
-from jmlp.plan import Plan
-from jmlp.results import CohortState, RunResult
+from jmlp.nn.tensors import name_tensors
 from jmlp.store import rows
 from jmlp.store.checkpoints import Checkpoints, key_of
-from jmlp.tensors import name_tensors
+from jmlp.system import environment, files
+from jmlp.training import plan as planning
+from jmlp.training.plan import Plan
+from jmlp.training.records import CohortState, RunResult
 
 TIMES = 20  # processes of one study
 CALLS = 200
@@ -37,8 +37,8 @@ class Small(NamedTuple):
 
 def small(folder: Path, **size: int) -> Small:
     """Starts JAX as the worker does."""
-    environment.prepare("cpu", 2, places.compile_cache_dir())
-    from jmlp import engine
+    environment.prepare("cpu", 2, files.compile_cache_dir())
+    from jmlp.training import engine
 
     write_inputs(folder, **size)
     plan, dataset = load(folder)
@@ -48,7 +48,7 @@ def small(folder: Path, **size: int) -> Small:
 @contextlib.contextmanager
 def chunks_of(n_steps: int) -> Iterator[None]:
     """Chunks of always the same length, so that boundaries fall where they did before."""
-    from jmlp import cohorts
+    from jmlp.training import cohorts
 
     first, adapt = cohorts.FIRST_CHUNK, cohorts.GroupTraining.adapt_chunk
     cohorts.FIRST_CHUNK = n_steps
@@ -76,7 +76,7 @@ class Trained(NamedTuple):
 
 def train(case: Small, saved: Sequence[CohortState] = (), ended: set[str] | None = None) -> Trained:
     """Trains what has not ended, some cohorts from where they were saved."""
-    from jmlp import engine
+    from jmlp.training import engine
 
     by_ids = {copy.run_ids: copy for copy in saved}
     plan = planning.without(case.plan, ended or set())
@@ -245,7 +245,7 @@ def nan(options: Options) -> Row:
 
 
 def _train_only(case: Small, saved: Sequence[CohortState], ended: set[str]) -> dict[str, RunResult]:
-    from jmlp import engine
+    from jmlp.training import engine
 
     by_ids = {copy.run_ids: copy for copy in saved}
     training = engine.Training(
@@ -303,7 +303,7 @@ def _calls(folder: Path, n: int) -> list[str]:
     case = small(folder / "calls", seeds=2, epochs=3)
     import jax
 
-    from jmlp import engine, program
+    from jmlp.training import engine, program
 
     taken: list[tuple[Any, ...]] = []
     advance = program.advance

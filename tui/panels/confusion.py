@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.containers import ScrollableContainer
 from textual.widgets import Static
 
-from jmlp.inspection import Inspection
+from jmlp.inspection.records import Inspection
 from tui.charts.matrix import confusion_lines, confusions, matrix_lines
 
 GAP = 4

@@ -6,8 +6,8 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from jmlp.control.words import MISSING
-from jmlp.inspection import Inspection
+from jmlp.client.words import MISSING
+from jmlp.inspection.records import Inspection
 from tui.charts.bars import bar_row, cell_width, epoch_row, pointer_row, scale_of, share_row
 
 NAME = 12  # columns

@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from jmlp.inspection import Inspection
+from jmlp.inspection.records import Inspection
 from tui.charts.picture import as_plane
 from tui.widgets.gallery import Card, Gallery
 

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Static
 
-from jmlp.control.differences import numbers_text, same_numbers
+from jmlp.client.differences import numbers_text, same_numbers
 from tui.feed import Fed
 from tui.screens.base import JmlpScreen
 from tui.text import cell, count, fit, visible

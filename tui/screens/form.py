@@ -13,9 +13,9 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Button, Input, Static
 
-from jmlp import environment
-from jmlp.control.choice import Choice
+from jmlp.client.choice import Choice
 from jmlp.store import StudyRow
+from jmlp.system import environment
 from tui.dialogs import Confirm
 from tui.feed import Fed, error_text
 from tui.screens.following import FollowingScreen
@@ -26,7 +26,7 @@ from tui.views.form import Checked, Outline, Stored
 from tui.widgets.form_fields import FieldLine, Indented, Pick, Pressable, Tick
 
 if TYPE_CHECKING:
-    from jmlp.plan import DataFacts
+    from jmlp.training.plan import DataFacts
     from tui.app import JmlpApp
 
 WAIT_SECONDS = 0.1  # of quiet after a key, before what was typed is looked at
@@ -204,7 +204,7 @@ class StudyForm(FollowingScreen[str | None]):
 
     def facts(self, data: str) -> "DataFacts":
         """Of data, read once as long as others are not asked for; called in a thread."""
-        from jmlp.control.plans import facts_of
+        from jmlp.client.plans import facts_of
 
         if self._facts is None or self._facts[0] != data:
             self._facts = data, facts_of(data)
@@ -300,7 +300,7 @@ class StudyForm(FollowingScreen[str | None]):
             choice, folder = self.right, self.app.folder
 
             def work() -> tuple[str, str]:
-                from jmlp.control.starting import start
+                from jmlp.client.starting import start
 
                 try:
                     return start(folder, choice, self.say), ""

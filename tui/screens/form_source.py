@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from jmlp.control.choice import Choice
+from jmlp.client.choice import Choice
 from tui.dialogs import Ask, Choose
 from tui.text import fit
 from tui.views import form

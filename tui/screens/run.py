@@ -8,9 +8,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 
-from jmlp.control.words import percent_text, state_text
-from jmlp.curves import FEWEST_FOR_BAND
-from jmlp.inspection import Inspection, Part
+from jmlp.client.words import percent_text, state_text
+from jmlp.inspection.records import Inspection, Part
+from jmlp.results.curves import FEWEST_FOR_BAND
 from jmlp.store import RunRow
 from tui.feed import Fed
 from tui.inspections import Failure, Inspections, Key, Waiting

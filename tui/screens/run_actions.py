@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jmlp.control.deleting import delete as delete_runs
+from jmlp.client.deleting import delete as delete_runs
 from tui import run_work
 from tui.dialogs import Ask, Choose, Confirm
 from tui.text import count

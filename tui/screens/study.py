@@ -8,8 +8,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 
-from jmlp.control import steering
-from jmlp.control.words import MISSING
+from jmlp.client import steering
+from jmlp.client.words import MISSING
 from jmlp.store import Action, Store
 from tui.charts.sparkline import bar
 from tui.feed import Fed
@@ -186,7 +186,7 @@ class StudyScreen(JmlpScreen[None]):
 
     def action_write(self) -> None:
         """Writes the report."""
-        from jmlp.control import reporting
+        from jmlp.client import reporting
 
         folder = self.app.folder
         output = reporting.default_folder(folder, self.label, served=self.app.served)

@@ -14,7 +14,7 @@ from pathlib import Path
 from aiohttp import WSCloseCode, WSMsgType, web
 from textual_serve.server import Server
 
-from jmlp import processes
+from jmlp.system import processes
 from tui.serving import connections, messages
 from tui.serving.connections import Connections, Report
 from tui.serving.guard import WEBSOCKET, Guard, Handler

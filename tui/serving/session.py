@@ -11,7 +11,7 @@ from aiohttp import WSCloseCode, web
 from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
-from jmlp.processes import child_environment
+from jmlp.system.processes import child_environment
 
 DRIVER = "tui.serving.driver:ServedDriver"
 READY = b"__GANGLION__\n"  # the first thing that a Textual app says to a server

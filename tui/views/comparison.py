@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from jmlp.control import differences
-from jmlp.control.words import short_ids
-from jmlp.results import CostPoint
+from jmlp.client import differences
+from jmlp.client.words import short_ids
 from jmlp.store import RunRow, Store
 from jmlp.store.rows import ENDED
+from jmlp.training.records import CostPoint
 from tui.feed import Look
 from tui.views.runs import run_state
 

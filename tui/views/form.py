@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from jmlp.checks import plain, toml_value
-from jmlp.config import USED_ONLY_WITH, Experiment, Study, in_use
-from jmlp.control.choice import Choice
-from jmlp.control.submitting import NAMED_DATA
+from jmlp.client.choice import Choice
+from jmlp.client.submitting import NAMED_DATA
 from jmlp.errors import ConfigError, DataError
 from jmlp.store import StudyRow
-from jmlp.study_file import SHIPPED, load_study
+from jmlp.study.config import USED_ONLY_WITH, Experiment, Study, in_use
+from jmlp.study.file import SHIPPED, load_study
+from jmlp.study.rules import plain, toml_value
 from tui.feed import Look
 from tui.text import count
 
 if TYPE_CHECKING:
-    from jmlp.plan import DataFacts
+    from jmlp.training.plan import DataFacts
 
 FIRST = ("seeds", "epochs", "data")
 # What decides most stands first; what has an effect only beside another stands behind it.
@@ -255,8 +255,8 @@ def _plan(study: Study, facts: "DataFacts", n_cores: int) -> tuple[tuple[str, ..
     Raises:
         ConfigError: it does not fit the data, or this machine.
     """
-    from jmlp.control.plans import checked_plan, plan_lines
-    from jmlp.plan import memory, size_text
+    from jmlp.client.plans import checked_plan, plan_lines
+    from jmlp.training.plan import memory, size_text
 
     plan = checked_plan(study, facts, n_cores)
     runs, programs = count(len(plan.runs), "run"), count(len(plan.groups), "program")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tui.text import Align, natural_key, visible
 
 if TYPE_CHECKING:
-    from jmlp.tables import Column, DifferenceRow, ExperimentTable, Row
+    from jmlp.results.tables import Column, DifferenceRow, ExperimentTable, Row
 
 CONFIGURATION = "configuration"
 

@@ -1,7 +1,7 @@
 """A result table as it is laid out for a width: which columns, how wide, in which order of rows.
 
-The cells are the strings of `jmlp.tables`. A table that is too wide is shown in pages of columns,
-each beside the configurations, so that no number is ever cut.
+The cells are the strings of `jmlp.results.tables`. A table that is too wide is shown in pages of
+columns, each beside the configurations, so that no number is ever cut.
 """
 
 import re
@@ -15,7 +15,7 @@ from tui.text import Align, fit, visible
 from tui.views.result_rows import CONFIGURATION, Sort, join, order
 
 if TYPE_CHECKING:
-    from jmlp.tables import ExperimentTable, Row
+    from jmlp.results.tables import ExperimentTable, Row
 
 GAP = 2  # columns of the terminal between two columns of the table
 NARROW = 18  # of the configurations where not all columns fit

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jmlp.curves import mean_curve
-from jmlp.results import CostPoint
+from jmlp.results.curves import mean_curve
 from jmlp.store import RunRow, Store
+from jmlp.training.records import CostPoint
 from tui.charts.lines import Series
 from tui.feed import Look
 

@@ -10,17 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jmlp.config import Experiment, Study
-from jmlp.control.submitting import IN_HAND
-from jmlp.lookup import RunIndex
-from jmlp.results import CostPoint
+from jmlp.client.submitting import IN_HAND
 from jmlp.store import RunRow, Store, StudyRow
+from jmlp.study.config import Experiment, Study
+from jmlp.study.run_index import RunIndex
+from jmlp.training.records import CostPoint
 from tui.charts.sparkline import Point
 from tui.feed import Look
 
 if TYPE_CHECKING:
-    from jmlp.plan import DataFacts
-    from jmlp.tables import ExperimentTable
+    from jmlp.results.tables import ExperimentTable
+    from jmlp.training.plan import DataFacts
 
 MOST_POINTS = 1024  # of a curve; a line has about a hundred columns
 
@@ -203,9 +203,9 @@ class StudyQuery:
             known.cut(-1 if run.epoch is None else run.epoch)
 
     def _read_study(self, row: StudyRow) -> None:
-        from jmlp.control.stored_data import read_data
-        from jmlp.plan import group_name, make_plan
-        from jmlp.study_file import parse_study
+        from jmlp.client.stored_data import read_data
+        from jmlp.study.file import parse_study
+        from jmlp.training.plan import group_name, make_plan
 
         self._study, self._toml = parse_study(row.toml, row.label), row.toml
         self._facts = read_data(row.data, row.label).facts
@@ -220,7 +220,7 @@ class StudyQuery:
     def _tables_now(self, study: Study, runs: Sequence[RunRow]) -> "tuple[ExperimentTable, ...]":
         ended = tuple((run.run_id, run.attempt) for run in runs if run.result is not None)
         if self._tables_of != (self._toml, ended):
-            from jmlp.tables import study_tables
+            from jmlp.results.tables import study_tables
 
             results = [run.result for run in runs if run.result is not None]
             self._tables = study_tables(study, results, self._facts)

@@ -19,7 +19,7 @@ from tui.views.results import marked, page, sentences
 from tui.widgets.result_grid import ResultGrid, Turned
 
 if TYPE_CHECKING:
-    from jmlp.tables import ExperimentTable
+    from jmlp.results.tables import ExperimentTable
 
 NOTHING = "There are no results yet: they are shown here as runs end."
 LEAST_GRID = 6  # lines of a table, its header included

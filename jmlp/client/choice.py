@@ -1,0 +1,78 @@
+"""A study as somebody chose and changed it: the same by command and in the app."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jmlp.client.submitting import default_hardware, study_label
+from jmlp.store import StudyRow
+from jmlp.study.config import Study
+from jmlp.study.file import change_study, load_study
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What `jmlp study` is given: a study and its changes, see `study_file.load_study`.
+
+    Or a study of the store with changes to it.
+    """
+
+    source: str = ""  # a shipped study, or the path of a file
+    row: StudyRow | None = None  # a study of the store, in place of a source
+    experiments: tuple[str, ...] = ()  # only these; all of them where there is none
+    seeds: int | None = None
+    epochs: int | None = None
+    data: str | None = None
+    overrides: tuple[str, ...] = ()
+
+    def study(self) -> Study:
+        """Reads the study with its changes.
+
+        Raises:
+            ConfigError: with one problem per line, all that were found.
+        """
+        if self.row is None:
+            return load_study(self.source, **self._changes, data=self.data)
+        # Its data may have been given by a path that led elsewhere from where it was typed.
+        data = self.data or self.row.data.get("path")
+        return change_study(self.row.toml, self.row.label, **self._changes, data=data)
+
+    def label(self, name: str) -> str:
+        """The study's name in the store.
+
+        Args:
+            name: the study's own.
+        """
+        changes = [
+            *self.experiments,
+            *([self.data] if self.data else []),
+            *([f"epochs-{self.epochs}"] if self.epochs else []),
+            *self.overrides,
+        ]
+        return study_label(name if self.row is None else self.row.label, changes)
+
+    def command(self) -> str:
+        """What would be typed for it; of a study of the store, what was, and how it was changed."""
+        flags = [word for name in self.experiments for word in ("--experiment", name)]
+        for name in ("seeds", "epochs", "data"):
+            value = getattr(self, name)
+            flags += [f"--{name}", str(value)] if value is not None else []
+        flags += [word for text in self.overrides for word in ("--set", text)]
+        if self.row is None:
+            return shlex.join(["jmlp", "study", self.source, *flags])
+        changes = f" (changed in the app: {shlex.join(flags)})" if flags else ""
+        return self.row.command + changes
+
+    def hardware(self) -> Mapping[str, Any]:
+        """What its worker is to use: a study of the store keeps its own."""
+        return default_hardware() if self.row is None else self.row.hardware
+
+    @property
+    def _changes(self) -> dict[str, Any]:
+        return {
+            "overrides": self.overrides,
+            "seeds": self.seeds,
+            "epochs": self.epochs,
+            "experiments": self.experiments,
+        }

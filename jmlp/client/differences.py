@@ -1,0 +1,153 @@
+"""What stored runs differ in, by section and name, and from which update on their costs part."""
+
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jmlp.client import words
+
+if TYPE_CHECKING:
+    from jmlp.store import RunRow, Store
+    from jmlp.store.run_files import StoredRun
+    from jmlp.training.records import CostPoint, RunResult
+
+OUTCOME = (
+    "best_epoch",
+    "stopped_epoch",
+    "reached_limit",
+    "collapsed",
+    "diverged_at",
+    *(
+        f"{part}_{what}"
+        for what in ("accuracy", "cost")
+        for part in ("training", "validation", "test")
+    ),
+)
+Values = Mapping[str, str]  # texts by name
+
+
+def hyperparams_texts(row: "RunRow") -> dict[str, str]:
+    """The hyperparameters of a run that have an effect."""
+    values = words.settings(row.hyperparams)
+    return {words.words(name): words.text_of(name, value) for name, value in values.items()}
+
+
+def outcome_texts(result: "RunResult", *, exact: bool) -> dict[str, str]:
+    """How a run ended; exact numbers have all their digits, for where they are compared."""
+    texts = {}
+    for name in OUTCOME:
+        value = getattr(result, name)
+        text = words.text_of("", value)
+        if isinstance(value, float) and not exact:
+            is_cost = name.endswith("cost")
+            text = words.cost_text(value) if is_cost else f"{words.percent_text(value)} %"
+        texts[words.words(name)] = text
+    return texts
+
+
+def made_with_texts(result: "RunResult") -> dict[str, str]:
+    """Where and with what a run was computed."""
+    return result.provenance.facts()
+
+
+def data_texts(data: Mapping[str, Any]) -> dict[str, str]:
+    """The data set of a run, as its study was submitted with it."""
+    digests = {f"SHA-256 of {array}": digest for array, digest in data["digests"].items()}
+    return {"name": data["name"], "source": data["source"], **digests}
+
+
+def sections(store: "Store", row: "RunRow") -> dict[str, Values]:
+    """What a run can differ in from others, by section; numbers have all their digits."""
+    seeds = {"seed": str(row.seed), "split seed": str(row.split_seed)}
+    result = row.result
+    return {
+        "Configuration": {**hyperparams_texts(row), **seeds},
+        "Data": data_texts(store.about_run(row.run_id)["data"]),
+        "Outcome": {
+            "state": words.state_text(row),
+            **(outcome_texts(result, exact=True) if result else {}),
+        },
+        "Made with": made_with_texts(result) if result else {},
+    }
+
+
+def side_by_side(
+    runs: Sequence[Mapping[str, Values]],
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """The texts of all runs, by section and name; a dash where a run has none.
+
+    Args:
+        runs: of each its `sections`.
+    """
+    return {
+        section: {
+            name: tuple(run[section].get(name, words.MISSING) for run in runs)
+            for name in dict.fromkeys(name for run in runs for name in run[section])
+        }
+        for section in runs[0]
+    }
+
+
+def differing(
+    table: Mapping[str, Mapping[str, tuple[str, ...]]],
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """What is not the same in all runs; sections without any are left out."""
+    found = {
+        section: {name: texts for name, texts in rows.items() if len(set(texts)) > 1}
+        for section, rows in table.items()
+    }
+    return {section: rows for section, rows in found.items() if rows}
+
+
+def parting(*curves: Sequence["CostPoint"]) -> int | None:
+    """The update from which on cost curves are not all the same; None: they are."""
+    for points in zip_longest(*curves):
+        if len({repr(p) for p in points}) > 1:  # by their digits, so that NaN is equal to itself
+            return min(p.step for p in points if p is not None)
+    return None
+
+
+def parting_text(update: int) -> str:
+    """What is said of curves that part."""
+    return f"Their cost curves differ from update {update} on."
+
+
+def numbers_text(same: bool | None) -> str:
+    """What is said of `same_numbers`."""
+    if same is None:
+        return "Not all numbers can be compared: a run that has not ended has no file."
+    return "The same numbers, to the last bit." if same else "Not the same numbers."
+
+
+def same_numbers(folder: Path, run_ids: Sequence[str]) -> bool | None:
+    """Whether parameters, snapshots, costs and outcomes are equal bit by bit; None: not all there.
+
+    Args:
+        folder: of the store.
+        run_ids: of two or more runs.
+
+    Raises:
+        CheckpointError: a run's file is damaged.
+    """
+    from jmlp.store import run_files
+    from jmlp.store.paths import path_of
+    from jmlp.system.files import is_there
+
+    files = [path_of(folder, run_id) for run_id in run_ids]
+    if not all(is_there(file) for file in files):
+        return None
+    first, *others = files
+    numbers = _numbers(run_files.read(first))
+    return all(_numbers(run_files.read(other)) == numbers for other in others)
+
+
+def _numbers(stored: "StoredRun") -> dict[str, Any]:
+    parts = {"best": stored.best, "last": stored.last, "snapshots": stored.snapshots}
+    arrays = {
+        f"{part}.{name}": (str(array.dtype), array.shape, array.tobytes())
+        for part, tensors in parts.items()
+        for name, array in tensors.items()
+    }
+    result = stored.result
+    return {**arrays, **outcome_texts(result, exact=True), "costs": repr(result.costs)}

@@ -1,0 +1,284 @@
+"""From a study to its place in the store."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jmlp.client.workers import worker_of
+from jmlp.errors import (
+    ConfigError,
+    DataError,
+    JmlpError,
+    StoreError,
+    error_with_code,
+)
+from jmlp.store import (
+    Lock,
+    Owner,
+    Store,
+    StudyRow,
+    StudyState,
+    Submission,
+    network_file_system,
+)
+from jmlp.store.paths import path_of
+from jmlp.study.config import Experiment, Study
+from jmlp.study.file import parse_study, to_toml
+from jmlp.system.environment import CHECKPOINT_SECONDS
+from jmlp.system.files import is_there
+from jmlp.training.records import RunResult
+
+if TYPE_CHECKING:
+    from jmlp.data import Dataset
+    from jmlp.training.plan import Plan
+
+NAMED_DATA = ("mnist", "synthetic")
+LONGEST_NAME = 200  # of a folder; file systems end at 255
+
+# How a study stands
+IN_HAND: tuple[StudyState, ...] = ("running", "paused")  # by its worker, or one that died
+OVER: tuple[StudyState, ...] = ("done", "failed", "stopped", "interrupted")  # for its worker
+UNFINISHED: tuple[StudyState, ...] = ("queued", *IN_HAND, "stopped", "interrupted", "failed")
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A study in the store."""
+
+    folder: Path
+    label: str
+    plan: "Plan"
+    source: str  # of the data, for people
+    command: str
+
+    def results(self) -> list[RunResult]:
+        """Its runs that ended, in the plan's order, without parameters."""
+        with Store(self.folder, viewer=True) as store:
+            return store.results(self.label)
+
+    def row(self) -> StudyRow:
+        """How it stands."""
+        with Store(self.folder, viewer=True) as store:
+            return store.study(self.label)
+
+    def worker(self) -> Owner | None:
+        """The worker that has its store now."""
+        return Lock(self.folder).owner()
+
+
+def submit(
+    folder: Path,
+    label: str,
+    plan: "Plan",
+    dataset: "Dataset",
+    hardware: Mapping[str, Any],
+    say: Callable[[str], None],
+    *,
+    command: str,
+    fresh: bool = False,
+) -> Submitted:
+    """Puts a study in the queue, where it goes on with what is there already.
+
+    Args:
+        folder: of the store; made where there is none.
+        label: the study's name in it, see `study_label`.
+        plan: of the study.
+        dataset: its data.
+        hardware: what its worker is to use, see `default_hardware`.
+        say: called with one line for each thing that its user should know.
+        command: what was typed, or would have been.
+        fresh: train again what is stored.
+
+    Raises:
+        ConfigError: it was begun with other settings.
+        DataError: it was begun with other data.
+        StoreError: the store cannot be written.
+    """
+    from jmlp.data.contract import contract_of
+
+    study, named = plan.study, plan.study.data in NAMED_DATA
+    data = {
+        "name": study.data,
+        "path": None if named else os.path.abspath(os.path.expanduser(study.data)),
+        "source": dataset.source,
+        "digests": dict(plan.facts.digests),
+        "image_shape": dataset.image_shape,
+        "n_classes": dataset.n_classes,
+        "contract": asdict(contract_of(dataset)),
+        "facts": {**asdict(plan.facts), "digests": dict(plan.facts.digests)},
+    }
+    if kind := network_file_system(folder):
+        say(
+            f"warning: {folder} is on a network file system ({kind}), where locks can fail: keep "
+            "runs on a disk of this machine (--store DIR)"
+        )
+    with Store(folder) as store:
+        begun = {row.label: row for row in store.studies()}.get(label)
+        worker = worker_of(store, label)
+        if begun is not None and begun.state in IN_HAND and worker is not None:
+            check_left_alone(begun, to_toml(study), fresh)
+        if begun is not None and begun.state in UNFINISHED and not fresh:
+            check_unchanged(begun, study, plan.facts.digests)
+        store.submit(
+            Submission(
+                label=label,
+                name=study.name,
+                toml=to_toml(study),
+                data=data,
+                command=command,
+                hardware=hardware,
+                runs=plan.runs,
+                fresh=fresh,
+            )
+        )
+        if begun is not None and begun.state == "paused" and worker is not None:
+            store.command(label, "resume")
+        _requeue(store, label, say)
+        done, n_runs = store.counts(label)
+        if done and not fresh:
+            say(f"{done} of {n_runs} runs are in {folder} already (--fresh trains them again)")
+    return Submitted(folder, label, plan, dataset.source, command)
+
+
+def check_left_alone(begun: StudyRow, toml: str, fresh: bool) -> None:
+    """Refuses to change a study that a worker has in hand.
+
+    Raises:
+        StoreError: it would be changed.
+    """
+    if fresh or begun.toml != toml:
+        what = "begun anew" if fresh else "changed"
+        raise StoreError(
+            f"{begun.label}: a worker is training it, so it cannot be {what} now; end that first "
+            f"(jmlp stop {begun.label})"
+        )
+
+
+def check_unchanged(begun: StudyRow, study: Study, digests: Mapping[str, str]) -> None:
+    """Refuses to go on with an unfinished study in another form.
+
+    More or fewer seeds and experiments are no other form: each run stands for itself.
+
+    Raises:
+        ConfigError: a setting differs; all that do are named.
+        DataError: the data differ.
+    """
+    from jmlp.data.dataset import changed_arrays
+
+    odd = changed_arrays(begun.data["digests"], digests)
+    if odd:
+        raise DataError(
+            f"{begun.label}: the data have changed since it began: {', '.join(odd)} of "
+            f"{study.data} have another SHA-256\n{begun.label} is unfinished: put the old ones "
+            "back, give the study another name, or train all of it on the new ones (--fresh)"
+        )
+    changed = differences(parse_study(begun.toml, begun.label), study)
+    if changed:
+        remedy = (
+            f"{begun.label} is unfinished: go on with it as it was (jmlp resume {begun.label}), "
+            "give the study another name, or train all of it as it is now (--fresh)"
+        )
+        raise ConfigError([*(f"{begun.label}: {change}" for change in changed), remedy])
+
+
+def differences(old: Study, new: Study) -> list[str]:
+    """The settings of experiments that both have and that differ, each as `name: was, now`."""
+    found = _changes("", _top(old), _top(new))
+    before = {experiment.name: experiment for experiment in old.experiments}
+    for experiment in new.experiments:
+        past = before.get(experiment.name)
+        if past is not None:
+            found += _changes(f"{experiment.name}: ", _settings(past), _settings(experiment))
+    return found
+
+
+def _top(study: Study) -> dict[str, Any]:
+    return {"validation_fraction": study.validation_fraction, "split_seed": study.split_seed}
+
+
+def _settings(experiment: Experiment) -> dict[str, Any]:
+    axes = {f"axes.{name}": values for name, values in experiment.axes.items()}
+    return asdict(experiment.base) | axes
+
+
+def _changes(place: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{place}{name}: was {_text(old, name)}, now {_text(new, name)}"
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _text(settings: Mapping[str, Any], name: str) -> str:
+    """As a study file has it."""
+    return json.dumps(settings[name]) if settings.get(name) is not None else "none"
+
+
+def submit_again(folder: Path, row: StudyRow, say: Callable[[str], None]) -> Submitted:
+    """Puts a study that is in the store back into its queue, as it was.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    from jmlp.client.stored_data import read_data
+    from jmlp.training.plan import make_plan
+
+    study = parse_study(row.toml, row.label)
+    facts = read_data(row.data, row.label).facts
+    plan = make_plan(study, facts)
+    with Store(folder) as store:
+        store.submit(
+            Submission(
+                label=row.label,
+                name=row.name,
+                toml=row.toml,
+                data=row.data,
+                command=row.command,
+                hardware=row.hardware,
+                runs=plan.runs,
+            )
+        )
+        _requeue(store, row.label, say)
+        done, n_runs = store.counts(row.label)
+        say(f"{row.label}: {done} of {n_runs} runs are done")
+    return Submitted(folder, row.label, plan, row.data["source"], row.command)
+
+
+def _requeue(store: Store, label: str, say: Callable[[str], None]) -> None:
+    """What is in nobody's hands and not whole: the next worker may take it."""
+    if worker_of(store, label) is not None:
+        return
+    gone = [
+        run.run_id
+        for run in store.runs(label)
+        if run.result is not None and not is_there(path_of(store.folder, run.run_id))
+    ]
+    for run_id in gone:
+        path = path_of(store.folder, run_id)
+        say(f"{path}: is gone: the run is trained again")
+    store.set_runs(gone, "queued")
+    if gone or store.study(label).state in IN_HAND:  # its worker died
+        store.set_study(label, "queued")
+
+
+def failure_of(row: StudyRow) -> JmlpError:
+    """The error that a study ended with."""
+    return error_with_code(row.failure or "the study failed", row.code or 1)
+
+
+def default_hardware() -> dict[str, Any]:
+    """What `submit` takes where nothing else is asked for: the device that JAX finds, all cores."""
+    return {"device": "auto", "cores": None, "checkpoint_seconds": CHECKPOINT_SECONDS}
+
+
+def study_label(name: str, changes: Sequence[str]) -> str:
+    """The study's name in the store: one of its own for each way to change it.
+
+    Their settings differ, so that one cannot go on with what the other began.
+    """
+    words = [re.sub(r"[^A-Za-z0-9.]+", "-", change).strip("-.") for change in changes]
+    return "-".join([name, *filter(None, words)])[:LONGEST_NAME]

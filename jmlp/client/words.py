@@ -1,0 +1,152 @@
+"""Stored runs in words, for tables, and as JSON values, for programs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from jmlp.study.config import (
+    DEFAULTS,
+    Cell,
+    Hyperparams,
+    Value,
+    in_use,
+    label,
+    value_text,
+)
+
+if TYPE_CHECKING:
+    from jmlp.store import Event, RunRow
+    from jmlp.training.records import CostPoint
+
+MISSING = "–"
+SHORT_ID = 8  # digits of an id that are shown, and more where two runs agree in them
+
+
+def short_ids(ids: Sequence[str]) -> dict[str, str]:
+    """The first digits of every id, as many as tell all of them apart."""
+    known = set(ids)
+    n = next(n for n in range(SHORT_ID, 65) if len({i[:n] for i in known}) == len(known) or n == 64)
+    return {run_id: run_id[:n] for run_id in known}
+
+
+def state_text(row: "RunRow") -> str:
+    """`stopped early`, `diverged @1200`, `running, epoch 3`: what became of a run."""
+    result = row.result
+    if row.state == "diverged" and result is not None:
+        return f"diverged @{result.diverged_at}"
+    if row.state == "finished" and result is not None:
+        ended = "finished" if result.reached_limit else "stopped early"
+        return f"{ended}, collapsed" if result.collapsed else ended
+    if row.state == "running" and row.epoch is not None:
+        return f"running, epoch {row.epoch}"
+    return row.state
+
+
+def configuration_texts(rows: Sequence["RunRow"], study: str | None = None) -> dict[str, str]:
+    """Each run's hyperparameters by its id, as far as the runs of its study differ in them.
+
+    Where all of them agree, those that are not the defaults.
+
+    Args:
+        rows: all runs of their studies.
+        study: the one that all of them are looked at as part of; else each run's first.
+    """
+    studies: dict[str | None, list[RunRow]] = {}
+    for row in rows:
+        first = row.studies[0] if row.studies else None
+        studies.setdefault(study or first, []).append(row)
+    texts = {}
+    for members in studies.values():
+        names = [n for n in DEFAULTS if len({getattr(r.hyperparams, n) for r in members}) > 1]
+        for row in members:
+            hp = row.hyperparams
+            chosen = names or [n for n in DEFAULTS if getattr(hp, n) != DEFAULTS[n]]
+            cell = {name: getattr(hp, name) for name in chosen if in_use(name, hp)}
+            texts[row.run_id] = label(cell) if cell else "defaults"
+    return texts
+
+
+def settings(hp: Hyperparams) -> Cell:
+    """All hyperparameters that have an effect."""
+    return {f.name: getattr(hp, f.name) for f in fields(hp) if in_use(f.name, hp)}
+
+
+def words(name: str) -> str:
+    """`validation_cost` as people read it."""
+    return name.replace("_", " ")
+
+
+def text_of(name: str, value: Value) -> str:
+    """A value with all its digits; a dash where there is none."""
+    if value is None and name != "patience":
+        return MISSING
+    return value_text(value, name)
+
+
+def cost_text(value: float | None) -> str:
+    """A cost in nats with four decimals, so that columns align."""
+    return MISSING if value is None else f"{value:.4f}"
+
+
+def percent_text(value: float | None) -> str:
+    """A fraction in per cent with two decimals, so that columns align."""
+    return MISSING if value is None else f"{100 * value:.2f}"
+
+
+def time_text(milliseconds: int) -> str:
+    """A moment in UTC, to the second."""
+    return f"{_moment(milliseconds):%Y-%m-%d %H:%M:%S}"
+
+
+def row_table(row: "RunRow") -> dict[str, Any]:
+    """A run as JSON values; its costs are not in it."""
+    from jmlp.results.serialization import run_table, strict
+
+    result = None if row.result is None else run_table(row.result, costs=False)
+    table = {
+        "number": row.number,
+        "run_id": row.run_id,
+        "state": row.state,
+        "studies": row.studies,
+        "tags": row.tags,
+        "hyperparams": asdict(row.hyperparams),
+        "seed": row.seed,
+        "split_seed": row.split_seed,
+        "epoch": row.epoch,
+        "step": row.step,
+        "attempt": row.attempt,
+        "failure": row.failure,
+        "code": row.code,
+        "ended_at": _iso(row.ended_at),
+        "result": result,
+    }
+    return dict(strict(table))
+
+
+def event_table(event: "Event") -> dict[str, Any]:
+    """An event as JSON values."""
+    return {
+        "at": _iso(event.at),
+        "study": event.study,
+        "kind": event.kind,
+        "step": event.step,
+        "detail": event.detail,
+    }
+
+
+def costs_table(points: Sequence["CostPoint"]) -> Mapping[str, Any]:
+    """A cost curve as JSON values, by column as in `results.json`."""
+    from jmlp.results.serialization import strict
+    from jmlp.training.records import CostPoint
+
+    columns = {f.name: [getattr(p, f.name) for p in points] for f in fields(CostPoint)}
+    return dict(strict(columns))
+
+
+def _iso(milliseconds: int | None) -> str | None:
+    return None if milliseconds is None else _moment(milliseconds).isoformat()
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

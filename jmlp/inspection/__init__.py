@@ -1,0 +1,1 @@
+"""A look into the networks of a stored run: gradients, activations, dead units, predictions."""

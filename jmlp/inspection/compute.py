@@ -1,0 +1,340 @@
+"""Looks into the networks of a stored run; the record of what is seen is in `records`.
+
+Everything is computed from parameters that are stored anyway: training does nothing for it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from jmlp import data as datasets
+from jmlp.data.dataset import Dataset, Labels, Pixels, changed_arrays
+from jmlp.data.order import batch_order, split
+from jmlp.errors import DataError
+from jmlp.inspection import records
+from jmlp.inspection.records import Floats, Inspection, Part, Singles
+from jmlp.nn import cost, model
+from jmlp.nn.tensors import Tensors
+from jmlp.results.weights import restore
+from jmlp.store import Store, networks
+from jmlp.store.networks import Networks
+from jmlp.system import numerics
+from jmlp.training import plan, train
+
+FILE_BYTES = 20_000_000  # of a cached file, as far as weights and pictures can be left out
+SUREST = 60  # mistakes of each network whose pictures are kept
+
+Network = tuple[model.Params, model.State]
+
+UPDATE_WORDS = {
+    "sgd": "‖Δθ‖/‖θ‖ of the update that follows: learning rate × gradient of the next mini-batch, "
+    "in the run's own order and with its own dropout",
+    "momentum": "‖θ - θ before‖ / (updates · ‖θ‖): the mean net change of an update since the "
+    "network before; the velocity is not stored, so single updates are not known",
+    "adam": "‖θ - θ before‖ / (updates · ‖θ‖): the mean net change of an update since the network "
+    "before; the moments are not stored, so single updates are not known",
+}
+
+
+class _Answers(NamedTuple):
+    """One network on the examples of the part."""
+
+    cost: float
+    accuracy: float
+    predicted: NDArray[np.int16]
+    confidence: Singles
+    dead: list[int]  # units of each hidden layer
+
+
+class _Images(NamedTuple):
+    """Examples of the part, in blocks of one size, so that one program serves all."""
+
+    blocks: list[tuple[Array, Array]]  # (x, y)
+    labels: Labels  # (N,)
+
+
+def inspect(folder: Path, run_id: str, part: Part, say: Callable[[str], None]) -> Path:
+    """Computes the inspection of a stored run and caches it.
+
+    Args:
+        folder: of the store.
+        run_id: of the run, which has ended or is in training.
+        part: of the data.
+        say: called with one line for each slow step.
+
+    Returns:
+        The cached file.
+
+    Raises:
+        CheckpointError: a file of the run is missing or damaged.
+        DataError: the data cannot be had, are not those of the run, or have no such part.
+        StoreError: there is no such run, it has no networks yet, or the cache cannot be written.
+    """
+    with Store(folder, viewer=True) as store:
+        found = networks.read(store, run_id)
+    dataset = datasets.load(found.data.get("path") or found.data["name"], say)
+    if odd := changed_arrays(found.data["digests"], dataset.digests):
+        raise DataError(
+            f"{dataset.source}: the data have changed since the run was trained: "
+            f"{', '.join(odd)} have another SHA-256; put the old ones back, and look again"
+        )
+    path = records.path_of(run_id, part, found.key)
+    records.write(path, look(found, dataset, part))
+    records.tidy(path)
+    return path
+
+
+@numerics.pinned_call
+def look(found: Networks, dataset: Dataset, part: Part) -> Inspection:
+    """The inspection of some networks.
+
+    Args:
+        found: the networks of a run.
+        dataset: that it was trained on.
+        part: of the data.
+
+    Raises:
+        DataError: there is no test set.
+    """
+    hp = found.hyperparams
+    training, validation = split(len(dataset.y_train), found.split_seed, found.validation_fraction)
+    x, y = _part(dataset, part, validation)
+    images = _in_blocks(x, y)
+    trained = [restore(t, hp, dataset.n_in, dataset.n_classes) for t in found.tensors]
+    answers = [_answer(network, images) for network in trained]
+    predicted = np.stack([a.predicted for a in answers])
+    confidence = np.stack([a.confidence for a in answers])
+    n_hidden = len(hp.hidden)
+    sample = training[: train.TRAINING_SAMPLE]
+    seen: dict[str, Any] = {
+        "gradient_norm": gradient_norms(trained, dataset.x_train[sample], dataset.y_train[sample]),
+        "update_ratio": update_ratios(found, trained, dataset, training),
+        "n_units": np.array(hp.hidden, np.int64),
+        "dead_units": np.array([a.dead for a in answers], np.int64),
+        "cost": np.array([a.cost for a in answers]),
+        "accuracy": np.array([a.accuracy for a in answers]),
+        "labels": y.astype(np.int16),
+        "predicted": predicted,
+        "confidence": confidence,
+        "weights": _first_weights(found.tensors),
+    }
+    room = FILE_BYTES - sum(array.nbytes for array in seen.values())
+    wanted = _surest_mistakes(predicted, confidence, y, room // (dataset.n_in + 8))
+    return Inspection(
+        run_id=found.run_id,
+        part=part,
+        epochs=found.epochs,
+        best=found.best,
+        diverged_at=found.diverged_at,
+        image_shape=dataset.image_shape,
+        n_classes=dataset.n_classes,
+        layers=(*(f"hidden {i + 1}" for i in range(n_hidden)), "output"),
+        update_words=_update_words(found),
+        examples=wanted,
+        images=_as_bytes(x, wanted).reshape(-1, *dataset.image_shape),
+        **seen,
+    )
+
+
+def gradient_norms(trained: Sequence[Network], x: Pixels, y: Labels) -> Floats:
+    """‖g‖/√n of each network (row) and dense layer (column), n the layer's parameters.
+
+    The gradient is that of the mean cost of all these examples together, without dropout. Batch
+    norm takes the statistics of these examples, as it takes those of a mini-batch in training, and
+    not the running ones; so the cost is not quite the training cost that `predict` gives. The scale
+    and shift of batch norm count to the dense layer before it.
+
+    Args:
+        trained: the networks.
+        x: examples of the training part, `(n, n_in)`.
+        y: their labels.
+    """
+    x_device, y_device = jnp.asarray(x), jnp.asarray(y)
+    norms = []
+    for params, bn_state in trained:
+        gradients = _gradients(params, bn_state, x_device, y_device, None, 0.0)
+        sizes = [sum(leaf.size for leaf in jax.tree.leaves(layer)) for layer in params]
+        norms.append(_norms(gradients) / np.sqrt(sizes))
+    return np.array(norms)
+
+
+def update_ratios(
+    found: Networks, trained: Sequence[Network], dataset: Dataset, training: NDArray[np.int32]
+) -> Floats:
+    """‖Δθ‖/‖θ‖ of an update of each network (row) and dense layer (column), as far as it is known.
+
+    With SGD it is the update that follows. What the other optimisers remember is not stored with a
+    network; there it is the mean net change since the network before, and NaN for the first. It is
+    NaN for what a run that diverged was left with: no update follows that.
+
+    Args:
+        found: the networks of a run.
+        trained: the same ones.
+        dataset: that it was trained on.
+        training: the rows of its training part.
+    """
+    hp = found.hyperparams
+    n_steps = plan.n_steps(len(training), hp.batch_size)
+    ratios = np.full((len(trained), len(hp.hidden) + 1), np.nan)
+    n_known = len(trained) - (found.diverged_at is not None)
+    for index in range(n_known):
+        epoch, (params, bn_state) = found.epochs[index], trained[index]
+        if hp.optimizer == "sgd":
+            rows = training[batch_order(found.seed, epoch + 1, len(training))[: hp.batch_size]]
+            step = epoch * n_steps + 1
+            change = _sgd_change(found, params, bn_state, dataset, rows, step, n_steps)
+        elif index:
+            updates = (epoch - found.epochs[index - 1]) * n_steps
+            before = trained[index - 1][0]
+            moved = jax.tree.map(lambda new, old: np.float64(new) - old, params, before)
+            change = _norms(moved) / updates
+        else:
+            continue
+        ratios[index] = change / _norms(params)
+    return ratios
+
+
+def _sgd_change(
+    found: Networks,
+    params: model.Params,
+    bn_state: model.State,
+    dataset: Dataset,
+    rows: NDArray[np.int32],
+    step: int,
+    n_steps: int,
+) -> Floats:
+    """‖Δθ‖ of each layer in one step of SGD, as `train.train_step` makes it."""
+    lane = train.stack_hyperparams([found.hyperparams])
+    key = None
+    if found.can_drop:
+        root = jax.random.wrap_key_data(
+            jnp.asarray(train.root_key(found.seed)), impl="threefry2x32"
+        )
+        key = train.dropout_key(root, jnp.int32(step))
+    x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
+    drop_rate = jnp.asarray(lane.drop_rate)[0]
+    gradients = _gradients(params, bn_state, x, y, key, drop_rate)
+    rate = jnp.asarray(train.scheduled(lane, step, n_steps).learning_rate)
+    return _norms(gradients) * float(rate[0])
+
+
+@jax.jit
+def _gradients(
+    params: model.Params,
+    bn_state: model.State,
+    x: Array,
+    y: Array,
+    key: Array | None,
+    drop_rate: Array | float,
+) -> model.Params:
+    return train.gradient(params, bn_state, x, y, key, drop_rate)[1]
+
+
+def _norms(layers: Iterable[model.Layer]) -> Floats:
+    """The Euclidean norm of all numbers of each layer, in float64."""
+    squares = [
+        sum(np.sum(np.square(np.float64(leaf))) for leaf in jax.tree.leaves(layer))
+        for layer in layers
+    ]
+    return np.sqrt(np.array(squares, np.float64))
+
+
+def _part(dataset: Dataset, part: Part, validation: NDArray[np.int32]) -> tuple[Pixels, Labels]:
+    if part == "validation":
+        return dataset.x_train[validation], dataset.y_train[validation]
+    if dataset.x_test is None or dataset.y_test is None:
+        raise DataError(f"{dataset.source}: there is no test set; look at the validation images")
+    return dataset.x_test, dataset.y_test
+
+
+def _in_blocks(x: Pixels, y: Labels) -> _Images:
+    size = min(len(y), plan.EVALUATION_BLOCK)
+    blocks = []
+    for first in range(0, len(y), size):
+        rows = np.arange(first, first + size)
+        rows[rows >= len(y)] = 0  # fills up the last block; what it gives there is not taken
+        blocks.append((jnp.asarray(x[rows]), jnp.asarray(y[rows])))
+    return _Images(blocks, y)
+
+
+def _answer(network: Network, images: _Images) -> _Answers:
+    found = [jax.device_get(_answer_block(*network, x, y)) for x, y in images.blocks]
+    n = len(images.labels)
+    costs, predicted, confidence = (
+        np.concatenate([block[i] for block in found])[:n] for i in range(3)
+    )
+    # An example of the part fills up the last block: it brings no unit to life.
+    alive = [np.any([block[3][i] for block in found], axis=0) for i in range(len(found[0][3]))]
+    known = bool(np.all(predicted >= 0))
+    return _Answers(
+        cost=float(np.mean(costs, dtype=np.float64)),
+        accuracy=float(np.mean(predicted == images.labels)) if known else np.nan,
+        predicted=predicted,
+        confidence=confidence,
+        dead=[int(np.sum(~units)) for units in alive],
+    )
+
+
+@jax.jit
+def _answer_block(
+    params: model.Params, bn_state: model.State, x: Array, y: Array
+) -> tuple[Array, Array, Array, tuple[Array, ...]]:
+    """Cost, prediction and its probability of each example; whether a hidden unit is ever not 0."""
+    logits = model.predict(params, bn_state, x)
+    _, *hidden = model.activations(params, bn_state, x)
+    costs, cache = cost.per_example(logits.T, y)
+    finite = jnp.all(jnp.isfinite(logits), axis=1)
+    predicted = jnp.where(finite, jnp.argmax(logits, axis=1).astype(jnp.int16), jnp.int16(-1))
+    confidence = jnp.where(finite, jnp.exp(jnp.max(cache.S, axis=0)), jnp.nan)
+    return costs, predicted, confidence, tuple(jnp.any(A != 0, axis=1) for A in hidden)
+
+
+def _first_weights(tensors: Sequence[Tensors]) -> Singles:
+    """Those of the first layer, of as many units as half a file holds."""
+    first = [t["params[0].dense.W"] for t in tensors]
+    of_a_unit = len(first) * first[0][0].nbytes
+    shown = FILE_BYTES // 2 // of_a_unit
+    return np.stack([W[:shown] for W in first])
+
+
+def _surest_mistakes(
+    predicted: NDArray[np.int16], confidence: Singles, labels: Labels, most: int
+) -> NDArray[np.int64]:
+    """The examples of whose pictures there should be; rising.
+
+    Args:
+        predicted: by all networks, `(E, N)`.
+        confidence: likewise.
+        labels: `(N,)`.
+        most: the pictures that there is room for; the surest of every network come first.
+    """
+    ranked = []
+    for classes, sure in zip(predicted, confidence, strict=True):
+        wrong = np.flatnonzero((classes >= 0) & (classes != labels))
+        order = np.argsort(-sure[wrong], kind="stable")[:SUREST]
+        ranked.append(wrong[order])
+    by_rank = (r[rank] for rank in range(SUREST) for r in ranked if rank < len(r))
+    wanted = list(dict.fromkeys(int(example) for example in by_rank))[: max(most, 0)]
+    return np.array(sorted(wanted), np.int64)
+
+
+def _as_bytes(x: Pixels, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Pictures of some examples; other pixels than bytes are spread over 0 to 255."""
+    pictures = x[rows]
+    if x.dtype == np.uint8:
+        return np.asarray(pictures, np.uint8)
+    low, high = np.float64(x.min()), np.float64(x.max())
+    scaled = (pictures - low) / (high - low) if high > low else np.zeros_like(pictures)
+    return np.asarray(np.rint(255 * scaled), np.uint8)
+
+
+def _update_words(found: Networks) -> str:
+    words = UPDATE_WORDS[found.hyperparams.optimizer]
+    last = "; not known of the last finite parameters" if found.diverged_at is not None else ""
+    return f"{words}{last}."

@@ -1,0 +1,200 @@
+"""What can be seen inside the networks of one run over its epochs: a record, and its cached file.
+
+`compute` makes it with JAX; to read and to show one needs none. Here E networks (at the
+epochs of the run's snapshots, the kept and the last one among them) with L dense layers were looked
+at on the N examples of one part of the data, which has C classes.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jmlp.errors import CheckpointError, StoreError
+from jmlp.nn.tensors import Tensors
+from jmlp.results import tensor_files
+from jmlp.results.serialization import UnreadableError, member
+from jmlp.system.files import cache_dir, names
+
+FORMAT = "jmlp-inspection-1"
+MOST_FILES = 200  # in the cache; most have one or two megabytes
+
+Part = Literal["validation", "test"]
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """The insides of the networks of one run; what is not known is NaN. No array can be written to.
+
+    Layers are dense ones, each with the batch norm that follows it.
+    """
+
+    run_id: str
+    part: Part
+    epochs: tuple[int, ...]  # (E,), rising
+    best: int | None  # the index of the kept network; None where the run diverged
+    diverged_at: int | None  # the update; the last network is then the last one that was finite
+    image_shape: tuple[int, ...]
+    n_classes: int
+    layers: tuple[str, ...]  # (L,): "hidden 1", …, "output"
+    update_words: str  # one sentence: how `update_ratio` was computed
+    gradient_norm: Floats  # (E, L): ‖g‖/√n over the n parameters of a layer
+    update_ratio: Floats  # (E, L): ‖Δθ‖/‖θ‖ of one update
+    n_units: NDArray[np.int64]  # (L - 1,): of the hidden layers
+    dead_units: NDArray[np.int64]  # (E, L - 1): that give 0 for every example of the part
+    weights: Singles  # (E, shown, inputs): of the first units of the first layer
+    cost: Floats  # (E,): mean cross-entropy on the part, nats
+    accuracy: Floats  # (E,): 0 to 1
+    labels: NDArray[np.int16]  # (N,)
+    predicted: NDArray[np.int16]  # (E, N): a class; -1 where the logits are not all finite
+    confidence: Singles  # (E, N): probability of the predicted class; NaN where there is none
+    examples: NDArray[np.int64]  # (M,), rising: those of the part whose pictures are kept
+    images: NDArray[np.uint8]  # (M, *image_shape)
+
+    def confusion(self, e: int) -> NDArray[np.int64]:
+        """How many examples of each class (row) the network `e` took for each class (column)."""
+        known = self.predicted[e] >= 0
+        pairs = self.labels[known].astype(np.int64) * self.n_classes + self.predicted[e][known]
+        counts = np.bincount(pairs, minlength=self.n_classes**2)
+        return counts.reshape(self.n_classes, self.n_classes)
+
+    def mistakes(self, e: int) -> NDArray[np.int64]:
+        """The examples that the network `e` took for another class, those it is surest of first."""
+        wrong = (self.predicted[e] >= 0) & (self.predicted[e] != self.labels)
+        indices = np.flatnonzero(wrong)
+        return indices[np.argsort(-self.confidence[e][indices], kind="stable")]
+
+    def image_of(self, example: int) -> NDArray[np.uint8] | None:
+        """The picture of an example; None where it is not kept."""
+        at = int(np.searchsorted(self.examples, example))
+        if at == len(self.examples) or self.examples[at] != example:
+            return None
+        return cast(NDArray[np.uint8], self.images[at])
+
+
+# Of the first fields; the others are arrays.
+_HEADER: Mapping[str, Any] = {
+    "run_id": str,
+    "part": Part,
+    "epochs": tuple[int, ...],
+    "best": int | None,
+    "diverged_at": int | None,
+    "image_shape": tuple[int, ...],
+    "n_classes": int,
+    "layers": tuple[str, ...],
+    "update_words": str,
+}
+_NAME = re.compile(r"[^.].*\.safetensors")
+
+
+def path_of(run_id: str, part: Part, key: str) -> Path:
+    """Where an inspection is cached.
+
+    Args:
+        run_id: of the run.
+        part: of the data.
+        key: a digest of what it was computed from.
+    """
+    return folder() / f"{run_id}-{part}-{key}.safetensors"
+
+
+def folder() -> Path:
+    """Where inspections are cached; they can be computed again."""
+    return cache_dir() / "inspections"
+
+
+def tidy(path: Path) -> None:
+    """Removes inspections that this one takes the place of, and the oldest ones of too many.
+
+    Args:
+        path: the file of an inspection that was written just now.
+
+    Raises:
+        StoreError: the cache cannot be read, or a file in it cannot be removed.
+    """
+    run_and_part = path.name.rpartition("-")[0]
+    found = [path.parent / name for name in names(path.parent) if _NAME.fullmatch(name)]
+    others = [p for p in found if p != path]
+    replaced = [p for p in others if p.name.rpartition("-")[0] == run_and_part]
+    kept = {p: _modified(p) for p in others if p not in replaced}
+    for old in (*replaced, *sorted(kept, key=kept.__getitem__)[: -MOST_FILES + 1]):
+        try:
+            old.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{old}: cannot be removed: {error.strerror or error}") from error
+
+
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:  # another process tidies too
+        return 0
+
+
+def write(path: Path, inspection: Inspection) -> None:
+    """Writes an inspection, atomically.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    values = vars(inspection)
+    about = {"format": FORMAT, **{name: values[name] for name in _HEADER}}
+    tensor_files.write(path, {n: v for n, v in values.items() if n not in _HEADER}, about)
+
+
+def read(path: Path) -> Inspection:
+    """Reads an inspection.
+
+    Raises:
+        CheckpointError: it is not there, not such a file, or damaged; nothing is read in part.
+    """
+
+    def make(tensors: Tensors, about: dict[str, Any]) -> Inspection:
+        try:
+            values: dict[str, Any] = {name: member(about, name, _HEADER[name]) for name in _HEADER}
+            inspection = Inspection(**values | tensors)
+            _check(inspection)
+        except (TypeError, UnreadableError, ValueError) as error:
+            problem = f"{path}: its header does not fit its numbers: {error}"
+            raise CheckpointError(problem) from error
+        return inspection
+
+    # Shapes are checked before gigabytes of something else are read.
+    return make(*tensor_files.read(path, FORMAT, check=make))
+
+
+def _check(i: Inspection) -> None:
+    """Whether all arrays have the shapes and types that the record says.
+
+    Raises:
+        ValueError: one has not.
+    """
+    E, L, N, M = len(i.epochs), len(i.layers), len(i.labels), len(i.examples)
+    n_in = int(np.prod(i.image_shape))
+    shown = i.weights.shape[1] if i.weights.ndim > 1 else 0
+    wanted: dict[str, tuple[tuple[int, ...], type]] = {
+        "gradient_norm": ((E, L), np.float64),
+        "update_ratio": ((E, L), np.float64),
+        "n_units": ((L - 1,), np.int64),
+        "dead_units": ((E, L - 1), np.int64),
+        "weights": ((E, shown, n_in), np.float32),
+        "cost": ((E,), np.float64),
+        "accuracy": ((E,), np.float64),
+        "labels": ((N,), np.int16),
+        "predicted": ((E, N), np.int16),
+        "confidence": ((E, N), np.float32),
+        "examples": ((M,), np.int64),
+        "images": ((M, *i.image_shape), np.uint8),
+    }
+    for name, (shape, kind) in wanted.items():
+        array = getattr(i, name)
+        if array.shape != shape or array.dtype != kind:
+            found = f"{array.dtype} {array.shape}"
+            raise ValueError(f"{name} is {found}, wanted {np.dtype(kind)} {shape}")

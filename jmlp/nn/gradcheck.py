@@ -1,0 +1,121 @@
+"""The hand-written gradient against two others: `jax.grad`, and central differences.
+
+In float64, leaf by leaf, over batch norm × dropout × depth. The error of a leaf is
+
+    |a - b| / max(|a|, |b|, 1e-8 |whole gradient|)        with the Euclidean norm
+
+so that a leaf is judged by its own size, and one that should be zero by the size of the whole.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.flatten_util import ravel_pytree
+from numpy.typing import NDArray
+
+from jmlp.nn import cost, model
+from jmlp.study.config import Hyperparams
+from jmlp.system import numerics
+
+AUTODIFF_TOLERANCE = 1e-9
+DIFFERENCE_TOLERANCE = 1e-6
+STEP = 1e-5  # of the central differences
+
+N_IN, N_CLASSES, BATCH = 12, 10, 16
+DEPTHS: tuple[tuple[int, ...], ...] = ((), (8,), (20, 7, 5))
+DROP_RATES = (0.0, 0.4)
+
+
+@dataclass(frozen=True)
+class LeafCheck:
+    """One parameter leaf of one network."""
+
+    hidden: tuple[int, ...]
+    batch_norm: bool
+    drop_rate: float
+    leaf: str  # such as "[0].dense.W"
+    size: int  # numbers in the leaf
+    autodiff_error: float
+    difference_error: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether both errors are within tolerance; a NaN is not."""
+        return (
+            self.autodiff_error <= AUTODIFF_TOLERANCE
+            and self.difference_error <= DIFFERENCE_TOLERANCE
+        )
+
+
+def check_gradients(seed: int = 0) -> Iterator[LeafCheck]:
+    """Checks every leaf of every combination of depth, batch norm and dropout.
+
+    Args:
+        seed: of weights, examples, labels and dropout.
+    """
+    for hidden, batch_norm, drop_rate in product(DEPTHS, (False, True), DROP_RATES):
+        if hidden or not (batch_norm or drop_rate):  # without hidden layers there is neither
+            yield from check_network(hidden, batch_norm, drop_rate, seed)
+
+
+def check_network(
+    hidden: tuple[int, ...], batch_norm: bool, drop_rate: float, seed: int
+) -> Sequence[LeafCheck]:
+    """Checks every leaf of one network on one random mini-batch, in float64."""
+    rng = np.random.default_rng(seed)
+    hp = Hyperparams(hidden=hidden, batch_norm=batch_norm)
+    with numerics.pinned(), jax.enable_x64(True):
+        params, state = model.init(hp, N_IN, N_CLASSES, jax.random.key(seed), jnp.float64)
+        # Biases, scales and shifts start at 0 or 1, where a wrong factor could hide.
+        params = jax.tree.map(lambda p: p + 0.1 * rng.standard_normal(p.shape), params)
+        x, y = rng.standard_normal((BATCH, N_IN)), rng.integers(0, N_CLASSES, BATCH, np.int32)
+        by_hand, autodiff, differences = jax.device_get(
+            gradients(params, state, x, y, jax.random.key(seed), np.float64(drop_rate))
+        )
+    whole = float(np.linalg.norm([np.linalg.norm(leaf) for leaf in jax.tree.leaves(autodiff)]))
+    leaves = jax.tree.leaves_with_path(by_hand)
+    others = zip(jax.tree.leaves(autodiff), jax.tree.leaves(differences), strict=True)
+    return [
+        LeafCheck(
+            hidden=hidden,
+            batch_norm=batch_norm,
+            drop_rate=drop_rate,
+            leaf=jax.tree_util.keystr(path),
+            size=leaf.size,
+            autodiff_error=relative_error(leaf, by_autodiff, whole),
+            difference_error=relative_error(leaf, by_difference, whole),
+        )
+        for (path, leaf), (by_autodiff, by_difference) in zip(leaves, others, strict=True)
+    ]
+
+
+@jax.jit
+def gradients(
+    params: model.Params, state: model.State, x: Array, y: Array, key: Array, drop_rate: Array
+) -> tuple[model.Params, model.Params, model.Params]:
+    """The gradient of one network on one mini-batch: by hand, by `jax.grad`, by differences."""
+    flat, unravel = ravel_pytree(params)
+
+    def whole_cost(flat: Array) -> tuple[Array, tuple[cost.CostCache, model.Caches]]:
+        logits, _, caches = model.forward(unravel(flat), state, x, key, drop_rate)
+        value, cost_cache = cost.forward(logits, y)
+        return value, (cost_cache, caches)
+
+    autodiff, (cost_cache, caches) = jax.grad(whole_cost, has_aux=True)(flat)
+    by_hand = model.backward(cost.backward(1.0, cost_cache), caches)
+    steps = STEP * jnp.eye(flat.size, dtype=flat.dtype)
+    costs, _ = jax.vmap(whole_cost)(jnp.concatenate([flat + steps, flat - steps]))
+    up, down = jnp.split(costs, 2)
+    return by_hand, unravel(autodiff), unravel((up - down) / (2 * STEP))
+
+
+def relative_error(a: NDArray[Any], b: NDArray[Any], whole: float) -> float:
+    """The error of a leaf, by its own size but not below 1e-8 of the `whole` gradient's norm."""
+    scale = max(float(np.linalg.norm(a)), float(np.linalg.norm(b)), 1e-8 * whole)
+    return float(np.linalg.norm(a - b) / scale)

@@ -1,0 +1,205 @@
+"""The network: a loop over layers.
+
+    x -> [ dense -> batch norm (if on) -> ReLU -> dropout ] x hidden layers -> dense -> logits
+
+`forward` trains: it needs a PRNG key for dropout, uses the statistics of the mini-batch, and
+returns what `backward` needs. `predict` does not: no key, no dropout, running statistics. Both are
+pure functions of parameters (what is learned) and state (the running statistics of batch norm).
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jmlp.nn import batchnorm, dense, dropout, relu
+from jmlp.nn.batchnorm import BatchNormCache, BatchNormParams, BatchNormState
+from jmlp.nn.dense import DenseCache, DenseParams
+from jmlp.study.config import Hyperparams
+
+
+class Layer(NamedTuple):
+    """The parameters of one layer."""
+
+    dense: DenseParams
+    batchnorm: BatchNormParams | None  # None in the last layer, and where batch norm is off
+
+
+class LayerCache(NamedTuple):
+    """What the way back through one layer needs; the last layer has only `dense`."""
+
+    dense: DenseCache
+    batchnorm: BatchNormCache | None
+    relu: Array | None
+    dropout: Array | None
+
+
+class Columns(NamedTuple):
+    """Examples that are turned and scaled already, for several networks to use."""
+
+    A: Array  # (n_in, B)
+
+
+Params = tuple[Layer, ...]
+State = tuple[BatchNormState | None, ...]  # as long as Params
+Caches = tuple[LayerCache, ...]
+
+
+def init(
+    hp: Hyperparams,
+    n_in: int,
+    n_classes: int,
+    key: Array,
+    dtype: jnp.dtype | type[jnp.floating] = jnp.float32,
+) -> tuple[Params, State]:
+    """Draws the parameters of a new network, and the state that goes with them.
+
+    The weights of layer l depend on the key, l and their shape, and on no other hyperparameter: two
+    networks from one key start equal wherever their shapes agree.
+
+    Args:
+        hp: `hidden`, `batch_norm`, `initialization` and `weight_std` are used.
+        n_in: inputs, 784 for MNIST.
+        n_classes: outputs, 10 for MNIST.
+        key: a PRNG key.
+        dtype: of all parameters.
+    """
+    sizes = (n_in, *hp.hidden, n_classes)
+    params, state = [], []
+    for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
+        normalised = hp.batch_norm and layer < len(hp.hidden)
+        std = dense.he_std(fan_in) if hp.initialization == "he" else hp.weight_std
+        layer_key = jax.random.fold_in(key, layer)
+        dense_params = dense.init(
+            layer_key, fan_in, fan_out, jnp.asarray(std, dtype), bias=not normalised
+        )
+        bn_params, bn_state = (
+            batchnorm.init(fan_out, jnp.dtype(dtype)) if normalised else (None, None)
+        )
+        params.append(Layer(dense_params, bn_params))
+        state.append(bn_state)
+    return tuple(params), tuple(state)
+
+
+def forward(
+    params: Params,
+    state: State,
+    x: ArrayLike | Columns,
+    key: Array | None,
+    drop_rate: Array | float | tuple[float, ...],
+) -> tuple[Array, State, Caches]:
+    """The forward pass of training.
+
+    Args:
+        params: of `init`.
+        state: of `init`, or of the step before.
+        x: a mini-batch, one example a row: `(B, n_in)`, `uint8` (scaled to 0–1 here) or floating;
+            or what `inputs` made of it.
+        key: the PRNG key of this step's dropout; None leaves dropout out of the program.
+        drop_rate: the fraction of hidden units set to zero: a scalar, or `(n_hidden_layers,)`.
+
+    Returns:
+        logits `(n_classes, B)`, the new state, and the caches for `backward`.
+    """
+    *hidden, last = params
+    A = inputs(x, last.dense.W.dtype).A
+    rates = jnp.broadcast_to(jnp.asarray(drop_rate, A.dtype), (len(hidden),))
+    new_state: list[BatchNormState | None] = []
+    caches = []
+    for index, layer in enumerate(hidden):
+        A, layer_state, cache = _forward_hidden(layer, state[index], A, key, rates[index], index)
+        new_state.append(layer_state)
+        caches.append(cache)
+    Z, dense_cache = dense.forward(last.dense, A)
+    caches.append(LayerCache(dense_cache, None, None, None))
+    return Z, (*new_state, None), tuple(caches)
+
+
+def _forward_hidden(
+    layer: Layer,
+    state: BatchNormState | None,
+    A: Array,
+    key: Array | None,
+    drop_rate: Array,
+    index: int,
+) -> tuple[Array, BatchNormState | None, LayerCache]:
+    """One hidden layer: dense, batch norm, ReLU, dropout."""
+    bn_cache = dropout_cache = None
+    Z, dense_cache = dense.forward(layer.dense, A)
+    if layer.batchnorm is not None and state is not None:
+        Z, state, bn_cache = batchnorm.forward(layer.batchnorm, state, Z)
+    A, relu_cache = relu.forward(Z)
+    if key is not None:
+        A, dropout_cache = dropout.forward(A, jax.random.fold_in(key, index), drop_rate)
+    return A, state, LayerCache(dense_cache, bn_cache, relu_cache, dropout_cache)
+
+
+def backward(dlogits: Array, caches: Caches) -> Params:
+    """The backward pass: the gradient of the cost, in the parameters' own types.
+
+    Args:
+        dlogits: `(n_classes, B)`, of `cost.backward`.
+        caches: of `forward`.
+    """
+    *hidden, last = caches
+    dA, d_last = dense.backward(dlogits, last.dense)
+    grads = [Layer(d_last, None)]
+    for cache in reversed(hidden):
+        dA, grad = _backward_hidden(dA, cache)
+        grads.append(grad)
+    return tuple(reversed(grads))
+
+
+def _backward_hidden(dA: Array, cache: LayerCache) -> tuple[Array, Layer]:
+    """One hidden layer backwards: dropout, ReLU, batch norm, dense."""
+    d_bn = None
+    if cache.dropout is not None:
+        dA = dropout.backward(dA, cache.dropout)
+    assert cache.relu is not None
+    dZ = relu.backward(dA, cache.relu)
+    if cache.batchnorm is not None:
+        dZ, d_bn = batchnorm.backward(dZ, cache.batchnorm)
+    dA, d_dense = dense.backward(dZ, cache.dense)
+    return dA, Layer(d_dense, d_bn)
+
+
+def predict(params: Params, state: State, x: ArrayLike | Columns) -> Array:
+    """Logits `(B, n_classes)` of examples `x` `(B, n_in)`: no dropout, running statistics."""
+    Z, _ = dense.forward(params[-1].dense, activations(params, state, x)[-1])
+    return Z.T
+
+
+def activations(params: Params, state: State, x: ArrayLike | Columns) -> tuple[Array, ...]:
+    """On the way of `predict`: the inputs `(n_in, B)`, then what each hidden layer gives `(n, B)`.
+
+    Args:
+        params: of the network.
+        state: of the network.
+        x: examples, one a row: `(B, n_in)`.
+    """
+    *hidden, last = params
+    A = inputs(x, last.dense.W.dtype).A
+    found = [A]
+    for layer, layer_state in zip(hidden, state, strict=False):
+        Z, _ = dense.forward(layer.dense, A)
+        if layer.batchnorm is not None and layer_state is not None:
+            Z = batchnorm.predict(layer.batchnorm, layer_state, Z)
+        A, _ = relu.forward(Z)
+        found.append(A)
+    return tuple(found)
+
+
+def inputs(x: ArrayLike | Columns, dtype: jnp.dtype) -> Columns:
+    """Turns rows into columns, `(B, n_in)` to `(n_in, B)`, and scales bytes to 0–1.
+
+    The one place where pixels are scaled: training, evaluation and prediction all come here. What
+    was here before stays as it is.
+    """
+    if isinstance(x, Columns):
+        return x
+    rows = jnp.asarray(x)
+    scaled = rows.astype(dtype) / 255 if rows.dtype == jnp.uint8 else rows.astype(dtype)
+    return Columns(scaled.T)

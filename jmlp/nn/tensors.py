@@ -1,0 +1,67 @@
+"""A network as arrays by name, such as `params[0].dense.W` and `state[0].mean`; needs no JAX."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jmlp.study.config import Hyperparams
+
+Tensors = dict[str, NDArray[Any]]
+
+
+def name_tensors(params: Any, state: Any) -> Tensors:
+    """Every array under the name of its place.
+
+    Args:
+        params: a `Layer` for each layer, as `jmlp.predict` takes them.
+        state: the running statistics of each layer, None where it has none.
+    """
+    named: Tensors = {}
+    for index, layer in enumerate(params):
+        for part_name, part in layer._asdict().items():
+            named |= _fields(f"params[{index}].{part_name}", part)
+    for index, layer_state in enumerate(state):
+        named |= _fields(f"state[{index}]", layer_state)
+    return named
+
+
+def check_network(
+    tensors: Mapping[str, NDArray[Any]], hp: Hyperparams, n_in: int, n_classes: int
+) -> None:
+    """Whether these are exactly the arrays of a network, all float32.
+
+    Raises:
+        ValueError: one is missing, too many, or of another shape or type.
+    """
+    shapes = _shapes(hp, n_in, n_classes)
+    for name, shape in shapes.items():
+        if name not in tensors:
+            raise ValueError(f"{name} is missing")
+        array = tensors[name]
+        if array.shape != shape or array.dtype != np.float32:
+            raise ValueError(f"{name} is {array.dtype} {array.shape}, wanted float32 {shape}")
+    if left := sorted(tensors.keys() - shapes.keys()):
+        raise ValueError(f"{', '.join(left)} belong to no layer")
+
+
+def _fields(place: str, part: Any) -> Tensors:
+    if part is None:
+        return {}
+    arrays = part._asdict().items()
+    return {f"{place}.{name}": np.asarray(array) for name, array in arrays if array is not None}
+
+
+def _shapes(hp: Hyperparams, n_in: int, n_classes: int) -> dict[str, tuple[int, ...]]:
+    sizes = (n_in, *hp.hidden, n_classes)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for index, n_out in enumerate(sizes[1:]):
+        place = f"params[{index}]"
+        shapes[f"{place}.dense.W"] = (n_out, sizes[index])
+        columns = [f"{place}.dense.b"]
+        if hp.batch_norm and index < len(hp.hidden):
+            columns = [f"{place}.batchnorm.{name}" for name in ("gamma", "beta")]
+            columns += [f"state[{index}].{name}" for name in ("mean", "var")]
+        shapes |= dict.fromkeys(columns, (n_out, 1))
+    return shapes

@@ -1,0 +1,405 @@
+"""Settings that are right one by one and make no sense together, or with the data.
+
+What can teach nothing is refused before training. The rest is a remark, shown with the plan, and
+with the results that it bears on. A check that needs to know the data is left out where it is not.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from jmlp.errors import ConfigError
+from jmlp.results.statistics import FEWEST_PAIRS
+from jmlp.study.config import (
+    Configuration,
+    Experiment,
+    Hyperparams,
+    Study,
+    configurations,
+    in_use,
+    value_text,
+)
+from jmlp.training.plan import DataFacts, n_steps, n_validation
+from jmlp.training.records import FEWEST_FOR_COLLAPSE, RunResult
+
+SMALL_BATCH = 8  # examples; below it batch norm's estimates are poor
+FEW_UPDATES = 20  # without a better validation cost: fewer may be chance
+BATCH_NORM_DECAY = 0.9  # what a running average keeps of its old value, see layers.batchnorm
+MOST_LEFT = 0.05  # of the value that a running average began with
+MOST_LEFT_OUT = 0.25  # of the training part, in each epoch
+OFTEN = 0.5  # the share of examples for which dropout may leave nothing of a layer
+_SMALLEST = float(np.finfo(np.float32).tiny)
+LARGE_INPUT = 20.0  # far beyond standardised numbers, whose largest are seldom above 10
+_NAMED = 3  # cases in a sentence
+
+When = Literal["always", "before", "stopped early"]
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One sentence about settings.
+
+    `when` says whether it stands only before training, where the tables say the same in their own
+    words; or, after it, only beside runs that patience stopped.
+    """
+
+    text: str
+    when: When = "always"
+    refused: str = ""  # the setting at fault, where there must be no training
+
+    @property
+    def sentence(self) -> str:
+        """The text as it stands beside results: those of an earlier version may be refused now."""
+        return f"{self.text[0].upper()}{self.text[1:]}." if self.refused else self.text
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What the checks look at."""
+
+    study: Study
+    experiment: Experiment
+    configurations: Sequence[Configuration]
+    facts: DataFacts | None
+
+    @property
+    def hps(self) -> list[Hyperparams]:
+        return [configuration.hyperparams for configuration in self.configurations]
+
+    @property
+    def n_training(self) -> int | None:
+        if self.facts is None:
+            return None
+        n = self.facts.n_examples
+        return n - n_validation(n, self.study.validation_fraction)
+
+    def n_steps(self, hp: Hyperparams) -> int:
+        """Updates of an epoch; without data as many as could be."""
+        n = self.n_training
+        return 2**31 if n is None else n_steps(n, hp.batch_size)
+
+
+def refuse(study: Study, facts: DataFacts | None) -> None:
+    """Refuses a study of which some part can teach nothing.
+
+    Raises:
+        ConfigError: with one problem per setting.
+    """
+    problems = dict.fromkeys(
+        f"{study.name}: {remark.refused}: {remark.text}"
+        for experiment in study.experiments
+        for remark in _remarks(study, experiment, configurations(experiment), facts)
+        if remark.refused
+    )
+    if problems:
+        raise ConfigError(tuple(problems))
+
+
+def remarks_before(study: Study, facts: DataFacts) -> list[tuple[str, tuple[str, ...]]]:
+    """What is to be said of a study before it is trained, each with its experiments' names."""
+    found: dict[str, list[str]] = {}
+    for experiment in study.experiments:
+        for remark in _remarks(study, experiment, configurations(experiment), facts):
+            found.setdefault(remark.text, []).append(experiment.name)
+    return [(text, tuple(names)) for text, names in found.items()]
+
+
+def remarks_after(
+    study: Study,
+    experiment: Experiment,
+    results: Sequence[tuple[Configuration, Iterable[RunResult]]],
+    facts: DataFacts | None,
+) -> Iterator[str]:
+    """What is to be said beside results.
+
+    Args:
+        study: that of the experiment.
+        experiment: whose results they are.
+        results: its configurations with their runs that ended.
+        facts: of the data; None where they are not known.
+    """
+    stopped = [configuration for configuration, runs in results if any(map(_stopped_early, runs))]
+    groups: tuple[tuple[When, list[Configuration]], ...] = (
+        ("always", [configuration for configuration, _ in results]),
+        ("stopped early", stopped),
+    )
+    for when, members in groups:
+        for remark in _remarks(study, experiment, members, facts):
+            if remark.when == when:
+                yield remark.sentence
+
+
+def _stopped_early(run: RunResult) -> bool:
+    return run.status == "finished" and not run.reached_limit
+
+
+def _remarks(
+    study: Study,
+    experiment: Experiment,
+    members: Sequence[Configuration],
+    facts: DataFacts | None,
+) -> Iterator[Remark]:
+    setting = _Setting(study, experiment, members, facts)
+    for check in CHECKS:
+        yield from check(setting)
+
+
+# ---- hyperparameters
+
+
+def _too_small_for_float32(setting: _Setting) -> Iterator[Remark]:
+    for name in ("learning_rate", "weight_std"):
+        for value in sorted({getattr(hp, name) for hp in setting.hps if in_use(name, hp)}):
+            if value < _SMALLEST:
+                text = f"{value} is 0 in float32, in which jmlp computes: use {_SMALLEST:.2g} or"
+                yield Remark(f"{text} more", refused=name)
+    for name, what in (
+        ("drop_rate", "every unit is dropped"),
+        ("momentum", "nothing is forgotten"),
+    ):
+        values = {getattr(hp, name) for hp in setting.hps if in_use(name, hp)}
+        rates = {rate for v in values for rate in (v if isinstance(v, tuple) else (v,))}
+        for value in sorted(rates):
+            if np.float32(value) == 1:
+                yield Remark(
+                    f"{value!r} is 1 in float32, in which jmlp computes, so that {what}: "
+                    "use a smaller one",
+                    refused=name,
+                )
+
+
+def _batch_norm_of_few(setting: _Setting) -> Iterator[Remark]:
+    for size in sorted({hp.batch_size for hp in setting.hps if hp.batch_norm}):
+        if size == 1:
+            yield Remark(
+                "with batch norm there must be at least 2 examples in a mini-batch: with 1 every "
+                "normalised value is 0, and nothing can be learned; use a larger batch_size, or "
+                "batch_norm = false",
+                refused="batch_size",
+            )
+        elif size == 2:
+            yield Remark(
+                "Batch norm over mini-batches of 2 examples keeps only which of them has the "
+                "larger value: every normalised value is close to -1 or +1."
+            )
+        elif size < SMALL_BATCH:
+            yield Remark(
+                f"Batch norm over mini-batches of {size} examples normalises by means and "
+                f"variances of only {size} values, unlike those of prediction."
+            )
+
+
+def _equal_configurations(setting: _Setting) -> Iterator[Remark]:
+    """Rows of one table that are the same run, or cannot have other numbers."""
+    found: dict[Hyperparams, Configuration] = {}
+    same = []
+    for configuration in setting.configurations:
+        other = found.setdefault(_as_trained(configuration.hyperparams), configuration)
+        if other is not configuration:
+            same.append(f"{other.label} and {configuration.label}")
+    if same:
+        yield Remark(f"These train the same network, and have equal results: {_some(same)}.")
+
+
+def _as_trained(hp: Hyperparams) -> Hyperparams:
+    """Equal where training does the same: numbers as float32, and what can never act left out."""
+    rates = hp.drop_rate if isinstance(hp.drop_rate, tuple) else (hp.drop_rate,)
+    sgd = hp.optimizer == "momentum" and hp.momentum == 0
+    return Hyperparams(
+        hidden=hp.hidden,
+        batch_size=hp.batch_size,
+        batch_norm=hp.batch_norm,
+        optimizer="sgd" if sgd else hp.optimizer,
+        initialization=hp.initialization,
+        schedule=hp.schedule,
+        learning_rate=_float32(hp.learning_rate),
+        drop_rate=tuple(map(_float32, rates)),
+        momentum=_float32(0.9 if sgd else hp.momentum),
+        weight_std=_float32(hp.weight_std),
+        epochs=hp.epochs,
+        patience=hp.patience if hp.patience is not None and hp.patience < hp.epochs else None,
+    )
+
+
+def _float32(value: float) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))
+
+
+def _whole_layers_dropped(setting: _Setting) -> Iterator[Remark]:
+    worst = max(
+        (
+            (rate**units, rate, units)
+            for hp in setting.hps
+            for rate, units in zip(_rates(hp), hp.hidden, strict=False)
+        ),
+        default=(0.0, 0.0, 0),
+    )
+    share, rate, units = worst
+    if share >= OFTEN:
+        of = f"all {units} units" if units > 1 else "the only unit"
+        yield Remark(
+            f"A drop rate of {value_text(rate)} drops {of} of a hidden layer at once in "
+            f"{100 * share:.0f} % of cases, and then nothing passes through it."
+        )
+
+
+def _rates(hp: Hyperparams) -> tuple[float, ...]:
+    return hp.drop_rate if isinstance(hp.drop_rate, tuple) else (hp.drop_rate,) * len(hp.hidden)
+
+
+def _schedule_with_patience(setting: _Setting) -> Iterator[Remark]:
+    limits = sorted(
+        {
+            hp.epochs
+            for hp in setting.hps
+            if hp.schedule == "linear" and hp.patience is not None and hp.patience < hp.epochs
+        }
+    )
+    if limits:
+        yield Remark(
+            f"The learning rate falls to 0 over the limit of {_some(limits)} epochs: where "
+            "patience stops a run earlier, it has not fallen so far.",
+            "stopped early",
+        )
+
+
+# ---- hyperparameters with the data
+
+
+def _patience_of_few_updates(setting: _Setting) -> Iterator[Remark]:
+    cases = sorted(
+        {
+            (hp.patience * setting.n_steps(hp), hp.patience, hp.batch_size)
+            for hp in setting.hps
+            if hp.patience is not None and hp.patience < hp.epochs
+        }
+    )
+    texts = [
+        f"patience {patience} at batch size {size} is {_count(updates, 'update')}"
+        for updates, patience, size in cases  # the fewest first
+        if updates < FEW_UPDATES
+    ]
+    if texts:
+        yield Remark(
+            f"Early stopping waits for few updates here ({_some(texts)}): a run may be stopped "
+            "long before it has learned what it can.",
+            "stopped early",
+        )
+
+
+def _short_epochs(setting: _Setting) -> Iterator[Remark]:
+    n = setting.n_training
+    if n is None:
+        return
+    texts = []
+    for size in sorted({hp.batch_size for hp in setting.hps}):
+        steps = n_steps(n, size)
+        left_out = n - steps * size
+        if steps == 1 or left_out > MOST_LEFT_OUT * n:
+            text = f"at batch size {size} an epoch is {_count(steps, 'update')}"
+            texts.append(f"{text} and leaves out {left_out:,}" if left_out else text)
+    if texts:
+        yield Remark(f"Of the {n:,} examples of the training part: {_some(texts)}.")
+
+
+def _running_averages(setting: _Setting) -> Iterator[Remark]:
+    updates = [hp.epochs * setting.n_steps(hp) for hp in setting.hps if hp.batch_norm]
+    fewest = min(updates, default=None)
+    if fewest is not None and (left := BATCH_NORM_DECAY**fewest) > MOST_LEFT:
+        yield Remark(
+            f"Batch norm predicts by running averages: after {_count(fewest, 'update')} in all, "
+            f"{100 * left:.0f} % of them is still what they began with."
+        )
+
+
+# ---- the data
+
+
+def _few_validation_examples(setting: _Setting) -> Iterator[Remark]:
+    if setting.facts is None:
+        return
+    n = n_validation(setting.facts.n_examples, setting.study.validation_fraction)
+    if n < FEWEST_FOR_COLLAPSE:
+        yield Remark(
+            f"The validation part has {_count(n, 'example')}: early stopping and the best "
+            "configuration rest on them, and they are too few to call a run collapsed."
+        )
+
+
+def _rare_classes(setting: _Setting) -> Iterator[Remark]:
+    if setting.facts is None or not setting.facts.class_counts:
+        return
+    share = min(setting.study.validation_fraction, 1 - setting.study.validation_fraction)
+    rare = [
+        f"{_count(n, 'example')} of class {label}"
+        for label, n in enumerate(setting.facts.class_counts)
+        if n * share < 1
+    ]
+    if rare:
+        yield Remark(
+            f"There {'is' if rare[0].startswith('1 ') else 'are'} {_some(rare)}: the training part "
+            "or the validation part may have none of them."
+        )
+
+
+def _large_inputs(setting: _Setting) -> Iterator[Remark]:
+    largest = setting.facts.largest_input if setting.facts else 0.0
+    if largest > LARGE_INPUT:
+        yield Remark(
+            f"The inputs are as large as {largest:,.6g}, and are used as they are: networks learn "
+            "better from numbers around -1 to 1. Pixels of type uint8 are scaled to 0-1."
+        )
+
+
+# ---- comparisons
+
+
+def _no_verdicts(setting: _Setting) -> Iterator[Remark]:
+    n, facts = len(setting.experiment.seeds), setting.facts
+    if len(setting.configurations) < 2:
+        return
+    if facts is not None and not facts.n_test:
+        yield Remark(
+            "There is no test set: nothing is compared, and no claim is answered.", "before"
+        )
+        return
+    if n < FEWEST_PAIRS:
+        yield Remark(
+            f"With {_count(n, 'seed')} there is no verdict and no claim is settled: "
+            f"{FEWEST_PAIRS} are needed.",
+            "before",
+        )
+    smallest = setting.study.smallest_difference
+    if facts is not None and facts.n_test * smallest < 1 and smallest:
+        yield Remark(
+            f"One of the {_count(facts.n_test, 'test example')} is {100 / facts.n_test:.2g} points "
+            f"of accuracy, more than the smallest difference that counts ({100 * smallest:.2g})."
+        )
+
+
+CHECKS: tuple[Callable[[_Setting], Iterator[Remark]], ...] = (
+    _too_small_for_float32,
+    _batch_norm_of_few,
+    _equal_configurations,
+    _whole_layers_dropped,
+    _short_epochs,
+    _running_averages,
+    _few_validation_examples,
+    _rare_classes,
+    _large_inputs,
+    _no_verdicts,
+    _patience_of_few_updates,
+    _schedule_with_patience,
+)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _some(texts: Sequence[object]) -> str:
+    more = len(texts) - _NAMED
+    return "; ".join(map(str, texts[:_NAMED])) + (f"; and {more:,} more" if more > 0 else "")

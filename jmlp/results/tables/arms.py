@@ -1,0 +1,121 @@
+"""The configurations of an experiment, each with its runs that ended."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from jmlp.errors import ConfigError
+from jmlp.study.config import (
+    Cell,
+    Configuration,
+    Experiment,
+    Hyperparams,
+    label,
+    matches,
+)
+from jmlp.study.run_index import RunIndex
+from jmlp.training.records import RunResult
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A configuration and its runs that ended, by seed."""
+
+    configuration: Configuration
+    runs: Mapping[int, RunResult]
+
+    @property
+    def label(self) -> str:
+        """The configuration's name."""
+        return self.configuration.label
+
+    @property
+    def hyperparams(self) -> Hyperparams:
+        """The configuration's hyperparameters."""
+        return self.configuration.hyperparams
+
+    @property
+    def finished(self) -> list[RunResult]:
+        """The runs that have accuracies."""
+        return [run for run in self.runs.values() if run.status == "finished"]
+
+    @property
+    def diverged(self) -> list[RunResult]:
+        """The runs that have none."""
+        return [run for run in self.runs.values() if run.status == "diverged"]
+
+    @property
+    def validation_cost(self) -> float | None:
+        """The mean over finished runs; None without one, or where a run diverged."""
+        costs = [r.validation_cost for r in self.finished if r.validation_cost is not None]
+        return fmean(costs) if costs and not self.diverged else None
+
+
+def collect(
+    experiment: Experiment, results: Sequence[RunResult] | RunIndex[RunResult]
+) -> list[Arm]:
+    """The experiment's arms in the grid's order, each with its runs among `results`.
+
+    Raises:
+        ValueError: where two different runs answer for one (configuration, seed).
+    """
+    index = results if isinstance(results, RunIndex) else RunIndex(results)
+    return [Arm(configuration, runs) for configuration, runs in index.of(experiment)]
+
+
+def have_test_set(arms: Sequence[Arm]) -> bool:
+    """Whether the data have a test set; taken as yes before the first run has finished.
+
+    Raises:
+        ValueError: where only some of the runs have a test accuracy.
+    """
+    known = {run.test_accuracy is not None for arm in arms for run in arm.finished}
+    if len(known) > 1:
+        raise ValueError("some runs of the experiment have a test accuracy, others have none")
+    return known != {False}
+
+
+def find(experiment: Experiment, arms: Sequence[Arm], cell: Cell, what: str) -> Arm:
+    """The one arm that the cell names; `what` names the cell in the error.
+
+    Raises:
+        ConfigError: where it names none, or more than one.
+    """
+    named = [arm for arm in arms if matches(arm.configuration, cell)]
+    if len(named) > 1:  # equal configurations under several names
+        named = [arm for arm in named if arm.configuration.cell == cell] or named
+    if len(named) != 1:
+        raise ConfigError(
+            f'experiment "{experiment.name}": {what} = {label(cell)} names {len(named)} '
+            f"configurations of {len(arms)}; give one value of each axis"
+        )
+    return named[0]
+
+
+def paired_differences(arm: Arm, other: Arm) -> tuple[list[float], int]:
+    """Test accuracy of `arm` minus that of `other`, one per seed that both have finished.
+
+    Returns:
+        The differences, and how many pairs are lost because one or both of their runs diverged.
+    """
+    differences, lost = [], 0
+    for seed in sorted(arm.runs.keys() | other.runs.keys()):
+        pair = [a.runs[seed] for a in (arm, other) if seed in a.runs]
+        accuracies = [run.test_accuracy for run in pair if run.test_accuracy is not None]
+        if any(run.status == "diverged" for run in pair):
+            lost += 1
+        elif len(accuracies) == 2:
+            differences.append(accuracies[0] - accuracies[1])
+    return differences, lost
+
+
+def best_arm(experiment: Experiment, arms: Sequence[Arm]) -> Arm | None:
+    """The arm of the lowest mean validation cost, once all runs of the experiment have ended.
+
+    An arm with a diverged run is never the best.
+    """
+    if any(len(arm.runs) < len(experiment.seeds) for arm in arms):
+        return None
+    costs = {i: arm.validation_cost for i, arm in enumerate(arms)}
+    known = {i: cost for i, cost in costs.items() if cost is not None}
+    return arms[min(known, key=known.__getitem__)] if known else None

@@ -1,0 +1,100 @@
+"""How numbers are written, the same wherever they are shown.
+
+"-" is the minus sign, so that numbers can be copied; no square brackets, which markup would read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jmlp.results.statistics import MOST_SEEDS, Comparison, Interval
+
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """Median and range of an epoch over runs.
+
+    A run that reached the limit might have gone on: it counts as the limit *or more*.
+    """
+
+    median: float
+    low: int
+    high: int
+    text: str  # "45, 34–77", "100 (limit)", "≥ 80, 60–100 (limit)", "9 (limit in 1 of 3)"
+
+
+def percent(fraction: float) -> str:
+    """`92.31`: a fraction in per cent, without the sign."""
+    return f"{100 * fraction:.2f}"
+
+
+def points(difference: float) -> str:
+    """`+0.62`: a difference of fractions in percentage points."""
+    text = f"{100 * difference:+.2f}"
+    return "0.00" if float(text) == 0 else text
+
+
+def accuracy_text(interval: Interval | None) -> str:
+    """`92.31 ± 0.84` in per cent; `92.31` for one run; a dash for none."""
+    if interval is None:
+        return MISSING
+    half = interval.half_width
+    return percent(interval.mean) + ("" if half is None else f" ± {percent(half)}")
+
+
+def points_range(comparison: Comparison) -> str:
+    """`-0.42 to +1.04`: the interval of a difference in points, or a dash."""
+    if comparison.low is None or comparison.high is None:
+        return MISSING
+    return f"{points(comparison.low)} to {points(comparison.high)}"
+
+
+def p_text(p: float | None) -> str:
+    """`0.0312`, `<0.0001`, or a dash."""
+    if p is None:
+        return MISSING
+    return "<0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+def seeds_text(comparison: Comparison) -> str:
+    """`about 34 seeds`: what would settle it."""
+    n = comparison.seeds_to_settle
+    return f"over {MOST_SEEDS} seeds" if n is None else f"about {n} seeds"
+
+
+def margin_text(margin: float) -> str:
+    """`±0.5 points`."""
+    return f"±{100 * margin:g} points"
+
+
+def verdict_text(comparison: Comparison, margin: float) -> str:
+    """Such as `higher`, `within ±0.5 points` or `not settled (about 34 seeds)`."""
+    if comparison.verdict == "within":
+        return f"within {margin_text(margin)}"
+    if comparison.verdict == "not settled":
+        return f"not settled ({seeds_text(comparison)})"
+    return comparison.verdict
+
+
+def summarise_epochs(epochs: Sequence[tuple[int, bool]]) -> Epochs | None:
+    """Median and range of (epoch, whether that is the run's limit); None for no run.
+
+    The median of an even number of runs is the mean of the middle two. Where only the upper of them
+    is at the limit, it is a lower bound and says so.
+    """
+    if not epochs:
+        return None
+    ordered = sorted(epochs)
+    low, high = ordered[0], ordered[-1]
+    below, above = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    median = (below[0] + above[0]) / 2
+    bound = "≥ " if above[1] and not below[1] else ""
+    limit = " (limit)" if below[1] and above[1] else ""
+    text = f"{bound}{median:g}{limit}"
+    if low[0] == high[0] and low != high:  # patience ran out at the limit in some runs
+        at_limit = sum(is_limit for _, is_limit in ordered)
+        text = f"{bound}{median:g} (limit in {at_limit} of {len(ordered)})"
+    elif low != high:
+        text += f", {low[0]}–{high[0]}" + (" (limit)" if high[1] else "")
+    return Epochs(median, low[0], high[0], text)

@@ -1,0 +1,314 @@
+"""From an experiment and its runs to its table."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from jmlp.results.crosschecks import remarks_after
+from jmlp.results.statistics import (
+    Comparison,
+    Interval,
+    compare,
+    mean_interval,
+    prediction_interval,
+)
+from jmlp.results.tables.arms import (
+    Arm,
+    best_arm,
+    collect,
+    find,
+    have_test_set,
+    paired_differences,
+)
+from jmlp.results.tables.cells import (
+    MISSING,
+    Epochs,
+    accuracy_text,
+    p_text,
+    percent,
+    points,
+    points_range,
+    summarise_epochs,
+    verdict_text,
+)
+from jmlp.results.tables.sentences import (
+    ClaimAnswer,
+    accuracy_notes,
+    answer_claim,
+    comparison_notes,
+    design_notes,
+    run_notes,
+)
+from jmlp.study.config import Experiment, Hyperparams, Study, matches
+from jmlp.study.run_index import RunIndex
+from jmlp.training.plan import DataFacts
+from jmlp.training.records import RunResult
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column. Where a table is too wide, break it between groups and repeat the first column."""
+
+    title: str
+    align: Literal["left", "right"]
+    group: Literal["configuration", "accuracy", "epochs", "counts", "original", "difference"]
+
+
+@dataclass(frozen=True)
+class Original:
+    """A published test accuracy beside our runs of the same configuration."""
+
+    test_accuracy: float
+    stopped: int | None
+    interval: tuple[float, float] | None  # 95 %, for one further run; kept within 0 to 1
+    place: Literal["inside", "below", "above"] | None  # None below two runs
+    seeds_below: int  # our runs whose test accuracy is lower
+    n: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration. Accuracies are fractions; None where no run has one yet."""
+
+    label: str
+    hyperparams: Hyperparams
+    n: int  # finished runs: those that means and epochs are over
+    n_seeds: int  # runs planned
+    training_accuracy: Interval | None
+    validation_accuracy: Interval | None
+    test_accuracy: Interval | None
+    best_epoch: Epochs | None
+    stopped_epoch: Epochs | None
+    diverged: int
+    collapsed: int
+    original: Original | None
+    is_baseline: bool
+    is_best: bool
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DifferenceRow:
+    """Test accuracy of one configuration minus that of the baseline, paired by seed."""
+
+    label: str
+    comparison: Comparison
+    left_out: int  # pairs lost because one or both of their runs diverged
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ExperimentTable:
+    """All that an experiment's results say, in the order in which it is shown."""
+
+    name: str
+    title: str
+    n_runs: int  # planned
+    n_ended: int
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    difference_columns: tuple[Column, ...]
+    differences: tuple[DifferenceRow, ...]
+    claims: tuple[ClaimAnswer, ...]
+    notes: tuple[str, ...]
+
+
+CONFIGURATION = Column("configuration", "left", "configuration")
+DIFFERENCE_COLUMNS = (
+    CONFIGURATION,
+    Column("difference, points", "right", "difference"),
+    Column("simultaneous 95 % interval", "right", "difference"),
+    Column("p", "right", "difference"),
+    Column("pairs", "right", "difference"),
+    Column("left out", "right", "difference"),
+    Column("verdict", "left", "difference"),
+)
+
+
+def study_tables(
+    study: Study, results: Sequence[RunResult], facts: DataFacts | None = None
+) -> tuple[ExperimentTable, ...]:
+    """One table for each experiment of the study; the arguments as in `experiment_table`."""
+    index = RunIndex(results)
+    return tuple(experiment_table(study, e, index, facts) for e in study.experiments)
+
+
+def experiment_table(
+    study: Study,
+    experiment: Experiment,
+    results: Sequence[RunResult] | RunIndex[RunResult],
+    facts: DataFacts | None = None,
+) -> ExperimentTable:
+    """The table of an experiment from the runs that have ended so far.
+
+    Every comparison, those of the claims included, is adjusted for the number of configurations
+    besides the baseline, so that a pair shown twice shows the same numbers. A claim never needs
+    more comparisons than that.
+
+    Args:
+        study: gives the smallest difference that matters and how the data are split.
+        experiment: its configurations × seeds are looked up in `results`.
+        results: runs on the study's data, in any order; those of other experiments are ignored.
+        facts: of that data, for notes on settings that do not go with it; None: not known.
+
+    Raises:
+        ConfigError: where the baseline or a claim names no configuration of the experiment.
+        ValueError: where two different runs answer for one (configuration, seed), or only some
+            of the runs have a test accuracy.
+    """
+    arms = collect(experiment, results)
+    has_test = have_test_set(arms)
+    baseline = find(experiment, arms, experiment.baseline, "baseline")
+    family = max(1, len(arms) - 1)
+
+    def against(arm: Arm, other: Arm) -> Comparison:
+        return compare(paired_differences(arm, other)[0], family, study.smallest_difference)
+
+    with_original = has_test and bool(experiment.reference)
+    others = [arm for arm in arms if has_test and arm is not baseline]
+    differences = tuple(_difference_row(study, a, baseline, against(a, baseline)) for a in others)
+    several = len(arms) > 1  # alone it is best of nothing, and nothing is compared with it
+    best = best_arm(experiment, arms) if several else None
+    shown = (("baseline", baseline if several else None), ("best", best))
+    rows = []
+    for arm in arms:
+        marks = [mark for mark, marked in shown if arm is marked]
+        rows.append(_row(experiment, arm, marks, has_test, with_original))
+    return ExperimentTable(
+        name=experiment.name,
+        title=experiment.title or experiment.name,
+        n_runs=len(arms) * len(experiment.seeds),
+        n_ended=sum(len(arm.runs) for arm in arms),
+        columns=tuple(_columns(has_test, with_original)),
+        rows=tuple(rows),
+        difference_columns=DIFFERENCE_COLUMNS if differences else (),
+        differences=differences,
+        claims=tuple(
+            answer_claim(study, experiment, arms, claim, against if has_test else None)
+            for claim in experiment.claims
+        ),
+        notes=(
+            *run_notes(experiment, arms, best),
+            *accuracy_notes(study, experiment, has_test, with_original),
+            *comparison_notes(baseline, [row.comparison for row in differences], has_test),
+            *design_notes(experiment, arms),
+            *remarks_after(
+                study, experiment, [(a.configuration, a.runs.values()) for a in arms], facts
+            ),
+        ),
+    )
+
+
+def _columns(has_test: bool, with_original: bool) -> Iterator[Column]:
+    yield CONFIGURATION
+    yield Column("seeds", "right", "configuration")
+    yield Column("training accuracy %", "right", "accuracy")
+    yield Column("validation accuracy %", "right", "accuracy")
+    if has_test:
+        yield Column("test accuracy %", "right", "accuracy")
+    yield Column("best epoch", "right", "epochs")
+    yield Column("stopped epoch", "right", "epochs")
+    yield Column("diverged", "right", "counts")
+    yield Column("collapsed", "right", "counts")
+    if with_original:
+        yield Column("original test %", "right", "original")
+        yield Column("prediction interval %", "right", "original")
+        yield Column("original is", "left", "original")
+        yield Column("seeds below it", "right", "original")
+        yield Column("original stopped", "right", "original")
+
+
+def _row(
+    experiment: Experiment, arm: Arm, marks: Sequence[str], has_test: bool, with_original: bool
+) -> Row:
+    runs = arm.finished
+    training = _mean([run.training_accuracy for run in runs])
+    validation = _mean([run.validation_accuracy for run in runs])
+    test = _mean([run.test_accuracy for run in runs])
+    best_epoch = summarise_epochs(
+        [
+            (run.best_epoch, run.reached_limit and run.best_epoch == run.stopped_epoch)
+            for run in runs
+            if run.best_epoch is not None
+        ]
+    )
+    stopped_epoch = summarise_epochs([(run.stopped_epoch, run.reached_limit) for run in runs])
+    collapsed = sum(run.collapsed for run in runs)
+    original = _original(experiment, arm)
+    n, n_seeds = len(runs), len(experiment.seeds)
+    cells = [
+        arm.label + (f" ({', '.join(marks)})" if marks else ""),
+        str(n) if n == n_seeds else f"{n} of {n_seeds}",
+        *map(accuracy_text, (training, validation, test)[: 3 if has_test else 2]),
+        best_epoch.text if best_epoch else MISSING,
+        stopped_epoch.text if stopped_epoch else MISSING,
+        str(len(arm.diverged)),
+        str(collapsed),
+    ]
+    if with_original:
+        cells += _original_cells(original)
+    return Row(
+        label=arm.label,
+        hyperparams=arm.hyperparams,
+        n=n,
+        n_seeds=n_seeds,
+        training_accuracy=training,
+        validation_accuracy=validation,
+        test_accuracy=test,
+        best_epoch=best_epoch,
+        stopped_epoch=stopped_epoch,
+        diverged=len(arm.diverged),
+        collapsed=collapsed,
+        original=original,
+        is_baseline="baseline" in marks,
+        is_best="best" in marks,
+        cells=tuple(cells),
+    )
+
+
+def _mean(accuracies: Sequence[float | None]) -> Interval | None:
+    known = [accuracy for accuracy in accuracies if accuracy is not None]
+    return mean_interval(known) if known else None
+
+
+def _original(experiment: Experiment, arm: Arm) -> Original | None:
+    references = [r for r in experiment.reference if matches(arm.configuration, r.where)]
+    if not references or references[0].test_accuracy is None:
+        return None
+    figure, stopped = references[0].test_accuracy, references[0].stopped
+    ours = [run.test_accuracy for run in arm.finished if run.test_accuracy is not None]
+    below = sum(accuracy < figure for accuracy in ours)
+    interval = prediction_interval(ours) if ours else None
+    if interval is None:
+        return Original(figure, stopped, None, None, below, len(ours))
+    low, high = max(0.0, interval[0]), min(1.0, interval[1])
+    place: Literal["inside", "below", "above"] = "inside"
+    if not low <= figure <= high:
+        place = "below" if figure < low else "above"
+    return Original(figure, stopped, (low, high), place, below, len(ours))
+
+
+def _original_cells(original: Original | None) -> list[str]:
+    if original is None:
+        return [MISSING] * 5
+    return [
+        percent(original.test_accuracy),
+        " to ".join(map(percent, original.interval)) if original.interval else MISSING,
+        original.place or MISSING,
+        f"{original.seeds_below} of {original.n}" if original.n else MISSING,
+        MISSING if original.stopped is None else str(original.stopped),
+    ]
+
+
+def _difference_row(study: Study, arm: Arm, baseline: Arm, comparison: Comparison) -> DifferenceRow:
+    left_out = paired_differences(arm, baseline)[1]
+    cells = (
+        arm.label,
+        MISSING if comparison.mean is None else points(comparison.mean),
+        points_range(comparison),
+        p_text(comparison.p),
+        str(comparison.n),
+        str(left_out),
+        verdict_text(comparison, study.smallest_difference),
+    )
+    return DifferenceRow(arm.label, comparison, left_out, cells)

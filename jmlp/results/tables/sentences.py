@@ -1,0 +1,279 @@
+"""What an experiment's numbers say, in words: answers to claims, and notes below the tables."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from jmlp.errors import ConfigError
+from jmlp.results.statistics import (
+    FEWEST_PAIRS,
+    Answer,
+    Comparison,
+    Verdict,
+    answer_best,
+    answer_not_higher,
+)
+from jmlp.results.tables.arms import Arm, find
+from jmlp.results.tables.cells import margin_text, percent, points, points_range, seeds_text
+from jmlp.study.config import (
+    Claim,
+    Experiment,
+    Hyperparams,
+    Study,
+    canonical,
+    label,
+    matches,
+)
+from jmlp.training.records import made_with
+
+Against = Callable[[Arm, Arm], Comparison]  # test accuracy of the first minus that of the second
+
+
+@dataclass(frozen=True)
+class ClaimAnswer:
+    """A claim, its answer, and the sentence that says both with the numbers."""
+
+    claim: Claim
+    answer: Answer
+    sentence: str
+
+
+def answer_claim(
+    study: Study, experiment: Experiment, arms: Sequence[Arm], claim: Claim, against: Against | None
+) -> ClaimAnswer:
+    """Answer a claim by comparisons of test accuracy; `against` is None without a test set.
+
+    Raises:
+        ConfigError: where the claim names a configuration that the experiment does not have.
+    """
+    if against is None:
+        reason = "there is no test set, and only test accuracy answers a claim"
+        return _claim_answer(claim, "not settled", reason)
+    if claim.best is not None:
+        best = find(experiment, arms, claim.best, f'claim "{claim.text}": best')
+        compared = [(arm.label, against(arm, best)) for arm in arms if arm is not best]
+        answer = answer_best([c.verdict for _, c in compared])
+        return _claim_answer(claim, answer, _best_reason(compared, answer, study))
+    pairs = _pairs(experiment, arms, claim)
+    compared = [(f"{a.label} against {b.label}", against(a, b)) for a, b in pairs]
+    answer = answer_not_higher([c.verdict for _, c in compared])
+    if answer == "contradicted":
+        compared = [(name, c) for name, c in compared if c.verdict == "higher"]
+    return _claim_answer(claim, answer, "; ".join(_phrase(n, c, study) for n, c in compared))
+
+
+def _claim_answer(claim: Claim, answer: Answer, reason: str) -> ClaimAnswer:
+    said = claim.text.rstrip(".")
+    return ClaimAnswer(
+        claim, answer, f"The original says: {said}. {answer.capitalize()}: {reason}."
+    )
+
+
+def _pairs(experiment: Experiment, arms: Sequence[Arm], claim: Claim) -> list[tuple[Arm, Arm]]:
+    """Every arm with the `not_higher` values beside the arm that has the `than` values instead."""
+    by_hyperparams = {arm.hyperparams: arm for arm in arms}
+    not_higher, than = claim.not_higher or {}, claim.than or {}
+    lefts = [arm for arm in arms if matches(arm.configuration, not_higher)]
+    # From the base: what had no effect in the one may have one in the other.
+    wanted = [replace(experiment.base, **{**arm.configuration.cell, **than}) for arm in lefts]
+    rights = [by_hyperparams.get(canonical(hp)) for hp in wanted]
+    pairs = [(a, b) for a, b in zip(lefts, rights, strict=True) if b is not None]
+    if not pairs:  # a grid is full, so it has every partner or none
+        raise ConfigError(
+            f'experiment "{experiment.name}": claim "{claim.text}": not_higher = '
+            f"{label(not_higher)}, than = {label(than)} names configurations that the experiment "
+            "does not have; give values of its axes"
+        )
+    return pairs
+
+
+def _best_reason(compared: list[tuple[str, Comparison]], answer: Answer, study: Study) -> str:
+    """The reason for those that decide; the lower ones are only counted."""
+    if not compared:
+        return "there is no other configuration"
+    by_verdict: dict[Verdict, list[tuple[str, Comparison]]] = {}
+    for name, comparison in compared:
+        by_verdict.setdefault(comparison.verdict, []).append((name, comparison))
+    lower = by_verdict.pop("lower", [])
+    if answer == "supported":
+        least = min(-c.high for _, c in lower if c.high is not None)
+        return f"every other configuration is lower, by at least {percent(least)} points"
+    if answer == "contradicted":
+        higher = by_verdict["higher"]
+        most = _phrase(*max(higher, key=lambda named: named[1].mean or 0.0), study)
+        if len(higher) == 1:
+            return most
+        return f"{len(higher)} of the {len(compared)} others are higher, most of all: {most}"
+    parts = [
+        _phrase(*members[0], study)
+        if len(members) == 1
+        else f"{len(members)} of the {len(compared)} others {_MANY[verdict]}"
+        + (f", most of all: {_phrase(*_widest(members), study)}" if verdict == _OPEN else "")
+        for verdict, members in by_verdict.items()
+    ]
+    if lower:
+        are = "is" if len(lower) == 1 else "are"
+        parts.append(f"{len(lower)} of the {len(compared)} others {are} lower")
+    return "; ".join(parts)
+
+
+# What several comparisons of one verdict have in common, in a claim that is not settled.
+_OPEN: Verdict = "not settled"
+_MANY: Mapping[Verdict, str] = {
+    "within": "are too near to tell apart",
+    "not settled": "may be higher or lower",
+    "too few pairs": f"have too few pairs ({FEWEST_PAIRS} are needed)",
+    "no spread": "differ by the same in every pair, which has no interval",
+}
+
+
+def _widest(members: list[tuple[str, Comparison]]) -> tuple[str, Comparison]:
+    """The comparison that could still be the largest."""
+    return max(members, key=lambda named: named[1].high or 0.0)
+
+
+def _phrase(name: str, c: Comparison, study: Study) -> str:
+    if c.verdict == "too few pairs":
+        return f"{name} has too few pairs ({c.n}, and {FEWEST_PAIRS} are needed)"
+    assert c.mean is not None
+    if c.verdict == "no spread":
+        return f"{name} differs by {points(c.mean)} points in every pair, which has no interval"
+    numbers = f"{points(c.mean)} points, {points_range(c)}"
+    if c.verdict == "within":
+        return f"{name} is within {margin_text(study.smallest_difference)} ({numbers})"
+    if c.verdict == "not settled":
+        return f"{name} may be higher or lower ({numbers}; {seeds_text(c)} would settle it)"
+    return f"{name} is {c.verdict} ({numbers})"
+
+
+def run_notes(experiment: Experiment, arms: Sequence[Arm], best: Arm | None) -> Iterator[str]:
+    """What a reader must know about the runs themselves."""
+    n_runs, n_ended = len(arms) * len(experiment.seeds), sum(len(arm.runs) for arm in arms)
+    if n_ended < n_runs:
+        yield (
+            f"Not complete: {n_ended} of {n_runs} runs have ended. Verdicts and answers may change,"
+            " and no configuration is marked best yet."
+        )
+    if best is not None:
+        yield (
+            f"Best is the lowest mean validation cost ({best.validation_cost:.4f}); nothing is "
+            "chosen by the test set."
+        )
+    diverged = [
+        f"{arm.label}: "
+        + ", ".join(f"seed {r.seed} diverged @{r.diverged_at}" for r in arm.diverged)
+        for arm in arms
+        if arm.diverged
+    ]
+    if diverged:
+        yield (
+            f"{'; '.join(diverged)}. A diverged run (@ the update that gave a number that is not "
+            "finite) has no accuracy: it enters no mean, and its pair is left out."
+        )
+    if any(run.collapsed for arm in arms for run in arm.finished):
+        yield (
+            "A collapsed run predicts one class for the whole validation part. "
+            "It counts in the means."
+        )
+    if any(run.reached_limit for arm in arms for run in arm.finished):
+        yield (
+            "Epochs are median and range; a run stopped by the limit of epochs, marked (limit), "
+            "might have gone on."
+        )
+    mixed = list(_mixtures(arms))
+    if mixed:
+        yield f"The runs mix {'; '.join(mixed)}. Between these, equal runs may differ a little."
+
+
+def accuracy_notes(
+    study: Study, experiment: Experiment, has_test: bool, with_original: bool
+) -> Iterator[str]:
+    """What the intervals of accuracies hold."""
+    if len(experiment.seeds) == 1:
+        yield "One seed has no interval."
+    else:
+        yield f"± is half the 95 % t-interval of the mean over seeds. {_held(study, has_test)}"
+    if with_original:
+        yield (
+            "The prediction interval (95 %) is for the test accuracy of one further run of ours: "
+            "an original outside it is unlike our runs."
+        )
+
+
+def _held(study: Study, has_test: bool) -> str:
+    test = ["the sampling of the test set"] if has_test else []
+    if study.split_seed == "seed":
+        held, not_held = "initialisation, batch order, dropout and the split", test
+    else:
+        held, not_held = "initialisation, batch order and dropout", ["the split", *test]
+    return f"It holds {held}{', not ' if not_held else ''}{' or '.join(not_held)}."
+
+
+def comparison_notes(
+    baseline: Arm, comparisons: Sequence[Comparison], has_test: bool
+) -> Iterator[str]:
+    """How the comparisons were made, or why there are none."""
+    if not has_test:
+        yield (
+            "There is no test set, so nothing is compared and no claim is answered: both take test "
+            "accuracy only."
+        )
+    if comparisons:
+        yield (
+            f"Differences are in test accuracy to {baseline.label}, paired by seed. Their intervals"
+            f" hold together at 95 %, and p is adjusted likewise (Bonferroni, {len(comparisons)}); "
+            f"below {FEWEST_PAIRS} pairs there is no verdict."
+        )
+    if any(c.verdict == "not settled" for c in comparisons):
+        yield (
+            "The seeds beside a verdict are the fewest that would settle it with the present mean "
+            "and spread."
+        )
+
+
+def design_notes(experiment: Experiment, arms: Sequence[Arm]) -> Iterator[str]:
+    """What a reader must know about what is compared."""
+    if "batch_size" in experiment.axes:
+        small, large = min(experiment.axes["batch_size"]), max(experiment.axes["batch_size"])
+        fixed = {"learning_rate": "learning rate", "epochs": "limit of epochs"}
+        equal = " and ".join(word for key, word in fixed.items() if key not in experiment.axes)
+        yield (
+            f"Batch sizes are compared {'at equal ' if equal else ''}{equal}{', ' if equal else ''}"
+            f"not at equal updates: batch size {small} makes about {large / small:g} times as many "
+            f"updates an epoch as {large}."
+        )
+    if any(_dropout_before_batch_norm(arm.hyperparams) for arm in arms):
+        yield (
+            "Where batch norm follows dropout, its running statistics, collected with dropout on, "
+            "differ from what it meets in prediction, which can lower accuracy there "
+            "(Li et al. 2019, arXiv:1801.05134)."
+        )
+
+
+def _dropout_before_batch_norm(hp: Hyperparams) -> bool:
+    n = len(hp.hidden)
+    rates = hp.drop_rate if isinstance(hp.drop_rate, tuple) else (hp.drop_rate,) * n
+    return hp.batch_norm and any(rate > 0 for rate in rates[: n - 1])
+
+
+def _mixtures(arms: Sequence[Arm]) -> Iterator[str]:
+    for name, texts in made_with([r.provenance for arm in arms for r in arm.runs.values()]).items():
+        counts = Counter(texts)
+        if len(counts) > 1:
+            several = _SEVERAL.get(name, name).replace("version of", "versions of")
+            yield f"{several}: " + ", ".join(
+                f"{text} ({counts[text]} run{'s' if counts[text] > 1 else ''})"
+                for text in sorted(counts, key=_by_number)
+            )
+
+
+def _by_number(text: str) -> tuple[int, str]:
+    return int(text) if text.isdecimal() else 0, text
+
+
+_SEVERAL = {
+    "device": "devices",
+    "lane width": "lane widths",
+    "program": "programs",
+    "source": "jmlp's source, by digests",
+}

@@ -1,0 +1,419 @@
+"""Study files: TOML to a `Study` and back, with what the command line overrides."""
+
+import os
+import pkgutil
+import re
+import stat
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jmlp.errors import ConfigError
+from jmlp.study.config import Cell, Experiment, Study, in_use, python_value
+from jmlp.study.rules import HYPERPARAMETERS, plain, toml_value
+from jmlp.study.schema import CLAIM_CELLS, FIGURES, read_study
+from jmlp.study.toml_reader import Document, Key, Reader, did_you_mean, dotted
+
+SHIPPED = ("demo", "fast", "original", "patience", "replica")
+MAX_BYTES = 1_000_000
+
+# The parser takes time and memory with the square of the parts of a key: 1 MB of "a.a.a…" would
+# need 800 GB. A key is on one line, so the squares of the dots in each line bound it (0.6 s).
+_MAX_SQUARED_DOTS = 10_000_000
+_EVERYWHERE = ("seeds", *HYPERPARAMETERS)  # keys that may stand at the top and in an experiment
+_TOML_ERROR = re.compile(r"(?P<what>.*) \(at (?P<where>line \d+, column \d+|end of document)\)")
+_LONG_INTEGER = re.compile(r"[0-9_]{4300}")
+
+
+def load_study(
+    source: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    seeds: int | None = None,
+    epochs: int | None = None,
+    experiments: Sequence[str] = (),
+    data: str | None = None,
+) -> Study:
+    """Read a study and check all of it.
+
+    Args:
+        source: the name of a shipped study ("original", "replica", "fast", ...), or a path;
+            a file that is named like a shipped study is reached as "./original".
+        overrides: texts `key=value`, as `--set` takes them. The value is read as TOML, else as a
+            plain string; a dotted key reaches into an experiment. A hyperparameter without dots
+            holds in every experiment, whatever the experiment itself says.
+        seeds: the number of seeds, in every experiment.
+        epochs: the limit of epochs, in every experiment.
+        experiments: the names of those to keep; all of them where there is none.
+        data: "mnist", "synthetic", or a path.
+
+    Raises:
+        ConfigError: with one problem per line, all that were found in file and overrides.
+    """
+    content, name = _content(source)
+    document = _parse_file(content, name)
+    return _changed(document, name, overrides, seeds, epochs, experiments, data)
+
+
+def change_study(
+    text: str,
+    name: str,
+    *,
+    overrides: Sequence[str] = (),
+    seeds: int | None = None,
+    epochs: int | None = None,
+    experiments: Sequence[str] = (),
+    data: str | None = None,
+) -> Study:
+    """Read the text of a study file as `parse_study` does, with the changes of `load_study`.
+
+    Raises:
+        ConfigError: with one problem per line, all that were found in text and overrides.
+    """
+    document = _parse_text(text, name)
+    return _changed(document, name, overrides, seeds, epochs, experiments, data)
+
+
+def _changed(
+    document: Document,
+    name: str,
+    overrides: Sequence[str],
+    seeds: int | None,
+    epochs: int | None,
+    experiments: Sequence[str],
+    data: str | None,
+) -> Study:
+    """A document with changes, checked with and without them."""
+    file_reader = Reader(name)
+    read_study(document, file_reader)
+    # The file is checked by itself as well: a mistake in it is told even where a flag hides it.
+    changes = _Changes(document, experiments)
+    for override in overrides:
+        changes.set_text(override)
+    for key, value in (("seeds", seeds), ("epochs", epochs), ("data", data)):
+        if value is not None:
+            changes.set((key,), value, f"--{key}")
+    reader = Reader(name, changes.flags)
+    study = read_study(changes.document, reader)
+    problems = dict.fromkeys((*file_reader.problems, *changes.problems, *reader.problems))
+    if problems or study is None:
+        raise ConfigError(tuple(problems))
+    return study
+
+
+def parse_study(text: str, name: str) -> Study:
+    """Read the text of a study file, such as `to_toml` makes, and check all of it.
+
+    Args:
+        text: TOML.
+        name: what messages call it.
+
+    Raises:
+        ConfigError: with one problem per line, all that were found.
+    """
+    reader = Reader(name)
+    study = read_study(_parse_text(text, name), reader)
+    if reader.problems or study is None:
+        raise ConfigError(reader.problems)
+    return study
+
+
+def to_toml(study: Study) -> str:
+    """The text of a study file: `parse_study` of it gives an equal study.
+
+    A study built in Python must be one that a file can say: right values, `base` as `Experiment`
+    describes it, and defaults where a hyperparameter has no effect.
+
+    Every hyperparameter is written out, defaults too, so that a later version with other defaults
+    reads the same study. What all experiments share stands at the top.
+    """
+    import tomli_w
+
+    return tomli_w.dumps(_document(study))
+
+
+def checked_study(study: Study) -> Study:
+    """A study that was built in Python, checked by the rules of study files.
+
+    Returns:
+        An equal one as its file would be read: with Python's own numbers, tuples, and defaults
+        where a hyperparameter has no effect.
+
+    Raises:
+        ConfigError: with one problem per line, all that were found.
+    """
+    try:
+        document = _document(study)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ConfigError(
+            "study: must be a jmlp.study.config.Study of experiments, as jmlp.load_study gives: "
+            f"{error}"
+        ) from error
+    reader = Reader(f"study {plain(str(study.name))}")
+    names = [e.name for e in study.experiments]
+    for name in {name for name in names if names.count(name) > 1}:
+        reader.problem(("experiments", name), "is the name of several experiments")
+    read = read_study(document, reader)
+    if reader.problems or read is None:
+        raise ConfigError(reader.problems)
+    return read
+
+
+def _document(study: Study) -> Document:
+    """What a study file holds, as TOML's values."""
+    tables = {e.name: _experiment_table(e) for e in study.experiments}
+    shared: Document = {}
+    for key in _EVERYWHERE:
+        values = [table[key] for table in tables.values() if key in table]
+        if values and all(value == values[0] for value in values):
+            shared[key] = values[0]
+    return _without_empty(
+        {
+            "name": study.name,
+            "title": study.title,
+            "data": str(study.data),
+            "split_seed": _own_type(study.split_seed),
+            "validation_fraction": _own_type(study.validation_fraction),
+            "smallest_difference": _own_type(study.smallest_difference),
+            "notes": list(study.notes),
+            **shared,
+            "experiments": {
+                name: {key: value for key, value in table.items() if key not in shared}
+                for name, table in tables.items()
+            },
+        }
+    )
+
+
+def _own_type(value: Any) -> Any:
+    """A scalar of NumPy or JAX as Python's own number."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _experiment_table(experiment: Experiment) -> Document:
+    seeds: Any = experiment.seeds
+    if not isinstance(seeds, int):
+        listed = list(map(_own_type, seeds))
+        seeds = len(listed) if listed == list(range(len(listed))) else listed
+    own = {
+        name: _toml_value(name, getattr(experiment.base, name))
+        for name in HYPERPARAMETERS
+        if name not in experiment.axes and in_use(name, experiment.base, experiment.axes)
+    }
+    table = {
+        "title": experiment.title,
+        "seeds": seeds,
+        **own,
+        "axes": {
+            name: [_toml_value(name, v) for v in values] for name, values in experiment.axes.items()
+        },
+        "baseline": _cell_table(experiment.baseline),
+        "claims": [
+            {"text": claim.text}
+            | {key: _cell_table(cell) for key in CLAIM_CELLS if (cell := getattr(claim, key))}
+            for claim in experiment.claims
+        ],
+        "reference": [
+            _cell_table(r.where)
+            | {key: value for key in FIGURES if (value := getattr(r, key)) is not None}
+            for r in experiment.reference
+        ],
+    }
+    return _without_empty(table)
+
+
+def _cell_table(cell: Cell) -> Document:
+    return {name: _toml_value(name, value) for name, value in cell.items()}
+
+
+def _toml_value(name: str, value: Any) -> Any:
+    return toml_value(python_value(name, value))
+
+
+def _without_empty(table: Document) -> Document:
+    return {key: value for key, value in table.items() if value not in ("", [], {})}
+
+
+class _Changes:
+    """A document as flags change it; remembers which flag set which key."""
+
+    def __init__(self, document: Document, experiments: Sequence[str]) -> None:
+        """Keep the named experiments only, or all where none is named."""
+        self.document = document
+        self.flags: dict[Key, str] = {}
+        self.problems: list[str] = []
+        unknown = [name for name in experiments if name not in self._experiments]
+        self.problems += [self._no_experiment(f"--experiment {plain(n)}", n) for n in unknown]
+        if experiments and not unknown:
+            kept = {n: table for n, table in self._experiments.items() if n in experiments}
+            self.document["experiments"] = kept
+
+    def set_text(self, text: str) -> None:
+        """Apply one `key=value` of `--set`."""
+        key_text, equals, value_text = text.partition("=")
+        key = _parse_key(key_text)
+        if equals and key:
+            self.set(key, _parse_value(value_text.strip()), f"--set {dotted(key)}")
+        else:
+            example = "as in learning_rate=0.1 or experiments.NAME.patience=5"
+            self.problems.append(f"--set {plain(text)}: must be key=value, {example}")
+
+    def set(self, key: Key, value: Any, flag: str) -> None:
+        """Set one key; one that may stand at the top and in experiments is set everywhere."""
+        if key[0] == "experiments" and len(key) > 1 and key[1] not in self._experiments:
+            self.problems.append(self._no_experiment(flag, str(key[1])))
+            return
+        if len(key) == 1 and key[0] in _EVERYWHERE:
+            self._take_out(str(key[0]), flag)
+        table = self.document
+        for i, part in enumerate(map(str, key[:-1]), start=1):
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                self.problems.append(f"{flag}: {dotted(key[:i])} is not a table")
+                return
+        table[str(key[-1])] = value
+        self.flags[key] = flag
+
+    @property
+    def _experiments(self) -> Document:
+        tables = self.document.get("experiments")
+        return tables if isinstance(tables, dict) else {}
+
+    def _take_out(self, key: str, flag: str) -> None:
+        tables: Document = {}
+        for name, table in self._experiments.items():
+            tables[name] = table
+            if isinstance(table, dict):
+                tables[name] = {k: v for k, v in table.items() if k != key}
+                if key in _axes(table):
+                    self.problems.append(
+                        f"{flag}: {key} is an axis of experiment {plain(name)}: leave the flag "
+                        "out, or choose other experiments with --experiment"
+                    )
+        if tables:
+            self.document["experiments"] = tables
+
+    def _no_experiment(self, flag: str, name: str) -> str:
+        names = ", ".join(map(plain, self._experiments))
+        near = did_you_mean(name, self._experiments)
+        return f"{flag}: there is no such experiment (there are: {names}){near}"
+
+
+def _axes(table: Document) -> Document:
+    axes = table.get("axes")
+    return axes if isinstance(axes, dict) else {}
+
+
+def _parse_key(text: str) -> Key:
+    """The parts of a dotted key as TOML reads it; none where it is no key."""
+    try:
+        table: Any = _parse(f"{text} = 0")
+    except (ValueError, RecursionError):
+        return ()
+    key: list[str] = []
+    while isinstance(table, dict):
+        if len(table) != 1:
+            return ()
+        ((part, table),) = table.items()
+        key.append(part)
+    return tuple(key)
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        table = _parse(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return table["value"] if table.keys() == {"value"} else text
+
+
+def _content(source: str | Path) -> tuple[bytes, str]:
+    """What a study's file holds, and its name in messages."""
+    if isinstance(source, str) and source in SHIPPED:
+        # By the import system: the package may be in a zip archive.
+        return pkgutil.get_data("jmlp", f"study/shipped/{source}.toml") or b"", source
+    name = plain(str(source), limit=200)
+    return _read(Path(source), name), name
+
+
+def _read(path: Path, name: str) -> bytes:
+    """The content of a regular file of at most `MAX_BYTES`; nothing else is waited for."""
+    try:
+        with open(path, "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ConfigError(f"{name}: must be a regular file")
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        near = did_you_mean(str(path), SHIPPED)
+        raise ConfigError(
+            f"{name}: there is no such file, nor a shipped study of that name "
+            f"({', '.join(SHIPPED)}){near}"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{name}: cannot be read: {reason}") from None
+    if len(content) > MAX_BYTES:
+        raise ConfigError(f"{name}: must be at most {MAX_BYTES:,} bytes long")
+    return content
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # Without O_NONBLOCK, opening a named pipe waits for its writer.
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _parse_file(content: bytes, name: str) -> Document:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = content[error.start]
+        raise ConfigError(
+            f"{name}: line {line}: byte 0x{byte:02x} is not UTF-8: save the file as UTF-8"
+        ) from None
+    return _parse_text(text, name)
+
+
+def _parse_text(text: str, name: str) -> Document:
+    if text.startswith("\ufeff"):
+        raise ConfigError(
+            f"{name}: line 1, column 1: a byte-order mark: save the file as UTF-8 without one"
+        )
+    try:
+        return _parse(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: {_toml_problem(error)}") from None
+    except RecursionError:
+        raise ConfigError(f"{name}: is nested too deeply") from None
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def _toml_problem(error: tomllib.TOMLDecodeError) -> str:
+    if not (match := _TOML_ERROR.fullmatch(str(error))):
+        return plain(str(error), limit=200)
+    return f"{match['where']}: {plain(match['what'], limit=200)}"
+
+
+def _parse(text: str) -> Document:
+    """`tomllib.loads`, safe with any text.
+
+    Raises:
+        ValueError: also where it is no TOML.
+        RecursionError: where it is nested too deeply.
+    """
+    dots = [line.count(".") for line in text.split("\n")]
+    if sum(n * n for n in dots) > _MAX_SQUARED_DOTS:
+        most = max(dots)
+        raise ValueError(
+            f"line {dots.index(most) + 1}: has {most:,} dots, too many to read: break it up"
+        )
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # Python's limit on the digits of an integer
+        long = _LONG_INTEGER.search(text)
+        line = f"line {text.count(chr(10), 0, long.start()) + 1}: " if long else ""
+        raise ValueError(f"{line}an integer has too many digits") from None

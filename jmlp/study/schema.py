@@ -1,0 +1,290 @@
+"""A study's parsed TOML document to a `Study`: what belongs where, and what must fit together.
+
+What one value may be is a rule of `jmlp.study.rules`; `jmlp.study.file` reads files and applies
+overrides. Every problem of a document is found before any is told.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+from jmlp.study import rules
+from jmlp.study.config import (
+    DEFAULTS,
+    USED_ONLY_WITH,
+    Cell,
+    Claim,
+    Experiment,
+    Hyperparams,
+    Reference,
+    Study,
+    Value,
+    in_use,
+    label,
+    one_rate,
+)
+from jmlp.study.rules import HYPERPARAMETERS, shown, toml_value
+from jmlp.study.toml_reader import Document, Key, Reader
+
+EXPERIMENT_RULES = {"title": rules.TITLE, "seeds": rules.SEEDS, **HYPERPARAMETERS}
+EXPERIMENT_TABLES = ("axes", "baseline", "claims", "reference")
+STUDY_RULES = {
+    "name": rules.NAME,
+    "title": rules.TITLE,
+    "data": rules.DATA,
+    "seeds": rules.SEEDS,
+    "split_seed": rules.SPLIT_SEED,
+    "validation_fraction": rules.FRACTION,
+    "smallest_difference": rules.DIFFERENCE,
+    "notes": rules.SENTENCES,
+    **HYPERPARAMETERS,
+}
+CLAIM_CELLS = ("best", "not_higher", "than")
+FIGURES = {
+    "training_accuracy": rules.ACCURACY,
+    "validation_accuracy": rules.ACCURACY,
+    "test_accuracy": rules.ACCURACY,
+    "stopped": rules.EPOCHS,
+}
+_TOP_ONLY = {key: "at the top of the file" for key in STUDY_RULES if key not in EXPERIMENT_RULES}
+_EXPERIMENT_ONLY = dict.fromkeys(EXPERIMENT_TABLES, "in an [experiments.NAME] table")
+_RUN_LIMIT = f"the limit is {rules.MAX_RUNS:,}"
+
+
+def read_study(document: Document, reader: Reader) -> Study | None:
+    """The study that a document describes; None where the reader has found problems."""
+    if not document:
+        reader.problem((), "is empty: a study needs a name, seeds and an [experiments.NAME]")
+        return None
+    top = reader.fields(document, (), STUDY_RULES, ("experiments",), _EXPERIMENT_ONLY)
+    if "name" not in document:
+        reader.problem(("name",), "is missing: give the study a short one, as in name = 'mine'")
+    tables = reader.table(document.get("experiments", {}), ("experiments",))
+    if not tables and not reader.refused(("experiments",)):
+        reader.problem(("experiments",), "is missing: a study needs at least one experiment")
+    _check_names(tables, reader)
+    drafts = [_Draft(name, table, document, top, reader) for name, table in tables.items()]
+    for name, (other, _) in USED_ONLY_WITH.items():
+        if name in top and all(d.is_sound(other) and not d.uses(name) for d in drafts):
+            reader.problem((name,), rules.no_effect(name))
+    n_runs = sum(draft.n_runs for draft in drafts)
+    if n_runs > rules.MAX_RUNS and not reader.n_problems:
+        reader.problem(("experiments",), f"{n_runs:,} runs in all; {_RUN_LIMIT}")
+    if reader.n_problems:
+        return None
+    own = {key: value for key, value in top.items() if key in _TOP_ONLY or key == "title"}
+    return Study(**own, experiments=tuple(draft.experiment() for draft in drafts))
+
+
+def _check_names(names: Collection[str], reader: Reader) -> None:
+    first: dict[str, str] = {}
+    for name in names:
+        if not rules.is_name(name):
+            reader.problem(("experiments", name), f"a name must be {rules.NAME.wanted}")
+        # Names become file names, and some file systems do not tell upper from lower case.
+        other = first.setdefault(name.lower(), name)
+        if other != name:
+            reader.problem(
+                ("experiments", name), f"differs from {other} only in upper and lower case"
+            )
+
+
+class _Draft:
+    """One experiment in the making: what is wrong is told to the reader and left out."""
+
+    def __init__(
+        self, name: str, table: Any, document: Document, top: Document, reader: Reader
+    ) -> None:
+        self._name = name
+        self._at: Key = ("experiments", name)
+        self._reader = reader
+        self._table = reader.table(table, self._at)
+        self._own = reader.fields(
+            self._table, self._at, EXPERIMENT_RULES, EXPERIMENT_TABLES, _TOP_ONLY
+        )
+        values = {**DEFAULTS, **top, **self._own}
+        self._base = Hyperparams(**{key: values[key] for key in HYPERPARAMETERS})
+        self._seeds: Sequence[int] = values.get("seeds", ())
+        if "seeds" not in self._table and "seeds" not in document:
+            self._problem("seeds", "is missing: give them here or at the top, as in seeds = 5")
+        self._axes = self._read_axes()
+        self._on_axis = {
+            name: {self._spelling(name, value): value for value in values}
+            for name, values in self._axes.items()
+        }
+        self._baseline = self._read_baseline()
+        self._claims = self._read_claims()
+        self._reference = self._read_reference()
+        self._check_effects()
+        if self.n_runs <= rules.MAX_RUNS:
+            self._check_layers()
+        else:
+            n_seeds = len(self._seeds)
+            grid = f"{self.n_runs // n_seeds:,} configurations x {n_seeds:,} seeds"
+            reader.problem(self._at, f"{self.n_runs:,} runs ({grid}); {_RUN_LIMIT}")
+
+    @property
+    def n_runs(self) -> int:
+        """Configurations x seeds, counted without making them."""
+        return math.prod(map(len, self._axes.values())) * len(self._seeds)
+
+    def is_sound(self, name: str) -> bool:
+        """Whether no place that can give this hyperparameter a value has a problem."""
+        places: tuple[Key, ...] = ((name,), (*self._at, name), (*self._at, "axes", name))
+        return not any(map(self._reader.refused, places))
+
+    def uses(self, name: str) -> bool:
+        """Whether a hyperparameter has an effect in some configuration."""
+        return in_use(name, self._base, self._axes)
+
+    def experiment(self) -> Experiment:
+        """The experiment, where there was no problem."""
+        idle = {name: DEFAULTS[name] for name in USED_ONLY_WITH if not self.uses(name)}
+        base = replace(self._base, **{**idle, **self._baseline})
+        return Experiment(
+            name=self._name,
+            base=replace(base, drop_rate=one_rate(base.drop_rate, base.hidden)),
+            axes=self._axes,
+            seeds=tuple(self._seeds),
+            baseline=self._baseline,
+            claims=self._claims,
+            reference=self._reference,
+            title=self._own.get("title", ""),
+        )
+
+    def _problem(self, key: str, text: str) -> None:
+        self._reader.problem((*self._at, key), text)
+
+    def _read_axes(self) -> dict[str, tuple[Value, ...]]:
+        """The values of each axis; none for an axis with a problem."""
+        at = (*self._at, "axes")
+        axes: dict[str, tuple[Value, ...]] = {}
+        for name, values in self._reader.table(self._table.get("axes", {}), at).items():
+            if name not in HYPERPARAMETERS:
+                self._reader.unknown((*at, name), HYPERPARAMETERS)
+                continue
+            read: Document = {}
+            self._reader.value(values, (*at, name), rules.axis(name), read)
+            axes[name] = read.get(name, ())
+            if name in self._table:
+                self._problem(name, "is an axis of this experiment as well: leave one of them out")
+        return axes
+
+    def _spelling(self, name: str, value: Value) -> Value:
+        """The same for values that mean the same: equal drop rates of all layers are one."""
+        shapes = self._axes.get("hidden", (self._base.hidden,))
+        one_depth = len({len(shape) for shape in shapes}) == 1
+        return one_rate(value, shapes[0]) if name == "drop_rate" and one_depth else value
+
+    def _read_baseline(self) -> Cell:
+        at = (*self._at, "baseline")
+        if "baseline" in self._table and not self._axes:
+            self._problem("baseline", "has no meaning without axes: leave it out")
+        elif "baseline" in self._table:
+            return self._read_cell(self._reader.table(self._table["baseline"], at), at)
+        elif all(self._axes.values()) and self._axes:
+            name, values = next(iter(self._axes.items()))
+            example = f"baseline.{name} = {shown(toml_value(values[0]))}"
+            self._problem(
+                "baseline", f"is missing: it needs a value of every axis, as in {example}"
+            )
+        return {}
+
+    def _read_cell(self, table: Document, at: Key, *, whole: bool = True) -> Cell:
+        """A value for every axis, or for some, in the order of the axes."""
+        cell: Document = {}
+        for name, value in table.items():
+            key = (*at, name)
+            if name not in HYPERPARAMETERS:
+                self._reader.unknown(key, [*self._axes, *(FIGURES if "reference" in at else ())])
+            elif name not in self._axes:
+                axes = ", ".join(self._axes) or "none"
+                self._reader.problem(key, f"is not an axis of this experiment (its axes: {axes})")
+            else:
+                self._reader.value(value, key, HYPERPARAMETERS[name], cell)
+                on_axis = self._on_axis[name]
+                if name in cell and on_axis:
+                    spelling = self._spelling(name, cell[name])
+                    if spelling in on_axis:
+                        cell[name] = on_axis[spelling]  # as the axis has it
+                    else:
+                        values = shown([toml_value(v) for v in self._axes[name]])
+                        self._reader.problem(
+                            key, f"must be a value of its axis, {values}, got {shown(value)}"
+                        )
+        missing = [name for name in self._axes if name not in table]
+        if whole and missing:
+            self._reader.problem(at, f"needs a value of every axis: add {', '.join(missing)}")
+        return {name: cell[name] for name in self._axes if name in cell}
+
+    def _read_claims(self) -> tuple[Claim, ...]:
+        if "claims" not in self._table:
+            return ()
+        if not self._axes:
+            self._problem("claims", "compare configurations, and without axes there is only one")
+        tables = self._reader.tables(self._table["claims"], (*self._at, "claims"))
+        return tuple(self._read_claim(table, at) for table, at in tables)
+
+    def _read_claim(self, table: Document, at: Key) -> Claim:
+        text = self._reader.fields(table, at, {"text": rules.SENTENCE}, CLAIM_CELLS)
+        if "text" not in table:
+            self._reader.problem(at, "needs a text: the sentence that results are to answer")
+        n_problems = self._reader.n_problems
+        cells = {
+            key: self._read_cell(
+                self._reader.table(table[key], (*at, key)), (*at, key), whole=key == "best"
+            )
+            for key in CLAIM_CELLS
+            if key in table
+        }
+        if cells.keys() not in ({"best"}, {"not_higher", "than"}):
+            self._reader.problem(at, "needs either best, or not_higher and than")
+        elif "than" in cells and self._reader.n_problems == n_problems:
+            one, other = cells["not_higher"], cells["than"]
+            if one.keys() != other.keys() or one == other:
+                self._reader.problem(
+                    at, "not_higher and than must name the same axes with different values"
+                )
+        return Claim(text.get("text", ""), **cells)
+
+    def _read_reference(self) -> tuple[Reference, ...]:
+        if "reference" not in self._table:
+            return ()
+        tables = self._reader.tables(self._table["reference"], (*self._at, "reference"))
+        references: dict[str, Reference] = {}
+        for table, at in tables:
+            n_problems = self._reader.n_problems
+            figures = {key: value for key, value in table.items() if key in FIGURES}
+            where = {key: value for key, value in table.items() if key not in FIGURES}
+            reference = Reference(
+                self._read_cell(where, at), **self._reader.fields(figures, at, FIGURES)
+            )
+            if not figures:
+                self._reader.problem(at, f"needs a figure: {', '.join(FIGURES)}")
+            name = label(reference.where)
+            if name in references and self._reader.n_problems == n_problems:
+                self._reader.problem(at, f"is a second one for {name}")
+            references[name] = reference
+        return tuple(references.values())
+
+    def _check_layers(self) -> None:
+        if not (self.is_sound("drop_rate") and self.is_sound("hidden")):
+            return
+        drop_rates = self._axes.get("drop_rate", (self._base.drop_rate,))
+        shapes = self._axes.get("hidden", (self._base.hidden,))
+        wrong = (rules.layers_mismatch(d, h) for d, h in product(drop_rates, shapes))
+        if problem := next(filter(None, wrong), None):
+            axis = ("axes",) if "drop_rate" in self._axes else ()
+            self._reader.problem((*self._at, *axis, "drop_rate"), problem)
+
+    def _check_effects(self) -> None:
+        for name, (other, needed) in USED_ONLY_WITH.items():
+            if not self.is_sound(other):
+                continue
+            others = self._axes.get(other, (getattr(self._base, other),))
+            if name in self._axes and others != (needed,):
+                self._reader.problem((*self._at, "axes", name), rules.no_effect(name))
+            elif name in self._own and not self.uses(name):
+                self._problem(name, rules.no_effect(name))

@@ -1,0 +1,434 @@
+"""The cohorts of one group on their way through the slots of one compiled program."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from numpy.typing import NDArray
+
+from jmlp.data import order as datasets
+from jmlp.data.dataset import Dataset
+from jmlp.nn.tensors import name_tensors
+from jmlp.study.config import Hyperparams
+from jmlp.training import balance, program
+from jmlp.training import plan as planning
+from jmlp.training.eta import Tracker
+from jmlp.training.outcome import Ended, Outcome, provenance
+from jmlp.training.plan import Cohort, Group, Plan
+from jmlp.training.program import Finals, Program
+from jmlp.training.records import CohortState, CostPoint, Phase, RunResult, Snapshot, Stop
+from jmlp.training.slots import (
+    Slot,
+    add_snapshot,
+    is_snapshot_epoch,
+    name_leaves,
+    new_slot,
+    put_back,
+    save_slot,
+)
+from jmlp.training.train import (
+    Data,
+    Measurement,
+    Parts,
+    TrainState,
+    root_key,
+    stack_hyperparams,
+)
+
+Rows = NDArray[np.int32]
+Saved = Callable[[Cohort, int], CohortState | None]  # of a cohort and its program's width
+
+CHUNK_SECONDS = (0.05, 0.2)  # chunks are doubled below and halved above
+FIRST_CHUNK = 16  # steps
+
+# Cohorts in training at once on an accelerator, which waits for kernels to start unless it has many
+# together. A constant, because bits may depend on it. (A CPU core takes its slots in turn.)
+SLOTS_ON_ACCELERATORS = 16
+
+LANES_AT_ONCE = 10  # that one call evaluates on a device: after it, Python has its turn
+
+
+class News(NamedTuple):
+    """What happened since the last one."""
+
+    points: Mapping[str, CostPoint] = MappingProxyType({})  # by run id
+    stops: Mapping[str, Stop] = MappingProxyType({})  # by run id
+    results: tuple[RunResult, ...] = ()
+    phase: Phase = "training"
+
+
+class GroupTraining:
+    """The cohorts of one group on their way through the slots of one compiled program."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        group: Group,
+        dataset: Dataset,
+        data: Data,
+        mesh: Mesh,
+        n_busy: int,  # devices of the mesh that train, the first ones
+        tracker: Tracker,
+        split: tuple[Rows, Rows] | None,
+        saved: Saved,
+        most_programs: int,  # of each function, that stay compiled
+    ) -> None:
+        self.most_programs = most_programs
+        self.plan, self.group, self.data, self.tracker = plan, group, data, tracker
+        self.split, self.saved = split, saved
+        in_turn = mesh.devices.flat[0].platform == "cpu"
+        self.program = Program(mesh, dataset.n_in, dataset.n_classes, group.can_drop, in_turn)
+        # Only training itself depends on the batch size and on whether units are dropped: with
+        # these out of the way, groups that differ in nothing else share the other programs.
+        self.common = replace(self.program, dropout=False)
+        self.n_steps = planning.n_steps(plan.n_training, group.hyperparams.batch_size)
+        self.n_busy = n_busy
+        self.per_device = SLOTS_ON_ACCELERATORS
+        if in_turn:
+            self.per_device = planning.cpu_slots(plan, group, n_busy)
+        self.slots: list[Slot | None] = [None] * (self.per_device * mesh.size)
+        self.waiting = deque(group.cohorts)
+        n_test = 0 if dataset.y_test is None else len(dataset.y_test)
+        self.test = len(dataset.y_train) + np.arange(n_test, dtype=np.int32)
+        self.outcome = Outcome(
+            n_steps=self.n_steps,
+            n_training=plan.n_training,
+            n_validation=plan.n_validation,
+            n_test=n_test,
+            provenance=provenance(list(mesh.devices.flat), group.width, group.can_drop),
+        )
+        self.chunk = FIRST_CHUNK
+        self.state: TrainState | None = None
+
+    def run(self) -> Iterator[News]:
+        """Trains all cohorts; yields at least once a chunk."""
+        self.fill()
+        self.state = program.blank(self.common, self.common_hp, self.keys)
+        for _ in self.compile():
+            yield News(phase="compiling")
+        while any(self.slots):
+            fresh = [slot is not None and slot.fresh for slot in self.slots]
+            if any(fresh):
+                lanes = self.starting_lanes()
+                self.state = program.refill(
+                    self.common, self.state, self.common_hp, self.keys, lanes
+                )
+                yield from self.evaluate(fresh)
+            for _ in self.train_epoch():
+                yield News()
+            yield from self.evaluate([slot is not None for slot in self.slots])
+            self.tracker.measured([slot.epoch for slot in self.slots if slot])
+            ended = False
+            for news in self.take_finished():
+                ended = True
+                yield news
+            if ended and self.waiting:
+                self.fill()
+            self.balance()
+
+    def compile(self) -> Iterator[None]:
+        """Makes every program before anything is trained, by calls that change nothing.
+
+        So no compile, which nothing can interrupt, stands between a chunk and its checkpoint or
+        between a request and its answer.
+        """
+        nobody = np.zeros(len(self.slots), np.bool_)
+        epochs, zero = np.zeros(len(self.slots), np.int32), np.int32(0)
+        lanes = np.zeros((len(self.slots), self.group.width), np.bool_)
+        self.state = self.first_call(
+            program.refill, self.common, self.state, self.common_hp, self.keys, lanes
+        )
+        yield
+        self.state, _ = self.first_call(
+            program.evaluate,
+            self.common,
+            self.state,
+            self.common_hp,
+            self.parts,
+            epochs,
+            nobody,
+            self.data,
+            np.int32(self.n_steps),
+        )
+        yield
+        order = self.program.put_slots(self.order)
+        self.state, _ = self.first_call(
+            program.advance,
+            self.program,
+            self.state,
+            self.hp,
+            self.keys,
+            order,
+            epochs,
+            self.data,
+            zero,
+            zero,
+        )
+        yield
+        self.first_call(program.finals, self.common, self.state, self.parts, lanes, self.data)
+        yield
+
+    def first_call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls one of the compiled functions for the first time in this group."""
+        return program.call_first(function, self.most_programs, *arguments)
+
+    def copies(self) -> list[CohortState]:
+        """All cohorts in training as they are after the chunks that were begun: waits for these."""
+        if self.state is None:
+            return []
+        named = name_leaves(jax.device_get(self.state))
+        copies = []
+        for index, slot in enumerate(self.slots):
+            if slot is None or slot.fresh:
+                continue
+            arrays = {name: np.array(leaf[index]) for name, leaf in named.items()}
+            copies.append(slot.saved or save_slot(slot, arrays, self.group.width, self.n_steps))
+        return copies
+
+    def fill(self) -> None:
+        """Puts waiting cohorts into empty slots, and what they need on the devices."""
+        for index in balance.places(self.n_busy, self.per_device):
+            if self.slots[index] is None and self.waiting:
+                self.slots[index] = self.new_slot(self.waiting.popleft())
+        # An empty slot needs arrays of the right shape: any cohort's will do, since no lane trains.
+        some = next((slot for slot in self.slots if slot is not None), None)
+        if some is None:
+            return
+        shown = [slot or some for slot in self.slots]
+        self.hp = self.program.put_slots(_stack([self.lane_hyperparams(s.cohort) for s in shown]))
+        self.common_hp = replace(self.hp, batch_size=0)
+        self.keys = self.program.put_slots(np.stack([root_key(s.cohort.seed) for s in shown]))
+        self.parts = Parts(
+            training=self.program.put_slots(np.stack([s.training for s in shown])),
+            validation=self.program.put_slots(np.stack([s.validation for s in shown])),
+            test=self.program.put_slots(np.stack([self.test for _ in shown])),
+        )
+        self.order = self.next_order()
+
+    def balance(self) -> None:
+        """Moves cohorts to other devices where that saves much."""
+        if not self.program.in_turn:
+            return
+        lanes = {i: sum(slot.training_lanes) for i, slot in enumerate(self.slots) if slot}
+        source = balance.balanced(lanes, self.n_busy, self.per_device)
+        if source is None:
+            return
+        source += range(len(source), len(self.slots))  # those of idle devices stay
+        self.slots = [self.slots[index] for index in source]
+        state = jax.device_get(self.state)
+        self.state = self.program.put_slots(jax.tree.map(lambda a: a[np.array(source)], state))
+        self.fill()
+
+    def new_slot(self, cohort: Cohort) -> Slot:
+        """A cohort before its first evaluation, or where it was left."""
+        facts, study = self.plan.facts, self.plan.study
+        training, validation = self.split or datasets.split(
+            facts.n_examples, cohort.split_seed, study.validation_fraction
+        )
+        slot = new_slot(cohort, training, validation, self.saved(cohort, self.group.width))
+        self.tracker.resumed(slot.epoch)
+        return slot
+
+    def lane_hyperparams(self, cohort: Cohort) -> Hyperparams:
+        """Of every lane; padding repeats the first run and never trains."""
+        runs = [run.hyperparams for run in cohort.runs]
+        return stack_hyperparams(runs + [runs[0]] * (self.group.width - len(runs)))
+
+    def starting_lanes(self) -> NDArray[np.bool_]:
+        """The lanes of fresh cohorts, `(slots, width)`."""
+        lanes = np.zeros((len(self.slots), self.group.width), np.bool_)
+        for index, slot in enumerate(self.slots):
+            if slot is not None and slot.fresh:
+                lanes[index, : len(slot.cohort.runs)] = True
+        return lanes
+
+    def next_order(self) -> NDArray[np.int32]:
+        """The rows of the coming epoch's mini-batches, `(slots, steps, B)`."""
+        batch_size = self.group.hyperparams.batch_size
+        order = np.zeros((len(self.slots), self.n_steps, batch_size), np.int32)
+        for index, slot in enumerate(self.slots):
+            if slot is not None:
+                shuffled = datasets.batch_order(
+                    slot.cohort.seed, slot.epoch + 1, len(slot.training)
+                )
+                used = shuffled[: order[index].size]
+                order[index] = slot.training[used].reshape(order[index].shape)
+        return order
+
+    def train_epoch(self) -> Iterator[None]:
+        """Trains all slots for an epoch; yields after each chunk."""
+        order = self.program.put_slots(self.order)
+        steps_before = np.array(
+            [slot.epoch * self.n_steps if slot else 0 for slot in self.slots], np.int32
+        )
+        for slot in self.slots:
+            if slot is not None:
+                slot.epoch += 1
+        begins = [slot.begins_at for slot in self.slots if slot is not None]
+        first, running, prepared = min(begins), None, False
+        while True:
+            self.join(first)
+            if first == self.n_steps:
+                break
+            # Cohorts that were left within an epoch wait until the others come to their step.
+            end = min([at for at in begins if at > first], default=self.n_steps)
+            count = min(self.chunk, end - first)
+            started = time.monotonic()
+            self.state, ticket = program.advance(
+                self.program,
+                self.state,
+                self.hp,
+                self.keys,
+                order,
+                steps_before,
+                self.data,
+                np.int32(first),
+                np.int32(count),
+            )
+            if not prepared:
+                self.order, prepared = self.next_order(), True  # while the device works
+            if running is not None:
+                running.block_until_ready()
+                self.adapt_chunk(time.monotonic() - started)
+            first, running = first + count, ticket
+            for slot in self.slots:
+                if slot is not None and slot.saved is None:
+                    slot.step = first
+            yield
+        if not prepared:  # all were left at the very end of their epoch
+            self.order = self.next_order()
+
+    def join(self, step: int) -> None:
+        """Puts the cohorts that were left at this step of an epoch on the devices."""
+        joining = [
+            (index, slot.saved)
+            for index, slot in enumerate(self.slots)
+            if slot is not None and slot.saved is not None and slot.begins_at == step
+        ]
+        if not joining:
+            return
+        state = jax.device_get(self.state)
+        for index, saved in joining:
+            state = put_back(state, index, saved)
+        self.state = self.program.put_slots(state)
+        for slot in self.slots:
+            if slot is not None and slot.begins_at == step:
+                slot.saved, slot.begins_at, slot.step = None, 0, step
+
+    def adapt_chunk(self, seconds: float) -> None:
+        """Keeps a chunk within its time; the length changes no number."""
+        shortest, longest = CHUNK_SECONDS
+        if seconds < shortest:
+            self.chunk = min(2 * self.chunk, self.n_steps)
+        elif seconds > longest:
+            self.chunk = max(1, self.chunk // 2)
+
+    def turns(self, wanted: Sequence[bool], most: int) -> Iterator[list[int]]:
+        """The slots that are wanted, as many at a time as have `most` lanes on a device."""
+        lanes = {i: len(slot.cohort.runs) for i, slot in enumerate(self.slots) if slot}
+        chosen = {index: n for index, n in lanes.items() if wanted[index]}
+        if self.program.in_turn:
+            yield from balance.turns(chosen, self.per_device, most)
+        elif chosen:
+            yield list(chosen)
+
+    def evaluate(self, wanted: Sequence[bool]) -> Iterator[News]:
+        """Measures some slots at their epochs; yields what is new, some slots at a time."""
+        epochs = np.array([slot.epoch if slot else 0 for slot in self.slots], np.int32)
+        for turn in self.turns(wanted, LANES_AT_ONCE):
+            mask = np.zeros(len(self.slots), np.bool_)
+            mask[turn] = True
+            self.state, measurement = program.evaluate(
+                self.common,
+                self.state,
+                self.common_hp,
+                self.parts,
+                epochs,
+                mask,
+                self.data,
+                np.int32(self.n_steps),
+            )
+            yield self.take_down(turn, jax.device_get(measurement))
+
+    def take_down(self, turn: Sequence[int], measured: Measurement) -> News:
+        """The points of what was measured, and the runs that stopped by it."""
+        assert self.state is not None
+        points, stops = {}, {}
+        for index in turn:
+            slot = self.slots[index]
+            assert slot is not None
+            slot.step = 0
+            if is_snapshot_epoch(slot.epoch):
+                self.take_snapshots(index, slot, np.asarray(measured.counted[index]))
+            for lane, lane_run in enumerate(slot.cohort.runs):
+                if measured.counted[index, lane]:
+                    numbers = jax.tree.map(lambda a, at=(index, lane): a[at], measured)
+                    point = self.outcome.point(slot.epoch, numbers)
+                    slot.costs[lane].append(point)
+                    points[lane_run.run_id] = point
+                if slot.training_lanes[lane] and not measured.active[index, lane]:
+                    slot.training_lanes[lane] = False
+                    best_epoch, diverged_at = (
+                        int(self.of_slot(index, of_lanes)[lane])
+                        for of_lanes in (self.state.best_epoch, self.state.diverged_at)
+                    )
+                    stops[lane_run.run_id] = self.outcome.stop(
+                        lane_run, slot.epoch, best_epoch, diverged_at
+                    )
+        return News(points, stops)
+
+    def of_slot(self, index: int, tree: Any) -> Any:
+        """The arrays of one slot, on the host; read at once or copy: training goes on in them."""
+        device, place = divmod(index, self.per_device)
+        return jax.tree.map(lambda a: np.asarray(a.addressable_shards[device].data)[place], tree)
+
+    def take_snapshots(self, index: int, slot: Slot, lanes: NDArray[np.bool_]) -> None:
+        """Copies parameters and batch-norm state of the lanes that were just measured."""
+        assert self.state is not None
+        trained = self.of_slot(index, (self.state.params, self.state.bn_state))
+        for lane in np.flatnonzero(lanes[: len(slot.cohort.runs)]):
+            own = jax.tree.map(lambda a, at=lane: np.array(a[at]), trained)
+            add_snapshot(slot.snapshots[lane], Snapshot(slot.epoch, name_tensors(*own), None))
+
+    def take_finished(self) -> Iterator[News]:
+        """The results of cohorts whose lanes have all stopped; their slots become empty."""
+        done = [slot is not None and not slot.active for slot in self.slots]
+        for turn in self.turns(done, most=1):
+            lanes = np.zeros((len(self.slots), self.group.width), np.bool_)
+            for index in turn:
+                slot = self.slots[index]
+                assert slot is not None
+                lanes[index, : len(slot.cohort.runs)] = True
+            finals = jax.device_get(
+                program.finals(self.common, self.state, self.parts, lanes, self.data)
+            )
+            yield News(results=tuple(r for index in turn for r in self.finish(index, finals)))
+
+    def finish(self, index: int, finals: Finals) -> list[RunResult]:
+        """The results of one slot's cohort."""
+        slot = self.slots[index]
+        assert slot is not None
+        ended = self.of_slot(index, Ended(*(getattr(self.state, name) for name in Ended._fields)))
+        results = []
+        for lane, run in enumerate(slot.cohort.runs):
+            lane_ended = jax.tree.map(lambda a, at=lane: np.array(a[at]), ended)
+            lane_finals = jax.tree.map(lambda a, at=(index, lane): np.array(a[at]), finals)
+            results.append(
+                self.outcome.result(
+                    run, slot.costs[lane], slot.snapshots[lane], lane_ended, lane_finals
+                )
+            )
+        self.tracker.finished(len(slot.cohort.runs), slot.epoch)
+        self.slots[index] = None
+        return results
+
+
+def _stack(trees: Sequence[Any]) -> Any:
+    """Equal trees of arrays as one tree with a new first axis."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)

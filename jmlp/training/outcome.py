@@ -1,0 +1,166 @@
+"""From the numbers of one lane, on the host, to records of what happened to its run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from jmlp.nn.model import Params, State
+from jmlp.nn.tensors import name_tensors
+from jmlp.system import environment, numerics
+from jmlp.training.plan import Run
+from jmlp.training.program import Finals
+from jmlp.training.records import (
+    FEWEST_FOR_COLLAPSE,
+    FEWEST_OF_OTHERS,
+    CostPoint,
+    Provenance,
+    RunResult,
+    Snapshot,
+    Stop,
+    reached_limit,
+)
+from jmlp.training.train import TRAINING_SAMPLE, Evaluation, Measurement
+
+
+class Ended(NamedTuple):
+    """The fields of `TrainState` that a result is made of."""
+
+    params: Params
+    bn_state: State
+    best_params: Params
+    best_bn_state: State
+    best_epoch: NDArray[np.int32]
+    stopped_epoch: NDArray[np.int32]
+    diverged_at: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What all runs of a group have in common."""
+
+    n_steps: int  # updates of an epoch
+    n_training: int
+    n_validation: int
+    n_test: int  # 0: no test set
+    provenance: Provenance
+
+    def point(self, epoch: int, measured: Measurement) -> CostPoint:
+        """One evaluation; before the first step there is no batch cost."""
+        return CostPoint(
+            epoch=epoch,
+            step=epoch * self.n_steps,
+            batch_cost=float(measured.batch_cost) if epoch else None,
+            training_cost=float(measured.training.cost),
+            training_accuracy=int(measured.training.correct)
+            / min(self.n_training, TRAINING_SAMPLE),
+            validation_cost=float(measured.validation.cost),
+            validation_accuracy=int(measured.validation.correct) / self.n_validation,
+        )
+
+    def stop(self, run: Run, epoch: int, best_epoch: int, diverged_at: int) -> Stop:
+        """Why a run has ceased to train at the end of an epoch."""
+        if diverged_at >= 0:
+            return Stop("diverged", self.epoch_of(diverged_at), diverged_at)
+        limit = reached_limit(run.hyperparams, best_epoch, epoch)
+        return Stop("limit" if limit else "stopped early", epoch, epoch * self.n_steps)
+
+    def epoch_of(self, update: int) -> int:
+        """The epoch that an update belongs to, both counted from 1."""
+        return -(-update // self.n_steps)
+
+    def collapsed(self, validation: Evaluation | None) -> bool:
+        """Whether answers of one class only, on the validation part, are wrong often enough."""
+        n = self.n_validation
+        if validation is None or n < FEWEST_FOR_COLLAPSE or int(validation.top) < n:
+            return False
+        return n - int(validation.correct) >= FEWEST_OF_OTHERS
+
+    def result(
+        self,
+        run: Run,
+        costs: Sequence[CostPoint],
+        snapshots: Sequence[Snapshot],
+        ended: Ended,
+        finals: Finals,
+    ) -> RunResult:
+        """A run that ended; what a diverged one would have predicted is nobody's business.
+
+        The snapshots' arrays come by name.
+        """
+        diverged = bool(ended.diverged_at >= 0)
+        stopped = int(ended.stopped_epoch)
+        if diverged:
+            stopped = self.epoch_of(int(ended.diverged_at))
+        best = int(ended.best_epoch)
+        training, validation, test = (None,) * 3 if diverged else finals
+        return RunResult(
+            run_id=run.run_id,
+            hyperparams=run.hyperparams,
+            seed=run.seed,
+            split_seed=run.split_seed,
+            experiments=run.experiments,
+            status="diverged" if diverged else "finished",
+            diverged_at=int(ended.diverged_at) if diverged else None,
+            collapsed=self.collapsed(validation),
+            best_epoch=None if diverged else best,
+            stopped_epoch=stopped,
+            reached_limit=not diverged and reached_limit(run.hyperparams, best, stopped),
+            training_accuracy=_share(training, self.n_training),
+            validation_accuracy=_share(validation, self.n_validation),
+            test_accuracy=_share(test, self.n_test),
+            training_cost=_cost(training),
+            validation_cost=_cost(validation),
+            test_cost=_cost(test),
+            costs=tuple(costs),
+            provenance=self.provenance,
+            params=ended.best_params,
+            state=ended.best_bn_state,
+            last=Snapshot(int(ended.stopped_epoch), ended.params, ended.bn_state),
+            snapshots=tuple(
+                Snapshot(s.epoch, *like((ended.params, ended.bn_state), s.params))
+                for s in snapshots
+            ),
+        )
+
+
+def provenance(devices: Sequence[jax.Device], width: int, can_drop: bool) -> Provenance:
+    """What a program computes with, here and now.
+
+    Args:
+        devices: of the program, idle ones included.
+        width: lanes of it, padding included.
+        can_drop: whether it can drop units.
+
+    Raises:
+        ConfigError: nothing can be trained under a setting of JAX.
+    """
+    return Provenance(
+        device=environment.device_name(devices[0]),
+        width=width,
+        flags=environment.flags(),
+        versions=environment.versions(),
+        can_drop=can_drop,
+        settings=numerics.settings(devices),
+        source=numerics.source_digest(),
+    )
+
+
+def _share(evaluation: Evaluation | None, n: int) -> float | None:
+    return None if evaluation is None else int(evaluation.correct) / n
+
+
+def _cost(evaluation: Evaluation | None) -> float | None:
+    return None if evaluation is None else float(evaluation.cost)
+
+
+def like(trees: tuple[Params, State], named: Mapping[str, NDArray[Any]]) -> tuple[Params, State]:
+    """Arrays by name as parameters and state of the same shape as others."""
+    names = name_tensors(*trees)  # in the order of the leaves
+    made: tuple[Params, State] = jax.tree.unflatten(
+        jax.tree.structure(trees), [named[name] for name in names]
+    )
+    return made

@@ -1,0 +1,362 @@
+"""From a study to what is trained: runs, cohorts, and groups that compile once. No JAX here.
+
+Equal runs of several experiments are one run. Runs that share a seed and every static
+hyperparameter are a cohort; cohorts with equal static hyperparameters are a group.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
+
+import numpy as np
+
+from jmlp.data import mnist
+from jmlp.data.dataset import Dataset
+from jmlp.errors import ConfigError
+from jmlp.study.config import STATIC_FIELDS, Hyperparams, Study, configurations
+from jmlp.training.records import NUMERICS
+
+# A CPU trains lanes in pairs, and a lane's bits depend on whether it has the program of one lane or
+# of several (not of one pair, which XLA compiles without a loop, to other last digits); on an
+# accelerator they may depend on the exact number. So there are few numbers, all even but 1, and the
+# plan alone fixes them. Lanes that only fill up cost nothing on a CPU.
+SMALL_WIDTHS = (1, 4, 8)
+WIDEST = 20
+
+MAX_UPDATES = 2**31 - 1  # the update counter is 32 bits wide
+
+# Examples that go through the network together, in training (but with batch norm, which needs all
+# of a mini-batch) and in an evaluation. Their pixels, as float32, stay in the second-level cache of
+# a core: 400 kB for 128 images of MNIST, while those of a mini-batch of 2048 would not.
+GRADIENT_BLOCK = 128
+EVALUATION_BLOCK = 500
+
+# Cohorts in training at once on a CPU core, which takes them in turn; bits don't depend on it. With
+# several, each core has about as much to do as the others, and a call from Python serves them all.
+CPU_SLOTS = 4
+STATE_BYTES = 250_000_000  # of all on a core, as far as there are several
+BASE_MEMORY = 600_000_000  # Python, JAX, one group's compiles and programs
+RUN_MEMORY = 8_000  # of each run of a study, its plan, its row and its record
+MOST_WAITING = 4  # times that results wait for the disk, of one cohort on each device
+SNAPSHOTS = 12  # of a run of 100 epochs; about so many are kept in memory
+# Of the snapshots of one run, at most. A network of 20-7-5 units takes 64 kB each, so that all of
+# them stay; of one with 400,000 parameters five do.
+SNAPSHOT_BYTES = 8_000_000
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a plan needs to know of a data set."""
+
+    n_examples: int  # training and validation part together
+    n_test: int
+    n_in: int
+    n_classes: int
+    digests: Mapping[str, str]  # SHA-256 of each array
+    pixel_bytes: int = field(default=1, metadata={"added": True})  # 4: floating-point data
+    # Examples of each class, training and validation part together; none where that is not known.
+    class_counts: tuple[int, ...] = field(default=(), metadata={"added": True})
+    # The largest magnitude of an input, as the network gets it; 0 where that is not known.
+    largest_input: float = field(default=0.0, metadata={"added": True})
+
+
+def data_facts(dataset: Dataset) -> DataFacts:
+    """Of a data set in memory."""
+    x = dataset.x_train
+    return DataFacts(
+        n_examples=len(dataset.y_train),
+        n_test=0 if dataset.y_test is None else len(dataset.y_test),
+        n_in=dataset.n_in,
+        n_classes=dataset.n_classes,
+        digests=dataset.digests,
+        pixel_bytes=x.itemsize,
+        class_counts=tuple(np.bincount(dataset.y_train, minlength=dataset.n_classes).tolist()),
+        largest_input=1.0 if x.dtype == np.uint8 else float(max(-x.min(), x.max())),
+    )
+
+
+def mnist_facts() -> DataFacts:
+    """Of MNIST, which is known without having it."""
+    return DataFacts(
+        n_examples=mnist.SHAPES["x_train"][0],
+        n_test=mnist.SHAPES["x_test"][0],
+        n_in=math.prod(mnist.SHAPES["x_train"][1:]),
+        n_classes=10,
+        digests=mnist.DIGESTS,
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One (configuration, seed), whatever experiments it belongs to."""
+
+    run_id: str
+    hyperparams: Hyperparams
+    seed: int
+    split_seed: int
+    experiments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Runs that see the same mini-batches, one lane each."""
+
+    seed: int
+    split_seed: int
+    runs: tuple[Run, ...]  # sorted by id
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cohorts that one compiled program trains."""
+
+    width: int  # lanes of each cohort, padding included
+    cohorts: tuple[Cohort, ...]
+    # Whether any lane of the whole group drops units. A lane that drops none may have other last
+    # digits in a program that can, so this stays when some runs are done already.
+    can_drop: bool
+
+    @property
+    def hyperparams(self) -> Hyperparams:
+        """Of any run: the static ones are the group's."""
+        return self.cohorts[0].runs[0].hyperparams
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that will be trained."""
+
+    study: Study
+    facts: DataFacts
+    groups: tuple[Group, ...]
+
+    @property
+    def n_validation(self) -> int:
+        """Examples of the validation part."""
+        return n_validation(self.facts.n_examples, self.study.validation_fraction)
+
+    @property
+    def n_training(self) -> int:
+        """Examples of the training part."""
+        return self.facts.n_examples - self.n_validation
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, each once."""
+        return tuple(run for g in self.groups for c in g.cohorts for run in c.runs)
+
+
+def make_plan(study: Study, facts: DataFacts) -> Plan:
+    """Expands a study into groups, the largest amount of work first.
+
+    Groups that share compiled programs follow each other, since a worker keeps those of one group.
+
+    Raises:
+        ConfigError: a configuration that cannot train on this data.
+    """
+    runs = _runs(study, facts)
+    _check_against_data(runs, study, facts)
+    cohorts: dict[tuple[tuple[object, ...], int, int], list[Run]] = {}
+    for run in runs:
+        static = tuple(getattr(run.hyperparams, name) for name in STATIC_FIELDS)
+        cohorts.setdefault((static, run.seed, run.split_seed), []).append(run)
+    groups: dict[tuple[object, ...], list[Cohort]] = {}
+    for (static, seed, split_seed), members in cohorts.items():
+        members.sort(key=lambda run: run.run_id)
+        for part in _split(members):
+            groups.setdefault(static, []).append(Cohort(seed, split_seed, tuple(part)))
+    made = [_group(tuple(cohorts)) for cohorts in groups.values()]
+    made.sort(key=lambda group: -sum(len(c.runs) for c in group.cohorts))
+    sharing: dict[object, list[Group]] = {}
+    for group in made:
+        hp = replace(group.hyperparams, batch_size=0)
+        common = tuple(getattr(hp, name) for name in STATIC_FIELDS)
+        sharing.setdefault((common, group.width), []).append(group)
+    return Plan(study, facts, tuple(group for members in sharing.values() for group in members))
+
+
+def _group(cohorts: tuple[Cohort, ...]) -> Group:
+    can_drop = any(np.any(run.hyperparams.drop_rate) for c in cohorts for run in c.runs)
+    return Group(width(max(len(c.runs) for c in cohorts)), cohorts, can_drop)
+
+
+def width(n_lanes: int) -> int:
+    """Lanes of the program that trains `n_lanes` runs, at most 20."""
+    return next((w for w in SMALL_WIDTHS if w >= n_lanes), n_lanes + n_lanes % 2)
+
+
+def n_validation(n_examples: int, fraction: float) -> int:
+    """Examples of the validation part, as `data.split` counts them."""
+    return round(n_examples * fraction)
+
+
+def n_steps(n_training: int, batch_size: int) -> int:
+    """Updates of an epoch: the examples left over, less than one batch, are not used in it."""
+    return n_training // batch_size
+
+
+def run_id(hp: Hyperparams, seed: int, split_seed: int, study: Study, facts: DataFacts) -> str:
+    """SHA-256 of everything that decides the numbers of a run, save device and versions."""
+    identity = {
+        "hyperparams": asdict(hp),
+        "seed": seed,
+        "split_seed": split_seed,
+        "validation_fraction": study.validation_fraction,
+        "data": dict(facts.digests),
+        "numerics": NUMERICS,
+    }
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def memory(plan: Plan, n_devices: int) -> int:
+    """Bytes that training will take at its peak, an estimate from above."""
+    groups = (_group_memory(plan, group, n_devices) for group in plan.groups)
+    return BASE_MEMORY + RUN_MEMORY * len(plan.runs) + max(groups, default=0)
+
+
+def check_memory(plan: Plan, n_devices: int) -> None:
+    """Refuses what cannot fit, before anything is allocated.
+
+    Raises:
+        ConfigError: with the estimate and the limit.
+    """
+    needed, limit = memory(plan, n_devices), total_memory()
+    if needed > limit:
+        raise ConfigError(
+            f"{plan.study.name}: needs about {size_text(needed)} of memory, "
+            f"this machine has {size_text(limit)}; use smaller layers or batches, or fewer cores"
+        )
+
+
+def total_memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def size_text(n_bytes: int) -> str:
+    """`1.2 GB`."""
+    return f"{n_bytes / 1e9:,.1f} GB"
+
+
+def group_name(group: Group) -> str:
+    """The static hyperparameters that tell the groups of a study apart, for people."""
+    hp = group.hyperparams
+    parts = [f"hidden {'-'.join(map(str, hp.hidden)) or 'none'}", f"batch size {hp.batch_size}"]
+    parts += ["batch norm"] if hp.batch_norm else []
+    parts += [] if hp.optimizer == "sgd" else [hp.optimizer]
+    parts += [] if hp.schedule == "constant" else [f"{hp.schedule} schedule"]
+    parts += [] if hp.initialization == "he" else [f"{hp.initialization} initialisation"]
+    return ", ".join(parts)
+
+
+def n_parameters(hp: Hyperparams, n_in: int, n_classes: int) -> int:
+    """Learned numbers of one network."""
+    sizes = (n_in, *hp.hidden, n_classes)
+    weights = sum(a * b for a, b in pairwise(sizes))
+    # With batch norm a hidden unit has scale and shift in place of a bias.
+    per_hidden_unit = 2 if hp.batch_norm else 1
+    return weights + per_hidden_unit * sum(hp.hidden) + n_classes
+
+
+def _runs(study: Study, facts: DataFacts) -> list[Run]:
+    """All runs of all experiments; those that are equal become one."""
+    found: dict[tuple[Hyperparams, int], dict[str, None]] = {}  # names of experiments, in order
+    for experiment in study.experiments:
+        for configuration in configurations(experiment):
+            for seed in experiment.seeds:
+                names = found.setdefault((configuration.hyperparams, seed), {})
+                names[experiment.name] = None
+    runs = []
+    for (hp, seed), names in found.items():
+        split_seed = seed if study.split_seed == "seed" else study.split_seed
+        ident = run_id(hp, seed, split_seed, study, facts)
+        runs.append(Run(ident, hp, seed, split_seed, tuple(names)))
+    return runs
+
+
+def _check_against_data(runs: Sequence[Run], study: Study, facts: DataFacts) -> None:
+    """Collects what this data does not allow."""
+    n_training = facts.n_examples - n_validation(facts.n_examples, study.validation_fraction)
+    problems = []
+    if not 0 < n_training < facts.n_examples:
+        problems.append(
+            f"{study.name}: validation_fraction: {study.validation_fraction:g} of the "
+            f"{facts.n_examples} examples of {study.data} leaves one part empty"
+        )
+    for batch_size in sorted({run.hyperparams.batch_size for run in runs}):
+        if batch_size > n_training:
+            problems.append(
+                f"{study.name}: batch_size: must be at most the {n_training} examples of the "
+                f"training part of {study.data}, got {batch_size}"
+            )
+    lengths = {(run.hyperparams.epochs, run.hyperparams.batch_size) for run in runs}
+    for epochs, batch_size in sorted(lengths):
+        updates = epochs * n_steps(n_training, batch_size)
+        if updates > MAX_UPDATES:
+            problems.append(
+                f"{study.name}: epochs: {epochs} epochs at batch_size {batch_size} are "
+                f"{updates} updates, at most {MAX_UPDATES} are counted; use fewer epochs"
+            )
+    if problems:
+        raise ConfigError(problems)
+
+
+def _split(runs: list[Run]) -> Iterator[list[Run]]:
+    """Parts of at most `WIDEST` runs, as equal as can be."""
+    n_parts = -(-len(runs) // WIDEST)
+    for part in range(n_parts):
+        yield runs[part::n_parts]
+
+
+def state_bytes(plan: Plan, group: Group) -> int:
+    """Bytes of one cohort's state: parameters, the best ones, moments."""
+    hp = group.hyperparams
+    copies = 2 + {"sgd": 0, "momentum": 1, "adam": 2}[hp.optimizer]
+    return 4 * copies * group.width * n_parameters(hp, plan.facts.n_in, plan.facts.n_classes)
+
+
+def cpu_slots(plan: Plan, group: Group, n_devices: int) -> int:
+    """How many cohorts of a group are in training at once on each CPU device."""
+    room = STATE_BYTES // state_bytes(plan, group)
+    return max(1, min(CPU_SLOTS, room, -(-len(group.cohorts) // n_devices)))
+
+
+def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
+    """Bytes of a group in training on all devices."""
+    hp, facts = group.hyperparams, plan.facts
+    # Once more on the host, when cohorts are moved or saved; so are snapshots.
+    slots = cpu_slots(plan, group, n_devices)
+    states = 2 * slots * state_bytes(plan, group)
+    parameters = 4 * n_parameters(hp, facts.n_in, facts.n_classes)
+    snapshots = min(SNAPSHOTS * parameters, SNAPSHOT_BYTES)
+    states += 2 * slots * group.width * snapshots
+    n_waiting = min(MOST_WAITING * n_devices, len(group.cohorts))
+    n_results = n_waiting * max(len(cohort.runs) for cohort in group.cohorts)
+    waiting = n_results * (snapshots + 2 * parameters)  # the best, the last ones
+    together = min(group.width, 2)  # lanes
+    # Gradients, new parameters, and what they are made of.
+    updates = 4 * together * parameters
+    units = facts.n_in + 8 * (sum(hp.hidden) + facts.n_classes)  # Z, A, masks, and the way back
+    part = hp.batch_size if hp.batch_norm else min(hp.batch_size, GRADIENT_BLOCK)
+    batch = hp.batch_size * facts.n_in * facts.pixel_bytes
+    batch += 4 * max(part, EVALUATION_BLOCK) * together * units
+    data = (facts.n_examples + facts.n_test) * facts.n_in * facts.pixel_bytes
+    return n_devices * (states + updates + batch + data) + waiting + 2 * data
+
+
+def without(plan: Plan, done: Collection[str]) -> Plan:
+    """What remains of a plan when some runs are there already; programs stay, so bits do."""
+    groups = []
+    for group in plan.groups:
+        left = [
+            replace(cohort, runs=tuple(run for run in cohort.runs if run.run_id not in done))
+            for cohort in group.cohorts
+        ]
+        if cohorts := tuple(cohort for cohort in left if cohort.runs):
+            groups.append(replace(group, cohorts=cohorts))
+    return replace(plan, groups=tuple(groups))

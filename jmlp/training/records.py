@@ -1,0 +1,192 @@
+"""What happened to a run: frozen records in plain Python and NumPy, with no JAX."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from jmlp.study.config import Hyperparams
+
+if TYPE_CHECKING:  # what only reads results does not wait for NumPy
+    from numpy.typing import NDArray
+
+# The numbers' version: part of every run's id. A golden test forces it up whenever they change.
+NUMERICS = 2
+
+UNKNOWN, USUAL = "unknown", "as usual"  # settings that a record lacks
+
+# A run has collapsed if it predicts one class for the whole validation part: of at least so many
+# examples, at least so many of them of other classes. With fewer that may be chance, or right.
+FEWEST_FOR_COLLAPSE = 20
+FEWEST_OF_OTHERS = 5
+
+Status = Literal["finished", "diverged"]
+Phase = Literal["compiling", "training", "finished"]
+Ending = Literal["diverged", "stopped early", "limit"]
+
+
+@dataclass(frozen=True)
+class CostPoint:
+    """One evaluation of one run. Costs are mean cross-entropy in nats; accuracies 0 to 1."""
+
+    epoch: int
+    step: int  # updates made so far
+    batch_cost: float | None  # mean of the optimised mini-batch costs since the last point
+    training_cost: float  # on the fixed sample of the training part, by `predict`
+    training_accuracy: float
+    validation_cost: float
+    validation_accuracy: float
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where and with what a run was computed: recorded, never part of its id."""
+
+    device: str
+    width: int  # lanes of the program, padding included
+    flags: str  # XLA_FLAGS
+    versions: Mapping[str, str]  # jmlp, jax, jaxlib, numpy, python
+    can_drop: bool  # whether the program can drop units, which some lane of its group asked for
+    # Other settings that can change bits, where they are not as jmlp or JAX has them.
+    settings: Mapping[str, str] | None = field(default=None, metadata={"added": True})
+    # Of the code that computes (`jmlp.system.numerics`). None, in both: an earlier version made it.
+    source: str | None = field(default=None, metadata={"added": True})
+
+    @property
+    def program(self) -> str:
+        """Which of the two programs of a group, for people."""
+        return "with dropout" if self.can_drop else "without dropout"
+
+    def facts(self) -> dict[str, str]:
+        """All of it by name, for people."""
+        return {
+            "device": self.device,
+            "lane width": str(self.width),
+            "program": self.program,
+            "XLA flags": self.flags or "none",
+            "source": self.source or UNKNOWN,
+            **{f"version of {package}": text for package, text in sorted(self.versions.items())},
+            **(self.settings or {}),
+        }
+
+
+def made_with(where: Sequence[Provenance]) -> dict[str, list[str]]:
+    """What several runs were computed with: by name, of each run in turn.
+
+    Args:
+        where: of each run.
+    """
+    facts = [one.facts() for one in where]
+    absent = [UNKNOWN if one.settings is None else USUAL for one in where]
+    names = dict.fromkeys(name for one in facts for name in one)
+    return {
+        name: [
+            one.get(name, UNKNOWN if name.startswith("version of ") else without)
+            for one, without in zip(facts, absent, strict=True)
+        ]
+        for name in names
+    }
+
+
+def changes(old: Provenance, new: Provenance) -> dict[str, str]:
+    """In what the circumstances of two runs differ: by name, such as `0.10.0, now 0.12.0`."""
+    pairs = made_with([old, new])
+    return {name: f"{was}, now {now}" for name, (was, now) in pairs.items() if was != now}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Parameters and batch-norm state at the end of an epoch."""
+
+    epoch: int
+    params: Any
+    state: Any
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run that ended. A diverged run has no accuracy; without a test set there is no test one."""
+
+    run_id: str
+    hyperparams: Hyperparams
+    seed: int
+    split_seed: int
+    experiments: tuple[str, ...]
+    status: Status
+    diverged_at: int | None  # the update that gave a number not finite, from 1; 0: before the first
+    collapsed: bool  # predicts one class for the whole validation part: see FEWEST_FOR_COLLAPSE
+    best_epoch: int | None  # the epoch whose parameters are kept
+    stopped_epoch: int  # the last epoch trained
+    reached_limit: bool  # stopped by `epochs`, not by patience: see `reached_limit`
+    training_accuracy: float | None  # on the whole training part, with the kept parameters
+    validation_accuracy: float | None
+    test_accuracy: float | None
+    training_cost: float | None
+    validation_cost: float | None
+    test_cost: float | None
+    costs: tuple[CostPoint, ...]
+    provenance: Provenance
+    params: Any  # the kept parameters, a pytree of NumPy arrays as `jmlp.predict` takes it
+    state: Any  # the kept batch-norm state
+    last: Snapshot | None  # as training left it; None where a result is read without parameters
+    snapshots: tuple[Snapshot, ...]  # at epochs 0, 1, 2, 3, 5, 8, 13 ..., as far as they fit
+
+
+def reached_limit(hp: Hyperparams, best_epoch: int, stopped_epoch: int) -> bool:
+    """Whether a run that did not diverge was stopped by its limit of epochs alone.
+
+    One whose patience ran out at the limit would not have trained on with a higher one.
+    """
+    out_of_patience = hp.patience is not None and stopped_epoch - best_epoch >= hp.patience
+    return stopped_epoch == hp.epochs and not out_of_patience
+
+
+@dataclass(frozen=True)
+class CohortState:
+    """A cohort in training, between two chunks, on the host: all that is needed to go on.
+
+    What is a function of seed, epoch and step (batch order, dropout, the place in an epoch's order)
+    is not in it.
+    """
+
+    run_ids: tuple[str, ...]  # of the lanes in use, in their order
+    width: int  # lanes, padding included
+    epoch: int  # the one in training; the last one done where `step` is 0
+    step: int  # updates made in it
+    n_steps: int  # updates of an epoch
+    arrays: "Mapping[str, NDArray[Any]]"  # the training state by name, lanes as the first axis
+    costs: tuple[tuple[CostPoint, ...], ...]  # by lane in use
+    snapshots: tuple[tuple[Snapshot, ...], ...]  # by lane in use; params by name, state None
+
+    @property
+    def updates(self) -> int:
+        """Updates made since the start of training."""
+        begun = self.epoch - 1 if self.step else self.epoch
+        return begun * self.n_steps + self.step
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A run has ceased to train; its result comes when its whole cohort has."""
+
+    why: Ending
+    epoch: int
+    step: int  # the last update, or the one that gave a number not finite; from 1
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is new since the last one. The iterator of them is the training: stop it by stopping."""
+
+    phase: Phase
+    group: int  # counted from 1
+    n_groups: int
+    runs_done: int
+    n_runs: int
+    epoch: int  # the furthest epoch among the cohorts in training
+    points: Mapping[str, CostPoint]  # by run id
+    results: tuple[RunResult, ...]  # runs that ended just now
+    elapsed: float  # seconds since the start
+    remaining: float | None  # seconds, an estimate; None before there is one
+    stops: Mapping[str, Stop] = field(
+        default_factory=dict
+    )  # by run id: lanes that stopped just now

@@ -1,0 +1,152 @@
+"""A cohort in training, seen from the host: where it is, its costs, its snapshots.
+
+Its numbers live in one slot of the compiled program. `CohortState` is a copy of all of it, from
+which training goes on to the same bits.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from jmlp.errors import CheckpointError
+from jmlp.training.plan import SNAPSHOT_BYTES, Cohort
+from jmlp.training.records import CohortState, CostPoint, Snapshot
+from jmlp.training.train import TrainState
+
+Rows = NDArray[np.int32]
+
+
+@dataclass
+class Slot:
+    """One cohort in training."""
+
+    cohort: Cohort
+    training: Rows  # of the data, as in `train.Parts`
+    validation: Rows
+    saved: CohortState | None = None  # to go on from, until it is on the device
+    epoch: int = 0  # epochs begun
+    step: int = 0  # updates made in this epoch; 0 between epochs
+    begins_at: int = 0  # the step within the coming epoch at which it joins the others
+    costs: list[list[CostPoint]] = field(default_factory=list)  # by lane
+    snapshots: list[list[Snapshot]] = field(default_factory=list)  # by lane; params by name
+    training_lanes: list[bool] = field(default_factory=list)  # which lanes have not stopped
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it was not evaluated yet."""
+        return not any(self.costs)
+
+    @property
+    def active(self) -> bool:
+        """Whether any lane is still training."""
+        return any(self.training_lanes)
+
+
+def new_slot(cohort: Cohort, training: Rows, validation: Rows, saved: CohortState | None) -> Slot:
+    """A cohort before its first evaluation, or where it was when it was saved.
+
+    Raises:
+        CheckpointError: what was saved is of other runs.
+    """
+    n = len(cohort.runs)
+    if saved is None:
+        empty: list[list[Any]] = [[] for _ in range(2 * n)]
+        return Slot(
+            cohort,
+            training,
+            validation,
+            costs=empty[:n],
+            snapshots=empty[n:],
+            training_lanes=[True] * n,
+        )
+    if saved.run_ids != tuple(run.run_id for run in cohort.runs):
+        raise CheckpointError("a saved state is of other runs than the cohort that it should go to")
+    return Slot(
+        cohort,
+        training,
+        validation,
+        saved,
+        # An epoch that was left in the middle is begun once more, by joining it there.
+        epoch=saved.epoch - 1 if saved.step else saved.epoch,
+        begins_at=saved.step,
+        costs=[list(costs) for costs in saved.costs],
+        snapshots=[list(snapshots) for snapshots in saved.snapshots],
+        training_lanes=[bool(active) for active in saved.arrays[".active"][:n]],
+    )
+
+
+def save_slot(
+    slot: Slot, arrays: Mapping[str, NDArray[Any]], width: int, n_steps: int
+) -> CohortState:
+    """A copy of a cohort from which it can go on.
+
+    Args:
+        slot: the cohort.
+        arrays: its part of the training state, by name.
+        width: lanes of the program.
+        n_steps: updates of an epoch.
+    """
+    return CohortState(
+        run_ids=tuple(run.run_id for run in slot.cohort.runs),
+        width=width,
+        epoch=slot.epoch,
+        step=slot.step,
+        n_steps=n_steps,
+        arrays=arrays,
+        costs=tuple(tuple(costs) for costs in slot.costs),
+        snapshots=tuple(tuple(snapshots) for snapshots in slot.snapshots),
+    )
+
+
+def name_leaves(state: TrainState) -> dict[str, Any]:
+    """The arrays of a training state by name, such as `.params[0].dense.W`."""
+    named = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path): leaf for path, leaf in named}
+
+
+def put_back(state: TrainState, index: int, saved: CohortState) -> TrainState:
+    """A state on the host, `(slots, lanes, ...)`, with one slot as it was saved.
+
+    Raises:
+        CheckpointError: the arrays are not those of this program.
+    """
+    named = name_leaves(state)
+    wanted = {name: (leaf.shape[1:], leaf.dtype) for name, leaf in named.items()}
+    found = {name: (leaf.shape, leaf.dtype) for name, leaf in saved.arrays.items()}
+    if found != wanted:
+        odd = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
+        raise CheckpointError(
+            f"a saved state does not fit the program: {', '.join(odd)} differ in shape or type"
+        )
+    leaves = []
+    for name, leaf in named.items():
+        new = np.array(leaf)
+        new[index] = saved.arrays[name]
+        leaves.append(new)
+    made: TrainState = jax.tree.unflatten(jax.tree.structure(state), leaves)
+    return made
+
+
+def is_snapshot_epoch(epoch: int) -> bool:
+    """Whether parameters are kept at this epoch: 0, 1, 2, 3, 5, 8, 13, 21 ..."""
+    a, b = 0, 1
+    while a < epoch:
+        a, b = b, a + b
+    return a == epoch
+
+
+def add_snapshot(snapshots: list[Snapshot], new: Snapshot) -> None:
+    """Adds a run's newest snapshot; beyond the limit one in the middle goes.
+
+    What remains is the first half and the latest ones: a function of the run alone, whether or not
+    it was interrupted.
+    """
+    snapshots.append(new)
+    size = sum(array.nbytes for array in new.params.values())
+    most = SNAPSHOT_BYTES // max(size, 1)
+    if len(snapshots) > most:
+        del snapshots[-(-most // 2)]

@@ -1,0 +1,1 @@
+"""Training stored runs again, and how the numbers compare."""
