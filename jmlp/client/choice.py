@@ -13,7 +13,7 @@ from jmlp.study.file import change_study, load_study
 
 @dataclass(frozen=True)
 class Choice:
-    """What `jmlp study` is given: a study and its changes, see `study_file.load_study`.
+    """What `jmlp study` is given: a study and its changes, see `study.file.load_study`.
 
     Or a study of the store with changes to it.
     """

@@ -183,7 +183,7 @@ def test_app_of_another_package_with_its_name_is_not_run(tmp_path: Path) -> None
     other = tmp_path / "tui"
     other.mkdir()
     (other / "__init__.py").write_text("def run(*arguments): raise SystemExit('wrong')\n")
-    ours = Path(__file__).parent.parent / "tui"
+    ours = Path(__file__).parent.parent.parent / "tui"
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import jmlp.__main__"
     with Terminal("-c", code, store=tmp_path / "store") as terminal:
         assert terminal.wait() == 2

@@ -25,7 +25,7 @@ from jmlp.training import engine
 from jmlp.training.records import CohortState, RunResult
 from jmlp.verification.verdict import as_stored
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 # Of each setting that is fixed, a value that a user may have for other work.
 HOSTILE: Mapping[str, Any] = {

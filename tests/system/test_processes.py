@@ -13,7 +13,7 @@ from jmlp.errors import DeviceError
 from jmlp.system import processes
 from jmlp.system.processes import child_environment, command_line
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 STARTS = {
     "asyncio": {"create_subprocess_exec", "create_subprocess_shell"},
     "os": {"execv", "execve", "execvp", "execvpe", "fork", "popen", "posix_spawn", "system"},

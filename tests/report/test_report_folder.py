@@ -68,7 +68,7 @@ def test_report_is_written_whatever_backend_is_set_and_the_choice_of_others_stay
 ) -> None:
     code = f"""
 import os, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parent.parent / "support")!r})
 from report_runs import sizes_runs, sizes_study, write
 from pathlib import Path
 write(Path({str(tmp_path)!r}), sizes_study(), sizes_runs())
@@ -143,7 +143,7 @@ def test_a_report_that_was_killed_at_any_moment_is_written_by_the_next_without_f
 ) -> None:
     code = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parent.parent / "support")!r})
 from jmlp import faults, report
 report._documents = lambda *_: {{f"plots/{{n}}.svg": b"x" for n in "ab"}} | {{"report.html": b"x"}}
 from report_runs import sizes_runs, sizes_study, write

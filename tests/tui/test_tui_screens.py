@@ -1,6 +1,6 @@
 """Every screen, with every kind of store, at three sizes, as lines of text.
 
-A few of them with their colours, as pictures. The expected ones lie in `tests/screens`;
+A few of them with their colours, as pictures. The expected ones lie in `tests/tui/screens`;
 UPDATE_SCREENS=1 writes them anew, to be looked at before they are committed.
 """
 

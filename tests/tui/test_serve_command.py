@@ -134,7 +134,7 @@ def test_what_the_app_starts_gets_none_of_its_pipes() -> None:
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parent.parent.parent,
     )
     assert (done.stdout, done.stderr) == ("typed\n", "here")
 
