@@ -51,7 +51,7 @@ def only_one(environment: Path) -> Iterator[int]:
 
 def stamp(root: Path, lock: str) -> str:
     """What an environment that is up to date was made from."""
-    files = (root / f"requirements-{lock}.txt", root / "pyproject.toml")
+    files = (root / "scripts" / f"requirements-{lock}.txt", root / "pyproject.toml")
     return f"{root}\n" + "".join(file.read_text("utf-8") for file in files)
 
 
@@ -85,7 +85,7 @@ def install(root: Path, environment: Path, lock: str, lock_file: int) -> None:
             env={**os.environ, "PIP_USER": "0"},  # some systems set it, and pip then refuses
         )
 
-    pip("--require-hashes", "-r", root / f"requirements-{lock}.txt")
+    pip("--require-hashes", "-r", root / "scripts" / f"requirements-{lock}.txt")
     # The clone itself: pip can't hash a folder, and what builds it is among the packages above.
     pip("--no-deps", "--no-build-isolation", "--editable", root)
     for name in LOCKS[lock]:

@@ -22,7 +22,7 @@ environment() {
 # environment.py writes the stamp when all is installed. It holds the folder too, because an
 # environment that is moved or copied still points to its old place.
 is_current() {
-    wanted=$(printf '%s\n' "$root" && cat "$root/requirements-$1.txt" "$root/pyproject.toml")
+    wanted=$(printf '%s\n' "$root" && cat "$root/scripts/requirements-$1.txt" "$root/pyproject.toml")
     [ "$wanted" = "$(cat "$venv/$1.stamp" 2>/dev/null)" ]
 }
 

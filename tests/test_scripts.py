@@ -22,7 +22,7 @@ def executable(path: Path, text: str) -> None:
 def clone(tmp_path: Path) -> Path:
     folder = (tmp_path / "a clone").resolve()
     shutil.copytree(ROOT / "scripts", folder / "scripts")
-    for name in ("pyproject.toml", "requirements-run.txt"):
+    for name in ("pyproject.toml", "scripts/requirements-run.txt"):
         (folder / name).write_text(f"the {name}\n", encoding="utf-8")
     return folder
 
@@ -34,7 +34,7 @@ def environment(clone: Path) -> Path:
     executable(folder / "bin" / "python", "exit 1")
     executable(folder / "bin" / "jmlp", 'echo "jmlp in $PWD:"; printf "[%s]" "$@"')
     (folder / "pyvenv.cfg").touch()
-    stamp = f"{clone}\nthe requirements-run.txt\nthe pyproject.toml\n"
+    stamp = f"{clone}\nthe scripts/requirements-run.txt\nthe pyproject.toml\n"
     (folder / "run.stamp").write_text(stamp, encoding="utf-8")
     return folder
 
@@ -75,7 +75,7 @@ def test_command_runs_from_anywhere_through_links_with_its_arguments_as_they_are
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "requirements-run.txt"])
+@pytest.mark.parametrize("name", ["pyproject.toml", "scripts/requirements-run.txt"])
 def test_environment_is_made_again_when_a_file_changed(
     clone: Path, environment: Path, pythons: Path, name: str
 ) -> None:
@@ -152,7 +152,7 @@ def test_clone_in_a_path_with_a_colon_runs_with_its_environment_elsewhere(
     elsewhere = tmp_path / "elsewhere"
     executable(elsewhere / "bin" / "python", "exit 1")
     executable(elsewhere / "bin" / "jmlp", 'echo "it runs"')
-    stamp = f"{moved}\nthe requirements-run.txt\nthe pyproject.toml\n"
+    stamp = f"{moved}\nthe scripts/requirements-run.txt\nthe pyproject.toml\n"
     (elsewhere / "run.stamp").write_text(stamp, encoding="utf-8")
     assert call(moved / "scripts" / "jmlp", JMLP_VENV=elsewhere).stdout == "it runs\n"
 

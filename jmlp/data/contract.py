@@ -136,7 +136,7 @@ class Contract:
 
 
 def check_contract(contract: Contract) -> None:
-    """Whether there can be such data: its types are right already, as `serialization.read` reads them.
+    """Whether there can be such data: its types are right already, as `read` takes them.
 
     Raises:
         ValueError: with what cannot be.
