@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the README's results from report folders: .venv/bin/python scripts/results.py FOLDER...
+"""Updates docs/reference/results.md from reports: .venv/bin/python scripts/results.py FOLDER...
 
-What stands between `<!-- results NAME -->` and `<!-- end -->` in README.md becomes the tables of
-the study NAME, from its folder's results.json and study.toml, and nothing but what these hold. The
-pictures that the README shows are copied from the folder of the original study.
+What is between `<!-- results NAME -->` and `<!-- end -->` becomes the tables of the study NAME,
+made from the results.json and study.toml in its folder. The pictures that the documents show are
+copied from the folder of the original study.
 """
 
 import json
@@ -18,10 +18,10 @@ from jmlp.results.tables import ExperimentTable, study_tables
 from jmlp.study.file import load_study
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
+DOCUMENT = ROOT / "docs" / "reference" / "results.md"
 PICTURES = ROOT / ".github" / "images"
 
-# The columns that the README shows; the report has all of them.
+# The columns that are shown; the report has all of them.
 SHOWN = (
     "configuration",
     "test accuracy %",
@@ -77,19 +77,20 @@ def _markdown(heads: Sequence[str], right: Sequence[bool], rows: Sequence[Sequen
 
 def main() -> None:
     """Replaces the blocks of every study whose folder is named."""
-    text = README.read_text(encoding="utf-8")
+    text = DOCUMENT.read_text(encoding="utf-8")
+    shown = "".join(page.read_text(encoding="utf-8") for page in ROOT.glob("docs/**/*.md"))
     for folder in map(Path, sys.argv[1:]):
         name, _ = read_results(folder / "results.json")
         mark = re.compile(rf"(<!-- results {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
         body = "\n\n".join(block for block in blocks(folder) if block)
         text, n = mark.subn(lambda m, body=body: f"{m[1]}\n{body}\n\n{m[2]}", text)
         if n != 1:
-            sys.exit(f"README.md: wants one block '<!-- results {name} -->', has {n}")
+            sys.exit(f"{DOCUMENT.name}: wants one block '<!-- results {name} -->', has {n}")
         for plot in (folder / "plots").glob("*.png"):
-            if plot.name in text and name == "original":
+            if plot.name in shown and name == "original":
                 PICTURES.mkdir(parents=True, exist_ok=True)
                 shutil.copy(plot, PICTURES / plot.name)
-    README.write_text(text, encoding="utf-8")
+    DOCUMENT.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

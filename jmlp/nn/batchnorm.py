@@ -2,21 +2,21 @@
 
     forward     mean  = mean of Z over the examples                      (n, 1)
                 var   = mean of (Z - mean)^2 over the examples           (n, 1), biased
-                X     = (Z - mean) / sqrt(var + eps)                     (n, B)
-                Y     = gamma * X + beta                                 (n, B)
+                Z_hat = (Z - mean) / sqrt(var + eps)                     (n, B)
+                Y     = gamma * Z_hat + beta                             (n, B)
                 state = momentum * state + (1 - momentum) * (mean, var)  running statistics
 
-    backward    dgamma = sum of dY * X over the examples                 (n, 1)
+    backward    dgamma = sum of dY * Z_hat over the examples             (n, 1)
                 dbeta  = sum of dY over the examples                     (n, 1)
-                dZ     = gamma / sqrt(var + eps) * (dY - (dbeta + X * dgamma) / B)
+                dZ     = gamma / sqrt(var + eps) * (dY - (dbeta + Z_hat * dgamma) / B)
 
     predict     Y = gamma * (Z - state.mean) / sqrt(state.var + eps) + beta
 
-dbeta and dgamma stand in dZ because `mean` and `var` depend on Z too: dbeta / B is the mean of dY,
-dgamma / B that of dY * X. `momentum` is the weight of the *old* running value, and the running
-variance is the biased one, as in Keras (PyTorch has both the other way round). Source: Ioffe &
-Szegedy, "Batch Normalization", ICML 2015 (arXiv:1502.03167), algorithm 1
-(forward) and section 3 (backward, here simplified).
+dbeta and dgamma appear in dZ because `mean` and `var` depend on Z too: dbeta / B is the mean of dY,
+dgamma / B that of dY * Z_hat (derived step by step in docs/explanation/backpropagation.md).
+`momentum` is the weight of the *old* running value, and the running variance is the biased one, as
+in Keras (PyTorch has both the other way round). Source: Ioffe & Szegedy, "Batch Normalization",
+ICML 2015 (arXiv:1502.03167), algorithm 1 (forward) and section 3 (backward, here simplified).
 """
 
 from typing import NamedTuple
@@ -46,7 +46,7 @@ class BatchNormCache(NamedTuple):
     """What `backward` needs."""
 
     gamma: Array  # (n, 1)
-    X: Array  # (n, B)
+    Z_hat: Array  # (n, B)
     inverse_std: Array  # (n, 1)
 
 
@@ -63,21 +63,21 @@ def forward(
     mean = jnp.mean(Z, axis=1, keepdims=True)
     var = jnp.mean(jnp.square(Z - mean), axis=1, keepdims=True)
     inverse_std = 1 / jnp.sqrt(var + EPS)
-    X = (Z - mean) * inverse_std
-    Y = params.gamma * X + params.beta
+    Z_hat = (Z - mean) * inverse_std
+    Y = params.gamma * Z_hat + params.beta
     state = BatchNormState(
         mean=MOMENTUM * state.mean + (1 - MOMENTUM) * mean,
         var=MOMENTUM * state.var + (1 - MOMENTUM) * var,
     )
-    return Y, state, BatchNormCache(params.gamma, X, inverse_std)
+    return Y, state, BatchNormCache(params.gamma, Z_hat, inverse_std)
 
 
 def backward(dY: Array, cache: BatchNormCache) -> tuple[Array, BatchNormParams]:
     """Maps `dY` `(n, B)` to `dZ` `(n, B)` and the gradient of scale and shift."""
-    gamma, X, inverse_std = cache
-    dgamma = jnp.sum(dY * X, axis=1, keepdims=True)
+    gamma, Z_hat, inverse_std = cache
+    dgamma = jnp.sum(dY * Z_hat, axis=1, keepdims=True)
     dbeta = jnp.sum(dY, axis=1, keepdims=True)
-    dZ = gamma * inverse_std * (dY - (dbeta + X * dgamma) / dY.shape[1])
+    dZ = gamma * inverse_std * (dY - (dbeta + Z_hat * dgamma) / dY.shape[1])
     return dZ, BatchNormParams(dgamma, dbeta)
 
 

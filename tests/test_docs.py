@@ -1,0 +1,94 @@
+"""README and docs are run: their programs are doctests, and what they list is what there is."""
+
+import doctest
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import jmlp
+from jmlp.study.config import Hyperparams
+from jmlp.study.file import load_study
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+REFERENCE = ROOT / "docs" / "reference"
+
+
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if ">>>" in read(ROOT / n)])
+def test_programs_print_what_is_shown(name: str) -> None:
+    result = doctest.testfile(str(ROOT / name), module_relative=False)
+    assert (result.failed, result.attempted > 0) == (0, True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_to_files_and_headings(name: str) -> None:
+    page = ROOT / name
+    links = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", read(page), flags=re.DOTALL))
+    missing = []
+    for link in links:
+        if "://" in link:
+            continue
+        path, _, heading = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (heading and heading not in headings(target)):
+            missing.append(link)
+    assert missing == []
+
+
+def headings(page: Path) -> set[str]:
+    """As links name them."""
+    titles = re.findall(r"^#+ (.*)$", read(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = ROOT / "docs" / "index.md"
+    linked = {
+        (index.parent / link).resolve() for link in re.findall(r"\(([\w./-]+\.md)\)", read(index))
+    }
+    assert {page for page in PAGES if "docs" in page.parts} <= linked | {index}
+
+
+def test_the_library_page_lists_exactly_the_public_names() -> None:
+    listed = re.search(r"The public names are (.*?)\.\s", read(REFERENCE / "library.md"), re.DOTALL)
+    assert listed is not None
+    assert sorted(re.findall(r"`(\w+)`", listed[1])) == sorted(dir(jmlp))
+
+
+def test_the_study_file_page_lists_every_hyperparameter() -> None:
+    section = read(REFERENCE / "study-file.md").split("| hyperparameter |")[1]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [
+        field.name for field in fields(Hyperparams)
+    ]
+
+
+def test_the_study_file_that_is_shown_is_read(tmp_path: Path) -> None:
+    toml = re.search(r"```toml\n(.*?)```", read(REFERENCE / "study-file.md"), re.DOTALL)
+    assert toml is not None
+    path = tmp_path / "my.toml"
+    path.write_text(toml[1], encoding="utf-8")
+    assert len(load_study(path).experiments[0].axes) == 2
+
+
+def test_the_readme_shows_figures_of_the_result_table() -> None:
+    table = {
+        cells[0].split()[2]: cells
+        for line in read(REFERENCE / "results.md").split("**Drop rate**")[0].splitlines()
+        if line.startswith("| batch size ")
+        for cells in [[cell.strip() for cell in line.strip("| ").split(" | ")]]
+    }
+    rows = re.findall(
+        r"^\| (\d+) \| (.*) \| (.*) \| (.*) \|$", read(ROOT / "README.md"), re.MULTILINE
+    )
+    assert [row[0] for row in rows] == list(table)
+    for size, accuracy, verdict, original in rows:
+        _, shown, _, _, theirs, *_, against = table[size]
+        assert (accuracy, original) == (shown, theirs)
+        assert against.replace("-", "−").startswith(verdict)
