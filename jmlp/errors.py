@@ -21,7 +21,7 @@ def error_with_code(text: str, code: int) -> JmlpError:
 
 
 class ConfigError(JmlpError):
-    """Wrong usage or configuration. One line per problem: all of them are told at once."""
+    """Wrong usage or configuration. One line per problem: all are reported together."""
 
     exit_code = 2
 

@@ -82,7 +82,7 @@ def workplace() -> Iterator[Path]:
     """An empty folder for a row, beside that of compiled programs."""
     folder = Path(tempfile.mkdtemp(dir=Path(os.environ["JMLP_HOME"]).parent))
     yield folder
-    if folder.parent.name.startswith(TEMPORARY):  # else somebody wants to look at it
+    if folder.parent.name.startswith(TEMPORARY):  # else it is to be looked at
         shutil.rmtree(folder, ignore_errors=True)
 
 

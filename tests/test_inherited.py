@@ -147,7 +147,7 @@ def test_doctor_outlives_what_it_diagnoses(tmp_path: Path) -> None:
     found = {finding["what"]: finding for finding in json.loads(done.out)}
     assert found["devices"]["remedy"].startswith("XLA_FLAGS: ")
     assert found["XLA_FLAGS"]["value"] == ALL["XLA_FLAGS"]
-    assert "worker" in found, "it goes on to the end"
+    assert "worker" in found, "it runs to the end"
 
 
 @pytest.mark.usefixtures("_own")

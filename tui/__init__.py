@@ -1,4 +1,4 @@
-"""The terminal app: it draws what the store says, and training goes on when it closes."""
+"""The terminal app: it draws what the store says, and training continues when it closes."""
 
 from pathlib import Path
 

@@ -73,7 +73,7 @@ class JmlpApp(SteadyApp[int]):
         Binding("2", "switch_mode('runs')", "Runs", show=False, tooltip="All runs of the store"),
         Binding("question_mark", "help", "Help", key_display="?", tooltip="What every key does"),
         Binding("t", "next_theme", "Theme", show=False, tooltip="Dark or light"),
-        Binding("q", "leave", "Quit", tooltip="Close the app; training goes on"),
+        Binding("q", "leave", "Quit", tooltip="Close the app; training continues"),
     ]
 
     status = reactive("")  # of the worker, for the top line
@@ -95,7 +95,7 @@ class JmlpApp(SteadyApp[int]):
         """Begins to read the store, and shows the studies."""
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
-        if self.theme == "textual-dark":  # nobody asked for another one
+        if self.theme == "textual-dark":  # no other one was asked for
             self.theme = DARK.name
         self.feed.start()
         self.feed.subscribe(self, worker_status)
@@ -212,7 +212,7 @@ class JmlpApp(SteadyApp[int]):
 
             go_on(self.folder, row, self.say)
 
-        self.perform(f"go on with {row.label}", begin)
+        self.perform(f"resume {row.label}", begin)
 
     def open_study(self, label: str | None) -> None:
         """Shows a study; None: nothing was chosen."""
@@ -237,7 +237,7 @@ class JmlpApp(SteadyApp[int]):
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
 
     def action_leave(self) -> None:
-        """Training goes on without the app."""
+        """Training continues without the app."""
         self.exit(0)
 
     def get_key_display(self, binding: Binding) -> str:

@@ -1,4 +1,4 @@
-"""What the store says, brought to the screens: one thread looks, and widgets are told.
+"""What the store says, brought to the screens: one thread looks, and notifies widgets.
 
 A screen hands over a query, a function of the store that returns records. It is called in the
 feed's thread whenever the store or its worker has changed, and its answer comes as a message.
@@ -191,7 +191,7 @@ def answer(query: Query, look: Look) -> Message:
 
 
 def error_text(error: Exception) -> str:
-    """What is said of an error: its own words, or that nobody foresaw it."""
+    """The words for an error: its own, or that it is unexpected."""
     if isinstance(error, JmlpError):
         return str(error)
     return f"this is a bug in jmlp: {type(error).__name__}: {error}"

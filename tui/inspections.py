@@ -48,7 +48,7 @@ class Inspections:
         self._known: dict[Key, State] = {}
 
     def get(self, key: Key) -> State | None:
-        """What is known; None where nobody asked."""
+        """What is known; None where it was not asked for."""
         return self._known.get(key)
 
     def want(self, key: Key) -> None:
@@ -71,7 +71,7 @@ class Inspections:
                 state.stop.set()
 
     def leave(self) -> None:
-        """Nobody waits any more."""
+        """The answer is no longer wanted."""
         for key in [key for key, state in self._known.items() if isinstance(state, Waiting)]:
             self.drop(key[0])
 
@@ -89,7 +89,7 @@ class Inspections:
 
     def _said(self, waiting: Waiting, line: str) -> None:
         waiting.words = line
-        if waiting in self._known.values():  # else nobody waits any more
+        if waiting in self._known.values():  # else it is no longer wanted
             self._changed()
 
     def _arrived(self, key: Key, waiting: Waiting, state: State | None) -> None:

@@ -40,7 +40,7 @@ class TerminalApp(JmlpApp):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, tooltip="Back with fg")
     ]
-    # What is chosen is told by its colour, so it has to be told otherwise where there is none.
+    # A selection is shown by colour, so it needs another sign where there is none.
     CSS = """
     DataTable:nocolor > .datatable--cursor { text-style: reverse; }
     OptionList:nocolor > .option-list--option-highlighted { text-style: reverse; }
@@ -72,7 +72,7 @@ class TerminalApp(JmlpApp):
             self.exit(return_code=self.code)
 
     def _handle_exception(self, error: Exception) -> None:
-        """Ends the app; the error is told when the terminal has been given back.
+        """Ends the app; the error is printed once the terminal has been restored.
 
         While it leaves, screens may fail that were still being made: that is no error.
         """
@@ -90,7 +90,7 @@ def run(folder: Path, start: str | None) -> int:
         Exception: a bug has ended the app; the terminal is as before.
     """
     if start is not None:
-        find(folder, start)  # what is not there is told before anything is drawn
+        find(folder, start)  # what is not there is reported before anything is drawn
     TerminalDriver.ascii_only = is_ascii_wanted()
     app = TerminalApp(folder, start=start)
     assert sys.__stdin__ is not None
@@ -126,5 +126,5 @@ def run(folder: Path, start: str | None) -> int:
         raise app.error
     if not app.return_code and app.at_work is not None:
         label = visible(app.at_work)
-        print(f"{label} goes on without the app: jmlp attach shows it", file=sys.stderr)
+        print(f"{label} continues without the app: jmlp attach shows it", file=sys.stderr)
     return app.return_code or 0

@@ -10,7 +10,7 @@ from tui.text import count
 
 TAKES_OFF = "-"
 EXPORTS = "exports"  # a folder beside the runs
-# Of each format what it is, and what is written if nobody says so otherwise.
+# Of each format what it is, and what is written by default.
 FORMATS = {
     "json": ("JSON          all of the runs, with their cost curves", "runs.json"),
     "csv": ("CSV           a line a run, for a spreadsheet", "runs.csv"),
@@ -60,7 +60,7 @@ def holds_something(target: Path, as_: str) -> bool:
 
 
 def usual_target(as_: str) -> str:
-    """Where an export goes if nobody says so otherwise, as a text to be changed."""
+    """Where an export goes by default, as editable text."""
     name = FORMATS[as_][1]
     try:
         return str(Path(name).absolute())
@@ -73,7 +73,7 @@ def target_of(text: str) -> Path:
     path = Path(text.strip())
     try:
         return path.expanduser()
-    except RuntimeError:  # the home of somebody who has none
+    except RuntimeError:  # the home directory of a user who has none
         return path
 
 

@@ -58,7 +58,7 @@ class Writer:
         while data and not self._gone:
             try:
                 data = data[os.write(self._fileno, data) :]
-            except BlockingIOError:  # somebody else made the terminal so
+            except BlockingIOError:  # another program made the terminal so
                 select.select([], [self._fileno], [])
             except OSError:
                 self._gone = True
@@ -142,7 +142,7 @@ class TerminalDriver(LinuxDriver):
         if not isinstance(message, unasked):
             super().process_message(message)
 
-    # ---- stopping and going on (Ctrl-Z, fg)
+    # ---- stopping and continuing (Ctrl-Z, fg)
 
     def _sigtstp_application(self, *_: object) -> None:
         self._call_in_app(self._stop)

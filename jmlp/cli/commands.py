@@ -41,8 +41,8 @@ app.command(
     sort_key=1,
     help=(
         "Train every configuration of a study over several seeds; print tables, write a report.\n\n"
-        "A study that was ended goes on where it was, from any terminal: what is stored is not "
-        "trained again."
+        "A study that was interrupted resumes where it was, from any terminal: what is stored is "
+        "not trained again."
     ),
 )
 app.command(
@@ -55,7 +55,7 @@ for name, text in (
     ("attach", "Watch a study that is being trained; Ctrl-C leaves it at work."),
     ("pause", "Let a study rest: all is saved, and its worker waits for jmlp resume."),
     ("resume", "Go on with a study where it was: paused, or ended before its end."),
-    ("stop", "End a study's training: all is saved, and jmlp resume goes on from there."),
+    ("stop", "End a study's training: all is saved, and jmlp resume continues from there."),
 ):
     app.command(f"jmlp.cli.steer:{name}", name=name, sort_key=2.5, help=text)
 app.command(
@@ -189,7 +189,7 @@ app.command(
     "jmlp.cli.serve:serve",
     name="serve",
     sort_key=9.5,
-    help="Serve the app to browsers on this machine, until Ctrl-C; training goes on without it.",
+    help="Serve the app to browsers on this machine, until Ctrl-C; training continues without it.",
 )
 app.command(
     "jmlp.cli.doctor:doctor",

@@ -55,7 +55,7 @@ class Hardware:
                 value that it does not accept.
             DeviceError: there is no such device.
         """
-        cores = self.count()  # a wrong number is told before JAX starts
+        cores = self.count()  # a wrong number is reported before JAX starts
         if os.environ.get("XLA_FLAGS"):  # a flag that XLA does not know ends the process
             from jmlp.client import devices as jax_devices
 
@@ -75,7 +75,7 @@ class TrainingHardware(Hardware):
     """Where training runs, and how often it is saved."""
 
     checkpoint_seconds: Annotated[
-        float, Parameter(help="How often training is saved, to go on from after a kill.")
+        float, Parameter(help="How often training is saved, to resume from after a kill.")
     ] = environment.CHECKPOINT_SECONDS
 
     def request(self) -> dict[str, object]:

@@ -42,7 +42,7 @@ def serve(
     stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> int:
-    """Serve the app to browsers on this machine, until Ctrl-C; training goes on without it."""
+    """Serve the app to browsers on this machine, until Ctrl-C; training continues without it."""
     check_app()
     try:
         from tui.serving.guard import Guard
@@ -67,7 +67,7 @@ def serve(
                 threading.Thread(target=webbrowser.open, args=opening, daemon=True).start()
 
         number = asyncio.run(server.run(listener, ready))
-    out.say("ended; training goes on")
+    out.say("ended; training continues")
     return 128 + number
 
 
@@ -81,7 +81,7 @@ def _announce(address: str, out: Output) -> None:
         raise StoreError(f"the address cannot be written: {failure.strerror}")
     if out.json:
         return
-    out.say("Ctrl-C ends it; training goes on")
+    out.say("Ctrl-C ends it; training continues")
 
 
 def _listener(host: str, port: int, allow_remote: bool) -> socket.socket:

@@ -215,7 +215,7 @@ class _Session:
             self.worker.kill()
             self.worker.wait()
         self.reader.join()  # its last words
-        with contextlib.suppress(DiskFullError):  # whoever goes on finds out by the lock
+        with contextlib.suppress(DiskFullError):  # whoever resumes it finds out by the lock
             self.interrupted()
         self.look()
 

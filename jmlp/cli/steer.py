@@ -39,7 +39,7 @@ def attach(
         row = store.study(row.label)
         results = store.results(row.label)
     if signal is not None and row.state in (*IN_HAND, "queued"):
-        out.say(f"left: {row.label} is {row.state} and goes on without this terminal")
+        out.say(f"left: {row.label} is {row.state} and continues without this terminal")
         return 128 + signal
     if row.state in (*IN_HAND, "queued"):
         raise StoreError(steering.no_worker(row))
@@ -69,7 +69,7 @@ def stop(
     stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """End a study's training: all is saved, and jmlp resume goes on from there."""
+    """End a study's training: all is saved, and jmlp resume continues from there."""
     with stored.open() as store:
         row = _find(store, study, ("running", "paused", "queued"))
         if workers.worker_of(store, row.label) is None:

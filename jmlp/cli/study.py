@@ -80,15 +80,15 @@ def study(
 ) -> int:
     """Train every configuration of a study over several seeds; print tables, write a report.
 
-    A study that was ended goes on where it was, from any terminal: what is stored is not trained
-    again.
+    A study that was interrupted resumes where it was, from any terminal: what is stored is not
+    trained again.
     """
     from jmlp import data as datasets
     from jmlp.client.choice import Choice
     from jmlp.client.plans import checked_plan, facts_of
     from jmlp.training.plan import data_facts
 
-    request = hardware.request()  # a wrong number is told before data is fetched
+    request = hardware.request()  # a wrong number is reported before data is fetched
     choice = Choice(
         source,
         experiments=tuple(experiment or ()),
@@ -141,7 +141,7 @@ def conclude(
     fail_on: str | None,
     out: Output,
 ) -> int:
-    """What follows the training: where it goes on, or tables and report, and the exit code.
+    """What follows the training: how to resume it, or tables and report, and the exit code.
 
     Without a folder no report is written.
 
@@ -192,7 +192,7 @@ def how_to_go_on(submitted: "Submitted", state: str, n_done: int) -> str:
     worker = submitted.worker()
     if worker is None:
         how = state if state in ("stopped", "interrupted") else "interrupted"
-        return f"{how}: {done}; jmlp resume {label}, or the same command, goes on"
+        return f"{how}: {done}; jmlp resume {label}, or the same command, continues"
     if worker.study == label:
         return f"left: {done}; it is {state}: jmlp attach {label} shows it"
     return f"left: {done}; it is {state} behind {worker.study}: jmlp resume {label} trains it"

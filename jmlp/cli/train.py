@@ -97,7 +97,7 @@ def train(
     from jmlp.results.tables import study_tables
     from jmlp.training.plan import data_facts
 
-    request = hardware.request()  # a wrong number is told before data is fetched
+    request = hardware.request()  # a wrong number is reported before data is fetched
     dataset = datasets.load(study.data, out.say)
     plan = checked_plan(study, data_facts(dataset), hardware.count())
     submitted = submit(

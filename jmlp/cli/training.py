@@ -69,7 +69,7 @@ class Now:
 
 
 class Display:
-    """Shows how far it is: to a person who watches, to a log, or to nobody."""
+    """Shows how far it is: on a terminal, in a log, or not at all."""
 
     def show(self, now: Now) -> None:
         """What is new."""

@@ -46,7 +46,7 @@ def verify(
     from jmlp.cli import verifying
     from jmlp.cli.training import display
 
-    hardware.count()  # a wrong number is told before anything starts
+    hardware.count()  # a wrong number is reported before anything starts
     with store.open(viewer=True) as opened:
         rows = find(opened, runs)
         if not rows:

@@ -1,4 +1,4 @@
-"""A study as somebody chose and changed it: the same by command and in the app."""
+"""A study as it was chosen and changed: the same by command and in the app."""
 
 import shlex
 from collections.abc import Mapping

@@ -109,12 +109,12 @@ def parting(*curves: Sequence["CostPoint"]) -> int | None:
 
 
 def parting_text(update: int) -> str:
-    """What is said of curves that part."""
+    """The words for curves that diverge from each other."""
     return f"Their cost curves differ from update {update} on."
 
 
 def numbers_text(same: bool | None) -> str:
-    """What is said of `same_numbers`."""
+    """The words for `same_numbers`."""
     if same is None:
         return "Not all numbers can be compared: a run that has not ended has no file."
     return "The same numbers, to the last bit." if same else "Not the same numbers."

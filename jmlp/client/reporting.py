@@ -10,7 +10,7 @@ from jmlp.system import diagnosis, processes
 
 
 def default_folder(folder: Path, label: str, *, served: bool) -> Path:
-    """Where a study's report is written, if nobody says where.
+    """Where a study's report is written, by default.
 
     Args:
         folder: of the store.

@@ -11,7 +11,7 @@ from jmlp.system import environment
 
 
 def start(folder: Path, choice: Choice, say: Callable[[str], None]) -> str:
-    """Begins a study, or goes on with what the store has of it, in the background.
+    """Begins a study, or resumes what the store has of it, in the background.
 
     May take long: MNIST is fetched where it is not there yet.
 

@@ -1,4 +1,4 @@
-"""A study that a worker has in hand, told to pause, to go on, or to stop."""
+"""A study that a worker has in hand, asked to pause, to resume, or to stop."""
 
 import time
 
@@ -65,5 +65,5 @@ def no_worker(row: StudyRow) -> str:
     """Why a study that is in training by its state cannot be steered."""
     return (
         f"{row.label}: no worker has it (the one that had it was ended); jmlp resume {row.label} "
-        "goes on where it was"
+        "resumes where it was"
     )

@@ -81,7 +81,7 @@ def submit(
     command: str,
     fresh: bool = False,
 ) -> Submitted:
-    """Puts a study in the queue, where it goes on with what is there already.
+    """Puts a study in the queue, where it continues with what is there already.
 
     Args:
         folder: of the store; made where there is none.
@@ -159,7 +159,7 @@ def check_left_alone(begun: StudyRow, toml: str, fresh: bool) -> None:
 
 
 def check_unchanged(begun: StudyRow, study: Study, digests: Mapping[str, str]) -> None:
-    """Refuses to go on with an unfinished study in another form.
+    """Refuses to resume an unfinished study in another form.
 
     More or fewer seeds and experiments are no other form: each run stands for itself.
 
@@ -179,7 +179,7 @@ def check_unchanged(begun: StudyRow, study: Study, digests: Mapping[str, str]) -
     changed = differences(parse_study(begun.toml, begun.label), study)
     if changed:
         remedy = (
-            f"{begun.label} is unfinished: go on with it as it was (jmlp resume {begun.label}), "
+            f"{begun.label} is unfinished: resume it as it was (jmlp resume {begun.label}), "
             "give the study another name, or train all of it as it is now (--fresh)"
         )
         raise ConfigError([*(f"{begun.label}: {change}" for change in changed), remedy])
@@ -249,7 +249,7 @@ def submit_again(folder: Path, row: StudyRow, say: Callable[[str], None]) -> Sub
 
 
 def _requeue(store: Store, label: str, say: Callable[[str], None]) -> None:
-    """What is in nobody's hands and not whole: the next worker may take it."""
+    """What no worker has and is not complete: the next worker may take it."""
     if worker_of(store, label) is not None:
         return
     gone = [
@@ -278,7 +278,7 @@ def default_hardware() -> dict[str, Any]:
 def study_label(name: str, changes: Sequence[str]) -> str:
     """The study's name in the store: one of its own for each way to change it.
 
-    Their settings differ, so that one cannot go on with what the other began.
+    Their settings differ, so that one cannot resume what the other began.
     """
     words = [re.sub(r"[^A-Za-z0-9.]+", "-", change).strip("-.") for change in changes]
     return "-".join([name, *filter(None, words)])[:LONGEST_NAME]

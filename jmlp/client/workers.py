@@ -104,7 +104,7 @@ def detach(folder: Path, label: str) -> int:
         _see_begin(folder, label, worker, log)
     finally:
         if worker.poll() is None:
-            worker.returncode = 0  # it goes on without this process, of which Python would warn
+            worker.returncode = 0  # it continues without this process, of which Python would warn
             threading.Thread(target=_take_note, args=(worker.pid,), daemon=True).start()
     return worker.pid
 

@@ -4,7 +4,7 @@ A digit is a glyph of straight strokes. Each image moves the glyph's corners a l
 slants, scales and shifts it, and draws it with a pen of its own width, darkness and noise.
 
 Only +, -, *, /, the square root and comparisons are used, element by element. IEEE 754 fixes each
-of them to the bit; sine, a normal variate, a sum or a matrix product may differ between machines.
+of them exactly; sine, a normal variate, a sum or a matrix product may differ between machines.
 """
 
 import itertools
@@ -137,7 +137,7 @@ def _draw(random: Generator, n: int) -> tuple[NDArray[np.uint8], NDArray[np.uint
 
 
 def _place(corners: NDArray[np.float32], shape: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Corners in pixels (B, V, 2) of glyphs scaled, slanted, turned and shifted, in this order."""
+    """Corners in pixels (B, V, 2) of glyphs scaled, slanted, rotated and shifted, in this order."""
     turn, slant, scale_x, scale_y, shift_x, shift_y = shape.T[:, :, None]
     x = corners[..., 0] * _between(SCALE, scale_x)
     y = corners[..., 1] * _between(SCALE, scale_y)

@@ -29,7 +29,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_idx(path: Path) -> NDArray[Any]:
-    """The array in an IDX file. Whether it is packed is told by its content, not by its name.
+    """The array in an IDX file. Its content says whether it is compressed, not its name.
 
     Raises:
         DataError: Not IDX, damaged, cut, or of another size than its header says.

@@ -115,7 +115,7 @@ def _sheet(reading: _Reading, channels: Grey) -> Grey | None:
 
 
 def _rectangular(mask: Mask) -> float:
-    """How much of a rectangle around it a shape fills; it may be turned a little."""
+    """How much of a rectangle around it a shape fills; it may be rotated a little."""
     rows, columns = np.nonzero(mask)
     best = 0.0
     for degrees in range(-20, 21, 4):
@@ -203,7 +203,7 @@ def _reading(channels: Grey, dark: bool, wide: bool) -> _Reading | None:
         limit = max((0.45 if wide else 0.6) * strongest, floor / 2)
         faint = (depth > max(0.3 * strongest, floor / 2)) & usable
         mask = _without_lines((depth > limit) & usable, faint)
-        # The strokes of a dry pen break off and go on.
+        # The strokes of a dry pen break off and continue.
         joined = ndimage.binary_dilation(mask, np.ones((3, 3)), iterations=max(1, longer // 200))
         labels = ndimage.label(joined)[0] * mask
         if not mask.any():
@@ -325,7 +325,7 @@ def _without_lines(mask: Mask, faint: Mask) -> Mask:
         return mask
     thick = ndimage.binary_dilation(found, iterations=1)
     rest = mask & ~thick
-    # What crossed a line goes on on both sides of it.
+    # What crossed a line continues on both sides of it.
     width = max(3, math.ceil(stroke_width(found)) + 4)
     closed = ndimage.binary_closing(np.pad(rest, width), np.ones((width, width)))
     crossed = closed[width:-width, width:-width] & thick & mask

@@ -24,7 +24,7 @@ def inspect(
         run_id: of the run, which has ended or is in training.
         part: of the data.
         say: called with one line for each slow step.
-        stop: set by another thread where nobody waits any more.
+        stop: set by another thread when the answer is no longer wanted.
 
     Returns:
         The inspection; None where it was stopped.

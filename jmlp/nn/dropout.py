@@ -22,7 +22,7 @@ def forward(A: Array, key: Array, drop_rate: Array) -> tuple[Array, Array]:
     Args:
         A: activations.
         key: the PRNG key that decides which units are dropped, and nothing else does.
-        drop_rate: a scalar in [0, 1) of the type of `A`. At 0 the output is `A` to the bit.
+        drop_rate: a scalar in [0, 1) of the type of `A`. At 0 the output is `A` exactly.
     """
     U = jax.random.uniform(key, A.shape, A.dtype)
     M = jnp.where(drop_rate <= U, 1 / (1 - drop_rate), 0)

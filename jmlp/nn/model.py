@@ -38,7 +38,7 @@ class LayerCache(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """Examples that are turned and scaled already, for several networks to use."""
+    """Examples that are transposed and scaled already, for several networks to share."""
 
     A: Array  # (n_in, B)
 

@@ -19,7 +19,7 @@ from jmlp.training.records import CohortState, RunResult
 CHECKPOINTS = "checkpoints"
 
 _TRAIN_AGAIN = "remove the run (jmlp runs rm); its study then trains it again"
-_GO_BACK = "do nothing: its study goes on from the one before it, or trains the cohort anew"
+_GO_BACK = "do nothing: its study resumes from the one before it, or trains the cohort anew"
 _SUBMIT_AGAIN = "give the study's command again: it writes the file anew"
 _TAG_AGAIN = "tag or untag any run: it writes the file anew"
 _KEEP_TAGS = "jmlp store rebuild keeps the tags of both"
@@ -99,7 +99,7 @@ def read_runs(
 
 
 def newest_checkpoints(folder: Path, refuse: Callable[[JmlpError], None]) -> list[CohortState]:
-    """Where each cohort in training can go on.
+    """Where each cohort in training can resume.
 
     Args:
         folder: of the store.

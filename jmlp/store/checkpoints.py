@@ -71,8 +71,8 @@ class Checkpoints:
 
         Args:
             key: of the cohort, by `key_of`.
-            state: all that is needed to go on.
-            about: "must", which has to be equal for going on, and "note", for people.
+            state: all that is needed to resume.
+            about: "must", which has to be equal for resuming, and "note", for people.
 
         Raises:
             StoreError: it was not written, and those before it are as they were; or they could not
@@ -98,7 +98,7 @@ class Checkpoints:
         return path
 
     def load(self, key: str, about: Mapping[str, Any]) -> tuple[CohortState | None, list[str]]:
-        """The newest checkpoint that is whole and can be gone on from.
+        """The newest checkpoint that is whole and can be resumed from.
 
         Args:
             key: of the cohort, by `key_of`.
@@ -120,7 +120,7 @@ class Checkpoints:
             except CheckpointError as error:
                 refusals.append(str(error))
                 self._refused.add(path)
-        instead = "there is no other one to go on from"
+        instead = "there is no other one to resume from"
         if state is not None:
             instead = f"the one of epoch {state.epoch} step {state.step} is used instead"
         return state, [f"{refusal}; {instead}" for refusal in refusals]
@@ -190,12 +190,12 @@ def _pack(state: CohortState) -> Tensors:
 
 
 def _read(path: Path, key: str, wanted: Mapping[str, str]) -> CohortState:
-    """The state in a file; or CheckpointError, if it cannot be gone on from."""
+    """The state in a file; or CheckpointError, if it cannot be resumed from."""
     state, about = read_state(path)
     if key_of(state.run_ids, state.width) != key:
         raise CheckpointError(f"{path}: is of other runs, or of another width, than its folder")
     if differences := _differences(_flat(about["must"]), wanted):
-        raise CheckpointError(f"{path}: cannot be gone on from: {'; '.join(differences)}")
+        raise CheckpointError(f"{path}: cannot be resumed from: {'; '.join(differences)}")
     return state
 
 

@@ -26,7 +26,7 @@ from jmlp.system.files import NO_SPACE, flush_folder, is_there, seeing_links
 
 NAME = "store.sqlite"
 BESIDE = ("-journal", "-wal", "-shm")  # what SQLite keeps beside a database
-BUSY_MILLISECONDS = 10_000  # a commit takes milliseconds; who waits longer is told
+BUSY_MILLISECONDS = 10_000  # a commit takes milliseconds; a longer wait is an error
 POLL_SECONDS = 0.002
 
 REMEDY = "jmlp store rebuild moves it aside and makes it again from the files of the runs"

@@ -139,7 +139,7 @@ class Lock:
             raise self._error(error) from error
 
     def owner(self) -> Owner | None:
-        """Who holds the lock now; None: nobody.
+        """Who holds the lock now, or None.
 
         Raises:
             StoreError: the file cannot be read.

@@ -91,7 +91,7 @@ class Queries:
         """One study.
 
         Raises:
-            StoreError: there is none of that label; names that are near are told.
+            StoreError: there is none of that label; similar names are suggested.
         """
         found = self._database.read(f"{_STUDY} WHERE label = ?", (label,))
         if not found:

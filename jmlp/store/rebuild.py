@@ -38,7 +38,7 @@ class Rebuilt:
     """What a new database was made of."""
 
     n_runs: int  # that had ended
-    n_checkpoints: int  # cohorts that can be gone on with
+    n_checkpoints: int  # cohorts that can be resumed
     refused: list[str]  # what could not be used, and why
     moved: Path | None  # where the database as it was is now; None: there was none
 

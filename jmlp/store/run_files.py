@@ -131,7 +131,7 @@ def write(
         attempt: how often the run was begun before.
         events: what happened to it.
         studies: those that it belongs to, as much as is needed to make their rows again.
-        ended_at: when it ended, in milliseconds of UTC since 1970; None where nobody knows.
+        ended_at: when it ended, in milliseconds of UTC since 1970; None where that is unknown.
 
     Returns:
         The digest of its numbers, as `numbers_of` computes it.
@@ -194,7 +194,7 @@ def _fitting(path: Path) -> Iterator[None]:
 def numbers_of(stored: StoredRun) -> str:
     """SHA-256 of every number of a run, from its arrays and its outcome.
 
-    It is equal for two trainings that did the same to the bit: when, where, how often interrupted
+    It is equal for two bitwise identical trainings: when, where, how often interrupted
     and for which experiments is not in it.
     """
     epochs = np.array(stored.snapshot_epochs, np.int32)

@@ -181,7 +181,7 @@ class Store(Finding):
             insert_event(connection, now(), label, run_id, kind, step, detail)
 
     def begin(self, label: str, run_ids: Iterable[str], step: int = 0) -> None:
-        """Training of these runs begins, or goes on after `step` updates.
+        """Training of these runs begins, or resumes after `step` updates.
 
         Raises:
             StoreError: there is no such run.

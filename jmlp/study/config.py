@@ -105,7 +105,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Reference:
-    """Figures that somebody else published for one configuration (accuracies from 0 to 1)."""
+    """Figures that others published for one configuration (accuracies from 0 to 1)."""
 
     where: Cell
     training_accuracy: float | None = None

@@ -87,7 +87,7 @@ def _changed(
     """A document with changes, checked with and without them."""
     file_reader = Reader(name)
     read_study(document, file_reader)
-    # The file is checked by itself as well: a mistake in it is told even where a flag hides it.
+    # The file is checked by itself as well: a mistake in it is reported even where a flag hides it.
     changes = _Changes(document, experiments)
     for override in overrides:
         changes.set_text(override)

@@ -1,7 +1,7 @@
 """A study's parsed TOML document to a `Study`: what belongs where, and what must fit together.
 
 What one value may be is a rule of `jmlp.study.rules`; `jmlp.study.file` reads files and applies
-overrides. Every problem of a document is found before any is told.
+overrides. All problems of a document are found before any is reported.
 """
 
 import math
@@ -92,7 +92,7 @@ def _check_names(names: Collection[str], reader: Reader) -> None:
 
 
 class _Draft:
-    """One experiment in the making: what is wrong is told to the reader and left out."""
+    """One experiment in the making: what is wrong is reported to the reader and left out."""
 
     def __init__(
         self, name: str, table: Any, document: Document, top: Document, reader: Reader

@@ -75,7 +75,7 @@ def of_exception(error: BaseException) -> JmlpError | None:
     if isinstance(error, Warning):
         text = str(error).partition("\n")[0]
         return ConfigError(
-            f"PYTHONWARNINGS, or -W, makes this warning an error: {text}; without it all goes on"
+            f"PYTHONWARNINGS, or -W, makes this warning an error: {text}; remove that setting"
         )
     if known := _hidden_module(error):
         return known

@@ -31,7 +31,7 @@ LEAST_CPU_DEVICES = 2
 # Single-threaded products, one virtual device per core: cohorts run side by side, and a product's
 # bits do not depend on how many cores there are.
 CPU_FLAGS = ("--xla_cpu_multi_thread_eigen=false",)
-# The same kernels in every process, so that a run can be repeated to the bit.
+# The same kernels in every process, so that a run can be repeated bitwise.
 GPU_FLAGS = ("--xla_gpu_deterministic_ops=true", "--xla_gpu_autotune_level=0")
 _OUR_FLAGS = tuple(flag.partition("=")[0] for flag in CPU_FLAGS + GPU_FLAGS)
 

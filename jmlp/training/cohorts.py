@@ -138,7 +138,7 @@ class GroupTraining:
         So no compile, which nothing can interrupt, stands between a chunk and its checkpoint or
         between a request and its answer.
         """
-        nobody = np.zeros(len(self.slots), np.bool_)
+        no_lane = np.zeros(len(self.slots), np.bool_)
         epochs, zero = np.zeros(len(self.slots), np.int32), np.int32(0)
         lanes = np.zeros((len(self.slots), self.group.width), np.bool_)
         self.state = self.first_call(
@@ -152,7 +152,7 @@ class GroupTraining:
             self.common_hp,
             self.parts,
             epochs,
-            nobody,
+            no_lane,
             self.data,
             np.int32(self.n_steps),
         )
@@ -384,7 +384,7 @@ class GroupTraining:
         return News(points, stops)
 
     def of_slot(self, index: int, tree: Any) -> Any:
-        """The arrays of one slot, on the host; read at once or copy: training goes on in them."""
+        """The arrays of one slot, on the host; read at once or copy: training continues in them."""
         device, place = divmod(index, self.per_device)
         return jax.tree.map(lambda a: np.asarray(a.addressable_shards[device].data)[place], tree)
 

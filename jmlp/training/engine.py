@@ -3,7 +3,7 @@
 Whoever stops consuming stops the training. Each `next` waits for at most one chunk (50 to 200 ms of
 work); one chunk runs while at most one more is queued, so the device never waits for Python and a
 stop never waits for a queue. Between two of them all cohorts can be copied, and a later training
-goes on from the copies to the same bits.
+resumes from the copies bitwise identically.
 """
 
 import contextlib
@@ -94,7 +94,7 @@ class Training:
             dataset: what to train on.
             devices: to share the cohorts out over; default: all that JAX prefers.
             split: the rows of training and validation part; default: by the runs' split seeds.
-            saved: gives the copy that a cohort should go on from, or None: from its beginning.
+            saved: gives the copy that a cohort should resume from, or None: from its beginning.
             alone: nothing else in this process uses JAX, so that all that JAX has cached may go.
         """
         self.alone = alone

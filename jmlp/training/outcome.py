@@ -87,7 +87,7 @@ class Outcome:
         ended: Ended,
         finals: Finals,
     ) -> RunResult:
-        """A run that ended; what a diverged one would have predicted is nobody's business.
+        """A run that ended; diverged runs have no accuracies.
 
         The snapshots' arrays come by name.
         """

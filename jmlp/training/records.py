@@ -142,7 +142,7 @@ def reached_limit(hp: Hyperparams, best_epoch: int, stopped_epoch: int) -> bool:
 
 @dataclass(frozen=True)
 class CohortState:
-    """A cohort in training, between two chunks, on the host: all that is needed to go on.
+    """A cohort in training, between two chunks, on the host: all that is needed to resume.
 
     What is a function of seed, epoch and step (batch order, dropout, the place in an epoch's order)
     is not in it.

@@ -1,7 +1,7 @@
 """A cohort in training, seen from the host: where it is, its costs, its snapshots.
 
 Its numbers live in one slot of the compiled program. `CohortState` is a copy of all of it, from
-which training goes on to the same bits.
+which training resumes bitwise identically.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class Slot:
     cohort: Cohort
     training: Rows  # of the data, as in `train.Parts`
     validation: Rows
-    saved: CohortState | None = None  # to go on from, until it is on the device
+    saved: CohortState | None = None  # to resume from, until it is on the device
     epoch: int = 0  # epochs begun
     step: int = 0  # updates made in this epoch; 0 between epochs
     begins_at: int = 0  # the step within the coming epoch at which it joins the others
@@ -82,7 +82,7 @@ def new_slot(cohort: Cohort, training: Rows, validation: Rows, saved: CohortStat
 def save_slot(
     slot: Slot, arrays: Mapping[str, NDArray[Any]], width: int, n_steps: int
 ) -> CohortState:
-    """A copy of a cohort from which it can go on.
+    """A copy of a cohort from which it can resume.
 
     Args:
         slot: the cohort.

@@ -28,7 +28,7 @@ INIT, DROPOUT = 0, 1
 NO_PATIENCE = np.iinfo(np.int32).max  # epochs; a run reaches its limit long before
 TRAINING_SAMPLE = 5000  # examples of the training part, measured beside the validation part
 
-Batch = Array | model.Columns  # a mini-batch, one example a row, or turned and scaled already
+Batch = Array | model.Columns  # a mini-batch, one example a row, or transposed and scaled already
 
 # How a function of one lane, `function(carried, *read) -> carried`, is applied to lanes.
 Over = Callable[..., Any]
@@ -81,7 +81,7 @@ class Measurement(NamedTuple):
     """What an evaluation in training records of one lane."""
 
     counted: Array  # bool: the lane was still training, so these numbers are the run's
-    active: Array  # bool: the lane goes on
+    active: Array  # bool: the lane continues
     batch_cost: Array  # float32: mean of the mini-batch costs since the last evaluation
     training: Evaluation  # on a fixed sample of the training part
     validation: Evaluation
@@ -295,7 +295,7 @@ def judge(
 ) -> tuple[TrainState, Measurement]:
     """Early stopping of one lane.
 
-    It goes on while its validation cost has fallen below its best within `patience` epochs, and its
+    It continues while its validation cost has fallen below its best within `patience` epochs and its
     limit is not reached. The parameters of the best evaluation are kept.
     """
     counted = state.active & jnp.isfinite(validation.cost)

@@ -1,4 +1,4 @@
-"""Whether a run that was trained again is the stored one: to the bit, nearly, or up to where.
+"""Whether a run that was trained again is the stored one: bitwise, nearly, or up to which step.
 
 What lies between two evaluations is not stored. So of a run that differs, this is known: the last
 evaluation at which all that is stored of it is equal, and the first one at which it is not.

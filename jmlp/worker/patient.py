@@ -36,7 +36,7 @@ def _patient(
                     raise
             else:
                 if blocked:
-                    self.say("there is space again: training goes on")
+                    self.say("there is space again: training continues")
                 return done
 
     return again

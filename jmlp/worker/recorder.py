@@ -35,7 +35,7 @@ class Recorder:
         Args:
             folder: of the store.
             label: of the study in training.
-            must: what has to be the same for a cohort to go on, of its run ids and width.
+            must: what has to be the same for a cohort to resume, of its run ids and width.
             say: tells the starter.
         """
         self.label, self.must, self.say = label, must, say
@@ -80,7 +80,7 @@ class Recorder:
         self._put(lambda store: self._end(store, results, keys))
 
     def checkpoint(self, copies: Sequence[CohortState]) -> None:
-        """Cohorts in training, to go on from."""
+        """Cohorts in training, to resume from."""
         self._put(lambda store: self._save(copies))
 
     @property
@@ -168,7 +168,7 @@ class Recorder:
                     self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)
             else:
                 if self.blocked is not None:
-                    self.say("there is space again: training goes on")
+                    self.say("there is space again: training continues")
                 self.blocked = None
                 return
 

@@ -1,4 +1,4 @@
-"""What has to be the same when a study is gone on with."""
+"""What has to be the same when a study is resumed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -121,7 +121,7 @@ class Work:
         """What a kill left between the files of runs and their rows: the files are the truth.
 
         The files of a cohort are written one after the other. Where some are missing, all of it
-        goes on from its checkpoint: those that are missing would have none of their own.
+        resumes from its checkpoint: those that are missing would have none of their own.
         """
         rows = {run.run_id: run for run in self.store.runs(self.label)}
         for row in rows.values():

@@ -21,7 +21,7 @@ ARRAYS = ["x", "y", "x_validation", "y_validation", "x_test", "y_test"]
 
 @dataclass(frozen=True)
 class Peer:
-    """Somebody else's way to train the same network."""
+    """Another program that trains the same network."""
 
     name: str
     title: str

@@ -33,7 +33,7 @@ class Options:
 
     @property
     def rounds(self) -> int:
-        """How often everybody has a turn: A, B, C, A, B, C."""
+        """How many rounds: A, B, C, A, B, C."""
         return 1 if self.quick else 3
 
 

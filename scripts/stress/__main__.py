@@ -3,7 +3,7 @@
     .venv/bin/python scripts/stress [ROW…] [--quick] [--seed N] [--cases N] [--json FILE]
 
 Each row is a process of its own, all of them share one folder of compiled programs. What is wrong
-is said at once; the exit code is 1 if a figure falls short. `--quick` does a tenth of each.
+is reported at once; the exit code is 1 if a figure falls short. `--quick` does a tenth of each.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Checkpoints with one wrong bit, or cut off: never gone on from."""
+"""Checkpoints with one wrong bit, or cut off: never resumed from."""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def damage(options: Options) -> Row:
     return Row(
         f"every {'' if every == 1 else f'{every}th '}bit of a checkpoint of {len(whole):,} bytes "
         "flipped, every truncation",
-        "100 % refused; the one before it is used, and it is said",
+        "100 % refused; the one before it is used, with a warning",
         f"{refused:,} of {n:,} ({len(bits):,} bits, {len(lengths):,} truncations){findings}",
         ok=refused == n and not findings.found,
     )

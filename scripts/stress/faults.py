@@ -20,7 +20,7 @@ EVERY_COMMAND = 15  # every so many k also for the whole command
 MOST = 2000
 
 
-class Nobody:
+class NoRequest:
     """In place of `Stopping`: asks no worker to leave."""
 
     reason = None
@@ -111,7 +111,7 @@ def once(folder: Path, store: Path) -> None:
     lock = Lock(store)
     try:
         # A device's failure asks for a process of its own; here that is the next call.
-        while worker.work(lock, LABEL, Nobody()):  # type: ignore[arg-type]
+        while worker.work(lock, LABEL, NoRequest()):  # type: ignore[arg-type]
             pass
     finally:
         lock.release()

@@ -13,7 +13,7 @@ from measuring import Findings, Options, Row, tell, workplace
 from jmlp.store import Store
 
 SIZE = "16m"
-FULL, AGAIN = "the disk is full: training waits", "there is space again: training goes on"
+FULL, AGAIN = "the disk is full: training waits", "there is space again: training continues"
 WAITED = 3.0  # seconds with no space
 
 
@@ -42,8 +42,8 @@ def full(options: Options) -> Row:
     how = f"a file system of {SIZE} filled for {waited:.1f} s" if disk else "a fault of one write"
     return Row(
         f"disk full in the middle of training ({how})",
-        "training waits, says so, goes on; the same bytes",
-        "waited, said so, went on; all byte-identical" if not findings.found else f"{findings}",
+        "training waits, says so, continues; the same bytes",
+        "waited, said so, continued; all byte-identical" if not findings.found else f"{findings}",
         ok=not findings.found,
     )
 

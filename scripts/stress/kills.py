@@ -59,7 +59,7 @@ class Sweep:
         return self.store.with_suffix(".log")
 
     def start(self, *, again: bool) -> "subprocess.Popen[str]":
-        """The command, or every other time the one that goes on with what is there."""
+        """The command, or every other time the one that resumes what is there."""
         if again and len(self.kills) % 2 and self.has_study():
             return command("resume", LABEL, "--store", self.store, cwd=self.folder, log=self.log)
         return study_command(self.folder, self.store, self.log)
@@ -140,7 +140,7 @@ class Sweep:
                 if went_on is not None:
                     self.findings.expect(
                         went_on.step == cohort.updates,
-                        f"{run_id[:8]}: went on at {went_on.step}, not at {cohort.updates}",
+                        f"{run_id[:8]}: resumed at {went_on.step}, not at {cohort.updates}",
                     )
         return len(self.findings.found) == before
 
@@ -154,7 +154,7 @@ def kill(options: Options) -> Row:
     bytes of all tensors, the cost points in the database.
 
     What a kill makes redone is, for each cohort in training, the time from the writing of its
-    newest checkpoint to the kill; that training went on at just that checkpoint is read from the
+    newest checkpoint to the kill; that training resumed at just that checkpoint is read from the
     event ("resumed", with the update). A checkpoint is due after the interval and made at the end
     of a chunk, so that one chunk is added to what is allowed. Of cohorts killed before their first
     checkpoint no update may be in the database: that checkpoint follows the first chunk.

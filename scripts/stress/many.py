@@ -1,4 +1,4 @@
-"""Many processes on one store: none is told of a lock, and nothing is counted twice."""
+"""Many processes on one store: none sees a locked database, and nothing is counted twice."""
 
 import contextlib
 import json

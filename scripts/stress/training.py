@@ -238,7 +238,7 @@ def nan(options: Options) -> Row:
                 findings.expect(same, f"case {number}: {run_id[:8]} was not left alone")
     return Row(
         f"NaN put into one lane after update k, {n} cases",
-        f"{n} reported at that exact update; all others byte-equal; the study goes on",
+        f"{n} reported at that exact update; all others byte-equal; the study continues",
         f"{exact} exact; {len(findings.found)} faults{findings}",
         ok=not findings.found and exact == n,
     )

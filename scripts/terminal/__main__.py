@@ -2,7 +2,7 @@
 
     .venv/bin/python scripts/terminal [ROW…] [--quick] [--seed N] [--cases N] [--json FILE]
 
-Each row is a process of its own. What is wrong is said at once; the exit code is 1 if a figure
+Each row is a process of its own. What is wrong is reported at once; the exit code is 1 if a figure
 falls short. `--quick` does a tenth of each. Nothing else should be at work on the machine.
 """
 

@@ -18,7 +18,7 @@ N_RATES, N_SEEDS, N_POINTS = 50, 10, 100
 CHANGES = 40
 MOST_REDRAW = 0.050
 
-# From the moment a screen is told of a change to the moment its picture is written.
+# From the moment a screen is notified of a change to the moment its picture is written.
 PROBE = """
 import time, tui.launch
 from tui.screens.{module} import {screen} as Screen

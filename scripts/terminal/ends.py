@@ -100,9 +100,9 @@ def _end(store: Path, kind: str, holder: "subprocess.Popen[bytes]", random: Rand
 
 
 def _said(terminal: Terminal, kind: str) -> list[str]:
-    """A bug is told in words, after `q` what goes on, where that was known; nothing else."""
+    """A bug is described in words; after `q`, what continues, if that was known; nothing else."""
     told = terminal.rest()
-    if kind == "q" and told.endswith(" goes on without the app: jmlp attach shows it\n"):
+    if kind == "q" and told.endswith(" continues without the app: jmlp attach shows it\n"):
         return []
     wanted = "jmlp: error: this is a bug in jmlp: " if kind == "exception" else ""
     return [] if told.startswith(wanted) and bool(told) == bool(wanted) else [f"said {told!r}"]

@@ -1,4 +1,4 @@
-"""Random keys on a store of made-up runs: whatever is pressed, the app goes on."""
+"""Random keys on a store of made-up runs: whatever is pressed, the app keeps running."""
 
 import asyncio
 import contextlib

@@ -17,7 +17,7 @@ from jmlp.store import Lock
 
 ENDLESS = STUDY.replace("epochs = 3", "epochs = 100000\npatience = 'none'")
 NO_WORKER = (
-    "small: no worker has it (the one that had it was ended); jmlp resume small goes on where it "
+    "small: no worker has it (the one that had it was ended); jmlp resume small resumes where it "
     "was"
 )
 
@@ -113,7 +113,7 @@ def test_attached_terminal_shows_the_study_and_leaves_it_at_work(
         lines = done.err.splitlines()
         assert lines[0] == "group 1/1: hidden 5-4, batch size 16"
         assert lines[1].startswith("epoch ")
-        assert lines[-1] == f"left: {LABEL} is running and goes on without this terminal"
+        assert lines[-1] == f"left: {LABEL} is running and continues without this terminal"
         assert endless.study(LABEL).state == "running"
 
 

@@ -1,4 +1,4 @@
-"""`jmlp study` from a study file to a folder: it goes on where it was, and loses nothing."""
+"""`jmlp study` from a study file to a folder: it resumes where it was, and loses nothing."""
 
 import json
 import os
@@ -220,7 +220,7 @@ def test_stopped_study_keeps_finished_runs_and_goes_on_to_the_numbers_of_an_undi
     # Two devices train the cohorts of both seeds side by side, so the first group ends at once.
     told = (
         "interrupted: 4 of 6 runs of small are done; jmlp resume small, or the same command, "
-        "goes on\n"
+        "continues\n"
     )
     assert (stopped.code, stopped.out) == (128 + number, "")
     assert stopped.err.endswith(told)
@@ -254,7 +254,7 @@ def test_signal_to_the_process_ends_it_after_saving(here: Here) -> None:
     label = "small-rate-endless"
     told = (
         f"interrupted: 2 of 3 runs of {label} are done; jmlp resume {label}, or the same "
-        "command, goes on\n"
+        "command, continues\n"
     )
     assert err.endswith(told)
     assert "Traceback" not in err

@@ -1,4 +1,4 @@
-"""A study in real processes: its terminal is closed, its worker killed, another one goes on."""
+"""A study in real processes: its terminal is closed, its worker killed, another one resumes."""
 
 import fcntl
 import os

@@ -116,7 +116,7 @@ def test_stopped_training_goes_on_by_the_same_command(
     label = "train-" + done.err.partition(" of train-")[2][:8]
     told = (
         f"interrupted: 0 of 1 runs of {label} are done; jmlp resume {label}, or the same "
-        "command, goes on\n"
+        "command, continues\n"
     )
     assert done.err.endswith(told)
     assert not (here.folder / "net.safetensors").exists()

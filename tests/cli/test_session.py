@@ -27,7 +27,8 @@ KILL = "the worker was ended by signal 9 (SIGKILL)"
 AGAIN = "starts again from the last checkpoint"
 START_WORKER = control.start_worker
 INTERRUPTED = (
-    "interrupted: {} of 6 runs of small are done; jmlp resume small, or the same command, goes on\n"
+    "interrupted: {} of 6 runs of small are done; jmlp resume small, or the same command, "
+    "continues\n"
 )
 
 
@@ -358,8 +359,8 @@ def test_study_that_another_worker_has_stopped_is_not_begun_again(
     done = queue.here("study", "small.toml")
     assert next(looks, None) is None
     assert (done.code, done.out) == (143, "")
-    told = "stopped: 0 of 6 runs of small are done; jmlp resume small, or the same command, goes on"
-    assert done.err == f"{other.told}{told}\n"
+    told = "stopped: 0 of 6 runs of small are done; jmlp resume small, or the same command, "
+    assert done.err == f"{other.told}{told}continues\n"
 
 
 def test_worker_that_does_not_leave_in_time_is_killed(

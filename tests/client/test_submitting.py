@@ -1,4 +1,4 @@
-"""A study that was begun is gone on with as it was, or not at all."""
+"""A study that was begun is resumed as it was, or not at all."""
 
 import signal
 
@@ -10,7 +10,7 @@ from queues import Queue, ask, numbers, once, trains
 from jmlp.store import Lock
 
 REMEDY = (
-    "  small is unfinished: go on with it as it was (jmlp resume small), give the study another "
+    "  small is unfinished: resume it as it was (jmlp resume small), give the study another "
     "name, or train all of it as it is now (--fresh)\n"
 )
 

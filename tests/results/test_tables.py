@@ -263,7 +263,7 @@ def test_runs_at_the_limit_are_marked_and_explained() -> None:
     assert column(table, "stopped epoch") == ["100 (limit)"]
     assert (
         "Epochs are median and range; a run stopped by the limit of epochs, marked (limit), might "
-        "have gone on." in table.notes
+        "have continued." in table.notes
     )
 
 

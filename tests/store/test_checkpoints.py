@@ -204,7 +204,7 @@ def test_what_cannot_be_removed_is_told(checkpoints: Checkpoints) -> None:
 # Refusals
 
 INSTEAD = "; the one of epoch 1 step 0 is used instead"
-NONE_ELSE = "; there is no other one to go on from"
+NONE_ELSE = "; there is no other one to resume from"
 
 
 def test_whatever_bit_is_flipped_and_wherever_it_is_cut_the_one_before_is_used_and_said(
@@ -319,7 +319,7 @@ def test_every_condition_that_differs_is_named_with_both_values(checkpoints: Che
     assert checkpoints.load(KEY, {"must": now}) == (
         None,
         [
-            f'{path}: cannot be gone on from: jax was "0.10" and is now "0.12"; '
+            f'{path}: cannot be resumed from: jax was "0.10" and is now "0.12"; '
             "list[1] was 2 and is now 5; list[2] was 3 and is now not there; "
             "n was 1 and is now 1.0; nested.a was {} and is now []; "
             "nested.b was null and is now not there; nested.c was not there and is now true"
@@ -334,7 +334,7 @@ def test_an_older_one_of_the_same_conditions_is_used(checkpoints: Checkpoints) -
     found, messages = checkpoints.load(KEY, {"must": ABOUT["must"]})
     assert_equal(found, state(1, 0))
     assert messages == [
-        f"{path}: cannot be gone on from: numerics was 2 and is now 1; "
+        f"{path}: cannot be resumed from: numerics was 2 and is now 1; "
         f'versions.jax was not there and is now "0.10.0"{INSTEAD}'
     ]
 

@@ -93,7 +93,7 @@ class Died(BaseException):
 
 
 class Inline:
-    """A worker that has done all its work before its starter goes on: one process, no waiting."""
+    """A worker that has done all its work before its starter continues: one process, no waiting."""
 
     pid = os.getpid()
     asked = Asked()  # of the last one

@@ -113,7 +113,7 @@ class Terminal:
 
     def _feed(self, data: bytes) -> None:
         data = self._pending + data
-        whole = data.rfind(b"\x1b")  # a sequence may go on in the next piece
+        whole = data.rfind(b"\x1b")  # a sequence may continue in the next piece
         whole = len(data) if whole < 0 or re.search(rb"[a-zA-Z\x07]", data[whole:]) else whole
         self._pending = data[whole:]
         self._stream.feed(KITTY.sub(b"", data[:whole]))  # pyte would show them

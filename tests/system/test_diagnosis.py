@@ -63,8 +63,8 @@ def test_warning_that_was_made_an_error_is_no_bug() -> None:
     assert error is not None
     assert error.exit_code == 2
     assert str(error) == (
-        "PYTHONWARNINGS, or -W, makes this warning an error: the cache cannot be read; without it "
-        "all goes on"
+        "PYTHONWARNINGS, or -W, makes this warning an error: the cache cannot be read; remove "
+        "that setting"
     )
 
 

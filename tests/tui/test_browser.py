@@ -88,7 +88,7 @@ class Tab:
         return "\n".join(self.lines())
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Lets the browser go on until something is so."""
+        """Lets the browser run until something is so."""
         for _ in range(int(WAIT_SECONDS * 1000 / POLL_MILLISECONDS)):
             if condition():
                 return

@@ -78,9 +78,9 @@ def test_app_ends_with_the_server_however_that_ends(
         until(lambda: not lives(app), 5.0)
     begun = (
         "open this address in a browser; it is the key to the app, so keep it to yourself:\n"
-        "Ctrl-C ends it; training goes on\n"
+        "Ctrl-C ends it; training continues\n"
     )
-    assert said == begun + ("ended; training goes on\n" if number is not signal.SIGKILL else "")
+    assert said == begun + ("ended; training continues\n" if number is not signal.SIGKILL else "")
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", address)
 
 

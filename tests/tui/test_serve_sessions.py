@@ -181,7 +181,7 @@ def test_tab_that_nobody_uses_is_closed() -> None:
                 pass
             return last.extra
 
-    assert asyncio.run(reason()) == "nobody used it"
+    assert asyncio.run(reason()) == "it was not used"
 
 
 def test_there_are_four_tabs_at_most_and_room_again_once_one_is_closed() -> None:

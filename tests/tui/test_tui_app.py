@@ -150,7 +150,7 @@ def test_a_study_without_a_worker_is_stopped_by_the_app_itself(tmp_path: Path) -
         await open_study(pilot)
         await pilot.press("s")
         await until_shown(pilot, "\n stopped")
-        await until_shown(pilot, "r goes on where it was")
+        await until_shown(pilot, "r resumes where it was")
 
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))
@@ -165,7 +165,7 @@ def test_a_study_whose_worker_died_goes_on_by_one_key(
 
     async def steps(pilot: Pilot[int]) -> None:
         await open_study(pilot)
-        await until_shown(pilot, "r goes on from the last checkpoint")
+        await until_shown(pilot, "r resumes from the last checkpoint")
         await pilot.press("r")
         await until(pilot, lambda: asked)
 
@@ -263,7 +263,7 @@ def test_help_names_the_keys_of_the_screen_below(tmp_path: Path) -> None:
         await open_study(pilot)
         await pilot.press("question_mark")
         await until_shown(pilot, "Logarithmic scale of the cost")
-        await until_shown(pilot, "Close the app; training goes on")
+        await until_shown(pilot, "Close the app; training continues")
         await pilot.press("escape")
         await until_shown(pilot, "learning rate 0.1")
 

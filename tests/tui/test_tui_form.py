@@ -305,14 +305,14 @@ def test_start_shows_what_happens_and_an_error_loses_nothing(
     def begin(folder: Path, choice: Choice, say: Callable[[str], None]) -> str:
         say("fetching [bold]digits")
         go_on.wait()
-        raise StoreError("demo: was begun otherwise\ngo on with it (jmlp resume demo)")
+        raise StoreError("demo: was begun otherwise\nresume it (jmlp resume demo)")
 
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
         await type_in(pilot, opened, "seeds", "3")
         await pilot.press("ctrl+s")
         await until_shown(pilot, "fetching [bold]digits …")
         go_on.set()
-        await until_shown(pilot, "✗ go on with it (jmlp resume demo)")
+        await until_shown(pilot, "✗ resume it (jmlp resume demo)")
         assert "✗ demo: was begun otherwise" in dump(pilot.app)
         assert opened.texts["seeds"] == "3"
         assert opened.check_action("start", ()) is True  # it may be tried again

@@ -1,4 +1,4 @@
-"""Training that goes on from a copy of its cohorts does what it would have done, to the bit."""
+"""Training that resumes from a copy of its cohorts is bitwise identical to undisturbed training."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

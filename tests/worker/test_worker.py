@@ -346,8 +346,8 @@ def test_checkpoint_of_other_circumstances_is_refused_and_each_of_them_named(
     assert len(warnings) == len(refused)
     for path in refused:
         told = (
-            f"{path}: cannot be gone on from: numerics was 0 and is now {NUMERICS}; there is no "
-            "other one to go on from"
+            f"{path}: cannot be resumed from: numerics was 0 and is now {NUMERICS}; there is no "
+            "other one to resume from"
         )
         assert f"warning: {told}" in warnings
         with queue.store() as store:

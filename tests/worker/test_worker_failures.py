@@ -103,7 +103,7 @@ def test_full_disk_is_waited_for_whatever_is_written(
         fault_injection.arm(None)
     full = [line for line in ended.said if line.startswith("the disk is full: training waits ")]
     assert len(full) == 1
-    assert ended.said.count("there is space again: training goes on") == 1
+    assert ended.said.count("there is space again: training continues") == 1
     assert (queue.study().state, queue.states()) == ("done", ["finished"] * 6)
     assert numbers(queue.folder) == undisturbed
 

@@ -1,4 +1,4 @@
-"""How a worker leaves, by request and by command, and how another one goes on."""
+"""How a worker leaves, by request and by command, and how another one resumes."""
 
 import signal
 from collections.abc import Iterator

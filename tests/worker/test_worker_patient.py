@@ -49,7 +49,7 @@ def test_change_on_a_full_disk_is_made_when_there_is_space_again(
     assert said == [
         "the disk is full: training waits until there is space "
         f"({tmp_path / 'store.sqlite'}: the disk is full: nothing was written; make space)",
-        "there is space again: training goes on",
+        "there is space again: training continues",
     ]
 
 

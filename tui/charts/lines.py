@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Dots = NDArray[np.int64]  # (n, 2): column and row, from the left and from the top
 
-# How a line is told from others without colour: a sample of it, and dots on, off, on, off ...
+# How lines are distinguished without colour: a sample of it, and dots on, off, on, off ...
 KINDS: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("───", (1,)),
     ("╌╌╌", (4, 3)),

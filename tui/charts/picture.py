@@ -16,7 +16,7 @@ N_LEVELS = 31  # of ink; as few as the eye can tell apart on a screen, so that s
 NO_PIXEL = -99  # in place of a level
 
 SHADES = " ░▒▓█"
-NEGATIVE = " ,-~="  # strokes: nobody takes them for blocks
+NEGATIVE = " ,-~="  # strokes, which cannot be mistaken for blocks
 
 
 def as_plane(values: NDArray[np.generic], shape: tuple[int, ...]) -> Plane:

@@ -11,7 +11,7 @@ from jmlp.inspection.records import Inspection
 from tui.charts.matrix import confusion_lines, confusions, matrix_lines
 
 GAP = 4
-MOST = 12  # confusions that are told
+MOST = 12  # confusions that are listed
 
 
 class ConfusionPanel(ScrollableContainer, can_focus=True):

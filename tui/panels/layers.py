@@ -43,7 +43,7 @@ def layers_text(i: Inspection, e: int, room: int, bars: str, units: str) -> Text
 
     Args:
         i: of one run.
-        e: index of the snapshot whose numbers are told.
+        e: index of the snapshot whose numbers are described.
         room: columns.
         bars: their style.
         units: that of what is measured in which units.

@@ -38,7 +38,7 @@ class PicturesPanel(Vertical):
         self.query_one(Gallery).show(cards)
 
     def cards_of(self, inspection: Inspection, e: int) -> tuple[str, list[Card]]:
-        """What is said above, and the pictures."""
+        """The caption, and the pictures."""
         raise NotImplementedError
 
 

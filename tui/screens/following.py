@@ -32,7 +32,7 @@ class FollowingScreen(JmlpScreen[Result]):
             self.call_after_refresh(self.keep_in_sight)
 
     def keep_in_sight(self, _: object = None) -> None:
-        """Scrolls to what has the focus, unless it is where it was: then somebody else scrolled."""
+        """Scrolls to what has the focus, if it has moved; else something else has scrolled."""
         if self.focused is None:
             return
         node = self.place_of(self.focused)

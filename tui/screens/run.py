@@ -105,7 +105,7 @@ class RunScreen(JmlpScreen[None]):
             self.on_screen_resume()
 
     def on_unmount(self) -> None:
-        """Nobody waits for inspections any more."""
+        """Inspections are no longer wanted."""
         self.inspections.leave()
 
     def on_fed(self, event: Fed) -> None:

@@ -1,4 +1,4 @@
-"""What is done to chosen runs: what is asked before, and what is said afterwards."""
+"""What is done to chosen runs: the questions before, and the messages afterwards."""
 
 from collections.abc import Sequence
 from pathlib import Path

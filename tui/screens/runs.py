@@ -98,7 +98,7 @@ class RunsScreen(JmlpScreen[None]):
         self.query_one(RunList).focus()
 
     def on_fed(self, event: Fed) -> None:
-        """There are other runs, or they have gone on."""
+        """There are other runs, or they have continued."""
         self.trouble("")
         self.view, self.is_read = event.value, True
         self.selected.intersection_update(line.run_id for line in self.view.lines)
@@ -204,7 +204,7 @@ class RunsScreen(JmlpScreen[None]):
     # ---- selection
 
     def action_mark(self) -> None:
-        """The run at the cursor, which goes on to the next one."""
+        """The run at the cursor, which moves to the next one."""
         runs = self.query_one(RunList)
         if self.shown and (line := runs.at_cursor) is not None:
             self._mark(line)

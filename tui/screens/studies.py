@@ -31,7 +31,7 @@ and see how sure a result is.
 
   n   Another study, or a file of yours.
 
-Training is a process of its own: it goes on when this
+Training is a process of its own: it continues when this
 app is closed, and nothing is lost."""
 
 

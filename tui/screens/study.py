@@ -212,9 +212,9 @@ def summary(view: StudyView, accent: str) -> Text:
         parts.append(f"{phase} group {progress.get('group')} of {progress.get('n_groups')}")
         parts.append(str(progress.get("name", "")))
     elif state == "its worker died":
-        parts.append("r goes on from the last checkpoint")
+        parts.append("r resumes from the last checkpoint")
     elif state in ("stopped", "interrupted"):
-        parts.append("r goes on where it was")
+        parts.append("r resumes where it was")
     elif state == "queued":
         parts.append(f"waits for {view.waits_for}" if view.waits_for else "waits for a worker")
     elif state == "done" and view.n_done < view.n_runs:

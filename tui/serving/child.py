@@ -17,7 +17,7 @@ def main() -> int:
 def keep_pipes_private() -> None:
     """Moves the pipes to the server where no process that the app starts has them too.
 
-    A worker that went on after the app would otherwise hold them open, and what it printed would
+    A worker that outlived the app would otherwise hold them open, and what it printed would
     end up between the packets.
     """
     sys.__stdin__ = sys.stdin = os.fdopen(os.dup(0), "r", encoding="utf-8")  # type: ignore[misc]

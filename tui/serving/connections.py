@@ -66,7 +66,7 @@ class Report:
             say: takes the lines.
         """
         self._say = say
-        self._more: dict[str, int] = {}  # of what was said within the last minute
+        self._more: dict[str, int] = {}  # of what was logged within the last minute
 
     def __call__(self, text: str) -> None:
         """Something came."""

@@ -15,7 +15,7 @@ SERVER_GONE = 129  # 128 + SIGHUP
 
 
 class ServedDriver(WebDriver):
-    """Textual's driver goes on for ever when its server has died; this one ends the app.
+    """Textual's driver runs for ever when its server has died; this one ends the app.
 
     It is the server's end that is seen, by the end of stdin or a new parent process, whatever the
     app is doing at that moment.

@@ -22,7 +22,7 @@ from tui.serving.messages import Focused, Message, Pinged, Resized, Typed, Unacc
 from tui.serving.session import Session
 
 MAX_SESSIONS = 4
-IDLE_SECONDS = 12 * 3600.0  # without a key or a move of the mouse; training goes on without a tab
+IDLE_SECONDS = 12 * 3600.0  # without a key or a move of the mouse; training continues without a tab
 HEARTBEAT_SECONDS = 15.0  # in which a browser has to answer
 ANSWER_SECONDS = 15.0  # in which the app has to take what was typed
 CLOSE_SECONDS = 2.0  # for it to say goodbye
@@ -65,7 +65,7 @@ class AppServer(Server):
             arguments: of the process behind each tab.
             guard: who is let in, and where the server listens.
             say: takes what the person at the server should know.
-            idle_seconds: after which a tab that nobody uses is closed.
+            idle_seconds: after which an unused tab is closed.
             most_strangers: connections without the token; default: by the limit of open files.
         """
         super().__init__(shlex.join(arguments), public_url=guard.url, title="jmlp")
@@ -254,7 +254,7 @@ class AppServer(Server):
                 async with asyncio.timeout(self._idle_seconds):
                     received = await websocket.receive()
             except TimeoutError:
-                raise Unacceptable("nobody used it") from None
+                raise Unacceptable("it was not used") from None
             if received.type is WSMsgType.BINARY:
                 raise Unacceptable("binary message")
             if received.type is not WSMsgType.TEXT:

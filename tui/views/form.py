@@ -282,7 +282,7 @@ def placed(problem: str, name: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Stored:
-    """A study of the store, to be chosen or gone on with."""
+    """A study of the store, to be chosen or resumed."""
 
     row: StudyRow
     done: int

@@ -53,7 +53,7 @@ class Sort(NamedTuple):
 
 
 def next_sort(sort: Sort | None, title: str, align: Align) -> Sort | None:
-    """After one more press: numbers from the top and texts from A, then turned, then as planned.
+    """The order after one more press: descending (texts: ascending), reversed, as planned.
 
     Args:
         sort: the order now.

@@ -239,7 +239,7 @@ def aligned(cells: Sequence[str]) -> list[str]:
     ]
 
 
-_WORDS = re.compile(r", | \(")  # after which a cell goes on in words
+_WORDS = re.compile(r", | \(")  # after which a cell continues in words
 
 
 def _parts(cell: str) -> tuple[str, str, str]:

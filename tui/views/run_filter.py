@@ -61,7 +61,7 @@ class Filter:
 
 
 def parse(text: str) -> Filter:
-    """What somebody typed.
+    """What was typed.
 
     Raises:
         ConfigError: one line per mistake: what is wrong, and what is allowed.

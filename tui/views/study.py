@@ -199,7 +199,7 @@ class StudyQuery:
                 for point in store.points(run.run_id):
                     known.put(point)
             self._attempts[run.run_id] = run.attempt
-            # A run that goes on from a checkpoint has lost the points after it.
+            # A run that resumes from a checkpoint has lost the points after it.
             known.cut(-1 if run.epoch is None else run.epoch)
 
     def _read_study(self, row: StudyRow) -> None:

@@ -138,7 +138,7 @@ class Curves(Widget, can_focus=True):
         self._draw()
 
     def look(self, view: View) -> None:
-        """Shows what another one shows; nothing is told of it."""
+        """Shows what another one shows; no message is sent."""
         if self.view.follow(view):
             self._draw()
 

@@ -131,7 +131,7 @@ class FieldLine(Vertical):
 
 
 class Indented(Static):
-    """Lines that are broken to the width; what goes on stands further in than its begin."""
+    """Lines that are broken to the width; continuation lines are indented further."""
 
     lines = reactive[tuple[str, ...]]((), layout=True)
 

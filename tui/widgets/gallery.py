@@ -24,7 +24,7 @@ POSITIVE, NEGATIVE = Color.parse("#f0883e"), Color.parse("#3f8cff")
 
 @dataclass(frozen=True, eq=False)
 class Card:
-    """A picture and what is said of it."""
+    """A picture and its caption."""
 
     plane: Plane  # 0 to 1, or -1 to 1 with nothing at 0
     words: tuple[str, ...]

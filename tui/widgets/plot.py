@@ -1,4 +1,4 @@
-"""The plot of textual-plot as the app uses it: it draws what it is told; the mouse is told on."""
+"""The plot of textual-plot as the app uses it: it passes mouse events on."""
 
 from collections.abc import Sequence
 

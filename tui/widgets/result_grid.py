@@ -11,7 +11,7 @@ from tui.views.result_rows import CONFIGURATION
 from tui.views.results import Line, Page
 
 
-class Turned(Message):
+class PageTurned(Message):
     """Other columns are to be shown."""
 
     def __init__(self, by: int) -> None:
@@ -100,11 +100,11 @@ class ResultGrid(DataTable[Cell]):
 
     def action_cursor_left(self) -> None:
         """The columns before; no page is wider than the table."""
-        self.post_message(Turned(-1))
+        self.post_message(PageTurned(-1))
 
     def action_cursor_right(self) -> None:
         """The next columns."""
-        self.post_message(Turned(1))
+        self.post_message(PageTurned(1))
 
 
 def _cells(line: Line) -> Iterator[Cell]:

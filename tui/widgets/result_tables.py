@@ -16,7 +16,7 @@ from tui.dialogs import Choose, Paper
 from tui.text import visible
 from tui.views.result_rows import Sort, join, next_sort
 from tui.views.results import marked, page, sentences
-from tui.widgets.result_grid import ResultGrid, Turned
+from tui.widgets.result_grid import PageTurned, ResultGrid
 
 if TYPE_CHECKING:
     from jmlp.results.tables import ExperimentTable
@@ -262,8 +262,8 @@ class ResultTables(Widget, can_focus=True):
         self._names[index].scroll_visible(animate=False)
         self.focus()
 
-    @on(Turned)
-    def turned(self, event: Turned) -> None:
+    @on(PageTurned)
+    def turn_page(self, event: PageTurned) -> None:
         """By the arrows."""
         self.action_turn(event.by)
 

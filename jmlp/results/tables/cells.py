@@ -15,7 +15,7 @@ MISSING = "–"
 class Epochs:
     """Median and range of an epoch over runs.
 
-    A run that reached the limit might have gone on: it counts as the limit *or more*.
+    A run that reached the limit might have continued: it counts as the limit *or more*.
     """
 
     median: float

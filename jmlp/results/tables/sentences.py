@@ -178,7 +178,7 @@ def run_notes(experiment: Experiment, arms: Sequence[Arm], best: Arm | None) -> 
     if any(run.reached_limit for arm in arms for run in arm.finished):
         yield (
             "Epochs are median and range; a run stopped by the limit of epochs, marked (limit), "
-            "might have gone on."
+            "might have continued."
         )
     mixed = list(_mixtures(arms))
     if mixed:
