@@ -295,8 +295,8 @@ def judge(
 ) -> tuple[TrainState, Measurement]:
     """Early stopping of one lane.
 
-    It continues while its validation cost has fallen below its best within `patience` epochs and its
-    limit is not reached. The parameters of the best evaluation are kept.
+    It continues while its validation cost has fallen below its best within `patience` epochs and
+    its limit is not reached. The parameters of the best evaluation are kept.
     """
     counted = state.active & jnp.isfinite(validation.cost)
     better = counted & (validation.cost < state.best_cost)
