@@ -127,7 +127,7 @@ def main(script: Path, doc: str, rows: Mapping[str, str], *, nice: int = NICE) -
         environ = _environ(folder.absolute(), nice)
         for name in options.rows or rows:
             found[name] = _measure(script, name, options, environ)
-    print("| test | wanted | measured |\n|---|---|---|")
+    print("| test | must hold | measured |\n|---|---|---|")
     for row in found.values():
         print(
             f"| {row.test} | {row.wanted} | {'' if row.ok else '**falls short:** '}{row.measured} |"

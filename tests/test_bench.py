@@ -52,13 +52,11 @@ def test_tables_and_ratios_of_two_calls_are_computed_by_hand(tmp_path: Path) -> 
         "| dropout sweep, trainings/min | **60 ±10 %** | 20 ±25 %, ×3 |  |",
         "| one run, s of 10 epochs | **0.5** |  | 2, ×4 |",
         "",
-        "| row | jmlp | wanted |",
-        "|---|---|---|",
-        "| sweep_128 | ×3 NumPy from scratch | at least ×3 |",
-        "| alone | ×4 PyTorch | at least ×4 |",
-        "| limit | 0.7 share; 140 of 200 GFLOP/s | at least 0.75 |",
-        "| growth | lanes 1: 52, 1,000: 140 GFLOP/s | no cliff |",
-        "| gpu | none | at most 60 |",
+        "| row | jmlp |",
+        "|---|---|",
+        "| limit | 0.7 share; 140 of 200 GFLOP/s |",
+        "| growth | lanes 1: 52, 1,000: 140 GFLOP/s |",
+        "| gpu | none |",
     ]
     both = json.loads((tmp_path / "both").read_text(encoding="utf-8"))
     assert both["ratios"] == {"sweep_128": {"numpy": 3}, "alone": {"pytorch": 4}}
@@ -73,13 +71,9 @@ def test_tables_and_ratios_of_two_calls_are_computed_by_hand(tmp_path: Path) -> 
 def test_what_was_not_reached_is_said_and_is_strict_json(tmp_path: Path) -> None:
     late = work("s", more=False, jmlp=[4], keras=[8, 9, "Infinity"], pytorch=[7, *["Infinity"] * 2])
     done = bench("--with", write(tmp_path / "a", until=late), "--json", tmp_path / "b")
-    assert done.stdout.splitlines()[-6:] == [
+    assert done.stdout.splitlines()[-2:] == [
         "| 98 %, s | **4** | not reached 2 times of 3 | 9 ±11 %, not reached 1 times of 3, ×2.2 |",
         "",
-        "| row | jmlp | wanted |",
-        "|---|---|---|",
-        "| until | 4 s | at most 5 |",
-        "| until | ×2.2 Keras on JAX | at least ×1.7 |",
     ]
     text = (tmp_path / "b").read_text(encoding="utf-8")
     refused: list[str] = []

@@ -179,7 +179,7 @@ def test_stress_prints_its_table(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     head, line, row = done.stdout.splitlines()
-    assert (head, line) == ("| test | wanted | measured |", "|---|---|---|")
+    assert (head, line) == ("| test | must hold | measured |", "|---|---|---|")
     found = re.search(r"\| ([\d,]+) of ([\d,]+) \([\d,]+ bits, [\d,]+ truncations\) \|$", row)
     assert found
     assert found[1] == found[2]
