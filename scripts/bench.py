@@ -94,7 +94,9 @@ def as_json(started: str, found: dict[str, Figures], before: Sequence[Path]) -> 
     Raises:
         SystemExit: two of them measured the same.
     """
-    calls = [{"machine": machine(), "started": started, "works": as_works(found)}] if found else []
+    calls: list[dict[str, Any]] = []
+    if found:
+        calls.append({"machine": machine(), "started": started, "works": as_works(found)})
     for path in before:
         calls += json.loads(path.read_text(encoding="utf-8"), object_hook=_numbers)["calls"]
     works = {key: work for call in calls for key, work in call["works"].items()}

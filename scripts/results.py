@@ -83,9 +83,11 @@ def main() -> None:
         name, _ = read_results(folder / "results.json")
         mark = re.compile(rf"(<!-- results {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
         body = "\n\n".join(block for block in blocks(folder) if block)
-        text, n = mark.subn(lambda m, body=body: f"{m[1]}\n{body}\n\n{m[2]}", text)
-        if n != 1:
-            sys.exit(f"{DOCUMENT.name}: wants one block '<!-- results {name} -->', has {n}")
+        before, *rest = mark.split(text)
+        if len(rest) != 3:
+            sys.exit(f"{DOCUMENT.name}: wants exactly one block '<!-- results {name} -->'")
+        begin, end, after = rest
+        text = f"{before}{begin}\n{body}\n\n{end}{after}"
         for plot in (folder / "plots").glob("*.png"):
             if plot.name in shown and name == "original":
                 PICTURES.mkdir(parents=True, exist_ok=True)

@@ -91,7 +91,7 @@ def arrays() -> Path:
         (x[validation], mnist.y_train[validation]),
         (mnist.x_test.reshape(len(mnist.x_test), -1), mnist.y_test),
     )
-    flat = [array for pair in found for array in pair]
+    flat: list[Any] = [array for pair in found for array in pair]
     for name, array in zip(ARRAYS, flat, strict=True):
         np.save(folder / f"{name}.npy", array)
     return folder
@@ -104,7 +104,7 @@ def start(
     asked = {
         "data": str(arrays()),
         "core": core,
-        "tasks": [t | {"variant": peer.variant} for t in tasks],
+        "tasks": [{**t, "variant": peer.variant} for t in tasks],
     }
     numbers = dict.fromkeys(
         ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"), str(threads)

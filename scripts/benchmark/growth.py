@@ -46,7 +46,7 @@ def _speed(sizes: tuple[int, ...], images: int, lanes: int) -> float:
     epochs = sum(first < at <= last for at in measured)
     n_validation = round(0.2 * images)
     useful = useful_flops(sizes, images - n_validation, n_validation)
-    return epochs * useful / (last - first) / 1e9
+    return float(epochs * useful / (last - first) / 1e9)
 
 
 def plot(work: Mapping[str, Any], path: Path) -> None:

@@ -44,11 +44,12 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
     from jmlp.training.plan import data_facts, make_plan
 
     compiling: list[float] = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, seconds, **_: (
-            compiling.append(seconds) if event.startswith("/jax/core/compile") else None
-        )
-    )
+
+    def note(event: str, duration_secs: float, **_: str | int) -> None:
+        if event.startswith("/jax/core/compile"):
+            compiling.append(duration_secs)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
     dataset = data.load("mnist")
     if asked.get("examples"):
         n = asked["examples"]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from common import LABEL, command, write_inputs
 from measuring import Findings, Options, Row, tell, workplace
@@ -104,9 +105,9 @@ def _run(
         shell = f'exec "$@" {" ".join(closing[name] for name in which)}'
         line = ["sh", "-c", shell, "sh", *line]
     with log.open("a", encoding="utf-8") as file:
-        streams = {"stdout": file, "stderr": file} | (
-            {} if broken is None else dict.fromkeys(which, broken)
-        )
+        streams: dict[str, Any] = {"stdout": file, "stderr": file}
+        if broken is not None:
+            streams |= dict.fromkeys(which, broken)
         done = subprocess.run(
             line,
             cwd=folder,

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[1:1] = [str(HERE.parent), str(HERE.parent.parent / "tests")]
+sys.path[1:1] = [str(HERE.parent), str(HERE.parent.parent / "tests" / "support")]
 
 from measuring import main  # noqa: E402 - not before it is found
 
@@ -18,8 +18,8 @@ from measuring import main  # noqa: E402 - not before it is found
 ROWS = {
     "paint": "drawing",
     "redraw": "drawing",
-    "gap": "training",
-    "slowdown": "training",
+    "gap": "overhead",
+    "slowdown": "overhead",
     "steering": "steering",
     "compiling": "steering",
     "sizes": "sizes",

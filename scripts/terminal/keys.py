@@ -21,12 +21,13 @@ from tui.app import JmlpApp
 N_KEYS, N_SEEDS = 10_000, 5
 BURST = 20  # keys until the app may do all that follows from them
 SIZES = ((80, 24), (120, 40), (60, 20), (40, 10))
-NAMED = [
+NAMED: list[str] = [
     *("enter", "escape", "tab", "shift+tab", "up", "down", "left", "right", "pageup", "pagedown"),
     *("home", "end", "backspace", "delete", "shift+up", "shift+down", "ctrl+home", "ctrl+end"),
     *("ctrl+a", "ctrl+k", "ctrl+p", "ctrl+u", "ctrl+w", "f1", *" ?+-.,_"),
 ]
 CHARACTERS = {"enter": "\r", "escape": "\x1b", "tab": "\t"}
+KINDS: tuple[tui_pilot.Kind, ...] = ("running", "finished", "diverged", "running", "empty")
 LETTERS = list("abcdefghijklmnoprstuvwxyz0123456789[]()<>é三")  # without q, which ends the app
 
 
@@ -36,7 +37,7 @@ def keys(options: Options) -> Row:
     with workplace() as folder, contextlib.chdir(folder), _no_processes():
         for number in range(N_SEEDS):
             random = Random(f"{options.seed} {number}")
-            kind = ("running", "finished", "diverged", "running", "empty")[number]
+            kind = KINDS[number]
             store = folder / f"store-{number}"
             with tui_pilot.filled(store, kind):
                 pressed += _press(store, random, n_keys, findings)
@@ -102,4 +103,5 @@ def _key(app: JmlpApp, random: Random) -> str:
         return random.choice(LETTERS)
     # Not into a path: it could name a place outside of the folder.
     typing = isinstance(app.focused, Input | TextArea)
-    return random.choice(NAMED if typing else [*NAMED, "/"])
+    names = NAMED if typing else [*NAMED, "/"]
+    return random.choice(names)

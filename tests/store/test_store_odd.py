@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from commands import Here
 from database_checks import BEGINNING
+from rebuilds import checkpoint, content
 from store_runs import diverged_result, fill, plan, points, result
-from test_rebuild import checkpoint, content
 
 from jmlp.errors import CheckpointError, StoreError
 from jmlp.results import tensor_files
