@@ -1,10 +1,12 @@
 """`jmlp train`: one configuration over a few seeds, and its best network as a file."""
 
+import contextlib
 import hashlib
 import signal
 from collections.abc import Sequence
+from dataclasses import fields, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin, get_type_hints
 
 from cyclopts import Parameter
 
@@ -13,7 +15,7 @@ from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.storing import StoreOption
 from jmlp.errors import CheckFailed, ConfigError
-from jmlp.study.config import Hyperparams, Initialization, Optimizer, Schedule, Study
+from jmlp.study.config import USED_ONLY_WITH, Hyperparams, Study
 from jmlp.system import files
 
 if TYPE_CHECKING:
@@ -21,33 +23,42 @@ if TYPE_CHECKING:
     from jmlp.training.plan import Plan
     from jmlp.training.records import RunResult
 
-DEFAULT = Hyperparams()
+SHORT = {"learning_rate": "--lr"}  # second names
+NUMBER = (bool, int, float)
+
+
+def _options() -> type:
+    """The hyperparameters as options of a command, each by its definition in `Hyperparams`."""
+    hints = get_type_hints(Hyperparams)
+    options: list[tuple[str, Any, Any]] = []
+    for known in fields(Hyperparams):
+        kind, default, text = hints[known.name], known.default, known.metadata["help"]
+        if known.name in USED_ONLY_WITH:
+            other, needed = USED_ONLY_WITH[known.name]
+            kind, default, text = kind | None, None, f"{text} Only with --{other} {needed}."
+        elif kind not in NUMBER and get_origin(kind) is not Literal:
+            kind, default = str, _as_text(default)
+        names = (f"--{known.name.replace('_', '-')}", *filter(None, [SHORT.get(known.name)]))
+        options.append((known.name, Annotated[kind, Parameter(name=names, help=text)], default))
+    made = make_dataclass("HyperparameterOptions", options, frozen=True)
+    made.__module__ = __name__
+    flat: type = Parameter(name="*")(made)
+    return flat
+
+
+def _as_text(default: Any) -> str:
+    return ",".join(map(str, default)) if isinstance(default, tuple) else f"{default:g}"
+
+
+if TYPE_CHECKING:
+    HyperparameterOptions = Any
+else:
+    HyperparameterOptions = _options()
 
 
 def train(
     *,
-    hidden: Annotated[str, Parameter(help="Units of each hidden layer.")] = "20,7,5",
-    batch_size: Annotated[int, Parameter(help="Examples of a mini-batch.")] = DEFAULT.batch_size,
-    batch_norm: Annotated[bool, Parameter(help="Batch normalisation.")] = DEFAULT.batch_norm,
-    drop_rate: Annotated[
-        str, Parameter(help="Fraction of hidden units dropped; one, or one per hidden layer.")
-    ] = "0",
-    optimizer: Annotated[Optimizer, Parameter(help="How parameters move.")] = DEFAULT.optimizer,
-    learning_rate: Annotated[
-        float, Parameter(name=("--learning-rate", "--lr"), help="The size of a step.")
-    ] = DEFAULT.learning_rate,
-    schedule: Annotated[
-        Schedule, Parameter(help="Keep the learning rate, or let it fall to 0 over --epochs.")
-    ] = DEFAULT.schedule,
-    momentum: Annotated[float | None, Parameter(help="With --optimizer momentum.")] = None,
-    initialization: Annotated[
-        Initialization, Parameter(help="Of weights: He et al., or one standard deviation.")
-    ] = DEFAULT.initialization,
-    weight_std: Annotated[float | None, Parameter(help="With --initialization normal.")] = None,
-    epochs: Annotated[int, Parameter(help="The limit of epochs.")] = DEFAULT.epochs,
-    patience: Annotated[
-        str, Parameter(help='Epochs without a better validation cost, or "none".')
-    ] = str(DEFAULT.patience),
+    hyperparams: HyperparameterOptions = HyperparameterOptions(),  # noqa: B008 - frozen
     seeds: Annotated[int, Parameter(help="Runs, with the seeds 0, 1, 2 ...")] = 1,
     data: Annotated[
         str, Parameter(help="mnist, synthetic, a folder with IDX files, or an .npz file.")
@@ -71,21 +82,10 @@ def train(
 ) -> int:
     """Train one configuration, over as many seeds as wanted, and save the best network."""
     settings = {
-        "hidden": _list(hidden, int),
-        "batch_size": batch_size,
-        "batch_norm": batch_norm,
-        "drop_rate": _drop_rate(drop_rate),
-        "optimizer": optimizer,
-        "learning_rate": learning_rate,
-        "schedule": schedule,
-        "momentum": momentum,
-        "initialization": initialization,
-        "weight_std": weight_std,
-        "epochs": epochs,
-        "patience": _item(patience, int),
-        "seeds": seeds,
-        "data": data,
+        known.name: _value(known.name, getattr(hyperparams, known.name))
+        for known in fields(Hyperparams)
     }
+    settings |= {"seeds": seeds, "data": data}
     study = _study({name: value for name, value in settings.items() if value is not None})
     target = None if save is None else files.user_file(save, "--save", force=force)
     from jmlp import data as datasets
@@ -181,19 +181,23 @@ def _save(path: Path, folder: Path, results: "Sequence[RunResult]", dataset: "Da
     return f"seed {best.seed}, the lowest validation cost" if len(results) > 1 else "the network"
 
 
-def _list(text: str, kind: type[int] | type[float]) -> list[Any]:
-    """`20,7,5` as numbers; what is none stays text, and the rules say what is wrong with it."""
-    return [_item(part.strip(), kind) for part in text.split(",")] if text else []
+def _value(name: str, option: Any) -> Any:
+    """The TOML value of a hyperparameter that is given as text: `20,7,5`, `0.5`, `none`.
+
+    What is no number stays text, and the rules say what is wrong with it.
+    """
+    if not isinstance(option, str):
+        return option
+    hint = get_type_hints(Hyperparams)[name]
+    if get_origin(hint) is Literal:
+        return option
+    numbers = [_number(part.strip()) for part in option.split(",")] if option else []
+    is_list = get_origin(hint) is tuple or len(numbers) != 1
+    return numbers if is_list else numbers[0]
 
 
-def _drop_rate(text: str) -> Any:
-    """One rate, or a list of them."""
-    rates = _list(text, float)
-    return rates[0] if len(rates) == 1 else rates
-
-
-def _item(text: str, kind: type[int] | type[float]) -> int | float | str:
-    try:
-        return kind(text)
-    except ValueError:
-        return text
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text

@@ -17,29 +17,57 @@ Initialization = Literal["he", "normal"]
 Schedule = Literal["constant", "linear"]  # of the learning rate
 
 
+def _about(text: str, *, static: bool = False, added: bool = False) -> Mapping[str, Any]:
+    """What is known of a hyperparameter beside its type and default.
+
+    Args:
+        text: its description in `--help`.
+        static: it is compiled into the program; else it is an input of the program.
+        added: it is missing in files of earlier versions, and has its default there.
+    """
+    return {"help": text, "static": static, "added": added}
+
+
 @dataclass(frozen=True)
 class Hyperparams:
     """All choices of one run except its seed and its data.
 
     Static fields are compiled into the program: one compile for each combination of values. Swept
     fields are data of the program: runs that differ only there train side by side in one program.
-    What was added later is missing in files of earlier versions, and means its default there.
     """
 
-    # static
-    hidden: tuple[int, ...] = field(default=(20, 7, 5), metadata={"static": True})
-    batch_size: int = field(default=128, metadata={"static": True})
-    batch_norm: bool = field(default=False, metadata={"static": True})
-    optimizer: Optimizer = field(default="sgd", metadata={"static": True})
-    initialization: Initialization = field(default="he", metadata={"static": True})
-    schedule: Schedule = field(default="constant", metadata={"static": True, "added": True})
-    # swept
-    learning_rate: float = 0.009
-    drop_rate: float | tuple[float, ...] = 0.0  # fraction set to zero; one, or one per hidden layer
-    momentum: float = 0.9  # only with optimizer "momentum"
-    weight_std: float = 0.15  # only with initialization "normal"
-    epochs: int = 100  # the limit
-    patience: int | None = 2  # epochs without a new best validation cost; None: train to the limit
+    hidden: tuple[int, ...] = field(
+        default=(20, 7, 5), metadata=_about("Units of each hidden layer.", static=True)
+    )
+    batch_size: int = field(default=128, metadata=_about("Examples of a mini-batch.", static=True))
+    batch_norm: bool = field(default=False, metadata=_about("Batch normalisation.", static=True))
+    optimizer: Optimizer = field(default="sgd", metadata=_about("The update rule.", static=True))
+    initialization: Initialization = field(
+        default="he",
+        metadata=_about("Of weights: by He et al., or normal with weight_std.", static=True),
+    )
+    schedule: Schedule = field(
+        default="constant",
+        metadata=_about(
+            "The learning rate: constant, or falling to 0 over epochs.", static=True, added=True
+        ),
+    )
+    learning_rate: float = field(default=0.009, metadata=_about("The size of a step."))
+    drop_rate: float | tuple[float, ...] = field(
+        default=0.0,
+        metadata=_about("Fraction of hidden units dropped; one, or one per hidden layer."),
+    )
+    momentum: float = field(default=0.9, metadata=_about("The weight of the old velocity."))
+    weight_std: float = field(
+        default=0.15, metadata=_about("The standard deviation of initial weights.")
+    )
+    epochs: int = field(default=100, metadata=_about("The limit of epochs."))
+    patience: int | None = field(
+        default=2,
+        metadata=_about(
+            'Epochs without a new best validation cost, or "none": train to the limit.'
+        ),
+    )
 
 
 STATIC_FIELDS = tuple(f.name for f in fields(Hyperparams) if f.metadata.get("static"))

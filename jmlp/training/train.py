@@ -17,7 +17,7 @@ from jax import Array
 
 from jmlp.nn import cost, model
 from jmlp.nn.optimizers import OPTIMIZERS, learning_rate
-from jmlp.study.config import STATIC_FIELDS, SWEPT_FIELDS, Hyperparams
+from jmlp.study.config import DEFAULTS, STATIC_FIELDS, SWEPT_FIELDS, Hyperparams
 from jmlp.training.plan import EVALUATION_BLOCK, GRADIENT_BLOCK
 
 jax.tree_util.register_dataclass(Hyperparams, SWEPT_FIELDS, STATIC_FIELDS)
@@ -90,17 +90,16 @@ class Measurement(NamedTuple):
 def stack_hyperparams(hps: Sequence[Hyperparams]) -> Hyperparams:
     """Hyperparameters whose swept fields are arrays over lanes; the static ones must be equal."""
     n_hidden = len(hps[0].hidden)
-    drop_rates = [np.broadcast_to(np.array(hp.drop_rate, np.float32), (n_hidden,)) for hp in hps]
-    patience = [NO_PATIENCE if hp.patience is None else hp.patience for hp in hps]
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, and that run diverges
-        swept: dict[str, Any] = {
-            "learning_rate": np.array([hp.learning_rate for hp in hps], np.float32),
-            "drop_rate": np.stack(drop_rates),
-            "momentum": np.array([hp.momentum for hp in hps], np.float32),
-            "weight_std": np.array([hp.weight_std for hp in hps], np.float32),
-            "epochs": np.array([hp.epochs for hp in hps], np.int32),
-            "patience": np.array(patience, np.int32),
-        }
+    special: dict[str, Callable[[Any], Any]] = {
+        "drop_rate": lambda rate: np.broadcast_to(rate, n_hidden),
+        "patience": lambda epochs: NO_PATIENCE if epochs is None else epochs,
+    }
+    swept: dict[str, Any] = {}
+    for name in SWEPT_FIELDS:
+        values = [special.get(name, lambda v: v)(getattr(hp, name)) for hp in hps]
+        kind = np.float32 if isinstance(DEFAULTS[name], float) else np.int32
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, and that run diverges
+            swept[name] = np.array(values, kind)
     return replace(hps[0], **swept)
 
 

@@ -11,7 +11,7 @@ from jmlp.client.choice import Choice
 from jmlp.client.submitting import NAMED_DATA
 from jmlp.errors import ConfigError, DataError
 from jmlp.store import StudyRow
-from jmlp.study.config import USED_ONLY_WITH, Experiment, Study, in_use
+from jmlp.study.config import DEFAULTS, USED_ONLY_WITH, Experiment, Study, in_use
 from jmlp.study.file import SHIPPED, load_study
 from jmlp.study.rules import plain, toml_value
 from tui.feed import Look
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from jmlp.training.plan import DataFacts
 
 FIRST = ("seeds", "epochs", "data")
-# What decides most stands first; what has an effect only beside another stands behind it.
-KEYS = (
-    *FIRST,
+# What decides most comes first; what has an effect only beside another comes after it.
+_ORDER = (
     "learning_rate",
     "schedule",
     "batch_size",
@@ -36,6 +35,7 @@ KEYS = (
     "weight_std",
     "patience",
 )
+KEYS = tuple(dict.fromkeys((*FIRST, *_ORDER, *DEFAULTS)))
 LONGEST = 200  # characters of a field
 LONGEST_PATH = 4096
 SHOWN = 4  # values of an axis
