@@ -204,13 +204,13 @@ class JmlpApp(SteadyApp[int]):
 
         self.push_screen(StudyForm(source, row), self.open_study)
 
-    def go_on(self, row: "StudyRow") -> None:
+    def resume_study(self, row: "StudyRow") -> None:
         """Goes on with a study where it was."""
 
         def begin() -> None:
-            from jmlp.client.starting import go_on
+            from jmlp.client.starting import resume
 
-            go_on(self.folder, row, self.say)
+            resume(self.folder, row, self.say)
 
         self.perform(f"resume {row.label}", begin)
 

@@ -148,7 +148,7 @@ class TerminalDriver(LinuxDriver):
         self._call_in_app(self._stop)
 
     def _sigcont_application(self, *_: object) -> None:
-        self._call_in_app(self._go_on)
+        self._call_in_app(self._continue)
 
     def _stop(self) -> None:
         if self._auto_restart and not self._stopped:
@@ -156,7 +156,7 @@ class TerminalDriver(LinuxDriver):
             self._stopped = self._must_signal_resume = True
         os.kill(os.getpid(), signal.SIGSTOP)
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         """Takes the terminal again, which others have used meanwhile."""
         if not self._auto_restart:
             return

@@ -67,7 +67,7 @@ class _Session:
                 self.leave()
                 return self.stop.signal
             if self.worker is not None and self.worker.poll() is not None:
-                self.buried(self.worker.wait())
+                self.on_worker_exit(self.worker.wait())
                 continue
             if self.worker is None and self.again is not None:
                 if time.monotonic() >= self.begins:
@@ -171,7 +171,7 @@ class _Session:
         with stdout:
             self.lines.extend(line.rstrip("\n") for line in stdout)
 
-    def buried(self, code: int) -> None:
+    def on_worker_exit(self, code: int) -> None:
         """The worker has ended; whether that was right."""
         worker, self.worker = self.worker, None
         assert worker is not None
@@ -190,9 +190,9 @@ class _Session:
             return
         if code > 0:
             raise error_with_code(self.error, code) if self.error else self.deaths.reason(code)
-        self.go_on_after(-code)
+        self.restart_after(-code)
 
-    def go_on_after(self, number: int) -> None:
+    def restart_after(self, number: int) -> None:
         """Starts another worker in place of one that died, until it is hopeless."""
         follows = self.deaths.next(number)
         self.row = None  # the study stands otherwise now

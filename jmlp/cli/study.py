@@ -154,7 +154,7 @@ def conclude(
     results, row = submitted.results(), submitted.row()
     n_runs = len(submitted.plan.runs)
     if stopped is not None or row.state not in ("done", "failed"):
-        out.say(how_to_go_on(submitted, row.state, len(results)))
+        out.say(how_to_resume(submitted, row.state, len(results)))
         return 128 + (stopped or signal.SIGTERM)
     diverged = sum(run.status == "diverged" for run in results)
     if diverged:
@@ -183,7 +183,7 @@ def document(submitted: "Submitted", results: "list[RunResult]") -> Any:
     return json.loads(results_json(head, in_order(study, results)))
 
 
-def how_to_go_on(submitted: "Submitted", state: str, n_done: int) -> str:
+def how_to_resume(submitted: "Submitted", state: str, n_done: int) -> str:
     """What a command says that ends before the study, which may be in the hands of others."""
     label = submitted.label
     done = f"{n_done} of {len(submitted.plan.runs)} runs of {label} are done"

@@ -91,7 +91,7 @@ def train(
     from jmlp import data as datasets
     from jmlp.cli import session
     from jmlp.cli.show import show_tables
-    from jmlp.cli.study import command_line, document, how_to_go_on
+    from jmlp.cli.study import command_line, document, how_to_resume
     from jmlp.client.plans import checked_plan
     from jmlp.client.submitting import failure_of, submit
     from jmlp.results.tables import study_tables
@@ -115,7 +115,7 @@ def train(
     if (row := submitted.row()).state == "failed":
         raise failure_of(row)
     if stopped is not None or row.state != "done":
-        out.say(how_to_go_on(submitted, row.state, len(results)))
+        out.say(how_to_resume(submitted, row.state, len(results)))
         return 128 + (stopped or signal.SIGTERM)
     diverged = sum(run.status == "diverged" for run in results)
     if diverged:

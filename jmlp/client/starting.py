@@ -43,7 +43,7 @@ def start(folder: Path, choice: Choice, say: Callable[[str], None]) -> str:
     return label
 
 
-def go_on(folder: Path, row: StudyRow, say: Callable[[str], None]) -> str:
+def resume(folder: Path, row: StudyRow, say: Callable[[str], None]) -> str:
     """Goes on with a study that was ended before its end, where it was, in the background.
 
     Args:

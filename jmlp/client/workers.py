@@ -105,7 +105,7 @@ def detach(folder: Path, label: str) -> int:
     finally:
         if worker.poll() is None:
             worker.returncode = 0  # it continues without this process, of which Python would warn
-            threading.Thread(target=_take_note, args=(worker.pid,), daemon=True).start()
+            threading.Thread(target=_reap, args=(worker.pid,), daemon=True).start()
     return worker.pid
 
 
@@ -131,8 +131,8 @@ def _see_begin(folder: Path, label: str, worker: "subprocess.Popen[str]", log: i
             time.sleep(POLL_SECONDS)
 
 
-def _take_note(pid: int) -> None:
-    """Waits for the end of a child, of which the system would keep a trace otherwise."""
+def _reap(pid: int) -> None:
+    """Reaps a child process when it ends, so that it leaves no zombie."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, 0)
 

@@ -120,7 +120,7 @@ class Training:
                 setting of JAX forbids training.
             DeviceError: a device ran out of memory.
         """
-        mesh = Mesh(np.array(with_company(self.devices)), ("slots",))
+        mesh = Mesh(np.array(with_idle_device(self.devices)), ("slots",))
         return numerics.pinned_steps(self._train(mesh), mesh)
 
     def _train(self, mesh: Mesh) -> Generator[Progress]:
@@ -175,7 +175,7 @@ def _free_memory(*, caches: bool) -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def with_company(devices: Sequence[jax.Device]) -> Sequence[jax.Device]:
+def with_idle_device(devices: Sequence[jax.Device]) -> Sequence[jax.Device]:
     """One CPU device gets an idle one beside it, where there is one.
 
     XLA compiles a program for one device otherwise than for several (seen: other last digits with

@@ -181,15 +181,15 @@ def train_step(
     new = (params, bn_state, optimizer_state)
     old = (state.params, state.bn_state, state.optimizer_state)
     finite = jnp.isfinite(batch_cost) & all_finite(new)
-    go_on = state.active & finite
-    params, bn_state, optimizer_state = select(go_on, new, old)
+    continues = state.active & finite
+    params, bn_state, optimizer_state = select(continues, new, old)
     return state._replace(
         params=params,
         bn_state=bn_state,
         optimizer_state=optimizer_state,
-        active=go_on,
+        active=continues,
         diverged_at=jnp.where(state.active & ~finite, step, state.diverged_at),
-        batch_costs=jnp.where(go_on, state.batch_costs + batch_cost, state.batch_costs),
+        batch_costs=jnp.where(continues, state.batch_costs + batch_cost, state.batch_costs),
     )
 
 
@@ -304,7 +304,7 @@ def judge(
         (state.params, state.bn_state, validation.cost, epoch),
         (state.best_params, state.best_bn_state, state.best_cost, state.best_epoch),
     )
-    go_on = counted & (epoch - best_epoch < hp.patience) & (epoch < hp.epochs)
+    continues = counted & (epoch - best_epoch < hp.patience) & (epoch < hp.epochs)
     diverged = state.active & ~counted
     batch_cost = state.batch_costs / jnp.asarray(n_steps, jnp.float32)
     state = state._replace(
@@ -312,12 +312,12 @@ def judge(
         best_bn_state=best_bn_state,
         best_cost=best_cost,
         best_epoch=best_epoch,
-        active=go_on,
+        active=continues,
         stopped_epoch=jnp.where(counted, epoch, state.stopped_epoch),
         diverged_at=jnp.where(diverged, epoch * n_steps, state.diverged_at),
         batch_costs=jnp.zeros_like(state.batch_costs),
     )
-    return state, Measurement(counted, go_on, batch_cost, training, validation)
+    return state, Measurement(counted, continues, batch_cost, training, validation)
 
 
 def evaluate(

@@ -23,9 +23,9 @@ from jmlp.training import plan as planning
 from jmlp.training.outcome import provenance
 from jmlp.training.plan import Cohort, Plan
 from jmlp.training.records import CohortState, Progress, Provenance, RunResult, Stop, changes
+from jmlp.worker.conditions import Conditions, check_digests
 from jmlp.worker.process import Process
 from jmlp.worker.recorder import Recorder
-from jmlp.worker.terms import Must, check_digests
 
 if TYPE_CHECKING:
     from jmlp.worker.stopping import Stopping
@@ -169,11 +169,11 @@ class Work:
             for c in group.cohorts
             for run in c.runs
         }
-        now = provenance(engine.with_company(devices), 0, False)
+        now = provenance(engine.with_idle_device(devices), 0, False)
         if not continued:
             self.say(announcement(plan, devices))
             self._warn_of_mixture(now)
-        self.must = Must(attempts, can_drop, dataset.digests, now)
+        self.must = Conditions(attempts, can_drop, dataset.digests, now)
         self.keys = {
             run.run_id: key_of([r.run_id for r in cohort.runs], group.width)
             for group in plan.groups

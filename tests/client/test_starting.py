@@ -8,7 +8,7 @@ from queues import Queue
 
 from jmlp.client import workers
 from jmlp.client.choice import Choice
-from jmlp.client.starting import go_on, start
+from jmlp.client.starting import resume, start
 from jmlp.errors import ConfigError
 from jmlp.store import Lock, Store
 from jmlp.training import plan
@@ -87,7 +87,7 @@ def test_stopped_study_is_in_the_queue_again_and_has_a_worker(
     queue.submit()
     assert queue.here("stop", "small", "--store", str(queue.folder)).code == 0
     said: list[str] = []
-    assert go_on(queue.folder, queue.study(), said.append) == "small"
+    assert resume(queue.folder, queue.study(), said.append) == "small"
     assert queue.study().state == "queued"
     assert said == ["small: 0 of 6 runs are done"]
     assert detached == [(queue.folder, "small")]

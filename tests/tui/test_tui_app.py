@@ -161,7 +161,7 @@ def test_a_study_whose_worker_died_goes_on_by_one_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    monkeypatch.setattr(starting, "go_on", lambda folder, row, say: asked.append(row.label))
+    monkeypatch.setattr(starting, "resume", lambda folder, row, say: asked.append(row.label))
 
     async def steps(pilot: Pilot[int]) -> None:
         await open_study(pilot)

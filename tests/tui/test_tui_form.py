@@ -300,18 +300,18 @@ def test_start_gives_the_label_and_waits_for_what_was_typed_last(
 def test_start_shows_what_happens_and_an_error_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go_on = threading.Event()
+    proceed = threading.Event()
 
     def begin(folder: Path, choice: Choice, say: Callable[[str], None]) -> str:
         say("fetching [bold]digits")
-        go_on.wait()
+        proceed.wait()
         raise StoreError("demo: was begun otherwise\nresume it (jmlp resume demo)")
 
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
         await type_in(pilot, opened, "seeds", "3")
         await pilot.press("ctrl+s")
         await until_shown(pilot, "fetching [bold]digits …")
-        go_on.set()
+        proceed.set()
         await until_shown(pilot, "✗ resume it (jmlp resume demo)")
         assert "✗ demo: was begun otherwise" in dump(pilot.app)
         assert opened.texts["seeds"] == "3"
@@ -398,15 +398,15 @@ def test_paste_of_a_megabyte_or_of_control_characters_is_refused(tmp_path: Path)
 def test_form_that_is_covered_while_its_study_starts_ends_when_it_is_seen_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go_on = threading.Event()
+    proceed = threading.Event()
 
     def begin(folder: Path, choice: Choice, say: Callable[[str], None]) -> str:
-        go_on.wait()
+        proceed.wait()
         return "the label"
 
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
         await pilot.press("ctrl+s", "question_mark")
-        go_on.set()
+        proceed.set()
         await until(pilot, lambda: opened.begun)
         await pilot.pause()
         assert isinstance(pilot.app.screen, HelpScreen)

@@ -64,7 +64,7 @@ def left_after(records: int, made: Plan = PLAN) -> tuple[list[RunResult], Copies
     return ended, {copy.run_ids: copy for copy in training.copies()}, False
 
 
-def go_on(ended: list[RunResult], copies: Copies, made: Plan = PLAN) -> dict[str, RunResult]:
+def resume(ended: list[RunResult], copies: Copies, made: Plan = PLAN) -> dict[str, RunResult]:
     """All runs, those that had not ended from copies where there are any."""
 
     def saved(cohort: Cohort, width: int) -> CohortState | None:
@@ -90,7 +90,7 @@ def test_resumed_at_every_chunk_boundary_all_is_equal_to_the_bit(
     while not over:
         ended, copies, over = left_after(records)
         seen |= {(copy.epoch, copy.step) for copy in copies.values()}
-        assert_same(go_on(ended, copies), undisturbed)
+        assert_same(resume(ended, copies), undisturbed)
         records += 1
     # Within epochs, at their ends before they are measured, and between them.
     assert {(1, 4), (1, 8), (1, N_STEPS), (1, 0), (2, 4)} <= seen
@@ -106,7 +106,7 @@ def test_cohorts_that_were_left_at_different_steps_go_on_together(
     for early in moments:
         for late in moments:
             ids = [tuple(run.run_id for run in cohort.runs) for cohort in (first, second)]
-            assert_same(go_on([], {ids[0]: early[ids[0]], ids[1]: late[ids[1]]}), undisturbed)
+            assert_same(resume([], {ids[0]: early[ids[0]], ids[1]: late[ids[1]]}), undisturbed)
 
 
 def test_runs_without_dropout_go_on_in_the_program_with_it_when_those_that_drop_are_done() -> None:
@@ -116,8 +116,8 @@ def test_runs_without_dropout_go_on_in_the_program_with_it_when_those_that_drop_
     )
     expected = {run.run_id: run for run in results(engine.run(made, SMALL_DATA))}
     ended = [run for run in expected.values() if run.seed == 0]
-    assert all(run.provenance.can_drop for run in go_on(ended, {}, made).values())
-    assert_same(go_on(ended, {}, made), expected)
+    assert all(run.provenance.can_drop for run in resume(ended, {}, made).values())
+    assert_same(resume(ended, {}, made), expected)
 
 
 def test_a_cohort_whose_copy_is_lost_begins_again_beside_one_that_goes_on(
@@ -125,7 +125,7 @@ def test_a_cohort_whose_copy_is_lost_begins_again_beside_one_that_goes_on(
 ) -> None:
     _, copies, _ = left_after(6)
     key = next(iter(copies))
-    assert_same(go_on([], {key: copies[key]}), undisturbed)
+    assert_same(resume([], {key: copies[key]}), undisturbed)
 
 
 def test_a_copy_does_not_change_while_training_goes_on() -> None:
@@ -165,7 +165,7 @@ def test_a_copy_of_other_runs_or_of_another_program_is_refused() -> None:
         list(engine.Training(PLAN, SMALL_DATA, saved=lambda c, w: replace(copy, run_ids=("x",))))
     narrow = {name: array[..., :1] for name, array in copy.arrays.items()}
     with pytest.raises(CheckpointError, match=r"^a saved state does not fit the program: .*W"):
-        go_on([], {copy.run_ids: replace(copy, arrays={**copy.arrays, **narrow})})
+        resume([], {copy.run_ids: replace(copy, arrays={**copy.arrays, **narrow})})
 
 
 def test_runs_that_stop_are_told_once_with_the_reason_and_the_step(
@@ -225,7 +225,7 @@ def test_a_nan_in_one_lane_is_told_at_its_step_and_its_neighbours_are_equal_to_t
     broken = np.array(copy.arrays[".params[0].dense.W"])
     broken[1, 0, 0] = np.nan
     spoilt = replace(copy, arrays={**copy.arrays, ".params[0].dense.W": broken})
-    found = go_on([], {copy.run_ids: spoilt}, made)
+    found = resume([], {copy.run_ids: spoilt}, made)
     first, ill, third = copy.run_ids
     assert (found[ill].status, found[ill].diverged_at) == ("diverged", step)
     for run_id in (first, third):

@@ -16,7 +16,7 @@ from jmlp.store import Lock, run_files
 from jmlp.system import numerics, processes
 from jmlp.training.records import NUMERICS
 from jmlp.worker import __main__ as worker
-from jmlp.worker import process, terms
+from jmlp.worker import conditions, process
 from jmlp.worker.recorder import Recorder
 
 # From the queue to the end
@@ -336,7 +336,7 @@ def test_checkpoint_of_other_circumstances_is_refused_and_each_of_them_named(
     queue: Queue, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(terms, "NUMERICS", 0)
+        patch.setattr(conditions, "NUMERICS", 0)
         queue.submit()
         queue.disturbed(once(lambda: ask(signal.SIGTERM), trains))
     refused = queue.checkpoints()

@@ -20,7 +20,7 @@ from tui.widgets.configurations import ConfigurationList
 from tui.widgets.result_tables import ResultTables
 
 BAR = 20  # columns
-STEERING = ("pause", "go_on", "stop", "resume", "write")  # keys that do not always make sense
+STEERING = ("pause", "unpause", "stop", "resume", "write")  # keys that do not always make sense
 
 
 class StudyScreen(JmlpScreen[None]):
@@ -28,9 +28,9 @@ class StudyScreen(JmlpScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "pause", "Pause", tooltip="Let it rest"),
-        Binding("space", "go_on", "Go on", tooltip="Go on training"),
+        Binding("space", "unpause", "Resume", tooltip="Continue the paused training"),
         Binding("s", "stop", "Stop", tooltip="End the training; all is saved"),
-        Binding("r", "resume", "Go on", tooltip="Go on where it was"),
+        Binding("r", "resume", "Resume", tooltip="Resume where it was interrupted"),
         Binding(
             "n", "change", "Change", show=False, tooltip="Change it, and start that as a new study"
         ),
@@ -138,8 +138,8 @@ class StudyScreen(JmlpScreen[None]):
             return False
         view = self.view
         in_hand = view.held and view.row.state in ("running", "paused")
-        if action in ("pause", "go_on"):
-            return in_hand and (view.row.state == "paused") == (action == "go_on")
+        if action in ("pause", "unpause"):
+            return in_hand and (view.row.state == "paused") == (action == "unpause")
         if action == "stop":
             return in_hand or view.row.state == "queued"
         if action == "resume":
@@ -148,11 +148,11 @@ class StudyScreen(JmlpScreen[None]):
         return view.n_done > 0
 
     def action_pause(self) -> None:
-        """Lets it rest."""
+        """Pauses the training."""
         self._command("pause")
 
-    def action_go_on(self) -> None:
-        """Ends the rest."""
+    def action_unpause(self) -> None:
+        """Continues the paused training."""
         self._command("resume")
 
     def action_stop(self) -> None:
@@ -175,9 +175,9 @@ class StudyScreen(JmlpScreen[None]):
             steering.stop_unowned(store, store.study(self.label))
 
     def action_resume(self) -> None:
-        """Goes on where it was."""
+        """Has a new worker train what is left."""
         if self.view is not None:
-            self.app.go_on(self.view.row)
+            self.app.resume_study(self.view.row)
 
     def action_change(self) -> None:
         """Changes it, and starts that as a study of its own."""

@@ -1,4 +1,4 @@
-"""What has to be the same when a study is resumed."""
+"""What has to be the same for a study to be resumed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ PACKAGES = ("jax", "jaxlib", "numpy")
 
 
 @dataclass(frozen=True)
-class Must:
+class Conditions:
     """What has to be the same for a checkpoint to lead to the bits of an undisturbed run."""
 
     attempts: Mapping[str, int]  # by run id: --fresh begins another one
