@@ -17,6 +17,7 @@ from jmlp.errors import CheckFailed, StoreError
 from jmlp.system.streams import shown
 
 if TYPE_CHECKING:
+    from jmlp.cli.training import Display
     from jmlp.store import RunRow, Store
     from jmlp.verification.verdict import Verdict
 
@@ -43,8 +44,8 @@ def verify(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Train stored runs again, and say whether their numbers are the same."""
-    from jmlp.cli import verifying
     from jmlp.cli.training import display
+    from jmlp.verification import client
 
     hardware.count()  # a wrong number is reported before anything starts
     with store.open(viewer=True) as opened:
@@ -56,10 +57,12 @@ def verify(
         verdicts: dict[str, Verdict] = {}
         try:
             with display(out) as show:
-                for request in verifying.requests(opened.folder, ready, hardware):
-                    with closing(verifying.start(request)) as messages:
+                for request in client.requests(
+                    opened.folder, ready, hardware.device, hardware.cores
+                ):
+                    with closing(client.start(request)) as messages:
                         for message in messages:
-                            verifying.take(message, verdicts, len(ready), show)
+                            _take(message, verdicts, len(ready), show)
         finally:
             # What is known is worth telling, even if the rest of it fails.
             answered = [row for row in rows if row.run_id in verdicts]
@@ -68,6 +71,32 @@ def verify(
             elif answered:
                 _print(answered, verdicts, out)
         _judge(rows, verdicts, skipped)
+
+
+def _take(
+    message: Mapping[str, Any], verdicts: "dict[str, Verdict]", n_runs: int, show: "Display"
+) -> None:
+    """Keeps or shows what a process answers.
+
+    Args:
+        message: the answer.
+        verdicts: by run id; one may be added.
+        n_runs: of all processes.
+        show: where progress is shown.
+    """
+    from jmlp.cli.training import Now
+    from jmlp.training.records import CostPoint
+    from jmlp.verification.verdict import verdict_from
+
+    if "say" in message:
+        show.say(message["say"])
+    if "verdict" in message:
+        verdict = verdict_from(message["verdict"])
+        verdicts[verdict.run_id] = verdict
+    if "now" in message:
+        now = dict(message["now"])
+        points = [CostPoint(**point) for point in now.pop("points")]
+        show.show(Now("running", runs_done=len(verdicts), n_runs=n_runs, points=points, **now))
 
 
 def _not_ready(store: "Store", rows: "Sequence[RunRow]") -> dict[str, str]:

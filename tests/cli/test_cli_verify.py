@@ -16,14 +16,13 @@ from commands import Done, Here, command, write_inputs
 from numpy.typing import NDArray
 from store_runs import fill
 
-from jmlp.cli import verifying
-from jmlp.cli.verify import VerifyingHardware
 from jmlp.errors import DeviceError, JmlpError
 from jmlp.results import tensor_files
 from jmlp.store import RunRow, Store, run_files
 from jmlp.study.config import Hyperparams
 from jmlp.system.helper_server import STARTER_GONE
 from jmlp.training.records import Provenance
+from jmlp.verification import client
 from jmlp.verification import helper as worker
 from jmlp.verification.helper import Request
 
@@ -63,7 +62,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(trained: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of that store, verified within this process."""
-    monkeypatch.setattr(verifying, "start", inline)
+    monkeypatch.setattr(client, "start", inline)
     return Path(shutil.copytree(trained / "store", here.folder / "store"))
 
 
@@ -234,7 +233,7 @@ def test_runs_of_other_settings_are_for_processes_of_their_own(tmp_path: Path) -
         replace(row, result=replace(row.result, provenance=where))  # type: ignore[type-var]
         for row, where in zip((first, second, third), made, strict=True)
     ]
-    asked = verifying.requests(tmp_path, found, VerifyingHardware())
+    asked = client.requests(tmp_path, found, "auto", None)
     assert [(request.run_ids, request.settings) for request in asked] == [
         ((first.run_id, third.run_id), settings[0]),
         ((second.run_id,), None),
@@ -249,14 +248,14 @@ def test_runs_of_other_devices_or_flags_are_for_processes_of_their_own(tmp_path:
         for row, where in zip(rows(tmp_path), made, strict=True)
     ]
     ids = [row.run_id for row in found]
-    asked = verifying.requests(tmp_path, found, VerifyingHardware(cores=3))
+    asked = client.requests(tmp_path, found, "auto", 3)
     assert asked == [
         Request(str(tmp_path), (ids[0], ids[2]), "cpu", 3, "-a"),
         Request(str(tmp_path), (ids[1],), "gpu", 3, "-a"),
         Request(str(tmp_path), (ids[3],), "cpu", 3, "-b"),
         Request(str(tmp_path), (ids[4], ids[5]), "auto", 3, "-a"),
     ]
-    asked = verifying.requests(tmp_path, found, VerifyingHardware(device="cpu"))
+    asked = client.requests(tmp_path, found, "cpu", None)
     assert [(request.device, request.flags) for request in asked] == [("cpu", "-a"), ("cpu", "-b")]
 
 
@@ -273,7 +272,7 @@ def test_a_process_that_dies_is_reported_with_its_last_words_and_flags(
 ) -> None:
     program(tmp_path, monkeypatch, "echo 1 2 3 >&2; echo out of order >&2; kill -ABRT $$")
     with pytest.raises(JmlpError) as error:
-        list(verifying.start(NOTHING))
+        list(client.start(NOTHING))
     said, settings = str(error.value).split("\n")
     assert said == "the process that trained was ended by signal 6 (SIGABRT): out of order"
     assert settings.startswith("what JAX reads is set: ")
@@ -286,7 +285,7 @@ def test_flags_of_the_runs_that_xla_does_not_know_here_are_named_with_code_6(
     unknown = "F1128 21:27:29.096171    8599 parse.cc:234] Unknown flag in XLA_FLAGS: --some-flag"
     program(tmp_path, monkeypatch, f"echo '{unknown}' >&2; exit 1")
     with pytest.raises(DeviceError) as error:
-        list(verifying.start(NOTHING))
+        list(client.start(NOTHING))
     assert str(error.value) == (
         "the runs were trained with XLA_FLAGS=--some-flag, which the XLA installed here does not "
         "accept; jmlp runs show lists the versions that do"
@@ -298,7 +297,7 @@ def test_an_error_that_a_process_reports_is_raised_with_its_code(
 ) -> None:
     program(tmp_path, monkeypatch, """echo '{"error": "no", "code": 6}'; exit 6""")
     with pytest.raises(JmlpError) as error:
-        list(verifying.start(NOTHING))
+        list(client.start(NOTHING))
     assert (str(error.value), error.value.exit_code) == ("no", 6)
 
 
@@ -306,7 +305,7 @@ def test_a_process_that_nobody_listens_to_is_ended_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program(tmp_path, monkeypatch, """echo "{\\"say\\": $$}"; exec cat""")  # cat waits for ever
-    messages = verifying.start(NOTHING)
+    messages = client.start(NOTHING)
     pid = next(messages)["say"]
     messages.close()
     with pytest.raises(ProcessLookupError):
