@@ -51,8 +51,10 @@ def test_public_names_are_these() -> None:
         "init",
         "load_mnist",
         "load_study",
+        "model",
         "predict",
         "run_study",
+        "weights",
     ]
 
 

@@ -64,7 +64,7 @@ def test_wheel_holds_every_file_of_both_packages_and_nothing_else(wheel: Path) -
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert found == wanted
-    assert {"jmlp/py.typed", "jmlp/__init__.pyi", "jmlp/studies/original.toml"} <= found
+    assert {"jmlp/py.typed", "jmlp/__init__.pyi", "jmlp/study/shipped/original.toml"} <= found
 
 
 def test_what_runs_elsewhere_is_the_wheel(elsewhere: Path, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_library_works_from_a_zip_archive_and_so_does_a_child_process(
     wheel: Path, tmp_path: Path
 ) -> None:
     code = (
-        "import jmlp; from jmlp import processes; "
+        "import jmlp; from jmlp.system import processes; "
         'print(jmlp.Hyperparams().batch_size, jmlp.load_study("demo").name, jmlp.__file__); '
         "print(processes.run('-c', 'import jmlp.worker; print(jmlp.worker.__file__)').stdout)"
     )

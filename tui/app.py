@@ -73,7 +73,7 @@ class JmlpApp(SteadyApp[int]):
         Binding("2", "switch_mode('runs')", "Runs", show=False, tooltip="All runs of the store"),
         Binding("question_mark", "help", "Help", key_display="?", tooltip="What every key does"),
         Binding("t", "next_theme", "Theme", show=False, tooltip="Dark or light"),
-        Binding("q", "leave", "Quit", tooltip="Close the app; training continues"),
+        Binding("q", "leave", "Quit", tooltip="Quit; training continues"),
     ]
 
     status = reactive("")  # of the worker, for the top line

@@ -20,7 +20,7 @@ from typing import IO, NoReturn
 from jmlp.errors import DeviceError
 
 # Where this jmlp lies: a folder, or a zip archive.
-ROOT = Path(__file__).absolute().parent.parent
+ROOT = Path(__file__).absolute().parent.parent.parent
 
 # Meant for programs that the user writes. A warning that is made an error would end JAX, and an
 # interpreter that stays open after its program would lose the exit code.

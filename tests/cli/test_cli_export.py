@@ -20,8 +20,7 @@ from jmlp.nn import model
 from jmlp.report import read_csv, read_results
 from jmlp.results import weights
 from jmlp.store import Store, run_files
-from jmlp.system import fault_injection
-from jmlp.system import files as places
+from jmlp.system import fault_injection, files
 from jmlp.training.records import RunResult
 
 
@@ -310,11 +309,11 @@ def test_folder_of_an_export_that_failed_is_written_by_the_next_one(
     assert len(written) == (0 if point == "write:3" else 2)  # none before all are on the disk
     place = next(Path("out").iterdir()) if as_ == "tensorboard" else Path("out")
     (place / f".file.{2**22 + 1}.0123abcd.tmp").touch()  # of a kill
-    places._tidied.clear()  # as in another process
+    files._tidied.clear()  # as in another process
     assert here(*arguments).code == 0
-    files = [path.name for path in Path("out").rglob("*") if path.is_file()]
-    assert len(files) == (5 if as_ == "tensorboard" else 4)
-    assert not [name for name in files if name.endswith(".tmp")]
+    names = [path.name for path in Path("out").rglob("*") if path.is_file()]
+    assert len(names) == (5 if as_ == "tensorboard" else 4)
+    assert not [name for name in names if name.endswith(".tmp")]
 
 
 def test_target_of_the_wrong_kind_is_refused(ended: list[RunResult], here: Here) -> None:

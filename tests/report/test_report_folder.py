@@ -144,11 +144,12 @@ def test_a_report_that_was_killed_at_any_moment_is_written_by_the_next_without_f
     code = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent.parent / "support")!r})
-from jmlp import faults, report
+from jmlp import report
+from jmlp.system import fault_injection
 report._documents = lambda *_: {{f"plots/{{n}}.svg": b"x" for n in "ab"}} | {{"report.html": b"x"}}
 from report_runs import sizes_runs, sizes_study, write
 from pathlib import Path
-faults.arm("any:{k}:kill")
+fault_injection.arm("any:{k}:kill")
 write(Path("out"), sizes_study(), sizes_runs())
 """
     assert python("-c", code, cwd=tmp_path).code == -signal.SIGKILL

@@ -10,9 +10,9 @@ from jmlp.system import environment
 # Compiles a program, cuts what was kept of it, and compiles it as the next process does.
 TWICE = """
 import os, sys, warnings
-from jmlp import environment, places
+from jmlp.system import environment, files
 
-folder, size = places.compile_cache_dir(), int(sys.argv[1])
+folder, size = files.compile_cache_dir(), int(sys.argv[1])
 assert environment.prepare("cpu", 2, folder) == ""
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 environment.report_warnings(print)

@@ -67,7 +67,8 @@ def test_a_value_of_another_form_is_told_and_not_ignored(wanted: str) -> None:
 
 
 def test_the_variable_of_the_environment_kills_at_its_point() -> None:
-    code = "from jmlp import faults\nfor _ in 'abc': faults.reach('write'); print(_, flush=True)"
+    code = "from jmlp.system.fault_injection import reach\n"
+    code += "for _ in 'abc': reach('write'); print(_, flush=True)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"JMLP_FAULT": "write:3:kill"},

@@ -16,8 +16,7 @@ import platformdirs
 import pytest
 
 from jmlp.errors import DiskFullError, StoreError
-from jmlp.system import fault_injection
-from jmlp.system import files as places
+from jmlp.system import fault_injection, files
 
 
 @pytest.fixture(autouse=True)
@@ -31,10 +30,10 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def all_places() -> list[Path]:
     return [
-        places.cache_dir(),
-        places.data_dir(),
-        places.compile_cache_dir(),
-        places.runs_dir(),
+        files.cache_dir(),
+        files.data_dir(),
+        files.compile_cache_dir(),
+        files.runs_dir(),
     ]
 
 
@@ -57,7 +56,7 @@ def test_the_variable_of_one_place_wins_over_jmlp_home(
     monkeypatch.setenv("JMLP_HOME", str(user / "all"))
     monkeypatch.setenv("JMLP_DATA", str(user / "data"))
     monkeypatch.setenv("JMLP_RUNS", str(user / "runs"))
-    assert (places.data_dir(), places.runs_dir()) == (user / "data", user / "runs")
+    assert (files.data_dir(), files.runs_dir()) == (user / "data", user / "runs")
 
 
 def test_an_empty_variable_counts_as_none_and_a_relative_one_as_absolute(
@@ -66,7 +65,7 @@ def test_an_empty_variable_counts_as_none_and_a_relative_one_as_absolute(
     monkeypatch.chdir(user)
     monkeypatch.setenv("JMLP_HOME", "here")
     monkeypatch.setenv("JMLP_DATA", "")
-    assert places.data_dir() == user / "here" / "cache" / "datasets"
+    assert files.data_dir() == user / "here" / "cache" / "datasets"
 
 
 @pytest.mark.parametrize("answer", [RuntimeError("no home"), Path("~/.cache/jmlp")])
@@ -76,7 +75,7 @@ def test_a_user_without_home_is_told_what_to_set(
     """Newer platformdirs raise an error, older ones leave the sign for home as it is."""
     monkeypatch.setattr(platformdirs, "user_cache_path", Mock(side_effect=[answer]))
     with pytest.raises(StoreError) as error:
-        places.cache_dir()
+        files.cache_dir()
     assert str(error.value) == (
         "there is no home folder to keep files in: set HOME, or JMLP_HOME to a folder"
     )
@@ -84,8 +83,8 @@ def test_a_user_without_home_is_told_what_to_set(
 
 def test_writing_makes_folders_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "file"
-    places.write_atomically(path, b"old")
-    places.write_atomically(path, memoryview(b"new"))
+    files.write_atomically(path, b"old")
+    files.write_atomically(path, memoryview(b"new"))
     assert path.read_bytes() == b"new"
     assert os.listdir(path.parent) == ["file"]
 
@@ -93,7 +92,7 @@ def test_writing_makes_folders_replaces_the_file_and_leaves_nothing_else(tmp_pat
 def failure(path: Path) -> StoreError | None:
     """Writes "new" to the file, and says what went wrong."""
     try:
-        places.write_atomically(path, b"new")
+        files.write_atomically(path, b"new")
     except StoreError as error:
         return error
     return None
@@ -126,7 +125,7 @@ def test_whatever_fails_the_old_file_or_the_new_one_is_whole_and_nothing_else_le
 def test_new_folders_are_flushed_before_anything_is_in_them(tmp_path: Path) -> None:
     fault_injection.arm("folder:2:eio")
     with pytest.raises(StoreError) as error:
-        places.write_atomically(tmp_path / "a" / "b" / "file", b"new")
+        files.write_atomically(tmp_path / "a" / "b" / "file", b"new")
     told = f"{tmp_path / 'a' / 'b' / 'file'}: its folder cannot be made: Input/output error"
     assert str(error.value) == told
     assert [p.name for p in tmp_path.rglob("*")] == ["a", "b"]
@@ -138,14 +137,14 @@ def test_a_killed_writing_leaves_a_whole_file_and_a_leftover_that_is_removed(
 ) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    code = f"from jmlp import places; places.write_atomically(places.Path({str(path)!r}), b'new')"
+    code = f"from jmlp.system.files import *; write_atomically(Path({str(path)!r}), b'new')"
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"JMLP_FAULT": f"any:{k}:kill"}, check=False
     )
     assert done.returncode == -signal.SIGKILL
     assert path.read_bytes() == (b"old" if k < 4 else b"new")
     assert len(os.listdir(tmp_path)) == (2 if k < 4 else 1)
-    places.remove_leftovers(tmp_path)
+    files.remove_leftovers(tmp_path)
     assert os.listdir(tmp_path) == ["file"]
 
 
@@ -154,14 +153,14 @@ def test_next_process_that_writes_into_a_folder_removes_what_a_killed_one_left(
 ) -> None:
     killed = f".another.{2**22 + 1}.0123abcd.tmp"  # no process has that id
     (tmp_path / killed).touch()
-    places.write_atomically(tmp_path / "file", b"new")
+    files.write_atomically(tmp_path / "file", b"new")
     assert os.listdir(tmp_path) == ["file"]
     (tmp_path / killed).touch()
-    places.write_atomically(tmp_path / "file", b"new")  # it looks once only: folders may be large
+    files.write_atomically(tmp_path / "file", b"new")  # it looks once only: folders may be large
     assert sorted(os.listdir(tmp_path)) == [killed, "file"]
-    monkeypatch.setattr(places, "_tidied", set())  # as in another process
+    monkeypatch.setattr(files, "_tidied", set())  # as in another process
     (tmp_path / f".mine.{2**22 + 1}.0123abcd.tmp").mkdir()  # cannot be removed
-    places.write_atomically(tmp_path / "other", b"new")
+    files.write_atomically(tmp_path / "other", b"new")
     assert {"file", "other"} < set(os.listdir(tmp_path))
 
 
@@ -172,11 +171,11 @@ def test_a_file_that_another_thread_is_writing_is_no_leftover(
 
     def meanwhile(descriptor: int) -> None:
         monkeypatch.setattr(os, "fsync", fsync)
-        places.remove_leftovers(tmp_path)
+        files.remove_leftovers(tmp_path)
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", meanwhile)
-    places.write_atomically(tmp_path / "file", b"new")
+    files.write_atomically(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
 
 
@@ -184,8 +183,8 @@ NAMES = ("first", "second", "folder/last")
 
 
 def together(folder: Path, content: bytes) -> list[Path]:
-    files = [(folder / name, content) for name in NAMES]
-    return places.write_together(files, last=files[-1][0])
+    contents = [(folder / name, content) for name in NAMES]
+    return files.write_together(contents, last=contents[-1][0])
 
 
 @pytest.mark.parametrize("action", ["enospc", "eio"])
@@ -229,11 +228,11 @@ def test_files_that_a_kill_left_half_written_are_whole_after_the_next_writing(
     assert last.exists() == (k <= 6)
     if last.exists():
         assert {(tmp_path / name).read_bytes() for name in NAMES} == {b"old"}
-    places._tidied.clear()  # as in another process
+    files._tidied.clear()  # as in another process
     together(tmp_path, b"new")
-    files = {path for path in tmp_path.rglob("*") if path.is_file()}
-    assert files == {tmp_path / name for name in NAMES}
-    assert {path.read_bytes() for path in files} == {b"new"}
+    found = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {tmp_path / name for name in NAMES}
+    assert {path.read_bytes() for path in found} == {b"new"}
 
 
 def device(path: Path) -> None:
@@ -259,10 +258,10 @@ def test_what_is_no_file_is_never_replaced_by_one(
     make(path := tmp_path / "it")
     mode = path.lstat().st_mode
     with pytest.raises(StoreError) as error:
-        places.write_atomically(path, b"new")
+        files.write_atomically(path, b"new")
     assert str(error.value) == f"{path}: cannot be written: it is {kind}, not a file"
     with pytest.raises(StoreError) as error:
-        places.user_file(path, "--save", force=True)
+        files.user_file(path, "--save", force=True)
     assert str(error.value) == f"{path}: is {kind}; give --save the name of a file"
     assert path.lstat().st_mode == mode
     assert os.listdir(tmp_path) == ["it"]
@@ -275,11 +274,11 @@ def test_a_symbolic_link_is_replaced_by_jmlp_and_followed_where_a_user_gave_it(
     (tmp_path / "link").symlink_to("file")
     (tmp_path / "new link").symlink_to("folder/new")
     for name, target in (("link", "file"), ("new link", "folder/new"), ("file", "file")):
-        found = places.user_file(tmp_path / name, "--save", force=True)
+        found = files.user_file(tmp_path / name, "--save", force=True)
         assert found.resolve() == (tmp_path / target).resolve()
         with pytest.raises(StoreError, match=f"{name}: exists; "):
-            places.user_file(tmp_path / name, "--save", force=False)
-    places.write_atomically(tmp_path / "link", b"new")
+            files.user_file(tmp_path / name, "--save", force=False)
+    files.write_atomically(tmp_path / "link", b"new")
     assert not (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_bytes() == b"old"
 
@@ -300,7 +299,7 @@ def test_private_folder_is_for_its_owner_alone_and_nobody_else_may_write_above_i
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "home" / "cache" / "jax"
-    assert places.make_private(folder) == ""
+    assert files.make_private(folder) == ""
     assert mode(folder) == 0o700
     assert mode(folder.parent) == mode(folder.parent.parent) == 0o755
 
@@ -311,7 +310,7 @@ def test_folder_that_was_open_to_others_is_made_private_and_keeps_what_is_its_ow
 ) -> None:
     (tmp_path / "mine").touch()
     tmp_path.chmod(wide)
-    assert places.make_private(tmp_path) == ""
+    assert files.make_private(tmp_path) == ""
     assert mode(tmp_path) & 0o777 == 0o700
     assert os.listdir(tmp_path) == ["mine"]
 
@@ -324,21 +323,21 @@ def test_what_others_own_is_not_trusted(tmp_path: Path) -> None:
     for name, owner in (("mine", 0), ("planted", 12345)):
         (folder / name).touch()
         os.chown(folder / name, owner, 0)
-    assert places.make_private(folder) == ""
+    assert files.make_private(folder) == ""
     assert os.listdir(folder) == ["mine"]
     os.chown(folder, 12345, 0)
-    assert places.make_private(folder) == "belongs to another user"
+    assert files.make_private(folder) == "belongs to another user"
 
 
 def test_folder_whose_file_system_has_no_permissions_or_that_cannot_be_made_is_not_private(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    assert places.make_private(tmp_path / "file") == "cannot be used: File exists"
+    assert files.make_private(tmp_path / "file") == "cannot be used: File exists"
     tmp_path.chmod(0o777)
     monkeypatch.setattr(os, "fchmod", lambda *_: None)
     told = "is open to other users, and its file system has no permissions"
-    assert places.make_private(tmp_path) == told
+    assert files.make_private(tmp_path) == told
 
 
 def test_only_what_ended_processes_had_begun_is_removed(tmp_path: Path) -> None:
@@ -358,15 +357,15 @@ def test_only_what_ended_processes_had_begun_is_removed(tmp_path: Path) -> None:
     }
     for name in kept | gone:
         (tmp_path / name).touch()
-    places.remove_leftovers(tmp_path)
+    files.remove_leftovers(tmp_path)
     assert set(os.listdir(tmp_path)) == kept
 
 
 def test_leftovers_of_no_folder_are_none_and_what_cannot_be_removed_is_told(tmp_path: Path) -> None:
-    places.remove_leftovers(tmp_path / "none")
+    files.remove_leftovers(tmp_path / "none")
     (tmp_path / f".file.{os.getpid()}.0123abcd.tmp").mkdir()
     with pytest.raises(StoreError) as error:
-        places.remove_leftovers(tmp_path)
+        files.remove_leftovers(tmp_path)
     assert str(error.value).startswith(f"{tmp_path}: unfinished files in it cannot be removed: ")
 
 
@@ -378,7 +377,7 @@ def test_an_interrupted_writing_leaves_no_temporary_file(
 
     monkeypatch.setattr(os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        places.write_atomically(tmp_path / "file", b"new")
+        files.write_atomically(tmp_path / "file", b"new")
     assert os.listdir(tmp_path) == []
 
 
@@ -399,7 +398,7 @@ def test_the_bytes_are_flushed_before_the_rename_and_the_folder_after_it(
 
     monkeypatch.setattr(os, "fsync", flush)
     monkeypatch.setattr(Path, "replace", rename)
-    places.write_atomically(tmp_path / "file", b"new")
+    files.write_atomically(tmp_path / "file", b"new")
     assert events == ["flush the file", "rename", "flush the folder"]
 
 
@@ -418,5 +417,5 @@ def test_an_impossible_target_is_a_store_error_with_the_reason(
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=reason):
-        places.write_atomically(tmp_path / name, b"new")
+        files.write_atomically(tmp_path / name, b"new")
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]

@@ -56,7 +56,9 @@ def test_processes_are_started_in_one_module_and_by_the_server_of_the_app() -> N
         if (names := calls(path))
     }
     assert found == {
-        "jmlp/processes.py": {"sys.executable", "subprocess.Popen", "subprocess.run", "os.execve"},
+        "jmlp/system/processes.py": {
+            *("sys.executable", "subprocess.Popen", "subprocess.run", "os.execve")
+        },
         "tui/serving/session.py": {"asyncio.create_subprocess_exec"},
     }
 
@@ -82,7 +84,9 @@ def test_child_of_a_clone_that_the_current_folder_hides_imports_that_clone(tmp_p
     (tmp_path / "clone").mkdir()
     for package in ("jmlp", "tui"):
         (tmp_path / "clone" / package).symlink_to(ROOT / package)
-    code = "from jmlp import processes as p; print(p.run('-c', 'import tui; print(tui)').stdout)"
+    code = (
+        "from jmlp.system.processes import run; print(run('-c', 'import tui; print(tui)').stdout)"
+    )
     for path, cwd in (("", "clone"), ("clone", ".")):
         done = python("-c", code, cwd=tmp_path / cwd, env={"PYTHONPATH": path})
         assert f"'{tmp_path}/clone/tui/__init__.py'" in done.out

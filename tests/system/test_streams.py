@@ -196,6 +196,6 @@ def test_log_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> Non
 
 
 def test_closed_descriptors_are_never_those_of_a_file(tmp_path: Path) -> None:
-    line = "import os, sys; os.closerange(0, 3); from jmlp import streams; streams.make_safe(); "
+    line = "import os, sys; os.closerange(0, 3); from jmlp.system.streams import *; make_safe(); "
     line += f"sys.exit(open({str(tmp_path / 'file')!r}, 'w').fileno())"
     assert python("-c", line, cwd=tmp_path).code == 3

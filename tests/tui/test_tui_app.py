@@ -263,7 +263,7 @@ def test_help_names_the_keys_of_the_screen_below(tmp_path: Path) -> None:
         await open_study(pilot)
         await pilot.press("question_mark")
         await until_shown(pilot, "Logarithmic scale of the cost")
-        await until_shown(pilot, "Close the app; training continues")
+        await until_shown(pilot, "Quit; training continues")
         await pilot.press("escape")
         await until_shown(pilot, "learning rate 0.1")
 

@@ -31,8 +31,8 @@ and see how sure a result is.
 
   n   Another study, or a file of yours.
 
-Training is a process of its own: it continues when this
-app is closed, and nothing is lost."""
+Training is a process of its own: it continues when
+the app is closed, and nothing is lost."""
 
 
 @dataclass(frozen=True)
