@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""Makes the README's pictures of the app, from a store in which a study has been trained.
+"""Makes the documents' pictures of the app, from a store in which a study has been trained.
 
     .venv/bin/python scripts/screenshots.py STORE [STUDY] [--configuration TEXT]
 
-The app runs without a terminal, keys are pressed, and those of its screens that the README shows
-are written to .github/images/app-*.png, by a Chromium.
+The app runs without a terminal, keys are pressed, and those of its screens that the documents
+show are written to .github/images/app-*.png, by a Chromium.
 """
 
 import argparse
@@ -95,8 +95,8 @@ def main() -> None:
     if browser is None:
         raise SystemExit(f"scripts/screenshots.py: needs a browser: {', '.join(BROWSERS)}")
     pictures = asyncio.run(draw(options.store, options.study, options.configuration))
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    write({n: svg for n, svg in pictures.items() if f"app-{n}.png" in readme}, browser)
+    pages = "".join(page.read_text(encoding="utf-8") for page in ROOT.glob("docs/**/*.md"))
+    write({n: svg for n, svg in pictures.items() if f"app-{n}.png" in pages}, browser)
 
 
 if __name__ == "__main__":

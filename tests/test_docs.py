@@ -2,12 +2,14 @@
 
 import doctest
 import re
+import shlex
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import jmlp
+from jmlp.cli.commands import app
 from jmlp.study.config import Hyperparams
 from jmlp.study.file import load_study
 
@@ -40,6 +42,22 @@ def test_links_lead_to_files_and_headings(name: str) -> None:
         if not target.exists() or (heading and heading not in headings(target)):
             missing.append(link)
     assert missing == []
+
+
+SHOWN = sorted(
+    {
+        line.partition(" #")[0].strip().removeprefix("scripts/")
+        for page in PAGES
+        for line in re.findall(r"^    ((?:scripts/)?jmlp .*)$", read(page), re.MULTILINE)
+        if "…" not in line and page.name != "CONTRIBUTING.md"
+    }
+)
+
+
+@pytest.mark.parametrize("line", [line for line in SHOWN if line != "jmlp"])
+def test_commands_that_are_shown_are_accepted(line: str) -> None:
+    _, *words = shlex.split(line)
+    app.parse_args(words, exit_on_error=False, print_error=False)
 
 
 def headings(page: Path) -> set[str]:

@@ -35,7 +35,7 @@ SHORTAGES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code (see "Exit codes" in the README).
+    """Runs one command and returns its exit code (docs/reference/command.md lists them).
 
     Args:
         arguments: of the command; default: those of the process.
