@@ -125,7 +125,7 @@ def init(
 def predict(params: Params, state: State, x: ArrayLike) -> Array:
     """Logits of examples: no dropout, running statistics.
 
-    A pure function: it goes through `jax.jit`, `jax.vmap` and `jax.grad`.
+    A pure function: it works with `jax.jit`, `jax.vmap` and `jax.grad`.
 
     Args:
         params: of `init`, or of a result.

@@ -12,6 +12,13 @@ import jmlp
 from jmlp.cli.commands import app
 from jmlp.study.config import Hyperparams
 from jmlp.study.file import load_study
+from jmlp.study.schema import (
+    CLAIM_CELLS,
+    EXPERIMENT_RULES,
+    EXPERIMENT_TABLES,
+    FIGURES,
+    STUDY_RULES,
+)
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -81,10 +88,16 @@ def test_the_library_page_lists_exactly_the_public_names() -> None:
 
 
 def test_the_study_file_page_lists_every_hyperparameter() -> None:
-    section = read(REFERENCE / "study-file.md").split("| hyperparameter |")[1]
+    section = read(REFERENCE / "study-file.md").split("| hyperparameter |")[1].split("## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [
         field.name for field in fields(Hyperparams)
     ]
+
+
+def test_the_study_file_page_lists_every_key() -> None:
+    text = read(REFERENCE / "study-file.md")
+    keys = {*STUDY_RULES, *EXPERIMENT_RULES, *EXPERIMENT_TABLES, *CLAIM_CELLS, *FIGURES}
+    assert {key for key in keys if not re.search(rf"[`.\]]{key}\b", text)} == set()
 
 
 def test_the_study_file_that_is_shown_is_read(tmp_path: Path) -> None:

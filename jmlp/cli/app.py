@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from jmlp.cli.storing import StoreOption
+from jmlp.cli.store_option import StoreOption
 from jmlp.cli.terminal import open_app
 
 

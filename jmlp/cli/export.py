@@ -12,8 +12,8 @@ from cyclopts import Parameter
 from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.runs import RUNS
-from jmlp.cli.storing import StoreOption, find
-from jmlp.client.words import SHORT_ID, configuration_texts, short_ids
+from jmlp.cli.store_option import StoreOption, find
+from jmlp.client.texts import SHORT_ID, configuration_texts, short_ids
 from jmlp.errors import ConfigError, StoreError
 from jmlp.system import files
 

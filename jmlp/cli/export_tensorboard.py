@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from jmlp.cli.extras import needs
-from jmlp.client.words import settings, words
+from jmlp.client.texts import settings, words
 from jmlp.study.config import value_text
 
 if TYPE_CHECKING:

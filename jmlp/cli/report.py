@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
-from jmlp.cli.storing import StoreOption
+from jmlp.cli.store_option import StoreOption
 from jmlp.errors import ConfigError, StoreError
 from jmlp.study.rules import is_name, plain
 

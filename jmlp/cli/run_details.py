@@ -9,8 +9,8 @@ from cyclopts import Parameter
 
 from jmlp.cli.output import Output
 from jmlp.cli.runs import RUN
-from jmlp.cli.storing import StoreOption, find_one
-from jmlp.client import words
+from jmlp.cli.store_option import StoreOption, find_one
+from jmlp.client import texts
 from jmlp.client.differences import (
     Values,
     data_texts,
@@ -59,11 +59,11 @@ def show(
         if out.json:
             out.print_json(
                 {
-                    **words.row_table(row),
+                    **texts.row_table(row),
                     "file": str(file) if is_there(file) else None,
                     "data": data,
-                    "costs": words.costs_table(points),
-                    "events": [words.event_table(event) for event in events],
+                    "costs": texts.costs_table(points),
+                    "events": [texts.event_table(event) for event in events],
                 }
             )
             return
@@ -106,7 +106,7 @@ def diff(
                 }
             )
             return
-        ids = words.short_ids([row.run_id for row in rows])
+        ids = texts.short_ids([row.run_id for row in rows])
         _print_differences(found, [ids[row.run_id] for row in rows], out)
         if parted is not None:
             print(parting_text(parted))
@@ -116,19 +116,19 @@ def diff(
 def _identity(row: "RunRow") -> dict[str, str]:
     return {
         "number": str(row.number),
-        "studies": ", ".join(row.studies) or words.MISSING,
-        "experiments": ", ".join(row.result.experiments) if row.result else words.MISSING,
+        "studies": ", ".join(row.studies) or texts.MISSING,
+        "experiments": ", ".join(row.result.experiments) if row.result else texts.MISSING,
         "state": _state(row),
-        "tags": ", ".join(row.tags) or words.MISSING,
+        "tags": ", ".join(row.tags) or texts.MISSING,
         "seed": str(row.seed),
         "split seed": str(row.split_seed),
         "attempt": str(row.attempt),
-        "ended": words.MISSING if row.ended_at is None else f"{words.time_text(row.ended_at)} UTC",
+        "ended": texts.MISSING if row.ended_at is None else f"{texts.time_text(row.ended_at)} UTC",
     }
 
 
 def _state(row: "RunRow") -> str:
-    text = words.state_text(row)
+    text = texts.state_text(row)
     return text if row.failure is None else f"{text} (code {row.code}): {row.failure}"
 
 
@@ -168,8 +168,8 @@ def _costs(
             ", ".join(names.get(index, ())),
             str(p.epoch),
             str(p.step),
-            *map(words.cost_text, (p.batch_cost, p.training_cost, p.validation_cost)),
-            *map(words.percent_text, (p.training_accuracy, p.validation_accuracy)),
+            *map(texts.cost_text, (p.batch_cost, p.training_cost, p.validation_cost)),
+            *map(texts.percent_text, (p.training_accuracy, p.validation_accuracy)),
         ]
         for index, p in enumerate(points)
         if all_ or index in names
@@ -185,7 +185,7 @@ def _events(console: "Console", events: Sequence["Event"], out: Output) -> None:
     for event in events:
         step = "" if event.step is None else f" at update {event.step}"
         detail = f": {event.detail}" if event.detail else ""
-        print(f"  {words.time_text(event.at)} UTC  {shown(event.kind + step + detail)}")
+        print(f"  {texts.time_text(event.at)} UTC  {shown(event.kind + step + detail)}")
 
 
 def _print_differences(
@@ -198,7 +198,7 @@ def _print_differences(
         heading(console, section)
         space = (console.width - max(map(len, pairs)) - PADDING) // 2
         cells = [
-            [name, *(textwrap.fill(shown(text), max(space, words.SHORT_ID)) for text in pair)]
+            [name, *(textwrap.fill(shown(text), max(space, texts.SHORT_ID)) for text in pair)]
             for name, pair in pairs.items()
         ]
         print_grid(console, [Column(""), *map(Column, ids)], cells, out)

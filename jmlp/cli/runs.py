@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from jmlp.cli.output import Output
-from jmlp.cli.storing import StoreOption, find, find_one
+from jmlp.cli.store_option import StoreOption, find, find_one
 from jmlp.errors import ConfigError, StoreError
 from jmlp.system.streams import shown
 
@@ -39,7 +39,7 @@ def ls(
     """List runs, one a line."""
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit: must be at least 1, got {limit}")
-    from jmlp.client.words import row_table
+    from jmlp.client.texts import row_table
 
     with store.open(viewer=True) as opened:
         rows = opened.runs(study)
@@ -163,7 +163,7 @@ def _print_list(
     rows: "list[RunRow]", chosen: "list[RunRow]", study: str | None, out: Output
 ) -> None:
     from jmlp.cli.show import Column, print_grid
-    from jmlp.client import words
+    from jmlp.client import texts
 
     columns = [
         Column("run"),
@@ -177,22 +177,22 @@ def _print_list(
         Column("test accuracy %", "right", "outcome"),
         Column("tags", group="tags"),
     ]
-    ids = words.short_ids([row.run_id for row in rows])
-    configurations = words.configuration_texts(rows, study)
+    ids = texts.short_ids([row.run_id for row in rows])
+    configurations = texts.configuration_texts(rows, study)
     cells = []
     for row in chosen:
         result = row.result
         cells.append(
             [
                 ids[row.run_id],
-                *([] if study else [shown(", ".join(row.studies)) or words.MISSING]),
+                *([] if study else [shown(", ".join(row.studies)) or texts.MISSING]),
                 configurations[row.run_id],
                 str(row.seed),
-                words.state_text(row),
-                words.MISSING if result is None else words.text_of("", result.best_epoch),
-                words.MISSING if result is None else str(result.stopped_epoch),
-                words.cost_text(_outcome(row, "validation_cost")),
-                words.percent_text(_outcome(row, "test_accuracy")),
+                texts.state_text(row),
+                texts.MISSING if result is None else texts.text_of("", result.best_epoch),
+                texts.MISSING if result is None else str(result.stopped_epoch),
+                texts.cost_text(_outcome(row, "validation_cost")),
+                texts.percent_text(_outcome(row, "test_accuracy")),
                 shown(", ".join(row.tags)),
             ]
         )

@@ -13,7 +13,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from jmlp.cli.output import Output
-from jmlp.cli.storing import StoreOption
+from jmlp.cli.store_option import StoreOption
 from jmlp.cli.terminal import check_app
 from jmlp.errors import ConfigError, StoreError
 from jmlp.study.rules import plain

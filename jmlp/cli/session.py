@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from jmlp.cli.output import Output
-from jmlp.cli.training import Display, Now, Stop, display, stoppable
+from jmlp.cli.progress import Display, Now, Stop, display, stoppable
 from jmlp.client import workers
 from jmlp.client.submitting import OVER
 from jmlp.client.workers import LOCKED, Again, Deaths

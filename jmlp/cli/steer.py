@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from jmlp.cli.output import Output
-from jmlp.cli.storing import StoreOption
+from jmlp.cli.store_option import StoreOption
 from jmlp.client import steering, workers
 from jmlp.client.submitting import IN_HAND, UNFINISHED, failure_of, submit_again
 from jmlp.errors import StoreError

@@ -1,7 +1,7 @@
 """`jmlp store`: where stored runs are, whether all of them are whole, and how to mend it."""
 
 from jmlp.cli.output import Output
-from jmlp.cli.storing import StoreOption
+from jmlp.cli.store_option import StoreOption
 from jmlp.errors import StoreError
 from jmlp.system.streams import shown
 

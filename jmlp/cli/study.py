@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from jmlp.cli.hardware import TrainingHardware
 from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
-from jmlp.cli.storing import StoreOption
+from jmlp.cli.store_option import StoreOption
 from jmlp.errors import CheckFailed
 from jmlp.study.config import STATIC_FIELDS
 

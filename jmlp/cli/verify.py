@@ -11,15 +11,15 @@ from cyclopts import Parameter
 from jmlp.cli.hardware import Hardware
 from jmlp.cli.output import Output
 from jmlp.cli.runs import RUNS
-from jmlp.cli.storing import StoreOption, find
-from jmlp.client import words
+from jmlp.cli.store_option import StoreOption, find
+from jmlp.client import texts as words
 from jmlp.errors import CheckFailed, StoreError
 from jmlp.system.streams import shown
 
 if TYPE_CHECKING:
-    from jmlp.cli.training import Display
+    from jmlp.cli.progress import Display
     from jmlp.store import RunRow, Store
-    from jmlp.verification.verdict import Verdict
+    from jmlp.verification.comparison import Verdict
 
 NAMED = 5  # runs in a message
 
@@ -44,7 +44,7 @@ def verify(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Train stored runs again, and say whether their numbers are the same."""
-    from jmlp.cli.training import display
+    from jmlp.cli.progress import display
     from jmlp.verification import client
 
     hardware.count()  # a wrong number is reported before anything starts
@@ -84,9 +84,9 @@ def _take(
         n_runs: of all processes.
         show: where progress is shown.
     """
-    from jmlp.cli.training import Now
+    from jmlp.cli.progress import Now
     from jmlp.training.records import CostPoint
-    from jmlp.verification.verdict import verdict_from
+    from jmlp.verification.comparison import verdict_from
 
     if "say" in message:
         show.say(message["say"])
@@ -171,7 +171,7 @@ def _print(rows: "Sequence[RunRow]", verdicts: "Mapping[str, Verdict]", out: Out
 
 
 def _difference(value: float) -> str:
-    from jmlp.verification.verdict import difference_text
+    from jmlp.verification.comparison import difference_text
 
     return difference_text(value) if value else "0"
 

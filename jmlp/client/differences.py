@@ -5,7 +5,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jmlp.client import words
+from jmlp.client import texts as words
 
 if TYPE_CHECKING:
     from jmlp.store import RunRow, Store

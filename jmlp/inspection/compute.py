@@ -25,7 +25,7 @@ from jmlp.results.weights import restore
 from jmlp.store import Store, networks
 from jmlp.store.networks import Networks
 from jmlp.system import numerics
-from jmlp.training import plan, train
+from jmlp.training import plan, single_run
 
 FILE_BYTES = 20_000_000  # of a cached file, as far as weights and pictures can be left out
 SUREST = 60  # mistakes of each network whose pictures are kept
@@ -111,7 +111,7 @@ def look(found: Networks, dataset: Dataset, part: Part) -> Inspection:
     predicted = np.stack([a.predicted for a in answers])
     confidence = np.stack([a.confidence for a in answers])
     n_hidden = len(hp.hidden)
-    sample = training[: train.TRAINING_SAMPLE]
+    sample = training[: single_run.TRAINING_SAMPLE]
     seen: dict[str, Any] = {
         "gradient_norm": gradient_norms(trained, dataset.x_train[sample], dataset.y_train[sample]),
         "update_ratio": update_ratios(found, trained, dataset, training),
@@ -210,17 +210,17 @@ def _sgd_change(
     n_steps: int,
 ) -> Floats:
     """‖Δθ‖ of each layer in one step of SGD, as `train.train_step` makes it."""
-    lane = train.stack_hyperparams([found.hyperparams])
+    lane = single_run.stack_hyperparams([found.hyperparams])
     key = None
     if found.can_drop:
         root = jax.random.wrap_key_data(
-            jnp.asarray(train.root_key(found.seed)), impl="threefry2x32"
+            jnp.asarray(single_run.root_key(found.seed)), impl="threefry2x32"
         )
-        key = train.dropout_key(root, jnp.int32(step))
+        key = single_run.dropout_key(root, jnp.int32(step))
     x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
     drop_rate = jnp.asarray(lane.drop_rate)[0]
     gradients = _gradients(params, bn_state, x, y, key, drop_rate)
-    rate = jnp.asarray(train.scheduled(lane, step, n_steps).learning_rate)
+    rate = jnp.asarray(single_run.scheduled(lane, step, n_steps).learning_rate)
     return _norms(gradients) * float(rate[0])
 
 
@@ -233,7 +233,7 @@ def _gradients(
     key: Array | None,
     drop_rate: Array | float,
 ) -> model.Params:
-    return train.gradient(params, bn_state, x, y, key, drop_rate)[1]
+    return single_run.gradient(params, bn_state, x, y, key, drop_rate)[1]
 
 
 def _norms(layers: Iterable[model.Layer]) -> Floats:

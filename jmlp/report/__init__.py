@@ -216,7 +216,7 @@ def load_matplotlib() -> None:
 
 def in_order(study: Study, results: Sequence[RunResult]) -> list[RunResult]:
     """Every run once, as the tables have them: runs end in an order that no one can foresee."""
-    from jmlp.results.tables.arms import collect
+    from jmlp.results.tables.runs_by_configuration import collect
 
     index = RunIndex(results)
     arms = [arm for experiment in study.experiments for arm in collect(experiment, index)]

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from jmlp.report import style
 from jmlp.results.statistics import Interval
 from jmlp.results.tables import Row
-from jmlp.results.tables.arms import Arm
+from jmlp.results.tables.runs_by_configuration import Arm
 from jmlp.study.config import Experiment, label, value_text
 
 FEWEST_VALUES = 3  # of a hyperparameter, to draw along it

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from jmlp.report import style
 from jmlp.results.curves import FEWEST_FOR_BAND, Curve, Floats, mean_curve
-from jmlp.results.tables.arms import Arm
+from jmlp.results.tables.runs_by_configuration import Arm
 from jmlp.training.records import RunResult
 
 By = Literal["epoch", "step"]

@@ -8,7 +8,7 @@ from jmlp.report.cost_plots import By, cost_caption, cost_figure
 from jmlp.report.style import Plot, plot_style, render
 from jmlp.report.text import visible
 from jmlp.results.tables import ExperimentTable
-from jmlp.results.tables.arms import Arm, collect
+from jmlp.results.tables.runs_by_configuration import Arm, collect
 from jmlp.study.config import Experiment
 from jmlp.training.records import RunResult
 

@@ -1,7 +1,7 @@
 """Hyperparameters and studies as frozen dataclasses.
 
 Imports no JAX, so that reading and checking a study is instant. `rules` says what is allowed,
-`file` reads TOML into these types, `jmlp.training.train` registers `Hyperparams` as a pytree.
+`file` reads TOML into these types, `jmlp.training.single_run` registers `Hyperparams` as a pytree.
 """
 
 import itertools

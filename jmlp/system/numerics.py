@@ -95,14 +95,14 @@ SOURCES = (
     "nn/tensors.py",
     "study/config.py",
     "system/numerics.py",
-    "training/balance.py",
-    "training/cohorts.py",
     "training/engine.py",
+    "training/group_training.py",
+    "training/load_balance.py",
     "training/outcome.py",
     "training/plan.py",
     "training/program.py",
+    "training/single_run.py",
     "training/slots.py",
-    "training/train.py",
 )
 
 

@@ -23,7 +23,7 @@ from jmlp.training.records import (
     Stop,
     reached_limit,
 )
-from jmlp.training.train import TRAINING_SAMPLE, Evaluation, Measurement
+from jmlp.training.single_run import TRAINING_SAMPLE, Evaluation, Measurement
 
 
 class Ended(NamedTuple):

@@ -30,8 +30,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jmlp.nn import model
 from jmlp.study.config import Hyperparams
-from jmlp.training import train
-from jmlp.training.train import Data, Evaluation, Measurement, Parts, TrainState
+from jmlp.training import single_run
+from jmlp.training.single_run import Data, Evaluation, Measurement, Parts, TrainState
 
 SLOTS = PartitionSpec("slots")
 EVERYWHERE = PartitionSpec()
@@ -113,7 +113,7 @@ def lanes_in_front(
     return jax.tree.map(lambda a: a[back], changed)
 
 
-def over_all(program: Program) -> train.Over:
+def over_all(program: Program) -> single_run.Over:
     """Applies a function of one lane to every lane: those that have stopped stay so by `where`."""
 
     def over(function: Callable[..., Any], carried: Any, *read: Any) -> Any:
@@ -125,7 +125,7 @@ def over_all(program: Program) -> train.Over:
     return over
 
 
-def over_pairs(n: Array) -> train.Over:
+def over_pairs(n: Array) -> single_run.Over:
     """Applies a function of one lane to the first `n`, two at a time.
 
     The partner of an odd last one does not take part: it is computed, and stays by `where`.
@@ -198,7 +198,7 @@ def refill(
 
 def _init(program: Program, hp: Hyperparams, keys: Array) -> TrainState:
     def init_slots(hp: Hyperparams, keys: Array) -> TrainState:
-        lane = partial(train.init, n_in=program.n_in, n_classes=program.n_classes)
+        lane = partial(single_run.init, n_in=program.n_in, n_classes=program.n_classes)
         lanes = jax.vmap(lambda hp, key: lane(hp, key=key), in_axes=(0, None))
         return jax.vmap(lanes)(hp, jax.random.wrap_key_data(keys, impl="threefry2x32"))
 
@@ -262,7 +262,7 @@ def advance(
         ) -> TrainState:
             root_key = jax.random.wrap_key_data(key, impl="threefry2x32")
 
-            def steps(over: train.Over, state: TrainState, hp: Hyperparams) -> TrainState:
+            def steps(over: single_run.Over, state: TrainState, hp: Hyperparams) -> TrainState:
                 def step(index: Array, state: TrainState) -> TrainState:
                     return cohort_step(
                         program, over, state, hp, root_key, order, steps_before, data, index
@@ -271,7 +271,7 @@ def advance(
                 return jax.lax.fori_loop(first, last, step, state)
 
             # What no step changes stays out of the loops, which would copy it lane by lane.
-            judged: Any = {name: getattr(state, name) for name in train.JUDGED}
+            judged: Any = {name: getattr(state, name) for name in single_run.JUDGED}
             nothing: Any = dict.fromkeys(judged)
             state = state._replace(**nothing)
             new: TrainState = lanes_in_front(program, state.active, steps, state, hp)
@@ -288,7 +288,7 @@ def advance(
 
 def cohort_step(
     program: Program,
-    over: train.Over,
+    over: single_run.Over,
     state: TrainState,
     hp: Hyperparams,
     key: Array,
@@ -298,13 +298,13 @@ def cohort_step(
     index: Array,
 ) -> TrainState:
     """One step of all lanes of one cohort, on the same mini-batch."""
-    x, y = train.mini_batch(data, order[index], state.params)
+    x, y = single_run.mini_batch(data, order[index], state.params)
     step = steps_before + index + 1
-    step_key = train.dropout_key(key, step) if program.dropout else None
+    step_key = single_run.dropout_key(key, step) if program.dropout else None
 
     def lane(state: TrainState, hp: Hyperparams) -> TrainState:
-        hp = train.scheduled(hp, step, len(order))
-        return train.train_step(hp, state, x, y, step_key, step)
+        hp = single_run.scheduled(hp, step, len(order))
+        return single_run.train_step(hp, state, x, y, step_key, step)
 
     new: TrainState = over(lane, state, hp)
     return new
@@ -341,17 +341,17 @@ def evaluate(
             state: TrainState, hp: Hyperparams, parts: Parts, epoch: Array, lanes: Array
         ) -> tuple[TrainState, Measurement]:
             def measure(
-                over: train.Over, carried: tuple[TrainState, Measurement], hp: Hyperparams
+                over: single_run.Over, carried: tuple[TrainState, Measurement], hp: Hyperparams
             ) -> tuple[TrainState, Measurement]:
-                return train.evaluate_epoch(hp, carried[0], data, parts, epoch, n_steps, over)
+                return single_run.evaluate_epoch(hp, carried[0], data, parts, epoch, n_steps, over)
 
-            nothing = (state, train.no_measurement(lanes.shape))
+            nothing = (state, single_run.no_measurement(lanes.shape))
             measured: tuple[TrainState, Measurement] = lanes_in_front(
                 program, lanes, measure, nothing, hp
             )
             return measured
 
-        nothing = (state, train.no_measurement(state.active.shape))
+        nothing = (state, single_run.no_measurement(state.active.shape))
         measured: tuple[TrainState, Measurement] = _where_wanted(
             program, evaluate_slot, nothing, lanes, state, hp, parts, epochs, lanes
         )
@@ -369,22 +369,24 @@ def finals(program: Program, state: TrainState, parts: Parts, wanted: Array, dat
     def final_slots(state: TrainState, parts: Parts, wanted: Array, data: Data) -> Finals:
         def final_slot(state: TrainState, parts: Parts, lanes: Array) -> Finals:
             def measure(
-                over: train.Over,
+                over: single_run.Over,
                 nothing: Finals,
                 params: model.Params,
                 bn_state: model.State,
                 lanes: Array,
             ) -> Finals:
                 found = Finals(
-                    train.evaluate(params, bn_state, data, parts.training, over),
-                    train.evaluate(params, bn_state, data, parts.validation, over),
-                    train.evaluate(params, bn_state, data, parts.test, over) if has_test else None,
+                    single_run.evaluate(params, bn_state, data, parts.training, over),
+                    single_run.evaluate(params, bn_state, data, parts.validation, over),
+                    single_run.evaluate(params, bn_state, data, parts.test, over)
+                    if has_test
+                    else None,
                 )
                 filled: Finals = over(fill, nothing, found, lanes)
                 return filled
 
             def fill(nothing: Finals, found: Finals, wanted: Array) -> Finals:
-                chosen: Finals = train.select(wanted, found, nothing)
+                chosen: Finals = single_run.select(wanted, found, nothing)
                 return chosen
 
             kept = state.best_params, state.best_bn_state, lanes
@@ -392,7 +394,7 @@ def finals(program: Program, state: TrainState, parts: Parts, wanted: Array, dat
             return measured
 
         def nothing(shape: tuple[int, ...]) -> Finals:
-            none = train.no_evaluation(shape)
+            none = single_run.no_evaluation(shape)
             return Finals(none, none, none if has_test else None)
 
         has_test = parts.test.shape[-1] > 0

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from jmlp.errors import CheckpointError
 from jmlp.training.plan import SNAPSHOT_BYTES, Cohort
 from jmlp.training.records import CohortState, CostPoint, Snapshot
-from jmlp.training.train import TrainState
+from jmlp.training.single_run import TrainState
 
 Rows = NDArray[np.int32]
 

@@ -16,7 +16,7 @@ from jmlp.system.environment import Device
 from jmlp.training import engine
 from jmlp.training.plan import Cohort, Group, Plan, Run, data_facts, group_name
 from jmlp.training.records import Progress, RunResult
-from jmlp.verification.verdict import as_stored, compare
+from jmlp.verification.comparison import as_stored, compare
 
 Tell = Callable[[Mapping[str, Any]], None]
 

@@ -12,9 +12,9 @@ from jmlp.store import Lock, Store, StudyRow
 from jmlp.system import diagnosis, environment, processes, streams
 from jmlp.system.files import compile_cache_dir
 from jmlp.system.helper_server import NICE
-from jmlp.worker.patient import PatientStore
-from jmlp.worker.process import Process
-from jmlp.worker.stopping import Stopping
+from jmlp.worker.full_disk import PatientStore
+from jmlp.worker.process_lifetime import Process
+from jmlp.worker.signals import Stopping
 
 LOCK_SECONDS = 10.0
 
@@ -154,7 +154,7 @@ def _train(store: Store, row: StudyRow, stopping: Stopping, after: str, process:
         hardware = row.hardware["device"], row.hardware["cores"]
         if warning := environment.prepare(*hardware, compile_cache_dir()):
             say(f"warning: {warning}")
-    from jmlp.worker.work import FreshProcess, Work
+    from jmlp.worker.train_study import FreshProcess, Work
 
     try:
         Work(store.folder, store, row, stopping, process, say).run(after)

@@ -34,7 +34,7 @@ from measuring import Findings, Options, Row, tell, workplace
 from jmlp.store import Store
 
 KILLS = 100
-CHUNK = 0.2  # seconds: the longest, `jmlp.training.cohorts.CHUNK_SECONDS`
+CHUNK = 0.2  # seconds: the longest, `jmlp.training.group_training.CHUNK_SECONDS`
 A_SWEEP = 4  # kills of one, on average
 LATEST = 6.0  # seconds from a start to a kill; a start takes 2 to 3, the sweep 5 to 8 of training
 WHOM = ("worker", "command", "all")

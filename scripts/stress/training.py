@@ -48,15 +48,15 @@ def small(folder: Path, **size: int) -> Small:
 @contextlib.contextmanager
 def chunks_of(n_steps: int) -> Iterator[None]:
     """Chunks of always the same length, so that boundaries fall where they did before."""
-    from jmlp.training import cohorts
+    from jmlp.training import group_training
 
-    first, adapt = cohorts.FIRST_CHUNK, cohorts.GroupTraining.adapt_chunk
-    cohorts.FIRST_CHUNK = n_steps
-    cohorts.GroupTraining.adapt_chunk = lambda self, seconds: None  # type: ignore[method-assign]
+    first, adapt = group_training.FIRST_CHUNK, group_training.GroupTraining.adapt_chunk
+    group_training.FIRST_CHUNK = n_steps
+    group_training.GroupTraining.adapt_chunk = lambda self, seconds: None  # type: ignore[method-assign]
     try:
         yield
     finally:
-        cohorts.FIRST_CHUNK, cohorts.GroupTraining.adapt_chunk = (  # type: ignore[method-assign]
+        group_training.FIRST_CHUNK, group_training.GroupTraining.adapt_chunk = (  # type: ignore[method-assign]
             first,
             adapt,
         )

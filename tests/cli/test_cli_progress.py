@@ -12,7 +12,7 @@ import pytest
 from commands import ESCAPE, Terminal
 
 from jmlp.cli.output import Output
-from jmlp.cli.training import Now, Stop, display, duration, stoppable
+from jmlp.cli.progress import Now, Stop, display, duration, stoppable
 from jmlp.training.records import CostPoint
 
 FIRST = Now("running", "training", group=1, n_groups=2, name="batch size 16", n_runs=4)

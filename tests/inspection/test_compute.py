@@ -26,7 +26,7 @@ from jmlp.nn.tensors import name_tensors
 from jmlp.store.networks import Networks
 from jmlp.study.config import Hyperparams
 from jmlp.training import plan as planning
-from jmlp.training import train as one_run
+from jmlp.training import single_run as one_run
 
 TRAINING, VALIDATION = split(208, 0, 0.2)
 

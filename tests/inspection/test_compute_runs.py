@@ -13,7 +13,7 @@ from jmlp.data.dataset import Dataset
 from jmlp.errors import CheckpointError, DataError, StoreError
 from jmlp.store import Store, networks, run_files
 from jmlp.study.rules import plain
-from jmlp.training import cohorts
+from jmlp.training import group_training
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def test_the_networks_are_the_snapshots_the_kept_one_and_the_last_one(
 def test_a_run_in_training_shows_the_networks_of_its_newest_checkpoint(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cohorts, "FIRST_CHUNK", 4)
-    monkeypatch.setattr(cohorts, "CHUNK_SECONDS", (0, 1e9))
+    monkeypatch.setattr(group_training, "FIRST_CHUNK", 4)
+    monkeypatch.setattr(group_training, "CHUNK_SECONDS", (0, 1e9))
     rates = experiment({"learning_rate": (0.1, 0.05)}, batch_norm=True, drop_rate=0.2, epochs=6)
     wanted = {r.run_id: r for r in train(tmp_path / "whole", dataset, rates)}
     found = {}
@@ -94,8 +94,8 @@ def test_a_run_that_diverged_shows_its_last_finite_network_and_knows_no_update_f
 def test_of_a_lane_that_diverged_before_its_cohort_ends_the_last_finite_network_is_shown(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cohorts, "FIRST_CHUNK", 4)
-    monkeypatch.setattr(cohorts, "CHUNK_SECONDS", (0, 1e9))
+    monkeypatch.setattr(group_training, "FIRST_CHUNK", 4)
+    monkeypatch.setattr(group_training, "CHUNK_SECONDS", (0, 1e9))
     rates = experiment({"learning_rate": (0.1, 1e20)})
     ended = next(r for r in train(tmp_path / "whole", dataset, rates) if r.status == "diverged")
     with Store(tmp_path / "store") as store:
@@ -147,7 +147,7 @@ def test_a_run_that_waits_has_no_snapshots_yet(tmp_path: Path, dataset: Dataset)
 def test_a_run_that_was_queued_afresh_does_not_show_what_it_was_before(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cohorts, "FIRST_CHUNK", 4)
+    monkeypatch.setattr(group_training, "FIRST_CHUNK", 4)
     with Store(tmp_path) as store:
         made = submit(store, dataset, experiment())
         save_midway(store, made, dataset, epoch=1, step=4)

@@ -20,7 +20,7 @@ from jmlp.report.cost_plots import By, cost_caption, cost_figure
 from jmlp.report.style import Plot, plot_style
 from jmlp.results.curves import mean_curve
 from jmlp.results.tables import experiment_table
-from jmlp.results.tables.arms import collect
+from jmlp.results.tables.runs_by_configuration import collect
 from jmlp.study.config import Experiment, Study, configurations
 from jmlp.training.records import RunResult
 

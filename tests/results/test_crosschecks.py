@@ -21,7 +21,7 @@ from jmlp.study.config import Experiment, Hyperparams
 from jmlp.training.outcome import Outcome
 from jmlp.training.plan import DataFacts, data_facts, make_plan
 from jmlp.training.records import Provenance
-from jmlp.training.train import Evaluation
+from jmlp.training.single_run import Evaluation
 
 SEEDS = range(5)  # enough for verdicts
 MANY = DataFacts(60_000, 10_000, 784, 10, {})

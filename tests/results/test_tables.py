@@ -6,7 +6,7 @@ import pytest
 from table_runs import HP, SEEDS, SPREAD, STUDY, diverged, finished, runs, shifted, size, sizes
 
 from jmlp.results.tables import ExperimentTable, experiment_table, study_tables
-from jmlp.results.tables.cells import p_text, points, summarise_epochs
+from jmlp.results.tables.wording import p_text, points, summarise_epochs
 from jmlp.study.config import Claim, Experiment, Reference
 
 

@@ -17,7 +17,7 @@ from jmlp.data import batch_order, split
 from jmlp.data.dataset import Dataset
 from jmlp.nn import model
 from jmlp.study.config import Hyperparams
-from jmlp.training import train
+from jmlp.training import single_run
 from jmlp.training.records import RunResult
 
 TRAINING, VALIDATION = split(208, 0, 0.2)
@@ -83,22 +83,22 @@ def assert_kept(result: RunResult, data: Dataset, training: Any, validation: Any
         assert result.test_cost == pytest.approx(cost, rel=1e-5)
 
 
-train_step = jax.jit(train.train_step)
+train_step = jax.jit(single_run.train_step)
 
 
 def by_hand(
     hp: Hyperparams, seed: int, data: Dataset, epochs: int, *, dropout: bool
-) -> Iterator[train.TrainState]:
+) -> Iterator[single_run.TrainState]:
     """One lane, step after step, as the definitions say."""
-    swept = jax.tree.map(lambda a: jnp.asarray(a[0]), train.stack_hyperparams([hp]))
-    key = jax.random.wrap_key_data(jnp.asarray(train.root_key(seed)), impl="threefry2x32")
-    state = train.init(hp, data.n_in, data.n_classes, key)
+    swept = jax.tree.map(lambda a: jnp.asarray(a[0]), single_run.stack_hyperparams([hp]))
+    key = jax.random.wrap_key_data(jnp.asarray(single_run.root_key(seed)), impl="threefry2x32")
+    state = single_run.init(hp, data.n_in, data.n_classes, key)
     for epoch in range(1, epochs + 1):
         order = TRAINING[batch_order(seed, epoch, N_TRAINING)]
         for number in range(N_STEPS):
             rows = order[16 * number : 16 * (number + 1)]
             step = jnp.int32(N_STEPS * (epoch - 1) + number + 1)
-            step_key = train.dropout_key(key, step) if dropout else None
+            step_key = single_run.dropout_key(key, step) if dropout else None
             x, y = jnp.asarray(data.x_train[rows]), jnp.asarray(data.y_train[rows])
             fraction = 1.0 if hp.schedule == "constant" else 1 - (step - 1) / (N_STEPS * hp.epochs)
             now = replace(swept, learning_rate=swept.learning_rate * fraction)

@@ -11,7 +11,7 @@ from jmlp.client import workers
 from jmlp.store import Store, StudyRow, run_files
 from jmlp.training.records import Progress
 from jmlp.worker import __main__ as worker
-from jmlp.worker import patient, recorder
+from jmlp.worker import full_disk, recorder
 
 
 class Queue:
@@ -21,7 +21,7 @@ class Queue:
         self.here, self.folder = here, here.folder / "store"
         self._patch = monkeypatch
         monkeypatch.setattr(worker, "LOCK_SECONDS", 0.0)
-        for module in (patient, recorder):
+        for module in (full_disk, recorder):
             monkeypatch.setattr(module, "RETRY_SECONDS", 0.001)
 
     def submit(self, *options: str) -> None:

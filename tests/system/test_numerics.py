@@ -23,7 +23,7 @@ from jmlp.store.run_files import numbers_of
 from jmlp.system import environment, numerics
 from jmlp.training import engine
 from jmlp.training.records import CohortState, RunResult
-from jmlp.verification.verdict import as_stored
+from jmlp.verification.comparison import as_stored
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -32,7 +32,7 @@ from helpers import (
 )
 
 from jmlp.errors import ConfigError, DeviceError
-from jmlp.training import balance, cohorts, engine, program
+from jmlp.training import engine, group_training, load_balance, program
 from jmlp.training import plan as planning
 from jmlp.training.records import Progress, RunResult
 
@@ -55,7 +55,7 @@ SWEEP = experiment(
 def sweep() -> tuple[list[Progress], Counter[str]]:
     """The dropout sweep: ten lanes, three seeds on two devices; and what it compiled."""
     with compiled() as counts, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cohorts, "FIRST_CHUNK", 3)  # so that chunks have several lengths
+        patch.setattr(group_training, "FIRST_CHUNK", 3)  # so that chunks have several lengths
         return progress(SWEEP), counts
 
 
@@ -190,7 +190,7 @@ def test_cohorts_that_move_after_every_epoch_have_the_same_results(
         moves.append(len(lanes))
         return list(range(n_devices * per_device))[::-1]
 
-    monkeypatch.setattr(balance, "balanced", backwards)
+    monkeypatch.setattr(load_balance, "balanced", backwards)
     expected = {result.run_id: result for result in results(sweep[0])}
     moved = trained(SWEEP)
     assert len(moved) == 30
@@ -286,8 +286,8 @@ def chunks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return advance(*args)
 
     monkeypatch.setattr(program, "advance", counting)
-    monkeypatch.setattr(cohorts, "FIRST_CHUNK", 3)
-    monkeypatch.setattr(cohorts, "CHUNK_SECONDS", (0, 1e9))  # as long as they are
+    monkeypatch.setattr(group_training, "FIRST_CHUNK", 3)
+    monkeypatch.setattr(group_training, "CHUNK_SECONDS", (0, 1e9))  # as long as they are
     return started
 
 
@@ -307,12 +307,12 @@ def test_the_training_goes_no_further_than_its_consumer(chunks: list[int]) -> No
 def test_chunks_grow_when_they_are_short_and_shrink_when_they_are_long(
     chunks: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cohorts, "CHUNK_SECONDS", (1e9, 1e10))
+    monkeypatch.setattr(group_training, "CHUNK_SECONDS", (1e9, 1e10))
     trained(SWEEP)
     assert chunks[:2] == [3, 3]
     assert max(chunks) == N_STEPS
     chunks.clear()
-    monkeypatch.setattr(cohorts, "CHUNK_SECONDS", (-2, -1))
+    monkeypatch.setattr(group_training, "CHUNK_SECONDS", (-2, -1))
     trained(SWEEP)
     assert chunks[:2] == [3, 3]
     assert min(chunks) == 1

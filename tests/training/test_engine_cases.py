@@ -16,7 +16,7 @@ from jmlp.training import engine
 from jmlp.training.outcome import Ended, Outcome
 from jmlp.training.program import Finals
 from jmlp.training.records import Provenance, RunResult
-from jmlp.training.train import Evaluation
+from jmlp.training.single_run import Evaluation
 
 # Divergence
 

@@ -16,9 +16,9 @@ from numpy.random import Generator, Philox
 
 from jmlp.data import batch_order
 from jmlp.study.config import Hyperparams
-from jmlp.training import program, train
+from jmlp.training import program, single_run
 from jmlp.training.program import Program
-from jmlp.training.train import Data, Parts, TrainState
+from jmlp.training.single_run import Data, Parts, TrainState
 
 # All that a lane can have: batch norm, the moments of Adam, dropout.
 RICH = replace(SMALL, batch_norm=True, optimizer="adam")
@@ -36,8 +36,8 @@ class Bench:
     ) -> None:
         self.program = Program(MESH, N_IN, N_CLASSES, dropout=True, in_turn=in_turn)
         self.lanes = len(lanes)
-        self.hp = self.in_slots(train.stack_hyperparams(lanes))
-        self.keys = self.program.put_slots(np.stack([train.root_key(seed) for seed in seeds]))
+        self.hp = self.in_slots(single_run.stack_hyperparams(lanes))
+        self.keys = self.program.put_slots(np.stack([single_run.root_key(seed) for seed in seeds]))
         self.parts = self.in_slots(Parts(*jnp.split(jnp.arange(208), [160, 200])))
         data = Data(jnp.asarray(SMALL_DATA.x_train), jnp.asarray(SMALL_DATA.y_train))
         self.data = self.program.put_everywhere(data)
@@ -219,7 +219,7 @@ def test_finals_are_measured_on_each_part_for_the_wanted_lanes_alone(either: Ben
 def test_pairs_reach_the_lanes_that_take_part_and_no_more_than_one_other(taking_part: int) -> None:
     lanes = np.isin(np.arange(8), [6, 1, 4, 0, 7, 2, 5, 3][:taking_part])
 
-    def add_one(over: train.Over, counts: Any, own: Any) -> Any:
+    def add_one(over: single_run.Over, counts: Any, own: Any) -> Any:
         return over(lambda count, own: count + own, counts, own)
 
     fixed = Program(MESH, N_IN, N_CLASSES, dropout=False)
@@ -252,8 +252,8 @@ class Original:
         self.hp, self.keys, self.order, self.parts = jax.tree.map(
             lambda a: np.stack([a, a]),
             (
-                train.stack_hyperparams(lanes),
-                train.root_key(3),
+                single_run.stack_hyperparams(lanes),
+                single_run.root_key(3),
                 rows.reshape(STEPS, 128),
                 Parts(rows[:200], rows[200:], rows[:0]),
             ),

@@ -16,7 +16,7 @@ from jmlp.nn.tensors import Tensors
 from jmlp.store import run_files
 from jmlp.store.run_files import StoredRun, numbers_of
 from jmlp.training.records import CostPoint, Provenance, RunResult
-from jmlp.verification.verdict import Verdict, as_stored, compare, difference_text, verdict_from
+from jmlp.verification.comparison import Verdict, as_stored, compare, difference_text, verdict_from
 
 RUN = plan().runs[0]
 # Evaluated at epochs 0 to 4, which end at steps 0, 10, 20, 30 and 40; snapshots at epochs 0 and 1.

@@ -12,7 +12,7 @@ from helpers import N_STEPS, SMALL_DATA, assert_equal_bits, experiment, leaves, 
 
 from jmlp.errors import CheckpointError
 from jmlp.nn.tensors import name_tensors
-from jmlp.training import cohorts, engine, slots
+from jmlp.training import engine, group_training, slots
 from jmlp.training import plan as planning
 from jmlp.training.plan import Cohort, Plan
 from jmlp.training.records import CohortState, Progress, RunResult, Snapshot
@@ -36,8 +36,10 @@ Copies = Mapping[tuple[str, ...], CohortState]
 @pytest.fixture(autouse=True, scope="module")
 def _short_chunks() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cohorts, "FIRST_CHUNK", 4)  # chunks of 4, 4 and 2 steps: an epoch has 10
-        patch.setattr(cohorts, "CHUNK_SECONDS", (0, 1e9))
+        patch.setattr(
+            group_training, "FIRST_CHUNK", 4
+        )  # chunks of 4, 4 and 2 steps: an epoch has 10
+        patch.setattr(group_training, "CHUNK_SECONDS", (0, 1e9))
         yield
 
 
@@ -101,7 +103,9 @@ def test_cohorts_that_were_left_at_different_steps_go_on_together(
 ) -> None:
     # As when the newest checkpoint of one cohort is damaged and an older one takes its place.
     moments = [left_after(records)[1] for records in (3, 5, 7)]
-    monkeypatch.setattr(cohorts, "FIRST_CHUNK", 7)  # no chunk ends by itself where another joins
+    monkeypatch.setattr(
+        group_training, "FIRST_CHUNK", 7
+    )  # no chunk ends by itself where another joins
     first, second, *_ = (cohort for cohort in PLAN.groups[0].cohorts)
     for early in moments:
         for late in moments:
@@ -207,7 +211,7 @@ def test_runs_that_had_stopped_before_a_copy_are_not_told_again() -> None:
 def test_a_nan_in_one_lane_is_told_at_its_step_and_its_neighbours_are_equal_to_the_bit(
     step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cohorts, "FIRST_CHUNK", 1)
+    monkeypatch.setattr(group_training, "FIRST_CHUNK", 1)
     made = plan(experiment({"learning_rate": (0.1, 0.05, 0.2)}, epochs=3))
     expected = {run.run_id: run for run in results(engine.run(made, SMALL_DATA))}
     copies: Copies = {}

@@ -16,7 +16,7 @@ from jmlp.store import Lock, run_files
 from jmlp.system import numerics, processes
 from jmlp.training.records import NUMERICS
 from jmlp.worker import __main__ as worker
-from jmlp.worker import conditions, process
+from jmlp.worker import process_lifetime, resume_conditions
 from jmlp.worker.recorder import Recorder
 
 # From the queue to the end
@@ -94,17 +94,19 @@ def test_seeds_that_are_submitted_during_training_are_trained_too(queue: Queue) 
 @pytest.fixture
 def one_group_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each process compiles one group; the next call of `work` is the fresh one."""
-    monkeypatch.setattr(process.Process, "is_spent", property(lambda self: self.groups >= 1))
+    monkeypatch.setattr(
+        process_lifetime.Process, "is_spent", property(lambda self: self.groups >= 1)
+    )
 
 
 def test_only_a_process_of_its_own_is_spent_after_40_groups() -> None:
-    assert [process.Process(alone=True, groups=n).is_spent for n in (0, 39, 40, 41)] == [
+    assert [process_lifetime.Process(alone=True, groups=n).is_spent for n in (0, 39, 40, 41)] == [
         False,
         False,
         True,
         True,
     ]
-    assert not process.Process(alone=False, groups=1000).is_spent
+    assert not process_lifetime.Process(alone=False, groups=1000).is_spent
 
 
 def test_study_continues_in_a_fresh_process_as_if_it_were_the_same(
@@ -336,7 +338,7 @@ def test_checkpoint_of_other_circumstances_is_refused_and_each_of_them_named(
     queue: Queue, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(conditions, "NUMERICS", 0)
+        patch.setattr(resume_conditions, "NUMERICS", 0)
         queue.submit()
         queue.disturbed(once(lambda: ask(signal.SIGTERM), trains))
     refused = queue.checkpoints()

@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from jmlp.client.words import MISSING
+from jmlp.client.texts import MISSING
 from jmlp.inspection.records import Inspection
 from tui.charts.bars import bar_row, cell_width, epoch_row, pointer_row, scale_of, share_row
 

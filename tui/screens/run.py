@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 
-from jmlp.client.words import percent_text, state_text
+from jmlp.client.texts import percent_text, state_text
 from jmlp.inspection.records import Inspection, Part
 from jmlp.results.curves import FEWEST_FOR_BAND
 from jmlp.store import RunRow

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 
 from jmlp.client import steering
-from jmlp.client.words import MISSING
+from jmlp.client.texts import MISSING
 from jmlp.store import Action, Store
 from tui.charts.sparkline import bar
 from tui.feed import Fed

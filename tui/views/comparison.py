@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jmlp.client import differences
-from jmlp.client.words import short_ids
+from jmlp.client.texts import short_ids
 from jmlp.store import RunRow, Store
 from jmlp.store.rows import ENDED
 from jmlp.training.records import CostPoint

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from rich.cells import cell_len
 
-from jmlp.client.words import (
+from jmlp.client.texts import (
     MISSING,
     configuration_texts,
     cost_text,

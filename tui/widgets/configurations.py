@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from jmlp.client.words import MISSING
+from jmlp.client.texts import MISSING
 from tui.charts.sparkline import Scale, sparkline
 from tui.text import duration, fit, shortened
 from tui.views.study import ConfigurationLine, ExperimentLines

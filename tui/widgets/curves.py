@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
-from jmlp.client.words import MISSING
+from jmlp.client.texts import MISSING
 from tui.charts.lines import (
     KINDS,
     Dots,

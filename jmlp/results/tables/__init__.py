@@ -4,16 +4,7 @@ A renderer is a loop: `table.columns` above the `cells` of `table.rows`, `table.
 above the `cells` of `table.differences`, then the sentences of `table.claims`, then `table.notes`.
 """
 
-from jmlp.results.tables.cells import (
-    MISSING,
-    Epochs,
-    accuracy_text,
-    p_text,
-    percent,
-    points,
-    verdict_text,
-)
-from jmlp.results.tables.experiment import (
+from jmlp.results.tables.experiment_table import (
     Column,
     DifferenceRow,
     ExperimentTable,
@@ -23,6 +14,15 @@ from jmlp.results.tables.experiment import (
     study_tables,
 )
 from jmlp.results.tables.sentences import ClaimAnswer
+from jmlp.results.tables.wording import (
+    MISSING,
+    Epochs,
+    accuracy_text,
+    p_text,
+    percent,
+    points,
+    verdict_text,
+)
 
 __all__ = [
     "MISSING",

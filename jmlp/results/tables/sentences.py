@@ -13,8 +13,8 @@ from jmlp.results.statistics import (
     answer_best,
     answer_not_higher,
 )
-from jmlp.results.tables.arms import Arm, find
-from jmlp.results.tables.cells import margin_text, percent, points, points_range, seeds_text
+from jmlp.results.tables.runs_by_configuration import Arm, find
+from jmlp.results.tables.wording import margin_text, percent, points, points_range, seeds_text
 from jmlp.study.config import (
     Claim,
     Experiment,

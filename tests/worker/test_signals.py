@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from jmlp.worker.stopping import SIGNALS
+from jmlp.worker.signals import SIGNALS
 
 # The child tells when it listens, and what it was asked; then it waits for a line, or for ever.
 WAITING = """
@@ -156,7 +156,7 @@ def test_what_the_starter_writes_is_no_request() -> None:
 
 DEFERRED = """
 import os, signal, sys
-from jmlp.worker.stopping import Stopping
+from jmlp.worker.signals import Stopping
 asked = Stopping()
 if len(sys.argv) == 1:
     asked.defer()

@@ -23,12 +23,12 @@ from jmlp.training import plan as planning
 from jmlp.training.outcome import provenance
 from jmlp.training.plan import Cohort, Plan
 from jmlp.training.records import CohortState, Progress, Provenance, RunResult, Stop, changes
-from jmlp.worker.conditions import Conditions, check_digests
-from jmlp.worker.process import Process
+from jmlp.worker.process_lifetime import Process
 from jmlp.worker.recorder import Recorder
+from jmlp.worker.resume_conditions import Conditions, check_digests
 
 if TYPE_CHECKING:
-    from jmlp.worker.stopping import Stopping
+    from jmlp.worker.signals import Stopping
 
 PAUSED_SECONDS = 0.1  # between two looks at the commands
 

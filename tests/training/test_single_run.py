@@ -15,8 +15,8 @@ from jmlp.nn import cost, model
 from jmlp.nn.dense import DenseParams
 from jmlp.nn.model import Layer
 from jmlp.study.config import Hyperparams
-from jmlp.training import train
-from jmlp.training.train import Data, Evaluation, Measurement, Parts, TrainState
+from jmlp.training import single_run
+from jmlp.training.single_run import Data, Evaluation, Measurement, Parts, TrainState
 
 NORMALISED = replace(SMALL, batch_norm=True, optimizer="adam", drop_rate=0.3)
 X, Y = jnp.asarray(SMALL_DATA.x_train[:16]), jnp.asarray(SMALL_DATA.y_train[:16])
@@ -24,26 +24,28 @@ X, Y = jnp.asarray(SMALL_DATA.x_train[:16]), jnp.asarray(SMALL_DATA.y_train[:16]
 
 def lane(hp: Hyperparams) -> Hyperparams:
     """Hyperparameters of one lane of a program."""
-    stacked: Hyperparams = jax.tree.map(lambda a: jnp.asarray(a[0]), train.stack_hyperparams([hp]))
+    stacked: Hyperparams = jax.tree.map(
+        lambda a: jnp.asarray(a[0]), single_run.stack_hyperparams([hp])
+    )
     return stacked
 
 
 def key(seed: int) -> Array:
     wrapped: Array = jax.random.wrap_key_data(
-        jnp.asarray(train.root_key(seed)), impl="threefry2x32"
+        jnp.asarray(single_run.root_key(seed)), impl="threefry2x32"
     )
     return wrapped
 
 
 def start(hp: Hyperparams = SMALL, seed: int = 0) -> TrainState:
-    return train.init(hp, N_IN, N_CLASSES, key(seed))
+    return single_run.init(hp, N_IN, N_CLASSES, key(seed))
 
 
-train_step = jax.jit(train.train_step)
+train_step = jax.jit(single_run.train_step)
 
 
 def step(hp: Hyperparams, state: TrainState, number: int, x: Array = X) -> TrainState:
-    dropout_key = train.dropout_key(key(0), jnp.int32(number))
+    dropout_key = single_run.dropout_key(key(0), jnp.int32(number))
     new: TrainState = train_step(lane(hp), state, x, Y, dropout_key, jnp.int32(number))
     return new
 
@@ -101,7 +103,7 @@ def test_the_gradient_of_a_mini_batch_in_parts_is_that_of_the_whole(n: int) -> N
         return cost.forward(model.forward(params, state.bn_state, x, None, 0.0)[0], y)[0]
 
     value, expected = jax.value_and_grad(mean_cost)(params)
-    found, grads, _ = train.gradient(params, state.bn_state, x, y, None, 0.0)
+    found, grads, _ = single_run.gradient(params, state.bn_state, x, y, None, 0.0)
     np.testing.assert_allclose(found, value, rtol=1e-5)
     for name, leaf in leaves(grads).items():
         np.testing.assert_allclose(leaf, leaves(expected)[name], rtol=1e-4, atol=1e-6)
@@ -110,9 +112,9 @@ def test_the_gradient_of_a_mini_batch_in_parts_is_that_of_the_whole(n: int) -> N
 def test_each_part_of_a_mini_batch_drops_its_own_units() -> None:
     state = start()
     x, y = jnp.tile(X, (16, 1)), jnp.tile(Y, 16)  # two equal parts
-    step_key = train.dropout_key(key(0), jnp.int32(1))
+    step_key = single_run.dropout_key(key(0), jnp.int32(1))
     parts = [
-        train.gradient(
+        single_run.gradient(
             state.params,
             state.bn_state,
             x[:BLOCK],
@@ -122,7 +124,7 @@ def test_each_part_of_a_mini_batch_drops_its_own_units() -> None:
         )[:2]
         for number in range(2)
     ]
-    found = train.gradient(state.params, state.bn_state, x, y, step_key, 0.5)[:2]
+    found = single_run.gradient(state.params, state.bn_state, x, y, step_key, 0.5)[:2]
     expected = leaves(jax.tree.map(lambda a, b: (a + b) / 2, *parts))
     for name, leaf in leaves(found).items():
         np.testing.assert_allclose(leaf, expected[name], rtol=1e-5, atol=1e-7)
@@ -134,7 +136,7 @@ def test_batch_norm_takes_the_statistics_of_all_examples() -> None:
     x, y = jnp.asarray(SMALL_DATA.x_train), jnp.asarray(SMALL_DATA.y_train)
     assert len(y) > BLOCK
     _, expected, _ = model.forward(state.params, state.bn_state, x, None, 0.0)
-    _, _, found = train.gradient(state.params, state.bn_state, x, y, None, 0.0)
+    _, _, found = single_run.gradient(state.params, state.bn_state, x, y, None, 0.0)
     assert_equal_bits(found, expected)
 
 
@@ -144,7 +146,7 @@ def test_batch_norm_takes_the_statistics_of_all_examples() -> None:
 JUDGED = Hyperparams(hidden=(1,), patience=2, epochs=50)
 ROWS = Parts(jnp.arange(2), jnp.arange(2, 5), jnp.arange(0))
 LABELS_0 = Data(jnp.zeros((5, 1)), jnp.zeros(5, jnp.int32))
-judge = jax.jit(train.evaluate_epoch, static_argnames="n_steps")
+judge = jax.jit(single_run.evaluate_epoch, static_argnames="n_steps")
 
 
 def with_cost(state: TrainState, value: float) -> TrainState:
@@ -159,7 +161,7 @@ def judged(
 ) -> tuple[TrainState, list[Measurement], TrainState]:
     """A lane whose evaluations cost that much, from evaluation 0 on, until it stops."""
     hp = replace(JUDGED, **hyperparams)
-    best = state = train.init(hp, 1, 2, key(0))
+    best = state = single_run.init(hp, 1, 2, key(0))
     measurements = []
     for epoch, value in enumerate(costs):
         state = with_cost(state, value)
@@ -202,7 +204,7 @@ def test_early_stopping(case: str) -> None:
 
 def test_the_running_statistics_of_the_best_evaluation_are_kept_with_its_parameters() -> None:
     hp = replace(JUDGED, batch_norm=True)
-    state = with_cost(train.init(hp, 1, 2, key(0)), 1)
+    state = with_cost(single_run.init(hp, 1, 2, key(0)), 1)
     seen = []
     for epoch, value in enumerate([3, 2, 2.5]):
         moved = jax.tree.map(lambda s: s + 1, state.bn_state)
@@ -228,7 +230,7 @@ def test_evaluating_the_same_lane_again_changes_nothing() -> None:
 
 
 def test_batch_cost_is_the_mean_over_the_steps_and_starts_anew() -> None:
-    state = train.init(JUDGED, 1, 2, key(0))._replace(batch_costs=jnp.float32(25))
+    state = single_run.init(JUDGED, 1, 2, key(0))._replace(batch_costs=jnp.float32(25))
     state, measured = judge(lane(JUDGED), state, LABELS_0, ROWS, jnp.int32(1), n_steps=10)
     assert (float(measured.batch_cost), float(state.batch_costs)) == (2.5, 0)
 
@@ -237,13 +239,13 @@ def test_batch_cost_is_the_mean_over_the_steps_and_starts_anew() -> None:
 def test_evaluation_counts_every_row_once_whatever_the_block(
     block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "EVALUATION_BLOCK", block)
+    monkeypatch.setattr(single_run, "EVALUATION_BLOCK", block)
     # With this seed the answer to row 0 is right: it fills up the last block and must not count.
     params, bn_state, *_ = start(seed=1)
     assert int(model.predict(params, bn_state, X)[0].argmax()) == SMALL_DATA.y_train[0]
     rows = np.arange(0, 40, 2)
     data = Data(jnp.asarray(SMALL_DATA.x_train), jnp.asarray(SMALL_DATA.y_train))
-    found = train.evaluate(params, bn_state, data, jnp.asarray(rows, jnp.int32))
+    found = single_run.evaluate(params, bn_state, data, jnp.asarray(rows, jnp.int32))
     assert_evaluation(found, params, bn_state, rows)
 
 
@@ -261,11 +263,11 @@ def assert_evaluation(found: Evaluation, params: Any, bn_state: Any, rows: Any) 
 def test_an_evaluation_measures_the_head_of_the_training_part_and_the_validation_part(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(train, "TRAINING_SAMPLE", 5)
+    monkeypatch.setattr(single_run, "TRAINING_SAMPLE", 5)
     state = start()
     data = Data(jnp.asarray(SMALL_DATA.x_train), jnp.asarray(SMALL_DATA.y_train))
     parts = Parts(jnp.arange(20, 40), jnp.arange(100, 110), jnp.arange(0))
-    _, measured = train.evaluate_epoch(lane(SMALL), state, data, parts, jnp.int32(0), 1)
+    _, measured = single_run.evaluate_epoch(lane(SMALL), state, data, parts, jnp.int32(0), 1)
     assert_evaluation(measured.training, state.params, state.bn_state, range(20, 25))
     assert_evaluation(measured.validation, state.params, state.bn_state, range(100, 110))
 
@@ -277,7 +279,9 @@ SEEDS = (0, 1, 2**32, 2**32 + 1, 2**63 - 1)
 
 def test_every_seed_below_2_to_the_64_has_its_own_initial_weights_and_dropout() -> None:
     weights = {start(seed=seed).params[0].dense.W.tobytes() for seed in SEEDS}
-    masks = {jax.random.key_data(train.dropout_key(key(s), jnp.int32(1))).tobytes() for s in SEEDS}
+    masks = {
+        jax.random.key_data(single_run.dropout_key(key(s), jnp.int32(1))).tobytes() for s in SEEDS
+    }
     assert (len(weights), len(masks)) == (5, 5)
 
 
@@ -290,14 +294,14 @@ def test_initial_weights_depend_on_the_seed_and_no_other_choice_of_training() ->
 
 
 def test_each_step_has_its_own_dropout_and_none_shares_the_key_of_the_weights() -> None:
-    keys = [train.dropout_key(key(0), jnp.int32(number)) for number in range(100)]
-    keys += [jax.random.fold_in(key(0), train.INIT), key(0)]
+    keys = [single_run.dropout_key(key(0), jnp.int32(number)) for number in range(100)]
+    keys += [jax.random.fold_in(key(0), single_run.INIT), key(0)]
     assert len({jax.random.key_data(k).tobytes() for k in keys}) == 102
 
 
 def test_swept_hyperparameters_become_arrays_over_lanes() -> None:
     hps = [SMALL, replace(SMALL, patience=None, drop_rate=(0.1, 0.2), learning_rate=3.0)]
-    stacked = train.stack_hyperparams(hps)
+    stacked = single_run.stack_hyperparams(hps)
     assert stacked.hidden == (5, 4)
     assert_equal_bits(
         {name: getattr(stacked, name) for name in ("drop_rate", "learning_rate", "patience")},
@@ -314,12 +318,12 @@ def test_swept_hyperparameters_become_arrays_over_lanes() -> None:
 
 def learn(hp: Hyperparams, x: Array, y: Array, n_classes: int, steps: int) -> float:
     """The cost after so many updates on one mini-batch."""
-    state = train.init(hp, x.shape[1], n_classes, key(0))
+    state = single_run.init(hp, x.shape[1], n_classes, key(0))
 
     @jax.jit
     def many(hp: Hyperparams, state: TrainState) -> TrainState:
         def one(step: Array, state: TrainState) -> TrainState:
-            return train.train_step(hp, state, x, y, None, step)
+            return single_run.train_step(hp, state, x, y, None, step)
 
         end: TrainState = jax.lax.fori_loop(0, steps, one, state)
         return end

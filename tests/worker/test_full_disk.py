@@ -11,7 +11,7 @@ from store_runs import plan, submission
 from jmlp.errors import DiskFullError
 from jmlp.store import Store
 from jmlp.system import fault_injection
-from jmlp.worker.patient import PatientStore
+from jmlp.worker.full_disk import PatientStore
 from jmlp.worker.recorder import Recorder
 
 

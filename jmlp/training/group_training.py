@@ -16,13 +16,21 @@ from jmlp.data import order as datasets
 from jmlp.data.dataset import Dataset
 from jmlp.nn.tensors import name_tensors
 from jmlp.study.config import Hyperparams
-from jmlp.training import balance, program
+from jmlp.training import load_balance, program
 from jmlp.training import plan as planning
 from jmlp.training.eta import Tracker
 from jmlp.training.outcome import Ended, Outcome, provenance
 from jmlp.training.plan import Cohort, Group, Plan
 from jmlp.training.program import Finals, Program
 from jmlp.training.records import CohortState, CostPoint, Phase, RunResult, Snapshot, Stop
+from jmlp.training.single_run import (
+    Data,
+    Measurement,
+    Parts,
+    TrainState,
+    root_key,
+    stack_hyperparams,
+)
 from jmlp.training.slots import (
     Slot,
     add_snapshot,
@@ -31,14 +39,6 @@ from jmlp.training.slots import (
     new_slot,
     put_back,
     save_slot,
-)
-from jmlp.training.train import (
-    Data,
-    Measurement,
-    Parts,
-    TrainState,
-    root_key,
-    stack_hyperparams,
 )
 
 Rows = NDArray[np.int32]
@@ -193,7 +193,7 @@ class GroupTraining:
 
     def fill(self) -> None:
         """Puts waiting cohorts into empty slots, and what they need on the devices."""
-        for index in balance.places(self.n_busy, self.per_device):
+        for index in load_balance.places(self.n_busy, self.per_device):
             if self.slots[index] is None and self.waiting:
                 self.slots[index] = self.new_slot(self.waiting.popleft())
         # An empty slot needs arrays of the right shape: any cohort's will do, since no lane trains.
@@ -216,7 +216,7 @@ class GroupTraining:
         if not self.program.in_turn:
             return
         lanes = {i: sum(slot.training_lanes) for i, slot in enumerate(self.slots) if slot}
-        source = balance.balanced(lanes, self.n_busy, self.per_device)
+        source = load_balance.balanced(lanes, self.n_busy, self.per_device)
         if source is None:
             return
         source += range(len(source), len(self.slots))  # those of idle devices stay
@@ -334,7 +334,7 @@ class GroupTraining:
         lanes = {i: len(slot.cohort.runs) for i, slot in enumerate(self.slots) if slot}
         chosen = {index: n for index, n in lanes.items() if wanted[index]}
         if self.program.in_turn:
-            yield from balance.turns(chosen, self.per_device, most)
+            yield from load_balance.turns(chosen, self.per_device, most)
         elif chosen:
             yield list(chosen)
 

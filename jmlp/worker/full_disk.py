@@ -9,7 +9,7 @@ from jmlp.errors import DiskFullError
 from jmlp.store import Store
 
 if TYPE_CHECKING:
-    from jmlp.worker.stopping import Stopping
+    from jmlp.worker.signals import Stopping
 
 RETRY_SECONDS = 1.0  # after which a full disk is tried again
 

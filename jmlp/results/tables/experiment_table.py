@@ -12,7 +12,7 @@ from jmlp.results.statistics import (
     mean_interval,
     prediction_interval,
 )
-from jmlp.results.tables.arms import (
+from jmlp.results.tables.runs_by_configuration import (
     Arm,
     best_arm,
     collect,
@@ -20,7 +20,15 @@ from jmlp.results.tables.arms import (
     have_test_set,
     paired_differences,
 )
-from jmlp.results.tables.cells import (
+from jmlp.results.tables.sentences import (
+    ClaimAnswer,
+    accuracy_notes,
+    answer_claim,
+    comparison_notes,
+    design_notes,
+    run_notes,
+)
+from jmlp.results.tables.wording import (
     MISSING,
     Epochs,
     accuracy_text,
@@ -30,14 +38,6 @@ from jmlp.results.tables.cells import (
     points_range,
     summarise_epochs,
     verdict_text,
-)
-from jmlp.results.tables.sentences import (
-    ClaimAnswer,
-    accuracy_notes,
-    answer_claim,
-    comparison_notes,
-    design_notes,
-    run_notes,
 )
 from jmlp.study.config import Experiment, Hyperparams, Study, matches
 from jmlp.study.run_index import RunIndex
