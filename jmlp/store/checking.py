@@ -217,15 +217,18 @@ def _database(
             yield Problem(file, "says something else of the run than the database", REMEDY)
     for file in results.keys() - rows.keys():
         yield Problem(file, "is of a run that is not in the database", REMEDY)
+    ids = {row.run_id for row in rows.values()}
     for file, submission in submitted.items():
         if submission.label not in labels:
-            yield Problem(file, "is of a study that is not in the database", REMEDY)
+            # Without any of its runs it was never submitted: what wrote the file was killed before
+            # its commit.
+            if any(run.run_id in ids for run in submission.runs):
+                yield Problem(file, "is of a study that is not in the database", REMEDY)
         elif links[submission.label] != [(r.run_id, r.experiments) for r in submission.runs]:
             yield Problem(file, "has other runs of the study than the database", REMEDY)
     known = {(row.run_id, tag) for row in rows.values() for tag in row.tags}
     if tags is not None and tags != known:
-        run_ids = {row.run_id for row in rows.values()}
-        is_nowhere = any(run_id not in run_ids for run_id, _ in tags)
+        is_nowhere = any(run_id not in ids for run_id, _ in tags)
         what = f"{len(tags - known)} tags are not in the database, {len(known - tags)} only there"
         yield Problem(folder / tag_file.NAME, what, _TAG_AGAIN if is_nowhere else _KEEP_TAGS)
 

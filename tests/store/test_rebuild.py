@@ -16,7 +16,7 @@ from rebuilds import checkpoint, content
 from store_runs import DATA, diverged_result, end, fill, plan, point, result, submission
 
 from jmlp.errors import StoreError
-from jmlp.store import Lock, Store, documents, removals, run_files, tag_file
+from jmlp.store import Lock, Store, documents, removals, run_files, submissions, tag_file
 from jmlp.store import rebuild as module
 from jmlp.store.rebuild import Problem, check, rebuild
 from jmlp.training.records import RunResult
@@ -411,6 +411,15 @@ def test_a_missing_or_damaged_database_is_a_problem(tmp_path: Path) -> None:
     assert check(tmp_path) == [Problem(path, "is damaged (file is not a database)", AGAIN)]
     path.unlink()
     assert check(tmp_path) == [Problem(path, "is missing", AGAIN)]
+
+
+def test_a_submission_that_was_killed_before_its_commit_is_no_problem(tmp_path: Path) -> None:
+    fill(tmp_path)
+    before = content(tmp_path)
+    killed = submission(plan("killed", rates=(0.7, 0.8)))
+    submissions.write(tmp_path, killed, 1)
+    assert list(check(tmp_path)) == []
+    assert content(tmp_path) == before
 
 
 def test_a_database_that_says_something_else_than_the_files_is_a_problem(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from jmlp.worker.signals import SIGNALS
 # The child tells when it listens, and what it was asked; then it waits for a line, or for ever.
 WAITING = """
 import sys, threading
-from jmlp.worker import stopping
-stopping.LEAVE_SECONDS = {seconds}
-asked = stopping.Stopping(starter=0 if {attached} else None)
+from jmlp.worker import signals
+signals.LEAVE_SECONDS = {seconds}
+asked = signals.Stopping(starter=0 if {attached} else None)
 print("listening", flush=True)
 while not asked.wait(60): pass
 print("asked", asked.reason, asked.code, flush=True)
@@ -32,9 +32,9 @@ with asked.saving():
 # taken in C.
 BLOCKED = """
 import threading
-from jmlp.worker import stopping
-stopping.LEAVE_SECONDS = 0.2
-asked = stopping.Stopping()
+from jmlp.worker import signals
+signals.LEAVE_SECONDS = 0.2
+asked = signals.Stopping()
 lock = threading.Lock()
 lock.acquire()
 print("listening", flush=True)

@@ -172,9 +172,9 @@ def test_request_that_comes_as_a_process_is_spent_leaves_the_study_interrupted(
 
 SPENT_AFTER_ONE = """
 import os, sys
-from jmlp.worker import process
+from jmlp.worker import process_lifetime
 from jmlp.worker.__main__ import main
-process.MOST_GROUPS, execve = 1, os.execve
+process_lifetime.MOST_GROUPS, execve = 1, os.execve
 def replace(*arguments):
     print("replaced", os.getpid(), flush=True)
     execve(*arguments)
