@@ -32,12 +32,12 @@ def light_modules() -> list[str]:
     return found
 
 
-def test_contributing_shows_the_floors_that_are_checked() -> None:
+def test_contributing_shows_the_levels_that_are_checked() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     shown: dict[str, set[str]] = {}
-    for floor, room in re.findall(r"^\| (\d+) \| `(\w+)/?` \|", text, re.MULTILINE):
-        shown.setdefault(floor, set()).add(room)
-    layers = [set(layer.split(" | ")) for layer in contract("floors")["layers"]]
+    for level, package in re.findall(r"^\| (\d+) \| `(\w+)/?` \|", text, re.MULTILINE):
+        shown.setdefault(level, set()).add(package)
+    layers = [set(layer.split(" | ")) for layer in contract("levels")["layers"]]
     assert list(shown.items()) == [
         (str(len(layers) - number), layer) for number, layer in enumerate([{"tui"}, *layers[1:]])
     ]
