@@ -1,4 +1,4 @@
-"""README and docs are run: their programs are doctests, and what they list is what there is."""
+"""README and docs are tested: their programs as doctests, their links, lists and commands."""
 
 import doctest
 import re

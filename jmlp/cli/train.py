@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 SHORT = {"learning_rate": "--lr"}  # second names
 NUMBER = (bool, int, float)
+TYPES = get_type_hints(Hyperparams)
 
 
 def _options() -> type:
     """The hyperparameters as options of a command, each by its definition in `Hyperparams`."""
-    hints = get_type_hints(Hyperparams)
     options: list[tuple[str, Any, Any]] = []
     for known in fields(Hyperparams):
-        kind, default, text = hints[known.name], known.default, known.metadata["help"]
+        kind, default, text = TYPES[known.name], known.default, known.metadata["help"]
         if known.name in USED_ONLY_WITH:
             other, needed = USED_ONLY_WITH[known.name]
             kind, default, text = kind | None, None, f"{text} Only with --{other} {needed}."
@@ -188,12 +188,11 @@ def _value(name: str, option: Any) -> Any:
     """
     if not isinstance(option, str):
         return option
-    hint = get_type_hints(Hyperparams)[name]
-    if get_origin(hint) is Literal:
+    kind = get_origin(TYPES[name])
+    if kind is Literal:
         return option
     numbers = [_number(part.strip()) for part in option.split(",")] if option else []
-    is_list = get_origin(hint) is tuple or len(numbers) != 1
-    return numbers if is_list else numbers[0]
+    return numbers if kind is tuple or len(numbers) != 1 else numbers[0]
 
 
 def _number(text: str) -> int | float | str:

@@ -12,7 +12,7 @@ from jmlp.cli.hardware import Hardware
 from jmlp.cli.output import Output
 from jmlp.cli.runs import RUNS
 from jmlp.cli.store_option import StoreOption, find
-from jmlp.client import texts as words
+from jmlp.client import texts
 from jmlp.errors import CheckFailed, StoreError
 from jmlp.system.streams import shown
 
@@ -132,8 +132,8 @@ def _record(
 def _print(rows: "Sequence[RunRow]", verdicts: "Mapping[str, Verdict]", out: Output) -> None:
     from jmlp.cli.show import Column, print_grid
 
-    ids = words.short_ids([row.run_id for row in rows])
-    configurations = words.configuration_texts(rows)
+    ids = texts.short_ids([row.run_id for row in rows])
+    configurations = texts.configuration_texts(rows)
     columns = [
         Column("run"),
         Column("configuration"),
@@ -194,7 +194,7 @@ def _judge(
         CheckFailed: a run differs.
         StoreError: a run could not be verified, and none differs.
     """
-    ids = words.short_ids([row.run_id for row in rows])
+    ids = texts.short_ids([row.run_id for row in rows])
     differ = [verdict for verdict in verdicts.values() if verdict.answer == "differs"]
     said = []
     if differ:
@@ -208,6 +208,6 @@ def _judge(
         raise (CheckFailed if differ else StoreError)("\n".join(said))
 
 
-def _some(texts: Sequence[str]) -> str:
-    more = f"; and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
-    return "; ".join(texts[:NAMED]) + more
+def _some(found: Sequence[str]) -> str:
+    more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return "; ".join(found[:NAMED]) + more

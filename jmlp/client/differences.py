@@ -5,7 +5,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jmlp.client import texts as words
+from jmlp.client import texts
 
 if TYPE_CHECKING:
     from jmlp.store import RunRow, Store
@@ -29,21 +29,21 @@ Values = Mapping[str, str]  # texts by name
 
 def hyperparams_texts(row: "RunRow") -> dict[str, str]:
     """The hyperparameters of a run that have an effect."""
-    values = words.settings(row.hyperparams)
-    return {words.words(name): words.text_of(name, value) for name, value in values.items()}
+    values = texts.settings(row.hyperparams)
+    return {texts.words(name): texts.text_of(name, value) for name, value in values.items()}
 
 
 def outcome_texts(result: "RunResult", *, exact: bool) -> dict[str, str]:
     """How a run ended; exact numbers have all their digits, for where they are compared."""
-    texts = {}
+    found = {}
     for name in OUTCOME:
         value = getattr(result, name)
-        text = words.text_of("", value)
+        text = texts.text_of("", value)
         if isinstance(value, float) and not exact:
             is_cost = name.endswith("cost")
-            text = words.cost_text(value) if is_cost else f"{words.percent_text(value)} %"
-        texts[words.words(name)] = text
-    return texts
+            text = texts.cost_text(value) if is_cost else f"{texts.percent_text(value)} %"
+        found[texts.words(name)] = text
+    return found
 
 
 def made_with_texts(result: "RunResult") -> dict[str, str]:
@@ -65,7 +65,7 @@ def sections(store: "Store", row: "RunRow") -> dict[str, Values]:
         "Configuration": {**hyperparams_texts(row), **seeds},
         "Data": data_texts(store.about_run(row.run_id)["data"]),
         "Outcome": {
-            "state": words.state_text(row),
+            "state": texts.state_text(row),
             **(outcome_texts(result, exact=True) if result else {}),
         },
         "Made with": made_with_texts(result) if result else {},
@@ -82,7 +82,7 @@ def side_by_side(
     """
     return {
         section: {
-            name: tuple(run[section].get(name, words.MISSING) for run in runs)
+            name: tuple(run[section].get(name, texts.MISSING) for run in runs)
             for name in dict.fromkeys(name for run in runs for name in run[section])
         }
         for section in runs[0]
@@ -94,7 +94,7 @@ def differing(
 ) -> dict[str, dict[str, tuple[str, ...]]]:
     """What is not the same in all runs; sections without any are left out."""
     found = {
-        section: {name: texts for name, texts in rows.items() if len(set(texts)) > 1}
+        section: {name: row for name, row in rows.items() if len(set(row)) > 1}
         for section, rows in table.items()
     }
     return {section: rows for section, rows in found.items() if rows}

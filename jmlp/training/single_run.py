@@ -89,18 +89,23 @@ class Measurement(NamedTuple):
 
 def stack_hyperparams(hps: Sequence[Hyperparams]) -> Hyperparams:
     """Hyperparameters whose swept fields are arrays over lanes; the static ones must be equal."""
-    n_hidden = len(hps[0].hidden)
-    special: dict[str, Callable[[Any], Any]] = {
-        "drop_rate": lambda rate: np.broadcast_to(rate, n_hidden),
-        "patience": lambda epochs: NO_PATIENCE if epochs is None else epochs,
-    }
-    swept: dict[str, Any] = {}
-    for name in SWEPT_FIELDS:
-        values = [special.get(name, lambda v: v)(getattr(hp, name)) for hp in hps]
-        kind = np.float32 if isinstance(DEFAULTS[name], float) else np.int32
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, and that run diverges
-            swept[name] = np.array(values, kind)
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and that run diverges
+        swept: dict[str, Any] = {
+            name: np.array(
+                [_in_numbers(hp, name) for hp in hps],
+                np.float32 if isinstance(DEFAULTS[name], float) else np.int32,
+            )
+            for name in SWEPT_FIELDS
+        }
     return replace(hps[0], **swept)
+
+
+def _in_numbers(hp: Hyperparams, name: str) -> Any:
+    """A swept hyperparameter of one run, of one shape whatever its value."""
+    value = getattr(hp, name)
+    if name == "drop_rate":
+        return np.broadcast_to(value, len(hp.hidden))
+    return NO_PATIENCE if value is None else value
 
 
 def root_key(seed: int) -> np.ndarray:

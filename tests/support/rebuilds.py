@@ -17,7 +17,7 @@ def content(folder: Path) -> tuple[Any, ...]:
     """All that people see of a store; texts, because NaN is not equal to itself."""
     with Store(folder, viewer=True) as store:
         studies = [replace(s, id=0, state="done", progress=None) for s in store.studies()]
-        # When a run ended is told by its file to the millisecond, by its row a bit later.
+        # The time in the row of a run that ended is a little later than that in its file.
         runs = {repr(replace(r, number=0, ended_at=None)) for r in store.runs()}
         results = {s.label: repr(store.results(s.label)) for s in studies}
         order = {s.label: [r.run_id for r in store.runs(s.label)] for s in studies}
