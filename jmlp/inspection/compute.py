@@ -20,12 +20,14 @@ from jmlp.errors import DataError
 from jmlp.inspection import records
 from jmlp.inspection.records import Floats, Inspection, Part, Singles
 from jmlp.nn import cost, model
+from jmlp.nn.optimizers import learning_rate
 from jmlp.nn.tensors import Tensors
 from jmlp.results.weights import restore
 from jmlp.store import Store, networks
 from jmlp.store.networks import Networks
 from jmlp.system import numerics
-from jmlp.training import plan, single_run
+from jmlp.training import blocks, plan, single_run
+from jmlp.training.program import root_key, stack_hyperparams
 
 FILE_BYTES = 20_000_000  # of a cached file, as far as weights and pictures can be left out
 SUREST = 60  # mistakes of each network whose pictures are kept
@@ -209,19 +211,17 @@ def _sgd_change(
     step: int,
     n_steps: int,
 ) -> Floats:
-    """‖Δθ‖ of each layer in one step of SGD, as `train.train_step` makes it."""
-    lane = single_run.stack_hyperparams([found.hyperparams])
+    """‖Δθ‖ of each layer in one step of SGD, as `single_run.train_step` makes it."""
+    hp = stack_hyperparams([found.hyperparams])
     key = None
     if found.can_drop:
-        root = jax.random.wrap_key_data(
-            jnp.asarray(single_run.root_key(found.seed)), impl="threefry2x32"
-        )
+        root = jax.random.wrap_key_data(jnp.asarray(root_key(found.seed)), impl="threefry2x32")
         key = single_run.dropout_key(root, jnp.int32(step))
     x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
-    drop_rate = jnp.asarray(lane.drop_rate)[0]
+    drop_rate = jnp.asarray(hp.drop_rate)[0]
     gradients = _gradients(params, bn_state, x, y, key, drop_rate)
-    rate = jnp.asarray(single_run.scheduled(lane, step, n_steps).learning_rate)
-    return _norms(gradients) * float(rate[0])
+    rate = learning_rate(hp.schedule, jnp.asarray(hp.learning_rate), step, n_steps, hp.epochs)
+    return _norms(gradients) * float(jnp.asarray(rate)[0])
 
 
 @jax.jit
@@ -233,7 +233,7 @@ def _gradients(
     key: Array | None,
     drop_rate: Array | float,
 ) -> model.Params:
-    return single_run.gradient(params, bn_state, x, y, key, drop_rate)[1]
+    return blocks.gradient(params, bn_state, x, y, key, drop_rate)[1]
 
 
 def _norms(layers: Iterable[model.Layer]) -> Floats:

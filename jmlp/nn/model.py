@@ -107,34 +107,20 @@ def forward(
     *hidden, last = params
     A = inputs(x, last.dense.W.dtype).A
     rates = jnp.broadcast_to(jnp.asarray(drop_rate, A.dtype), (len(hidden),))
-    new_state: list[BatchNormState | None] = []
-    caches = []
-    for index, layer in enumerate(hidden):
-        A, layer_state, cache = _forward_hidden(layer, state[index], A, key, rates[index], index)
-        new_state.append(layer_state)
-        caches.append(cache)
+    new_state, caches = [], []
+    for index, (layer, bn_state) in enumerate(zip(hidden, state, strict=False)):
+        new_bn_state = bn_cache = dropout_cache = None
+        Z, dense_cache = dense.forward(layer.dense, A)
+        if layer.batchnorm is not None and bn_state is not None:
+            Z, new_bn_state, bn_cache = batchnorm.forward(layer.batchnorm, bn_state, Z)
+        A, relu_cache = relu.forward(Z)
+        if key is not None:
+            A, dropout_cache = dropout.forward(A, jax.random.fold_in(key, index), rates[index])
+        new_state.append(new_bn_state)
+        caches.append(LayerCache(dense_cache, bn_cache, relu_cache, dropout_cache))
     Z, dense_cache = dense.forward(last.dense, A)
     caches.append(LayerCache(dense_cache, None, None, None))
     return Z, (*new_state, None), tuple(caches)
-
-
-def _forward_hidden(
-    layer: Layer,
-    state: BatchNormState | None,
-    A: Array,
-    key: Array | None,
-    drop_rate: Array,
-    index: int,
-) -> tuple[Array, BatchNormState | None, LayerCache]:
-    """One hidden layer: dense, batch norm, ReLU, dropout."""
-    bn_cache = dropout_cache = None
-    Z, dense_cache = dense.forward(layer.dense, A)
-    if layer.batchnorm is not None and state is not None:
-        Z, state, bn_cache = batchnorm.forward(layer.batchnorm, state, Z)
-    A, relu_cache = relu.forward(Z)
-    if key is not None:
-        A, dropout_cache = dropout.forward(A, jax.random.fold_in(key, index), drop_rate)
-    return A, state, LayerCache(dense_cache, bn_cache, relu_cache, dropout_cache)
 
 
 def backward(dlogits: Array, caches: Caches) -> Params:
@@ -148,22 +134,16 @@ def backward(dlogits: Array, caches: Caches) -> Params:
     dA, d_last = dense.backward(dlogits, last.dense)
     grads = [Layer(d_last, None)]
     for cache in reversed(hidden):
-        dA, grad = _backward_hidden(dA, cache)
-        grads.append(grad)
+        d_bn = None
+        if cache.dropout is not None:
+            dA = dropout.backward(dA, cache.dropout)
+        assert cache.relu is not None
+        dZ = relu.backward(dA, cache.relu)
+        if cache.batchnorm is not None:
+            dZ, d_bn = batchnorm.backward(dZ, cache.batchnorm)
+        dA, d_dense = dense.backward(dZ, cache.dense)
+        grads.append(Layer(d_dense, d_bn))
     return tuple(reversed(grads))
-
-
-def _backward_hidden(dA: Array, cache: LayerCache) -> tuple[Array, Layer]:
-    """One hidden layer backwards: dropout, ReLU, batch norm, dense."""
-    d_bn = None
-    if cache.dropout is not None:
-        dA = dropout.backward(dA, cache.dropout)
-    assert cache.relu is not None
-    dZ = relu.backward(dA, cache.relu)
-    if cache.batchnorm is not None:
-        dZ, d_bn = batchnorm.backward(dZ, cache.batchnorm)
-    dA, d_dense = dense.backward(dZ, cache.dense)
-    return dA, Layer(d_dense, d_bn)
 
 
 def predict(params: Params, state: State, x: ArrayLike | Columns) -> Array:
@@ -195,8 +175,8 @@ def activations(params: Params, state: State, x: ArrayLike | Columns) -> tuple[A
 def inputs(x: ArrayLike | Columns, dtype: jnp.dtype) -> Columns:
     """Turns rows into columns, `(B, n_in)` to `(n_in, B)`, and scales bytes to 0–1.
 
-    The one place where pixels are scaled: training, evaluation and prediction all come here. What
-    was here before stays as it is.
+    The one place where pixels are scaled: training, evaluation and prediction all come here. A
+    `Columns` is returned unchanged.
     """
     if isinstance(x, Columns):
         return x

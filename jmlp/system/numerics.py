@@ -89,12 +89,14 @@ SOURCES = (
     "nn/cost.py",
     "nn/dense.py",
     "nn/dropout.py",
+    "nn/gradient.py",
     "nn/model.py",
     "nn/optimizers.py",
     "nn/relu.py",
     "nn/tensors.py",
     "study/config.py",
     "system/numerics.py",
+    "training/blocks.py",
     "training/engine.py",
     "training/group_training.py",
     "training/load_balance.py",
@@ -103,6 +105,7 @@ SOURCES = (
     "training/program.py",
     "training/single_run.py",
     "training/slots.py",
+    "training/strategies.py",
 )
 
 

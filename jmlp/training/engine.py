@@ -21,11 +21,11 @@ from jmlp.errors import DeviceError
 from jmlp.system import diagnosis, environment, numerics
 from jmlp.training import plan as planning
 from jmlp.training import program
+from jmlp.training.blocks import Data
 from jmlp.training.eta import Tracker
 from jmlp.training.group_training import GroupTraining, Rows, Saved
 from jmlp.training.plan import Plan
 from jmlp.training.records import CohortState, Progress
-from jmlp.training.single_run import Data
 
 # Programs of each compiled function that stay for a later training, in a program that uses the
 # library: 5 to 10 MB each.

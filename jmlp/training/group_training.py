@@ -18,19 +18,21 @@ from jmlp.nn.tensors import name_tensors
 from jmlp.study.config import Hyperparams
 from jmlp.training import load_balance, program
 from jmlp.training import plan as planning
+from jmlp.training.blocks import Data
 from jmlp.training.eta import Tracker
 from jmlp.training.outcome import Ended, Outcome, provenance
 from jmlp.training.plan import Cohort, Group, Plan
-from jmlp.training.program import Finals, Program
-from jmlp.training.records import CohortState, CostPoint, Phase, RunResult, Snapshot, Stop
-from jmlp.training.single_run import (
-    Data,
-    Measurement,
+from jmlp.training.program import (
+    Cohorts,
+    EpochEnd,
+    Finals,
     Parts,
-    TrainState,
+    Program,
     root_key,
     stack_hyperparams,
 )
+from jmlp.training.records import CohortState, CostPoint, Phase, RunResult, Snapshot, Stop
+from jmlp.training.single_run import Measurement, TrainState
 from jmlp.training.slots import (
     Slot,
     add_snapshot,
@@ -40,16 +42,13 @@ from jmlp.training.slots import (
     put_back,
     save_slot,
 )
+from jmlp.training.strategies import AllAtOnce, Chunk, Epoch, InTurn, Strategy
 
 Rows = NDArray[np.int32]
 Saved = Callable[[Cohort, int], CohortState | None]  # of a cohort and its program's width
 
 CHUNK_SECONDS = (0.05, 0.2)  # chunks are doubled below and halved above
 FIRST_CHUNK = 16  # steps
-
-# Cohorts in training at once on an accelerator, which waits for kernels to start unless it has many
-# together. A constant, because bits may depend on it. (A CPU core takes its slots in turn.)
-SLOTS_ON_ACCELERATORS = 16
 
 LANES_AT_ONCE = 10  # that one call evaluates on a device: after it, Python has its turn
 
@@ -82,16 +81,13 @@ class GroupTraining:
         self.most_programs = most_programs
         self.plan, self.group, self.data, self.tracker = plan, group, data, tracker
         self.split, self.saved = split, saved
-        in_turn = mesh.devices.flat[0].platform == "cpu"
-        self.program = Program(mesh, dataset.n_in, dataset.n_classes, group.can_drop, in_turn)
-        # Only training itself depends on the batch size and on whether units are dropped: with
-        # these out of the way, groups that differ in nothing else share the other programs.
-        self.common = replace(self.program, dropout=False)
+        self.strategy: Strategy = (
+            InTurn() if mesh.devices.flat[0].platform == "cpu" else AllAtOnce()
+        )
+        self.program = Program(mesh, dataset.n_in, dataset.n_classes, self.strategy)
         self.n_steps = planning.n_steps(plan.n_training, group.hyperparams.batch_size)
         self.n_busy = n_busy
-        self.per_device = SLOTS_ON_ACCELERATORS
-        if in_turn:
-            self.per_device = planning.cpu_slots(plan, group, n_busy)
+        self.per_device = self.strategy.n_slots(plan, group, n_busy)
         self.slots: list[Slot | None] = [None] * (self.per_device * mesh.size)
         self.waiting = deque(group.cohorts)
         n_test = 0 if dataset.y_test is None else len(dataset.y_test)
@@ -109,16 +105,14 @@ class GroupTraining:
     def run(self) -> Iterator[News]:
         """Trains all cohorts; yields at least once a chunk."""
         self.fill()
-        self.state = program.blank(self.common, self.common_hp, self.keys)
+        self.state = program.blank(self.program, self.cohorts)
         for _ in self.compile():
             yield News(phase="compiling")
         while any(self.slots):
             fresh = [slot is not None and slot.fresh for slot in self.slots]
             if any(fresh):
                 lanes = self.starting_lanes()
-                self.state = program.refill(
-                    self.common, self.state, self.common_hp, self.keys, lanes
-                )
+                self.state = program.refill(self.program, self.state, self.cohorts, lanes)
                 yield from self.evaluate(fresh)
             for _ in self.train_epoch():
                 yield News()
@@ -138,45 +132,40 @@ class GroupTraining:
         So no compile, which nothing can interrupt, stands between a chunk and its checkpoint or
         between a request and its answer.
         """
-        no_lane = np.zeros(len(self.slots), np.bool_)
-        epochs, zero = np.zeros(len(self.slots), np.int32), np.int32(0)
-        lanes = np.zeros((len(self.slots), self.group.width), np.bool_)
-        self.state = self.first_call(
-            program.refill, self.common, self.state, self.common_hp, self.keys, lanes
-        )
+        no_slot = np.zeros(len(self.slots), np.bool_)
+        no_lane = np.zeros((len(self.slots), self.group.width), np.bool_)
+        self.state = self.first_call(program.refill, self.state, self.cohorts, no_lane)
         yield
-        self.state, _ = self.first_call(
-            program.evaluate,
-            self.common,
-            self.state,
-            self.common_hp,
-            self.parts,
-            epochs,
-            no_lane,
-            self.data,
-            np.int32(self.n_steps),
-        )
+        self.state, _ = self.first_call(program.evaluate, self.state, self.epoch_end(no_slot))
         yield
-        order = self.program.put_slots(self.order)
-        self.state, _ = self.first_call(
-            program.advance,
-            self.program,
-            self.state,
-            self.hp,
-            self.keys,
-            order,
-            epochs,
-            self.data,
-            zero,
-            zero,
-        )
+        no_steps = self.chunk_of(self.epochs(self.order), first=0, end=0)
+        self.state, _ = self.first_call(program.advance, self.state, no_steps)
         yield
-        self.first_call(program.finals, self.common, self.state, self.parts, lanes, self.data)
+        self.first_call(program.finals, self.state, self.cohorts.parts, no_lane, self.data)
         yield
 
     def first_call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Calls one of the compiled functions for the first time in this group."""
-        return program.call_first(function, self.most_programs, *arguments)
+        return program.call_first(function, self.most_programs, self.program, *arguments)
+
+    def epochs(self, order: NDArray[np.int32]) -> Epoch:
+        """What the coming epoch of all slots reads, on the devices."""
+        steps_before = [slot.epoch * self.n_steps if slot else 0 for slot in self.slots]
+        return Epoch(
+            hp=self.cohorts.hp,
+            key=self.cohorts.keys if self.group.can_drop else None,
+            order=self.program.put_slots(order),
+            steps_before=np.array(steps_before, np.int32),
+        )
+
+    def chunk_of(self, epochs: Epoch, first: int, end: int) -> Chunk:
+        """The steps of an epoch from `first` up to, but not with, `end`."""
+        return Chunk(epochs, self.data, np.int32(first), np.int32(end))
+
+    def epoch_end(self, wanted: NDArray[np.bool_]) -> EpochEnd:
+        """The evaluation of some slots at the epochs that they have trained."""
+        epochs = np.array([slot.epoch if slot else 0 for slot in self.slots], np.int32)
+        return EpochEnd(self.cohorts, epochs, wanted, self.data, np.int32(self.n_steps))
 
     def copies(self) -> list[CohortState]:
         """All cohorts in training as they are after the chunks that were begun: waits for these."""
@@ -201,22 +190,22 @@ class GroupTraining:
         if some is None:
             return
         shown = [slot or some for slot in self.slots]
-        self.hp = self.program.put_slots(_stack([self.lane_hyperparams(s.cohort) for s in shown]))
-        self.common_hp = replace(self.hp, batch_size=0)
-        self.keys = self.program.put_slots(np.stack([root_key(s.cohort.seed) for s in shown]))
-        self.parts = Parts(
-            training=self.program.put_slots(np.stack([s.training for s in shown])),
-            validation=self.program.put_slots(np.stack([s.validation for s in shown])),
-            test=self.program.put_slots(np.stack([self.test for _ in shown])),
+        # The batch size decides no shape but that of the order of examples: with it out of the way,
+        # groups that differ in nothing else share programs.
+        hp = replace(_stack([self.lane_hyperparams(s.cohort) for s in shown]), batch_size=0)
+        parts = Parts(
+            training=np.stack([s.training for s in shown]),
+            validation=np.stack([s.validation for s in shown]),
+            test=np.stack([self.test for _ in shown]),
         )
+        keys = np.stack([root_key(s.cohort.seed) for s in shown])
+        self.cohorts: Cohorts = self.program.put_slots(Cohorts(hp, keys, parts))
         self.order = self.next_order()
 
     def balance(self) -> None:
         """Moves cohorts to other devices where that saves much."""
-        if not self.program.in_turn:
-            return
         lanes = {i: sum(slot.training_lanes) for i, slot in enumerate(self.slots) if slot}
-        source = load_balance.balanced(lanes, self.n_busy, self.per_device)
+        source = self.strategy.moves(lanes, self.n_busy, self.per_device)
         if source is None:
             return
         source += range(len(source), len(self.slots))  # those of idle devices stay
@@ -263,10 +252,7 @@ class GroupTraining:
 
     def train_epoch(self) -> Iterator[None]:
         """Trains all slots for an epoch; yields after each chunk."""
-        order = self.program.put_slots(self.order)
-        steps_before = np.array(
-            [slot.epoch * self.n_steps if slot else 0 for slot in self.slots], np.int32
-        )
+        epochs = self.epochs(self.order)
         for slot in self.slots:
             if slot is not None:
                 slot.epoch += 1
@@ -277,26 +263,17 @@ class GroupTraining:
             if first == self.n_steps:
                 break
             # Cohorts that were left within an epoch wait until the others come to their step.
-            end = min([at for at in begins if at > first], default=self.n_steps)
-            count = min(self.chunk, end - first)
+            next_one = min([at for at in begins if at > first], default=self.n_steps)
+            end = min(first + self.chunk, next_one)
             started = time.monotonic()
-            self.state, ticket = program.advance(
-                self.program,
-                self.state,
-                self.hp,
-                self.keys,
-                order,
-                steps_before,
-                self.data,
-                np.int32(first),
-                np.int32(count),
-            )
+            chunk = self.chunk_of(epochs, first, end)
+            self.state, ticket = program.advance(self.program, self.state, chunk)
             if not prepared:
                 self.order, prepared = self.next_order(), True  # while the device works
             if running is not None:
                 running.block_until_ready()
                 self.adapt_chunk(time.monotonic() - started)
-            first, running = first + count, ticket
+            first, running = end, ticket
             for slot in self.slots:
                 if slot is not None and slot.saved is None:
                     slot.step = first
@@ -329,38 +306,27 @@ class GroupTraining:
         elif seconds > longest:
             self.chunk = max(1, self.chunk // 2)
 
-    def turns(self, wanted: Sequence[bool], most: int) -> Iterator[list[int]]:
+    def calls(self, wanted: Sequence[bool], most: int) -> Iterator[list[int]]:
         """The slots that are wanted, as many at a time as have `most` lanes on a device."""
         lanes = {i: len(slot.cohort.runs) for i, slot in enumerate(self.slots) if slot}
         chosen = {index: n for index, n in lanes.items() if wanted[index]}
-        if self.program.in_turn:
-            yield from load_balance.turns(chosen, self.per_device, most)
-        elif chosen:
-            yield list(chosen)
+        return self.strategy.calls(chosen, self.per_device, most)
 
     def evaluate(self, wanted: Sequence[bool]) -> Iterator[News]:
         """Measures some slots at their epochs; yields what is new, some slots at a time."""
-        epochs = np.array([slot.epoch if slot else 0 for slot in self.slots], np.int32)
-        for turn in self.turns(wanted, LANES_AT_ONCE):
+        for call in self.calls(wanted, LANES_AT_ONCE):
             mask = np.zeros(len(self.slots), np.bool_)
-            mask[turn] = True
+            mask[call] = True
             self.state, measurement = program.evaluate(
-                self.common,
-                self.state,
-                self.common_hp,
-                self.parts,
-                epochs,
-                mask,
-                self.data,
-                np.int32(self.n_steps),
+                self.program, self.state, self.epoch_end(mask)
             )
-            yield self.take_down(turn, jax.device_get(measurement))
+            yield self.take_down(call, jax.device_get(measurement))
 
-    def take_down(self, turn: Sequence[int], measured: Measurement) -> News:
+    def take_down(self, call: Sequence[int], measured: Measurement) -> News:
         """The points of what was measured, and the runs that stopped by it."""
         assert self.state is not None
         points, stops = {}, {}
-        for index in turn:
+        for index in call:
             slot = self.slots[index]
             assert slot is not None
             slot.step = 0
@@ -399,16 +365,16 @@ class GroupTraining:
     def take_finished(self) -> Iterator[News]:
         """The results of cohorts whose lanes have all stopped; their slots become empty."""
         done = [slot is not None and not slot.active for slot in self.slots]
-        for turn in self.turns(done, most=1):
+        for call in self.calls(done, most=1):
             lanes = np.zeros((len(self.slots), self.group.width), np.bool_)
-            for index in turn:
+            for index in call:
                 slot = self.slots[index]
                 assert slot is not None
                 lanes[index, : len(slot.cohort.runs)] = True
             finals = jax.device_get(
-                program.finals(self.common, self.state, self.parts, lanes, self.data)
+                program.finals(self.program, self.state, self.cohorts.parts, lanes, self.data)
             )
-            yield News(results=tuple(r for index in turn for r in self.finish(index, finals)))
+            yield News(results=tuple(r for index in call for r in self.finish(index, finals)))
 
     def finish(self, index: int, finals: Finals) -> list[RunResult]:
         """The results of one slot's cohort."""

@@ -26,6 +26,7 @@ from jmlp.nn.tensors import name_tensors
 from jmlp.store.networks import Networks
 from jmlp.study.config import Hyperparams
 from jmlp.training import plan as planning
+from jmlp.training import program
 from jmlp.training import single_run as one_run
 
 TRAINING, VALIDATION = split(208, 0, 0.2)
@@ -115,17 +116,18 @@ def test_with_sgd_the_update_is_what_the_next_step_of_training_does(
     run = trained(tmp_path, dataset, batch_norm=True, drop_rate=(0.3, 0.2))
     found = inspect(tmp_path, run.run_id)
     hp = replace(run.hyperparams, drop_rate=0.0)
-    lane = jax.tree.map(lambda a: jnp.asarray(a[0]), one_run.stack_hyperparams([run.hyperparams]))
-    key = jax.random.wrap_key_data(jnp.asarray(one_run.root_key(0)), impl="threefry2x32")
+    lane = jax.tree.map(lambda a: jnp.asarray(a[0]), program.stack_hyperparams([run.hyperparams]))
+    key = jax.random.wrap_key_data(jnp.asarray(program.root_key(0)), impl="threefry2x32")
     fresh = one_run.init(hp, 20, N_CLASSES, key)
-    train_step = jax.jit(one_run.train_step)
+    train_step = jax.jit(one_run.train_step, static_argnames="n_steps")
     for e, snapshot in enumerate(run.snapshots):
         params, bn_state = jax.tree.map(jnp.asarray, (snapshot.params, snapshot.state))
         state = fresh._replace(params=params, bn_state=bn_state)
         rows = TRAINING[batch_order(0, snapshot.epoch + 1, N_TRAINING)[:16]]
         step = jnp.int32(snapshot.epoch * N_STEPS + 1)
         x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
-        after = train_step(lane, state, x, y, one_run.dropout_key(key, step), step)
+        step_key = one_run.dropout_key(key, step)
+        after = train_step(state, lane, x, y, step_key, step, n_steps=N_STEPS)
         wanted = relative_changes(snapshot.params, after.params)
         np.testing.assert_allclose(found.update_ratio[e], wanted, rtol=1e-4)
 

@@ -17,7 +17,7 @@ from jmlp.data import batch_order, split
 from jmlp.data.dataset import Dataset
 from jmlp.nn import model
 from jmlp.study.config import Hyperparams
-from jmlp.training import single_run
+from jmlp.training import program, single_run
 from jmlp.training.records import RunResult
 
 TRAINING, VALIDATION = split(208, 0, 0.2)
@@ -83,15 +83,15 @@ def assert_kept(result: RunResult, data: Dataset, training: Any, validation: Any
         assert result.test_cost == pytest.approx(cost, rel=1e-5)
 
 
-train_step = jax.jit(single_run.train_step)
+train_step = jax.jit(single_run.train_step, static_argnames="n_steps")
 
 
 def by_hand(
     hp: Hyperparams, seed: int, data: Dataset, epochs: int, *, dropout: bool
 ) -> Iterator[single_run.TrainState]:
     """One lane, step after step, as the definitions say."""
-    swept = jax.tree.map(lambda a: jnp.asarray(a[0]), single_run.stack_hyperparams([hp]))
-    key = jax.random.wrap_key_data(jnp.asarray(single_run.root_key(seed)), impl="threefry2x32")
+    swept = jax.tree.map(lambda a: jnp.asarray(a[0]), program.stack_hyperparams([hp]))
+    key = jax.random.wrap_key_data(jnp.asarray(program.root_key(seed)), impl="threefry2x32")
     state = single_run.init(hp, data.n_in, data.n_classes, key)
     for epoch in range(1, epochs + 1):
         order = TRAINING[batch_order(seed, epoch, N_TRAINING)]
@@ -101,13 +101,14 @@ def by_hand(
             step_key = single_run.dropout_key(key, step) if dropout else None
             x, y = jnp.asarray(data.x_train[rows]), jnp.asarray(data.y_train[rows])
             fraction = 1.0 if hp.schedule == "constant" else 1 - (step - 1) / (N_STEPS * hp.epochs)
-            now = replace(swept, learning_rate=swept.learning_rate * fraction)
-            state = train_step(now, state, x, y, step_key, step)
+            rate = swept.learning_rate * fraction
+            now = replace(swept, learning_rate=rate, schedule="constant")
+            state = train_step(state, now, x, y, step_key, step, n_steps=N_STEPS)
             yield state
 
 
 def assert_same_run(found: RunResult, expected: RunResult) -> None:
-    """All numbers to the bit; device, width and versions may differ."""
+    """All numbers bitwise; device, width and versions may differ."""
     assert_equal_bits((found.params, found.state), (expected.params, expected.state))
     assert found.costs == expected.costs
     mine, its = (found.last, *found.snapshots), (expected.last, *expected.snapshots)

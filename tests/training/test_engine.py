@@ -34,7 +34,10 @@ from helpers import (
 from jmlp.errors import ConfigError, DeviceError
 from jmlp.training import engine, group_training, load_balance, program
 from jmlp.training import plan as planning
+from jmlp.training.program import Program
 from jmlp.training.records import Progress, RunResult
+from jmlp.training.single_run import TrainState
+from jmlp.training.strategies import AllAtOnce, Chunk
 
 # Layer sizes of this file alone, so that no other test has compiled its programs.
 HIDDEN = (6, 4)
@@ -199,6 +202,21 @@ def test_cohorts_that_move_after_every_epoch_have_the_same_results(
         assert_same_run(result, expected[result.run_id])
 
 
+def test_the_strategy_of_an_accelerator_gives_the_same_runs_up_to_rounding(
+    sweep: tuple[list[Progress], Counter[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = {result.run_id: result for result in results(sweep[0])}
+    monkeypatch.setattr(group_training, "InTurn", AllAtOnce)
+    found = trained(SWEEP)
+    assert {result.run_id for result in found} == expected.keys()
+    for result in found:
+        ours, theirs = (
+            [(p.batch_cost or 0, p.training_cost, p.validation_cost) for p in r.costs[:3]]
+            for r in (result, expected[result.run_id])
+        )
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+
+
 def test_equal_runs_of_two_experiments_are_trained_once() -> None:
     first = experiment({"learning_rate": (0.1, 0.2)}, name="first")
     second = experiment({"learning_rate": (0.2, 0.3)}, name="second")
@@ -280,10 +298,10 @@ def chunks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     started: list[int] = []
     advance = program.advance
 
-    def counting(*args: Any) -> Any:
-        if int(args[-1]):  # or it only compiles
-            started.append(int(args[-1]))
-        return advance(*args)
+    def counting(fixed: Program, state: TrainState, chunk: Chunk) -> Any:
+        if n_steps := int(chunk.end - chunk.first):  # or it only compiles
+            started.append(n_steps)
+        return advance(fixed, state, chunk)
 
     monkeypatch.setattr(program, "advance", counting)
     monkeypatch.setattr(group_training, "FIRST_CHUNK", 3)

@@ -17,8 +17,10 @@ from numpy.random import Generator, Philox
 from jmlp.data import batch_order
 from jmlp.study.config import Hyperparams
 from jmlp.training import program, single_run
-from jmlp.training.program import Program
-from jmlp.training.single_run import Data, Parts, TrainState
+from jmlp.training.blocks import Data
+from jmlp.training.program import Cohorts, EpochEnd, Parts, Program, root_key, stack_hyperparams
+from jmlp.training.single_run import TrainState
+from jmlp.training.strategies import AllAtOnce, Chunk, Epoch, Front, InTurn, Strategy, in_pairs
 
 # All that a lane can have: batch norm, the moments of Adam, dropout.
 RICH = replace(SMALL, batch_norm=True, optimizer="adam")
@@ -32,18 +34,23 @@ class Bench:
     """Two cohorts on the small data set, alike but for their seeds, each on a device."""
 
     def __init__(
-        self, lanes: Sequence[Hyperparams], seeds: tuple[int, int] = (0, 7), *, in_turn: bool = True
+        self,
+        lanes: Sequence[Hyperparams],
+        seeds: tuple[int, int] = (0, 7),
+        strategy: Strategy = InTurn(),  # noqa: B008  # it has no state
     ) -> None:
-        self.program = Program(MESH, N_IN, N_CLASSES, dropout=True, in_turn=in_turn)
+        self.program = Program(MESH, N_IN, N_CLASSES, strategy)
         self.lanes = len(lanes)
-        self.hp = self.in_slots(single_run.stack_hyperparams(lanes))
-        self.keys = self.program.put_slots(np.stack([single_run.root_key(seed) for seed in seeds]))
-        self.parts = self.in_slots(Parts(*jnp.split(jnp.arange(208), [160, 200])))
+        self.cohorts = Cohorts(
+            hp=self.in_slots(stack_hyperparams(lanes)),
+            keys=self.program.put_slots(np.stack([root_key(seed) for seed in seeds])),
+            parts=self.in_slots(Parts(*jnp.split(jnp.arange(208), [160, 200]))),
+        )
         data = Data(jnp.asarray(SMALL_DATA.x_train), jnp.asarray(SMALL_DATA.y_train))
         self.data = self.program.put_everywhere(data)
         orders = [batch_order(seed, 1, 160).reshape(N_STEPS, 16) for seed in seeds]
         self.order = self.program.put_slots(np.stack(orders))
-        self.blank = program.blank(self.program, self.hp, self.keys)
+        self.blank = program.blank(self.program, self.cohorts)
         self.state = self.refilled(self.blank, [True, True])
 
     def in_slots(self, tree: Any) -> Any:
@@ -52,25 +59,26 @@ class Bench:
 
     def refilled(self, state: TrainState, fresh: Sequence[bool]) -> TrainState:
         lanes = np.repeat(np.array(fresh)[:, None], self.lanes, axis=1)
-        new = program.refill(self.program, copied(state), self.hp, self.keys, lanes)
+        new = program.refill(self.program, copied(state), self.cohorts, lanes)
         assert isinstance(new, TrainState)
         return new
 
     def advanced(self, state: TrainState, chunk: int = N_STEPS) -> TrainState:
         """After one epoch, so many steps at a time."""
-        fixed = (self.hp, self.keys, self.order, np.zeros(2, np.int32), self.data)
+        epochs = Epoch(self.cohorts.hp, self.cohorts.keys, self.order, np.zeros(2, np.int32))
         state = copied(state)
         for first in range(0, N_STEPS, chunk):
-            count = np.int32(min(chunk, N_STEPS - first))
-            state, _ = program.advance(self.program, state, *fixed, np.int32(first), count)
+            end = np.int32(min(first + chunk, N_STEPS))
+            of_chunk = Chunk(epochs, self.data, np.int32(first), end)
+            state, _ = program.advance(self.program, state, of_chunk)
         assert isinstance(state, TrainState)
         return state
 
     def evaluated(self, state: TrainState, wanted: Sequence[bool] = (True, True)) -> Any:
         """State and measurement after epoch 1."""
         epochs = np.ones(2, np.int32)
-        fixed = (self.hp, self.parts, epochs, np.array(wanted), self.data, np.int32(N_STEPS))
-        return program.evaluate(self.program, copied(state), *fixed)
+        end = EpochEnd(self.cohorts, epochs, np.array(wanted), self.data, np.int32(N_STEPS))
+        return program.evaluate(self.program, copied(state), end)
 
     def epoch(self) -> Any:
         """State and measurement after an epoch from the start."""
@@ -93,8 +101,8 @@ def bench() -> Bench:
 
 @pytest.fixture(scope="module")
 def at_once() -> Bench:
-    """All slots and lanes at once, as on an accelerator."""
-    return Bench(LANES, in_turn=False)
+    """The strategy of an accelerator."""
+    return Bench(LANES, strategy=AllAtOnce())
 
 
 @pytest.fixture(params=["in turn", "at once"])
@@ -171,7 +179,7 @@ def test_a_refill_starts_the_fresh_slots_and_leaves_the_others(bench: Bench) -> 
 
 def test_lanes_that_do_not_start_with_their_cohort_never_train(bench: Bench) -> None:
     lanes = np.array([[True] * 5 + [False] * 3] * 2)
-    padded = program.refill(bench.program, copied(bench.blank), bench.hp, bench.keys, lanes)
+    padded = program.refill(bench.program, copied(bench.blank), bench.cohorts, lanes)
     found, measured = bench.evaluated(bench.advanced(padded))
     np.testing.assert_array_equal(found.active, lanes)
     np.testing.assert_array_equal(measured.counted, lanes)
@@ -188,6 +196,27 @@ def test_a_slot_that_is_not_wanted_is_not_evaluated(either: Bench) -> None:
     assert np.isnan(measured.validation.cost[0]).all()
 
 
+@pytest.mark.parametrize("strategy", [InTurn(), AllAtOnce()])
+def test_an_evaluation_measures_the_head_of_the_training_part_and_the_validation_part(
+    strategy: Strategy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "TRAINING_SAMPLE", 5)
+    bench = Bench(LANES, strategy=strategy)
+    parts = Parts(jnp.arange(20, 40), jnp.arange(100, 110), jnp.arange(0))
+    bench.cohorts = bench.cohorts._replace(parts=bench.in_slots(parts))
+    _, measured = bench.evaluated(bench.state)
+    for index in (0, 5):
+        params, bn_state = lane((bench.state.params, bench.state.bn_state), index)
+        for found, rows in (
+            (measured.training, range(20, 25)),
+            (measured.validation, range(100, 110)),
+        ):
+            data = Data(*map(jnp.asarray, (SMALL_DATA.x_train, SMALL_DATA.y_train)))
+            expected = single_run.evaluate(params, bn_state, data, jnp.array(rows))
+            np.testing.assert_allclose(lane(found, index).cost, expected.cost, rtol=1e-5)
+            assert lane(found, index)[1:] == expected[1:]
+
+
 def test_all_at_once_gives_the_numbers_of_one_after_the_other_up_to_rounding(
     bench: Bench, at_once: Bench
 ) -> None:
@@ -199,7 +228,7 @@ def test_all_at_once_gives_the_numbers_of_one_after_the_other_up_to_rounding(
 def test_finals_are_measured_on_each_part_for_the_wanted_lanes_alone(either: Bench) -> None:
     state, measured = either.epoch()
     wanted = np.array([[True] * 3 + [False] * 5, [False] * 8])
-    found = program.finals(either.program, state, either.parts, wanted, either.data)
+    found = program.finals(either.program, state, either.cohorts.parts, wanted, either.data)
     for part in (found.training, found.validation, found.test):
         assert part is not None
         np.testing.assert_array_equal(np.isfinite(part.cost), wanted)
@@ -219,13 +248,9 @@ def test_finals_are_measured_on_each_part_for_the_wanted_lanes_alone(either: Ben
 def test_pairs_reach_the_lanes_that_take_part_and_no_more_than_one_other(taking_part: int) -> None:
     lanes = np.isin(np.arange(8), [6, 1, 4, 0, 7, 2, 5, 3][:taking_part])
 
-    def add_one(over: single_run.Over, counts: Any, own: Any) -> Any:
-        return over(lambda count, own: count + own, counts, own)
-
-    fixed = Program(MESH, N_IN, N_CLASSES, dropout=False)
-    one = jnp.ones(8, jnp.int32)
-    counts = program.lanes_in_front(fixed, jnp.asarray(lanes), add_one, 0 * one, one)
-    reached = np.asarray(counts)
+    front, one = Front(jnp.asarray(lanes)), jnp.ones(8, jnp.int32)
+    counts = in_pairs(front.n, lambda count, own: count + own, front.gather(0 * one), one)
+    reached = np.asarray(front.restore(counts))
     assert (reached[lanes] == 1).all()
     assert reached.sum() == taking_part + taking_part % 2
 
@@ -240,44 +265,45 @@ class Original:
     """Two equal cohorts of `width` lanes on random images; the drop rates are 0 to 0.9, twice."""
 
     def __init__(self, width: int, *, dropout: bool = True) -> None:
-        self.program = Program(MESH, INPUTS, CLASSES, dropout)
+        self.program = Program(MESH, INPUTS, CLASSES, InTurn())
         lanes = [
             Hyperparams(drop_rate=(i % 10) / 10, learning_rate=(1 + i) / 100) for i in range(width)
         ]
         random, n = Generator(Philox(0)), STEPS * 128
         images = random.integers(0, 256, (n, INPUTS), np.uint8)
         labels = random.integers(0, CLASSES, n, np.int32)
-        self.data = Data(jnp.asarray(images), jnp.asarray(labels))
+        data = Data(jnp.asarray(images), jnp.asarray(labels))
         rows = jnp.arange(n)
-        self.hp, self.keys, self.order, self.parts = jax.tree.map(
+        self.cohorts, order = jax.tree.map(
             lambda a: np.stack([a, a]),
             (
-                single_run.stack_hyperparams(lanes),
-                single_run.root_key(3),
+                Cohorts(
+                    stack_hyperparams(lanes),
+                    root_key(3),
+                    Parts(rows[:200], rows[200:], rows[:0]),
+                ),
                 rows.reshape(STEPS, 128),
-                Parts(rows[:200], rows[200:], rows[:0]),
             ),
         )
-
-    def arguments(self, state: Any) -> tuple[Any, ...]:
-        """Of `program.advance`, for all steps."""
-        fixed = (self.hp, self.keys, self.order, np.zeros(2, np.int32), self.data)
-        return self.program, self.program.put_slots(state), *fixed, np.int32(0), np.int32(STEPS)
+        keys = self.cohorts.keys if dropout else None
+        epochs = Epoch(self.cohorts.hp, keys, order, np.zeros(2, np.int32))
+        self.all_steps = Chunk(epochs, data, np.int32(0), np.int32(STEPS))
 
     def epoch(self, state: Any) -> Any:
         """State and measurement after the steps."""
-        state, _ = program.advance(*self.arguments(state))
-        fixed = (self.hp, self.parts, np.ones(2, np.int32), np.ones(2, np.bool_), self.data)
-        return program.evaluate(self.program, state, *fixed, np.int32(STEPS))
+        state, _ = program.advance(self.program, self.program.put_slots(state), self.all_steps)
+        ends = np.ones(2, np.int32), np.ones(2, np.bool_)
+        end = EpochEnd(self.cohorts, *ends, self.all_steps.data, np.int32(STEPS))
+        return program.evaluate(self.program, state, end)
 
 
 @pytest.fixture(scope="module")
 def start() -> Any:
     """The widest cohort before its first step, NumPy arrays."""
     widest = Original(WIDEST)
-    blank = program.blank(widest.program, widest.hp, widest.keys)
+    blank = program.blank(widest.program, widest.cohorts)
     lanes = np.ones((2, WIDEST), np.bool_)
-    return jax.device_get(program.refill(widest.program, blank, widest.hp, widest.keys, lanes))
+    return jax.device_get(program.refill(widest.program, blank, widest.cohorts, lanes))
 
 
 def first_lanes(state: Any, width: int) -> Any:
@@ -312,7 +338,9 @@ def test_a_lane_without_dropout_in_the_dropout_program_is_the_plain_program(
 
 
 def test_a_step_computes_what_the_mathematics_needs_and_no_more(start: Any) -> None:
-    compiled = program.advance.lower(*Original(8).arguments(first_lanes(start, 8))).compile()
+    eight = Original(8)
+    state = eight.program.put_slots(first_lanes(start, 8))
+    compiled = program.advance.lower(eight.program, state, eight.all_steps).compile()
     costs = compiled.cost_analysis()
     assert costs is not None
     # What stands in a loop counts once: a step of one pair. A product forward and one for dW in

@@ -1,7 +1,8 @@
-"""One lane: a step, an evaluation, early stopping, randomness, and what a network can learn."""
+"""One run: a step, an evaluation, early stopping, randomness, and what a network can learn."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,8 +16,10 @@ from jmlp.nn import cost, model
 from jmlp.nn.dense import DenseParams
 from jmlp.nn.model import Layer
 from jmlp.study.config import Hyperparams
-from jmlp.training import single_run
-from jmlp.training.single_run import Data, Evaluation, Measurement, Parts, TrainState
+from jmlp.training import blocks, single_run
+from jmlp.training.blocks import Data
+from jmlp.training.program import root_key, stack_hyperparams
+from jmlp.training.single_run import Evaluation, Measurement, TrainState
 
 NORMALISED = replace(SMALL, batch_norm=True, optimizer="adam", drop_rate=0.3)
 X, Y = jnp.asarray(SMALL_DATA.x_train[:16]), jnp.asarray(SMALL_DATA.y_train[:16])
@@ -24,16 +27,12 @@ X, Y = jnp.asarray(SMALL_DATA.x_train[:16]), jnp.asarray(SMALL_DATA.y_train[:16]
 
 def lane(hp: Hyperparams) -> Hyperparams:
     """Hyperparameters of one lane of a program."""
-    stacked: Hyperparams = jax.tree.map(
-        lambda a: jnp.asarray(a[0]), single_run.stack_hyperparams([hp])
-    )
+    stacked: Hyperparams = jax.tree.map(lambda a: jnp.asarray(a[0]), stack_hyperparams([hp]))
     return stacked
 
 
 def key(seed: int) -> Array:
-    wrapped: Array = jax.random.wrap_key_data(
-        jnp.asarray(single_run.root_key(seed)), impl="threefry2x32"
-    )
+    wrapped: Array = jax.random.wrap_key_data(jnp.asarray(root_key(seed)), impl="threefry2x32")
     return wrapped
 
 
@@ -41,12 +40,12 @@ def start(hp: Hyperparams = SMALL, seed: int = 0) -> TrainState:
     return single_run.init(hp, N_IN, N_CLASSES, key(seed))
 
 
-train_step = jax.jit(single_run.train_step)
+train_step = jax.jit(single_run.train_step, static_argnames="n_steps")
 
 
 def step(hp: Hyperparams, state: TrainState, number: int, x: Array = X) -> TrainState:
     dropout_key = single_run.dropout_key(key(0), jnp.int32(number))
-    new: TrainState = train_step(lane(hp), state, x, Y, dropout_key, jnp.int32(number))
+    new: TrainState = train_step(state, lane(hp), x, Y, dropout_key, jnp.int32(number), n_steps=13)
     return new
 
 
@@ -103,7 +102,7 @@ def test_the_gradient_of_a_mini_batch_in_parts_is_that_of_the_whole(n: int) -> N
         return cost.forward(model.forward(params, state.bn_state, x, None, 0.0)[0], y)[0]
 
     value, expected = jax.value_and_grad(mean_cost)(params)
-    found, grads, _ = single_run.gradient(params, state.bn_state, x, y, None, 0.0)
+    found, grads, _ = blocks.gradient(params, state.bn_state, x, y, None, 0.0)
     np.testing.assert_allclose(found, value, rtol=1e-5)
     for name, leaf in leaves(grads).items():
         np.testing.assert_allclose(leaf, leaves(expected)[name], rtol=1e-4, atol=1e-6)
@@ -114,7 +113,7 @@ def test_each_part_of_a_mini_batch_drops_its_own_units() -> None:
     x, y = jnp.tile(X, (16, 1)), jnp.tile(Y, 16)  # two equal parts
     step_key = single_run.dropout_key(key(0), jnp.int32(1))
     parts = [
-        single_run.gradient(
+        blocks.gradient(
             state.params,
             state.bn_state,
             x[:BLOCK],
@@ -124,7 +123,7 @@ def test_each_part_of_a_mini_batch_drops_its_own_units() -> None:
         )[:2]
         for number in range(2)
     ]
-    found = single_run.gradient(state.params, state.bn_state, x, y, step_key, 0.5)[:2]
+    found = blocks.gradient(state.params, state.bn_state, x, y, step_key, 0.5)[:2]
     expected = leaves(jax.tree.map(lambda a, b: (a + b) / 2, *parts))
     for name, leaf in leaves(found).items():
         np.testing.assert_allclose(leaf, expected[name], rtol=1e-5, atol=1e-7)
@@ -136,7 +135,7 @@ def test_batch_norm_takes_the_statistics_of_all_examples() -> None:
     x, y = jnp.asarray(SMALL_DATA.x_train), jnp.asarray(SMALL_DATA.y_train)
     assert len(y) > BLOCK
     _, expected, _ = model.forward(state.params, state.bn_state, x, None, 0.0)
-    _, _, found = single_run.gradient(state.params, state.bn_state, x, y, None, 0.0)
+    _, _, found = blocks.gradient(state.params, state.bn_state, x, y, None, 0.0)
     assert_equal_bits(found, expected)
 
 
@@ -144,9 +143,17 @@ def test_batch_norm_takes_the_statistics_of_all_examples() -> None:
 
 # Without inputs that count and with two classes, a bias decides the validation cost.
 JUDGED = Hyperparams(hidden=(1,), patience=2, epochs=50)
-ROWS = Parts(jnp.arange(2), jnp.arange(2, 5), jnp.arange(0))
+ROWS = jnp.arange(2), jnp.arange(2, 5)  # training part, validation part
 LABELS_0 = Data(jnp.zeros((5, 1)), jnp.zeros(5, jnp.int32))
-judge = jax.jit(single_run.evaluate_epoch, static_argnames="n_steps")
+
+
+@partial(jax.jit, static_argnames="n_steps")
+def judge(hp: Hyperparams, state: TrainState, epoch: Array, n_steps: int) -> Any:
+    """State and measurement after an evaluation on `LABELS_0`."""
+    training, validation = (
+        single_run.evaluate(state.params, state.bn_state, LABELS_0, rows) for rows in ROWS
+    )
+    return single_run.judge(state, hp, training, validation, epoch, n_steps)
 
 
 def with_cost(state: TrainState, value: float) -> TrainState:
@@ -165,7 +172,7 @@ def judged(
     measurements = []
     for epoch, value in enumerate(costs):
         state = with_cost(state, value)
-        state, measured = judge(lane(hp), state, LABELS_0, ROWS, jnp.int32(epoch), n_steps=10)
+        state, measured = judge(lane(hp), state, jnp.int32(epoch), n_steps=10)
         best = state if state.best_epoch == epoch else best
         measurements.append(measured)
         if not state.active:
@@ -210,7 +217,7 @@ def test_the_running_statistics_of_the_best_evaluation_are_kept_with_its_paramet
         moved = jax.tree.map(lambda s: s + 1, state.bn_state)
         state = with_cost(state, value)._replace(bn_state=moved)
         seen.append(moved)
-        state, _ = judge(lane(hp), state, LABELS_0, ROWS, jnp.int32(epoch), n_steps=10)
+        state, _ = judge(lane(hp), state, jnp.int32(epoch), n_steps=10)
     assert_equal_bits(state.best_bn_state, seen[1])
 
 
@@ -225,13 +232,13 @@ def test_a_validation_cost_that_is_not_finite_is_divergence_at_the_last_update()
 def test_evaluating_the_same_lane_again_changes_nothing() -> None:
     for costs in ([3.0, 2.0], [1.0, 2.0, 2.0]):  # in training, stopped
         state, _, _ = judged(costs)
-        again, _ = judge(lane(JUDGED), state, LABELS_0, ROWS, jnp.int32(len(costs) - 1), n_steps=10)
+        again, _ = judge(lane(JUDGED), state, jnp.int32(len(costs) - 1), n_steps=10)
         assert_equal_bits(again, state)
 
 
 def test_batch_cost_is_the_mean_over_the_steps_and_starts_anew() -> None:
     state = single_run.init(JUDGED, 1, 2, key(0))._replace(batch_costs=jnp.float32(25))
-    state, measured = judge(lane(JUDGED), state, LABELS_0, ROWS, jnp.int32(1), n_steps=10)
+    state, measured = judge(lane(JUDGED), state, jnp.int32(1), n_steps=10)
     assert (float(measured.batch_cost), float(state.batch_costs)) == (2.5, 0)
 
 
@@ -239,7 +246,7 @@ def test_batch_cost_is_the_mean_over_the_steps_and_starts_anew() -> None:
 def test_evaluation_counts_every_row_once_whatever_the_block(
     block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(single_run, "EVALUATION_BLOCK", block)
+    monkeypatch.setattr(blocks, "EVALUATION_BLOCK", block)
     # With this seed the answer to row 0 is right: it fills up the last block and must not count.
     params, bn_state, *_ = start(seed=1)
     assert int(model.predict(params, bn_state, X)[0].argmax()) == SMALL_DATA.y_train[0]
@@ -258,18 +265,6 @@ def assert_evaluation(found: Evaluation, params: Any, bn_state: Any, rows: Any) 
     np.testing.assert_allclose(found.cost, expected, rtol=1e-5)
     assert int(found.correct) == np.count_nonzero(answers == labels)
     assert int(found.top) == np.bincount(answers).max()
-
-
-def test_an_evaluation_measures_the_head_of_the_training_part_and_the_validation_part(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(single_run, "TRAINING_SAMPLE", 5)
-    state = start()
-    data = Data(jnp.asarray(SMALL_DATA.x_train), jnp.asarray(SMALL_DATA.y_train))
-    parts = Parts(jnp.arange(20, 40), jnp.arange(100, 110), jnp.arange(0))
-    _, measured = single_run.evaluate_epoch(lane(SMALL), state, data, parts, jnp.int32(0), 1)
-    assert_evaluation(measured.training, state.params, state.bn_state, range(20, 25))
-    assert_evaluation(measured.validation, state.params, state.bn_state, range(100, 110))
 
 
 # Randomness
@@ -301,7 +296,7 @@ def test_each_step_has_its_own_dropout_and_none_shares_the_key_of_the_weights() 
 
 def test_swept_hyperparameters_become_arrays_over_lanes() -> None:
     hps = [SMALL, replace(SMALL, patience=None, drop_rate=(0.1, 0.2), learning_rate=3.0)]
-    stacked = single_run.stack_hyperparams(hps)
+    stacked = stack_hyperparams(hps)
     assert stacked.hidden == (5, 4)
     assert_equal_bits(
         {name: getattr(stacked, name) for name in ("drop_rate", "learning_rate", "patience")},
@@ -323,7 +318,7 @@ def learn(hp: Hyperparams, x: Array, y: Array, n_classes: int, steps: int) -> fl
     @jax.jit
     def many(hp: Hyperparams, state: TrainState) -> TrainState:
         def one(step: Array, state: TrainState) -> TrainState:
-            return single_run.train_step(hp, state, x, y, None, step)
+            return single_run.train_step(state, hp, x, y, None, step, n_steps=1)
 
         end: TrainState = jax.lax.fori_loop(0, steps, one, state)
         return end
