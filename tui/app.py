@@ -279,5 +279,4 @@ def worker_status(look: Look) -> tuple[str, str | None]:
     if look.owner.study is None or look.store is None:
         return "worker starting", None
     row = look.store.study(look.owner.study)
-    phase = (row.progress or {}).get("phase", "starting")
-    return f"{'paused' if row.state == 'paused' else phase} {row.label}", row.label
+    return f"{'paused' if row.state == 'paused' else row.progress.phase} {row.label}", row.label

@@ -7,12 +7,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from jmlp.cli.output import Output
-from jmlp.training.records import CostPoint
+from jmlp.training.records import CostPoint, Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -52,27 +51,17 @@ def stoppable() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-@dataclass(frozen=True)
-class Now:
-    """How far a study is, as the store says."""
-
-    state: str  # of the study
-    phase: str = ""  # "compiling", "training" or "finished", once a worker has it
-    group: int = 0  # counted from 1
-    n_groups: int = 0
-    name: str = ""  # of the group
-    runs_done: int = 0
-    n_runs: int = 0
-    epoch: int = 0
-    points: Sequence[CostPoint] = ()  # since the last one
-    remaining: float | None = None  # seconds
-
-
 class Display:
     """Shows how far it is: on a terminal, in a log, or not at all."""
 
-    def show(self, now: Now) -> None:
-        """What is new."""
+    def show(self, state: str, now: Progress, points: Sequence[CostPoint] = ()) -> None:
+        """Shows what is new.
+
+        Args:
+            state: of the study.
+            now: how far it is.
+            points: all evaluations since the last call.
+        """
 
     def say(self, text: str) -> None:
         """One line that stays."""
@@ -85,22 +74,22 @@ class Lines(Display):
         self.out = out
         self._said = ""
 
-    def show(self, now: Now) -> None:
-        """Chunks within an epoch are not told."""
-        line = "paused" if now.state == "paused" else _group(now)
+    def show(self, state: str, now: Progress, points: Sequence[CostPoint] = ()) -> None:
+        """Prints a line for a new group and one for what was measured; nothing within an epoch."""
+        line = "paused" if state == "paused" else _group(state, now)
         if line and line != self._said:
             self.out.say(line)
             self._said = line
-        if now.points:
-            epochs = sorted({point.epoch for point in now.points})
-            training = statistics.median(point.training_cost for point in now.points)
-            validation = statistics.median(point.validation_cost for point in now.points)
-            accuracy = statistics.median(point.validation_accuracy for point in now.points)
+        if points:
+            epochs = sorted({point.epoch for point in points})
+            training = statistics.median(point.training_cost for point in points)
+            validation = statistics.median(point.validation_cost for point in points)
+            accuracy = statistics.median(point.validation_accuracy for point in points)
             self.out.say(
                 f"epoch {_range(epochs)} "
                 f"training_cost {training:.4f} validation_cost {validation:.4f} "
                 f"validation_accuracy {accuracy:.4f} runs {now.runs_done}/{now.n_runs} "
-                f"{_left(now)}".rstrip()
+                f"{_left(state, now)}".rstrip()
             )
 
     def say(self, text: str) -> None:
@@ -116,17 +105,17 @@ class Moving(Display):
         self._said = ""
         self._task = bar.add_task("starting", total=None, runs="", left="")
 
-    def show(self, now: Now) -> None:
+    def show(self, state: str, now: Progress, points: Sequence[CostPoint] = ()) -> None:
         """Moves the bar."""
         self.bar.update(
             self._task,
-            description=_head(now),
+            description=_head(state, now),
             completed=now.runs_done,
             total=now.n_runs,
             runs=f"{now.runs_done}/{now.n_runs} runs",
-            left=_left(now),
+            left=_left(state, now),
         )
-        line = _group(now)
+        line = _group(state, now)
         if line and line != self._said:
             self.say(line)
             self._said = line
@@ -157,19 +146,19 @@ def display(out: Output) -> Iterator[Display]:
         yield Lines(out)
 
 
-def _group(now: Now) -> str:
+def _group(state: str, now: Progress) -> str:
     """`group 1/2: hidden 20-7-5, batch size 128`, while it is in training."""
-    if now.state != "running" or not now.group:
+    if state != "running" or not now.group:
         return ""
     return f"group {now.group}/{now.n_groups}: {now.name}"
 
 
-def _head(now: Now) -> str:
+def _head(state: str, now: Progress) -> str:
     """`group 1/2 epoch 7`, or what the study does instead of training."""
-    if now.state == "queued":
+    if state == "queued":
         return "waiting"
-    if now.state != "running" or not now.group:
-        return "starting" if now.state == "running" else now.state
+    if state != "running" or not now.group:
+        return "starting" if state == "running" else state
     place = f"group {now.group}/{now.n_groups}"
     return f"{place} compiling" if now.phase == "compiling" else f"{place} epoch {now.epoch}"
 
@@ -178,8 +167,8 @@ def _range(epochs: Sequence[int]) -> str:
     return str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]}-{epochs[-1]}"
 
 
-def _left(now: Now) -> str:
-    if now.remaining is None or now.phase != "training" or now.state != "running":
+def _left(state: str, now: Progress) -> str:
+    if now.remaining is None or now.phase != "training" or state != "running":
         return ""
     return f"about {duration(now.remaining)} left"
 

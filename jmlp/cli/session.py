@@ -5,16 +5,17 @@ import subprocess
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from jmlp.cli.output import Output
-from jmlp.cli.progress import Display, Now, Stop, display, stoppable
+from jmlp.cli.progress import Display, Stop, display, stoppable
 from jmlp.client import workers
-from jmlp.client.submitting import OVER
 from jmlp.client.workers import LOCKED, Again, Deaths
 from jmlp.errors import DiskFullError, error_with_code
 from jmlp.store import Lock, Store, StudyRow, StudyState
+from jmlp.store.states import STUDY_OVER
 
 LEAVE_SECONDS = 60.0  # in which a worker that was asked to leave has to have saved everything
 
@@ -83,7 +84,7 @@ class _Session:
         while True:
             owner = self.lock.owner()
             row = self.look()
-            if self.stop.signal is not None or row.state in OVER:
+            if self.stop.signal is not None or row.state in STUDY_OVER:
                 return self.stop.signal
             if row.state == "queued":  # it waits for a worker, which may be one that is starting
                 if owner is not None:
@@ -109,21 +110,8 @@ class _Session:
         self.row = row = self.store.study(self.label)
         self.seen, points = self.store.new_points(self.label, self.seen)
         done, n_runs = self.store.counts(self.label)
-        progress = row.progress or {}
-        self.show.show(
-            Now(
-                state=row.state,
-                phase=progress.get("phase", ""),
-                group=progress.get("group", 0),
-                n_groups=progress.get("n_groups", 0),
-                name=progress.get("name", ""),
-                runs_done=done,
-                n_runs=n_runs,
-                epoch=progress.get("epoch", 0),
-                points=[point for _, point in points],
-                remaining=progress.get("remaining"),
-            )
-        )
+        progress = replace(row.progress, runs_done=done, n_runs=n_runs)
+        self.show.show(row.state, progress, [point for _, point in points])
         return row
 
     def is_over(self, state: str) -> bool:
@@ -131,7 +119,7 @@ class _Session:
 
         A worker of another terminal leaves with it; then this one sees to the study.
         """
-        return state in OVER and (self.had_worker or state != "interrupted")
+        return state in STUDY_OVER and (self.had_worker or state != "interrupted")
 
     def set_study(self, state: StudyState, **more: Any) -> None:
         """Changes how the study stands, and looks at the store anew next time."""
@@ -181,7 +169,7 @@ class _Session:
         self.look()
         if code == LOCKED:
             self.had_worker = False
-        if code == LOCKED or self.store.study(self.label).state in OVER:
+        if code == LOCKED or self.store.study(self.label).state in STUDY_OVER:
             return
         if code == 0 and self.lock.owner() is not None:  # another worker took the study first
             return
@@ -222,7 +210,7 @@ class _Session:
     def interrupted(self) -> None:
         """The own worker has left; says so in its place where it had no time to."""
         row = self.store.study(self.label)
-        if row.state in OVER or self.lock.owner() is not None:
+        if row.state in STUDY_OVER or self.lock.owner() is not None:
             return
         running = [run.run_id for run in self.store.runs(self.label) if run.state == "running"]
         self.store.set_runs(running, "queued")

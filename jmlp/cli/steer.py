@@ -7,9 +7,10 @@ from cyclopts import Parameter
 from jmlp.cli.output import Output
 from jmlp.cli.store_option import StoreOption
 from jmlp.client import steering, workers
-from jmlp.client.submitting import IN_HAND, UNFINISHED, failure_of, submit_again
+from jmlp.client.submitting import failure_of, submit_again
 from jmlp.errors import StoreError
 from jmlp.store import Action, Lock, Store, StudyRow
+from jmlp.store.states import STUDY_IN_HAND, STUDY_UNFINISHED
 
 StudyName = Annotated[
     str | None, Parameter(help="Its name, as jmlp study says it; default: the one in training.")
@@ -31,17 +32,17 @@ def attach(
     from jmlp.study.file import parse_study
 
     with stored.open(viewer=True) as store:
-        row = _find(store, study, (*IN_HAND, "queued") if study else IN_HAND)
+        row = _find(store, study, (*STUDY_IN_HAND, "queued") if study else STUDY_IN_HAND)
         if workers.worker_of(store, row.label) is None and not _may_begin(store, row):
             raise StoreError(steering.no_worker(row))
     signal = session.attach(store.folder, row.label, out)
     with stored.open(viewer=True) as store:
         row = store.study(row.label)
         results = store.results(row.label)
-    if signal is not None and row.state in (*IN_HAND, "queued"):
+    if signal is not None and row.state in (*STUDY_IN_HAND, "queued"):
         out.say(f"left: {row.label} is {row.state} and continues without this terminal")
         return 128 + signal
-    if row.state in (*IN_HAND, "queued"):
+    if row.state in (*STUDY_IN_HAND, "queued"):
         raise StoreError(steering.no_worker(row))
     out.say(f"{row.label}: {row.state}")
     if row.state == "failed":
@@ -97,7 +98,7 @@ def resume(
     from jmlp.cli.study import conclude
 
     with stored.open() as store:
-        row = _find(store, study, UNFINISHED)
+        row = _find(store, study, STUDY_UNFINISHED)
         if row.state == "paused" and workers.worker_of(store, row.label) is not None:
             _command(stored, row.label, "resume", out)
             return 0
@@ -113,7 +114,7 @@ def resume(
 def _command(stored: StoreOption, study: str | None, action: Action, out: Output) -> None:
     """Leaves a command, and waits until the worker has obeyed it."""
     with stored.open() as store:
-        row = _find(store, study, IN_HAND)
+        row = _find(store, study, STUDY_IN_HAND)
         state = steering.command(store, row, action)
         out.say(f"{row.label}: {state}")
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -84,8 +84,7 @@ def _take(
         n_runs: of all processes.
         show: where progress is shown.
     """
-    from jmlp.cli.progress import Now
-    from jmlp.training.records import CostPoint
+    from jmlp.results.serialization import progress_from_table
     from jmlp.verification.comparison import verdict_from
 
     if "say" in message:
@@ -93,19 +92,19 @@ def _take(
     if "verdict" in message:
         verdict = verdict_from(message["verdict"])
         verdicts[verdict.run_id] = verdict
-    if "now" in message:
-        now = dict(message["now"])
-        points = [CostPoint(**point) for point in now.pop("points")]
-        show.show(Now("running", runs_done=len(verdicts), n_runs=n_runs, points=points, **now))
+    if "progress" in message:
+        progress = progress_from_table(message["progress"])
+        of_all = replace(progress, runs_done=len(verdicts), n_runs=n_runs)
+        show.show("running", of_all, list(progress.points.values()))
 
 
 def _not_ready(store: "Store", rows: "Sequence[RunRow]") -> dict[str, str]:
     """The runs that cannot be verified by their ids, and why."""
     from jmlp.store.paths import path_of
-    from jmlp.store.rows import ENDED
+    from jmlp.store.states import RUN_ENDED
     from jmlp.system.files import is_there
 
-    why = {row.run_id: f"is {row.state}" for row in rows if row.state not in ENDED}
+    why = {row.run_id: f"is {row.state}" for row in rows if row.state not in RUN_ENDED}
     for row in rows:
         if row.run_id not in why and not is_there(path_of(store.folder, row.run_id)):
             why[row.run_id] = "has no file any more"

@@ -2,10 +2,10 @@
 
 import time
 
-from jmlp.client.submitting import IN_HAND
 from jmlp.client.workers import worker_of
 from jmlp.errors import StoreError
 from jmlp.store import Action, Store, StudyRow, StudyState
+from jmlp.store.states import STUDY_IN_HAND
 
 # A worker looks at its commands after each chunk; before the first one it compiles.
 ANSWER_SECONDS = 30.0
@@ -36,7 +36,7 @@ def command(store: Store, row: StudyRow, action: Action) -> StudyState:
         state = store.study(row.label).state
         if state == OBEYED[action]:
             return state
-        if state not in IN_HAND or worker_of(store, row.label) is None:
+        if state not in STUDY_IN_HAND or worker_of(store, row.label) is None:
             raise StoreError(f"{row.label}: is {state} now; nothing to {action}")
         time.sleep(POLL_SECONDS)
     raise StoreError(

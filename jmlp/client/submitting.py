@@ -21,11 +21,11 @@ from jmlp.store import (
     Owner,
     Store,
     StudyRow,
-    StudyState,
     Submission,
     network_file_system,
 )
 from jmlp.store.paths import path_of
+from jmlp.store.states import STUDY_IN_HAND, STUDY_UNFINISHED
 from jmlp.study.config import Experiment, Study
 from jmlp.study.file import parse_study, to_toml
 from jmlp.system.environment import CHECKPOINT_SECONDS
@@ -38,11 +38,6 @@ if TYPE_CHECKING:
 
 NAMED_DATA = ("mnist", "synthetic")
 LONGEST_NAME = 200  # of a folder; file systems end at 255
-
-# How a study stands
-IN_HAND: tuple[StudyState, ...] = ("running", "paused")  # by its worker, or one that died
-OVER: tuple[StudyState, ...] = ("done", "failed", "stopped", "interrupted")  # for its worker
-UNFINISHED: tuple[StudyState, ...] = ("queued", *IN_HAND, "stopped", "interrupted", "failed")
 
 
 @dataclass(frozen=True)
@@ -119,9 +114,9 @@ def submit(
     with Store(folder) as store:
         begun = {row.label: row for row in store.studies()}.get(label)
         worker = worker_of(store, label)
-        if begun is not None and begun.state in IN_HAND and worker is not None:
+        if begun is not None and begun.state in STUDY_IN_HAND and worker is not None:
             check_left_alone(begun, to_toml(study), fresh)
-        if begun is not None and begun.state in UNFINISHED and not fresh:
+        if begun is not None and begun.state in STUDY_UNFINISHED and not fresh:
             check_unchanged(begun, study, plan.facts.digests)
         store.submit(
             Submission(
@@ -261,7 +256,7 @@ def _requeue(store: Store, label: str, say: Callable[[str], None]) -> None:
         path = path_of(store.folder, run_id)
         say(f"{path}: is gone: the run is trained again")
     store.set_runs(gone, "queued")
-    if gone or store.study(label).state in IN_HAND:  # its worker died
+    if gone or store.study(label).state in STUDY_IN_HAND:  # its worker died
         store.set_study(label, "queued")
 
 

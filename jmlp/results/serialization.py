@@ -13,7 +13,7 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from jmlp.training.records import CostPoint, RunResult, reached_limit
+from jmlp.training.records import CostPoint, Progress, RunResult, reached_limit
 
 T = TypeVar("T")
 
@@ -75,6 +75,32 @@ def run_table(run: RunResult, *, costs: bool = True) -> dict[str, Any]:
     }
     strict_table: dict[str, Any] = strict(table)
     return strict_table
+
+
+def progress_table(progress: Progress, *, points: bool) -> dict[str, Any]:
+    """How far a training is, as values that JSON has.
+
+    Args:
+        progress: the record; its results are left out.
+        points: whether the new cost points are in it.
+    """
+    names = [f.name for f in fields(Progress) if f.name not in ("results", "stops", "points")]
+    table: dict[str, Any] = {name: getattr(progress, name) for name in names}
+    table["stops"] = {run_id: asdict(stop) for run_id, stop in progress.stops.items()}
+    if points:
+        table["points"] = {run_id: asdict(point) for run_id, point in progress.points.items()}
+    strict_table: dict[str, Any] = strict(table)
+    return strict_table
+
+
+def progress_from_table(table: Any) -> Progress:
+    """What `progress_table` made a table of; whatever is missing is as at the start.
+
+    Raises:
+        UnreadableError: it is no object, or a member is of another type.
+    """
+    at_start = {**progress_table(Progress(), points=True), "results": []}
+    return read(Progress, {**at_start, **read(dict[str, Any], table)})
 
 
 def run_from_table(table: Any, *, costs: bool = True) -> RunResult:

@@ -11,15 +11,8 @@ logs/                 what the workers' libraries print
 
 from jmlp.store.filesystem import network_file_system
 from jmlp.store.lock import Lock, Owner
-from jmlp.store.rows import (
-    Action,
-    Event,
-    RunRow,
-    RunState,
-    StudyRow,
-    StudyState,
-    Submission,
-)
+from jmlp.store.rows import Event, RunRow, StudyRow, Submission
+from jmlp.store.states import Action, RunState, StudyState
 from jmlp.store.store import Store
 
 __all__ = [

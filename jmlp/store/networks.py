@@ -16,7 +16,8 @@ from jmlp.nn.tensors import Tensors, check_network
 from jmlp.results import tensor_files
 from jmlp.results.serialization import UnreadableError, member
 from jmlp.store import checkpoints, run_files
-from jmlp.store.rows import ENDED, RunRow
+from jmlp.store.rows import RunRow
+from jmlp.store.states import RUN_ENDED
 from jmlp.store.store import Store
 from jmlp.study.config import Hyperparams
 from jmlp.training.records import CohortState, RunResult
@@ -51,7 +52,7 @@ def key_of(store: Store, run_id: str) -> str:
         StoreError: there is no such run, or it has no networks yet.
     """
     row, path = _source(store, run_id)
-    if row.state in ENDED:
+    if row.state in RUN_ENDED:
         return _file_key(tensor_files.read_about(path, run_files.FORMAT))
     return _checkpoint_key(row, path)
 
@@ -76,7 +77,7 @@ def read(store: Store, run_id: str) -> Networks:
 
 def _read(store: Store, run_id: str) -> Networks:
     row, path = _source(store, run_id)
-    if row.state in ENDED:
+    if row.state in RUN_ENDED:
         return _of_file(run_files.read(path))
     state, about = checkpoints.read_state(path)
     key, about_run = _checkpoint_key(row, path), store.about_run(run_id)
@@ -98,11 +99,11 @@ def _checkpoint_key(row: RunRow, path: Path) -> str:
 def _source(store: Store, run_id: str) -> tuple[RunRow, Path]:
     """The file with the networks of a run."""
     row = store.run(run_id)
-    if row.state not in ENDED:
+    if row.state not in RUN_ENDED:
         if (path := _checkpoint(store.folder, row)) is not None:
             return row, path
         row = store.run(run_id)  # it may have ended just now
-    if row.state not in ENDED:
+    if row.state not in RUN_ENDED:
         raise StoreError(
             f"run {run_id[:8]} has no snapshots yet ({row.state}): look again when it has trained "
             "for some seconds"

@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from jmlp.errors import CheckpointError, StoreError
-from jmlp.results.serialization import UnreadableError, parse, read, run_from_table, run_table
+from jmlp.results.serialization import (
+    UnreadableError,
+    parse,
+    progress_from_table,
+    read,
+    run_from_table,
+    run_table,
+)
 from jmlp.store.database import DamagedError, Database, Row
 from jmlp.store.paths import RUN_FORMAT, path_of
 from jmlp.store.rows import (
     DIGESTED,
-    RUN_STATES,
     STUDY_DIGESTED,
-    STUDY_STATES,
     Event,
     RunRow,
     StudyRow,
@@ -27,9 +32,9 @@ from jmlp.store.rows import (
     hardware_from,
     now,
     point_from,
-    progress_from,
     row_digest,
 )
+from jmlp.store.states import RUN_STATES, STUDY_STATES
 from jmlp.study.config import Hyperparams
 from jmlp.study.rules import plain
 from jmlp.study.toml_reader import did_you_mean
@@ -351,10 +356,9 @@ class Queries:
             if digest != row_digest(*(values[name] for name in STUDY_DIGESTED)):
                 raise UnreadableError("its row is not the one that was written")
             for name in ("data", "hardware", "progress"):
-                values[name] = None if values[name] is None else parse(values[name])
+                values[name] = {} if values[name] is None else parse(values[name])
             values["data"], values["hardware"] = data_from(values), hardware_from(values)
-            if values["progress"] is not None:
-                values["progress"] = progress_from(values["progress"])
+            values["progress"] = progress_from_table(values["progress"])
             _check_state(values["state"], STUDY_STATES)
             check_time(values["submitted_at"])
             _check_code(values["code"])

@@ -9,25 +9,17 @@ import tomllib
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from jmlp.errors import ConfigError
 from jmlp.results.serialization import UnreadableError, checked, member
+from jmlp.store.states import RunState, StudyState
 from jmlp.study.config import Hyperparams, Study
 from jmlp.study.rules import FRACTION, Refused, check, plain
-from jmlp.training.records import CostPoint, RunResult
+from jmlp.training.records import CostPoint, Progress, RunResult
 
 if TYPE_CHECKING:
     from jmlp.training.plan import Run
-
-StudyState = Literal["queued", "running", "paused", "stopped", "interrupted", "done", "failed"]
-RunState = Literal["queued", "running", "stopped", "finished", "diverged", "failed"]
-Action = Literal["pause", "resume", "stop"]
-
-STUDY_STATES: tuple[StudyState, ...] = get_args(StudyState)
-RUN_STATES: tuple[RunState, ...] = get_args(RunState)
-ACTIONS: tuple[Action, ...] = get_args(Action)
-ENDED: tuple[RunState, ...] = ("finished", "diverged")  # there is a result
 
 # The columns of which a row holds a digest: of studies, and of runs that ended.
 STUDY_DIGESTED = ("label", "name", "toml", "data", "command", "hardware", "submitted_at")
@@ -39,13 +31,6 @@ DIGESTED = (
 # The members of JSON objects in records.
 _DATA = {"name": str, "source": str, "digests": dict[str, str]}
 _MORE_DATA = {"path": str | None, "image_shape": tuple[int, ...], "n_classes": int}
-_PROGRESS = {
-    **dict.fromkeys(("phase", "name"), str),
-    **dict.fromkeys(("group", "n_groups", "runs_done", "n_runs", "epoch"), int),
-    "elapsed": float,
-    "remaining": float | None,
-}
-_STOP = {"why": str, "epoch": int, "step": int}
 _HARDWARE = {"device": str, "cores": int | None}
 _MORE_HARDWARE = {"checkpoint_seconds": float | None}
 
@@ -84,7 +69,7 @@ class StudyRow:
     code: int | None  # the exit code that it ended with
     failure: str | None  # why it failed
     submitted_at: int  # UTC, milliseconds
-    progress: Mapping[str, Any] | None  # as the worker last told it
+    progress: Progress  # as its worker last told it
 
 
 @dataclass(frozen=True)
@@ -137,18 +122,6 @@ def hardware_from(table: Mapping[str, Any]) -> dict[str, Any]:
         UnreadableError: it is missing, or not what `jmlp study` submits.
     """
     return checked(member(table, "hardware", dict[str, Any]), _HARDWARE, _MORE_HARDWARE)
-
-
-def progress_from(value: Any) -> dict[str, Any]:
-    """How far a study is, as its worker last told it.
-
-    Raises:
-        UnreadableError: it is not what a worker writes.
-    """
-    progress = checked(value, {}, {**_PROGRESS, "stops": dict[str, dict[str, Any]]})
-    for stop in progress.get("stops", {}).values():
-        checked(stop, _STOP)
-    return progress
 
 
 def validation_fraction(toml: str) -> float:

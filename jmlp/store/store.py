@@ -5,32 +5,29 @@ submit a study, leave a command, tag and untag. A `Store` belongs to one thread.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from jmlp.errors import StoreError
+from jmlp.results.serialization import progress_table
 from jmlp.store import removals, submissions, tag_file
 from jmlp.store.database import Database
 from jmlp.store.finding import ALL, LAST, Finding
-from jmlp.store.rows import (
+from jmlp.store.rows import Submission, end_of, now, point_values, to_json
+from jmlp.store.states import (
     ACTIONS,
-    ENDED,
+    RUN_ENDED,
     RUN_STATES,
     STUDY_STATES,
     Action,
     RunState,
     StudyState,
-    Submission,
-    end_of,
-    now,
-    point_values,
-    to_json,
 )
 from jmlp.store.writing import INSERT_POINT, end_run, insert_event, set_place
 from jmlp.study.rules import plain, shown
-from jmlp.training.records import CostPoint, RunResult
+from jmlp.training.records import CostPoint, Progress, RunResult
 
 _NO_RESULT = "record = NULL, ended_at = NULL, digest = NULL"
 
@@ -200,7 +197,7 @@ class Store(Finding):
         self,
         label: str,
         points: Sequence[tuple[str, CostPoint]],
-        progress: Mapping[str, Any] | None,
+        progress: Progress | None,
     ) -> None:
         """Keeps new cost points, and how far the study is (None: as before).
 
@@ -215,7 +212,7 @@ class Store(Finding):
             if progress is not None:
                 connection.execute(
                     "UPDATE studies SET progress = ? WHERE id = ?",
-                    (to_json(progress), self.study(label).id),
+                    (to_json(progress_table(progress, points=False)), self.study(label).id),
                 )
 
     def cut(self, run_id: str, n_points: int) -> None:
@@ -274,7 +271,7 @@ class Store(Finding):
         Raises:
             StoreError: there is no such run, or it is `end` that sets this state.
         """
-        _check_word(state, [s for s in RUN_STATES if s not in ENDED])
+        _check_word(state, [s for s in RUN_STATES if s not in RUN_ENDED])
         with self._database.transaction() as connection:
             for run_id in run_ids:
                 connection.execute(

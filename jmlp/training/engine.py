@@ -148,8 +148,7 @@ class Training:
                     self.saved,
                     1 if self.alone else KEPT_PROGRAMS,
                 )
-                for news in self._group.run():
-                    yield tracker.progress(news.phase, news.points, news.results, news.stops)
+                yield from self._group.run()
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise

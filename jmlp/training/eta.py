@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from jmlp.training import plan as planning
-from jmlp.training.plan import Group, Plan
+from jmlp.training.plan import Group, Plan, group_name
 from jmlp.training.records import CostPoint, Phase, Progress, RunResult, Stop
 
 # What a step costs whatever its size, in the time of so many examples of one lane.
@@ -27,6 +27,7 @@ class Tracker:
         self.left = [len(group.cohorts) for group in plan.groups]  # cohorts not ended
         self.running: list[int] = []  # epochs done of each cohort in training
         self.epoch = 0  # of the cohort that is furthest
+        self.stops: dict[str, Stop] = {}  # of runs that wait for their cohort
         self.ended: list[int] = []  # epochs of each cohort of this group that ended
         self.n_ended = self.epochs_ended = 0  # cohorts of all groups, and their epochs together
         # The work of an epoch of every cohort whose group has not begun, by the limit of epochs:
@@ -83,24 +84,27 @@ class Tracker:
 
     def progress(
         self,
-        phase: Phase,
+        phase: Phase = "training",
+        *,
         points: Mapping[str, CostPoint] = MappingProxyType({}),
         results: tuple[RunResult, ...] = (),
-        stops: Mapping[str, Stop] = MappingProxyType({}),
     ) -> Progress:
         """A record of now."""
+        for result in results:
+            self.stops.pop(result.run_id, None)
         return Progress(
             phase=phase,
             group=self.group,
             n_groups=len(self.plan.groups),
+            name=group_name(self.plan.groups[self.group - 1]) if self.group else "",
             runs_done=self.runs_done,
             n_runs=self.n_runs,
             epoch=self.epoch,
-            points=points,
-            results=results,
             elapsed=time.monotonic() - self.started,
             remaining=0.0 if phase == "finished" else self.remaining(),
-            stops=stops,
+            stops=dict(self.stops),
+            points=points,
+            results=results,
         )
 
 

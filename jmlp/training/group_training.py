@@ -2,10 +2,9 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -31,7 +30,7 @@ from jmlp.training.program import (
     root_key,
     stack_hyperparams,
 )
-from jmlp.training.records import CohortState, CostPoint, Phase, RunResult, Snapshot, Stop
+from jmlp.training.records import CohortState, Progress, RunResult, Snapshot
 from jmlp.training.single_run import Measurement, TrainState
 from jmlp.training.slots import (
     Slot,
@@ -51,15 +50,6 @@ CHUNK_SECONDS = (0.05, 0.2)  # chunks are doubled below and halved above
 FIRST_CHUNK = 16  # steps
 
 LANES_AT_ONCE = 10  # that one call evaluates on a device: after it, Python has its turn
-
-
-class News(NamedTuple):
-    """What happened since the last one."""
-
-    points: Mapping[str, CostPoint] = MappingProxyType({})  # by run id
-    stops: Mapping[str, Stop] = MappingProxyType({})  # by run id
-    results: tuple[RunResult, ...] = ()
-    phase: Phase = "training"
 
 
 class GroupTraining:
@@ -102,12 +92,12 @@ class GroupTraining:
         self.chunk = FIRST_CHUNK
         self.state: TrainState | None = None
 
-    def run(self) -> Iterator[News]:
+    def run(self) -> Iterator[Progress]:
         """Trains all cohorts; yields at least once a chunk."""
         self.fill()
         self.state = program.blank(self.program, self.cohorts)
         for _ in self.compile():
-            yield News(phase="compiling")
+            yield self.tracker.progress("compiling")
         while any(self.slots):
             fresh = [slot is not None and slot.fresh for slot in self.slots]
             if any(fresh):
@@ -115,13 +105,13 @@ class GroupTraining:
                 self.state = program.refill(self.program, self.state, self.cohorts, lanes)
                 yield from self.evaluate(fresh)
             for _ in self.train_epoch():
-                yield News()
+                yield self.tracker.progress()
             yield from self.evaluate([slot is not None for slot in self.slots])
             self.tracker.measured([slot.epoch for slot in self.slots if slot])
             ended = False
-            for news in self.take_finished():
+            for progress in self.take_finished():
                 ended = True
-                yield news
+                yield progress
             if ended and self.waiting:
                 self.fill()
             self.balance()
@@ -312,7 +302,7 @@ class GroupTraining:
         chosen = {index: n for index, n in lanes.items() if wanted[index]}
         return self.strategy.calls(chosen, self.per_device, most)
 
-    def evaluate(self, wanted: Sequence[bool]) -> Iterator[News]:
+    def evaluate(self, wanted: Sequence[bool]) -> Iterator[Progress]:
         """Measures some slots at their epochs; yields what is new, some slots at a time."""
         for call in self.calls(wanted, LANES_AT_ONCE):
             mask = np.zeros(len(self.slots), np.bool_)
@@ -322,10 +312,10 @@ class GroupTraining:
             )
             yield self.take_down(call, jax.device_get(measurement))
 
-    def take_down(self, call: Sequence[int], measured: Measurement) -> News:
+    def take_down(self, call: Sequence[int], measured: Measurement) -> Progress:
         """The points of what was measured, and the runs that stopped by it."""
         assert self.state is not None
-        points, stops = {}, {}
+        points = {}
         for index in call:
             slot = self.slots[index]
             assert slot is not None
@@ -344,10 +334,10 @@ class GroupTraining:
                         int(self.of_slot(index, of_lanes)[lane])
                         for of_lanes in (self.state.best_epoch, self.state.diverged_at)
                     )
-                    stops[lane_run.run_id] = self.outcome.stop(
+                    self.tracker.stops[lane_run.run_id] = self.outcome.stop(
                         lane_run, slot.epoch, best_epoch, diverged_at
                     )
-        return News(points, stops)
+        return self.tracker.progress(points=points)
 
     def of_slot(self, index: int, tree: Any) -> Any:
         """The arrays of one slot, on the host; read at once or copy: training continues in them."""
@@ -362,7 +352,7 @@ class GroupTraining:
             own = jax.tree.map(lambda a, at=lane: np.array(a[at]), trained)
             add_snapshot(slot.snapshots[lane], Snapshot(slot.epoch, name_tensors(*own), None))
 
-    def take_finished(self) -> Iterator[News]:
+    def take_finished(self) -> Iterator[Progress]:
         """The results of cohorts whose lanes have all stopped; their slots become empty."""
         done = [slot is not None and not slot.active for slot in self.slots]
         for call in self.calls(done, most=1):
@@ -374,7 +364,8 @@ class GroupTraining:
             finals = jax.device_get(
                 program.finals(self.program, self.state, self.cohorts.parts, lanes, self.data)
             )
-            yield News(results=tuple(r for index in call for r in self.finish(index, finals)))
+            results = tuple(r for index in call for r in self.finish(index, finals))
+            yield self.tracker.progress(results=results)
 
     def finish(self, index: int, finals: Finals) -> list[RunResult]:
         """The results of one slot's cohort."""

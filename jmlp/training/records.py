@@ -20,7 +20,7 @@ FEWEST_FOR_COLLAPSE = 20
 FEWEST_OF_OTHERS = 5
 
 Status = Literal["finished", "diverged"]
-Phase = Literal["compiling", "training", "finished"]
+Phase = Literal["starting", "compiling", "training", "finished"]
 Ending = Literal["diverged", "stopped early", "limit"]
 
 
@@ -166,7 +166,7 @@ class CohortState:
 
 @dataclass(frozen=True)
 class Stop:
-    """A run has ceased to train; its result comes when its whole cohort has."""
+    """A run has ceased to train."""
 
     why: Ending
     epoch: int
@@ -175,18 +175,22 @@ class Stop:
 
 @dataclass(frozen=True)
 class Progress:
-    """What is new since the last one. The iterator of them is the training: stop it by stopping."""
+    """How far a training is, and what is new since the last one.
 
-    phase: Phase
-    group: int  # counted from 1
-    n_groups: int
-    runs_done: int
-    n_runs: int
-    epoch: int  # the furthest epoch among the cohorts in training
-    points: Mapping[str, CostPoint]  # by run id
-    results: tuple[RunResult, ...]  # runs that ended just now
-    elapsed: float  # seconds since the start
-    remaining: float | None  # seconds, an estimate; None before there is one
-    stops: Mapping[str, Stop] = field(
-        default_factory=dict
-    )  # by run id: lanes that stopped just now
+    The iterator of them is the training: stop it by stopping. As JSON it is what the store holds of
+    a study in training, and what a process that trains tells its starter.
+    """
+
+    phase: Phase = "starting"
+    group: int = 0  # counted from 1
+    n_groups: int = 0
+    name: str = ""  # of the group
+    runs_done: int = 0
+    n_runs: int = 0
+    epoch: int = 0  # the furthest epoch among the cohorts in training
+    elapsed: float = 0.0  # seconds since the start
+    remaining: float | None = None  # seconds, an estimate; None before there is one
+    # By run id: runs that have stopped, and whose results come when their whole cohort has.
+    stops: Mapping[str, Stop] = field(default_factory=dict)
+    points: Mapping[str, CostPoint] = field(default_factory=dict)  # by run id
+    results: tuple[RunResult, ...] = ()  # runs that ended; never part of the JSON

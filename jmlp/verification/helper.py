@@ -1,7 +1,7 @@
 """`python -m jmlp.verification.helper`: trains stored runs again and says how they compare.
 
-The request is a `Request`, the answers are {"say": text}, {"now": how far it is} and {"verdict": of
-a run}. It reads files of runs and changes nothing, so it takes no lock.
+The request is a `Request`, the answers are {"say": text}, {"progress": how far it is} and
+{"verdict": of a run}. It reads files of runs and changes nothing, so it takes no lock.
 """
 
 import os

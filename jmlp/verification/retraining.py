@@ -10,12 +10,13 @@ from typing import Any
 from jmlp import data as datasets
 from jmlp.data.dataset import Dataset, changed_arrays
 from jmlp.errors import DataError
+from jmlp.results.serialization import progress_table
 from jmlp.store import run_files
 from jmlp.study.config import STATIC_FIELDS, Study
 from jmlp.system.environment import Device
 from jmlp.training import engine
-from jmlp.training.plan import Cohort, Group, Plan, Run, data_facts, group_name
-from jmlp.training.records import Progress, RunResult
+from jmlp.training.plan import Cohort, Group, Plan, Run, data_facts
+from jmlp.training.records import RunResult
 from jmlp.verification.comparison import as_stored, compare
 
 Tell = Callable[[Mapping[str, Any]], None]
@@ -82,7 +83,7 @@ class Retraining:
                 for result in progress.results:
                     stored = run_files.read(run_files.path_of(self.folder, result.run_id))
                     self.tell({"verdict": asdict(compare(stored, as_stored(result)))})
-                self.tell({"now": _now(progress, plan)})
+                self.tell({"progress": progress_table(progress, points=True)})
 
     def _parts(self, run_ids: Sequence[str]) -> list[Part]:
         """The runs by their data, which are checked before anything is trained."""
@@ -139,16 +140,3 @@ def check_digests(wanted: Mapping[str, str], dataset: Dataset) -> None:
             f"{dataset.source}: the data have changed since the runs were trained: "
             f"{', '.join(odd)} have another SHA-256; put the old ones back, and verify then"
         )
-
-
-def _now(progress: Progress, plan: Plan) -> dict[str, Any]:
-    """How far the training is, for those who watch."""
-    return {
-        "phase": progress.phase,
-        "group": progress.group,
-        "n_groups": progress.n_groups,
-        "name": group_name(plan.groups[progress.group - 1]),
-        "epoch": progress.epoch,
-        "points": [asdict(point) for point in progress.points.values()],
-        "remaining": progress.remaining,
-    }

@@ -12,7 +12,7 @@ from jmlp.store import Store, run_files
 from jmlp.store.checkpoints import Checkpoints, key_of
 from jmlp.system import environment
 from jmlp.training.plan import MOST_WAITING
-from jmlp.training.records import CohortState, CostPoint, RunResult
+from jmlp.training.records import CohortState, CostPoint, Progress, RunResult
 
 COMMIT_SECONDS = 1.0  # live costs are committed at most this often
 RETRY_SECONDS = 1.0  # after which a full disk is tried again
@@ -44,7 +44,7 @@ class Recorder:
         self.save_seconds = 0.0  # that writing the last checkpoint took
         self._folder = folder
         self._points: list[tuple[str, CostPoint]] = []
-        self._progress: Mapping[str, Any] | None = None
+        self._progress: Progress | None = None
         self._jobs: deque[Job] = deque()
         self._busy = False
         self._closing = False
@@ -55,11 +55,11 @@ class Recorder:
 
     # ---- called by the training thread
 
-    def live(self, points: Mapping[str, CostPoint], progress: Mapping[str, Any]) -> None:
+    def live(self, progress: Progress) -> None:
         """New costs, and how far all is: written within a second or so."""
         self.check()
         with self._changed:
-            self._points += points.items()
+            self._points += progress.points.items()
             self._progress = progress
             self._changed.notify_all()
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import jax
 
@@ -15,6 +15,7 @@ from jmlp.data.dataset import Dataset
 from jmlp.errors import DeviceError, JmlpError
 from jmlp.store import RunRow, RunState, Store, StudyRow, run_files
 from jmlp.store.checkpoints import key_of
+from jmlp.store.states import RUN_ENDED, RUN_OVER
 from jmlp.study.file import parse_study
 from jmlp.system import diagnosis, environment
 from jmlp.system.files import is_forbidden, is_there
@@ -22,7 +23,7 @@ from jmlp.training import engine
 from jmlp.training import plan as planning
 from jmlp.training.outcome import provenance
 from jmlp.training.plan import Cohort, Plan
-from jmlp.training.records import CohortState, Progress, Provenance, RunResult, Stop, changes
+from jmlp.training.records import CohortState, Progress, Provenance, RunResult, changes
 from jmlp.worker.process_lifetime import Process
 from jmlp.worker.recorder import Recorder
 from jmlp.worker.resume_conditions import Conditions, check_digests
@@ -60,7 +61,6 @@ class Work:
     process: Process
     say: Callable[[str], None]
     running: set[str] = field(default_factory=set)  # ids of the runs in training
-    stops: dict[str, Stop] = field(default_factory=dict)  # of those that wait for their cohort
 
     @property
     def label(self) -> str:
@@ -114,7 +114,7 @@ class Work:
         check_digests(self.label, self.row.data["digests"], dataset)
         plan = planning.make_plan(study, planning.data_facts(dataset))
         self._reconcile(plan)
-        over = {run.run_id for run in self.store.runs(self.label) if run.state in OVER}
+        over = {run.run_id for run in self.store.runs(self.label) if run.state in RUN_OVER}
         return plan, planning.without(plan, over), dataset
 
     def _reconcile(self, plan: Plan) -> None:
@@ -126,10 +126,10 @@ class Work:
         rows = {run.run_id: run for run in self.store.runs(self.label)}
         for row in rows.values():
             path = run_files.path_of(self.folder, row.run_id)
-            if row.state in ENDED and not is_there(path):
+            if row.state in RUN_ENDED and not is_there(path):
                 self.say(f"{path}: is gone: the run is trained again")
                 self.store.set_runs([row.run_id], "queued")
-        ended = {row.run_id for row in self.store.runs(self.label) if row.state in ENDED}
+        ended = {row.run_id for row in self.store.runs(self.label) if row.state in RUN_ENDED}
         for group in planning.without(plan, ended).groups:
             for cohort in group.cohorts:
                 found = [self._written(rows[run.run_id]) for run in cohort.runs]
@@ -155,7 +155,9 @@ class Work:
         hardware = self.row.hardware
         continued = self.row.state == "running"  # in the place of the process that began
         if not continued:
-            self.store.record(self.label, [], {})  # how far it once was is not how far it is
+            self.store.record(
+                self.label, [], Progress()
+            )  # how far it once was is not how far it is
         # Before its state is "running": XLA may end the process here over an unknown flag.
         devices = engine.take_devices(hardware["device"], hardware["cores"]) if plan.groups else []
         if not continued:
@@ -231,10 +233,7 @@ class Work:
                 ended = [result.run_id for result in progress.results]
                 self.running.difference_update(ended)
                 self.recorder.ended(progress.results, {self.keys[run_id] for run_id in ended})
-                for run_id in ended:
-                    self.stops.pop(run_id, None)
-            self.stops |= progress.stops
-            self.recorder.live(progress.points, self._progress(progress, whole, plan))
+            self.recorder.live(_of_whole_study(progress, whole, plan))
             self._obey(training)
             if progress.group > group:  # the next one begins: nothing is in training
                 group = progress.group
@@ -300,24 +299,6 @@ class Work:
         self.running.update(ids)
         return state
 
-    def _progress(self, now: Progress, whole: Plan, plan: Plan) -> dict[str, Any]:
-        """How far the study is, for those who watch."""
-        return {
-            "phase": now.phase,
-            "group": now.group + len(whole.groups) - len(plan.groups),
-            "n_groups": len(whole.groups),
-            "name": planning.group_name(plan.groups[now.group - 1]),
-            "runs_done": now.runs_done + len(whole.runs) - len(plan.runs),
-            "n_runs": len(whole.runs),
-            "epoch": now.epoch,
-            "elapsed": now.elapsed,
-            "remaining": now.remaining,
-            "stops": {
-                run_id: {"why": stop.why, "epoch": stop.epoch, "step": stop.step}
-                for run_id, stop in self.stops.items()
-            },
-        }
-
     def _give_up(self, run_ids: Collection[str], code: int, message: str) -> None:
         """Runs that were in training at a failure get one more try; then they have failed."""
         submitted = max(
@@ -344,7 +325,7 @@ class Work:
     def _finish(self) -> None:
         runs = self.store.runs(self.label)
         failed = [run for run in runs if run.state == "failed"]
-        if any(run.state not in OVER for run in runs):  # more were submitted meanwhile
+        if any(run.state not in RUN_OVER for run in runs):  # more were submitted meanwhile
             self.store.set_study(self.label, "queued")
         elif failed:
             n, first = len(failed), failed[0]
@@ -359,8 +340,21 @@ class Work:
         )
 
 
-ENDED = ("finished", "diverged")
-OVER = (*ENDED, "failed")
+def _of_whole_study(progress: Progress, whole: Plan, plan: Plan) -> Progress:
+    """How far a study is whose training was of what was left of it.
+
+    Args:
+        progress: of the training.
+        whole: the study's plan.
+        plan: of what was trained.
+    """
+    return replace(
+        progress,
+        group=progress.group + len(whole.groups) - len(plan.groups),
+        n_groups=len(whole.groups),
+        runs_done=progress.runs_done + len(whole.runs) - len(plan.runs),
+        n_runs=len(whole.runs),
+    )
 
 
 def announcement(plan: Plan, devices: Sequence[jax.Device]) -> str:

@@ -12,7 +12,8 @@ from measuring import Findings, Options, Row, tell, workplace
 from jmlp.errors import JmlpError
 from jmlp.store import Lock, Store
 from jmlp.store.checking import check
-from jmlp.store.rows import STUDY_STATES, point_values
+from jmlp.store.rows import point_values
+from jmlp.store.states import STUDY_STATES
 from jmlp.system import environment, files
 from jmlp.system import fault_injection as hook
 

@@ -14,7 +14,8 @@ from measuring import Findings, tell
 from jmlp.results import tensor_files
 from jmlp.store import Store, run_files
 from jmlp.store.checkpoints import FORMAT
-from jmlp.store.rows import ENDED, point_values
+from jmlp.store.rows import point_values
+from jmlp.store.states import RUN_ENDED
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def ended_runs(store: Path) -> list[str]:
     """By the database, without opening it as jmlp does."""
     if not (store / "store.sqlite").exists():
         return []
-    sql = f"SELECT run_id FROM runs WHERE state IN {ENDED}"
+    sql = f"SELECT run_id FROM runs WHERE state IN {RUN_ENDED}"
     with (
         contextlib.suppress(sqlite3.OperationalError),  # no table yet
         contextlib.closing(sqlite3.connect(store / "store.sqlite", timeout=10)) as connection,
@@ -107,7 +108,7 @@ def check_end(store: Path, wanted: dict[str, Photo], findings: Findings, name: s
         state = opened.study(LABEL).state
         findings.expect(state == "done", f"{name}: the study is {state}")
         for row in opened.runs(LABEL):
-            findings.expect(row.state in ENDED, f"{name}: run {row.run_id[:8]} is {row.state}")
+            findings.expect(row.state in RUN_ENDED, f"{name}: run {row.run_id[:8]} is {row.state}")
             points = tuple(map(point_values, opened.points(row.run_id)))
             epochs = [point[0] for point in points]
             findings.expect(len(set(epochs)) == len(epochs), f"{name}: a cost point twice")

@@ -11,7 +11,7 @@ from looks import check_end, checkpoints, integrity, undisturbed
 from measuring import Findings, Options, Row, tell, workplace
 
 from jmlp.store import Store
-from jmlp.store.rows import ENDED
+from jmlp.store.states import RUN_ENDED
 
 TERMS = 100
 LATEST = 6.0  # seconds from a start to a signal
@@ -110,7 +110,9 @@ def _check_saved(store: Path, at: float, findings: Findings) -> bool:
     said = [e for e in events if e.kind == "interrupted" and e.at >= 1000 * at - 1]
     begun = {e.run_id for e in events if e.kind in ("started", "resumed") and e.at >= started}
     trained = [
-        row for row in runs.values() if row.state not in ENDED and row.step and row.run_id in begun
+        row
+        for row in runs.values()
+        if row.state not in RUN_ENDED and row.step and row.run_id in begun
     ]
     for row in trained:
         file = files.get(row.run_id)

@@ -12,10 +12,10 @@ import pytest
 from commands import ESCAPE, Terminal
 
 from jmlp.cli.output import Output
-from jmlp.cli.progress import Now, Stop, display, duration, stoppable
-from jmlp.training.records import CostPoint
+from jmlp.cli.progress import Stop, display, duration, stoppable
+from jmlp.training.records import CostPoint, Progress
 
-FIRST = Now("running", "training", group=1, n_groups=2, name="batch size 16", n_runs=4)
+FIRST = Progress("training", group=1, n_groups=2, name="batch size 16", n_runs=4)
 SECOND = replace(FIRST, group=2, name="batch size 32")
 
 
@@ -23,24 +23,23 @@ def point(epoch: int, cost: float) -> CostPoint:
     return CostPoint(epoch, 10 * epoch, None, cost, 0.5, cost + 0.1, 0.4)
 
 
-LOOKS = [
-    Now("queued", n_runs=4),
-    Now("running", n_runs=4),  # a worker has it, and loads data
-    replace(FIRST, phase="compiling"),
-    replace(FIRST, points=[point(0, 2.0), point(0, 3.0)]),
-    replace(FIRST, epoch=1),  # nothing new
-    replace(
-        FIRST,
-        runs_done=1,
-        epoch=1,
-        points=[point(1, 1.0), point(1, 2.0), point(0, 9.0)],
-        remaining=61.0,
+# The state of the study, how far it is, and what was measured since the look before.
+LOOKS: list[tuple[str, Progress, list[CostPoint]]] = [
+    ("queued", Progress(n_runs=4), []),
+    ("running", Progress(n_runs=4), []),  # a worker has it, and loads data
+    ("running", replace(FIRST, phase="compiling"), []),
+    ("running", FIRST, [point(0, 2.0), point(0, 3.0)]),
+    ("running", replace(FIRST, epoch=1), []),
+    (
+        "running",
+        replace(FIRST, runs_done=1, epoch=1, remaining=61.0),
+        [point(1, 1.0), point(1, 2.0), point(0, 9.0)],
     ),
-    replace(FIRST, state="paused", epoch=1),
-    replace(FIRST, state="paused", epoch=1),
-    replace(SECOND, phase="compiling", runs_done=2, remaining=30.0),
-    replace(SECOND, phase="finished", runs_done=4, remaining=0.0),
-    Now("done", phase="finished", group=2, n_groups=2, runs_done=4, n_runs=4),
+    ("paused", replace(FIRST, epoch=1), []),
+    ("paused", replace(FIRST, epoch=1), []),
+    ("running", replace(SECOND, phase="compiling", runs_done=2, remaining=30.0), []),
+    ("running", replace(SECOND, phase="finished", runs_done=4, remaining=0.0), []),
+    ("done", Progress("finished", group=2, n_groups=2, runs_done=4, n_runs=4), []),
 ]
 LINES = """\
 group 1/2: batch size 16
@@ -55,8 +54,8 @@ group 2/2: batch size 32
 def show_all(out: Output) -> None:
     """A whole study."""
     with display(out) as show:
-        for now in LOOKS:
-            show.show(now)
+        for look in LOOKS:
+            show.show(*look)
 
 
 def test_pipe_gets_a_line_for_each_group_for_new_epochs_and_for_a_pause(
@@ -141,8 +140,8 @@ def test_terminal_gets_a_bar_with_the_time_left_within_its_width(
         6: f"paused {empty} 0/4 runs",
     }
     with display(Output()) as show:
-        for index, now in enumerate(LOOKS):
-            show.show(now)
+        for index, look in enumerate(LOOKS):
+            show.show(*look)
             assert screen.wait_for(drawn.get(index, ""))
     lines = ESCAPE.sub("", screen.getvalue()).replace("\r", "\n").split("\n")
     assert max(map(len, lines)) <= 80

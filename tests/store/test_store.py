@@ -10,6 +10,7 @@ from store_runs import DATA, end, fill, plan, points, result, submission
 
 from jmlp.store import Store
 from jmlp.training.plan import Plan
+from jmlp.training.records import Progress
 
 
 def test_a_study_that_is_submitted_is_queued_with_its_runs(store: Store, made: Plan) -> None:
@@ -18,7 +19,12 @@ def test_a_study_that_is_submitted_is_queued_with_its_runs(store: Store, made: P
     wanted = submission(made)
     assert (study.label, study.name, study.toml) == ("small", "small", wanted.toml)
     assert (study.data, study.hardware) == (DATA, {"device": "cpu", "cores": 2})
-    assert (study.state, study.code, study.failure, study.progress) == ("queued", None, None, None)
+    assert (study.state, study.code, study.failure, study.progress) == (
+        "queued",
+        None,
+        None,
+        Progress(),
+    )
     rows = store.runs("small")
     assert [r.run_id for r in rows] == [run.run_id for run in made.runs]
     assert [(r.hyperparams, r.seed, r.split_seed) for r in rows] == [

@@ -13,6 +13,7 @@ from jmlp.errors import DiskFullError, StoreError
 from jmlp.store import Store, network_file_system, submissions
 from jmlp.system import fault_injection
 from jmlp.training.plan import Plan
+from jmlp.training.records import Progress
 
 
 def test_another_process_s_change_is_noticed(store: Store) -> None:
@@ -26,7 +27,7 @@ def test_another_process_s_change_is_noticed(store: Store) -> None:
 def test_a_viewer_sees_what_is_written_while_it_looks(store: Store, made: Plan) -> None:
     with Store(store.folder, viewer=True) as viewer:
         for epoch in range(20):
-            store.record("small", [(made.runs[0].run_id, point(epoch))], {"epoch": epoch})
+            store.record("small", [(made.runs[0].run_id, point(epoch))], Progress(epoch=epoch))
             assert len(viewer.points(made.runs[0].run_id)) == epoch + 1
 
 
@@ -78,7 +79,7 @@ def test_commands_tags_and_reads_of_eight_processes_disturb_no_worker(
     ]
     epoch, commands = 0, 0
     while any(process.poll() is None for process in processes):
-        store.record("small", [(run_id, point(epoch)) for run_id in ids], {"epoch": epoch})
+        store.record("small", [(run_id, point(epoch)) for run_id in ids], Progress(epoch=epoch))
         commands += len(store.take_commands("small"))
         epoch += 1
     commands += len(store.take_commands("small"))
@@ -114,7 +115,7 @@ def test_a_write_that_fails_at_any_point_leaves_the_store_as_it_was(
 ) -> None:
     run = made.runs[0]
     changes: list[Callable[[], object]] = [
-        lambda: store.record("small", [(run.run_id, point(0))], {"epoch": 0}),
+        lambda: store.record("small", [(run.run_id, point(0))], Progress(epoch=0)),
         lambda: store.end("small", [result(run)]),
         lambda: store.tag(run.run_id, "x"),
         lambda: store.submit(submission(plan("other"))),

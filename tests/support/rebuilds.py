@@ -10,13 +10,13 @@ from store_runs import points
 from jmlp.store import Store
 from jmlp.store.checkpoints import Checkpoints, key_of
 from jmlp.training.plan import Plan
-from jmlp.training.records import CohortState
+from jmlp.training.records import CohortState, Progress
 
 
 def content(folder: Path) -> tuple[Any, ...]:
     """All that people see of a store; texts, because NaN is not equal to itself."""
     with Store(folder, viewer=True) as store:
-        studies = [replace(s, id=0, state="done", progress=None) for s in store.studies()]
+        studies = [replace(s, id=0, state="done", progress=Progress()) for s in store.studies()]
         # The time in the row of a run that ended is a little later than that in its file.
         runs = {repr(replace(r, number=0, ended_at=None)) for r in store.runs()}
         results = {s.label: repr(store.results(s.label)) for s in studies}

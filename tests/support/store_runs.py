@@ -18,7 +18,7 @@ from jmlp.store import Store, StudyState, Submission, run_files
 from jmlp.study.config import Experiment, Hyperparams, Study
 from jmlp.study.file import to_toml
 from jmlp.training.plan import DataFacts, Plan, Run, make_plan
-from jmlp.training.records import CostPoint, RunResult, Snapshot
+from jmlp.training.records import CostPoint, Progress, RunResult, Snapshot
 
 HP = Hyperparams(hidden=(3,), batch_size=16, learning_rate=0.1, epochs=4)
 FACTS = DataFacts(208, 60, 5, 3, {"x_train": "a1", "y_train": "b2"})
@@ -152,7 +152,7 @@ def fill(
         store.set_study(label, "running", event="started")
         store.begin(label, [run.run_id for run in made.runs])
         left = [run.run_id for run in made.runs[n_ended:]]
-        store.record(label, [(run_id, p) for run_id in left for p in points(2)], {"epoch": 1})
+        store.record(label, [(run_id, p) for run_id in left for p in points(2)], Progress(epoch=1))
         end(store, label, ended)
         store.set_runs(left, "queued")
         state: StudyState = "interrupted" if left else "done"

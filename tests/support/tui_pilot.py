@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from jmlp.store import Lock, Store
 from jmlp.training.plan import Plan, Run
-from jmlp.training.records import RunResult
+from jmlp.training.records import Progress, RunResult
 from tui.app import JmlpApp
 
 WAIT_SECONDS = 60.0
@@ -22,18 +22,17 @@ POLL_SECONDS = 0.02
 Kind = Literal["empty", "running", "diverged", "finished"]
 
 # As a worker tells it in the third epoch of its first group.
-PROGRESS = {
-    "phase": "training",
-    "group": 1,
-    "n_groups": 1,
-    "name": "hidden 3, batch size 16",
-    "runs_done": 2,
-    "n_runs": 6,
-    "epoch": 2,
-    "elapsed": 4.0,
-    "remaining": 12.0,
-    "stops": {},
-}
+PROGRESS = Progress(
+    phase="training",
+    group=1,
+    n_groups=1,
+    name="hidden 3, batch size 16",
+    runs_done=2,
+    n_runs=6,
+    epoch=2,
+    elapsed=4.0,
+    remaining=12.0,
+)
 
 
 def drive(

@@ -11,7 +11,7 @@ from tui_pilot import drive, dump, until, until_shown
 
 from jmlp.client.differences import differing, parting, side_by_side
 from jmlp.store import Store
-from jmlp.training.records import CostPoint
+from jmlp.training.records import CostPoint, Progress
 from tui.screens.compare import CompareScreen
 from tui.views.comparison import ComparedRun, parting_text
 from tui.widgets.curves import Curves
@@ -161,7 +161,7 @@ def test_runs_in_training_are_followed_until_their_numbers_can_be_judged(folder:
         await until_shown(pilot, "Their cost curves are the same so far.")
         assert [len(series.values) for series in screen.query_one(Curves).series] == [5, 2]
         with Store(folder) as store:
-            store.record("small", [(PLAN.runs[5].run_id, point(2, 9.0))], {})
+            store.record("small", [(PLAN.runs[5].run_id, point(2, 9.0))], Progress())
         await until_shown(pilot, "Their cost curves differ from update 20 on.")
         assert "numbers" not in dump(pilot.app)
         with Store(folder) as store:

@@ -2,6 +2,7 @@
 
 import gc
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tui_pilot import PROGRESS, ended_run, filled
 from jmlp.store import Lock, Store
 from jmlp.study.file import parse_study
 from jmlp.training.plan import Plan, make_plan
-from jmlp.training.records import CostPoint
+from jmlp.training.records import CostPoint, Stop
 from tui.feed import Look
 from tui.views.study import ConfigurationLine, Costs, StudyQuery, StudyView, median_curve
 
@@ -80,22 +81,22 @@ def test_a_study_whose_worker_is_gone_is_not_shown_as_running(tmp_path: Path) ->
 
 def test_a_lane_that_stopped_is_told_before_its_cohort_ends(tmp_path: Path) -> None:
     with filled(tmp_path, "running") as made, Store(tmp_path) as store:
-        stop: dict[str, object] = {"why": "diverged", "epoch": 2, "step": 17}
+        stop = Stop("diverged", epoch=2, step=17)
         run_id = in_training(made)[1]
-        store.record("small", [], {**PROGRESS, "stops": {run_id: stop}})
+        store.record("small", [], replace(PROGRESS, stops={run_id: stop}))
         assert lines(tmp_path)[1].state == "diverged @17, queued"
-        stop = {"why": "stopped early", "epoch": 2, "step": 20}
-        store.record("small", [], {**PROGRESS, "stops": {run_id: stop}})
+        stop = Stop("stopped early", epoch=2, step=20)
+        store.record("small", [], replace(PROGRESS, stops={run_id: stop}))
         assert lines(tmp_path)[1].state == "queued, 1 stopped"
 
 
 def test_only_the_group_in_compilation_is_said_to_compile(tmp_path: Path) -> None:
     with filled(tmp_path, "running") as made, Store(tmp_path) as store:
         store.set_runs(in_training(made), "queued")
-        compiling = {**PROGRESS, "phase": "compiling"}
+        compiling = replace(PROGRESS, phase="compiling")
         store.record("small", [], compiling)
         assert [line.state for line in lines(tmp_path)] == ["compiling", "compiling"]
-        store.record("small", [], {**compiling, "name": "hidden 4, batch size 16"})
+        store.record("small", [], replace(compiling, name="hidden 4, batch size 16"))
         assert [line.state for line in lines(tmp_path)] == ["queued", "queued"]
 
 
@@ -213,7 +214,7 @@ def test_tables_are_made_anew_only_when_runs_have_ended(tmp_path: Path) -> None:
     query = StudyQuery("small")
     with filled(tmp_path, "running") as made, Store(tmp_path) as store:
         first = view(tmp_path, query).tables
-        store.record("small", [], {**PROGRESS, "epoch": 3})
+        store.record("small", [], replace(PROGRESS, epoch=3))
         assert view(tmp_path, query).tables is first
         store_runs.end(
             store, "small", [store_runs.result(next(r for r in made.runs if r.seed == 1))]

@@ -172,13 +172,17 @@ def test_a_copy_of_other_runs_or_of_another_program_is_refused() -> None:
         resume([], {copy.run_ids: replace(copy, arrays={**copy.arrays, **narrow})})
 
 
-def test_runs_that_stop_are_told_once_with_the_reason_and_the_step(
+def test_runs_that_stop_wait_for_their_cohort_with_one_reason_and_step(
     undisturbed: dict[str, RunResult],
 ) -> None:
     records = list(engine.Training(PLAN, SMALL_DATA))
-    told = [(run_id, stop) for record in records for run_id, stop in record.stops.items()]
+    told = {item for record in records for item in record.stops.items()}
     stops = dict(told)
     assert len(told) == len(stops) == len(undisturbed)
+    ended: set[str] = set()
+    for record in records:
+        ended.update(result.run_id for result in record.results)
+        assert not ended & record.stops.keys()
     for run_id, run in undisturbed.items():
         stop = stops[run_id]
         if run.status == "diverged":

@@ -9,9 +9,9 @@ from store_checks import refusal, told
 from store_runs import DATA, diverged_result, end, plan, point, points, result, submission
 
 from jmlp.store import Event, Store
-from jmlp.store.rows import ACTIONS
+from jmlp.store.states import ACTIONS
 from jmlp.training.plan import Plan
-from jmlp.training.records import CostPoint, RunResult
+from jmlp.training.records import CostPoint, Progress, RunResult
 
 
 def without_arrays(run: RunResult) -> str:
@@ -45,12 +45,14 @@ def test_training_that_begins_is_told_as_a_start_or_as_going_on(store: Store, ma
 
 def test_cost_points_are_kept_once_for_each_epoch(store: Store, made: Plan) -> None:
     first, second, *_ = (run.run_id for run in made.runs)
-    store.record("small", [(first, point(0)), (second, point(0)), (first, point(1))], {"epoch": 1})
+    store.record(
+        "small", [(first, point(0)), (second, point(0)), (first, point(1))], Progress(epoch=1)
+    )
     store.record("small", [(first, point(1, 9.0))], None)
     assert store.points(first) == (point(0), point(1, 9.0))
     assert store.points(second) == (point(0),)
     assert [(r.epoch, r.step) for r in store.runs()][:3] == [(1, 10), (0, 0), (None, None)]
-    assert store.study("small").progress == {"epoch": 1}
+    assert store.study("small").progress == Progress(epoch=1)
 
 
 def test_new_points_are_told_once(store: Store, made: Plan) -> None:

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from queues import Queue, ask, numbers, once, trains
 
 from jmlp.store import Lock, run_files
 from jmlp.system import numerics, processes
-from jmlp.training.records import NUMERICS
+from jmlp.training.records import NUMERICS, Progress
 from jmlp.worker import __main__ as worker
 from jmlp.worker import process_lifetime, resume_conditions
 from jmlp.worker.recorder import Recorder
@@ -133,10 +132,9 @@ def test_progress_counts_the_groups_of_the_whole_study(queue: Queue, one_group_e
     found: dict[tuple[int, ...], None] = {}
     record = Recorder.live
 
-    def live(self: Recorder, points: Any, progress: Any) -> None:
-        names = ("group", "n_groups", "runs_done", "n_runs")
-        found[tuple(progress[name] for name in names)] = None
-        record(self, points, progress)
+    def live(self: Recorder, progress: Progress) -> None:
+        found[progress.group, progress.n_groups, progress.runs_done, progress.n_runs] = None
+        record(self, progress)
 
     queue.submit()
     with pytest.MonkeyPatch.context() as patch:
@@ -173,6 +171,7 @@ def test_request_that_comes_as_a_process_is_spent_leaves_the_study_interrupted(
 SPENT_AFTER_ONE = """
 import os, sys
 from jmlp.worker import process_lifetime
+from jmlp.training.records import Progress
 from jmlp.worker.__main__ import main
 process_lifetime.MOST_GROUPS, execve = 1, os.execve
 def replace(*arguments):

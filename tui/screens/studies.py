@@ -56,7 +56,7 @@ def study_lines(look: Look) -> tuple[StudyLine, ...]:
         done, n_runs = look.store.counts(row.label)
         held = look.owner is not None and look.owner.study == row.label
         state = study_state(row, held)
-        remaining = (row.progress or {}).get("remaining") if state == "running" else None
+        remaining = row.progress.remaining if state == "running" else None
         lines.append(StudyLine(row.label, state, done, n_runs, remaining, row.submitted_at))
     return tuple(lines)
 

@@ -204,13 +204,12 @@ def summary(view: StudyView, accent: str) -> Text:
         view: of the study.
         accent: the colour of its bar.
     """
-    row, progress = view.row, view.row.progress or {}
+    row, progress = view.row, view.row.progress
     state = view.state
     parts = []
-    if state == "running" and progress:
-        phase = progress.get("phase", "")
-        parts.append(f"{phase} group {progress.get('group')} of {progress.get('n_groups')}")
-        parts.append(str(progress.get("name", "")))
+    if state == "running" and progress.group:
+        parts.append(f"{progress.phase} group {progress.group} of {progress.n_groups}")
+        parts.append(progress.name)
     elif state == "its worker died":
         parts.append("r resumes from the last checkpoint")
     elif state in ("stopped", "interrupted"):
@@ -222,7 +221,7 @@ def summary(view: StudyView, accent: str) -> Text:
     elif state == "failed":
         parts.append(row.failure or "")
     share = view.n_done / view.n_runs if view.n_runs else 0.0
-    remaining = progress.get("remaining")
+    remaining = progress.remaining
     runs = f"{view.n_done} of {count(view.n_runs, 'run')}"
     left = f"   {duration(remaining)} left" if state == "running" and remaining else ""
     first = Text.assemble((state, "bold"), *(f"   {part}" for part in parts if part))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jmlp.client import differences
 from jmlp.client.texts import short_ids
 from jmlp.store import RunRow, Store
-from jmlp.store.rows import ENDED
+from jmlp.store.states import RUN_ENDED
 from jmlp.training.records import CostPoint
 from tui.feed import Look
 from tui.views.runs import run_state
@@ -82,7 +82,7 @@ class CompareQuery:
                 run_id=row.run_id,
                 short_id=ids[row.run_id],
                 attempt=row.attempt,
-                has_ended=row.state in ENDED,
+                has_ended=row.state in RUN_ENDED,
                 points=store.points(row.run_id),
             )
             for letter, row in zip(LETTERS, rows, strict=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from jmlp.errors import ConfigError
-from jmlp.store.rows import RUN_STATES
+from jmlp.store.states import RUN_STATES
 from tui.views.runs import RunLine
 
 HINT = "word  !not  state:  study:  tag:  seed:3  cost<0.3  accuracy>92"

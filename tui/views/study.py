@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jmlp.client.submitting import IN_HAND
 from jmlp.store import RunRow, Store, StudyRow
+from jmlp.store.states import STUDY_IN_HAND
 from jmlp.study.config import Experiment, Study
 from jmlp.study.run_index import RunIndex
 from jmlp.training.records import CostPoint
@@ -83,7 +83,7 @@ def study_state(row: StudyRow, held: bool) -> str:
         row: as the store has it.
         held: whether a worker has it.
     """
-    return "its worker died" if row.state in IN_HAND and not held else row.state
+    return "its worker died" if row.state in STUDY_IN_HAND and not held else row.state
 
 
 class Shown(NamedTuple):
@@ -254,18 +254,18 @@ class _Now:
 
     def state_of(self, run: RunRow) -> str:
         """One word for a run; a lane that has stopped says so before its cohort ends."""
-        progress = self.study.progress or {}
-        stop = progress.get("stops", {}).get(run.run_id)
+        progress = self.study.progress
+        stop = progress.stops.get(run.run_id)
         if run.state == "running":
             if stop is not None:
-                return str(stop["why"])
+                return stop.why
             if not self.held:
                 return "interrupted"
             return "paused" if self.study.state == "paused" else "running"
-        compiling = self.held and progress.get("phase") == "compiling"
+        compiling = self.held and progress.phase == "compiling"
         if run.state == "queued" and compiling and self.study.state == "running":
-            name = progress.get("name")
-            return "compiling" if self.groups.get(run.run_id) == name else "queued"
+            is_next = self.groups.get(run.run_id) == progress.name
+            return "compiling" if is_next else "queued"
         if run.state == "finished" and run.result is not None:
             return "limit" if run.result.reached_limit else "stopped early"
         return run.state
@@ -274,8 +274,8 @@ class _Now:
         """The update that gave a number not finite."""
         if run.result is not None:
             return run.result.diverged_at
-        stop = (self.study.progress or {}).get("stops", {}).get(run.run_id)
-        return stop["step"] if stop is not None and stop["why"] == "diverged" else None
+        stop = self.study.progress.stops.get(run.run_id)
+        return stop.step if stop is not None and stop.why == "diverged" else None
 
 
 def _lines(experiment: Experiment, index: RunIndex[RunRow], now: _Now) -> "list[ConfigurationLine]":
