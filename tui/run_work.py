@@ -5,7 +5,6 @@ from pathlib import Path
 
 from jmlp.errors import StoreError
 from jmlp.store import Store
-from jmlp.system import diagnosis, processes
 from tui.text import count
 
 TAKES_OFF = "-"
@@ -85,27 +84,3 @@ def free_target(folder: Path, as_: str) -> Path:
         n += 1
         target = folder / EXPORTS / f"{name.stem}-{n}{name.suffix}"
     return target
-
-
-def export(
-    folder: Path, run_ids: Sequence[str], as_: str, target: Path, *, replace: bool = False
-) -> str:
-    """Has `jmlp export` write runs; returns what it says.
-
-    Args:
-        folder: of the store.
-        run_ids: of the runs.
-        as_: the format.
-        target: the file or folder.
-        replace: whether what is there may be replaced.
-
-    Raises:
-        JmlpError: what the command said was wrong.
-    """
-    command = ["-m", "jmlp", "export", *run_ids, "--as", as_]
-    command += [f"--output={target}", f"--store={folder}"]
-    done = processes.run(*command, *(["--force"] if replace else []))
-    said = done.stderr.strip()
-    if done.returncode != 0:
-        raise diagnosis.end("jmlp export", done.returncode, said)
-    return said

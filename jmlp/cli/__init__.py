@@ -21,18 +21,6 @@ from jmlp.system import streams
 INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 
-# What a machine may run out of in the middle of anything; a bug is none of them.
-SHORTAGES = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EIO,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOMEM,
-    errno.EAGAIN,
-)
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code (docs/reference/command.md lists them).
@@ -67,10 +55,6 @@ def _code(arguments: Sequence[str]) -> int:
     except Exception as error:
         if "--debug" in arguments:
             raise
-        if isinstance(error, OSError) and error.errno in SHORTAGES:
-            where = f"{error.filename}: " if error.filename else ""
-            _say_error(f"{where}the system refused it: {error.strerror}")
-            return StoreError.exit_code
         from jmlp.system import diagnosis
 
         if known := diagnosis.of_exception(error):

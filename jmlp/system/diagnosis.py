@@ -4,17 +4,30 @@ They refuse a wrong environment variable by an exception, or by ending the proce
 words. No JAX here: those who ask have none.
 """
 
+import errno
 import os
 import re
 import signal
 import sys
 from collections.abc import Callable, Mapping
 
-from jmlp.errors import ConfigError, DeviceError, JmlpError, error_with_code
+from jmlp.errors import ConfigError, DeviceError, JmlpError, StoreError, error_with_code
 
-# What a worker and a command write before an error that they report; further lines are indented.
-ERROR, COMMAND_ERROR = "error: ", "jmlp: error: "
+# What a worker writes before an error that it reports; further lines are indented.
+ERROR = "error: "
 _REPORTED = re.compile(r"^(?:jmlp: )?error: (.*(?:\n  .*)*)", re.MULTILINE)
+
+# What a machine may run out of in the middle of anything; a bug is none of them.
+_SHORTAGES = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EAGAIN,
+)
 
 LONGEST = 400  # characters of a line that is quoted
 
@@ -71,7 +84,10 @@ def complaint(words: str, variables: Mapping[str, str] | None = None) -> JmlpErr
 
 
 def of_exception(error: BaseException) -> JmlpError | None:
-    """The error that an exception means; None where the environment is not its reason."""
+    """The error that an exception means; None where neither machine nor environment explains it."""
+    if isinstance(error, OSError) and error.errno in _SHORTAGES:
+        where = f"{error.filename}: " if error.filename else ""
+        return StoreError(f"{where}the system refused it: {error.strerror}")
     if isinstance(error, Warning):
         text = str(error).partition("\n")[0]
         return ConfigError(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jmlp.client import exports
 from jmlp.client.deleting import delete as delete_runs
 from tui import run_work
 from tui.dialogs import Ask, Choose, Confirm
@@ -108,7 +109,7 @@ def _write(
     app.say(f"writing {target} …")
     app.perform(
         f"export {named(lines)}",
-        lambda: run_work.export(app.folder, ids, as_, target, replace=replace),
+        lambda: exports.export(app.folder, ids, as_, target, replace=replace),
         app.say,
     )
 

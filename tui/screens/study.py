@@ -186,13 +186,13 @@ class StudyScreen(JmlpScreen[None]):
 
     def action_write(self) -> None:
         """Writes the report."""
-        from jmlp.client import reporting
+        from jmlp.client import exports
 
         folder = self.app.folder
-        output = reporting.default_folder(folder, self.label, served=self.app.served)
+        output = exports.default_folder(folder, self.label, served=self.app.served)
         self.app.perform(
             f"report of {self.label}",
-            lambda: reporting.write_report(folder, self.label, output),
+            lambda: exports.write_report(folder, self.label, output),
             lambda written: self.app.say(f"report: {written}"),
         )
 

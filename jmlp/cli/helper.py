@@ -1,0 +1,38 @@
+"""`python -m jmlp.cli.helper`: runs one command of jmlp for another process, such as the app.
+
+The request has "arguments", the answers are {"say": a line of what the command printed for people}.
+What it printed as its result is dropped.
+"""
+
+import contextlib
+import io
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from jmlp.system import helper_server
+from jmlp.system.helper_server import Tell
+
+
+def command(request: Mapping[str, Any], tell: Tell) -> None:
+    """Runs the command.
+
+    Raises:
+        JmlpError: what the command reported.
+    """
+    from jmlp.cli.commands import app
+
+    printed = io.StringIO()
+    with contextlib.redirect_stderr(printed):
+        app(
+            request["arguments"],
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    for line in printed.getvalue().splitlines():
+        tell({"say": line})
+
+
+if __name__ == "__main__":
+    sys.exit(helper_server.main(command))
