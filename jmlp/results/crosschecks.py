@@ -5,18 +5,20 @@ with the results that it bears on. A check that needs to know the data is left o
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
 from jmlp.errors import ConfigError
 from jmlp.results.statistics import FEWEST_PAIRS
 from jmlp.study.config import (
+    FLOAT_FIELDS,
     Configuration,
     Experiment,
     Hyperparams,
     Study,
+    canonical,
     configurations,
     in_use,
     value_text,
@@ -205,25 +207,21 @@ def _equal_configurations(setting: _Setting) -> Iterator[Remark]:
 
 def _as_trained(hp: Hyperparams) -> Hyperparams:
     """Equal where training does the same: numbers as float32, and what can never act left out."""
-    rates = hp.drop_rate if isinstance(hp.drop_rate, tuple) else (hp.drop_rate,)
-    sgd = hp.optimizer == "momentum" and hp.momentum == 0
-    return Hyperparams(
-        hidden=hp.hidden,
-        batch_size=hp.batch_size,
-        batch_norm=hp.batch_norm,
-        optimizer="sgd" if sgd else hp.optimizer,
-        initialization=hp.initialization,
-        schedule=hp.schedule,
-        learning_rate=_float32(hp.learning_rate),
-        drop_rate=tuple(map(_float32, rates)),
-        momentum=_float32(0.9 if sgd else hp.momentum),
-        weight_std=_float32(hp.weight_std),
-        epochs=hp.epochs,
-        patience=hp.patience if hp.patience is not None and hp.patience < hp.epochs else None,
+    is_sgd = hp.optimizer == "momentum" and hp.momentum == 0
+    never_stops_early = hp.patience is not None and hp.patience >= hp.epochs
+    return canonical(
+        replace(
+            hp,
+            **{name: _float32(getattr(hp, name)) for name in FLOAT_FIELDS},
+            optimizer="sgd" if is_sgd else hp.optimizer,
+            patience=None if never_stops_early else hp.patience,
+        )
     )
 
 
-def _float32(value: float) -> float:
+def _float32(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_float32, value))
     with np.errstate(over="ignore"):
         return float(np.float32(value))
 

@@ -73,6 +73,7 @@ class Hyperparams:
 STATIC_FIELDS = tuple(f.name for f in fields(Hyperparams) if f.metadata.get("static"))
 SWEPT_FIELDS = tuple(f.name for f in fields(Hyperparams) if not f.metadata.get("static"))
 DEFAULTS: Mapping[str, Value] = {f.name: f.default for f in fields(Hyperparams)}
+FLOAT_FIELDS = tuple(name for name, default in DEFAULTS.items() if isinstance(default, float))
 
 # Hyperparameters that have an effect only where another one has this value.
 USED_ONLY_WITH = {"momentum": ("optimizer", "momentum"), "weight_std": ("initialization", "normal")}
@@ -80,7 +81,6 @@ USED_ONLY_WITH = {"momentum": ("optimizer", "momentum"), "weight_std": ("initial
 
 # Integers up to here are exactly a float.
 MAX_EXACT_INTEGER = 2**53
-_FLOATS = ("learning_rate", "drop_rate", "momentum", "weight_std")
 
 
 def in_python_types(hp: Hyperparams) -> Hyperparams:
@@ -94,7 +94,7 @@ def python_value(name: str, value: Any) -> Value:
         value = value.tolist()
     if isinstance(value, tuple | list):
         return tuple(python_value(name, v) for v in value)
-    if name in _FLOATS and type(value) is int and abs(value) <= MAX_EXACT_INTEGER:
+    if name in FLOAT_FIELDS and type(value) is int and abs(value) <= MAX_EXACT_INTEGER:
         return float(value)
     return value + 0.0 if isinstance(value, float) else value
 
