@@ -99,7 +99,7 @@ def test_a_damaged_store_is_told_on_the_screen(tmp_path: Path) -> None:
     (tmp_path / "store.sqlite").write_bytes(b"no database at all" * 100)
 
     async def steps(pilot: Pilot[int]) -> None:
-        await until_shown(pilot, "is damaged (file is not a database); jmlp store rebuild")
+        await until_shown(pilot, "damaged (file is not a database); jmlp store rebuild")
         await until_shown(pilot, "store not readable")
 
     drive(tmp_path, steps)
