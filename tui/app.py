@@ -13,8 +13,8 @@ from textual.screen import Screen
 
 from jmlp.store import Store
 from tui.feed import Fed, Feed, FeedFailed, Look, error_text
+from tui.framework.app import SteadyApp
 from tui.screens.studies import StudiesScreen
-from tui.steady import SteadyApp
 from tui.theme import DARK, LIGHT
 
 if TYPE_CHECKING:

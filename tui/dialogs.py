@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tui.steady import OnceDismissed
+from tui.framework.screens import OnceDismissed
 
 Answer = TypeVar("Answer")
 

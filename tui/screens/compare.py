@@ -12,11 +12,11 @@ from textual.widgets import DataTable, Static
 
 from jmlp.client.differences import numbers_text, same_numbers
 from tui.feed import Fed
+from tui.framework.tables import show_rows
 from tui.screens.base import JmlpScreen
 from tui.text import cell, count, fit, visible
 from tui.views.comparison import QUANTITIES, ComparedRun, CompareQuery, Comparison, Quantity
 from tui.widgets.curves import Curves, Series
-from tui.widgets.rows import show_rows
 
 MOST_TEXT = 24  # columns of the terminal for a value
 SAME = "They do not differ in anything."

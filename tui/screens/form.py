@@ -18,7 +18,8 @@ from jmlp.store import StudyRow
 from jmlp.system import environment
 from tui.dialogs import Confirm
 from tui.feed import Fed, error_text
-from tui.screens.following import FollowingScreen
+from tui.framework.screens import FollowsFocus
+from tui.screens.base import JmlpScreen
 from tui.screens.form_source import choose
 from tui.text import fit, visible
 from tui.views import form
@@ -33,7 +34,7 @@ WAIT_SECONDS = 0.1  # of quiet after a key, before what was typed is looked at
 EMPTY = "An empty field means: as the study says."
 
 
-class StudyForm(FollowingScreen[str | None]):
+class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
     """Dismissed with the label of the study that was started, or None."""
 
     app: "JmlpApp"

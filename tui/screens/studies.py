@@ -12,10 +12,10 @@ from textual.containers import Vertical
 from textual.widgets import DataTable, Static
 
 from tui.feed import Fed, Look
+from tui.framework.tables import Table, show_rows
 from tui.screens.base import JmlpScreen
 from tui.text import cell, duration, fit, visible
 from tui.views.study import study_state
-from tui.widgets.rows import Table, show_rows
 
 LEAST_LABEL = 14
 OTHER_COLUMNS = 46  # at most as wide
