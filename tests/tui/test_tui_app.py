@@ -349,7 +349,7 @@ def test_the_app_has_no_jax_and_no_numpy_at_its_first_paint() -> None:
 
     code = "import sys, tui.app; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"jax", "numpy", "scipy", "matplotlib", "jinja2", "keras", "textual_plot"}
+    heavy = {"jax", "numpy", "scipy", "matplotlib", "jinja2", "keras", "textual_hires_canvas"}
     assert not heavy & set(done.stdout.split())
 
 

@@ -75,10 +75,7 @@ class Curves(Widget, can_focus=True):
     Curves > .curves--mark { color: $secondary; }
     Curves .head, Curves .reading { height: auto; max-height: 3; padding: 0 1; }
     Curves .head { height: 1; padding: 0; }
-    Curves Plot { width: 1fr; }
     Curves .names { width: 11; height: 1fr; }
-    Curves Plot > .plot--axis { color: $border; }
-    Curves Plot > .plot--tick { color: $secondary; text-style: none; }
     """
 
     class Moved(Message):
@@ -195,7 +192,7 @@ class Curves(Widget, can_focus=True):
         self.view.shift(-event.epochs)
         self._moved()
 
-    def on_plot_resized(self, event: Plot.Resized) -> None:
+    def on_canvas_resize(self, event: Plot.Resize) -> None:
         """There is another number of dots."""
         event.stop()
         self._draw()
@@ -224,12 +221,20 @@ class Curves(Widget, can_focus=True):
             return
         self._read()
         plot = self.query_one(Plot)
-        area, cursor = plot.area, self.view.cursor
-        if not area.width or not area.height:
+        area = plot.area
+        if not area:
+            plot.reset()
             return
         left, right = self.view.shown
         bottom, top = value_range(self.series, left, right, self.log_scale, self.bounds)
         window = Window(left, right, bottom, top, 2 * area.width, 4 * area.height, self.log_scale)
+        with plot.batch_refresh():  # else each dot asks for one
+            self._draw_plot(plot, window)
+        self.query_one(".head", Static).update(self._head(window), layout=False)
+        self._names(window)
+
+    def _draw_plot(self, plot: Plot, window: Window) -> None:
+        cursor = self.view.cursor
         plot.begin(window)
         for series in reversed(self.series):  # the first one's band lies above the others'
             plot.dots(self._band(window, series), self._faint(series))
@@ -246,8 +251,6 @@ class Curves(Widget, can_focus=True):
                 found = series.at(cursor)
                 if found is not None:
                     plot.point(cursor, found[0], "●", self._colour(series))
-        self.query_one(".head", Static).update(self._head(window), layout=False)
-        self._names(window)
 
     def _band(self, window: Window, series: Series) -> Dots:
         if series.low is None or series.high is None:
