@@ -105,7 +105,7 @@ class RunsScreen(JmlpScreen[None]):
         self.draw()
 
     @on(RunList.Highlighted)
-    def highlighted(self, event: RunList.Highlighted) -> None:
+    def highlighted(self, event: RunList.Highlighted[RunLine]) -> None:
         """Says all of the run at the cursor, whatever the width."""
         self.query_one("#about", Static).update(event.line.about if event.line else "")
 
@@ -238,7 +238,7 @@ class RunsScreen(JmlpScreen[None]):
     # ---- what is done to them
 
     @on(RunList.Opened)
-    def opened(self, event: RunList.Opened) -> None:
+    def opened(self, event: RunList.Opened[RunLine]) -> None:
         """All about a run."""
         from tui.screens.run import RunScreen
 

@@ -80,13 +80,15 @@ class StudyScreen(JmlpScreen[None]):
             self.refresh_bindings()
 
     @on(ConfigurationList.Highlighted)
-    def highlighted(self, event: ConfigurationList.Highlighted) -> None:
+    def highlighted(self, event: ConfigurationList.Highlighted[ConfigurationLine]) -> None:
         """Says all of the configuration at the cursor, whatever the width."""
+        if event.line is None:
+            return
         scale = self.query_one(ConfigurationList).scale_text
         self.query_one("#detail", Static).update(detail(event.line, scale), layout=False)
 
-    @on(ConfigurationList.Chosen)
-    def chosen(self, event: ConfigurationList.Chosen) -> None:
+    @on(ConfigurationList.Opened)
+    def opened(self, event: ConfigurationList.Opened[ConfigurationLine]) -> None:
         """Opens the runs of a configuration."""
         self._open(event.line)
 
@@ -121,8 +123,7 @@ class StudyScreen(JmlpScreen[None]):
     def action_log(self) -> None:
         """Logarithmic or linear."""
         configurations = self.query_one(ConfigurationList)
-        configurations.set_log(not configurations.log_scale)
-        configurations.action_move(0)
+        configurations.log_scale = not configurations.log_scale
 
     def action_back(self) -> None:
         """To the list of studies."""
