@@ -1,6 +1,7 @@
 """A list with a cursor that draws only the lines on the screen, however many there are."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.segment import Segment
@@ -21,7 +22,7 @@ FAR = 1_000_000
 class LineList(ScrollView, Generic[Line], can_focus=True):
     """Lines that can be opened, and what stands between them; subclasses draw both."""
 
-    HEAD = 0  # lines above the others, which do not scroll
+    HEAD = 0  # or 1: lines above the others, which do not scroll
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "list--accent",
         "list--cursor",
@@ -50,19 +51,17 @@ class LineList(ScrollView, Generic[Line], can_focus=True):
         Binding("end", f"move({FAR})", "Last", show=False),
     ]
 
+    @dataclass
     class Highlighted(Message, Generic[Said]):
         """What is at the cursor may be another line, or the same with other numbers."""
 
-        def __init__(self, line: Said | None) -> None:
-            super().__init__()
-            self.line = line
+        line: Said | None
 
+    @dataclass
     class Opened(Message, Generic[Said]):
         """A line is to be opened."""
 
-        def __init__(self, line: Said) -> None:
-            super().__init__()
-            self.line = line
+        line: Said
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -76,9 +75,9 @@ class LineList(ScrollView, Generic[Line], can_focus=True):
         """By which a line is known again when its numbers have changed."""
         raise NotImplementedError
 
-    def draw_head(self, y: int) -> list[Segment]:
-        """One of the lines above the others."""
-        raise NotImplementedError
+    def draw_head(self) -> list[Segment]:
+        """What stands above the rows, where `HEAD` says that there is a line for it."""
+        return []
 
     def draw_row(self, row: Any, base: Style) -> list[Segment]:
         """A row, in the style that it has at or away from the cursor."""
@@ -110,7 +109,7 @@ class LineList(ScrollView, Generic[Line], can_focus=True):
         self._changed()
 
     def on_resize(self) -> None:
-        """Nothing scrolls sideways."""
+        """Keeps all as wide as the list, so that nothing scrolls sideways."""
         self.virtual_size = Size(self.size.width, self.HEAD + len(self._rows))
 
     # ---- the cursor
@@ -172,7 +171,7 @@ class LineList(ScrollView, Generic[Line], can_focus=True):
         base, index = self.rich_style, y - self.HEAD + self.scroll_offset.y
         segments: list[Segment] = []
         if y < self.HEAD:
-            segments = self.draw_head(y)
+            segments = self.draw_head()
         elif index < len(self._rows):
             if self._places and index == self._y:
                 base += self.style("list--cursor")
