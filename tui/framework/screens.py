@@ -70,7 +70,7 @@ class FollowsFocus(Screen[Result]):
     _place: object = None
 
     def on_mount(self) -> None:
-        """Hears of every layout."""
+        """Looks again after every layout."""
         self.screen_layout_refresh_signal.subscribe(self, self.keep_in_sight, immediate=True)
 
     def place_of(self, focused: Widget) -> Widget:

@@ -49,11 +49,11 @@ class Writer:
         self._gone = False
 
     def fileno(self) -> int:
-        """Of the terminal."""
+        """The number of its descriptor."""
         return self._fileno
 
     def write(self, text: str) -> int:
-        """Writes all of it, at once."""
+        """Writes all of it at once."""
         data = memoryview((to_ascii(text) if self._ascii_only else text).encode("utf-8", "replace"))
         while data and not self._gone:
             try:
@@ -66,7 +66,7 @@ class Writer:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Does nothing: nothing is kept back."""
 
 
 class TerminalDriver(LinuxDriver):

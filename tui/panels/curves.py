@@ -30,7 +30,7 @@ class CurvesPanel(Vertical):
         yield Curves("accuracy, %", bounds=(0.0, 100.0), decimals=2, id="accuracy")
 
     def on_resize(self, event: events.Resize) -> None:
-        """Both, where they fit."""
+        """Shows both where they fit."""
         self._arrange(event.size.height)
 
     def _arrange(self, height: int) -> None:
@@ -38,13 +38,13 @@ class CurvesPanel(Vertical):
             curves.display = height >= LEAST_FOR_BOTH or curves.id == self.first
 
     def swap(self) -> None:
-        """The other one: alone, or with the keys."""
+        """Shows the other one alone, or gives it the keys."""
         self.first = "accuracy" if self.first == "cost" else "cost"
         self._arrange(self.size.height)
         self.focus_first()
 
     def focus_first(self) -> None:
-        """Keys go to the plot that was chosen."""
+        """Gives the keys to the plot that was chosen."""
         self.query_one(f"#{self.first}", Curves).focus()
 
     def show(self, runs: Sequence[SeenRun], log: bool, marks: Sequence[Mark]) -> None:
@@ -55,7 +55,7 @@ class CurvesPanel(Vertical):
 
     @on(Curves.Moved)
     def moved(self, event: Curves.Moved) -> None:
-        """Both show the same epochs."""
+        """Shows the same epochs in the other one."""
         event.stop()
         for curves in self.query(Curves):
             if curves is not event.curves:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.reactive import reactive
+from textual.reactive import reactive, var
 from textual.widgets import Footer, Static
 
 from tui.feed import Fed, FeedFailed, Query
@@ -47,7 +47,7 @@ class JmlpScreen(SteadyScreen[Result]):
     DROPPED = (Fed, FeedFailed)
     place = ""  # such as "studies › original"
     question: Query | None = None  # what it asks of the store while it is looked at
-    _trouble = ""
+    trouble = var("", init=False)  # a line above all else, until the store can be read again
 
     def compose(self) -> ComposeResult:
         """Top line, body, keys."""
@@ -59,7 +59,7 @@ class JmlpScreen(SteadyScreen[Result]):
         yield Static(id="tiny", markup=False)
 
     def compose_body(self) -> ComposeResult:
-        """The widgets between."""
+        """Yields the widgets between top line and keys."""
         yield from ()
 
     def on_mount(self) -> None:
@@ -74,11 +74,11 @@ class JmlpScreen(SteadyScreen[Result]):
             self.app.feed.subscribe(self, self.question)
 
     def on_screen_suspend(self) -> None:
-        """Not while something else is looked at."""
+        """Reads nothing for a screen that is not looked at."""
         self.app.feed.unsubscribe(self)
 
     def on_unmount(self) -> None:
-        """Nor any more."""
+        """Reads nothing for a screen that is gone."""
         self.app.feed.unsubscribe(self)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -93,13 +93,11 @@ class JmlpScreen(SteadyScreen[Result]):
         self.query_one("#tiny", Static).update(text if width >= len(text) else "jmlp")
 
     def on_feed_failed(self, event: FeedFailed) -> None:
-        """Shows what is wrong with the store, above everything else."""
-        self.trouble(event.error)
+        """Shows what is wrong with the store."""
+        self.trouble = event.error
 
-    def trouble(self, text: str) -> None:
-        """A line that stays until the store can be read again; an empty text takes it away."""
-        if text != self._trouble:
-            self._trouble = text
-            line = self.query_one("#trouble", Static)
-            line.update(text)
-            line.set_class(bool(text), "shown")
+    def watch_trouble(self, text: str) -> None:
+        """Shows the line, or takes it away."""
+        line = self.query_one("#trouble", Static)
+        line.update(text)
+        line.set_class(bool(text), "shown")

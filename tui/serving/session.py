@@ -96,7 +96,7 @@ class Session(AppService):
 
     @property
     def stdin(self) -> asyncio.StreamWriter:
-        """Where packets for the process go."""
+        """The process's pipe, into which textual-serve writes packets."""
         assert self.process is not None
         assert self.process.stdin is not None
         return self.process.stdin

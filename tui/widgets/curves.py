@@ -16,16 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from jmlp.client.texts import MISSING
-from tui.charts.lines import (
-    KINDS,
-    Dots,
-    Series,
-    Window,
-    band_dots,
-    line_dots,
-    spread,
-    value_range,
-)
+from tui.charts.lines import KINDS, Dots, Series, Window, band_dots, line_dots, spread, value_range
 from tui.charts.view import View
 from tui.text import fit
 from tui.widgets.plot import MARGIN_LEFT, Plot
@@ -78,16 +69,15 @@ class Curves(Widget, can_focus=True):
     Curves .names { width: 11; height: 1fr; }
     """
 
+    @dataclass
     class Moved(Message):
         """Another window or another epoch is looked at."""
 
-        def __init__(self, curves: "Curves") -> None:
-            super().__init__()
-            self.curves = curves
+        curves: "Curves"
 
         @property
         def control(self) -> "Curves":
-            """The widget."""
+            """The curves, by which handlers select."""
             return self.curves
 
     def __init__(
@@ -142,27 +132,27 @@ class Curves(Widget, can_focus=True):
     # ---- window and cursor
 
     def action_step(self, by: int) -> None:
-        """To a neighbouring evaluation."""
+        """Goes to a neighbouring evaluation."""
         self.view.step(by)
         self._moved()
 
     def action_first(self) -> None:
-        """To the first evaluation."""
+        """Goes to the first evaluation."""
         self.view.point_near(-math.inf)
         self._moved()
 
     def action_last(self) -> None:
-        """To the last evaluation, whichever that will be."""
+        """Goes to the last evaluation, whichever that will be."""
         self.view.point(None)
         self._moved()
 
     def action_zoom(self, closer: bool) -> None:
-        """Around the cursor, or the middle."""
+        """Zooms around the cursor, or the middle."""
         self.view.zoom(closer)
         self._moved()
 
     def action_all(self) -> None:
-        """All epochs, and no cursor."""
+        """Shows all epochs, and no cursor."""
         self.view.reset()
         self._moved()
 
@@ -193,12 +183,12 @@ class Curves(Widget, can_focus=True):
         self._moved()
 
     def on_canvas_resize(self, event: Plot.Resize) -> None:
-        """There is another number of dots."""
+        """Draws with the number of dots that there are now."""
         event.stop()
         self._draw()
 
     def notify_style_update(self) -> None:
-        """In the colours of another theme."""
+        """Draws in the colours of another theme."""
         super().notify_style_update()
         if self.is_mounted:
             self._draw()

@@ -1,5 +1,6 @@
 """Axes and dots on a canvas; what the mouse does there goes to whoever sets the window."""
 
+from dataclasses import dataclass
 from math import ceil, floor
 from typing import ClassVar
 
@@ -9,15 +10,7 @@ from textual.geometry import Size
 from textual.message import Message
 from textual_hires_canvas import Canvas
 
-from tui.charts.lines import (
-    Dots,
-    Window,
-    inside,
-    log_labels,
-    log_ticks,
-    tick_labels,
-    ticks,
-)
+from tui.charts.lines import Dots, Window, inside, log_labels, log_ticks, tick_labels, ticks
 
 LEAST_WIDTH, LEAST_HEIGHT = 16, 5  # below that there is no room within the axes
 MARGIN_LEFT, MARGIN_BOTTOM = 8, 1
@@ -41,26 +34,24 @@ class Plot(Canvas):
 
     _window = Window(0.0, 1.0, 0.0, 1.0, 0, 0, log=False)  # until there is another one
 
+    @dataclass
     class Wheel(Message):
         """Zoom asked for at an epoch."""
 
-        def __init__(self, epoch: float, closer: bool) -> None:
-            super().__init__()
-            self.epoch, self.closer = epoch, closer
+        epoch: float
+        closer: bool
 
+    @dataclass
     class Over(Message):
         """The mouse is at an epoch."""
 
-        def __init__(self, epoch: float) -> None:
-            super().__init__()
-            self.epoch = epoch
+        epoch: float
 
+    @dataclass
     class Dragged(Message):
         """The plane was drawn to the right, by so many epochs."""
 
-        def __init__(self, epochs: float) -> None:
-            super().__init__()
-            self.epochs = epochs
+        epochs: float
 
     @property
     def area(self) -> Size:
@@ -72,7 +63,7 @@ class Plot(Canvas):
     # ---- drawing
 
     def begin(self, window: Window) -> None:
-        """Nothing but axes with ticks, for what is drawn in this window from now on."""
+        """Draws axes with ticks alone, for what is drawn in this window from now on."""
         self._window = window
         self.reset(self.size)
         self._axis = str(self.get_component_rich_style("plot--axis"))
@@ -119,19 +110,19 @@ class Plot(Canvas):
             self.set_pixel(x + i, y, sign, style)
 
     def dots(self, dots: Dots, style: str) -> None:
-        """Some of them may lie outside."""
+        """Draws dots, of which some may lie outside."""
         seen = inside(dots, self._window.width, self._window.height)
         cells = (seen + 0.5) / (2, 4) + (MARGIN_LEFT + 1, 1)
         self.set_hires_pixels(cells.tolist(), style=style)
 
     def upright(self, epoch: float, sign: str, style: str) -> None:
-        """A line from bottom to top, of one sign in each row."""
+        """Draws a line from bottom to top, of one sign in each row."""
         column = int(self._window.column(np.array([epoch]))[0])
         for row in range(0, self._window.height, 4):
             self._sign(column, row, sign, style)
 
     def point(self, epoch: float, value: float, sign: str, style: str) -> None:
-        """A sign where a value is."""
+        """Draws a sign where a value is."""
         column = self._window.column(np.array([epoch]))[0]
         row = self._window.row(np.array([value]))[0]
         if np.isfinite(row):
@@ -171,7 +162,7 @@ class Plot(Canvas):
 
     @property
     def _per_cell(self) -> float:
-        """Epochs."""
+        """How many epochs a cell is wide."""
         return (self._window.right - self._window.left) / self.area.width
 
     def _epoch(self, event: events.MouseEvent) -> float | None:

@@ -1,6 +1,7 @@
 """The list of runs, one a line, under the titles of their columns."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from rich.segment import Segment
@@ -30,19 +31,17 @@ class RunList(LineList[RunLine]):
         Binding("enter", "open", "Open", show=False, tooltip="Open the run"),
     ]
 
+    @dataclass
     class Marked(Message):
         """The sign of a run was clicked: it is to be selected, or not any more."""
 
-        def __init__(self, line: RunLine) -> None:
-            super().__init__()
-            self.line = line
+        line: RunLine
 
+    @dataclass
     class HeadClicked(Message):
         """The title of a column was clicked."""
 
-        def __init__(self, key: str) -> None:
-            super().__init__()
-            self.key = key
+        key: str
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -76,7 +75,7 @@ class RunList(LineList[RunLine]):
         self.show_cursor()
 
     def key_of(self, line: RunLine) -> str:
-        """The run, whatever place it has."""
+        """The run, wherever it stands."""
         return line.run_id
 
     @property
@@ -87,7 +86,7 @@ class RunList(LineList[RunLine]):
         self._widths = fitted_widths(self._natural, self._room)
 
     def on_resize(self) -> None:
-        """Other columns fit."""
+        """Takes the columns that fit."""
         self._fit_columns()
         self.show_cursor()
 
@@ -111,9 +110,8 @@ class RunList(LineList[RunLine]):
 
     # ---- drawing
 
-    def draw_head(self, y: int) -> list[Segment]:
+    def draw_head(self) -> list[Segment]:
         """The titles of the columns."""
-        del y
         base = self.rich_style
         segments = [Segment(" " * MARK, base)]
         for key, width in self._widths.items():
