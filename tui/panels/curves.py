@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.reactive import var
 
 from tui.views.run import SeenRun, accuracy_series, cost_series
 from tui.widgets.curves import Curves, Mark
@@ -20,27 +21,25 @@ class CurvesPanel(Vertical):
     CurvesPanel { height: 1fr; }
     """
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
-        self.first = "cost"
+    first = var("cost", init=False)  # the plot that is shown where there is room for one
 
     def compose(self) -> ComposeResult:
         """Cost above accuracy."""
         yield Curves("cost, nats", bounds=(0.0, math.inf), id="cost")
         yield Curves("accuracy, %", bounds=(0.0, 100.0), decimals=2, id="accuracy")
 
-    def on_resize(self, event: events.Resize) -> None:
+    def on_resize(self) -> None:
         """Shows both where they fit."""
-        self._arrange(event.size.height)
+        self.watch_first()
 
-    def _arrange(self, height: int) -> None:
+    def watch_first(self) -> None:
+        """Shows the other one, unless both are shown."""
         for curves in self.query(Curves):
-            curves.display = height >= LEAST_FOR_BOTH or curves.id == self.first
+            curves.display = self.size.height >= LEAST_FOR_BOTH or curves.id == self.first
 
     def swap(self) -> None:
         """Shows the other one alone, or gives it the keys."""
         self.first = "accuracy" if self.first == "cost" else "cost"
-        self._arrange(self.size.height)
         self.focus_first()
 
     def focus_first(self) -> None:
