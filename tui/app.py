@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -13,8 +14,8 @@ from textual.screen import Screen
 
 from jmlp.store import Store
 from tui.feed import Fed, Feed, FeedFailed, Look, error_text
+from tui.framework.app import SteadyApp
 from tui.screens.studies import StudiesScreen
-from tui.steady import SteadyApp
 from tui.theme import DARK, LIGHT
 
 if TYPE_CHECKING:
@@ -26,28 +27,26 @@ TOAST_SECONDS = 5.0
 ERROR_SECONDS = 20.0  # there is more to read, and something to do
 
 
+@dataclass
 class Done(Message):
     """An action that ran in a thread has ended well."""
 
-    def __init__(self, then: Callable[[], object]) -> None:
-        super().__init__()
-        self.then = then
+    then: Callable[[], object]
 
 
+@dataclass
 class Failed(Message):
     """An action that ran in a thread has failed."""
 
-    def __init__(self, what: str, error: str) -> None:
-        super().__init__()
-        self.what, self.error = what, error
+    what: str
+    error: str
 
 
+@dataclass
 class Said(Message):
     """A line that an action has for the person at the terminal."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.text = text
+    text: str
 
 
 def _runs_screen() -> Screen[None]:
@@ -112,7 +111,7 @@ class JmlpApp(SteadyApp[int]):
         self.status, self.at_work = event.value
 
     def on_feed_failed(self, event: FeedFailed) -> None:
-        """The screens say why."""
+        """Says so in the top line; the screens say why."""
         del event
         self.status = "store not readable"
 
@@ -145,17 +144,17 @@ class JmlpApp(SteadyApp[int]):
         self.post_message(Said(text))
 
     def on_done(self, event: Done) -> None:
-        """In the app again."""
+        """Calls what the action's starter wants done with its answer."""
         event.then()
 
     def on_failed(self, event: Failed) -> None:
-        """What went wrong and what can be done."""
+        """Shows the error with its remedy, and longer than other messages."""
         self.notify(
             event.error, title=event.what, severity="error", timeout=ERROR_SECONDS, markup=False
         )
 
     def on_said(self, event: Said) -> None:
-        """Warnings stay longer."""
+        """Shows the line; a warning is coloured as one."""
         severity: Any = "warning" if event.text.startswith("warning: ") else "information"
         self.notify(event.text, severity=severity, timeout=TOAST_SECONDS, markup=False)
 
@@ -205,7 +204,7 @@ class JmlpApp(SteadyApp[int]):
         self.push_screen(StudyForm(source, row), self.open_study)
 
     def resume_study(self, row: "StudyRow") -> None:
-        """Goes on with a study where it was."""
+        """Has a worker train what is left of a study."""
 
         def begin() -> None:
             from jmlp.client.starting import resume
@@ -226,22 +225,22 @@ class JmlpApp(SteadyApp[int]):
     # ---- keys
 
     def action_help(self) -> None:
-        """Every key of this screen."""
+        """Shows every key of this screen."""
         from tui.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self.screen))
 
     def action_next_theme(self) -> None:
-        """The other theme."""
+        """Switches between dark and light."""
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
 
     def action_leave(self) -> None:
-        """Training continues without the app."""
+        """Ends the app; training continues without it."""
         self.exit(0)
 
     def get_key_display(self, binding: Binding) -> str:
-        """Keys by the words on them."""
+        """Names enter by the word on the key, where Textual draws a sign."""
         return "enter" if binding.key == "enter" else super().get_key_display(binding)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tui.steady import OnceDismissed
+from tui.framework.screens import OnceDismissed
 
 Answer = TypeVar("Answer")
 
@@ -23,7 +23,7 @@ class Dialog(OnceDismissed, ModalScreen[Answer]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
 
     def action_cancel(self) -> None:
-        """No answer."""
+        """Closes the box without an answer."""
         self.dismiss(None)
 
 
@@ -49,20 +49,20 @@ class Confirm(Dialog[bool]):
                 yield Button(Text("No (n)"), id="no", variant="primary")
 
     def on_mount(self) -> None:
-        """No is what enter says."""
+        """Chooses no, so that enter alone does no harm."""
         self.query_one("#no").focus()
 
     def action_answer(self, answer: bool) -> None:
-        """By a key."""
+        """Answers by the key of a button."""
         self.dismiss(answer)
 
     def action_cancel(self) -> None:
-        """Escape is no."""
+        """Answers no by escape."""
         self.dismiss(False)
 
     @on(Button.Pressed)
     def pressed(self, event: Button.Pressed) -> None:
-        """By the mouse or enter."""
+        """Answers by the mouse or enter."""
         self.dismiss(event.button.id == "yes")
 
 
@@ -82,7 +82,7 @@ class Ask(Dialog[str | None]):
 
     @on(Input.Submitted)
     def submitted(self, event: Input.Submitted) -> None:
-        """Enter answers."""
+        """Answers with the text."""
         self.dismiss(event.value)
 
 
@@ -107,7 +107,7 @@ class Choose(Dialog[str | None]):
 
     @on(OptionList.OptionSelected)
     def selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter or a click answers."""
+        """Answers with the chosen option."""
         self.dismiss(event.option.id)
 
 

@@ -8,33 +8,19 @@ from pathlib import Path
 from types import FrameType
 from typing import ClassVar
 
-from rich.segment import Segment
 from textual.binding import Binding, BindingType
-from textual.color import Color
-from textual.filter import LineFilter
 
 from tui.app import JmlpApp, find
-from tui.ascii import is_ascii_wanted
-from tui.terminal import TerminalDriver, give_back, saved_attributes
+from tui.framework.app import CommandApp
+from tui.framework.ascii import is_ascii_wanted
+from tui.framework.terminal import TerminalDriver, give_back, saved_attributes
 from tui.text import visible
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 LEAVE_SECONDS = 3.0  # in which the app has to end after a signal
 
 
-class NoColours(LineFilter):
-    """Takes every colour away; what is bold or reversed stays so."""
-
-    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        """The same text."""
-        del background
-        return [
-            Segment(text, None if style is None else style.without_color, control)
-            for text, style, control in segments
-        ]
-
-
-class TerminalApp(JmlpApp):
+class TerminalApp(CommandApp, JmlpApp):
     """The app as it is on a terminal, not in a browser or a test."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -51,35 +37,6 @@ class TerminalApp(JmlpApp):
     def __init__(self, folder: Path, *, start: str | None) -> None:
         super().__init__(folder, start=start)
         self.driver_class = TerminalDriver
-        self.no_color = bool(os.environ.get("NO_COLOR"))
-        self.error: Exception | None = None  # what has ended the app
-        self.code = 0  # to leave with as soon as it can be; 0: stay
-        if self.no_color:
-            self._filters = [NoColours()]
-
-    def on_mount(self) -> None:
-        """A signal may have come before there was a loop to hear it."""
-        self._leave_if_asked()
-
-    def end(self, code: int) -> None:
-        """Leaves with this exit code; may be called by a handler of signals, and at any time."""
-        self.code = code
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._leave_if_asked)
-
-    def _leave_if_asked(self) -> None:
-        if self.code:
-            self.exit(return_code=self.code)
-
-    def _handle_exception(self, error: Exception) -> None:
-        """Ends the app; the error is printed once the terminal has been restored.
-
-        While it leaves, screens may fail that were still being made: that is no error.
-        """
-        if not self._exit:
-            self.error = self.error or error
-            self._return_code = 1
-        self._close_messages_no_wait()
 
 
 def run(folder: Path, start: str | None) -> int:

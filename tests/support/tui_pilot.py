@@ -53,7 +53,7 @@ def drive(
     return app
 
 
-def dump(app: App[int]) -> str:
+def dump(app: App[Any]) -> str:
     """What the screen shows, a line of text a row."""
     width = app.size.width
     lines = [

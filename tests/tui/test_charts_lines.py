@@ -121,12 +121,6 @@ def test_a_logarithmic_window_has_no_place_for_zero() -> None:
     assert np.isnan(row[3:]).all()
 
 
-def test_coordinates_of_a_dot_lie_in_its_middle() -> None:
-    window = Window(0.0, 4.0, 0.0, 8.0, 4, 4, log=False)
-    x, y = window.coordinates(np.array([(0, 0), (3, 3)]))
-    assert (x.tolist(), y.tolist()) == ([0.5, 3.5], [7, 1])
-
-
 def test_logarithms_are_of_positive_finite_numbers_only() -> None:
     assert scaled(floats(100, 0, -1, math.inf), log=True).tolist()[0] == 2
     assert np.isnan(scaled(floats(0, -1, math.inf, NAN), log=True)).all()

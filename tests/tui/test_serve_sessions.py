@@ -328,9 +328,9 @@ def test_browser_that_reads_no_more_keeps_nothing_from_ending(tmp_path: Path) ->
                 while not full.exists():
                     await asyncio.sleep(0.001)
                 [session] = served.server.sessions
-                assert session._process is not None
+                assert session.process is not None
             await websocket.close()
-            return session._process.pid, len(served.server.sessions)
+            return session.process.pid, len(served.server.sessions)
 
     process, n_sessions = asyncio.run(end())
     assert not lives(process)
@@ -376,5 +376,5 @@ def test_app_gets_what_it_needs_of_the_environment_and_no_secret() -> None:
         "ROWS": "30",
         "TERM": "xterm-256color",
         "TEXTUAL_COLOR_SYSTEM": "truecolor",
-        "TEXTUAL_DRIVER": "tui.serving.driver:ServedDriver",
+        "TEXTUAL_DRIVER": "tui.framework.served:ServedDriver",
     }

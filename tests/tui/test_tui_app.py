@@ -99,7 +99,7 @@ def test_a_damaged_store_is_told_on_the_screen(tmp_path: Path) -> None:
     (tmp_path / "store.sqlite").write_bytes(b"no database at all" * 100)
 
     async def steps(pilot: Pilot[int]) -> None:
-        await until_shown(pilot, "is damaged (file is not a database); jmlp store rebuild")
+        await until_shown(pilot, "damaged (file is not a database); jmlp store rebuild")
         await until_shown(pilot, "store not readable")
 
     drive(tmp_path, steps)
@@ -349,7 +349,7 @@ def test_the_app_has_no_jax_and_no_numpy_at_its_first_paint() -> None:
 
     code = "import sys, tui.app; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"jax", "numpy", "scipy", "matplotlib", "jinja2", "keras", "textual_plot"}
+    heavy = {"jax", "numpy", "scipy", "matplotlib", "jinja2", "keras", "textual_hires_canvas"}
     assert not heavy & set(done.stdout.split())
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tui.ascii import to_ascii, wants_ascii
+from tui.framework.ascii import to_ascii, wants_ascii
 
 
 @pytest.mark.parametrize(

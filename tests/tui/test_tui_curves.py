@@ -59,10 +59,10 @@ def test_keys_move_a_cursor_that_reads_the_values(tmp_path: Path) -> None:
 def test_the_mouse_reads_zooms_and_drags(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         curves = pilot.app.screen.query_one("#cost", Curves)
-        await pilot.hover("#cost #plot", offset=(30, 5))
+        await pilot.hover("#cost Plot", offset=(38, 5))
         assert reading(pilot).startswith(" epoch 20  ")
-        plot = curves.query_one("#plot")
-        position = plot.region.offset + Offset(30, 5)
+        plot = curves.query_one(Plot)
+        position = plot.region.offset + Offset(38, 5)
         for _ in range(3):
             await pilot._post_mouse_events([MouseScrollUp], offset=position, button=0)
         left, right = curves.view.zoomed or (0, 40)
@@ -71,7 +71,7 @@ def test_the_mouse_reads_zooms_and_drags(tmp_path: Path) -> None:
         x, y = position
         drag = MouseMove(None, x, y, 4, 0, 1, False, False, False, screen_x=x, screen_y=y)
         pilot.app.screen._forward_event(drag)  # four cells to the right, with the button held
-        cells = pilot.app.screen.query_one("#cost Plot", Plot).area.width
+        cells = plot.area.width
         by = 4 * (right - left) / cells
         await until(pilot, lambda: curves.view.shown == pytest.approx((left - by, right - by)))
 

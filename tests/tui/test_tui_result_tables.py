@@ -66,7 +66,7 @@ def labels(app: Alone) -> list[str]:
 
 
 def lines(app: Alone) -> list[str]:
-    return dump(app).splitlines()  # type: ignore[arg-type]
+    return dump(app).splitlines()
 
 
 def test_without_results_it_says_so() -> None:
@@ -136,12 +136,12 @@ def test_table_at_120_columns() -> None:
 @pytest.mark.parametrize("size", [(60, 13), (80, 17), (120, 33)])
 def test_hostile_texts_are_shown_and_never_read_as_markup(size: tuple[int, int]) -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
-        seen = dump(app)  # type: ignore[arg-type]
+        seen = dump(app)
         assert "▸[/] 15/15" in seen
         assert "[red] (baseline)" in seen
         await pilot.press("c")
         await pilot.pause()
-        assert "│  [b  " in dump(app)  # type: ignore[arg-type]
+        assert "│  [b  " in dump(app)
         await pilot.press("escape", *["down"] * 9, "enter")
         await pilot.pause()
 

@@ -60,12 +60,6 @@ class Window:
         """Where values lie, in dots from the top edge; NaN where they cannot be drawn."""
         return (self.top - scaled(values, self.log)) / (self.top - self.bottom) * (self.height - 1)
 
-    def coordinates(self, dots: Dots) -> tuple[Floats, Floats]:
-        """The middles of dots in the plane, as fractions that a dot's whole area rounds to."""
-        x = self.left + (dots[:, 0] + 0.5) / self.width * (self.right - self.left)
-        y = self.top - (dots[:, 1] + 0.5) / self.height * (self.top - self.bottom)
-        return x, y
-
 
 def scaled(values: Floats, log: bool) -> Floats:
     """Decimal logarithms where asked for; NaN for what is not finite or has none."""

@@ -27,7 +27,7 @@ class ConfusionPanel(ScrollableContainer, can_focus=True):
         yield Static(markup=False)
 
     def show(self, inspection: Inspection, e: int) -> None:
-        """That of the snapshot at index `e`."""
+        """Shows that of the snapshot at index `e`."""
         self.query_one(Static).update(confusion_text(inspection, e, self.app.size.width - 4))
 
 

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.reactive import var
 
 from tui.views.run import SeenRun, accuracy_series, cost_series
 from tui.widgets.curves import Curves, Mark
@@ -20,31 +21,29 @@ class CurvesPanel(Vertical):
     CurvesPanel { height: 1fr; }
     """
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
-        self.first = "cost"
+    first = var("cost", init=False)  # the plot that is shown where there is room for one
 
     def compose(self) -> ComposeResult:
         """Cost above accuracy."""
         yield Curves("cost, nats", bounds=(0.0, math.inf), id="cost")
         yield Curves("accuracy, %", bounds=(0.0, 100.0), decimals=2, id="accuracy")
 
-    def on_resize(self, event: events.Resize) -> None:
-        """Both, where they fit."""
-        self._arrange(event.size.height)
+    def on_resize(self) -> None:
+        """Shows both where they fit."""
+        self.watch_first()
 
-    def _arrange(self, height: int) -> None:
+    def watch_first(self) -> None:
+        """Shows the other one, unless both are shown."""
         for curves in self.query(Curves):
-            curves.display = height >= LEAST_FOR_BOTH or curves.id == self.first
+            curves.display = self.size.height >= LEAST_FOR_BOTH or curves.id == self.first
 
     def swap(self) -> None:
-        """The other one: alone, or with the keys."""
+        """Shows the other one alone, or gives it the keys."""
         self.first = "accuracy" if self.first == "cost" else "cost"
-        self._arrange(self.size.height)
         self.focus_first()
 
     def focus_first(self) -> None:
-        """Keys go to the plot that was chosen."""
+        """Gives the keys to the plot that was chosen."""
         self.query_one(f"#{self.first}", Curves).focus()
 
     def show(self, runs: Sequence[SeenRun], log: bool, marks: Sequence[Mark]) -> None:
@@ -55,7 +54,7 @@ class CurvesPanel(Vertical):
 
     @on(Curves.Moved)
     def moved(self, event: Curves.Moved) -> None:
-        """Both show the same epochs."""
+        """Shows the same epochs in the other one."""
         event.stop()
         for curves in self.query(Curves):
             if curves is not event.curves:

@@ -28,14 +28,14 @@ class PicturesPanel(Vertical):
         yield Gallery()
 
     def focus_first(self) -> None:
-        """Keys scroll the pictures."""
+        """Gives the keys to the pictures, which they scroll."""
         self.query_one(Gallery).focus()
 
     def show(self, inspection: Inspection, e: int) -> None:
-        """Those of the snapshot at index `e`."""
+        """Shows those of the snapshot at index `e`."""
         about, cards = self.cards_of(inspection, e)
         self.query_one(".about", Static).update(about)
-        self.query_one(Gallery).show(cards)
+        self.query_one(Gallery).cards = cards
 
     def cards_of(self, inspection: Inspection, e: int) -> tuple[str, list[Card]]:
         """The caption, and the pictures."""

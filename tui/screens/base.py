@@ -5,14 +5,11 @@ from typing import TYPE_CHECKING, TypeVar
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.message import Message
-from textual.reactive import reactive
-from textual.screen import Screen
-from textual.widget import Widget
+from textual.reactive import reactive, var
 from textual.widgets import Footer, Static
 
 from tui.feed import Fed, FeedFailed, Query
-from tui.steady import OnceDismissed
+from tui.framework.screens import SteadyScreen
 from tui.text import fit
 
 if TYPE_CHECKING:
@@ -40,17 +37,17 @@ class TopLine(Static):
         return f" {left}  {status} " if room else f" {fit(status, max(0, width))} "
 
 
-class JmlpScreen(OnceDismissed, Screen[Result]):
+class JmlpScreen(SteadyScreen[Result]):
     """A screen of the app; subclasses compose its body, and say where it is and what it asks.
 
     Textual calls the handlers of all classes of a screen, these too: no `super()` is needed.
     """
 
     app: "JmlpApp"
+    DROPPED = (Fed, FeedFailed)
     place = ""  # such as "studies › original"
     question: Query | None = None  # what it asks of the store while it is looked at
-    _trouble = ""
-    _hidden_focus: Widget | None = None  # had the focus before there was no room for it
+    trouble = var("", init=False)  # a line above all else, until the store can be read again
 
     def compose(self) -> ComposeResult:
         """Top line, body, keys."""
@@ -62,7 +59,7 @@ class JmlpScreen(OnceDismissed, Screen[Result]):
         yield Static(id="tiny", markup=False)
 
     def compose_body(self) -> ComposeResult:
-        """The widgets between."""
+        """Yields the widgets between top line and keys."""
         yield from ()
 
     def on_mount(self) -> None:
@@ -77,41 +74,30 @@ class JmlpScreen(OnceDismissed, Screen[Result]):
             self.app.feed.subscribe(self, self.question)
 
     def on_screen_suspend(self) -> None:
-        """Not while something else is looked at."""
+        """Reads nothing for a screen that is not looked at."""
         self.app.feed.unsubscribe(self)
 
     def on_unmount(self) -> None:
-        """Nor any more."""
+        """Reads nothing for a screen that is gone."""
         self.app.feed.unsubscribe(self)
 
     def on_resize(self, event: events.Resize) -> None:
         """Below the least size there is one plain line."""
         width, height = event.size
         tiny = width < LEAST_WIDTH or height < LEAST_HEIGHT
-        if tiny and self.focused is not None:
-            self._hidden_focus = self.focused
+        self.keep_focus(hidden=tiny)
         self.set_class(tiny, "tiny")
-        if not tiny and self._hidden_focus is not None:  # what is not shown loses the focus
-            self.call_after_refresh(self.set_focus, self._hidden_focus)
-            self._hidden_focus = None
         self.set_class(width < 100, "narrow")
         self.set_class(height < 30, "short")
         text = f"jmlp needs {LEAST_WIDTH}×{LEAST_HEIGHT}, this is {width}×{height}"
         self.query_one("#tiny", Static).update(text if width >= len(text) else "jmlp")
 
-    async def _dispatch_message(self, message: Message) -> None:
-        """What the store says is for screens that are there."""
-        if self.is_there or not isinstance(message, Fed | FeedFailed):
-            await super()._dispatch_message(message)
-
     def on_feed_failed(self, event: FeedFailed) -> None:
-        """Shows what is wrong with the store, above everything else."""
-        self.trouble(event.error)
+        """Shows what is wrong with the store."""
+        self.trouble = event.error
 
-    def trouble(self, text: str) -> None:
-        """A line that stays until the store can be read again; an empty text takes it away."""
-        if text != self._trouble:
-            self._trouble = text
-            line = self.query_one("#trouble", Static)
-            line.update(text)
-            line.set_class(bool(text), "shown")
+    def watch_trouble(self, text: str) -> None:
+        """Shows the line, or takes it away."""
+        line = self.query_one("#trouble", Static)
+        line.update(text)
+        line.set_class(bool(text), "shown")

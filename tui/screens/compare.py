@@ -8,15 +8,16 @@ import numpy as np
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.reactive import var
 from textual.widgets import DataTable, Static
 
 from jmlp.client.differences import numbers_text, same_numbers
 from tui.feed import Fed
+from tui.framework.tables import show_rows
 from tui.screens.base import JmlpScreen
 from tui.text import cell, count, fit, visible
 from tui.views.comparison import QUANTITIES, ComparedRun, CompareQuery, Comparison, Quantity
 from tui.widgets.curves import Curves, Series
-from tui.widgets.rows import show_rows
 
 MOST_TEXT = 24  # columns of the terminal for a value
 SAME = "They do not differ in anything."
@@ -37,10 +38,16 @@ class CompareScreen(JmlpScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "quantity", "Cost/accuracy", tooltip="Costs or accuracies of another part"),
-        Binding("y", "log", "Log", tooltip="Logarithmic scale of the cost"),
-        Binding("a", "all", "All rows", tooltip="All that is known, or what differs"),
+        Binding("y", "toggle('log_scale')", "Log", tooltip="Logarithmic scale of the cost"),
+        Binding(
+            "a", "toggle('shows_all')", "All rows", tooltip="All that is known, or what differs"
+        ),
         Binding("escape", "back", "Back", tooltip="To the runs"),
     ]
+
+    quantity: var[Quantity] = var(QUANTITIES[0], init=False, bindings=True)
+    log_scale = var(False, init=False)
+    shows_all = var(False, init=False)
 
     def __init__(self, run_ids: Sequence[str]) -> None:
         """Nothing is read yet.
@@ -53,8 +60,6 @@ class CompareScreen(JmlpScreen[None]):
         self.question = CompareQuery(self.run_ids)
         self.place = f"runs › {count(len(run_ids), 'run')} compared"
         self.comparison: Comparison | None = None
-        self.quantity: Quantity = QUANTITIES[0]
-        self.log_scale = self.shows_all = False
         self._judged: list[tuple[str, int]] = []  # runs whose numbers were compared
         self._numbers = ""  # what came of it
 
@@ -67,7 +72,7 @@ class CompareScreen(JmlpScreen[None]):
 
     def on_fed(self, event: Fed) -> None:
         """Draws what is new."""
-        self.trouble("")
+        self.trouble = ""
         if event.value is None or event.value == self.comparison:
             return
         self.comparison = event.value
@@ -97,7 +102,7 @@ class CompareScreen(JmlpScreen[None]):
     # ---- drawing
 
     def draw(self) -> None:
-        """Curves, sentence and table."""
+        """Draws curves, sentence and table."""
         if self.comparison is None:
             return
         curves = self.query_one(Curves)
@@ -106,6 +111,8 @@ class CompareScreen(JmlpScreen[None]):
         curves.show([self._series(i, run) for i, run in enumerate(self.comparison.runs)], log)
         self._say()
         self._show_table(self.comparison)
+
+    watch_quantity = watch_log_scale = watch_shows_all = draw
 
     def _series(self, index: int, run: ComparedRun) -> Series:
         epochs = np.array([p.epoch for p in run.points], np.float64)
@@ -139,29 +146,17 @@ class CompareScreen(JmlpScreen[None]):
     # ---- keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """An accuracy has no logarithmic scale."""
-        del parameters
-        return action != "log" or self.quantity.is_cost
+        """Offers no logarithmic scale of an accuracy."""
+        del action
+        return parameters != ("log_scale",) or self.quantity.is_cost
 
     def action_quantity(self) -> None:
-        """The next quantity."""
+        """Shows the next quantity."""
         at = QUANTITIES.index(self.quantity)
         self.quantity = QUANTITIES[(at + 1) % len(QUANTITIES)]
-        self.refresh_bindings()
-        self.draw()
-
-    def action_log(self) -> None:
-        """Logarithmic or linear."""
-        self.log_scale = not self.log_scale
-        self.draw()
-
-    def action_all(self) -> None:
-        """All rows, or those that differ."""
-        self.shows_all = not self.shows_all
-        self.draw()
 
     def action_back(self) -> None:
-        """To the runs."""
+        """Returns to the runs."""
         self.dismiss()
 
 

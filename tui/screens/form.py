@@ -1,5 +1,6 @@
 """A study is chosen, changed in fields that are checked as one types, and started."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,7 +19,8 @@ from jmlp.store import StudyRow
 from jmlp.system import environment
 from tui.dialogs import Confirm
 from tui.feed import Fed, error_text
-from tui.screens.following import FollowingScreen
+from tui.framework.screens import FollowsFocus
+from tui.screens.base import JmlpScreen
 from tui.screens.form_source import choose
 from tui.text import fit, visible
 from tui.views import form
@@ -33,7 +35,7 @@ WAIT_SECONDS = 0.1  # of quiet after a key, before what was typed is looked at
 EMPTY = "An empty field means: as the study says."
 
 
-class StudyForm(FollowingScreen[str | None]):
+class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
     """Dismissed with the label of the study that was started, or None."""
 
     app: "JmlpApp"
@@ -50,12 +52,11 @@ class StudyForm(FollowingScreen[str | None]):
     ]
     CSS_PATH = "form.tcss"
 
+    @dataclass
     class Told(Message):
         """What a thread says of the start."""
 
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
+        text: str
 
     def __init__(self, source: str | None = None, row: StudyRow | None = None) -> None:
         """Nothing is changed yet.
@@ -109,8 +110,8 @@ class StudyForm(FollowingScreen[str | None]):
             self.look()
 
     def on_fed(self, event: Fed) -> None:
-        """The studies of the store."""
-        self.trouble("")
+        """Takes the studies of the store, which can be started from."""
+        self.trouble = ""
         self.stored = event.value
         self.show_plan()
 
@@ -121,7 +122,7 @@ class StudyForm(FollowingScreen[str | None]):
         choose(self.app, self.stored, self.chose)
 
     def chose(self, origin: Choice | None) -> None:
-        """The answer to that."""
+        """Starts from the answer; leaves where there was nothing before."""
         if origin is not None:
             self.start_from(origin)
         elif self.origin == Choice():
@@ -160,12 +161,12 @@ class StudyForm(FollowingScreen[str | None]):
 
     @on(Input.Submitted)
     def entered(self) -> None:
-        """Enter goes to the next field."""
+        """Goes to the next field by enter."""
         self.app.action_focus_next()
 
     @on(Pressable.Pressed)
     def pressed(self, event: Pressable.Pressed) -> None:
-        """Another study, or other experiments."""
+        """Chooses another study, or takes in other experiments."""
         if isinstance(event.sender, Tick):
             self.look()
         else:
@@ -247,7 +248,7 @@ class StudyForm(FollowingScreen[str | None]):
         return next((n for n in focused.ancestors if isinstance(n, FieldLine)), focused)
 
     def show_experiments(self) -> None:
-        """A box for each."""
+        """Makes a box for each experiment."""
         pick = self.query_one(Pick)
         pick.chosen = self.origin.row.label if self.origin.row else Path(self.origin.source).name
         pick.about = self.outline.study.title if self.outline else ""
@@ -316,11 +317,11 @@ class StudyForm(FollowingScreen[str | None]):
             self.app.say(text)
 
     def on_study_form_told(self, event: Told) -> None:
-        """The last word of it."""
+        """Shows the last thing that the thread said."""
         self.tell(event.text)
 
     def tell(self, text: str) -> None:
-        """At the bottom, while it starts."""
+        """Shows a text at the bottom, while the study starts."""
         if self.is_there:
             self.query_one("#verdict", Static).update(f"{visible(text)} …")
 
@@ -343,7 +344,7 @@ class StudyForm(FollowingScreen[str | None]):
             self.dismiss(self.begun)
 
     def on_screen_resume(self) -> None:
-        """Nothing lies above any more."""
+        """Leaves for a study that began while another screen lay above."""
         self.call_after_refresh(self.leave_begun)
 
     def action_page(self, direction: int) -> None:
@@ -363,6 +364,6 @@ class StudyForm(FollowingScreen[str | None]):
             self.dismiss(None)
 
     def left(self, answer: bool | None) -> None:
-        """The answer to that."""
+        """Leaves if that was the answer."""
         if answer:
             self.dismiss(None)

@@ -9,7 +9,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from tui.steady import OnceDismissed
+from tui.framework.screens import OnceDismissed
 from tui.text import fit
 
 WORDS = """\

@@ -6,6 +6,7 @@ from typing import ClassVar
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.reactive import var
 from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 
 from jmlp.client.texts import percent_text, state_text
@@ -36,13 +37,7 @@ class RunScreen(JmlpScreen[None]):
         Binding("shift+tab", "panel(-1)", "Panel", show=False, tooltip="The panel before"),
         Binding("left_square_bracket", "scrub(-1)", "Snapshot", key_display="[ ]", tooltip=SCRUB),
         Binding("right_square_bracket", "scrub(1)", "Later", show=False, system=True),
-        Binding(
-            "comma",
-            "seed(-1)",
-            "Seed",
-            key_display=", .",
-            tooltip=SEED,
-        ),
+        Binding("comma", "seed(-1)", "Seed", key_display=", .", tooltip=SEED),
         Binding("full_stop", "seed(1)", "Next seed", show=False, system=True),
         Binding("m", "mean", "Mean", tooltip="Curves of all seeds together, or of one"),
         Binding("v", "part", "Test", tooltip="Validation or test images"),
@@ -58,6 +53,15 @@ class RunScreen(JmlpScreen[None]):
     RunScreen #pages { height: 1fr; }
     """
 
+    panel = var("curves", init=False)
+    chosen = var(0, init=False)  # the run that the panels look into
+    together = var(False, init=False)  # whether curves are means
+    part: var[Part] = var("validation", init=False)
+    epoch: var[int | None] = var(None, init=False)  # of the snapshot; None: the best one
+    log_scale = var(False, init=False)
+    # Of keys: their line flickers when it is drawn anew, so only where others make sense.
+    offered: var[object] = var(None, bindings=True)
+
     def __init__(self, run_ids: Sequence[str], title: str) -> None:
         """Nothing is read yet.
 
@@ -69,14 +73,8 @@ class RunScreen(JmlpScreen[None]):
         self.place = title
         self.query_of_runs = RunQuery(run_ids)
         self.runs: tuple[SeenRun, ...] = ()
-        self.panel = "curves"
-        self.chosen = 0  # the run that the panels look into
-        self.together = len(run_ids) > 1  # whether curves are means
-        self.part: Part = "validation"
-        self.epoch: int | None = None  # of the snapshot; None: the best one
-        self.log_scale = False
+        self.set_reactive(RunScreen.together, len(run_ids) > 1)
         self._drawn: object = None  # what was drawn last of an inspection
-        self._offered: object = None  # which keys are
 
     def compose_body(self) -> ComposeResult:
         """Tabs, a line about the run, a panel, the snapshots."""
@@ -105,12 +103,12 @@ class RunScreen(JmlpScreen[None]):
             self.on_screen_resume()
 
     def on_unmount(self) -> None:
-        """Inspections are no longer wanted."""
+        """Waits for no inspection any more."""
         self.inspections.leave()
 
     def on_fed(self, event: Fed) -> None:
         """Draws what is new."""
-        self.trouble("")
+        self.trouble = ""
         before = {seen.row.run_id: seen for seen in self.runs}
         self.runs = event.value
         for seen in self.runs:
@@ -120,7 +118,7 @@ class RunScreen(JmlpScreen[None]):
         self._show()
 
     def on_resize(self, event: events.Resize) -> None:
-        """There is another room for all."""
+        """Draws anew in the room that there is now."""
         del event
         self.call_after_refresh(self._show)
 
@@ -130,15 +128,14 @@ class RunScreen(JmlpScreen[None]):
     def tab_activated(self, event: Tabs.TabActivated) -> None:
         """Shows the panel of the tab."""
         self.panel = str(event.tab.id)
-        self._show()
         self._focus()
 
     def action_panel(self, by: int) -> None:
-        """To a neighbour, around the ends."""
+        """Goes to a neighbour, around the ends."""
         self.query_one(Tabs).active = PANELS[(PANELS.index(self.panel) + by) % len(PANELS)]
 
     def action_scrub(self, by: int) -> None:
-        """To a neighbouring snapshot."""
+        """Goes to a neighbouring snapshot, or has the run looked into."""
         inspection = self.inspection
         if inspection is None:
             self._want()
@@ -149,38 +146,33 @@ class RunScreen(JmlpScreen[None]):
 
     @on(Scrubber.Chosen)
     def snapshot_chosen(self, event: Scrubber.Chosen) -> None:
-        """By the mouse."""
+        """Shows the snapshot that was clicked."""
         self._scrub_to(event.index)
 
     def _scrub_to(self, index: int) -> None:
         if self.inspection is not None:
             self.epoch = self.inspection.epochs[index]
-            self._show()
 
     def action_seed(self, by: int) -> None:
-        """To a neighbouring run."""
+        """Goes to a neighbouring run."""
         if self.runs:
             self.chosen = (self.chosen + by) % len(self.runs)
             self.together = self.together and self.panel != "curves"
-            self._show()
 
     def action_mean(self) -> None:
-        """All runs together, or one."""
+        """Switches between all runs together and one."""
         self.together = not self.together
-        self._show()
 
     def action_part(self) -> None:
-        """The other images; they are computed only now."""
+        """Switches to the other images; they are computed only now."""
         self.part = "test" if self.part == "validation" else "validation"
-        self._show()
 
     def action_log(self) -> None:
-        """Logarithmic or linear."""
+        """Switches between a logarithmic and a linear scale."""
         self.log_scale = not self.log_scale
-        self._show()
 
     def action_swap(self) -> None:
-        """Cost or accuracy."""
+        """Switches between cost and accuracy."""
         self.query_one(CurvesPanel).swap()
 
     def action_update(self) -> None:
@@ -191,7 +183,7 @@ class RunScreen(JmlpScreen[None]):
             self._show()
 
     def action_back(self) -> None:
-        """To where one came from."""
+        """Returns to where one came from."""
         self.dismiss()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -244,14 +236,11 @@ class RunScreen(JmlpScreen[None]):
                 self._show_curves()
             else:
                 self._show_inside()
-        self._offer_keys()
+        in_curves, update = self.panel == "curves", self.check_action("update", ())
+        self.offered = in_curves, len(self.runs) > 1, update
 
-    def _offer_keys(self) -> None:
-        """The line of keys is drawn anew only where others make sense: it flickers."""
-        offered = self.panel == "curves", len(self.runs) > 1, self.check_action("update", ())
-        if offered != self._offered:
-            self._offered = offered
-            self.refresh_bindings()
+    watch_panel = watch_chosen = watch_together = watch_part = watch_epoch = _show
+    watch_log_scale = _show
 
     def _show_scrubber(self) -> None:
         scrubber, inspection = self.query_one(Scrubber), self.inspection

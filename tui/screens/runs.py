@@ -1,11 +1,13 @@
 """All runs of the store: found, ordered, selected, and then tagged, compared, exported, deleted."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.reactive import var
 from textual.widgets import Input, Static
 
 from jmlp.errors import ConfigError
@@ -61,26 +63,23 @@ class RunsScreen(JmlpScreen[None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("x", "mark", "Select", tooltip="Select the run, or not any more"),
+        Binding("x", "select", "Select", tooltip="Select the run, or not any more"),
         Binding("slash", "find", "Filter", key_display="/", tooltip="Show only some runs"),
         Binding("o", "sort", "Sort", tooltip="Choose their order; the same again reverses it"),
-        Binding("X", "mark_all", "All", show=False, tooltip="Select all that are shown, or none"),
+        Binding("X", "select_all", "All", show=False, tooltip="Select all that are shown, or none"),
         Binding("c", "compare", "Compare", tooltip="Compare the selected runs"),
         Binding("g", "tag", "Tag", tooltip="Tag the selected runs"),
         Binding("w", "export", "Export", tooltip="Write the selected runs for other programs"),
         Binding("delete", "delete", "Delete", tooltip="Delete the selected runs for good"),
-        Binding("escape", "clear", "All runs", tooltip="Clear the filter"),
+        Binding("escape", "clear_filter", "All runs", tooltip="Clear the filter"),
         Binding("down", "to_list", "To the list", show=False),
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.view = RunsView()
-        self.is_read = False
-        self.order = Order()
-        self.filter = Filter()
-        self.selected: set[str] = set()
-        self.shown: list[RunLine] = []
+    view = var(RunsView(), init=False, always_update=True)
+    order = var(Order(), init=False)
+    filter = var(Filter(), init=False)
+    selected: var[frozenset[str]] = var(frozenset(), init=False)
+    shown: Sequence[RunLine] = ()
 
     def compose_body(self) -> ComposeResult:
         """A summary, a field, the list."""
@@ -94,25 +93,24 @@ class RunsScreen(JmlpScreen[None]):
         yield Static(id="about", markup=False)
 
     def on_mount(self) -> None:
-        """The keys are for the list."""
+        """Gives the keys to the list."""
         self.query_one(RunList).focus()
 
     def on_fed(self, event: Fed) -> None:
-        """There are other runs, or they have continued."""
-        self.trouble("")
-        self.view, self.is_read = event.value, True
-        self.selected.intersection_update(line.run_id for line in self.view.lines)
-        self.draw()
+        """Shows the runs that there are now."""
+        self.trouble = ""
+        self.selected &= {line.run_id for line in event.value.lines}
+        self.view = event.value
 
     @on(RunList.Highlighted)
-    def highlighted(self, event: RunList.Highlighted) -> None:
+    def highlighted(self, event: RunList.Highlighted[RunLine]) -> None:
         """Says all of the run at the cursor, whatever the width."""
         self.query_one("#about", Static).update(event.line.about if event.line else "")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that make no sense now are not offered."""
         del parameters
-        return action != "clear" or self.has_class("finding")
+        return action != "clear_filter" or self.has_class("finding")
 
     def draw(self) -> None:
         """Shows the runs that match, in their order."""
@@ -124,6 +122,8 @@ class RunsScreen(JmlpScreen[None]):
             text = NO_MATCH if self.view.lines else NO_RUNS
             self.query_one("#nothing", Static).update(text)
         self.query_one("#count", Static).update(self._summary())
+
+    watch_view = watch_order = watch_filter = watch_selected = draw
 
     def _summary(self) -> str:
         n_all, n_shown = len(self.view.lines), len(self.shown)
@@ -146,13 +146,13 @@ class RunsScreen(JmlpScreen[None]):
     # ---- filter and order
 
     def action_find(self) -> None:
-        """Shows the field."""
+        """Shows the field of the filter."""
         self.add_class("finding")
         self.refresh_bindings()
         self.query_one(Input).focus()
 
-    def action_clear(self) -> None:
-        """Takes the filter away."""
+    def action_clear_filter(self) -> None:
+        """Clears the filter, and hides its field."""
         self.remove_class("finding")
         self.refresh_bindings()
         self.query_one(Input).value = ""
@@ -166,7 +166,7 @@ class RunsScreen(JmlpScreen[None]):
 
     @on(Input.Submitted)
     def action_to_list(self) -> None:
-        """From the field to the runs that it leaves."""
+        """Goes from the field to the runs that it leaves."""
         self.query_one(RunList).focus()
 
     def _filter_by(self, text: str) -> None:
@@ -181,10 +181,9 @@ class RunsScreen(JmlpScreen[None]):
         line.remove_class("wrong")
         if made.text != self.filter.text:
             self.filter = made
-            self.draw()
 
     def action_sort(self) -> None:
-        """Lets choose an order."""
+        """Asks for an order."""
         options = [
             (c.key, LABELS[c.key] + (f"  {self.order.sign}" if c.key == self.order.key else ""))
             for c in COLUMNS
@@ -193,40 +192,34 @@ class RunsScreen(JmlpScreen[None]):
 
     @on(RunList.HeadClicked)
     def head_clicked(self, event: RunList.HeadClicked) -> None:
-        """By this column, or the other way."""
+        """Orders by this column, or the other way."""
         self._sort(event.key)
 
     def _sort(self, key: str | None) -> None:
         if key is not None:
             self.order = self.order.by(key)
-            self.draw()
 
     # ---- selection
 
-    def action_mark(self) -> None:
-        """The run at the cursor, which moves to the next one."""
+    def action_select(self) -> None:
+        """Selects the run at the cursor, or not any more, and goes to the next one."""
         runs = self.query_one(RunList)
         if self.shown and (line := runs.at_cursor) is not None:
-            self._mark(line)
+            self.selected ^= {line.run_id}
             runs.action_move(1)
 
     @on(RunList.Marked)
     def marked(self, event: RunList.Marked) -> None:
-        """By the mouse."""
-        self._mark(event.line)
+        """Selects the run that was clicked, or not any more."""
+        self.selected ^= {event.line.run_id}
 
-    def _mark(self, line: RunLine) -> None:
-        self.selected ^= {line.run_id}
-        self.draw()
-
-    def action_mark_all(self) -> None:
-        """All that are shown; if they all are, none of them."""
+    def action_select_all(self) -> None:
+        """Selects all that are shown; if they all are, none of them."""
         shown = {line.run_id for line in self.shown}
         if shown <= self.selected:
             self.selected -= shown
         else:
             self.selected |= shown
-        self.draw()
 
     def _chosen(self) -> list[RunLine]:
         """The selected runs in order of submission, or else the one at the cursor."""
@@ -238,8 +231,8 @@ class RunsScreen(JmlpScreen[None]):
     # ---- what is done to them
 
     @on(RunList.Opened)
-    def opened(self, event: RunList.Opened) -> None:
-        """All about a run."""
+    def opened(self, event: RunList.Opened[RunLine]) -> None:
+        """Shows all about a run."""
         from tui.screens.run import RunScreen
 
         line = event.line
@@ -247,7 +240,7 @@ class RunsScreen(JmlpScreen[None]):
         self.app.push_screen(RunScreen([line.run_id], f"{study} › {line.title}"))
 
     def action_compare(self) -> None:
-        """Two or more of them."""
+        """Compares the selected runs."""
         from tui.screens.compare import CompareScreen
 
         n = len(self.selected)
@@ -259,14 +252,14 @@ class RunsScreen(JmlpScreen[None]):
             self.app.push_screen(CompareScreen([line.run_id for line in self._chosen()]))
 
     def action_tag(self) -> None:
-        """A word to find them by."""
+        """Asks for a word to find them by."""
         run_actions.tag(self.app, self._chosen())
 
     def action_export(self) -> None:
-        """Files for other programs."""
+        """Writes files for other programs."""
         run_actions.export(self.app, self._chosen())
 
     def action_delete(self) -> None:
-        """For good, if that is meant."""
+        """Deletes them for good, if that is meant."""
         n_hidden = len(self.selected) - self._n_selected_shown
         run_actions.delete(self.app, self._chosen(), n_hidden)

@@ -12,10 +12,10 @@ from textual.containers import Vertical
 from textual.widgets import DataTable, Static
 
 from tui.feed import Fed, Look
+from tui.framework.tables import Table, show_rows
 from tui.screens.base import JmlpScreen
 from tui.text import cell, duration, fit, visible
 from tui.views.study import study_state
-from tui.widgets.rows import Table, show_rows
 
 LEAST_LABEL = 14
 OTHER_COLUMNS = 46  # at most as wide
@@ -79,8 +79,10 @@ class StudiesScreen(JmlpScreen[None]):
     lines: tuple[StudyLine, ...] = ()
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New study", tooltip="Choose a study, change it, start it"),
-        Binding("o", "original", "Original", tooltip="Start the original study"),
-        Binding("d", "demo", "Demo", tooltip="A demo of twenty seconds on digits drawn by jmlp"),
+        Binding("o", "start('original')", "Original", tooltip="Start the original study"),
+        Binding(
+            "d", "start('demo')", "Demo", tooltip="A demo of twenty seconds on digits drawn by jmlp"
+        ),
         Binding("2", "app.switch_mode('runs')", "Runs", tooltip="All runs of the store"),
     ]
 
@@ -100,14 +102,14 @@ class StudiesScreen(JmlpScreen[None]):
 
     def on_fed(self, event: Fed) -> None:
         """Draws what is new."""
-        self.trouble("")
+        self.trouble = ""
         lines: tuple[StudyLine, ...] = event.value
         self.set_class(not lines, "empty")
         self.lines = lines
         self._show()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Long names give way."""
+        """Lets long names give way."""
         del event
         self._show()
 
@@ -121,17 +123,13 @@ class StudiesScreen(JmlpScreen[None]):
 
     @on(DataTable.RowSelected)
     def opened(self, event: DataTable.RowSelected) -> None:
-        """Enter opens a study."""
+        """Opens the study that was chosen."""
         self.app.open_study(str(event.row_key.value))
 
     def action_new(self) -> None:
-        """Chooses one, changes it, starts it."""
+        """Opens the form in which a study is chosen and changed."""
         self.app.choose_study()
 
-    def action_original(self) -> None:
-        """Starts the original study as it is."""
-        self.app.start_study("original")
-
-    def action_demo(self) -> None:
-        """Starts the demo."""
-        self.app.start_study("demo")
+    def action_start(self, source: str) -> None:
+        """Starts a shipped study as it is."""
+        self.app.start_study(source)

@@ -6,6 +6,7 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.reactive import var
 from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 
 from jmlp.client import steering
@@ -20,7 +21,8 @@ from tui.widgets.configurations import ConfigurationList
 from tui.widgets.result_tables import ResultTables
 
 BAR = 20  # columns
-STEERING = ("pause", "unpause", "stop", "resume", "write")  # keys that do not always make sense
+# Keys that do not always make sense.
+STEERING = ("pause", "resume", "stop", "start_worker", "write_report")
 
 
 class StudyScreen(JmlpScreen[None]):
@@ -28,17 +30,20 @@ class StudyScreen(JmlpScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "pause", "Pause", tooltip="Let it rest"),
-        Binding("space", "unpause", "Resume", tooltip="Continue the paused training"),
+        Binding("space", "resume", "Resume", tooltip="Continue the paused training"),
         Binding("s", "stop", "Stop", tooltip="End the training; all is saved"),
-        Binding("r", "resume", "Resume", tooltip="Resume where it was interrupted"),
+        Binding("r", "start_worker", "Resume", tooltip="Resume where it was interrupted"),
         Binding(
             "n", "change", "Change", show=False, tooltip="Change it, and start that as a new study"
         ),
         Binding("tab", "other_tab", "Page", tooltip="Training or results", priority=True),
         Binding("y", "log", "Log", show=False, tooltip="Logarithmic scale of the cost"),
-        Binding("w", "write", "Report", tooltip="Write the report"),
+        Binding("w", "write_report", "Report", tooltip="Write the report"),
         Binding("escape", "back", "Back", tooltip="To all studies"),
     ]
+
+    # Of keys: their line flickers when it is drawn anew, so only where others make sense.
+    offered: var[tuple[bool | None, ...]] = var((), bindings=True)
 
     def __init__(self, label: str) -> None:
         super().__init__()
@@ -46,7 +51,6 @@ class StudyScreen(JmlpScreen[None]):
         self.place = f"studies › {label}"
         self.question = StudyQuery(label)
         self.view: StudyView | None = None
-        self._offered: list[bool | None] = []
 
     def compose_body(self) -> ComposeResult:
         """A summary, and two tabs."""
@@ -58,13 +62,13 @@ class StudyScreen(JmlpScreen[None]):
         yield Static(id="detail", markup=False)
 
     def on_mount(self) -> None:
-        """Keys go to the list."""
+        """Gives the keys to the list."""
         self.query_one(Tabs).can_focus = False
         self.query_one(ConfigurationList).focus()
 
     def on_fed(self, event: Fed) -> None:
         """Draws what is new."""
-        self.trouble("")
+        self.trouble = ""
         view: StudyView | None = event.value
         self.view = view
         if view is None:
@@ -74,19 +78,18 @@ class StudyScreen(JmlpScreen[None]):
         with self.app.batch_update():
             self.query_one(ConfigurationList).show(view.experiments, view.n_classes)
             self.query_one(ResultTables).show(view.tables)
-        offered = [self.check_action(action, ()) for action in STEERING]
-        if offered != self._offered:  # the line of keys flickers when it is drawn anew
-            self._offered = offered
-            self.refresh_bindings()
+        self.offered = tuple(self.check_action(action, ()) for action in STEERING)
 
     @on(ConfigurationList.Highlighted)
-    def highlighted(self, event: ConfigurationList.Highlighted) -> None:
+    def highlighted(self, event: ConfigurationList.Highlighted[ConfigurationLine]) -> None:
         """Says all of the configuration at the cursor, whatever the width."""
+        if event.line is None:
+            return
         scale = self.query_one(ConfigurationList).scale_text
         self.query_one("#detail", Static).update(detail(event.line, scale), layout=False)
 
-    @on(ConfigurationList.Chosen)
-    def chosen(self, event: ConfigurationList.Chosen) -> None:
+    @on(ConfigurationList.Opened)
+    def opened(self, event: ConfigurationList.Opened[ConfigurationLine]) -> None:
         """Opens the runs of a configuration."""
         self._open(event.line)
 
@@ -114,18 +117,17 @@ class StudyScreen(JmlpScreen[None]):
         self.query_one(f"#{page}").focus()
 
     def action_other_tab(self) -> None:
-        """Training or results."""
+        """Switches between training and results."""
         tabs = self.query_one(Tabs)
         tabs.active = "results" if tabs.active == "training" else "training"
 
     def action_log(self) -> None:
-        """Logarithmic or linear."""
+        """Switches between a logarithmic and a linear scale."""
         configurations = self.query_one(ConfigurationList)
-        configurations.set_log(not configurations.log_scale)
-        configurations.action_move(0)
+        configurations.log_scale = not configurations.log_scale
 
     def action_back(self) -> None:
-        """To the list of studies."""
+        """Returns to the list of studies."""
         self.dismiss()
 
     # ---- steering
@@ -138,11 +140,11 @@ class StudyScreen(JmlpScreen[None]):
             return False
         view = self.view
         in_hand = view.held and view.row.state in ("running", "paused")
-        if action in ("pause", "unpause"):
-            return in_hand and (view.row.state == "paused") == (action == "unpause")
+        if action in ("pause", "resume"):
+            return in_hand and (view.row.state == "paused") == (action == "resume")
         if action == "stop":
             return in_hand or view.row.state == "queued"
-        if action == "resume":
+        if action == "start_worker":
             unfinished = view.row.state not in ("done", "queued") or view.n_done < view.n_runs
             return unfinished and not in_hand and view.row.state != "queued"
         return view.n_done > 0
@@ -151,7 +153,7 @@ class StudyScreen(JmlpScreen[None]):
         """Pauses the training."""
         self._command("pause")
 
-    def action_unpause(self) -> None:
+    def action_resume(self) -> None:
         """Continues the paused training."""
         self._command("resume")
 
@@ -174,17 +176,17 @@ class StudyScreen(JmlpScreen[None]):
         with Store(self.app.folder) as store:
             steering.stop_unowned(store, store.study(self.label))
 
-    def action_resume(self) -> None:
+    def action_start_worker(self) -> None:
         """Has a new worker train what is left."""
         if self.view is not None:
             self.app.resume_study(self.view.row)
 
     def action_change(self) -> None:
-        """Changes it, and starts that as a study of its own."""
+        """Opens the form with this study, to be changed and started as one of its own."""
         if self.view is not None:
             self.app.choose_study(row=self.view.row)
 
-    def action_write(self) -> None:
+    def action_write_report(self) -> None:
         """Writes the report."""
         from jmlp.client import exports
 

@@ -4,15 +4,14 @@ import asyncio
 import contextlib
 import html
 import logging
-import shlex
 import signal
 import socket
 import string
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
+import textual_serve
 from aiohttp import WSCloseCode, WSMsgType, web
-from textual_serve.server import Server
 
 from jmlp.system import processes
 from tui.serving import connections, messages
@@ -30,6 +29,7 @@ CLOSE_SECONDS = 2.0  # for it to say goodbye
 WAITING = 1024  # connections that the system keeps until they are accepted
 
 PAGE = Path(__file__).parent / "page"
+STATICS = Path(textual_serve.__file__).parent / "static"
 OPENING = """\
 <!DOCTYPE html><title>jmlp</title><meta http-equiv="refresh" content="0;url=/"><a href="/">jmlp</a>
 """
@@ -47,8 +47,8 @@ def command(folder: Path) -> list[str]:
     return processes.command_line("-m", "tui.serving.child", str(folder))
 
 
-class AppServer(Server):
-    """Textual's server with a guard at the door, and a limit for everything that a page may do."""
+class AppServer:
+    """Serves the app with a guard at the door, and a limit for everything that a page may do."""
 
     def __init__(
         self,
@@ -68,7 +68,6 @@ class AppServer(Server):
             idle_seconds: after which an unused tab is closed.
             most_strangers: connections without the token; default: by the limit of open files.
         """
-        super().__init__(shlex.join(arguments), public_url=guard.url, title="jmlp")
         self.guard = guard
         self.sessions: set[Session] = set()
         self._arguments, self._say, self._idle_seconds = tuple(arguments), say, idle_seconds
@@ -78,12 +77,12 @@ class AppServer(Server):
         self._ending = False
         self._websockets: set[web.WebSocketResponse] = set()
         self._page = string.Template((PAGE / "index.html").read_text(encoding="utf-8"))
-        fonts = self.statics_path / "fonts"
+        fonts = STATICS / "fonts"
         self._files = {
             "page.css": PAGE / "page.css",
             "page.js": PAGE / "page.js",
-            "xterm.css": self.statics_path / "css" / "xterm.css",
-            "textual.js": self.statics_path / "js" / "textual.js",
+            "xterm.css": STATICS / "css" / "xterm.css",
+            "textual.js": STATICS / "js" / "textual.js",
             "roboto-mono.ttf": fonts / "RobotoMono-VariableFont_wght.ttf",
             "roboto-mono-italic.ttf": fonts / "RobotoMono-Italic-VariableFont_wght.ttf",
         }
@@ -113,7 +112,7 @@ class AppServer(Server):
     async def listening(self, listener: socket.socket) -> AsyncIterator[None]:
         """Within it pages can be opened; at its end every app is ended."""
         runner = web.AppRunner(
-            await self._make_app(),
+            self._application(),
             access_log=None,
             logger=_NOTHING,
             shutdown_timeout=1.0,
@@ -137,17 +136,14 @@ class AppServer(Server):
             await runner.cleanup()
             loop.set_exception_handler(before)
 
-    async def on_shutdown(self, app: web.Application) -> None:
+    async def _end_all(self, app: web.Application) -> None:
         """Closes every tab, and waits for its process."""
         del app
         self._ending = True
         goodbyes = [_close(each, "jmlp serve was ended") for each in self._websockets]
         await asyncio.gather(*goodbyes, *(session.stop() for session in self.sessions))
 
-    async def on_startup(self, app: web.Application) -> None:
-        """Says nothing: whoever runs the server says where it is."""
-
-    async def _make_app(self) -> web.Application:
+    def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._tell_bugs, self.guard.middleware, self._know])
         app.add_routes(
             [
@@ -157,8 +153,7 @@ class AppServer(Server):
             ]
         )
         app.on_response_prepare.append(self.guard.add_headers)
-        app.on_startup.append(self.on_startup)
-        app.on_shutdown.append(self.on_shutdown)
+        app.on_shutdown.append(self._end_all)
         return app
 
     @web.middleware

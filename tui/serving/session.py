@@ -13,7 +13,7 @@ from textual_serve.download_manager import DownloadManager
 
 from jmlp.system.processes import child_environment
 
-DRIVER = "tui.serving.driver:ServedDriver"
+DRIVER = "tui.framework.served:ServedDriver"
 READY = b"__GANGLION__\n"  # the first thing that a Textual app says to a server
 
 GRACE_SECONDS = 3.0  # after each step of ending a process
@@ -88,10 +88,18 @@ class Session(AppService):
         )
         self._arguments = tuple(arguments)
         self._say = say
+        self.process: asyncio.subprocess.Process | None = None
         self._errors = b""
         self._forced = False
         self._tasks: list[asyncio.Task[None]] = []
         self._end: asyncio.Task[None] | None = None
+
+    @property
+    def stdin(self) -> asyncio.StreamWriter:
+        """The process's pipe, into which textual-serve writes packets."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        return self.process.stdin
 
     async def start(self, width: int, height: int) -> None:
         """Starts the process.
@@ -103,7 +111,7 @@ class Session(AppService):
         Raises:
             OSError: the system has no room for it.
         """
-        self._process = await asyncio.create_subprocess_exec(
+        self.process = await asyncio.create_subprocess_exec(
             *self._arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -111,7 +119,6 @@ class Session(AppService):
             env=child_environment(environment(os.environ, width, height)),
             start_new_session=True,
         )
-        self._stdin = self._process.stdin
         self._tasks = [asyncio.create_task(self.run()), asyncio.create_task(self._keep_errors())]
 
     async def run(self) -> None:
@@ -135,9 +142,9 @@ class Session(AppService):
         self._signal(signal.SIGKILL)
 
     async def _relay(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        stdout = self._process.stdout
+        assert self.process is not None
+        assert self.process.stdout is not None
+        stdout = self.process.stdout
         await stdout.readuntil(READY)
         takers: dict[bytes, Callable[[bytes], Awaitable[None]]] = {
             b"D": self.on_data,
@@ -150,13 +157,13 @@ class Session(AppService):
             await takers[kind](await stdout.readexactly(size))
 
     async def _keep_errors(self) -> None:
-        assert self._process is not None
-        assert self._process.stderr is not None
-        while data := await self._process.stderr.read(4096):
+        assert self.process is not None
+        assert self.process.stderr is not None
+        while data := await self.process.stderr.read(4096):
             self._errors = (self._errors + data)[-LAST_BYTES:]
 
     async def _stop(self) -> None:
-        if self._process is None:
+        if self.process is None:
             return
         self._tasks[0].cancel()
         await asyncio.wait(self._tasks[:1])
@@ -164,21 +171,21 @@ class Session(AppService):
         for step in (self._ask, self._terminate, self.kill):
             step()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), GRACE_SECONDS)
+                await asyncio.wait_for(self.process.wait(), GRACE_SECONDS)
                 break
         self._close_stdin()
         await asyncio.wait([drained, self._tasks[1]], timeout=GRACE_SECONDS)
         drained.cancel()
         self._tasks[1].cancel()
-        code = self._process.returncode
+        code = self.process.returncode
         if code and not self._forced:
             words = self._errors.decode("utf-8", "replace").strip()
             self._say(f"the app of a tab ended with code {code}\n{words}".strip())
 
     async def _drain(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        while await self._process.stdout.read(64 * 1024):
+        assert self.process is not None
+        assert self.process.stdout is not None
+        while await self.process.stdout.read(64 * 1024):
             pass
 
     def _ask(self) -> None:
@@ -193,7 +200,7 @@ class Session(AppService):
 
     def _signal(self, number: signal.Signals) -> None:
         # Not after its end: the number may by then be that of another group.
-        if self._process is not None and self._process.returncode is None:
+        if self.process is not None and self.process.returncode is None:
             self._forced = True
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
+                os.killpg(self.process.pid, number)

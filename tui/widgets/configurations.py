@@ -3,22 +3,19 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Region, Size
-from textual.message import Message
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
+from textual.reactive import reactive
 
 from jmlp.client.texts import MISSING
 from tui.charts.sparkline import Scale, sparkline
 from tui.text import duration, fit, shortened
 from tui.views.study import ConfigurationLine, ExperimentLines
+from tui.widgets.line_list import LineList
 
 GAP = "  "
 BASELINE = "·"  # before the baseline's name
@@ -116,62 +113,23 @@ def _cost(value: float | None) -> str:
     return MISSING if value is None else f"{value:.4f}"
 
 
-class ConfigurationList(ScrollView, can_focus=True):
+class ConfigurationList(LineList[ConfigurationLine]):
     """Configurations under the names of their experiments."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "list--heading",
-        "list--title",
-        "list--cursor",
-        "list--spark",
-        "list--muted",
-        "list--trouble",
-    }
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"list--title"}
     DEFAULT_CSS = """
-    ConfigurationList {
-        height: 1fr;
-        overflow-x: hidden;
-        scrollbar-size-vertical: 1;
-        & > .list--heading { color: $secondary; }
-        & > .list--title { text-style: bold; }
-        & > .list--cursor { background: $block-cursor-blurred-background; }
-        & > .list--spark { color: $accent; }
-        & > .list--muted { color: $secondary; }
-        & > .list--trouble { color: $error; }
-        &:focus > .list--cursor { background: $block-cursor-background; }
-    }
+    ConfigurationList > .list--title { text-style: bold; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "move(-10)", "Up ten", show=False),
-        Binding("pagedown", "move(10)", "Down ten", show=False),
-        Binding("home", "move(-100000)", "First", show=False),
-        Binding("end", "move(100000)", "Last", show=False),
-        Binding("enter", "choose", "Open", tooltip="Open the runs of this configuration"),
+        Binding("enter", "open", "Open", tooltip="Open the runs of this configuration"),
     ]
-
-    class Highlighted(Message):
-        """The cursor is on another configuration, or its numbers have changed."""
-
-        def __init__(self, line: ConfigurationLine) -> None:
-            super().__init__()
-            self.line = line
-
-    class Chosen(Message):
-        """A configuration is to be opened."""
-
-        def __init__(self, line: ConfigurationLine) -> None:
-            super().__init__()
-            self.line = line
+    page_size = 10
+    log_scale = reactive(False)
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.log_scale = False
         self._lines: list[ConfigurationLine] = []
         self._cap = math.inf
-        self._rows: list[ExperimentLines | ConfigurationLine | None] = []
-        self._cursor = 0  # among the configurations
         self._scale = Scale(0.0, 1.0)
         self._last_epoch = 0
         self._lengths = 0, 0  # of the longest name, as it is and shortened
@@ -179,29 +137,28 @@ class ConfigurationList(ScrollView, can_focus=True):
     # ---- what is shown
 
     def show(self, experiments: Sequence[ExperimentLines], n_classes: int) -> None:
-        """Shows these configurations; the cursor stays where it is."""
-        self._lines = [line for experiment in experiments for line in experiment.lines]
-        self._cap = math.log(max(2, n_classes))
-        self._rows = []
+        """Shows these configurations."""
+        rows: list[ExperimentLines | ConfigurationLine | None] = []
         for experiment in experiments:
-            self._rows += [None] if self._rows else []
-            self._rows += [experiment, *experiment.lines]
-        lines = self._lines
-        self._cursor = max(0, min(self._cursor, len(lines) - 1))
+            rows += [None] if rows else []
+            rows += [experiment, *experiment.lines]
+        places = [i for i, row in enumerate(rows) if isinstance(row, ConfigurationLine)]
+        lines = self._lines = [line for experiment in experiments for line in experiment.lines]
+        self._cap = math.log(max(2, n_classes))
         self._last_epoch = max((line.curve[-1][0] for line in lines if line.curve), default=0)
         names = [line.label for line in lines]
         self._lengths = _longest(names), _longest(map(shortened, names))
         self._rescale()
-        self.virtual_size = Size(self.size.width, len(self._rows))
-        self.refresh()
-        if lines:
-            self.post_message(self.Highlighted(lines[self._cursor]))
+        self.show_rows(rows, places)
 
-    def set_log(self, log: bool) -> None:
-        """A logarithmic scale, or a linear one."""
-        self.log_scale = log
+    def key_of(self, line: ConfigurationLine) -> tuple[str, str]:
+        """The configuration within its experiment."""
+        return line.experiment, line.label
+
+    def watch_log_scale(self) -> None:
+        """Draws the curves anew, and says what they mean."""
         self._rescale()
-        self.refresh()
+        self.action_move(0)
 
     @property
     def scale_text(self) -> str:
@@ -217,86 +174,37 @@ class ConfigurationList(ScrollView, can_focus=True):
         values = [value for line in self._lines for _, value in line.curve]
         self._scale = Scale.of(values, self._cap, log=self.log_scale)
 
-    # ---- the cursor
-
-    def action_move(self, by: int) -> None:
-        """Moves the cursor, and the list so that it can be seen."""
-        lines = self._lines
-        if lines:
-            self._cursor = max(0, min(self._cursor + by, len(lines) - 1))
-            y = self._y_of_cursor()
-            top = 0 if self._cursor == 0 else y
-            self.scroll_to_region(Region(0, top, 1, y - top + 1), animate=False)
-            self.refresh()
-            self.post_message(self.Highlighted(lines[self._cursor]))
-
-    def action_choose(self) -> None:
-        """Opens the configuration under the cursor."""
-        if lines := self._lines:
-            self.post_message(self.Chosen(lines[self._cursor]))
-
-    def on_click(self, event: events.Click) -> None:
-        """A click moves the cursor there; on the cursor it opens."""
-        y = event.y + self.scroll_offset.y
-        row = self._rows[y] if y < len(self._rows) else None
-        if isinstance(row, ConfigurationLine):
-            index = next(i for i, line in enumerate(self._lines) if line is row)
-            if index == self._cursor:
-                self.action_choose()
-            else:
-                self.action_move(index - self._cursor)
-
-    def _y_of_cursor(self) -> int:
-        line = self._lines[self._cursor]
-        return next(y for y, row in enumerate(self._rows) if row is line)
-
     # ---- drawing
 
-    def on_resize(self) -> None:
-        """As wide as there is room, so that nothing scrolls sideways."""
-        self.virtual_size = Size(self.size.width, len(self._rows))
-
-    def render_line(self, y: int) -> Strip:
-        """One line of the screen."""
-        y += self.scroll_offset.y
-        width = self.size.width
-        row = self._rows[y] if y < len(self._rows) else None
-        if row is None:
-            return Strip.blank(width, self.rich_style)
-        columns = Columns.for_width(width, *self._lengths)
-        segments = (
-            self._heading(row, columns)
-            if isinstance(row, ExperimentLines)
-            else self._configuration(row, columns)
-        )
-        return Strip(segments).adjust_cell_length(width, self.rich_style)
+    def draw_row(self, row: Any, base: Style) -> list[Segment]:
+        """An experiment's heading, a configuration, or nothing."""
+        columns = Columns.for_width(self.size.width, *self._lengths)
+        if isinstance(row, ExperimentLines):
+            return self._heading(row, columns)
+        return [] if row is None else self._configuration(row, columns, base)
 
     def _heading(self, experiment: ExperimentLines, columns: Columns) -> list[Segment]:
-        muted = self._style("list--heading")
+        base = self.rich_style
+        muted = base + self.style("list--muted")
         curve = "cost by epoch" if columns.spark > len("cost by epoch") else "by epoch"
+        title = " " + fit(experiment.title, columns.label)
         return [
-            Segment(" " + fit(experiment.title, columns.label), self._style("list--title")),
+            Segment(title, base + self.style("list--title")),
             Segment(GAP + fit(curve, columns.spark), muted),
             Segment(" " + columns.numbers_head(), muted),
             Segment(GAP + fit("state", columns.state), muted),
         ]
 
-    def _configuration(self, line: ConfigurationLine, columns: Columns) -> list[Segment]:
-        at_cursor = self._lines[self._cursor] is line
-        cursor = self.get_component_rich_style("list--cursor")
-        # Its colours stay those of the columns; without colours the line is reversed.
-        base = Style(bgcolor=cursor.bgcolor, reverse=cursor.reverse) if at_cursor else Style()
+    def _configuration(
+        self, line: ConfigurationLine, columns: Columns, base: Style
+    ) -> list[Segment]:
         mark = BASELINE if line.is_baseline else " "
         curve = sparkline(line.curve, columns.spark, self._last_epoch, self._scale)
         troubled = any(word in line.state for word in ("diverged", "failed", "collapsed"))
-        state_style = self._style("list--trouble" if troubled else "list--muted", base)
+        state = base + self.style("list--trouble" if troubled else "list--muted")
         return [
-            Segment(mark + _name(line.label, columns.label) + GAP, self.rich_style + base),
-            Segment(curve, self._style("list--spark", base)),
-            Segment(" " + columns.numbers(line), self.rich_style + base),
-            Segment(GAP + fit(line.state, columns.state) + " " * 200, state_style),
+            Segment(mark + _name(line.label, columns.label) + GAP, base),
+            Segment(curve, base + self.style("list--accent")),
+            Segment(" " + columns.numbers(line), base),
+            Segment(GAP + fit(line.state, columns.state), state),
         ]
-
-    def _style(self, name: str, over: Style | None = None) -> Style:
-        style = self.get_component_rich_style(name, partial=True)
-        return self.rich_style + style + (over or Style())

@@ -16,16 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from jmlp.client.texts import MISSING
-from tui.charts.lines import (
-    KINDS,
-    Dots,
-    Series,
-    Window,
-    band_dots,
-    line_dots,
-    spread,
-    value_range,
-)
+from tui.charts.lines import KINDS, Dots, Series, Window, band_dots, line_dots, spread, value_range
 from tui.charts.view import View
 from tui.text import fit
 from tui.widgets.plot import MARGIN_LEFT, Plot
@@ -75,22 +66,18 @@ class Curves(Widget, can_focus=True):
     Curves > .curves--mark { color: $secondary; }
     Curves .head, Curves .reading { height: auto; max-height: 3; padding: 0 1; }
     Curves .head { height: 1; padding: 0; }
-    Curves Plot { width: 1fr; }
     Curves .names { width: 11; height: 1fr; }
-    Curves Plot > .plot--axis { color: $border; }
-    Curves Plot > .plot--tick { color: $secondary; text-style: none; }
     """
 
+    @dataclass
     class Moved(Message):
         """Another window or another epoch is looked at."""
 
-        def __init__(self, curves: "Curves") -> None:
-            super().__init__()
-            self.curves = curves
+        curves: "Curves"
 
         @property
         def control(self) -> "Curves":
-            """The widget."""
+            """The curves, by which handlers select."""
             return self.curves
 
     def __init__(
@@ -145,27 +132,27 @@ class Curves(Widget, can_focus=True):
     # ---- window and cursor
 
     def action_step(self, by: int) -> None:
-        """To a neighbouring evaluation."""
+        """Goes to a neighbouring evaluation."""
         self.view.step(by)
         self._moved()
 
     def action_first(self) -> None:
-        """To the first evaluation."""
+        """Goes to the first evaluation."""
         self.view.point_near(-math.inf)
         self._moved()
 
     def action_last(self) -> None:
-        """To the last evaluation, whichever that will be."""
+        """Goes to the last evaluation, whichever that will be."""
         self.view.point(None)
         self._moved()
 
     def action_zoom(self, closer: bool) -> None:
-        """Around the cursor, or the middle."""
+        """Zooms around the cursor, or the middle."""
         self.view.zoom(closer)
         self._moved()
 
     def action_all(self) -> None:
-        """All epochs, and no cursor."""
+        """Shows all epochs, and no cursor."""
         self.view.reset()
         self._moved()
 
@@ -195,13 +182,13 @@ class Curves(Widget, can_focus=True):
         self.view.shift(-event.epochs)
         self._moved()
 
-    def on_plot_resized(self, event: Plot.Resized) -> None:
-        """There is another number of dots."""
+    def on_canvas_resize(self, event: Plot.Resize) -> None:
+        """Draws with the number of dots that there are now."""
         event.stop()
         self._draw()
 
     def notify_style_update(self) -> None:
-        """In the colours of another theme."""
+        """Draws in the colours of another theme."""
         super().notify_style_update()
         if self.is_mounted:
             self._draw()
@@ -224,12 +211,20 @@ class Curves(Widget, can_focus=True):
             return
         self._read()
         plot = self.query_one(Plot)
-        area, cursor = plot.area, self.view.cursor
-        if not area.width or not area.height:
+        area = plot.area
+        if not area:
+            plot.reset()
             return
         left, right = self.view.shown
         bottom, top = value_range(self.series, left, right, self.log_scale, self.bounds)
         window = Window(left, right, bottom, top, 2 * area.width, 4 * area.height, self.log_scale)
+        with plot.batch_refresh():  # else each dot asks for one
+            self._draw_plot(plot, window)
+        self.query_one(".head", Static).update(self._head(window), layout=False)
+        self._names(window)
+
+    def _draw_plot(self, plot: Plot, window: Window) -> None:
+        cursor = self.view.cursor
         plot.begin(window)
         for series in reversed(self.series):  # the first one's band lies above the others'
             plot.dots(self._band(window, series), self._faint(series))
@@ -246,8 +241,6 @@ class Curves(Widget, can_focus=True):
                 found = series.at(cursor)
                 if found is not None:
                     plot.point(cursor, found[0], "●", self._colour(series))
-        self.query_one(".head", Static).update(self._head(window), layout=False)
-        self._names(window)
 
     def _band(self, window: Window, series: Series) -> Dots:
         if series.low is None or series.high is None:

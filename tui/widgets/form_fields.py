@@ -1,5 +1,6 @@
 """What a form is made of: something to choose, something to take in or leave out, fields."""
 
+from dataclasses import dataclass
 from textwrap import wrap
 from typing import ClassVar
 
@@ -22,18 +23,16 @@ class Pressable(Static, can_focus=True):
     """A line that enter, space or a click presses; where it has the focus, a mark stands before."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "press", "Choose", show=False)]
-    focused_here = reactive(False)
 
+    @dataclass
     class Pressed(Message):
         """It was pressed."""
 
-        def __init__(self, sender: "Pressable") -> None:
-            super().__init__()
-            self.sender = sender
+        sender: "Pressable"
 
         @property
         def control(self) -> "Pressable":
-            """The line."""
+            """The line, by which handlers select."""
             return self.sender
 
     def line(self) -> Text:
@@ -41,25 +40,17 @@ class Pressable(Static, can_focus=True):
         return Text()
 
     def render(self) -> Text:
-        """One line."""
-        mark = "▸ " if self.focused_here else "  "
+        """The line behind its mark."""
+        mark = "▸ " if self.has_focus else "  "
         return Text(mark, no_wrap=True, overflow="ellipsis") + self.line()
 
-    def on_focus(self) -> None:
-        """Marks the line."""
-        self.focused_here = True
-
-    def on_blur(self) -> None:
-        """Not any more."""
-        self.focused_here = False
-
     def on_click(self, event: events.Click) -> None:
-        """As a key would."""
+        """Presses it, as a key does."""
         event.stop()
         self.action_press()
 
     def action_press(self) -> None:
-        """Tells of it."""
+        """Says that it was pressed."""
         self.post_message(self.Pressed(self))
 
 
@@ -70,7 +61,7 @@ class Pick(Pressable):
     about = reactive("")
 
     def line(self) -> Text:
-        """Its name, and what it is."""
+        """The name of what was chosen, and what it is."""
         name = visible(self.chosen) or "choose a study"
         return Text.assemble((name, "bold"), f"  {visible(self.about)}")
 
@@ -89,7 +80,7 @@ class Tick(Pressable):
         return Text(f"[{'x' if self.on else ' '}] {visible(self.text)}")
 
     def action_press(self) -> None:
-        """In or out."""
+        """Takes it in, or leaves it out."""
         self.on = not self.on
         super().action_press()
 
@@ -116,7 +107,7 @@ class FieldLine(Vertical):
 
     @property
     def text(self) -> str:
-        """What stands in it."""
+        """What was typed."""
         return self.query_one(Input).value
 
     def hint(self, text: str) -> None:
@@ -136,7 +127,7 @@ class Indented(Static):
     lines = reactive[tuple[str, ...]]((), layout=True)
 
     def render(self) -> Text:
-        """As wide as there is room."""
+        """The line behind its mark."""
         broken = []
         for line in map(visible, self.lines):
             indent = " " * (len(line) - len(line.lstrip()) + 2)

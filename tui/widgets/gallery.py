@@ -11,6 +11,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.color import Color
 from textual.geometry import Size
+from textual.reactive import var
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -37,49 +38,38 @@ class Gallery(ScrollView, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "plus,equals_sign",
-            "resize(1)",
+            "reduce(1)",
             "Larger",
             key_display="+",
             show=False,
             tooltip="Larger pictures",
         ),
-        Binding("minus", "resize(2)", "Smaller", show=False, tooltip="Smaller pictures"),
-        Binding("g", "signs", "Signs", show=False, tooltip="Pictures by signs or by colours"),
+        Binding("minus", "reduce(2)", "Smaller", show=False, tooltip="Smaller pictures"),
+        Binding(
+            "g", "toggle('signs')", "Signs", show=False, tooltip="Pictures by signs or by colours"
+        ),
     ]
     DEFAULT_CSS = """
     Gallery { overflow-y: scroll; scrollbar-size-vertical: 1; scrollbar-background: $background; }
     """
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.cards: Sequence[Card] = ()
-        self.reduced: int | None = None  # pixels that are one on the screen; None: as it fits
-        self.signs = False  # whether to draw by signs though there are colours
-
-    def show(self, cards: Sequence[Card]) -> None:
-        """Shows these; it stays scrolled where it is."""
-        self.cards = cards
-        self._lay_out()
+    cards: var[Sequence[Card]] = var((), init=False)  # others leave it scrolled where it is
+    reduced: var[int | None] = var(None, init=False)  # pixels that are one; None: as it fits
+    signs = var(False, init=False)  # whether to draw by signs though there are colours
 
     def on_resize(self, event: events.Resize) -> None:
-        """Another number of them in a row."""
+        """Lays out as many in a row as fit."""
         del event
         self._lay_out()
 
     def notify_style_update(self) -> None:
-        """In the colours of another theme."""
+        """Draws in the colours of another theme."""
         super().notify_style_update()
         self._lay_out()
 
-    def action_resize(self, factor: int) -> None:
-        """Smaller pictures show more at once."""
+    def action_reduce(self, factor: int) -> None:
+        """Shows more at once, or larger ones."""
         self.reduced = factor
-        self._lay_out()
-
-    def action_signs(self) -> None:
-        """By signs, or by colours where there are any."""
-        self.signs = not self.signs
-        self._lay_out()
 
     # ---- where things are
 
@@ -124,6 +114,8 @@ class Gallery(ScrollView, can_focus=True):
         self._drawn: dict[int, list[list[Segment]]] = {}
         self.virtual_size = Size(max(0, width), rows * (size.height + 1))
         self.refresh()
+
+    watch_cards = watch_reduced = watch_signs = _lay_out
 
     # ---- drawing
 

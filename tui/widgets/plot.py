@@ -1,150 +1,146 @@
-"""The plot of textual-plot as the app uses it: it passes mouse events on."""
+"""Axes and dots on a canvas; what the mouse does there goes to whoever sets the window."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import ClassVar
 
 import numpy as np
 from textual import events
-from textual.app import RenderResult
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.message import Message
 from textual_hires_canvas import Canvas
-from textual_plot import HiResMode, PlotWidget
-from textual_plot.axis_formatter import AxisFormatter
 
-from tui.charts.lines import (
-    Dots,
-    Window,
-    inside,
-    log_labels,
-    log_ticks,
-    tick_labels,
-    ticks,
-)
+from tui.charts.lines import Dots, Window, inside, log_labels, log_ticks, tick_labels, ticks
 
 LEAST_WIDTH, LEAST_HEIGHT = 16, 5  # below that there is no room within the axes
 MARGIN_LEFT, MARGIN_BOTTOM = 8, 1
 CELLS_PER_TICK = (9, 3)  # columns, rows
+UP, RIGHT, DOWN, LEFT = 1, 2, 4, 8
+LINES = " ╹╺┗╻┃┏┣╸┛━┻┓┫┳╋"  # by the sum of their arms
 
 
-class Labels(AxisFormatter):
-    """Ticks with labels that were made elsewhere."""
-
-    def __init__(self, ticks: Sequence[float], labels: Sequence[str]) -> None:
-        self.ticks, self.labels = list(ticks), list(labels)
-
-    def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
-        """The given ones."""
-        return self.ticks
-
-    def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
-        """The given ones."""
-        return self.labels
-
-
-class Plot(PlotWidget, can_focus=False, inherit_bindings=False):
+class Plot(Canvas):
     """Axes and dots. Its limits are set from outside: the mouse only asks for others."""
 
-    class Resized(Message):
-        """There is another number of cells to draw in."""
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"plot--axis", "plot--tick"}
+    DEFAULT_CSS = """
+    Plot {
+        width: 1fr;
+        height: 1fr;
+        & > .plot--axis { color: $border; }
+        & > .plot--tick { color: $secondary; }
+    }
+    """
 
+    _window = Window(0.0, 1.0, 0.0, 1.0, 0, 0, log=False)  # until there is another one
+
+    @dataclass
     class Wheel(Message):
         """Zoom asked for at an epoch."""
 
-        def __init__(self, epoch: float, closer: bool) -> None:
-            super().__init__()
-            self.epoch, self.closer = epoch, closer
+        epoch: float
+        closer: bool
 
+    @dataclass
     class Over(Message):
         """The mouse is at an epoch."""
 
-        def __init__(self, epoch: float) -> None:
-            super().__init__()
-            self.epoch = epoch
+        epoch: float
 
+    @dataclass
     class Dragged(Message):
         """The plane was drawn to the right, by so many epochs."""
 
-        def __init__(self, epochs: float) -> None:
-            super().__init__()
-            self.epochs = epochs
-
-    def __init__(self) -> None:
-        super().__init__(allow_pan_and_zoom=False)  # by itself
-
-    def on_mount(self) -> None:
-        """Narrow margins: a terminal is small."""
-        self.margin_left, self.margin_top, self.margin_bottom = MARGIN_LEFT, 0, MARGIN_BOTTOM
+        epochs: float
 
     @property
     def area(self) -> Size:
-        """Cells within the axes."""
-        width = max(0, self.size.width - MARGIN_LEFT - 2)
-        return Size(width, max(0, self.size.height - MARGIN_BOTTOM - 2))
+        """Cells within the axes; none where they would have no room."""
+        if self.size.width < LEAST_WIDTH or self.size.height < LEAST_HEIGHT:
+            return Size(0, 0)
+        return Size(self.size.width - MARGIN_LEFT - 2, self.size.height - MARGIN_BOTTOM - 2)
 
     # ---- drawing
 
     def begin(self, window: Window) -> None:
-        """Nothing but axes with ticks, for what is drawn in this window from now on."""
+        """Draws axes with ticks alone, for what is drawn in this window from now on."""
         self._window = window
-        self.clear()
-        self.set_xlimits(window.left, window.right)
-        self.set_ylimits(window.bottom, window.top)
-        columns, rows = CELLS_PER_TICK
-        most = max(2, window.width // 2 // columns)
-        x = ticks(window.left, window.right, most, least_step=1.0)
-        self.set_xticks(x)
-        self.set_x_formatter(Labels(x, tick_labels(x)))
-        most = max(2, window.height // 4 // rows)
+        self.reset(self.size)
+        self._axis = str(self.get_component_rich_style("plot--axis"))
+        right, bottom = self.size.width - 1, self.size.height - 1 - MARGIN_BOTTOM
+        self.draw_rectangle_box(MARGIN_LEFT, 0, right, bottom, thickness=2, style=self._axis)
+        self._draw_epochs(bottom)
+        self._draw_values(right)
+
+    def _draw_epochs(self, bottom: int) -> None:
+        window, (width, _) = self._window, self.area
+        found = ticks(window.left, window.right, max(2, width // CELLS_PER_TICK[0]), least_step=1.0)
+        for tick, label in zip(found, tick_labels(found), strict=True):
+            if not window.left <= tick <= window.right:
+                continue
+            share = (tick - window.left) * width / (window.right - window.left)
+            x = MARGIN_LEFT + 1 + floor(share) - (tick == window.left)  # an end is on the frame
+            self._add_arm(x, 0, UP)
+            self._add_arm(x, bottom, DOWN)
+            before = len(label) - 1 if tick == window.right else (len(label) - 1) // 2
+            self._write(x - before, bottom + 1, label)
+
+    def _draw_values(self, right: int) -> None:
+        window, (_, height) = self._window, self.area
         choose, name = (log_ticks, log_labels) if window.log else (ticks, tick_labels)
-        y = choose(window.bottom, window.top, most)
-        self.set_yticks(y)
-        self.set_y_formatter(Labels(y, name(y)))
+        found = choose(window.bottom, window.top, max(2, height // CELLS_PER_TICK[1]))
+        for tick, label in zip(found, name(found), strict=True):
+            if not window.bottom <= tick <= window.top:
+                continue
+            share = (tick - window.bottom) * height / (window.top - window.bottom)
+            y = ceil(height - share) + (tick == window.bottom)
+            self._add_arm(MARGIN_LEFT, y, LEFT)
+            self._add_arm(right, y, RIGHT)
+            text = label[: MARGIN_LEFT - 1]
+            self._write(MARGIN_LEFT - 1 - len(text), y, text)
+
+    def _add_arm(self, x: int, y: int, arm: int) -> None:
+        """Lets a tick branch off from the frame."""
+        joined = LINES.index(self.get_pixel(x, y)[0]) | arm
+        self.set_pixel(x, y, LINES[joined], self._axis)
+
+    def _write(self, x: int, y: int, text: str) -> None:
+        style = str(self.get_component_rich_style("plot--tick"))
+        for i, sign in enumerate(text):
+            self.set_pixel(x + i, y, sign, style)
 
     def dots(self, dots: Dots, style: str) -> None:
-        """Some of them may lie outside."""
+        """Draws dots, of which some may lie outside."""
         seen = inside(dots, self._window.width, self._window.height)
-        x, y = self._window.coordinates(seen)
-        self.scatter(x, y, marker_style=style, hires_mode=HiResMode.BRAILLE)
+        cells = (seen + 0.5) / (2, 4) + (MARGIN_LEFT + 1, 1)
+        self.set_hires_pixels(cells.tolist(), style=style)
 
     def upright(self, epoch: float, sign: str, style: str) -> None:
-        """A line from bottom to top, of one sign in each row."""
+        """Draws a line from bottom to top, of one sign in each row."""
         column = int(self._window.column(np.array([epoch]))[0])
-        self._signs([(column, row) for row in range(2, self._window.height, 4)], sign, style)
+        for row in range(0, self._window.height, 4):
+            self._sign(column, row, sign, style)
 
     def point(self, epoch: float, value: float, sign: str, style: str) -> None:
-        """A sign where a value is."""
+        """Draws a sign where a value is."""
         column = self._window.column(np.array([epoch]))[0]
         row = self._window.row(np.array([value]))[0]
         if np.isfinite(row):
-            self._signs([(int(column), int(row))], sign, style)
+            self._sign(int(column), int(row), sign, style)
 
-    def _signs(self, dots: Sequence[tuple[int, int]], sign: str, style: str) -> None:
-        """A sign instead of each cell in which one of these dots lies."""
-        seen = inside(np.array(dots, np.int64), self._window.width, self._window.height)
-        x, y = self._window.coordinates(seen)
-        self.scatter(x, y, marker=sign, marker_style=style)
-
-    def render(self) -> RenderResult:
-        """Nothing where there is no room."""
-        if self.size.width < LEAST_WIDTH or self.size.height < LEAST_HEIGHT:
-            return ""
-        with self.query_one("#plot", Canvas).batch_refresh():  # else each dot asks for a refresh
-            return super().render()
-
-    def on_canvas_resize(self, event: Canvas.Resize) -> None:
-        """Draws anew once its canvas has its size."""
-        event.stop()
-        self.refresh(layout=True)
-        self.post_message(self.Resized())
+    def _sign(self, column: int, row: int, sign: str, style: str) -> None:
+        """A sign instead of the cell in which a dot lies."""
+        if 0 <= column < self._window.width and 0 <= row < self._window.height:
+            self.set_pixel(MARGIN_LEFT + 1 + column // 2, 1 + row // 4, sign, style)
 
     # ---- the mouse
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Closer."""
+        """Asks for fewer epochs around the mouse."""
         self._wheel(event, closer=True)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Farther."""
+        """Asks for more epochs around the mouse."""
         self._wheel(event, closer=False)
 
     def _wheel(self, event: events.MouseEvent, closer: bool) -> None:
@@ -160,15 +156,18 @@ class Plot(PlotWidget, can_focus=False, inherit_bindings=False):
         if epoch is None:
             return
         if event.button and event.delta_x:
-            per_cell = (self._x_max - self._x_min) / max(1, self.area.width)
-            self.post_message(self.Dragged(event.delta_x * per_cell))
+            self.post_message(self.Dragged(event.delta_x * self._per_cell))
         elif not event.button:
             self.post_message(self.Over(epoch))
 
+    @property
+    def _per_cell(self) -> float:
+        """How many epochs a cell is wide."""
+        return (self._window.right - self._window.left) / self.area.width
+
     def _epoch(self, event: events.MouseEvent) -> float | None:
         """Where the mouse is; None outside the axes."""
-        canvas = self.query_one("#plot", Canvas)
-        inner = Region(*canvas.region.offset, *canvas.region.size).shrink((1, 1, 1, 1))
-        if not inner.contains(event.screen_x, event.screen_y):
+        column, row = event.x - MARGIN_LEFT - 1, event.y - 1
+        if not (0 <= column < self.area.width and 0 <= row < self.area.height):
             return None
-        return self.get_coordinate_from_pixel(event.screen_x - canvas.region.x, 1)[0]
+        return self._window.left + (column + 0.5) * self._per_cell

@@ -11,12 +11,11 @@ from tui.views.result_rows import CONFIGURATION
 from tui.views.results import Line, Page
 
 
+@dataclass
 class PageTurned(Message):
     """Other columns are to be shown."""
 
-    def __init__(self, by: int) -> None:
-        super().__init__()
-        self.by = by
+    by: int
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,6 @@ class Cell:
     text: Text
 
     def __rich__(self) -> Text:
-        """What is drawn."""
         return self.text
 
 
@@ -99,11 +97,11 @@ class ResultGrid(DataTable[Cell]):
                     self.update_cell(line.label, column.title, cell, update_width=True)
 
     def action_cursor_left(self) -> None:
-        """The columns before; no page is wider than the table."""
+        """Turns to the columns before; no page is wider than the table."""
         self.post_message(PageTurned(-1))
 
     def action_cursor_right(self) -> None:
-        """The next columns."""
+        """Turns to the next columns."""
         self.post_message(PageTurned(1))
 
 

@@ -1,6 +1,7 @@
 """The result tables of a study: one experiment at a time, filling as runs end."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -39,12 +40,11 @@ class ExperimentName(Static):
     }
     """
 
+    @dataclass
     class Picked(Message):
         """This experiment is to be shown."""
 
-        def __init__(self, index: int) -> None:
-            super().__init__()
-            self.index = index
+        index: int
 
     def __init__(self, index: int) -> None:
         super().__init__(markup=False)
@@ -57,7 +57,7 @@ class ExperimentName(Static):
         self.set_class(current, "current")
 
     def on_click(self) -> None:
-        """Shows it."""
+        """Asks for it to be shown."""
         self.post_message(self.Picked(self.index))
 
 
@@ -102,7 +102,7 @@ class ExperimentView(Widget):
         self._notes.update(Text("\n").join(texts))
 
     def focus(self, scroll_visible: bool = True) -> "ExperimentView":
-        """The keys go to the table."""
+        """Gives the keys to the table."""
         self._grid.focus(scroll_visible)
         return self
 
@@ -135,12 +135,12 @@ class ResultTables(Widget, can_focus=True):
         Binding("c", "claims", "Claims", tooltip="Read the claims and notes"),
     ]
 
+    @dataclass
     class Chosen(Message):
         """The runs of a configuration are to be opened."""
 
-        def __init__(self, experiment: str, label: str) -> None:
-            super().__init__()
-            self.experiment, self.label = experiment, label
+        experiment: str
+        label: str
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -217,7 +217,7 @@ class ResultTables(Widget, can_focus=True):
         return self._views[self._current] if self._views else None
 
     def focus(self, scroll_visible: bool = True) -> "ResultTables":
-        """The keys go to the table that is shown."""
+        """Gives the keys to the table that is shown."""
         if view := self._view:
             view.focus(scroll_visible)
         else:
@@ -225,12 +225,12 @@ class ResultTables(Widget, can_focus=True):
         return self
 
     def on_focus(self) -> None:
-        """By a click beside the table."""
+        """Gives the keys to the table, after a click beside it."""
         if view := self._view:
             view.focus()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Other columns may fit."""
+        """Shows as many columns as fit."""
         for view in self._views:
             view.draw(*event.size)
         self._say()
@@ -253,7 +253,7 @@ class ResultTables(Widget, can_focus=True):
 
     @on(ExperimentName.Picked)
     def picked(self, event: ExperimentName.Picked) -> None:
-        """A click shows an experiment."""
+        """Shows the experiment that was clicked."""
         self._pick(event.index)
 
     def _pick(self, index: int) -> None:
@@ -264,7 +264,7 @@ class ResultTables(Widget, can_focus=True):
 
     @on(PageTurned)
     def turn_page(self, event: PageTurned) -> None:
-        """By the arrows."""
+        """Turns by the arrows, as by a key."""
         self.action_turn(event.by)
 
     def action_turn(self, by: int) -> None:
@@ -276,7 +276,7 @@ class ResultTables(Widget, can_focus=True):
             self._redraw(view)
 
     def action_sort(self) -> None:
-        """Asks by which column."""
+        """Asks by which column to order."""
         if view := self._view:
             titles = [column.title for column in join(view.table).columns]
             options = [(title, marked(title, view.sort)) for title in titles]
@@ -285,7 +285,7 @@ class ResultTables(Widget, can_focus=True):
 
     @on(DataTable.HeaderSelected)
     def header_selected(self, event: DataTable.HeaderSelected) -> None:
-        """By a click on a title."""
+        """Orders by the title that was clicked."""
         event.stop()
         self._sort_by(event.column_key.value)
 
@@ -302,7 +302,7 @@ class ResultTables(Widget, can_focus=True):
         self._say()
 
     def action_claims(self) -> None:
-        """All claims and notes on a sheet."""
+        """Shows all claims and notes on a sheet."""
         if view := self._view:
             width = max(20, self.app.size.width * 9 // 10 - 8)
             text = "\n".join(line for line, _ in sentences(view.table, width))
@@ -310,7 +310,7 @@ class ResultTables(Widget, can_focus=True):
 
     @on(DataTable.RowSelected)
     def row_selected(self, event: DataTable.RowSelected) -> None:
-        """Enter, or a second click, opens a configuration."""
+        """Opens a configuration by enter, or a second click."""
         event.stop()
         label = event.row_key.value
         if label is not None:

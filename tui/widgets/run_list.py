@@ -1,100 +1,54 @@
-"""The list of runs: only the lines on the screen are drawn, however many there are."""
+"""The list of runs, one a line, under the titles of their columns."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
 
 from tui.text import fit
 from tui.views.runs import BY_KEY, GAP, Order, RunLine, fitted_widths, natural_widths
+from tui.widgets.line_list import LineList
 
 SELECTED = "●"
 MARK = 3  # columns of the terminal for the sign, with the space around it
 MUTED = ("number", "run", "study", "ended")
-FAR = 1_000_000
 
 
-class RunList(ScrollView, can_focus=True):
-    """Runs, one a line, under the titles of their columns."""
+class RunList(LineList[RunLine]):
+    """Runs whose columns fit into the width; a sign before them says which are selected."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "runs--head",
-        "runs--ordered",
-        "runs--cursor",
-        "runs--mark",
-        "runs--muted",
-        "runs--accent",
-        "runs--trouble",
-    }
+    HEAD = 1
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"list--ordered"}
     DEFAULT_CSS = """
-    RunList {
-        height: 1fr;
-        scrollbar-size-vertical: 1;
-        overflow-x: hidden;
-        & > .runs--head { color: $secondary; }
-        & > .runs--ordered { color: $foreground; }
-        & > .runs--cursor { background: $block-cursor-blurred-background; }
-        & > .runs--mark { color: $accent; }
-        & > .runs--muted { color: $secondary; }
-        & > .runs--accent { color: $accent; }
-        & > .runs--trouble { color: $error; }
-        &:focus > .runs--cursor { background: $block-cursor-background; }
-        &:nocolor > .runs--cursor { text-style: reverse; }
-    }
+    RunList > .list--ordered { color: $foreground; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home", f"move(-{FAR})", "First", show=False),
-        Binding("end", f"move({FAR})", "Last", show=False),
         Binding("enter", "open", "Open", show=False, tooltip="Open the run"),
     ]
 
-    class Highlighted(Message):
-        """The cursor is on this run, or there is none."""
-
-        def __init__(self, line: RunLine | None) -> None:
-            super().__init__()
-            self.line = line
-
-    class Opened(Message):
-        """A run is to be opened."""
-
-        def __init__(self, line: RunLine) -> None:
-            super().__init__()
-            self.line = line
-
+    @dataclass
     class Marked(Message):
         """The sign of a run was clicked: it is to be selected, or not any more."""
 
-        def __init__(self, line: RunLine) -> None:
-            super().__init__()
-            self.line = line
+        line: RunLine
 
+    @dataclass
     class HeadClicked(Message):
         """The title of a column was clicked."""
 
-        def __init__(self, key: str) -> None:
-            super().__init__()
-            self.key = key
+        key: str
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._lines: Sequence[RunLine] = ()
         self._selected: Collection[str] = ()
         self._order = Order()
         self._natural: Mapping[str, int] = natural_widths(())
         self._widths: Mapping[str, int] = {}
-        self._cursor = 0
 
     # ---- what is shown
 
@@ -105,7 +59,7 @@ class RunList(ScrollView, can_focus=True):
         order: Order,
         widths: Mapping[str, int],
     ) -> None:
-        """Shows these runs. The cursor stays on its run, and that where it is on the screen.
+        """Shows these runs.
 
         Args:
             lines: in their order.
@@ -113,27 +67,16 @@ class RunList(ScrollView, can_focus=True):
             order: by which they are ordered, to be marked in the head.
             widths: that the columns would like.
         """
-        before, old = self.at_cursor, self._cursor
-        self._lines, self._selected, self._order = lines, selected, order
+        self._selected, self._order = selected, order
         if widths != self._natural:
             self._natural = widths
             self._fit_columns()
-        if before is not None:
-            same = (i for i, line in enumerate(lines) if line.run_id == before.run_id)
-            self._cursor = next(same, min(old, max(0, len(lines) - 1)))
-        size = Size(self.size.width, len(lines) + 1)
-        if size != self.virtual_size:
-            self.virtual_size = size
-        if self._cursor != old:
-            self.scroll_to(y=self.scroll_offset.y + self._cursor - old, animate=False)
-        self._show_cursor()
-        self.refresh()
-        self._tell(before)
+        self.show_rows(lines, range(len(lines)))
+        self.show_cursor()
 
-    @property
-    def at_cursor(self) -> RunLine | None:
-        """The run under the cursor."""
-        return self._lines[self._cursor] if self._cursor < len(self._lines) else None
+    def key_of(self, line: RunLine) -> str:
+        """The run, wherever it stands."""
+        return line.run_id
 
     @property
     def _room(self) -> int:
@@ -143,49 +86,19 @@ class RunList(ScrollView, can_focus=True):
         self._widths = fitted_widths(self._natural, self._room)
 
     def on_resize(self) -> None:
-        """Other columns fit; nothing scrolls sideways."""
+        """Takes the columns that fit."""
         self._fit_columns()
-        self.virtual_size = Size(self.size.width, len(self._lines) + 1)
-        self._show_cursor()
-
-    # ---- the cursor
-
-    def action_move(self, by: int) -> None:
-        """Moves the cursor, and the list so that it can be seen."""
-        before = self.at_cursor
-        self._cursor = max(0, min(self._cursor + by, len(self._lines) - 1))
-        self._show_cursor()
-        self.refresh()
-        self._tell(before)
-
-    def _tell(self, before: RunLine | None) -> None:
-        if self.at_cursor != before:
-            self.post_message(self.Highlighted(self.at_cursor))
-
-    def action_page(self, pages: int) -> None:
-        """As many lines as can be seen."""
-        self.action_move(pages * max(1, self.size.height - 2))
-
-    def action_open(self) -> None:
-        """Opens the run under the cursor."""
-        if (line := self.at_cursor) is not None:
-            self.post_message(self.Opened(line))
+        self.show_cursor()
 
     def on_click(self, event: events.Click) -> None:
-        """On a title: its order. On a run: the cursor, and there opens it; left of it: selects."""
-        if event.y == 0:
+        """On a title: orders by it. On the sign of a run: selects it, and does not open it."""
+        if event.y < self.HEAD:
             if (key := self._column_at(event.x)) is not None:
                 self.post_message(self.HeadClicked(key))
-            return
-        index = event.y - 1 + self.scroll_offset.y
-        if index >= len(self._lines):
-            return
-        again = index == self._cursor
-        self.action_move(index - self._cursor)
-        if event.x < MARK:
-            self.post_message(self.Marked(self._lines[index]))
-        elif again:
-            self.action_open()
+        elif event.x < MARK and (index := self.index_at(event.y)) is not None:
+            event.prevent_default()
+            self.action_move(index - self._cursor)
+            self.post_message(self.Marked(self._rows[index]))
 
     def _column_at(self, x: int) -> str | None:
         left = MARK
@@ -195,54 +108,32 @@ class RunList(ScrollView, can_focus=True):
             left += width + GAP
         return None
 
-    def _show_cursor(self) -> None:
-        """The head hides the line below it."""
-        top, n_seen = self.scroll_offset.y, max(1, self.size.height - 1)
-        if self._cursor < top:
-            self.scroll_to(y=self._cursor, animate=False)
-        elif self._cursor >= top + n_seen:
-            self.scroll_to(y=self._cursor - n_seen + 1, animate=False)
-
     # ---- drawing
 
-    def render_line(self, y: int) -> Strip:
-        """One line of the screen."""
-        index = y - 1 + self.scroll_offset.y
-        if y == 0:
-            segments, base = self._head(), self.rich_style
-        elif index < len(self._lines):
-            base = self.rich_style
-            if index == self._cursor:
-                base += self._style("runs--cursor")
-            segments = self._run(self._lines[index], base)
-        else:
-            segments, base = [], self.rich_style
-        return Strip(segments).adjust_cell_length(self.size.width, base)
-
-    def _head(self) -> list[Segment]:
+    def draw_head(self) -> list[Segment]:
+        """The titles of the columns."""
         base = self.rich_style
         segments = [Segment(" " * MARK, base)]
         for key, width in self._widths.items():
             column = BY_KEY[key]
-            title, style = column.head(self._room), "runs--head"
+            title, style = column.head(self._room), "list--muted"
             if key == self._order.key:
-                title, style = title + self._order.sign, "runs--ordered"
-            segments.append(Segment(fit(title, width, column.align), base + self._style(style)))
+                title, style = title + self._order.sign, "list--ordered"
+            segments.append(Segment(fit(title, width, column.align), base + self.style(style)))
             segments.append(Segment(" " * GAP, base))
         return segments
 
-    def _run(self, line: RunLine, base: Style) -> list[Segment]:
+    def draw_row(self, row: Any, base: Style) -> list[Segment]:
+        """A run in its columns."""
+        line: RunLine = row
         mark = SELECTED if line.run_id in self._selected else " "
-        segments = [Segment(f" {mark} ", base + self._style("runs--mark"))]
+        segments = [Segment(f" {mark} ", base + self.style("list--accent"))]
         for key, width in self._widths.items():
             column, style = BY_KEY[key], base
             if key == "state":
-                style += self._style(f"runs--{line.tone}")
+                style += self.style(f"list--{line.tone}")
             elif key in MUTED:
-                style += self._style("runs--muted")
+                style += self.style("list--muted")
             segments.append(Segment(column.cell(line, width, self._natural[key]), style))
             segments.append(Segment(" " * GAP, base))
         return segments
-
-    def _style(self, name: str) -> Style:
-        return self.get_component_rich_style(name, partial=True)

@@ -1,6 +1,7 @@
 """The snapshots of a run in one line: which one is shown, which one is the best."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.text import Text
 from textual import events
@@ -24,12 +25,11 @@ class Scrubber(Widget):
     best: reactive[int | None] = reactive(None)
     words = reactive("")  # in place of snapshots that are not known
 
+    @dataclass
     class Chosen(Message):
         """A snapshot was clicked."""
 
-        def __init__(self, index: int) -> None:
-            super().__init__()
-            self.index = index
+        index: int
 
     def render(self) -> Text:
         """Epochs; the shown one in brackets, the best one with a star."""
@@ -47,7 +47,7 @@ class Scrubber(Widget):
         return scrubber_parts(self.epochs, self.shown, self.best)
 
     def on_click(self, event: events.Click) -> None:
-        """The snapshot under the mouse."""
+        """Chooses the snapshot under the mouse."""
         at = len(LABEL)
         for index, part in enumerate(self._parts()):
             if at <= event.x < at + len(part):

@@ -1,9 +1,4 @@
-"""The terminal as the app's driver: nothing that it sends or fails at can end or block the app.
-
-Textual's own driver reads with 100 % of a core where the terminal has gone, ends at bytes that are
-no UTF-8, waits for ever where its output cannot be written, and stops itself inside of a handler
-of signals, where locks may be held.
-"""
+"""The terminal as the app's driver: nothing that it sends or fails at can end or block the app."""
 
 import contextlib
 import os
@@ -20,7 +15,7 @@ from textual import events, messages
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
-from tui.ascii import to_ascii
+from tui.framework.ascii import to_ascii
 
 MOST_COLUMNS, MOST_ROWS = 1000, 500
 MOST_WAITING = 500  # messages that the app has not handled yet: no more is read before
@@ -35,7 +30,12 @@ RESET = (
 
 
 class Writer:
-    """What is written to the terminal; one that has gone takes everything and does nothing."""
+    """What is written to the terminal; one that has gone takes everything and does nothing.
+
+    The file that Textual writes to raises where the terminal has gone, in a thread that then ends:
+    the app waits for that thread for ever. It raises too where another program has made the
+    terminal non-blocking, and it cannot write ASCII.
+    """
 
     def __init__(self, fileno: int, *, ascii_only: bool, on_gone: Callable[[], object]) -> None:
         """Writes nothing yet.
@@ -49,11 +49,11 @@ class Writer:
         self._gone = False
 
     def fileno(self) -> int:
-        """Of the terminal."""
+        """The number of its descriptor."""
         return self._fileno
 
     def write(self, text: str) -> int:
-        """Writes all of it, at once."""
+        """Writes all of it at once."""
         data = memoryview((to_ascii(text) if self._ascii_only else text).encode("utf-8", "replace"))
         while data and not self._gone:
             try:
@@ -66,7 +66,7 @@ class Writer:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Does nothing: nothing is kept back."""
 
 
 class TerminalDriver(LinuxDriver):
@@ -95,7 +95,8 @@ class TerminalDriver(LinuxDriver):
     # ---- size
 
     def _get_terminal_size(self) -> tuple[int, int]:
-        # Not COLUMNS and LINES: they would hold though the terminal is resized.
+        # Textual looks at COLUMNS and LINES first, which hold though the terminal is resized, and
+        # takes any size: cells are made for every one of 65,535 × 65,535.
         try:
             columns, rows = os.get_terminal_size(self.fileno)
         except OSError:
@@ -103,18 +104,23 @@ class TerminalDriver(LinuxDriver):
         return min(columns or 80, MOST_COLUMNS), min(rows or 24, MOST_ROWS)
 
     def _query_in_band_window_resize(self) -> None:
-        """Sizes are taken from the system alone: bytes cannot make the screen immense."""
+        """Asks for none: Textual believes sizes in what it reads, and bytes may say any size."""
 
     # ---- keys and mouse
 
     def _run_input_thread(self) -> None:
+        """Ends the app at an error, of which Textual prints a traceback and nothing else."""
         try:
             self.run_input_thread()
         except Exception as error:
             self._call_in_app(lambda error=error: self._app._handle_exception(error))  # type: ignore[misc]
 
     def run_input_thread(self) -> None:
-        """Reads until the app ends or the terminal has gone."""
+        """Reads until the app ends or the terminal has gone.
+
+        Textual reads on with 100 % of a core where it has gone, ends at bytes that are no UTF-8,
+        and reads faster than the app can handle, so that memory fills.
+        """
         parser = XTermParser(self._debug)
         decode = getincrementaldecoder("utf-8")("replace").decode
         while not self.exit_event.is_set():
@@ -137,12 +143,16 @@ class TerminalDriver(LinuxDriver):
                 time.sleep(WAIT_SECONDS)
 
     def process_message(self, message: Any) -> None:
-        """Hands it to the app, unless it is an answer to what was never asked."""
+        """Hands it to the app, unless it answers what was never asked: Textual obeys that too."""
         unasked = (events.Resize, events.CursorPosition, messages.InBandWindowResize)
         if not isinstance(message, unasked):
             super().process_message(message)
 
     # ---- stopping and continuing (Ctrl-Z, fg)
+
+    # Textual does both inside of handlers of signals, where locks may be held, such as that of its
+    # writer: the app then waits for itself. After a SIGSTOP, of which it hears nothing, it goes on
+    # as if others had not used the terminal meanwhile.
 
     def _sigtstp_application(self, *_: object) -> None:
         self._call_in_app(self._stop)

@@ -1,4 +1,4 @@
-"""How the app draws for a server, and leaves with it."""
+"""The driver with which the app draws for a server, and leaves with it."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ SERVER_GONE = 129  # 128 + SIGHUP
 
 
 class ServedDriver(WebDriver):
-    """Textual's driver runs for ever when its server has died; this one ends the app.
+    """Ends the app when its server has died, where Textual's driver would run for ever.
 
     It is the server's end that is seen, by the end of stdin or a new parent process, whatever the
     app is doing at that moment.
@@ -33,13 +33,16 @@ class ServedDriver(WebDriver):
         super().start_application_mode()
 
     def run_input_thread(self) -> None:
-        """Takes what the server sends, until it sends no more."""
+        """Takes what the server sends, until it sends no more, which Textual tells nobody."""
         super().run_input_thread()
         if not self.exit_event.is_set():
             self._gone.set()
 
     def _write_all(self, data: bytes) -> None:
-        """Writes the whole of it; a server that has gone is no error of the app."""
+        """Writes the whole of it; a server that has gone is no error of the app.
+
+        Textual writes once, whatever part of it the pipe takes, and raises where it is broken.
+        """
         rest = memoryview(data)
         try:
             while rest:

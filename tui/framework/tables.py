@@ -1,4 +1,7 @@
-"""Rows of a table brought up to date in place: the cursor stays, and nothing flickers."""
+"""Rows of a table brought up to date in place: the cursor stays, and nothing flickers.
+
+Textual's `DataTable` can be emptied and filled, which loses cursor and scroll and draws all anew.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -9,7 +12,10 @@ from textual.widgets import DataTable
 
 
 class Table(DataTable[Text]):
-    """A table of rows, in which home and end go to the first and the last one."""
+    """A table of rows, in which home and end go to the first and the last one.
+
+    In Textual's they go to the first and last column, which a cursor of whole rows does not show.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("home", "scroll_top", "First", show=False),
@@ -46,7 +52,7 @@ def show_rows(table: "DataTable[Text]", rows: Mapping[str, Sequence[Text]]) -> N
 def _fit(table: "DataTable[Text]", rows: Mapping[str, Sequence[Text]]) -> bool:
     """Sets the columns' widths; whether one has changed.
 
-    The table could do that itself, but it may draw before it has, and keeps what it drew.
+    Textual measures the columns itself, but may draw before it has, and keeps what it drew.
     """
     changed = False
     for index, column in enumerate(table.columns.values()):
