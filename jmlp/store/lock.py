@@ -1,8 +1,7 @@
 """One worker per store: an operating system lock, held as long as the worker lives.
 
 The kernel releases it however the process ends, so there is no heartbeat, no clock, and no process
-id that could be mistaken for another process. The note in the file only tells people who the owner
-is.
+id that could belong to another process by now. The note in the file is only for messages.
 """
 
 import contextlib

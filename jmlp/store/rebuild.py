@@ -58,7 +58,7 @@ class _Study:
 
     submission: Submission
     at: int  # UTC, milliseconds
-    whole: bool  # all its runs are known, and not only the finished ones
+    whole: bool  # all its runs are known, and not only the completed ones
 
 
 def rebuild(folder: Path) -> Rebuilt:

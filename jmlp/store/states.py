@@ -10,8 +10,7 @@ STUDY_STATES: tuple[StudyState, ...] = get_args(StudyState)
 RUN_STATES: tuple[RunState, ...] = get_args(RunState)
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
-# Studies: a worker has started it and, unless it died, still has it; the worker has finished with
-# it; it still has runs to train.
+# Studies: begun by a worker, which may have died; over for its worker; not done yet.
 STUDY_ACTIVE: tuple[StudyState, ...] = ("running", "paused")
 STUDY_OVER: tuple[StudyState, ...] = ("done", "failed", "stopped", "interrupted")
 STUDY_UNFINISHED: tuple[StudyState, ...] = (

@@ -266,7 +266,7 @@ class Store(Finding):
                 insert_event(connection, now(), label, run_id, "failed", detail=message)
 
     def set_runs(self, run_ids: Iterable[str], state: RunState) -> None:
-        """Sets the state of runs without a result, and discards a result that they had.
+        """Sets the state of runs, and discards their results, if they have any.
 
         Raises:
             StoreError: there is no such run, or only `end` may set this state.

@@ -89,7 +89,11 @@ def insert(connection: sqlite3.Connection, submission: Submission, at: int) -> N
 def _insert_study(
     connection: sqlite3.Connection, submission: Submission, at: int
 ) -> tuple[int, bool]:
-    """The study's number; and whether the label is new or now names another study."""
+    """Inserts or updates a study.
+
+    Returns:
+        Its number, and whether the label is new or now names another study.
+    """
     label, hardware = submission.label, to_json(submission.hardware)
     found = connection.execute(
         "SELECT id, toml, data FROM studies WHERE label = ?", (label,)

@@ -84,7 +84,7 @@ def insert_event(
     step: int | None = None,
     detail: str = "",
 ) -> None:
-    """Appends an event, which is shown after all existing ones."""
+    """Appends an event after all existing ones."""
     connection.execute(
         "INSERT INTO events (at, study, run_id, kind, step, detail) VALUES (?, ?, ?, ?, ?, ?)",
         (at, study, run_id, kind, step, detail),

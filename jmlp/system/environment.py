@@ -75,7 +75,7 @@ def prepare(
     compile_cache: Path,
     environ: MutableMapping[str, str] = os.environ,
 ) -> str:
-    """Sets the variables that JAX reads when it starts; keeps the user's, except for `device`.
+    """Sets the variables that JAX reads when it starts; only the arguments override the user's.
 
     Args:
         device: `auto` leaves the choice to JAX.

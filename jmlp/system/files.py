@@ -68,7 +68,7 @@ def runs_dir() -> Path:
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
-    """Writes a file so that readers, and a crash, leave it either unchanged or complete.
+    """Writes a file so that a reader, even after a crash, finds it either unchanged or complete.
 
     Missing folders are created. On return the bytes are on the disk, not just in a cache. A
     symbolic link is replaced by the file; its target is not changed.

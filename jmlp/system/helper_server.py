@@ -15,7 +15,7 @@ from jmlp.errors import JmlpError
 from jmlp.system import diagnosis, streams
 
 NICE = 10  # gives priority to interactive processes
-STARTER_GONE = 129  # 128 + SIGHUP
+PARENT_GONE = 129  # 128 + SIGHUP
 
 Send = Callable[[Mapping[str, Any]], None]
 
@@ -65,4 +65,4 @@ def _exit_with_parent() -> None:
     """Exits when stdin ends, because the parent process no longer waits for the answers."""
     while os.read(0, 1024):
         pass
-    os._exit(STARTER_GONE)
+    os._exit(PARENT_GONE)

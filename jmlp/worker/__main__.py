@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     processes.wait_for_children()
     streams.make_safe()
     as_started = dict(os.environ)  # a process that replaces this one prepares its own
-    stopping = Stopping(starter=sys.stdin.fileno() if options.attached else None)
+    stopping = Stopping(parent=sys.stdin.fileno() if options.attached else None)
     os.nice(max(0, NICE - os.nice(0)))  # a replacement has inherited its niceness
     environment.report_warnings(say)
     if options.lock is not None:

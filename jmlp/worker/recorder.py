@@ -64,7 +64,7 @@ class Recorder:
             self._changed.notify_all()
 
     def ended(self, results: Sequence[RunResult], keys: Collection[str]) -> None:
-        """Writes the files and then the rows of finished cohorts, then drops their checkpoints.
+        """Writes the files and then the rows of completed cohorts, then drops their checkpoints.
 
         If training is faster than the disk, it waits here, so that few results are in memory. If
         the disk is full, it does not wait: what happens then is decided between two chunks.

@@ -12,7 +12,7 @@ from types import FrameType
 # SIGUSR1 is what Slurm sends before a time limit.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
-STARTER_GONE = 0  # in place of a signal's number
+PARENT_GONE = 0  # in place of a signal's number
 
 # Time from the request to the end of a chunk. An XLA compilation may take longer and cannot be
 # interrupted: the process then ends in the middle of it, and the last checkpoint remains valid.
@@ -25,13 +25,13 @@ class Stopping:
     A thread waits for requests, because Python's own handlers do not run until XLA returns.
     """
 
-    def __init__(self, *, starter: int | None = None) -> None:
+    def __init__(self, *, parent: int | None = None) -> None:
         """Handles the process's signals, except those that its parent made it ignore.
 
         Args:
-            starter: the descriptor of a pipe from the parent, the end of which is a request.
+            parent: the descriptor of a pipe from the parent, the end of which is a request.
         """
-        self.reason: int | None = None  # a signal's number, or `STARTER_GONE`
+        self.reason: int | None = None  # a signal's number, or `PARENT_GONE`
         self._asked = threading.Event()
         self._over = threading.Event()  # no deadline any more: the worker is stopping or saving
         reading, writing = os.pipe()
@@ -40,7 +40,7 @@ class Stopping:
             if signal.getsignal(number) is not signal.SIG_IGN:  # which `nohup` sets
                 signal.signal(number, _nothing)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        self._sources = [reading] if starter is None else [reading, starter]
+        self._sources = [reading] if parent is None else [reading, parent]
         threading.Thread(target=self._wait, daemon=True, name="stopping").start()
 
     @property
@@ -78,20 +78,20 @@ class Stopping:
         # If a whole job is ended, the parent gets the signal too and its pipe ends as well: both
         # are the same request.
         signals = filter(None, requests)
-        if self.reason == STARTER_GONE:
+        if self.reason == PARENT_GONE:
             next(signals)
         os._exit(128 + next(signals))
 
     def _requests(self) -> Iterator[int]:
-        reading, *starter = self._sources
+        reading, *parent = self._sources
         while True:
-            for source in select.select([reading, *starter], [], [])[0]:
+            for source in select.select([reading, *parent], [], [])[0]:
                 found = os.read(source, 1)
                 if source == reading:
                     yield found[0]
                 elif not found:
-                    starter = []
-                    yield STARTER_GONE
+                    parent = []
+                    yield PARENT_GONE
 
     def _leave_in_time(self) -> None:
         if not self._over.wait(LEAVE_SECONDS):

@@ -155,7 +155,7 @@ class Work:
         hardware = self.row.hardware
         continued = self.row.state == "running"  # this process replaces the one that began it
         if not continued:
-            self.store.record(self.label, [], Progress())  # discards the progress of an earlier run
+            self.store.record(self.label, [], Progress())  # discards that of an earlier training
         # Before its state is "running": XLA may end the process here because of an unknown flag.
         devices = engine.take_devices(hardware["device"], hardware["cores"]) if plan.groups else []
         if not continued:

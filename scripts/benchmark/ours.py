@@ -82,7 +82,7 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def study_of(request: dict[str, Any]) -> Study:
-    """The requested study: a shipped one with other seeds, or one experiment on at most one axis."""
+    """The requested study: a shipped one with other seeds, or an experiment on at most one axis."""
     if "study" in request:
         study = load_study(request["study"])
         seeds = tuple(request["seeds"])

@@ -20,7 +20,7 @@ from jmlp.errors import DeviceError, JmlpError
 from jmlp.results import tensor_files
 from jmlp.store import RunRow, Store, run_files
 from jmlp.study.config import Hyperparams
-from jmlp.system.helper_server import STARTER_GONE
+from jmlp.system.helper_server import PARENT_GONE
 from jmlp.training.records import Provenance
 from jmlp.verification import client
 from jmlp.verification import helper as worker
@@ -320,4 +320,4 @@ def test_a_process_whose_starter_has_gone_leaves(tmp_path: Path) -> None:
         encoding="utf-8",
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (STARTER_GONE, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (PARENT_GONE, "", "")

@@ -15,7 +15,7 @@ WAITING = """
 import sys, threading
 from jmlp.worker import signals
 signals.LEAVE_SECONDS = {seconds}
-asked = signals.Stopping(starter=0 if {attached} else None)
+asked = signals.Stopping(parent=0 if {attached} else None)
 print("listening", flush=True)
 while not asked.wait(60): pass
 print("asked", asked.reason, asked.code, flush=True)

@@ -206,7 +206,7 @@ def test_real_processes_take_each_others_place_with_lock_and_starter(
 def test_second_worker_ends_with_code_75_and_names_the_owner(
     queue: Queue, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(worker, "Stopping", lambda starter: Asked())
+    monkeypatch.setattr(worker, "Stopping", lambda parent: Asked())
     monkeypatch.setattr(os, "nice", lambda increment: 0)
     queue.submit()
     lock = Lock(queue.folder)
