@@ -3,7 +3,7 @@
 
     .venv/bin/python scripts/bench.py [ROW…] [--quick] [--json FILE] [--plot FILE]
 
-Peers are installed once, each in an environment of its own under `.benchmark`.
+Each peer is installed once, in an environment of its own under `.benchmark`.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from benchmark import environments
 from benchmark.environments import PEERS
 from benchmark.growth import growth, plot
 from benchmark.processes import gpu, memory, start, until, whole
-from benchmark.rows import Figures, Options, alone, limit, machine, sweep_128, sweep_sizes, tell
+from benchmark.rows import Figures, Options, alone, limit, machine, say, sweep_128, sweep_sizes
 from benchmark.table import as_works, lines, ratios
 
 from jmlp.results.serialization import strict
@@ -38,7 +38,7 @@ ROWS: dict[str, Callable[[Options], Figures]] = {
 
 
 def main() -> None:
-    """Measures the rows that are asked for and prints them as Markdown."""
+    """Measures the requested rows and prints them as Markdown."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--quick", action="store_true", help="one round, and less of each")
@@ -50,10 +50,10 @@ def main() -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="takes what an earlier call wrote with --json into the tables",
+        help="adds the results that an earlier call wrote with --json to the tables",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="writes every number there")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draws the row growth there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="writes every number to FILE")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="plots the row growth to FILE")
     options = parser.parse_args()
     if unknown := set(options.rows) - ROWS.keys():
         parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
@@ -67,7 +67,7 @@ def main() -> None:
     found: dict[str, Figures] = {}
     started = time.strftime("%Y-%m-%d %H:%M")
     for name in rows:
-        tell(f"{name} …")
+        say(f"{name} …")
         found[name] = ROWS[name](Options(options.quick, peers))
     document = as_json(started, found, options.before)
     for call in document["calls"]:
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def _numbers(table: dict[str, Any]) -> dict[str, Any]:
-    """Strict JSON has no infinity: it is a text there."""
+    """Converts lists with infinities, which are texts in strict JSON, to numbers."""
     return {
         key: [float(v) for v in value] if isinstance(value, list) and "Infinity" in value else value
         for key, value in table.items()
@@ -89,10 +89,10 @@ def _numbers(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_json(started: str, found: dict[str, Figures], before: Sequence[Path]) -> dict[str, Any]:
-    """Every number; what was measured in earlier calls is taken from their files.
+    """Every number of this call, and those of earlier calls from their files.
 
     Raises:
-        SystemExit: two of them measured the same.
+        SystemExit: two calls measured the same row.
     """
     calls: list[dict[str, Any]] = []
     if found:
@@ -101,7 +101,7 @@ def as_json(started: str, found: dict[str, Figures], before: Sequence[Path]) -> 
         calls += json.loads(path.read_text(encoding="utf-8"), object_hook=_numbers)["calls"]
     works = {key: work for call in calls for key, work in call["works"].items()}
     if len(works) < sum(len(call["works"]) for call in calls):
-        sys.exit("--with: two files hold the same row; leave one out")
+        sys.exit("--with: two files contain the same row; leave one out")
     return {"calls": calls, "ratios": ratios(works), "works": works}
 
 

@@ -1,9 +1,10 @@
-# Read by the scripts beside it, which set $root, the project's folder.
+# Sourced by the other scripts in this folder, which set $root, the project's folder.
 #
-# environment run|dev: makes sure that the virtual environment $venv holds this clone and what
-# requirements-run.txt or requirements-dev.txt pins. Where nothing changed that is one comparison.
+# environment run|dev: makes sure that the virtual environment $venv contains this clone and the
+# packages pinned by requirements-run.txt or requirements-dev.txt. If nothing has changed, this is
+# just one comparison.
 #
-# PYTHON names the Python that a new environment is made with; JMLP_VENV is another folder for it.
+# PYTHON names the Python for a new environment; JMLP_VENV names another folder for it.
 
 venv=${JMLP_VENV:-$root/.venv}
 case $venv in
@@ -19,14 +20,14 @@ environment() {
     "$python" -I "$root/scripts/environment.py" "$root" "$venv" "$1" </dev/null >&2
 }
 
-# environment.py writes the stamp when all is installed. It holds the folder too, because an
-# environment that is moved or copied still points to its old place.
+# environment.py writes the stamp when everything is installed. It includes the folder, because a
+# moved or copied environment still points to its old location.
 is_current() {
     wanted=$(printf '%s\n' "$root" && cat "$root/scripts/requirements-$1.txt" "$root/pyproject.toml")
     [ "$wanted" = "$(cat "$venv/$1.stamp" 2>/dev/null)" ]
 }
 
-# Each candidate is really asked: one that is found may be too old, or a pyenv shim for nothing.
+# Each candidate is actually run: it may be too old, or a pyenv shim without a Python behind it.
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
         python=$PYTHON
@@ -42,7 +43,7 @@ find_python() {
         fi
     done
     cat >&2 <<'MESSAGE'
-jmlp: no Python 3.11 or newer with venv and ensurepip was found (asked: python3, python3.11 to
+jmlp: no Python 3.11 or newer with venv and ensurepip was found (tried: python3, python3.11 to
 python3.14). Install one (on Debian and Ubuntu: apt install python3-venv), or name one that is not
 on the PATH: PYTHON=/path/to/python scripts/jmlp
 MESSAGE

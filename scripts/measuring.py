@@ -1,4 +1,4 @@
-"""Tables of figures: rows by name, each measured by a process of its own, and what they share."""
+"""Measures tables of named rows, each in a process of its own, with helpers that rows share."""
 
 import argparse
 import contextlib
@@ -17,13 +17,13 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-TEMPORARY = "jmlp-measure-"  # how the folder of all rows begins
+TEMPORARY = "jmlp-measure-"  # prefix of the temporary folder for all rows
 NICE = 5
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table."""
+    """One row of the table: what is tested, the requirement, and the result."""
 
     test: str
     wanted: str
@@ -33,36 +33,36 @@ class Row:
 
 @dataclass(frozen=True)
 class Options:
-    """What a row is called with."""
+    """The options with which a row is measured."""
 
     quick: bool
     seed: int
-    cases: int | None = None  # in place of those of the issue
+    cases: int | None = None  # overrides the row's own number
 
     def count(self, full: int, least: int = 2) -> int:
-        """How many cases of a row with so many."""
+        """The number of cases to measure in a row that has `full` cases by default."""
         if self.cases is not None:
             return self.cases
         return max(least, full // 10) if self.quick else full
 
     def random(self) -> random.Random:
-        """The row's own random numbers."""
+        """A random generator for the row, from the seed."""
         return random.Random(self.seed)
 
 
 @dataclass
 class Findings:
-    """What was not as it must be, in words."""
+    """Collects descriptions of failed expectations."""
 
     found: list[str] = field(default_factory=list)
     quiet: bool = False
 
     def expect(self, fact: bool, text: str) -> bool:
-        """Takes down what is not so, and says it at once; whether it is."""
+        """Records and prints `text` unless `fact` is true; returns `fact`."""
         if not fact:
             self.found.append(text)
             if not self.quiet:
-                tell(text)
+                say(text)
         return fact
 
     def __str__(self) -> str:
@@ -72,17 +72,17 @@ class Findings:
         return "; ".join(["", *self.found[:3]]) + more
 
 
-def tell(text: str) -> None:
-    """How far a row is, for those who wait."""
+def say(text: str) -> None:
+    """Prints a progress message of a row."""
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def workplace() -> Iterator[Path]:
-    """An empty folder for a row, beside that of compiled programs."""
+    """An empty folder for a row, next to the folder of compiled programs."""
     folder = Path(tempfile.mkdtemp(dir=Path(os.environ["JMLP_HOME"]).parent))
     yield folder
-    if folder.parent.name.startswith(TEMPORARY):  # else it is to be looked at
+    if folder.parent.name.startswith(TEMPORARY):  # otherwise the user wants to inspect it
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -90,13 +90,14 @@ def workplace() -> Iterator[Path]:
 
 
 def main(script: Path, doc: str, rows: Mapping[str, str], *, nice: int = NICE) -> int:
-    """Measures the rows that the command line asks for; the exit code.
+    """Measures the rows requested on the command line; returns the exit code.
 
     Args:
         script: the folder that is run.
-        doc: what it is for, in its first line.
-        rows: of each, in the order of the table, the module whose function of that name measures.
-        nice: how far all processes give way to others.
+        doc: a description, the first line of which is shown in the help.
+        rows: the module of each row, in the order of the table; its function with the row's name
+            measures the row.
+        nice: the niceness of all processes.
     """
     if len(sys.argv) > 2 and sys.argv[1] == "--part":  # a process of a row
         _, _, module, function, *arguments = sys.argv
@@ -104,11 +105,11 @@ def main(script: Path, doc: str, rows: Mapping[str, str], *, nice: int = NICE) -
         return 0
     parser = argparse.ArgumentParser(prog=f"scripts/{script.name}", description=doc.splitlines()[0])
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(rows)}")
-    parser.add_argument("--quick", action="store_true", help="a tenth of each")
-    parser.add_argument("--seed", type=int, default=0, help="of the random moments")
-    parser.add_argument("--cases", type=int, help="how many cases of each row, in place of its own")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="writes the rows there too")
-    parser.add_argument("--folder", type=Path, help="to work in, and to leave everything there")
+    parser.add_argument("--quick", action="store_true", help="a tenth of each row")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments")
+    parser.add_argument("--cases", type=int, help="number of cases per row, overriding its own")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also writes the rows to FILE")
+    parser.add_argument("--folder", type=Path, help="folder to work in, which is kept")
     parser.add_argument("--one", choices=rows, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -152,7 +153,7 @@ def _environ(folder: Path, nice: int) -> dict[str, str]:
 
 
 def _measure(script: Path, name: str, options: argparse.Namespace, environ: dict[str, str]) -> Row:
-    """One row, by a process of its own."""
+    """Measures one row in a process of its own."""
     print(f"{name} …", file=sys.stderr, flush=True)
     arguments = ["--one", name, "--seed", str(options.seed)]
     arguments += ["--quick"] if options.quick else []

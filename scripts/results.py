@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Updates docs/reference/results.md from reports: .venv/bin/python scripts/results.py FOLDER...
 
-What is between `<!-- results NAME -->` and `<!-- end -->` becomes the tables of the study NAME,
-made from the results.json and study.toml in its folder. The pictures that the documents show are
+The text between `<!-- results NAME -->` and `<!-- end -->` is replaced by the tables of the study
+NAME, made from the results.json and study.toml in its folder. The pictures in the documents are
 copied from the folder of the original study.
 """
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "reference" / "results.md"
 PICTURES = ROOT / ".github" / "images"
 
-# The columns that are shown; the report has all of them.
+# The columns to show; the report has all of them.
 SHOWN = (
     "configuration",
     "test accuracy %",
@@ -52,7 +52,7 @@ def blocks(folder: Path) -> Iterator[str]:
 
 
 def _merged(table: ExperimentTable) -> tuple[list[str], list[bool], list[list[str]]]:
-    """The chosen columns, and each configuration's comparison with the baseline."""
+    """Titles, alignments and rows: the chosen columns, and the comparison with the baseline."""
     titles = [column.title for column in table.columns]
     chosen = [titles.index(title) for title in SHOWN if title in titles]
     difference_titles = [column.title for column in table.difference_columns]
@@ -76,7 +76,7 @@ def _markdown(heads: Sequence[str], right: Sequence[bool], rows: Sequence[Sequen
 
 
 def main() -> None:
-    """Replaces the blocks of every study whose folder is named."""
+    """Replaces the blocks of the studies whose folders are given."""
     text = DOCUMENT.read_text(encoding="utf-8")
     shown = "".join(page.read_text(encoding="utf-8") for page in ROOT.glob("docs/**/*.md"))
     for folder in map(Path, sys.argv[1:]):
@@ -85,7 +85,7 @@ def main() -> None:
         body = "\n\n".join(block for block in blocks(folder) if block)
         before, *rest = mark.split(text)
         if len(rest) != 3:
-            sys.exit(f"{DOCUMENT.name}: wants exactly one block '<!-- results {name} -->'")
+            sys.exit(f"{DOCUMENT.name}: must have exactly one block '<!-- results {name} -->'")
         begin, end, after = rest
         text = f"{before}{begin}\n{body}\n\n{end}{after}"
         for plot in (folder / "plots").glob("*.png"):

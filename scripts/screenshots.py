@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""Makes the documents' pictures of the app, from a store in which a study has been trained.
+"""Makes the documents' pictures of the app, from a store with a trained study.
 
     .venv/bin/python scripts/screenshots.py STORE [STUDY] [--configuration TEXT]
 
-The app runs without a terminal, keys are pressed, and those of its screens that the documents
-show are written to .github/images/app-*.png, by a Chromium.
+The app runs without a terminal, keys are pressed, and the screens that the documents show are
+written to .github/images/app-*.png by Chromium.
 """
 
 import argparse
@@ -26,7 +26,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIZE = (110, 34)
 SCALE = 1.5  # device pixels to a CSS pixel, so that text is sharp
 
-# Of each picture the keys that lead to it from the one before, and a text that it must show.
+# For each picture, the keys that lead to it from the previous one, and a text that it must show.
 PICTURES = (
     ("study", (), "seeds"),
     ("results", ("tab",), "verdict"),
@@ -39,7 +39,7 @@ PICTURES = (
 
 
 async def draw(store: Path, study: str, configuration: str) -> dict[str, str]:
-    """Of each picture its SVG."""
+    """The SVG of each picture."""
     app, found = JmlpApp(store, start=study), {}
     async with app.run_test(size=SIZE) as pilot:
         await until_shown(pilot, f"studies › {study}")
@@ -66,7 +66,7 @@ async def find(press: Callable[..., object], screen: Callable[[], str], text: st
 
 
 def write(pictures: dict[str, str], browser: str) -> None:
-    """SVG to PNG: blocks and fine lines then look the same everywhere."""
+    """Converts SVG to PNG, so that blocks and fine lines look the same everywhere."""
     from playwright.sync_api import sync_playwright
 
     IMAGES.mkdir(parents=True, exist_ok=True)
@@ -83,13 +83,13 @@ def write(pictures: dict[str, str], browser: str) -> None:
 
 
 def main() -> None:
-    """Draws, and writes."""
+    """Draws the pictures and writes those that the documents show."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("store", type=Path, help="the folder of stored runs")
     parser.add_argument("study", nargs="?", default="original")
-    parser.add_argument("--configuration", default="batch size 64", help="the one to look into")
+    parser.add_argument("--configuration", default="batch size 64", help="the one to show")
     options = parser.parse_args()
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:

@@ -85,7 +85,7 @@ def test_a_row_that_two_files_hold_is_refused(tmp_path: Path) -> None:
     file = write(tmp_path / "a", alone=work("s", more=False, jmlp=[1]))
     done = bench("--with", file, "--with", file)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "--with: two files hold the same row; leave one out\n"
+    assert done.stderr == "--with: two files contain the same row; leave one out\n"
 
 
 def test_a_row_that_is_not_there_is_refused() -> None:

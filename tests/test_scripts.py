@@ -107,7 +107,7 @@ def test_no_usable_python_is_told_with_the_remedy(clone: Path, pythons: Path) ->
     done = call(clone / "scripts" / "jmlp", PATH=pythons)
     assert done.returncode == 2
     assert done.stderr == (
-        "jmlp: no Python 3.11 or newer with venv and ensurepip was found (asked: python3, "
+        "jmlp: no Python 3.11 or newer with venv and ensurepip was found (tried: python3, "
         "python3.11 to\npython3.14). Install one (on Debian and Ubuntu: apt install "
         "python3-venv), or name one that is not\non the PATH: PYTHON=/path/to/python "
         "scripts/jmlp\n"
@@ -145,9 +145,9 @@ def test_clone_in_a_path_with_a_colon_runs_with_its_environment_elsewhere(
     done = call(moved / "scripts" / "jmlp")
     assert (done.returncode, done.stderr) == (
         2,
-        f"jmlp: the environment could not be made: the path {moved}/.venv holds a ':', which no "
-        "virtual environment's may; name another folder for it: JMLP_VENV=/path/to/folder "
-        "scripts/jmlp\n",
+        f"jmlp: the environment could not be made: the path {moved}/.venv contains a ':', which "
+        "a virtual environment does not support; name another folder: "
+        "JMLP_VENV=/path/to/folder scripts/jmlp\n",
     )
     elsewhere = tmp_path / "elsewhere"
     executable(elsewhere / "bin" / "python", "exit 1")

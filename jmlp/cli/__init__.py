@@ -1,11 +1,11 @@
-"""The command `jmlp`: what it accepts, and how it ends.
+"""The command `jmlp`: runs a subcommand, reports its errors, and returns its exit code.
 
-Each command is a function in a module of its own, and what it needs is imported when it is called,
+Each subcommand is a function in a module of its own, which imports what it needs when it is called,
 so that `--help` waits for neither JAX nor NumPy. Results go to stdout, everything else to stderr.
-A stream that cannot be written ends no command: what was asked for is done first.
+A stream that cannot be written does not stop a command: it completes its work first.
 
-Little is imported before `main` can report that an import fails: PYTHONPATH may lead to a file that
-has the name of a module.
+Little is imported before `main` can report a failing import, because PYTHONPATH may lead to a
+user's file with the name of a module.
 """
 
 import contextlib
@@ -26,15 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code (docs/reference/command.md lists them).
 
     Args:
-        arguments: of the command; default: those of the process.
+        arguments: the command-line arguments; None means those of the process.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     code = _code(arguments)
-    streams.make_safe()  # the app writes to its terminal on its own
+    streams.make_safe()  # the app has written to its terminal directly
     failure = streams.failure(sys.stdout)
     if failure is None:
         return code
-    if failure.errno == errno.EPIPE:  # whoever read it has left, as `head` does
+    if failure.errno == errno.EPIPE:  # the reader has gone, as `head` does
         return code or BROKEN_PIPE
     _say_error(f"the output cannot be written: {failure.strerror}")
     return code or StoreError.exit_code
@@ -62,7 +62,7 @@ def _code(arguments: Sequence[str]) -> int:
             return known.exit_code
         _say_error(
             f"this is a bug in jmlp: {type(error).__name__}: {error}\n"
-            "Please report it with what --debug prints."
+            "Please report it with the output of --debug."
         )
         return 1
     return code if isinstance(code, int) else 0
@@ -74,7 +74,7 @@ def _run(arguments: Sequence[str]) -> Any:
 
     processes.wait_for_children()
     lacks = lacking()
-    if not arguments and not lacks:  # the parser would take longer than all else that is needed
+    if not arguments and not lacks:  # importing the parser would take longer than everything else
         return open_app(files.runs_dir())
     from cyclopts import CycloptsError
 

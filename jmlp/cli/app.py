@@ -1,4 +1,4 @@
-"""`jmlp tui`: the app, which `jmlp` alone opens too."""
+"""`jmlp tui`: opens the app, as `jmlp` alone does."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from jmlp.cli.terminal import open_app
 def tui(
     start: Annotated[
         str | None,
-        Parameter(help="A study, the first digits of a run, or a tag, to be opened first."),
+        Parameter(help="A study, the first digits of a run's id, or a tag, to open first."),
     ] = None,
     /,
     *,

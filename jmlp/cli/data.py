@@ -1,4 +1,4 @@
-"""`jmlp data`: what data there is, where, and whether it is what it claims to be."""
+"""`jmlp data`: lists, fetches, checks and locates data sets."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ NAME = Parameter(help="mnist, synthetic, a folder with IDX files, or an .npz fil
 
 
 def list_(*, out: Output = Output()) -> None:  # noqa: B008 - frozen
-    """List the data sets that have names, and whether they are here already."""
+    """List the named data sets, and whether they have been downloaded."""
     from jmlp import data
 
     entries = data.catalogue()
@@ -37,7 +37,7 @@ def list_(*, out: Output = Output()) -> None:  # noqa: B008 - frozen
 
 
 def get(name: Annotated[str, NAME] = "mnist", /, *, out: Output = Output()) -> None:  # noqa: B008
-    """Fetch a data set, check it, and keep it."""
+    """Download a data set, check it, and keep it."""
     from jmlp import data
 
     dataset = data.load(name, out.say)
@@ -67,7 +67,7 @@ def check(
     *,
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """Compare every array with its published SHA-256; nothing is fetched."""
+    """Compare every array with its published SHA-256; nothing is downloaded."""
     from jmlp import data
 
     arrays = data.check(name)
@@ -102,7 +102,7 @@ def path(
     *,
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """Print where a data set is kept, whether it is there or not."""
+    """Print where a data set is kept, whether it exists or not."""
     from jmlp import data
     from jmlp.data.files import is_there
 
@@ -113,7 +113,7 @@ def path(
         places[name] = Path(name)
     place = places[name]
     if place is None:
-        raise DataError(f"{name}: is drawn when it is used; there is no file")
+        raise DataError(f"{name}: is generated when it is used; there is no file")
     if out.json:
         exists = is_there(place) and os.path.exists(place)
         out.print_json({"name": name, "path": str(place), "exists": exists})

@@ -1,4 +1,4 @@
-"""`jmlp doctor`: what this machine has, each with ok or the remedy."""
+"""`jmlp doctor`: facts about this machine and installation, each with ok or a remedy."""
 
 import os
 import shutil
@@ -29,13 +29,13 @@ SHOWN_VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
 )
 LITTLE_SPACE = 1_000_000_000  # bytes
-# SQLite before this can corrupt a database in WAL mode, so jmlp does not use that mode.
+# Earlier versions of SQLite can corrupt a database in WAL mode, so jmlp does not use that mode.
 WAL_IS_SAFE = (3, 51, 3)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact."""
+    """One fact, such as a version, and what to do if it is a problem."""
 
     what: str
     value: str
@@ -95,15 +95,15 @@ def _places() -> Iterator[Finding]:
         except JmlpError as error:
             yield Finding(what, "nowhere", str(error))
             continue
-        there = _nearest(path)
-        yield Finding(what, str(path), _to_write_in(there))
-        free = shutil.disk_usage(there).free
+        existing = _nearest(path)
+        yield Finding(what, str(path), _write_remedy(existing))
+        free = shutil.disk_usage(existing).free
         little = "free some space: less than 1 GB is left" if free < LITTLE_SPACE else ""
         yield Finding("  free space", f"{free / 1e9:.1f} GB", little)
 
 
 def _worker() -> Iterator[Finding]:
-    """What holds the store, and whether it lies where locks can be trusted."""
+    """The worker that is using the store, and whether locks can be trusted on its file system."""
     from jmlp.store import Lock, network_file_system
 
     try:
@@ -120,12 +120,12 @@ def _worker() -> Iterator[Finding]:
 
 
 def _nearest(path: Path) -> Path:
-    """The folder itself, or the nearest one above it that can be seen."""
+    """The folder itself, or its nearest parent that exists and is accessible."""
     return next(p for p in (path, *path.parents) if os.path.exists(p))
 
 
-def _to_write_in(folder: Path) -> str:
-    """What to do before files can be made in a folder; nothing where they can."""
+def _write_remedy(folder: Path) -> str:
+    """What to do so that files can be created in a folder; empty if they can."""
     if not os.path.isdir(folder):
         return f"{folder} is not a folder: remove it, or set JMLP_HOME"
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -1,4 +1,4 @@
-"""`jmlp export`: stored runs as files that other programs read."""
+"""`jmlp export`: writes stored runs to files for other programs."""
 
 import os
 import re
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 Format = Literal["json", "csv", "parquet", "safetensors", "tensorboard"]
 SUFFIX = ".safetensors"
-EVENTS = "events.out.tfevents.jmlp"  # a run's file, in the folder that TensorBoard calls it by
-LONGEST_NAME = 100  # of a run's file, before its seed and id
+EVENTS = "events.out.tfevents.jmlp"  # a run's file, in a folder by whose name TensorBoard shows it
+MAX_NAME_LENGTH = 100  # of a run's file, before its seed and id
 
 
 def export(
@@ -37,16 +37,16 @@ def export(
         Parameter(
             name=("--output", "-o"),
             converter=as_path,
-            help="The file; for safetensors and tensorboard the folder, with a file for each run.",
+            help="The file; for safetensors and tensorboard the folder, with one file per run.",
         ),
     ],
     force: Annotated[
-        bool, Parameter(name=("--force", "-f"), negative=(), help="Replace files that are there.")
+        bool, Parameter(name=("--force", "-f"), negative=(), help="Replace existing files.")
     ] = False,
     store: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """Write runs that have ended, with their costs, for other programs."""
+    """Write completed runs, with their costs, to files for other programs."""
     folder = as_ == "tensorboard" or (as_ == "safetensors" and output.suffix != SUFFIX)
     if folder and os.path.exists(output) and not output.is_dir():
         raise StoreError(f"{output}: is a file; give --output the name of a folder")
@@ -57,7 +57,7 @@ def export(
             rows = _trained(rows, out)
             if not folder and len(rows) > 1:
                 raise ConfigError(
-                    f"--output {output}: one file holds one network, and there are {len(rows)}; "
+                    f"--output {output}: a file holds one network, but there are {len(rows)}; "
                     "give the name of a folder"
                 )
         targets = [output / name for name in _names(rows, as_)] if folder else [target]
@@ -78,11 +78,11 @@ def export(
 
 
 def _networks(store: "Store", rows: Sequence["RunRow"], targets: Sequence[Path]) -> Iterator[bytes]:
-    """One network a run, each as `jmlp train --save` writes it.
+    """The content of one network file per run, as `jmlp train --save` writes it.
 
     Raises:
         CheckpointError: a run's file is damaged.
-        StoreError: what is stored of the data does not do.
+        StoreError: what is stored about the data is incomplete.
     """
     from jmlp.client.stored_data import read_data
     from jmlp.results import weights
@@ -96,7 +96,7 @@ def _networks(store: "Store", rows: Sequence["RunRow"], targets: Sequence[Path])
 
 
 def _event_files(store: "Store", rows: Sequence["RunRow"]) -> Iterator[bytes]:
-    """One event file a run."""
+    """The content of one event file per run."""
     from jmlp.cli.export_tensorboard import event_file
 
     for row in rows:
@@ -121,7 +121,7 @@ def _ended(store: "Store", rows: Sequence["RunRow"], out: Output) -> list["RunRo
     """The runs that have a result.
 
     Raises:
-        StoreError: none has, or the file of one says something else than the database.
+        StoreError: none has, or the file of one disagrees with the database.
     """
     ended = [row for row in rows if row.result is not None]
     if not ended:
@@ -138,12 +138,12 @@ def _trained(rows: Sequence["RunRow"], out: Output) -> list["RunRow"]:
     """The runs that have a network to predict with.
 
     Raises:
-        StoreError: none has, or the file of one says something else than the database.
+        StoreError: none has.
     """
     trained = [row for row in rows if row.state != "diverged"]
     if not trained:
         raise StoreError(
-            "nothing to export: every run diverged, and has no network to predict with"
+            "nothing to export: every run diverged, so there is no network to predict with"
         )
     if len(trained) < len(rows):
         out.say(f"left out: {_count(len(rows) - len(trained))} diverged")
@@ -151,19 +151,19 @@ def _trained(rows: Sequence["RunRow"], out: Output) -> list["RunRow"]:
 
 
 def _names(rows: Sequence["RunRow"], as_: Format) -> Iterator[str]:
-    """Of each run the name of its file in the folder, by which people know it."""
+    """The name of each run's file in the folder: its configuration, seed and id."""
     ids, texts = short_ids([row.run_id for row in rows]), configuration_texts(rows)
     for row in rows:
-        words = re.sub(r"[^A-Za-z0-9.]+", "-", texts[row.run_id]).strip("-.")[:LONGEST_NAME]
+        words = re.sub(r"[^A-Za-z0-9.]+", "-", texts[row.run_id]).strip("-.")[:MAX_NAME_LENGTH]
         name = f"{words}-seed-{row.seed}-{ids[row.run_id]}"
         yield f"{name}/{EVENTS}" if as_ == "tensorboard" else f"{name}{SUFFIX}"
 
 
 def _check_folder(output: Path, targets: Sequence[Path]) -> None:
-    """Whether a folder is free for these files: what an export of the same runs left is no other.
+    """Checks that a folder contains no files except those of an earlier export of the same runs.
 
     Raises:
-        StoreError: it holds other files, or cannot be listed.
+        StoreError: it contains other files, or cannot be listed.
     """
     own = {target.relative_to(output).parts[0] for target in targets}
     try:
@@ -172,8 +172,8 @@ def _check_folder(output: Path, targets: Sequence[Path]) -> None:
         raise StoreError(f"{output}: cannot be written: {error.strerror}") from error
     if any(name not in own and not files.is_leftover(name) for name in names):
         raise StoreError(
-            f"{output}: holds files already; give another folder (--output PATH), or write into "
-            "it all the same (--force)"
+            f"{output}: already contains files; give another folder (--output PATH), or write into "
+            "it anyway (--force)"
         )
 
 

@@ -1,4 +1,4 @@
-"""Stored runs as one table or document: JSON and CSV as a report has them, and Parquet."""
+"""Exports stored runs as one document: JSON and CSV as in a report, or Parquet."""
 
 import io
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def json(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResult]) -> bytes:
-    """The text of a `results.json`; where runs are of several studies, it names all of them.
+    """The content of a `results.json`; if runs belong to several studies, it names all of them.
 
     Raises:
-        StoreError: the runs are on different data, and such a document holds only one.
+        StoreError: the runs use different data, and the document can describe only one data set.
     """
     common = [label for label in rows[0].studies if all(label in row.studies for row in rows)]
     labels = common[:1] or sorted({label for row in rows for label in row.studies})
@@ -32,7 +32,7 @@ def json(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResult])
     if any(other["digests"] != data["digests"] for other in others):
         names = sorted({str(d["name"]) for d in (data, *others)})
         raise StoreError(
-            f"the runs are on different data ({', '.join(names)}); export one study at a time"
+            f"the runs use different data ({', '.join(names)}); export one study at a time"
         )
     head = results_head(
         Study(", ".join(study.name for study in studies), (), data["name"]),
@@ -45,12 +45,12 @@ def json(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResult])
 
 
 def csv(results: Sequence[RunResult]) -> bytes:
-    """The text of a `results.csv`: one row a run, without costs, safe in any spreadsheet."""
+    """The content of a `results.csv`: one row per run, without costs, safe in any spreadsheet."""
     return results_csv(results).encode("utf-8", "backslashreplace")
 
 
 def parquet(rows: Sequence["RunRow"], results: Sequence[RunResult]) -> bytes:
-    """One row a run; its costs are a list of points, its versions a map.
+    """A Parquet file with one row per run; its costs are a list of points, its versions a map.
 
     Raises:
         ConfigError: the package pyarrow is not installed.
@@ -97,7 +97,7 @@ def _row(row: "RunRow", result: RunResult) -> dict[str, Any]:
 
 
 def _arrow_type(pa: Any, hint: Any) -> Any:
-    """The type of a column; one number or a list of them is a list."""
+    """The Arrow type of a column; a column that holds either a number or a list is a list."""
     arguments = [a for a in get_args(hint) if a is not type(None) and a is not ...]
     if get_origin(hint) is tuple:
         return pa.list_(_arrow_type(pa, arguments[0]))

@@ -1,4 +1,4 @@
-"""A stored run's cost curve as an event file that TensorBoard shows."""
+"""Exports a stored run's cost curve as an event file for TensorBoard."""
 
 import logging
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ SCALARS = {
 
 
 def event_file(row: "RunRow", points: Sequence["CostPoint"]) -> bytes:
-    """Costs and accuracies by update, and the hyperparameters as a text.
+    """An event file with costs and accuracies by update, and the hyperparameters as a text.
 
-    The store has no time for each point, so all of them bear that of the run's end.
+    The store has no times of single points, so all of them get the time at which the run ended.
 
     Raises:
         ConfigError: the package tensorboardX is not installed.
@@ -34,7 +34,7 @@ def event_file(row: "RunRow", points: Sequence["CostPoint"]) -> bytes:
     with needs("tensorboardX", "tensorboard"):
         from tensorboardX import SummaryWriter
 
-    # It warns of each number that is not finite, which is what a diverged run is made of.
+    # It warns about each non-finite number, of which a diverged run has many.
     logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
     ended = (row.ended_at or 0) / 1000
     with TemporaryDirectory() as folder:

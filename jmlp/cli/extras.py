@@ -1,4 +1,4 @@
-"""Packages that only few people need, and which are installed on demand."""
+"""Optional packages, which users install on demand."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,14 +8,14 @@ from jmlp.errors import ConfigError
 
 @contextmanager
 def needs(package: str, format_: str) -> Iterator[None]:
-    """Around the import of a package that is installed on demand.
+    """Wraps the import of an optional package, and explains how to install a missing one.
 
     Args:
         package: its name in the package index.
-        format_: what `--as` asked for.
+        format_: the value of `--as` that needs it.
 
     Raises:
-        ConfigError: it is not there.
+        ConfigError: it is not installed.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""`jmlp gradcheck`: the hand-written gradient, proved leaf by leaf."""
+"""`jmlp gradcheck`: checks the hand-written gradient, leaf by leaf."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 def gradcheck(
     *,
-    seed: Annotated[int, Parameter(help="Of weights, examples, labels and dropout.")] = 0,
+    seed: Annotated[int, Parameter(help="Seed of weights, examples, labels and dropout.")] = 0,
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Compare the hand-written gradient with jax.grad and with central differences.
 
     Every parameter leaf of networks with 0, 1 and 3 hidden layers, with and without batch norm and
-    dropout, in float64. Ends with code 7 if any error is beyond its tolerance.
+    dropout, in float64. Exits with code 7 if any error exceeds its tolerance.
     """
     if not 0 <= seed < 2**32:
         raise ConfigError(f"--seed: must be 0 to {2**32 - 1}, got {seed}")
@@ -51,11 +51,11 @@ def gradcheck(
     if failed:
         names = ", ".join(f"{_network(c)} {c.leaf}" for c in failed[:5])
         more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
-        raise CheckFailed(f"the hand-written gradient is beyond tolerance at {names}{more}")
+        raise CheckFailed(f"the hand-written gradient exceeds its tolerance at {names}{more}")
 
 
 def _record(check: "LeafCheck") -> dict[str, Any]:
-    # A NaN is no JSON; an error that is none is not within tolerance either way.
+    # JSON has no NaN; an error of NaN is not within tolerance anyway.
     errors = {name: value if value == value else None for name, value in asdict(check).items()}
     return {**errors, "ok": check.ok}
 

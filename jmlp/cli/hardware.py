@@ -1,4 +1,4 @@
-"""Which device trains: the choice, and JAX started with it."""
+"""The options that choose the training device, and the start of JAX with them."""
 
 import os
 from collections.abc import Callable
@@ -9,50 +9,50 @@ from cyclopts import Parameter
 
 from jmlp.errors import ConfigError
 from jmlp.system import environment
-from jmlp.system.environment import MOST_CORES
+from jmlp.system.environment import MAX_CORES
 from jmlp.system.files import compile_cache_dir
 
 if TYPE_CHECKING:
     import jax
 
-LEAST_SECONDS, MOST_SECONDS = 0.1, 3600
+MIN_SECONDS, MAX_SECONDS = 0.1, 3600
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Hardware:
-    """Where training runs."""
+    """The options that choose the device and the number of cores."""
 
     device: Annotated[
         Literal["auto", "cpu", "gpu"],
-        Parameter(help="What trains; auto takes a GPU where JAX finds one."),
+        Parameter(help="The training device; auto takes a GPU if JAX finds one."),
     ] = "auto"
     cores: Annotated[
         int | None,
-        Parameter(help="CPU cores to use; by default those this process may use, at most 8."),
+        Parameter(help="CPU cores to use; by default all that this process may use, at most 8."),
     ] = None
 
     def count(self) -> int:
-        """CPU cores to use.
+        """The number of CPU cores to use.
 
         Raises:
             ConfigError: fewer than 1, or more than 256.
         """
         if self.cores is None:
             return environment.default_cores()
-        if not 1 <= self.cores <= MOST_CORES:
-            raise ConfigError(f"--cores: must be 1 to {MOST_CORES}, got {self.cores}")
+        if not 1 <= self.cores <= MAX_CORES:
+            raise ConfigError(f"--cores: must be 1 to {MAX_CORES}, got {self.cores}")
         return self.cores
 
     def start(self, say: Callable[[str], None]) -> "list[jax.Device]":
         """Starts JAX and finds the devices.
 
         Args:
-            say: takes a warning.
+            say: called with each warning.
 
         Raises:
-            ConfigError: a number of cores that is not allowed, or a variable that JAX reads has a
-                value that it does not accept.
+            ConfigError: the number of cores is not allowed, or JAX does not accept the value of a
+                variable.
             DeviceError: there is no such device.
         """
         cores = self.count()  # a wrong number is reported before JAX starts
@@ -72,22 +72,22 @@ class Hardware:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class TrainingHardware(Hardware):
-    """Where training runs, and how often it is saved."""
+    """The options that choose the device, and the interval between checkpoints."""
 
     checkpoint_seconds: Annotated[
-        float, Parameter(help="How often training is saved, to resume from after a kill.")
+        float, Parameter(help="Seconds between checkpoints, from which a killed training resumes.")
     ] = environment.CHECKPOINT_SECONDS
 
     def request(self) -> dict[str, object]:
-        """What the worker needs to know.
+        """The options as the worker receives them, in the submission.
 
         Raises:
             ConfigError: a number that is not allowed.
         """
         self.count()
-        if not LEAST_SECONDS <= self.checkpoint_seconds <= MOST_SECONDS:
+        if not MIN_SECONDS <= self.checkpoint_seconds <= MAX_SECONDS:
             raise ConfigError(
-                f"--checkpoint-seconds: must be {LEAST_SECONDS} to {MOST_SECONDS}, "
+                f"--checkpoint-seconds: must be {MIN_SECONDS} to {MAX_SECONDS}, "
                 f"got {self.checkpoint_seconds:g}"
             )
         return {

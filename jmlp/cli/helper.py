@@ -1,7 +1,7 @@
 """`python -m jmlp.cli.helper`: runs one command of jmlp for another process, such as the app.
 
-The request has "arguments", the answers are {"say": a line of what the command printed for people}.
-What it printed as its result is dropped.
+The request has "arguments", the answers are {"say": a line that the command printed to stderr}. Its
+output on stdout is dropped.
 """
 
 import contextlib
@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from jmlp.system import helper_server
-from jmlp.system.helper_server import Tell
+from jmlp.system.helper_server import Send
 
 
-def command(request: Mapping[str, Any], tell: Tell) -> None:
-    """Runs the command.
+def command(request: Mapping[str, Any], send: Send) -> None:
+    """Runs a command of jmlp and sends the lines that it printed.
 
     Raises:
-        JmlpError: what the command reported.
+        JmlpError: the command failed.
     """
     from jmlp.cli.commands import app
 
@@ -31,7 +31,7 @@ def command(request: Mapping[str, Any], tell: Tell) -> None:
             result_action="return_value",
         )
     for line in printed.getvalue().splitlines():
-        tell({"say": line})
+        send({"say": line})
 
 
 if __name__ == "__main__":

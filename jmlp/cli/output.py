@@ -1,4 +1,4 @@
-"""Where output goes: results to stdout, chatter to stderr."""
+"""Output of commands: results go to stdout, messages to stderr."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Output:
-    """How a command talks."""
+    """The options that control a command's output."""
 
     json: Annotated[bool, Parameter(negative=(), help="Results as JSON on stdout.")] = False
     plain: Annotated[bool, Parameter(negative=(), help="No colour, no boxes, no progress bar.")] = (
@@ -28,12 +28,12 @@ class Output:
     )
 
     def say(self, text: str) -> None:
-        """One line for the person at the terminal."""
+        """Prints a message of one line to stderr, unless --quiet is given."""
         if not self.quiet:
             print(text, file=sys.stderr, flush=True)
 
     def console(self, *, stderr: bool = False) -> "Console":
-        """A rich console; a stream that is not a terminal gets lines of any length."""
+        """A rich console; lines are not wrapped if the stream is not a terminal."""
         from rich.console import Console
 
         stream = sys.stderr if stderr else sys.stdout
@@ -44,29 +44,29 @@ class Output:
             highlight=False,
             emoji=False,
             width=None if stream.isatty() else 10_000,
-            # All of it is decided here: rich takes FORCE_COLOR for a terminal whose cursor moves.
+            # Decided here, because rich takes FORCE_COLOR to mean a terminal with a movable cursor.
             force_terminal=coloured,
             color_system="standard" if coloured and not _takes_escapes() else "auto",
         )
 
     def moves(self, stream: TextIO) -> bool:
-        """Whether a stream is a terminal that may get a bar that moves."""
+        """Whether a stream is a terminal that can show a moving progress bar."""
         return not self.plain and stream.isatty() and _takes_escapes()
 
     def print_json(self, value: Any) -> None:
-        """One JSON value on stdout."""
+        """Prints one JSON value to stdout."""
         import json
 
         print(json.dumps(value, indent=2, allow_nan=False))
 
 
 def _wants_colour() -> bool:
-    """Whether colour is asked for wherever the output goes: https://force-color.org."""
+    """Whether colour is forced wherever the output goes: https://force-color.org."""
     forced = os.environ.get("FORCE_COLOR", "").lower() not in ("", "0", "false")
     return forced and not os.environ.get("NO_COLOR")
 
 
 def _takes_escapes() -> bool:
-    """Whether a terminal, if there is one, may get colours and a bar that moves."""
+    """Whether the terminal, if there is one, can show colours and a moving progress bar."""
     dumb = os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")
     return not (dumb or os.environ.get("NO_COLOR") or os.environ.get("CI"))

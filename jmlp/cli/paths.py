@@ -10,9 +10,9 @@ from jmlp.errors import ConfigError
 
 
 def as_path(type_: Any, tokens: Sequence[Token]) -> Path:
-    """The converter of every option and argument that is a path.
+    """Converts every option and argument that is a path.
 
-    An empty one, such as that of a variable that is not set, would mean the current folder.
+    An empty text, such as from an unset shell variable, would mean the current folder.
 
     Raises:
         ConfigError: it is empty.

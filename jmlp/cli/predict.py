@@ -1,4 +1,4 @@
-"""`jmlp predict`: what a saved network says of one's own digit."""
+"""`jmlp predict`: classifies a user's image with a saved network."""
 
 import sys
 from pathlib import Path
@@ -24,7 +24,7 @@ SHADES, PLAIN_SHADES = " ░▒▓█", " .+*#"  # from black to white
 
 def predict(
     file: Annotated[
-        Path, Parameter(converter=as_path, help="A network, saved by jmlp train --save.")
+        Path, Parameter(converter=as_path, help="A network saved by jmlp train --save.")
     ],
     image: Annotated[
         Path, Parameter(converter=as_path, help="A picture (PNG, JPEG) or an array (.npy).")
@@ -33,19 +33,19 @@ def predict(
     *,
     invert: Annotated[
         bool,
-        Parameter(negative=(), help="Take light for ink where dark was taken, or the reverse."),
+        Parameter(negative=(), help="Take light areas for ink instead of dark ones, or reversed."),
     ] = False,
     as_is: Annotated[
         bool | None,
         Parameter(
-            help="Scale the picture and do nothing else: do not look for the ink, crop and centre "
-            "it. The default for a network whose training data are not like MNIST."
+            help="Only scale the picture, without finding, cropping and centring the ink. The "
+            "default for a network whose training data are not like MNIST."
         ),
     ] = None,
     hardware: Hardware = Hardware(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """Say which class a network sees in an image, and how sure it is."""
+    """Classify an image with a saved network, and print how certain it is."""
     from jmlp.data.image import read_picture
 
     hardware.start(out.say)
@@ -60,15 +60,15 @@ def predict(
     cautions = list(picture.cautions)
     if network.contract.dtype is None:
         cautions.append(
-            f"{file} is of an earlier version and does not say what numbers it was trained on; "
-            "pixels are scaled to 0-1"
+            f"{file} was written by an earlier version and does not record the range of its "
+            "training data; pixels are scaled to 0-1"
         )
 
     with numerics.pinned():
         logits = np.asarray(model.predict(network.params, network.state, picture.x[None]))[0]
     if not np.isfinite(logits).all():
         raise CheckpointError(
-            f"{file}: its numbers are too large: what it answers to {image} is not finite; train "
+            f"{file}: its parameters are too large: the output for {image} is not finite; train "
             "it again"
         )
     exp = np.exp(logits - logits.max())
@@ -98,7 +98,7 @@ def predict(
 
 
 def _side_by_side(picture: "Picture", plain: bool) -> list[str]:
-    """The picture as it was read and as the network sees it, as lines; light is a full sign."""
+    """Lines that show the picture as read and as the network sees it; light is a full block."""
     read, seen = _drawn(picture.read, plain), _drawn(picture.seen, plain)
     height, width = picture.read.shape
     left = f"  read: {width} x {height}"

@@ -1,4 +1,4 @@
-"""How a command shows training, and how a signal ends its watching."""
+"""Shows the progress of training on the terminal, and handles signals meanwhile."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ SECOND_SIGNAL_SECONDS = 2.0
 
 
 class Stop:
-    """A request to stop: the first signal sets it, a second one within 2 seconds leaves now."""
+    """A request to stop: the first signal sets it, a second one within 2 seconds exits at once."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -28,7 +28,7 @@ class Stop:
         self.before_leaving: Callable[[], None] = lambda: None
 
     def request(self, number: int, frame: FrameType | None) -> None:
-        """The handler of the signals."""
+        """Handles a signal."""
         del frame
         now = time.monotonic()
         if self.signal is not None and now - self.when < SECOND_SIGNAL_SECONDS:
@@ -39,11 +39,11 @@ class Stop:
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Signals ask for a stop while this lasts; those that are ignored, as by `nohup`, stay so."""
+    """Makes signals request a stop; those that are ignored, as under `nohup`, remain so."""
     stop = Stop()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
-    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, stop.request) for number in heard}
+    handled = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop.request) for number in handled}
     try:
         yield stop
     finally:
@@ -52,34 +52,34 @@ def stoppable() -> Iterator[Stop]:
 
 
 class Display:
-    """Shows how far it is: on a terminal, in a log, or not at all."""
+    """Displays progress; this base class displays nothing."""
 
     def show(self, state: str, now: Progress, points: Sequence[CostPoint] = ()) -> None:
-        """Shows what is new.
+        """Displays the current state.
 
         Args:
-            state: of the study.
-            now: how far it is.
+            state: the study's state.
+            now: its progress.
             points: all evaluations since the last call.
         """
 
     def say(self, text: str) -> None:
-        """One line that stays."""
+        """Prints a message of one line, which stays visible."""
 
 
 class Lines(Display):
-    """One line for each group and for what was measured since the last one."""
+    """Prints lines, as for a log: one for each group, and one for the latest evaluations."""
 
     def __init__(self, out: Output) -> None:
         self.out = out
-        self._said = ""
+        self._last_line = ""
 
     def show(self, state: str, now: Progress, points: Sequence[CostPoint] = ()) -> None:
-        """Prints a line for a new group and one for what was measured; nothing within an epoch."""
+        """Prints a line for a new group and one for new evaluations; nothing within an epoch."""
         line = "paused" if state == "paused" else _group(state, now)
-        if line and line != self._said:
+        if line and line != self._last_line:
             self.out.say(line)
-            self._said = line
+            self._last_line = line
         if points:
             epochs = sorted({point.epoch for point in points})
             training = statistics.median(point.training_cost for point in points)
@@ -93,20 +93,20 @@ class Lines(Display):
             )
 
     def say(self, text: str) -> None:
-        """One line that stays."""
+        """Prints a message of one line."""
         self.out.say(text)
 
 
 class Moving(Display):
-    """A bar that moves, with the lines that stay above it."""
+    """A moving progress bar, with messages above it."""
 
     def __init__(self, bar: "Bar") -> None:
         self.bar = bar
-        self._said = ""
+        self._last_line = ""
         self._task = bar.add_task("starting", total=None, runs="", left="")
 
     def show(self, state: str, now: Progress, points: Sequence[CostPoint] = ()) -> None:
-        """Moves the bar."""
+        """Updates the bar, and prints a line for a new group."""
         self.bar.update(
             self._task,
             description=_head(state, now),
@@ -116,18 +116,18 @@ class Moving(Display):
             left=_left(state, now),
         )
         line = _group(state, now)
-        if line and line != self._said:
+        if line and line != self._last_line:
             self.say(line)
-            self._said = line
+            self._last_line = line
 
     def say(self, text: str) -> None:
-        """One line that stays."""
+        """Prints a message of one line above the bar."""
         self.bar.console.print(text)
 
 
 @contextmanager
 def display(out: Output) -> Iterator[Display]:
-    """A bar on a terminal, lines elsewhere, nothing when quiet."""
+    """A progress bar on a terminal, lines elsewhere, nothing with --quiet."""
     if out.quiet:
         yield Display()
     elif out.moves(sys.stderr):
@@ -147,14 +147,14 @@ def display(out: Output) -> Iterator[Display]:
 
 
 def _group(state: str, now: Progress) -> str:
-    """`group 1/2: hidden 20-7-5, batch size 128`, while it is in training."""
+    """`group 1/2: hidden 20-7-5, batch size 128`, while a group is in training."""
     if state != "running" or not now.group:
         return ""
     return f"group {now.group}/{now.n_groups}: {now.name}"
 
 
 def _head(state: str, now: Progress) -> str:
-    """`group 1/2 epoch 7`, or what the study does instead of training."""
+    """`group 1/2 epoch 7`, or the study's state if it is not training."""
     if state == "queued":
         return "waiting"
     if state != "running" or not now.group:
@@ -174,7 +174,7 @@ def _left(state: str, now: Progress) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`45 s`, `3 min`, `1 h 20 min`: no more digits than an estimate has."""
+    """`45 s`, `3 min`, `1 h 20 min`: no more precision than an estimate has."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)

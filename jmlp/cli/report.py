@@ -1,4 +1,4 @@
-"""`jmlp report`: the report of a stored study, made again from what the store holds."""
+"""`jmlp report`: writes the report of a stored study from what is in the store."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +26,7 @@ def report(
     ] = None,
     force: Annotated[
         bool,
-        Parameter(name=("--force", "-f"), negative=(), help="Replace a report that is there."),
+        Parameter(name=("--force", "-f"), negative=(), help="Replace an existing report."),
     ] = False,
     store: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
@@ -36,7 +36,7 @@ def report(
         row = opened.study(study)
         if output is None and not is_name(study):
             raise ConfigError(
-                f"{plain(study)}: no folder can be named so; give one with --output DIR"
+                f"{plain(study)}: not a valid name for a folder; give one with --output DIR"
             )
         folder = output or Path("reports") / study
         results = opened.results(study)
@@ -55,7 +55,7 @@ def report(
         data = read_data(row.data, study)
         n_runs = len(make_plan(loaded, data.facts).runs)
         if len(results) < n_runs:
-            out.say(f"{len(results)} of {n_runs} runs have ended; the report is of those")
+            out.say(f"{len(results)} of {n_runs} runs have ended; the report covers only those")
         tables = study_tables(loaded, results, data.facts)
         write_report(
             folder,
@@ -66,7 +66,7 @@ def report(
             source=data.source,
             study_toml=row.toml,
             command=row.command,
-            force=True,  # whose files may be replaced was settled above
+            force=True,  # `check_output` above has ensured that they may be replaced
         )
         if out.json:
             print((folder / "results.json").read_text(encoding="utf-8"), end="")

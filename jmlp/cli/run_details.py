@@ -1,4 +1,4 @@
-"""`jmlp runs show` and `jmlp runs diff`: all that is known of a run, and what two differ in."""
+"""`jmlp runs show` and `jmlp runs diff`: everything about a run, and how two runs differ."""
 
 import textwrap
 from collections import defaultdict
@@ -15,12 +15,12 @@ from jmlp.client.differences import (
     Values,
     data_texts,
     differing,
+    first_difference,
+    first_difference_text,
     hyperparams_texts,
     made_with_texts,
     numbers_text,
     outcome_texts,
-    parting,
-    parting_text,
     same_numbers,
     sections,
     side_by_side,
@@ -41,12 +41,12 @@ def show(
     /,
     *,
     costs: Annotated[
-        bool, Parameter(negative=(), help="Every point of the cost curve, not three of them.")
+        bool, Parameter(negative=(), help="Print every point of the cost curve, not just three.")
     ] = False,
     store: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """Print all that is known of a run."""
+    """Print everything known about a run."""
     from jmlp.store.paths import path_of
     from jmlp.system.files import is_there
 
@@ -90,26 +90,26 @@ def diff(
     store: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """Print what two runs differ in, side by side."""
+    """Print how two runs differ, side by side."""
     with store.open(viewer=True) as opened:
         rows = [find_one(opened, name) for name in (first, second)]
         found = differing(side_by_side([sections(opened, row) for row in rows]))
         same = same_numbers(opened.folder, [row.run_id for row in rows])
-        parted = parting(*(opened.points(row.run_id) for row in rows))
+        update = first_difference(*(opened.points(row.run_id) for row in rows))
         if out.json:
             out.print_json(
                 {
                     "runs": [row.run_id for row in rows],
                     "differences": found,
                     "same_numbers": same,
-                    "first_different_update": parted,
+                    "first_different_update": update,
                 }
             )
             return
         ids = texts.short_ids([row.run_id for row in rows])
         _print_differences(found, [ids[row.run_id] for row in rows], out)
-        if parted is not None:
-            print(parting_text(parted))
+        if update is not None:
+            print(first_difference_text(update))
         print(numbers_text(same))
 
 
@@ -133,7 +133,7 @@ def _state(row: "RunRow") -> str:
 
 
 def _section(console: "Console", title: str, values: Values) -> None:
-    """One value a line, never folded, so that it can be copied."""
+    """Prints one value per line, never wrapped, so that it can be copied."""
     from jmlp.cli.show import heading
 
     heading(console, title)
@@ -145,7 +145,7 @@ def _section(console: "Console", title: str, values: Values) -> None:
 def _costs(
     console: "Console", points: Sequence["CostPoint"], row: "RunRow", all_: bool, out: Output
 ) -> None:
-    """The first, the best and the last point, or all of them."""
+    """Prints the first, the best and the last point, or all of them."""
     from jmlp.cli.show import Column, heading, print_grid
 
     best = row.result.best_epoch if row.result else None

@@ -1,4 +1,4 @@
-"""`jmlp runs`: the stored runs as a list; their tags, their files, and their end."""
+"""`jmlp runs`: lists stored runs, tags and deletes them, and prints the paths of their files."""
 
 import sys
 from collections.abc import Callable
@@ -30,13 +30,13 @@ def ls(
     state: Annotated[State | None, Parameter(help="Only runs in this state.")] = None,
     tag: Annotated[str | None, Parameter(help="Only runs with this tag.")] = None,
     sort: Annotated[
-        Order, Parameter(help="What comes first: the oldest, the last ended, or the best.")
+        Order, Parameter(help="The order: oldest first, last ended first, or best first.")
     ] = "number",
-    limit: Annotated[int | None, Parameter(help="At most so many, the first of them.")] = None,
+    limit: Annotated[int | None, Parameter(help="List at most this many runs.")] = None,
     store: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """List runs, one a line."""
+    """List runs, one per line."""
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit: must be at least 1, got {limit}")
     from jmlp.client.texts import row_table
@@ -85,25 +85,25 @@ def tag(
     *,
     add: Annotated[
         list[str] | None,
-        Parameter(help="A word to find them by; may be given several times.", negative=()),
+        Parameter(help="A tag to add; may be given several times.", negative=()),
     ] = None,
     remove: Annotated[
         list[str] | None,
-        Parameter(help="A word to take off; may be given several times.", negative=()),
+        Parameter(help="A tag to remove; may be given several times.", negative=()),
     ] = None,
     store: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """Put tags on runs, or take them off."""
+    """Add tags to runs, or remove them."""
     if not add and not remove:
-        raise ConfigError("jmlp runs tag: give a word to put on (--add TAG) or off (--remove TAG)")
+        raise ConfigError("jmlp runs tag: give a tag to add (--add TAG) or remove (--remove TAG)")
     with store.open() as opened:
         rows = find(opened, runs)
         for row in rows:
-            for word in add or ():
-                opened.tag(row.run_id, word)
-            for word in remove or ():
-                opened.untag(row.run_id, word)
+            for name in add or ():
+                opened.tag(row.run_id, name)
+            for name in remove or ():
+                opened.untag(row.run_id, name)
         tagged = {row.run_id: opened.run(row.run_id).tags for row in rows}
         if out.json:
             out.print_json(tagged)
@@ -116,17 +116,19 @@ def rm(
     runs: Annotated[list[str], RUNS],
     /,
     *,
-    yes: Annotated[bool, Parameter(name=("--yes", "-y"), negative=(), help="Do not ask.")] = False,
+    yes: Annotated[
+        bool, Parameter(name=("--yes", "-y"), negative=(), help="Do not ask for confirmation.")
+    ] = False,
     store: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """Delete runs for good: their files, costs, events and tags."""
+    """Delete runs permanently: their files, costs, events and tags."""
     from jmlp.client.deleting import delete
 
     with store.open() as opened:
         run_ids = [row.run_id for row in find(opened, runs)]
     what = "1 run" if len(run_ids) == 1 else f"{len(run_ids)} runs"
-    if not yes and not _agreed(f"delete {what} for good? [y/n] "):
+    if not yes and not _confirmed(f"delete {what} permanently? [y/n] "):
         out.say("nothing was deleted")
         return
     delete(store.folder(), run_ids)
@@ -136,8 +138,8 @@ def rm(
         out.say(f"deleted {what}")
 
 
-def _first(value: float | None) -> tuple[bool, float]:
-    """What has no number comes last, however the rest is ordered."""
+def _missing_last(value: float | None) -> tuple[bool, float]:
+    """A sort key that puts missing values last, whatever the order of the others."""
     return (value is None, value or 0.0)
 
 
@@ -153,9 +155,12 @@ ORDERS: dict[str, Callable[["RunRow"], Any]] = {
     "number": lambda row: row.number,
     "seed": lambda row: (row.seed, row.number),
     "state": lambda row: (row.state, row.number),
-    "ended": lambda row: (*_first(_negative(row.ended_at)), -row.number),
-    "validation-cost": lambda row: (*_first(_outcome(row, "validation_cost")), row.number),
-    "test-accuracy": lambda row: (*_first(_negative(_outcome(row, "test_accuracy"))), row.number),
+    "ended": lambda row: (*_missing_last(_negative(row.ended_at)), -row.number),
+    "validation-cost": lambda row: (*_missing_last(_outcome(row, "validation_cost")), row.number),
+    "test-accuracy": lambda row: (
+        *_missing_last(_negative(_outcome(row, "test_accuracy"))),
+        row.number,
+    ),
 }
 
 
@@ -199,13 +204,13 @@ def _print_list(
     print_grid(out.console(), columns, cells, out)
 
 
-def _agreed(question: str) -> bool:
-    """Asks at a terminal.
+def _confirmed(question: str) -> bool:
+    """Asks for confirmation on the terminal.
 
     Raises:
-        ConfigError: there is none to ask at.
+        ConfigError: there is no terminal.
     """
     if sys.stdin is None or not sys.stdin.isatty():
-        raise ConfigError("jmlp runs rm: deletes for good: say --yes where there is no terminal")
+        raise ConfigError("jmlp runs rm: deletes permanently: give --yes if there is no terminal")
     print(question, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

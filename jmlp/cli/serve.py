@@ -1,4 +1,4 @@
-"""`jmlp serve`: the app in a browser."""
+"""`jmlp serve`: serves the app to browsers."""
 
 import asyncio
 import errno
@@ -21,23 +21,23 @@ from jmlp.system import streams
 from jmlp.system.streams import say_error
 
 MAX_PORT = 2**16 - 1
-MEANS = (
-    "whoever learns the address with its token can train and delete runs here, and what goes over "
-    "the network is not encrypted. Safer is a tunnel: ssh -L 8000:127.0.0.1:8000 MACHINE"
+RISK = (
+    "anyone who learns the address with its token can train and delete runs here, and the traffic "
+    "is not encrypted. A tunnel is safer: ssh -L 8000:127.0.0.1:8000 MACHINE"
 )
 
 
 def serve(
     *,
-    port: Annotated[int, Parameter(help="Where it listens; 0 takes any port that is free.")] = 8000,
+    port: Annotated[int, Parameter(help="The port to listen on; 0 takes any free one.")] = 8000,
     host: Annotated[
-        str, Parameter(help="The address or name of this machine that it listens on.")
+        str, Parameter(help="The address or name of this machine to listen on.")
     ] = "127.0.0.1",
     allow_remote: Annotated[
-        bool, Parameter(negative=(), help="Let other machines in; see what it prints.")
+        bool, Parameter(negative=(), help="Let other machines connect; read the warning it prints.")
     ] = False,
     no_open: Annotated[
-        bool, Parameter(negative=(), help="Print the address, and open no browser.")
+        bool, Parameter(negative=(), help="Print the address without opening a browser.")
     ] = False,
     stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
@@ -62,7 +62,7 @@ def serve(
         def ready() -> None:
             _announce(guard.address(), out)
             if not no_open and _has_display():
-                # The command line of a browser can be read by others: its address works once.
+                # Other users can read a browser's command line, so this address works only once.
                 opening = (guard.address_once(),)
                 threading.Thread(target=webbrowser.open, args=opening, daemon=True).start()
 
@@ -81,51 +81,51 @@ def _announce(address: str, out: Output) -> None:
         raise StoreError(f"the address cannot be written: {failure.strerror}")
     if out.json:
         return
-    out.say("Ctrl-C ends it; training continues")
+    out.say("Ctrl-C ends the server; training continues")
 
 
 def _listener(host: str, port: int, allow_remote: bool) -> socket.socket:
-    """A socket that listens where it was asked for.
+    """A listening socket.
 
     Raises:
-        ConfigError: it may not, or cannot.
+        ConfigError: the address or port is not allowed, or cannot be used.
     """
     from tui.serving.guard import is_loopback, listen
 
     if not 0 <= port <= MAX_PORT:
-        raise ConfigError(f"--port {port}: must be from 0 (any that is free) to {MAX_PORT}")
+        raise ConfigError(f"--port {port}: must be from 0 (any free port) to {MAX_PORT}")
     try:
         listener = listen(host, port)
     except UnicodeError:
-        raise ConfigError(f"--host {plain(host)}: is no name of a machine") from None
+        raise ConfigError(f"--host {plain(host)}: is not a valid host name") from None
     except OSError as error:
         raise ConfigError(_why_not(host, port, error)) from error
     address = listener.getsockname()[0]
     problem = ""
     if ipaddress.ip_address(address.partition("%")[0]).is_unspecified:
-        problem = "is no address that a browser can open; give the one of this machine to use"
+        problem = "is not an address that a browser can open; give an address of this machine"
     elif not is_loopback(address) and not allow_remote:
-        problem = f"other machines reach it; add --allow-remote if that is meant: {MEANS}"
+        problem = f"other machines can reach it; add --allow-remote if that is intended: {RISK}"
     if problem:
         listener.close()
         raise ConfigError(f"--host {plain(host)}: {problem}")
     if not is_loopback(address):
-        print(f"warning: other machines reach {host}: {MEANS}", file=sys.stderr)
+        print(f"warning: other machines can reach {host}: {RISK}", file=sys.stderr)
     return listener
 
 
 def _why_not(host: str, port: int, error: OSError) -> str:
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return f"--host {plain(host)}: is no address of this machine"
+        return f"--host {plain(host)}: is not an address of this machine"
     if error.errno == errno.EADDRINUSE:
-        return f"--port {port}: is taken by another program; --port 0 takes any that is free"
+        return f"--port {port}: is used by another program; --port 0 takes any free port"
     if error.errno == errno.EACCES:
-        return f"--port {port}: the system keeps it for itself; choose one from 1024 on"
+        return f"--port {port}: is reserved for the system; choose a port from 1024 on"
     return f"--host {plain(host)}, --port {port}: {error.strerror}"
 
 
 def _has_display() -> bool:
-    """Whether a browser would open where the person sits, and not in this terminal."""
+    """Whether a browser would open on the user's screen, and not in this terminal."""
     if "SSH_CONNECTION" in os.environ:
         return False
     return sys.platform == "darwin" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())

@@ -1,4 +1,4 @@
-"""Tables on the terminal."""
+"""Prints tables to the terminal."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
     from jmlp.results.tables import ExperimentTable
 
-NARROW = 18  # of the first column where all columns do not fit side by side
+NARROW = 18  # width of the first column if the columns do not all fit side by side
 
 
 class AnyColumn(Protocol):
-    """A column of any table; where a table is too wide it is broken between groups of columns."""
+    """A column of any table; a table that is too wide is split between groups of columns."""
 
     @property
     def title(self) -> str:
-        """On top of it."""
+        """The text in the header."""
 
     @property
     def align(self) -> Literal["left", "right"]:
-        """Where its cells stand."""
+        """The alignment of the cells."""
 
     @property
     def group(self) -> str:
-        """Columns of one group stay side by side, where that fits."""
+        """The name of its group; columns of a group stay side by side, if they fit."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table that only the command shows."""
+    """A column of a table that only the command line shows."""
 
     title: str
     align: Literal["left", "right"] = "left"
@@ -63,18 +63,18 @@ def show_tables(tables: "Sequence[ExperimentTable]", out: Output) -> None:
 
 
 def heading(console: "Console", text: str) -> None:
-    """A title of what follows, after an empty line."""
+    """Prints a heading after an empty line."""
     console.print(f"\n{text}", style="bold")
 
 
 def _list(console: "Console", sentences: "Sequence[str]") -> None:
-    """Each sentence from a dash on, folded where a terminal ends."""
+    """Prints each sentence as a list item, wrapped to the terminal's width."""
     for sentence in sentences:
         print(textwrap.fill(f"- {sentence}", console.width, subsequent_indent="  "))
 
 
 def print_table(console: "Console", table: Any) -> None:
-    """Without the spaces that fill lines up to the width, and without blank lines around it."""
+    """Prints a rich table without trailing spaces and surrounding blank lines."""
     with console.capture() as capture:
         console.print(table)
     print("\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n"))
@@ -83,7 +83,7 @@ def print_table(console: "Console", table: Any) -> None:
 def print_grid(
     console: "Console", columns: Sequence[AnyColumn], rows: Sequence[Sequence[str]], out: Output
 ) -> None:
-    """One table where it fits; else as few as can be, groups of columns whole where they fit."""
+    """Prints one table if it fits; else as few as possible, without splitting groups that fit."""
     titles = [as_written(column.title) for column in columns]
     cells = [tuple(map(as_written, row)) for row in rows]
     everything = list(range(len(columns)))
@@ -120,12 +120,12 @@ def print_grid(
 
 
 def _fold_title(title: str, cells: Sequence[str]) -> str:
-    """On as many lines as it takes to be no wider than its cells, words left whole."""
+    """Wraps a title between words so that it is no wider than its cells, if possible."""
     return textwrap.fill(title, max(map(len, [*cells, *title.split()])), break_on_hyphens=False)
 
 
 class _Table(NamedTuple):
-    """A table as lines."""
+    """A table as lines of text."""
 
     width: int
     head: list[str]
@@ -135,9 +135,9 @@ class _Table(NamedTuple):
 def _table(
     titles: Sequence[str], aligns: Sequence[str], cells: Sequence[Sequence[str]], out: Output
 ) -> _Table:
-    """Aligned columns, a rule below their titles; a cell of fewer lines than others ends low.
+    """Lays out aligned columns with a rule below their titles; cells are aligned at the bottom.
 
-    By hand, because rich takes a second for a table of 1,000 rows.
+    Does not use rich, which takes a second for a table of 1,000 rows.
     """
     from rich.cells import cell_len
 

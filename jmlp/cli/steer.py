@@ -1,4 +1,4 @@
-"""`jmlp attach`, `pause`, `resume` and `stop`: a study that a worker has, from any terminal."""
+"""`jmlp attach`, `pause`, `resume` and `stop`: control a study in training from any terminal."""
 
 from typing import Annotated
 
@@ -10,10 +10,10 @@ from jmlp.client import steering, workers
 from jmlp.client.submitting import failure_of, submit_again
 from jmlp.errors import StoreError
 from jmlp.store import Action, Lock, Store, StudyRow
-from jmlp.store.states import STUDY_IN_HAND, STUDY_UNFINISHED
+from jmlp.store.states import STUDY_ACTIVE, STUDY_UNFINISHED
 
 StudyName = Annotated[
-    str | None, Parameter(help="Its name, as jmlp study says it; default: the one in training.")
+    str | None, Parameter(help="Its name, as jmlp study prints it; default: the one in training.")
 ]
 
 
@@ -24,7 +24,7 @@ def attach(
     stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> int:
-    """Watch a study that is being trained; Ctrl-C leaves it at work."""
+    """Watch a study that is being trained; Ctrl-C does not stop its training."""
     from jmlp.cli import session
     from jmlp.cli.show import show_tables
     from jmlp.client.stored_data import read_data
@@ -32,17 +32,17 @@ def attach(
     from jmlp.study.file import parse_study
 
     with stored.open(viewer=True) as store:
-        row = _find(store, study, (*STUDY_IN_HAND, "queued") if study else STUDY_IN_HAND)
+        row = _find(store, study, (*STUDY_ACTIVE, "queued") if study else STUDY_ACTIVE)
         if workers.worker_of(store, row.label) is None and not _may_begin(store, row):
             raise StoreError(steering.no_worker(row))
     signal = session.attach(store.folder, row.label, out)
     with stored.open(viewer=True) as store:
         row = store.study(row.label)
         results = store.results(row.label)
-    if signal is not None and row.state in (*STUDY_IN_HAND, "queued"):
+    if signal is not None and row.state in (*STUDY_ACTIVE, "queued"):
         out.say(f"left: {row.label} is {row.state} and continues without this terminal")
         return 128 + signal
-    if row.state in (*STUDY_IN_HAND, "queued"):
+    if row.state in (*STUDY_ACTIVE, "queued"):
         raise StoreError(steering.no_worker(row))
     out.say(f"{row.label}: {row.state}")
     if row.state == "failed":
@@ -59,7 +59,7 @@ def pause(
     stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """Let a study rest: all is saved, and the worker waits for jmlp resume."""
+    """Pause a study: everything is saved, and its worker waits for jmlp resume."""
     _command(stored, study, "pause", out)
 
 
@@ -70,12 +70,12 @@ def stop(
     stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """End a study's training: all is saved, and jmlp resume continues from there."""
+    """Stop a study's training: everything is saved, and jmlp resume continues from there."""
     with stored.open() as store:
         row = _find(store, study, ("running", "paused", "queued"))
         if workers.worker_of(store, row.label) is None:
-            steering.stop_unowned(store, row)
-            out.say(f"{row.label}: stopped; no worker had it")
+            steering.stop_without_worker(store, row)
+            out.say(f"{row.label}: stopped; no worker was training it")
             return
     _command(stored, row.label, "stop", out)
 
@@ -83,7 +83,7 @@ def stop(
 def resume(
     study: Annotated[
         str | None,
-        Parameter(help="Its name, as jmlp study says it; default: the only one unfinished."),
+        Parameter(help="Its name, as jmlp study prints it; default: the only unfinished one."),
     ] = None,
     /,
     *,
@@ -93,7 +93,7 @@ def resume(
     stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> int:
-    """Go on with a study where it was: one that is paused, or was ended before its end."""
+    """Resume a paused or unfinished study where it stopped."""
     from jmlp.cli import session
     from jmlp.cli.study import conclude
 
@@ -112,24 +112,24 @@ def resume(
 
 
 def _command(stored: StoreOption, study: str | None, action: Action, out: Output) -> None:
-    """Leaves a command, and waits until the worker has obeyed it."""
+    """Sends a command, and waits until the worker has carried it out."""
     with stored.open() as store:
-        row = _find(store, study, STUDY_IN_HAND)
+        row = _find(store, study, STUDY_ACTIVE)
         state = steering.command(store, row, action)
         out.say(f"{row.label}: {state}")
 
 
 def _find(store: Store, study: str | None, states: tuple[str, ...]) -> StudyRow:
-    """The study that is meant.
+    """The named study, or the only one in one of these states.
 
     Raises:
-        StoreError: there is none, or more than one may be meant.
+        StoreError: there is no such study, or more than one.
     """
     if study is not None:
         row = store.study(study)
         if row.state not in states:
             raise StoreError(
-                f"{row.label}: is {row.state}; this is for a study that is {' or '.join(states)}"
+                f"{row.label}: is {row.state}; the command needs one that is {' or '.join(states)}"
             )
         return row
     found = [row for row in store.studies() if row.state in states]
@@ -142,5 +142,5 @@ def _find(store: Store, study: str | None, states: tuple[str, ...]) -> StudyRow:
 
 
 def _may_begin(store: Store, row: StudyRow) -> bool:
-    """Whether a study waits, and for a worker that is at something else."""
+    """Whether a study is queued for a worker that is busy with something else."""
     return row.state == "queued" and Lock(store.folder).owner() is not None

@@ -1,4 +1,4 @@
-"""`jmlp store`: where stored runs are, whether all of them are whole, and how to mend it."""
+"""`jmlp store`: checks the store of runs, rebuilds its database, and prints its path."""
 
 from jmlp.cli.output import Output
 from jmlp.cli.store_option import StoreOption
@@ -11,7 +11,7 @@ def check(
     store: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """Compare database, files and checkpoints with each other, to the last bit."""
+    """Compare the database, files and checkpoints with each other, down to the last bit."""
     from jmlp.store.rebuild import check as find_problems
 
     folder = store.folder()
@@ -35,10 +35,10 @@ def rebuild(
     store: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """Make the database again from the files of runs and the checkpoints."""
-    from jmlp.store.rebuild import rebuild as make_again
+    """Rebuild the database from the files of runs and the checkpoints."""
+    from jmlp.store.rebuild import rebuild as rebuild_database
 
-    rebuilt = make_again(store.folder())
+    rebuilt = rebuild_database(store.folder())
     if out.json:
         moved = None if rebuilt.moved is None else str(rebuilt.moved)
         out.print_json(
@@ -53,8 +53,8 @@ def rebuild(
     for refused in rebuilt.refused:
         print(shown(f"left out: {refused}"))
     if rebuilt.moved is not None:
-        print(shown(f"the database as it was: {rebuilt.moved}"))
-    print(f"ended runs: {rebuilt.n_runs}; cohorts in training: {rebuilt.n_checkpoints}")
+        print(shown(f"previous database: {rebuilt.moved}"))
+    print(f"completed runs: {rebuilt.n_runs}; cohorts in training: {rebuilt.n_checkpoints}")
 
 
 def path(
@@ -62,7 +62,7 @@ def path(
     store: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """Print the folder of stored runs, whether it is there or not."""
+    """Print the folder of stored runs, whether it exists or not."""
     from jmlp.system.files import is_there
 
     folder = store.folder()

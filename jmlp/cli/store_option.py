@@ -1,4 +1,4 @@
-"""The store that a command works on, and the runs in it that words name."""
+"""The store that a command uses, and the runs in it that its arguments name."""
 
 import os
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class StoreOption:
-    """Where runs are kept."""
+    """The option that chooses the store of runs."""
 
     store: Annotated[
         Path | None,
@@ -30,7 +30,7 @@ class StoreOption:
     ] = None
 
     def folder(self) -> Path:
-        """The store's folder, absolute, whether it is there or not.
+        """The store's folder as an absolute path, whether it exists or not.
 
         Raises:
             StoreError: there is no home folder to keep runs in.
@@ -40,7 +40,7 @@ class StoreOption:
         return files.runs_dir() if self.store is None else Path(os.path.abspath(self.store))
 
     def open(self, *, viewer: bool = False) -> "Store":
-        """The store itself; `viewer` makes none where there is none.
+        """Opens the store; with `viewer`, read-only and without creating it.
 
         Raises:
             StoreError: it cannot be opened.
@@ -51,26 +51,26 @@ class StoreOption:
 
 
 def find(store: "Store", names: Sequence[str]) -> "list[RunRow]":
-    """The runs that these words name, each once, in that order.
+    """The runs that these names refer to, each once, in that order.
 
     Args:
-        store: where they are.
-        names: of each what `Store.find_runs` takes: `all`, `last`, the first digits of an id, a
-            tag, or the name of a study.
+        store: the store of the runs.
+        names: arguments of `Store.find_runs`: `all`, `last`, the first digits of an id, a tag, or
+            the name of a study.
 
     Raises:
-        StoreError: a word that names no run, or digits that several ids begin with.
+        StoreError: a name matches no run, or digits are the beginning of several ids.
     """
     found = {row.run_id: row for name in names for row in store.find_runs(name)}
     return list(found.values())
 
 
 def find_one(store: "Store", name: str) -> "RunRow":
-    """The one run that a word names.
+    """The one run that a name refers to.
 
     Raises:
-        ConfigError: it names several.
-        StoreError: it names none.
+        ConfigError: it refers to several.
+        StoreError: it refers to none.
     """
     rows = store.find_runs(name)
     if not rows:
@@ -78,5 +78,6 @@ def find_one(store: "Store", name: str) -> "RunRow":
     if len(rows) > 1:
         near = ", ".join(row.run_id[:8] for row in rows[:4])
         more = ", ..." if len(rows) > 4 else ""
-        raise ConfigError(f"{plain(name)}: names {len(rows)} runs ({near}{more}); give one of them")
+        found = f"{len(rows)} runs ({near}{more})"
+        raise ConfigError(f"{plain(name)}: matches {found}; give one of them")
     return rows[0]

@@ -1,4 +1,4 @@
-"""`jmlp study`: every configuration of a study, over several seeds, to tables and a report."""
+"""`jmlp study`: trains a study, prints its tables and writes its report."""
 
 import json
 import shlex
@@ -33,8 +33,8 @@ def study(
         list[str] | None,
         Parameter(negative=(), help="Only this experiment; may be given several times."),
     ] = None,
-    seeds: Annotated[int | None, Parameter(help="Runs of each configuration.")] = None,
-    epochs: Annotated[int | None, Parameter(help="The limit of epochs.")] = None,
+    seeds: Annotated[int | None, Parameter(help="Number of runs per configuration.")] = None,
+    epochs: Annotated[int | None, Parameter(help="Maximum number of epochs.")] = None,
     data: Annotated[
         str | None,
         Parameter(help="mnist, synthetic, a folder with IDX files, or an .npz file."),
@@ -57,22 +57,22 @@ def study(
     ] = None,
     dry_run: Annotated[
         bool,
-        Parameter(name=("--dry-run", "-n"), negative=(), help="Only print what would be done."),
+        Parameter(name=("--dry-run", "-n"), negative=(), help="Only print what would be trained."),
     ] = False,
     detach: Annotated[
         bool, Parameter(negative=(), help="Train in the background; see jmlp attach.")
     ] = False,
     fresh: Annotated[
-        bool, Parameter(negative=(), help="Train again what is stored, and replace it.")
+        bool, Parameter(negative=(), help="Train stored runs again, and replace them.")
     ] = False,
     force: Annotated[
         bool,
         Parameter(
-            name=("--force", "-f"), negative=(), help="Write into a folder that holds other files."
+            name=("--force", "-f"), negative=(), help="Write into a folder with other files."
         ),
     ] = False,
     fail_on: Annotated[
-        Literal["diverged"] | None, Parameter(help="End with code 7 if a run diverged.")
+        Literal["diverged"] | None, Parameter(help="Exit with code 7 if a run diverged.")
     ] = None,
     stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
     hardware: TrainingHardware = TrainingHardware(),  # noqa: B008 - frozen
@@ -80,8 +80,8 @@ def study(
 ) -> int:
     """Train every configuration of a study over several seeds; print tables, write a report.
 
-    A study that was interrupted resumes where it was, from any terminal: what is stored is not
-    trained again.
+    An interrupted study resumes where it stopped, from any terminal: stored runs are not trained
+    again.
     """
     from jmlp import data as datasets
     from jmlp.client.choice import Choice
@@ -127,7 +127,7 @@ def study(
         process = workers.detach(submitted.folder, label)
         out.say(
             f"{label} trains in the background (process {process}): jmlp attach {label} shows it, "
-            f"jmlp report {label} writes what there is"
+            f"jmlp report {label} reports its completed runs"
         )
         return 0
     stopped = session.train(submitted.folder, label, out)
@@ -141,13 +141,13 @@ def conclude(
     fail_on: str | None,
     out: Output,
 ) -> int:
-    """What follows the training: how to resume it, or tables and report, and the exit code.
+    """Prints how to resume a study, or its tables, and writes its report; returns the exit code.
 
-    Without a folder no report is written.
+    Without a folder, no report is written.
 
     Raises:
-        CheckFailed: a run diverged, and `fail_on` says that none may.
-        JmlpError: the one that the study ended with.
+        CheckFailed: a run diverged, and `fail_on` does not allow that.
+        JmlpError: the error with which the study ended.
     """
     from jmlp.client.submitting import failure_of
 
@@ -169,12 +169,12 @@ def conclude(
 
 
 def command_line() -> str:
-    """What was typed."""
+    """The command line of this process, as the store and reports record it."""
     return shlex.join(["jmlp", *sys.argv[1:]])
 
 
 def document(submitted: "Submitted", results: "list[RunResult]") -> Any:
-    """What `results.json` holds, as JSON values."""
+    """The content of `results.json` as JSON values."""
     from jmlp.report import in_order
     from jmlp.report.files import results_head, results_json
 
@@ -184,7 +184,7 @@ def document(submitted: "Submitted", results: "list[RunResult]") -> Any:
 
 
 def how_to_resume(submitted: "Submitted", state: str, n_done: int) -> str:
-    """What a command says that ends before the study, which may be in the hands of others."""
+    """The message of a command that ends before the study, which another worker may be training."""
     label = submitted.label
     done = f"{n_done} of {len(submitted.plan.runs)} runs of {label} are done"
     if state in ("done", "failed"):
@@ -199,7 +199,7 @@ def how_to_resume(submitted: "Submitted", state: str, n_done: int) -> str:
 
 
 def _print_plan(plan: "Plan", hardware: TrainingHardware, out: Output) -> None:
-    """What would be trained, on stdout."""
+    """Prints what would be trained."""
     from jmlp.client.plans import plan_lines, plan_notes
     from jmlp.training import plan as planning
 
@@ -229,7 +229,7 @@ def _print_plan(plan: "Plan", hardware: TrainingHardware, out: Output) -> None:
 def _report(
     folder: Path | None, submitted: "Submitted", results: "list[RunResult]", out: Output
 ) -> None:
-    """Everything in the folder, then tables on stdout, which are shown whatever fails."""
+    """Writes the report, then prints the tables, even if writing fails."""
     from jmlp.cli.show import show_tables
     from jmlp.report import write_report
     from jmlp.results.tables import study_tables
@@ -248,7 +248,7 @@ def _report(
                 source=submitted.source,
                 study_toml=to_toml(study),
                 command=submitted.command,
-                force=True,  # whose files may be replaced was settled before training
+                force=True,  # checked before training
             )
     finally:
         if out.json:

@@ -1,6 +1,6 @@
-"""The app where there is a terminal for it, and what to type where there is none.
+"""Opens the app if there is a terminal for it.
 
-Nothing heavy, and no parser of options: what stands here is all that `jmlp` alone waits for.
+Imports nothing heavy and no option parser, because this is all that `jmlp` alone waits for.
 """
 
 import os
@@ -14,7 +14,7 @@ INSTEAD = "without one: jmlp study original, jmlp runs ls, jmlp --help"
 
 
 def lacking() -> str:
-    """What there is no terminal in, in words; empty: there is one."""
+    """Why the app cannot use the standard streams as a terminal; empty if it can."""
     for name, stream in (
         ("standard input", sys.__stdin__),
         ("standard output", sys.__stdout__),
@@ -31,16 +31,16 @@ def lacking() -> str:
 
 
 def needs_terminal(lacks: str) -> ConfigError:
-    """The error that says so."""
+    """The error for the result of `lacking`."""
     return ConfigError(f"the app needs a terminal, but {lacks}\n{INSTEAD}")
 
 
 def open_app(folder: Path, start: str | None = None) -> int:
-    """Opens the app, until it is left; returns the exit code.
+    """Runs the app until the user quits it; returns the exit code.
 
     Args:
-        folder: of the store.
-        start: the study, run or tag to open first; None: the list of studies.
+        folder: the store's folder.
+        start: the study, run or tag to open first; None opens the list of studies.
 
     Raises:
         ConfigError: there is no terminal, or another package has the name of the app's.
@@ -54,7 +54,7 @@ def open_app(folder: Path, start: str | None = None) -> int:
 
 
 def check_app() -> None:
-    """To be called before the app is imported: its package's name, tui, is used by others too.
+    """Has to be called before the app is imported, as other packages are named tui, too.
 
     Raises:
         ConfigError: Python finds another package of that name first.
@@ -68,5 +68,5 @@ def check_app() -> None:
     if os.path.realpath(found) != os.path.realpath(ours):
         raise ConfigError(
             f"the app's package tui is {ours}, but Python finds another package of that name "
-            f"first: {found}\nremove it from {found.parent}, or take that folder out of PYTHONPATH"
+            f"first: {found}\nremove it from {found.parent}, or remove that folder from PYTHONPATH"
         )

@@ -1,4 +1,4 @@
-"""`jmlp train`: one configuration over a few seeds, and its best network as a file."""
+"""`jmlp train`: trains one configuration over a few seeds, and saves its best network."""
 
 import contextlib
 import hashlib
@@ -29,7 +29,7 @@ TYPES = get_type_hints(Hyperparams)
 
 
 def _options() -> type:
-    """The hyperparameters as options of a command, each by its definition in `Hyperparams`."""
+    """A class of command options for the hyperparameters, from their fields in `Hyperparams`."""
     options: list[tuple[str, Any, Any]] = []
     for known in fields(Hyperparams):
         kind, default, text = TYPES[known.name], known.default, known.metadata["help"]
@@ -59,7 +59,7 @@ else:
 def train(
     *,
     hyperparams: HyperparameterOptions = HyperparameterOptions(),  # noqa: B008 - frozen
-    seeds: Annotated[int, Parameter(help="Runs, with the seeds 0, 1, 2 ...")] = 1,
+    seeds: Annotated[int, Parameter(help="Number of runs, with the seeds 0, 1, 2 ...")] = 1,
     data: Annotated[
         str, Parameter(help="mnist, synthetic, a folder with IDX files, or an .npz file.")
     ] = "mnist",
@@ -67,20 +67,20 @@ def train(
         Path | None,
         Parameter(
             converter=as_path,
-            help="Where to write the network of the lowest validation cost (safetensors).",
+            help="The file for the network with the lowest validation cost (safetensors).",
         ),
     ] = None,
     force: Annotated[
         bool, Parameter(name=("--force", "-f"), negative=(), help="Replace that file.")
     ] = False,
     fresh: Annotated[
-        bool, Parameter(negative=(), help="Train again what is stored, and replace it.")
+        bool, Parameter(negative=(), help="Train stored runs again, and replace them.")
     ] = False,
     stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
     hardware: TrainingHardware = TrainingHardware(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> int:
-    """Train one configuration, over as many seeds as wanted, and save the best network."""
+    """Train one configuration over any number of seeds, and save the best network."""
     settings = {
         known.name: _value(known.name, getattr(hyperparams, known.name))
         for known in fields(Hyperparams)
@@ -124,7 +124,7 @@ def train(
     try:
         if target is not None:
             saved = f"wrote {save}: {_save(target, submitted.folder, results, dataset)}"
-    finally:  # whatever fails, the results are shown
+    finally:  # the results are shown even if saving fails
         if out.json:
             out.print_json(document(submitted, results))
         else:
@@ -135,17 +135,17 @@ def train(
 
 
 def _label(plan: "Plan") -> str:
-    """A name in the store for this configuration on these data, whatever its seeds."""
+    """The label in the store of this configuration on these data, whatever its seeds."""
     run = plan.runs[0]
     identity = repr((run.hyperparams, plan.study.data, sorted(plan.facts.digests.items())))
     return f"train-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
 def _study(settings: dict[str, Any]) -> Study:
-    """A study of one configuration, checked by the rules of study files.
+    """Makes a study of one configuration, and checks it by the rules of study files.
 
     Raises:
-        ConfigError: with every problem, by its flag.
+        ConfigError: an option is wrong; the message has every problem, with its flag.
     """
     from jmlp.study.schema import read_study
     from jmlp.study.toml_reader import Reader
@@ -162,10 +162,10 @@ def _study(settings: dict[str, Any]) -> Study:
 
 
 def _save(path: Path, folder: Path, results: "Sequence[RunResult]", dataset: "Dataset") -> str:
-    """Writes the network of the lowest validation cost; returns which it is, in words.
+    """Writes the network with the lowest validation cost; returns a description of it.
 
     Raises:
-        CheckFailed: every run diverged, and there is no network.
+        CheckFailed: every run diverged, so there is no network.
         StoreError: the file cannot be written.
     """
     from jmlp.data.contract import contract_of
@@ -182,9 +182,9 @@ def _save(path: Path, folder: Path, results: "Sequence[RunResult]", dataset: "Da
 
 
 def _value(name: str, option: Any) -> Any:
-    """The TOML value of a hyperparameter that is given as text: `20,7,5`, `0.5`, `none`.
+    """The TOML value of a hyperparameter given as text: `20,7,5`, `0.5`, `none`.
 
-    What is no number stays text, and the rules say what is wrong with it.
+    What is not a number remains text; the rules of study files then report the problem.
     """
     if not isinstance(option, str):
         return option

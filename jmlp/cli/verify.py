@@ -1,4 +1,4 @@
-"""`jmlp verify`: stored runs, trained again and compared with what is stored of them."""
+"""`jmlp verify`: trains stored runs again and compares the results with the stored ones."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,11 +27,11 @@ NAMED = 5  # runs in a message
 @Parameter(name="*")
 @dataclass(frozen=True)
 class VerifyingHardware(Hardware):
-    """Where runs are trained again."""
+    """The options that choose the device on which runs are trained again."""
 
     device: Annotated[
         Literal["auto", "cpu", "gpu"],
-        Parameter(help="What trains; auto takes the kind of device that trained them before."),
+        Parameter(help="The device; auto takes the kind of device that trained them before."),
     ] = "auto"
 
 
@@ -43,7 +43,7 @@ def verify(
     hardware: VerifyingHardware = VerifyingHardware(),
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """Train stored runs again, and say whether their numbers are the same."""
+    """Train stored runs again, and report whether their numbers are the same."""
     from jmlp.cli.progress import display
     from jmlp.verification import client
 
@@ -62,27 +62,27 @@ def verify(
                 ):
                     with closing(client.start(request)) as messages:
                         for message in messages:
-                            _take(message, verdicts, len(ready), show)
+                            _handle(message, verdicts, len(ready), show)
         finally:
-            # What is known is worth telling, even if the rest of it fails.
+            # Verdicts are printed even if the rest fails.
             answered = [row for row in rows if row.run_id in verdicts]
             if out.json and (answered or skipped):
                 out.print_json(_record(answered, verdicts, skipped))
             elif answered:
                 _print(answered, verdicts, out)
-        _judge(rows, verdicts, skipped)
+        _raise_failures(rows, verdicts, skipped)
 
 
-def _take(
+def _handle(
     message: Mapping[str, Any], verdicts: "dict[str, Verdict]", n_runs: int, show: "Display"
 ) -> None:
-    """Keeps or shows what a process answers.
+    """Stores or shows one answer of a process.
 
     Args:
         message: the answer.
-        verdicts: by run id; one may be added.
-        n_runs: of all processes.
-        show: where progress is shown.
+        verdicts: the verdicts by run id, to which one may be added.
+        n_runs: the number of runs of all processes.
+        show: displays progress.
     """
     from jmlp.results.serialization import progress_from_table
     from jmlp.verification.comparison import verdict_from
@@ -99,7 +99,7 @@ def _take(
 
 
 def _not_ready(store: "Store", rows: "Sequence[RunRow]") -> dict[str, str]:
-    """The runs that cannot be verified by their ids, and why."""
+    """The ids of runs that cannot be verified, each with the reason."""
     from jmlp.store.paths import path_of
     from jmlp.store.states import RUN_ENDED
     from jmlp.system.files import is_there
@@ -107,7 +107,7 @@ def _not_ready(store: "Store", rows: "Sequence[RunRow]") -> dict[str, str]:
     why = {row.run_id: f"is {row.state}" for row in rows if row.state not in RUN_ENDED}
     for row in rows:
         if row.run_id not in why and not is_there(path_of(store.folder, row.run_id)):
-            why[row.run_id] = "has no file any more"
+            why[row.run_id] = "no longer has a file"
     return why
 
 
@@ -163,7 +163,7 @@ def _print(rows: "Sequence[RunRow]", verdicts: "Mapping[str, Verdict]", out: Out
         if verdict.answer == "differs" and verdict.first_step:
             print(
                 f"{ids[verdict.run_id]} is equal at step {verdict.equal_until} and not at step "
-                f"{verdict.differs_at}; what lies between is not stored."
+                f"{verdict.differs_at}; the steps in between are not stored."
             )
     for reason, n in _reasons(found).items():
         print(shown(f"A likely reason in {n} of {len(rows)} runs: {reason}."))
@@ -176,7 +176,7 @@ def _difference(value: float) -> str:
 
 
 def _reasons(verdicts: "Sequence[Verdict]") -> Counter[str]:
-    """What those that are not bit-identical were computed with and are not now."""
+    """The changed conditions of the runs that are not bit-identical, with their numbers."""
     return Counter(
         ", ".join(verdict.made_with)
         for verdict in verdicts
@@ -184,10 +184,10 @@ def _reasons(verdicts: "Sequence[Verdict]") -> Counter[str]:
     )
 
 
-def _judge(
+def _raise_failures(
     rows: "Sequence[RunRow]", verdicts: "Mapping[str, Verdict]", skipped: Mapping[str, str]
 ) -> None:
-    """Ends the command as its answers demand.
+    """Raises an error if not all runs were verified as equal.
 
     Raises:
         CheckFailed: a run differs.
@@ -195,16 +195,16 @@ def _judge(
     """
     ids = texts.short_ids([row.run_id for row in rows])
     differ = [verdict for verdict in verdicts.values() if verdict.answer == "differs"]
-    said = []
+    messages = []
     if differ:
         each = [f"{ids[verdict.run_id]} {verdict.text}" for verdict in differ]
         verb = "differs" if len(differ) == 1 else "differ"
-        said.append(f"{len(differ)} of {len(rows)} runs {verb}: {_some(each)}")
+        messages.append(f"{len(differ)} of {len(rows)} runs {verb}: {_some(each)}")
     if skipped:
         each = [f"{ids[run_id]} {why}" for run_id, why in skipped.items()]
-        said.append(f"{len(skipped)} of {len(rows)} runs cannot be verified: {_some(each)}")
-    if said:
-        raise (CheckFailed if differ else StoreError)("\n".join(said))
+        messages.append(f"{len(skipped)} of {len(rows)} runs cannot be verified: {_some(each)}")
+    if messages:
+        raise (CheckFailed if differ else StoreError)("\n".join(messages))
 
 
 def _some(found: Sequence[str]) -> str:

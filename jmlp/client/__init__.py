@@ -1,4 +1,4 @@
-"""What the command and the app do alike: submitting, steering and deleting, and words for it all.
+"""What the command line and the app share: submitting, steering, deleting, and texts about them.
 
-Imports no JAX, and prints nothing: what there is to say goes to the caller's `say`.
+Imports no JAX and prints nothing: messages go to the caller's `say`.
 """

@@ -1,4 +1,4 @@
-"""A study as it was chosen and changed: the same by command and in the app."""
+"""A study with the changes that a user chose, for the command line and the app alike."""
 
 import shlex
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from jmlp.study.file import change_study, load_study
 
 @dataclass(frozen=True)
 class Choice:
-    """What `jmlp study` is given: a study and its changes, see `study.file.load_study`.
+    """The arguments of `jmlp study`: a study and its changes, see `study.file.load_study`.
 
-    Or a study of the store with changes to it.
+    The study comes from a source or from the store.
     """
 
     source: str = ""  # a shipped study, or the path of a file
-    row: StudyRow | None = None  # a study of the store, in place of a source
-    experiments: tuple[str, ...] = ()  # only these; all of them where there is none
+    row: StudyRow | None = None  # a study in the store, instead of a source
+    experiments: tuple[str, ...] = ()  # only these; all experiments if empty
     seeds: int | None = None
     epochs: int | None = None
     data: str | None = None
@@ -30,11 +30,11 @@ class Choice:
         """Reads the study with its changes.
 
         Raises:
-            ConfigError: with one problem per line, all that were found.
+            ConfigError: the study is wrong; the message has one line per problem found.
         """
         if self.row is None:
             return load_study(self.source, **self._changes, data=self.data)
-        # Its data may have been given by a path that led elsewhere from where it was typed.
+        # A relative path in the study meant another file if it was submitted from another folder.
         data = self.data or self.row.data.get("path")
         return change_study(self.row.toml, self.row.label, **self._changes, data=data)
 
@@ -42,7 +42,7 @@ class Choice:
         """The study's name in the store.
 
         Args:
-            name: the study's own.
+            name: the name in the study file.
         """
         changes = [
             *self.experiments,
@@ -53,7 +53,7 @@ class Choice:
         return study_label(name if self.row is None else self.row.label, changes)
 
     def command(self) -> str:
-        """What would be typed for it; of a study of the store, what was, and how it was changed."""
+        """The equivalent command; for a study in the store, its original command and changes."""
         flags = [word for name in self.experiments for word in ("--experiment", name)]
         for name in ("seeds", "epochs", "data"):
             value = getattr(self, name)
@@ -65,7 +65,7 @@ class Choice:
         return self.row.command + changes
 
     def hardware(self) -> Mapping[str, Any]:
-        """What its worker is to use: a study of the store keeps its own."""
+        """The hardware that its worker is to use; a study in the store keeps its own."""
         return default_hardware() if self.row is None else self.row.hardware
 
     @property

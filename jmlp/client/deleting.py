@@ -1,4 +1,4 @@
-"""Stored runs, deleted for good."""
+"""Permanently deletes stored runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,19 +11,19 @@ def delete(folder: Path, run_ids: Sequence[str]) -> None:
     """Deletes runs: their files, costs, events and tags.
 
     Args:
-        folder: of the store.
-        run_ids: of the runs.
+        folder: the store's folder.
+        run_ids: the ids of the runs.
 
     Raises:
-        StoreError: a worker has the store, or there is no such run: none was deleted. Or a file
-            could not be deleted.
+        StoreError: a worker is using the store, or there is no such run, and none was deleted; or a
+            file could not be deleted.
     """
     lock = Lock(folder)
     if not lock.acquire():
         owner = lock.owner()
         who = f" ({owner.process})" if owner else ""
         raise StoreError(
-            f"{folder}: runs are being trained{who}; end that first (jmlp stop STUDY), then delete"
+            f"{folder}: runs are being trained{who}; stop that first (jmlp stop STUDY), then delete"
         )
     try:
         with Store(folder) as store:

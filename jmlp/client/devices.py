@@ -1,4 +1,4 @@
-"""Which devices JAX finds, asked of a process of its own: it may be ended over what it reads."""
+"""Finds JAX's devices in a separate process, which a wrong environment variable may end."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from jmlp.errors import DeviceError
 from jmlp.system import helper_client
 from jmlp.system.environment import Device
 
-SECONDS = 60  # in which JAX has to start; a broken driver may keep it waiting for ever
+SECONDS = 60  # within which JAX has to start; a broken driver may block it forever
 
 
 def ask(device: Device, cores: int | None, say: Callable[[str], object]) -> list[str]:
@@ -16,8 +16,8 @@ def ask(device: Device, cores: int | None, say: Callable[[str], object]) -> list
 
     Args:
         device: `auto`, `cpu` or `gpu`.
-        cores: virtual CPU devices; None: by default.
-        say: takes a warning.
+        cores: number of virtual CPU devices; None means the default.
+        say: called with each warning.
 
     Raises:
         ConfigError: a variable that JAX reads has a value that it does not accept.

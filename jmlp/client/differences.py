@@ -1,4 +1,4 @@
-"""What stored runs differ in, by section and name, and from which update on their costs part."""
+"""How stored runs differ, by section and name, and from which update on their costs differ."""
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -34,7 +34,7 @@ def hyperparams_texts(row: "RunRow") -> dict[str, str]:
 
 
 def outcome_texts(result: "RunResult", *, exact: bool) -> dict[str, str]:
-    """How a run ended; exact numbers have all their digits, for where they are compared."""
+    """The outcome of a run; `exact` numbers have all their digits, so that they can be compared."""
     found = {}
     for name in OUTCOME:
         value = getattr(result, name)
@@ -47,18 +47,18 @@ def outcome_texts(result: "RunResult", *, exact: bool) -> dict[str, str]:
 
 
 def made_with_texts(result: "RunResult") -> dict[str, str]:
-    """Where and with what a run was computed."""
+    """The hardware, versions and settings with which a run was computed."""
     return result.provenance.facts()
 
 
 def data_texts(data: Mapping[str, Any]) -> dict[str, str]:
-    """The data set of a run, as its study was submitted with it."""
+    """The data set with which a run's study was submitted."""
     digests = {f"SHA-256 of {array}": digest for array, digest in data["digests"].items()}
     return {"name": data["name"], "source": data["source"], **digests}
 
 
 def sections(store: "Store", row: "RunRow") -> dict[str, Values]:
-    """What a run can differ in from others, by section; numbers have all their digits."""
+    """Everything in which a run can differ from others, by section; numbers have all digits."""
     seeds = {"seed": str(row.seed), "split seed": str(row.split_seed)}
     result = row.result
     return {
@@ -75,10 +75,10 @@ def sections(store: "Store", row: "RunRow") -> dict[str, Values]:
 def side_by_side(
     runs: Sequence[Mapping[str, Values]],
 ) -> dict[str, dict[str, tuple[str, ...]]]:
-    """The texts of all runs, by section and name; a dash where a run has none.
+    """The texts of all runs, by section and name, with a dash for each missing value.
 
     Args:
-        runs: of each its `sections`.
+        runs: the `sections` of each run.
     """
     return {
         section: {
@@ -92,7 +92,7 @@ def side_by_side(
 def differing(
     table: Mapping[str, Mapping[str, tuple[str, ...]]],
 ) -> dict[str, dict[str, tuple[str, ...]]]:
-    """What is not the same in all runs; sections without any are left out."""
+    """The rows that are not the same in all runs; sections without such rows are left out."""
     found = {
         section: {name: row for name, row in rows.items() if len(set(row)) > 1}
         for section, rows in table.items()
@@ -100,32 +100,35 @@ def differing(
     return {section: rows for section, rows in found.items() if rows}
 
 
-def parting(*curves: Sequence["CostPoint"]) -> int | None:
-    """The update from which on cost curves are not all the same; None: they are."""
+def first_difference(*curves: Sequence["CostPoint"]) -> int | None:
+    """The update from which on cost curves differ; None if they are all the same."""
     for points in zip_longest(*curves):
         if len({repr(p) for p in points}) > 1:  # by their digits, so that NaN is equal to itself
             return min(p.step for p in points if p is not None)
     return None
 
 
-def parting_text(update: int) -> str:
-    """The words for curves that diverge from each other."""
+def first_difference_text(update: int) -> str:
+    """A sentence for the result of `first_difference`."""
     return f"Their cost curves differ from update {update} on."
 
 
 def numbers_text(same: bool | None) -> str:
-    """The words for `same_numbers`."""
+    """A sentence for the result of `same_numbers`."""
     if same is None:
         return "Not all numbers can be compared: a run that has not ended has no file."
     return "The same numbers, to the last bit." if same else "Not the same numbers."
 
 
 def same_numbers(folder: Path, run_ids: Sequence[str]) -> bool | None:
-    """Whether parameters, snapshots, costs and outcomes are equal bit by bit; None: not all there.
+    """Whether parameters, snapshots, costs and outcomes are equal bit by bit.
 
     Args:
-        folder: of the store.
-        run_ids: of two or more runs.
+        folder: the store's folder.
+        run_ids: the ids of two or more runs.
+
+    Returns:
+        None if a run has no file.
 
     Raises:
         CheckpointError: a run's file is damaged.

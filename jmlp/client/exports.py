@@ -1,4 +1,4 @@
-"""Commands that take long to start, run by a process of their own: reports and exports."""
+"""Runs commands that are slow to start, reports and exports, in processes of their own."""
 
 import re
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from jmlp.system import helper_client
 
 
 def default_folder(folder: Path, label: str, *, served: bool) -> Path:
-    """Where a study's report is written, by default.
+    """The folder in which a study's report is written by default.
 
     Args:
-        folder: of the store.
-        label: of the study; what no folder can be named becomes a dash.
-        served: the one who asks sits at another machine, who may write into the store only.
+        folder: the store's folder.
+        label: the study's label; characters unsuitable for a folder's name become dashes.
+        served: the user is in a browser on another machine, and may write into the store only.
 
     Returns:
-        An absolute path; the folder may be there or not.
+        An absolute path; the folder need not exist.
     """
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", label).lstrip("._-")[:64] or "study"
     return (folder / "exports" if served else Path("reports")).absolute() / name
@@ -26,12 +26,12 @@ def write_report(folder: Path, label: str, output: Path) -> Path:
     """Writes the report of a stored study, as `jmlp report` does; takes seconds.
 
     Args:
-        folder: of the store.
-        label: of the study.
-        output: the report's folder; a report of the same study that is there is replaced.
+        folder: the store's folder.
+        label: the study's label.
+        output: the report's folder; an existing report of the same study is replaced.
 
     Returns:
-        The report's page, which a browser shows.
+        The path of the report's HTML page.
 
     Raises:
         JmlpError: it could not be written.
@@ -43,14 +43,14 @@ def write_report(folder: Path, label: str, output: Path) -> Path:
 def export(
     folder: Path, run_ids: Sequence[str], as_: str, target: Path, *, replace: bool = False
 ) -> str:
-    """Writes runs for other programs, as `jmlp export` does; returns what it says.
+    """Writes runs for other programs, as `jmlp export` does; returns its output.
 
     Args:
-        folder: of the store.
-        run_ids: of the runs.
+        folder: the store's folder.
+        run_ids: the ids of the runs.
         as_: the format.
         target: the file or folder.
-        replace: whether what is there may be replaced.
+        replace: whether an existing target may be replaced.
 
     Raises:
         JmlpError: they could not be written.
@@ -60,10 +60,10 @@ def export(
 
 
 def _run(*arguments: str) -> list[str]:
-    """Runs a command of jmlp, and returns what it says.
+    """Runs a command of jmlp and returns its lines of output.
 
     Raises:
-        JmlpError: what it reported, or how it ended.
+        JmlpError: it failed; the message is what it reported, or how it ended.
     """
     request = {"arguments": arguments}
     what = f"the process of jmlp {arguments[0]}"

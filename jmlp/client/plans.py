@@ -1,4 +1,4 @@
-"""What a study would train, in words."""
+"""Checks and describes what a study would train."""
 
 import math
 
@@ -7,22 +7,22 @@ from jmlp.study.config import Study
 from jmlp.training import plan as planning
 from jmlp.training.plan import DataFacts, Plan
 
-# What the programs of one group take to compile, on two cores of 2020 to 2025; of few groups it is
-# not worth a line.
+# Seconds for compiling the programs of one group, at least and at most, on two cores of 2020 to
+# 2025. It is reported only if there are many groups.
 COMPILE_SECONDS = (1, 5)
 MANY_GROUPS = 100
 
-_NAMED = 3  # experiments before a note
+_NAMED = 3  # experiments named in front of a note
 
 
 def facts_of(data: str) -> DataFacts:
-    """What a plan needs to know of data; of MNIST that is known without having it.
+    """What a plan needs to know about data; for MNIST, that is known without loading it.
 
     Args:
-        data: as a study names it: "mnist", "synthetic", or a path.
+        data: the data as a study names them: "mnist", "synthetic", or a path.
 
     Raises:
-        DataError: the data cannot be had.
+        DataError: the data cannot be loaded.
     """
     from jmlp import data as datasets
 
@@ -32,15 +32,15 @@ def facts_of(data: str) -> DataFacts:
 
 
 def checked_plan(study: Study, facts: DataFacts, n_cores: int) -> Plan:
-    """The plan of a study that is to be trained, once nothing stands against it.
+    """Plans a study, and checks that it can and should be trained.
 
     Args:
-        study: to be trained.
-        facts: of its data.
-        n_cores: CPU cores that will train.
+        study: the study to be trained.
+        facts: the facts about its data.
+        n_cores: number of CPU cores that will train.
 
     Raises:
-        ConfigError: it does not fit its data or this machine, or part of it can teach nothing.
+        ConfigError: it does not fit its data or this machine, or part of it would be meaningless.
     """
     plan = planning.make_plan(study, facts)
     crosschecks.refuse(study, facts)
@@ -49,7 +49,7 @@ def checked_plan(study: Study, facts: DataFacts, n_cores: int) -> Plan:
 
 
 def plan_notes(plan: Plan) -> list[str]:
-    """What should be known of a plan before it is trained."""
+    """Remarks that users should read before they train a plan."""
     experiments = plan.study.experiments
     notes = []
     for text, names in crosschecks.remarks_before(plan.study, plan.facts):
@@ -59,11 +59,11 @@ def plan_notes(plan: Plan) -> list[str]:
 
 
 def plan_lines(plan: Plan, n_cores: int) -> list[str]:
-    """The plan for people: experiments, then groups, then what they take.
+    """Describes a plan to users: experiments, then groups, then the resources they need.
 
     Args:
-        plan: of the study.
-        n_cores: CPU cores that will train.
+        plan: the plan of the study.
+        n_cores: number of CPU cores that will train.
     """
     lines = [f"study {plan.study.name} on {plan.study.data}"]
     for experiment in plan.study.experiments:

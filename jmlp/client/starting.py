@@ -1,4 +1,4 @@
-"""From a study to its place in the queue, and to a worker that trains it on its own."""
+"""Submits a study and makes sure that a worker trains it in the background."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,19 +13,19 @@ from jmlp.system import environment
 def start(folder: Path, choice: Choice, say: Callable[[str], None]) -> str:
     """Begins a study, or resumes what the store has of it, in the background.
 
-    May take long: MNIST is fetched where it is not there yet.
+    May take long: MNIST is downloaded if it is missing.
 
     Args:
-        folder: of the store; made where there is none.
+        folder: the store's folder; created if there is none.
         choice: the study and its changes.
-        say: called with one line for each thing that its user should know.
+        say: called with each message for the user, of one line.
 
     Returns:
-        its label in the store.
+        Its label in the store.
 
     Raises:
-        ConfigError: the study is wrong, does not fit this machine, or was begun otherwise.
-        DataError: its data cannot be had, or are not those that it was begun with.
+        ConfigError: the study is wrong, does not fit this machine, or began with other settings.
+        DataError: its data cannot be loaded, or are not those that it was begun with.
         StoreError: the store cannot be written, or no worker could be started.
     """
     from jmlp import data as datasets
@@ -39,33 +39,33 @@ def start(folder: Path, choice: Choice, say: Callable[[str], None]) -> str:
     plan = checked_plan(study, data_facts(dataset), n_cores)
     label = choice.label(study.name)
     submit(folder, label, plan, dataset, hardware, say, command=choice.command())
-    _see_to_worker(folder, label)
+    _ensure_worker(folder, label)
     return label
 
 
 def resume(folder: Path, row: StudyRow, say: Callable[[str], None]) -> str:
-    """Goes on with a study that was ended before its end, where it was, in the background.
+    """Resumes an unfinished study where it stopped, in the background.
 
     Args:
-        folder: of the store.
+        folder: the store's folder.
         row: the study.
-        say: called with one line for each thing that its user should know.
+        say: called with each message for the user, of one line.
 
     Returns:
-        its label.
+        Its label.
 
     Raises:
         StoreError: the store cannot be written, or no worker could be started.
     """
     submit_again(folder, row, say)
-    _see_to_worker(folder, row.label)
+    _ensure_worker(folder, row.label)
     return row.label
 
 
-def _see_to_worker(folder: Path, label: str) -> None:
-    """Starts a worker, unless one has this study.
+def _ensure_worker(folder: Path, label: str) -> None:
+    """Starts a worker, unless one is training this study.
 
-    One that has another study may leave after it: then the new one, which waits, takes over.
+    A worker that is training another study may end after it; the new one waits and takes over.
     """
     owner = Lock(folder).owner()
     if owner is None or owner.study != label:

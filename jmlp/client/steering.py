@@ -1,32 +1,32 @@
-"""A study that a worker has in hand, asked to pause, to resume, or to stop."""
+"""Pauses, resumes and stops a study that a worker is training."""
 
 import time
 
 from jmlp.client.workers import worker_of
 from jmlp.errors import StoreError
 from jmlp.store import Action, Store, StudyRow, StudyState
-from jmlp.store.states import STUDY_IN_HAND
+from jmlp.store.states import STUDY_ACTIVE
 
-# A worker looks at its commands after each chunk; before the first one it compiles.
+# A worker polls for commands after each chunk; before the first one it compiles.
 ANSWER_SECONDS = 30.0
 POLL_SECONDS = 0.05
 
-OBEYED: dict[Action, StudyState] = {"pause": "paused", "resume": "running", "stop": "stopped"}
+STATE_AFTER: dict[Action, StudyState] = {"pause": "paused", "resume": "running", "stop": "stopped"}
 
 
 def command(store: Store, row: StudyRow, action: Action) -> StudyState:
-    """Leaves a command for the worker of a study, and waits until it has obeyed.
+    """Sends a command to the worker of a study, and waits until it has carried it out.
 
     Args:
-        store: where the study is; open for writing.
+        store: the store with the study, open for writing.
         row: the study.
         action: the command.
 
     Returns:
-        how the study stands then.
+        The study's new state.
 
     Raises:
-        StoreError: no worker has the study, or it has not obeyed.
+        StoreError: no worker is training the study, or it has not carried out the command.
     """
     if worker_of(store, row.label) is None:
         raise StoreError(no_worker(row))
@@ -34,22 +34,22 @@ def command(store: Store, row: StudyRow, action: Action) -> StudyState:
     until = time.monotonic() + ANSWER_SECONDS
     while time.monotonic() < until:
         state = store.study(row.label).state
-        if state == OBEYED[action]:
+        if state == STATE_AFTER[action]:
             return state
-        if state not in STUDY_IN_HAND or worker_of(store, row.label) is None:
+        if state not in STUDY_ACTIVE or worker_of(store, row.label) is None:
             raise StoreError(f"{row.label}: is {state} now; nothing to {action}")
         time.sleep(POLL_SECONDS)
     raise StoreError(
-        f"{row.label}: its worker has not obeyed yet, after {ANSWER_SECONDS:.0f} s: it may be "
-        f"compiling; the command stands"
+        f"{row.label}: its worker has not responded within {ANSWER_SECONDS:.0f} s: it may be "
+        f"compiling; the command remains in the queue"
     )
 
 
-def stop_unowned(store: Store, row: StudyRow) -> None:
-    """Stops a study that no worker has; one that takes it up in this moment obeys too.
+def stop_without_worker(store: Store, row: StudyRow) -> None:
+    """Stops a study without a worker; a worker that starts it at this moment gets the command too.
 
     Args:
-        store: where the study is; open for writing.
+        store: the store with the study, open for writing.
         row: the study.
 
     Raises:
@@ -62,8 +62,8 @@ def stop_unowned(store: Store, row: StudyRow) -> None:
 
 
 def no_worker(row: StudyRow) -> str:
-    """Why a study that is in training by its state cannot be steered."""
+    """The message for a study that is active by its state but has no worker."""
     return (
-        f"{row.label}: no worker has it (the one that had it was ended); jmlp resume {row.label} "
-        "resumes where it was"
+        f"{row.label}: no worker is training it (its worker was ended); jmlp resume {row.label} "
+        "resumes it where it stopped"
     )

@@ -1,4 +1,4 @@
-"""What the store knows of a study's data, so that reports and networks need not have it again."""
+"""What the store knows about a study's data, so that reports need not load the data again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoredData:
-    """The data of a stored study, as far as the store holds it."""
+    """What the store records about the data of a study."""
 
     facts: "DataFacts"
     contract: "Contract"
-    source: str  # for people
+    source: str  # where the data came from, for display
 
 
 def read_data(table: Mapping[str, Any], label: str) -> StoredData:
-    """What a study was submitted with as its data.
+    """Reads the data column of a study's row.
 
     Args:
-        table: of the study's row.
-        label: the study's name, for messages.
+        table: the column, as JSON values.
+        label: the study's label, for messages.
 
     Raises:
-        StoreError: something is missing.
+        StoreError: an entry is missing or invalid.
     """
     from jmlp.training.plan import DataFacts
 
@@ -43,7 +43,7 @@ def read_data(table: Mapping[str, Any], label: str) -> StoredData:
         return StoredData(facts, contract, member(table, "source", str))
     except (UnreadableError, ValueError) as error:
         raise StoreError(
-            f"{label}: what is stored of its data is not complete ({error}); train it again "
+            f"{label}: what is stored about its data is incomplete ({error}); train it again "
             "(jmlp study … --fresh)"
         ) from error
 
@@ -53,7 +53,7 @@ def _contract(table: Mapping[str, Any], facts: "DataFacts") -> "Contract":
 
     if "contract" in table:
         contract = member(table, "contract", Contract)
-    else:  # of a study that an earlier version submitted
+    else:  # submitted by an earlier version
         shape = member(table, "image_shape", tuple[int, ...])
         dtype: DType = "uint8" if facts.pixel_bytes == 1 else "float32"
         contract = Contract(shape, facts.n_classes, dtype)

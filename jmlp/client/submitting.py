@@ -1,4 +1,4 @@
-"""From a study to its place in the store."""
+"""Submits studies to the store, after checks against what is already there."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from jmlp.store import (
     network_file_system,
 )
 from jmlp.store.paths import path_of
-from jmlp.store.states import STUDY_IN_HAND, STUDY_UNFINISHED
+from jmlp.store.states import STUDY_ACTIVE, STUDY_UNFINISHED
 from jmlp.study.config import Experiment, Study
 from jmlp.study.file import parse_study, to_toml
 from jmlp.system.environment import CHECKPOINT_SECONDS
@@ -37,31 +37,31 @@ if TYPE_CHECKING:
     from jmlp.training.plan import Plan
 
 NAMED_DATA = ("mnist", "synthetic")
-LONGEST_NAME = 200  # of a folder; file systems end at 255
+MAX_NAME_LENGTH = 200  # of a label, also used as a folder's name; file systems allow 255
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """A study in the store."""
+    """A study that has been submitted to the store."""
 
     folder: Path
     label: str
     plan: "Plan"
-    source: str  # of the data, for people
+    source: str  # where the data came from, for display
     command: str
 
     def results(self) -> list[RunResult]:
-        """Its runs that ended, in the plan's order, without parameters."""
+        """Its completed runs in the plan's order, without parameters."""
         with Store(self.folder, viewer=True) as store:
             return store.results(self.label)
 
     def row(self) -> StudyRow:
-        """How it stands."""
+        """Its current row in the store, with state and progress."""
         with Store(self.folder, viewer=True) as store:
             return store.study(self.label)
 
     def worker(self) -> Owner | None:
-        """The worker that has its store now."""
+        """The worker that is using its store now."""
         return Lock(self.folder).owner()
 
 
@@ -76,17 +76,17 @@ def submit(
     command: str,
     fresh: bool = False,
 ) -> Submitted:
-    """Puts a study in the queue, where it continues with what is there already.
+    """Puts a study into the queue; runs that the store already has are not trained again.
 
     Args:
-        folder: of the store; made where there is none.
+        folder: the store's folder; created if there is none.
         label: the study's name in it, see `study_label`.
-        plan: of the study.
+        plan: the study's plan.
         dataset: its data.
         hardware: what its worker is to use, see `default_hardware`.
-        say: called with one line for each thing that its user should know.
-        command: what was typed, or would have been.
-        fresh: train again what is stored.
+        say: called with each message for the user, of one line.
+        command: the command line that submits it, or an equivalent one.
+        fresh: train stored runs again.
 
     Raises:
         ConfigError: it was begun with other settings.
@@ -112,12 +112,12 @@ def submit(
             "runs on a disk of this machine (--store DIR)"
         )
     with Store(folder) as store:
-        begun = {row.label: row for row in store.studies()}.get(label)
+        existing = {row.label: row for row in store.studies()}.get(label)
         worker = worker_of(store, label)
-        if begun is not None and begun.state in STUDY_IN_HAND and worker is not None:
-            check_left_alone(begun, to_toml(study), fresh)
-        if begun is not None and begun.state in STUDY_UNFINISHED and not fresh:
-            check_unchanged(begun, study, plan.facts.digests)
+        if existing is not None and existing.state in STUDY_ACTIVE and worker is not None:
+            check_not_in_training(existing, to_toml(study), fresh)
+        if existing is not None and existing.state in STUDY_UNFINISHED and not fresh:
+            check_unchanged(existing, study, plan.facts.digests)
         store.submit(
             Submission(
                 label=label,
@@ -130,7 +130,7 @@ def submit(
                 fresh=fresh,
             )
         )
-        if begun is not None and begun.state == "paused" and worker is not None:
+        if existing is not None and existing.state == "paused" and worker is not None:
             store.command(label, "resume")
         _requeue(store, label, say)
         done, n_runs = store.counts(label)
@@ -139,49 +139,49 @@ def submit(
     return Submitted(folder, label, plan, dataset.source, command)
 
 
-def check_left_alone(begun: StudyRow, toml: str, fresh: bool) -> None:
-    """Refuses to change a study that a worker has in hand.
+def check_not_in_training(existing: StudyRow, toml: str, fresh: bool) -> None:
+    """Checks that a study in training would not be changed.
 
     Raises:
-        StoreError: it would be changed.
+        StoreError: it would be.
     """
-    if fresh or begun.toml != toml:
-        what = "begun anew" if fresh else "changed"
+    if fresh or existing.toml != toml:
+        what = "restarted" if fresh else "changed"
         raise StoreError(
-            f"{begun.label}: a worker is training it, so it cannot be {what} now; end that first "
-            f"(jmlp stop {begun.label})"
+            f"{existing.label}: a worker is training it, so it cannot be {what} now; stop it first "
+            f"(jmlp stop {existing.label})"
         )
 
 
-def check_unchanged(begun: StudyRow, study: Study, digests: Mapping[str, str]) -> None:
-    """Refuses to resume an unfinished study in another form.
+def check_unchanged(existing: StudyRow, study: Study, digests: Mapping[str, str]) -> None:
+    """Checks that an unfinished study is resumed with the settings and data that it began with.
 
-    More or fewer seeds and experiments are no other form: each run stands for itself.
+    Seeds and experiments may be added or removed, as runs are independent of each other.
 
     Raises:
-        ConfigError: a setting differs; all that do are named.
+        ConfigError: settings differ; the message names them all.
         DataError: the data differ.
     """
     from jmlp.data.dataset import changed_arrays
 
-    odd = changed_arrays(begun.data["digests"], digests)
-    if odd:
+    arrays = changed_arrays(existing.data["digests"], digests)
+    if arrays:
         raise DataError(
-            f"{begun.label}: the data have changed since it began: {', '.join(odd)} of "
-            f"{study.data} have another SHA-256\n{begun.label} is unfinished: put the old ones "
+            f"{existing.label}: the data have changed since it began: {', '.join(arrays)} of "
+            f"{study.data} have another SHA-256\n{existing.label} is unfinished: put the old ones "
             "back, give the study another name, or train all of it on the new ones (--fresh)"
         )
-    changed = differences(parse_study(begun.toml, begun.label), study)
+    changed = differences(parse_study(existing.toml, existing.label), study)
     if changed:
         remedy = (
-            f"{begun.label} is unfinished: resume it as it was (jmlp resume {begun.label}), "
+            f"{existing.label} is unfinished: resume it as it was (jmlp resume {existing.label}), "
             "give the study another name, or train all of it as it is now (--fresh)"
         )
-        raise ConfigError([*(f"{begun.label}: {change}" for change in changed), remedy])
+        raise ConfigError([*(f"{existing.label}: {change}" for change in changed), remedy])
 
 
 def differences(old: Study, new: Study) -> list[str]:
-    """The settings of experiments that both have and that differ, each as `name: was, now`."""
+    """The differing settings of experiments that both studies have, each as `name: was, now`."""
     found = _changes("", _top(old), _top(new))
     before = {experiment.name: experiment for experiment in old.experiments}
     for experiment in new.experiments:
@@ -209,12 +209,12 @@ def _changes(place: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list
 
 
 def _text(settings: Mapping[str, Any], name: str) -> str:
-    """As a study file has it."""
+    """A setting as it is written in a study file."""
     return json.dumps(settings[name]) if settings.get(name) is not None else "none"
 
 
 def submit_again(folder: Path, row: StudyRow, say: Callable[[str], None]) -> Submitted:
-    """Puts a study that is in the store back into its queue, as it was.
+    """Puts a study in the store back into the queue, unchanged.
 
     Raises:
         StoreError: the store cannot be written.
@@ -244,7 +244,7 @@ def submit_again(folder: Path, row: StudyRow, say: Callable[[str], None]) -> Sub
 
 
 def _requeue(store: Store, label: str, say: Callable[[str], None]) -> None:
-    """What no worker has and is not complete: the next worker may take it."""
+    """Queues a study and its incomplete runs for the next worker, unless one is training it."""
     if worker_of(store, label) is not None:
         return
     gone = [
@@ -254,26 +254,26 @@ def _requeue(store: Store, label: str, say: Callable[[str], None]) -> None:
     ]
     for run_id in gone:
         path = path_of(store.folder, run_id)
-        say(f"{path}: is gone: the run is trained again")
+        say(f"{path}: is missing: the run will be trained again")
     store.set_runs(gone, "queued")
-    if gone or store.study(label).state in STUDY_IN_HAND:  # its worker died
+    if gone or store.study(label).state in STUDY_ACTIVE:  # its worker died
         store.set_study(label, "queued")
 
 
 def failure_of(row: StudyRow) -> JmlpError:
-    """The error that a study ended with."""
+    """The error with which a study ended."""
     return error_with_code(row.failure or "the study failed", row.code or 1)
 
 
 def default_hardware() -> dict[str, Any]:
-    """What `submit` takes where nothing else is asked for: the device that JAX finds, all cores."""
+    """The hardware for `submit` unless the user asks otherwise: JAX's default device, all cores."""
     return {"device": "auto", "cores": None, "checkpoint_seconds": CHECKPOINT_SECONDS}
 
 
 def study_label(name: str, changes: Sequence[str]) -> str:
-    """The study's name in the store: one of its own for each way to change it.
+    """The study's name in the store, which is different for each set of changes.
 
-    Their settings differ, so that one cannot resume what the other began.
+    Otherwise a study with other settings would resume what this one began.
     """
     words = [re.sub(r"[^A-Za-z0-9.]+", "-", change).strip("-.") for change in changes]
-    return "-".join([name, *filter(None, words)])[:LONGEST_NAME]
+    return "-".join([name, *filter(None, words)])[:MAX_NAME_LENGTH]

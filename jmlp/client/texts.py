@@ -1,4 +1,4 @@
-"""Stored runs in words, for tables, and as JSON values, for programs."""
+"""Stored runs as texts, for tables, and as JSON values, for programs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from jmlp.training.records import CostPoint
 
 MISSING = "–"
-SHORT_ID = 8  # digits of an id that are shown, and more where two runs agree in them
+SHORT_ID = 8  # digits of an id that are shown; more if two runs share them
 
 
 def short_ids(ids: Sequence[str]) -> dict[str, str]:
-    """The first digits of every id, as many as tell all of them apart."""
+    """The first digits of every id, as many as are needed to distinguish them all."""
     known = set(ids)
     n = next(n for n in range(SHORT_ID, 65) if len({i[:n] for i in known}) == len(known) or n == 64)
     return {run_id: run_id[:n] for run_id in known}
 
 
 def state_text(row: "RunRow") -> str:
-    """`stopped early`, `diverged @1200`, `running, epoch 3`: what became of a run."""
+    """The state of a run as a text: `stopped early`, `diverged @1200`, `running, epoch 3`."""
     result = row.result
     if row.state == "diverged" and result is not None:
         return f"diverged @{result.diverged_at}"
@@ -44,13 +44,13 @@ def state_text(row: "RunRow") -> str:
 
 
 def configuration_texts(rows: Sequence["RunRow"], study: str | None = None) -> dict[str, str]:
-    """Each run's hyperparameters by its id, as far as the runs of its study differ in them.
+    """Each run's hyperparameters, by its id, in which the runs of its study differ.
 
-    Where all of them agree, those that are not the defaults.
+    If they agree in all of them, those that differ from the defaults.
 
     Args:
         rows: all runs of their studies.
-        study: the one that all of them are looked at as part of; else each run's first.
+        study: the study as whose runs they are compared; by default each run's first one.
     """
     studies: dict[str | None, list[RunRow]] = {}
     for row in rows:
@@ -73,12 +73,12 @@ def settings(hp: Hyperparams) -> Cell:
 
 
 def words(name: str) -> str:
-    """`validation_cost` as people read it."""
+    """A field's name for display: `validation cost` for `validation_cost`."""
     return name.replace("_", " ")
 
 
 def text_of(name: str, value: Value) -> str:
-    """A value with all its digits; a dash where there is none."""
+    """A value with all its digits; a dash for a missing one."""
     if value is None and name != "patience":
         return MISSING
     return value_text(value, name)
@@ -90,17 +90,17 @@ def cost_text(value: float | None) -> str:
 
 
 def percent_text(value: float | None) -> str:
-    """A fraction in per cent with two decimals, so that columns align."""
+    """A fraction as a percentage with two decimals, so that columns align."""
     return MISSING if value is None else f"{100 * value:.2f}"
 
 
 def time_text(milliseconds: int) -> str:
-    """A moment in UTC, to the second."""
-    return f"{_moment(milliseconds):%Y-%m-%d %H:%M:%S}"
+    """A time in UTC, to the second."""
+    return f"{_datetime(milliseconds):%Y-%m-%d %H:%M:%S}"
 
 
 def row_table(row: "RunRow") -> dict[str, Any]:
-    """A run as JSON values; its costs are not in it."""
+    """A run as JSON values, without its costs."""
     from jmlp.results.serialization import run_table, strict
 
     result = None if row.result is None else run_table(row.result, costs=False)
@@ -145,8 +145,8 @@ def costs_table(points: Sequence["CostPoint"]) -> Mapping[str, Any]:
 
 
 def _iso(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else _moment(milliseconds).isoformat()
+    return None if milliseconds is None else _datetime(milliseconds).isoformat()
 
 
-def _moment(milliseconds: int) -> datetime:
+def _datetime(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

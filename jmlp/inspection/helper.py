@@ -11,23 +11,23 @@ from typing import Any
 
 from jmlp.system import environment, helper_server
 from jmlp.system.files import compile_cache_dir
-from jmlp.system.helper_server import Tell
+from jmlp.system.helper_server import Send
 
 
-def look(request: Mapping[str, Any], tell: Tell) -> None:
+def look(request: Mapping[str, Any], send: Send) -> None:
     """Looks, in a process where JAX has not started."""
-    environment.report_warnings(lambda text: tell({"say": text}))
+    environment.report_warnings(lambda text: send({"say": text}))
     if warning := environment.prepare("cpu", None, compile_cache_dir()):
-        tell({"say": f"warning: {warning}"})
-    answer(request, tell)
+        send({"say": f"warning: {warning}"})
+    answer(request, send)
 
 
-def answer(request: Mapping[str, Any], tell: Tell) -> None:
+def answer(request: Mapping[str, Any], send: Send) -> None:
     """Looks in this process, where JAX may start or has.
 
     Args:
         request: what is asked.
-        tell: takes each message.
+        send: called with each message.
 
     Raises:
         JmlpError: the run cannot be looked into.
@@ -38,9 +38,9 @@ def answer(request: Mapping[str, Any], tell: Tell) -> None:
         Path(request["store"]),
         request["run_id"],
         request["part"],
-        lambda text: tell({"say": text}),
+        lambda text: send({"say": text}),
     )
-    tell({"done": str(path)})
+    send({"done": str(path)})
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""What is on disk: the store of runs, their files and their checkpoints.
+"""The on-disk store of runs, their files and their checkpoints.
 
 store.sqlite          queue, commands, events, live costs, tags, and an index of all runs
 worker.lock           held by the process that trains
-runs/ID.safetensors   all there is to know of a run that ended
+runs/ID.safetensors   everything that is known about a completed run
 checkpoints/          cohorts in training
-submissions/          the studies that were asked for, to make the database again
-tags.json             the tags, to make the database again
-logs/                 what the workers' libraries print
+submissions/          the submitted studies, for rebuilding the database
+tags.json             the tags, for rebuilding the database
+logs/                 output of the libraries that the workers use
 """
 
 from jmlp.store.filesystem import network_file_system

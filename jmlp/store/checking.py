@@ -1,4 +1,4 @@
-"""Whether everything in a store is whole, and one part says what the other says."""
+"""Checks that every part of a store is intact and that the parts agree with each other."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -19,18 +19,18 @@ from jmlp.training.records import CohortState, RunResult
 CHECKPOINTS = "checkpoints"
 
 _TRAIN_AGAIN = "remove the run (jmlp runs rm); its study then trains it again"
-_GO_BACK = "do nothing: its study resumes from the one before it, or trains the cohort anew"
-_SUBMIT_AGAIN = "give the study's command again: it writes the file anew"
-_TAG_AGAIN = "tag or untag any run: it writes the file anew"
+_GO_BACK = "do nothing: its study resumes from the one before it, or trains the cohort from scratch"
+_SUBMIT_AGAIN = "run the study's command again: it rewrites the file"
+_TAG_AGAIN = "tag or untag any run: that rewrites the file"
 _KEEP_TAGS = "jmlp store rebuild keeps the tags of both"
 _PERMIT = "make it readable for you (chmod, chown), then check again"
-_MOUNT = "mount the disk that it leads to, or correct the link, then check again"
+_MOUNT = "mount the disk that it points to, or correct the link, then check again"
 _NEWER = "leave it as it is, and use the newer jmlp"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is not as it should be."""
+    """A damaged, missing or inconsistent part of a store, and what the user can do about it."""
 
     path: Path
     what: str
@@ -38,16 +38,16 @@ class Problem:
 
 
 def check(folder: Path) -> list[Problem]:
-    """Looks at every part of a store, to the last bit.
+    """Checks every part of a store, down to the last bit.
 
-    Nothing is changed, save that a deletion of runs that was killed in the middle is finished.
+    Changes nothing, except that it completes a deletion of runs that was killed midway.
 
     Args:
-        folder: of the store. What a worker is just writing may be told as a problem.
+        folder: the store's folder. A file that a worker is writing may be reported as a problem.
 
     Raises:
-        StoreError: there is no store, it cannot be read, or its database is none that this jmlp can
-            look at.
+        StoreError: there is no store, it cannot be read, or this version of jmlp cannot open its
+            database.
     """
     check_folder(folder)
     problems: list[Problem] = []
@@ -73,10 +73,10 @@ def check(folder: Path) -> list[Problem]:
 
 
 def check_folder(folder: Path) -> None:
-    """Whether there is a store that can be read.
+    """Checks that there is a readable store.
 
     Raises:
-        StoreError: there is none, or the system does not let its folder be read.
+        StoreError: there is none, or the system denies access to its folder.
     """
     if not is_there(folder):
         raise StoreError(f"there is no store at {folder}: run a study first")
@@ -86,12 +86,12 @@ def check_folder(folder: Path) -> None:
 def read_runs(
     folder: Path, files: Iterable[Path]
 ) -> Iterator[tuple[Path, run_files.StoredRun | CheckpointError]]:
-    """The file of every run that ended, one after the other, or what is wrong with it."""
+    """Yields the content of each completed run's file, or the error that describes its damage."""
     for path in files:
         try:
             stored = run_files.read(path)
             if run_files.path_of(folder, stored.result.run_id) != path:
-                raise CheckpointError(f"{path}: is of the run {stored.result.run_id}")
+                raise CheckpointError(f"{path}: belongs to run {stored.result.run_id}")
         except CheckpointError as error:
             yield path, error
         else:
@@ -99,14 +99,14 @@ def read_runs(
 
 
 def newest_checkpoints(folder: Path, refuse: Callable[[JmlpError], None]) -> list[CohortState]:
-    """Where each cohort in training can resume.
+    """The newest usable checkpoint of each cohort in training.
 
     Args:
-        folder: of the store.
-        refuse: called with what is wrong with newer checkpoints.
+        folder: the store's folder.
+        refuse: called with the error of each newer checkpoint that cannot be used.
 
     Raises:
-        StoreError: a folder cannot be read. Or what `refuse` raises.
+        StoreError: a folder cannot be read. Exceptions from `refuse` propagate.
     """
     stored = checkpoints.Checkpoints(folder / CHECKPOINTS)
     states = []
@@ -115,7 +115,7 @@ def newest_checkpoints(folder: Path, refuse: Callable[[JmlpError], None]) -> lis
             try:
                 state, _ = checkpoints.read_state(path)
                 if checkpoints.key_of(state.run_ids, state.width) != key:
-                    raise CheckpointError(f"{path}: is of other runs than its folder")
+                    raise CheckpointError(f"{path}: belongs to other runs than its folder")
             except CheckpointError as error:
                 refuse(error)
             else:
@@ -125,12 +125,12 @@ def newest_checkpoints(folder: Path, refuse: Callable[[JmlpError], None]) -> lis
 
 
 def _finish_removal(folder: Path, problems: list[Problem]) -> None:
-    """Deletes the rest of runs whose deletion was killed, unless a worker has the store."""
+    """Completes a deletion of runs that was killed, unless a worker is using the store."""
     path = folder / removals.NAME
     lock = Lock(folder)
     try:
         if not removals.is_pending(folder) or not lock.acquire():
-            return  # whoever has the lock finishes it
+            return  # the process that holds the lock completes it
         with contextlib.suppress(DamagedError), Store(folder) as store:
             store.finish_removal()
     except StoreError as error:
@@ -142,7 +142,7 @@ def _finish_removal(folder: Path, problems: list[Problem]) -> None:
 def _listed(
     paths: Callable[[], list[Path]], place: Path, problems: list[Problem]
 ) -> list[Path] | None:
-    """What is in a folder of a store; None where the system does not let it be listed."""
+    """The paths in a folder of a store; None, and a new problem, if it cannot be listed."""
     try:
         return paths()
     except StoreError as error:
@@ -151,7 +151,7 @@ def _listed(
 
 
 def _submissions(folder: Path) -> tuple[dict[Path, Submission], list[Problem]]:
-    """The submissions whose files are whole, and what is wrong with the others."""
+    """The submissions whose files are intact, and what is wrong with the others."""
     found: dict[Path, Submission] = {}
     problems: list[Problem] = []
     for path in (
@@ -165,7 +165,7 @@ def _submissions(folder: Path) -> tuple[dict[Path, Submission], list[Problem]]:
 
 
 def _tags(folder: Path) -> tuple[set[tuple[str, str]] | None, list[Problem]]:
-    """The tags of the file; or None, and what is wrong with it."""
+    """The tags in the tag file; or None, and what is wrong with the file."""
     try:
         return set(tag_file.read(folder)), []
     except StoreError as error:
@@ -179,14 +179,14 @@ def _database(
     submitted: Mapping[Path, Submission],
     tags: Set[tuple[str, str]] | None,
 ) -> Iterator[Problem]:
-    """What is wrong with the database, or in it, against the files that are whole.
+    """What is wrong with the database, and where it disagrees with the intact files.
 
     Args:
-        folder: of the store.
-        files: of runs; None where they are not known.
-        results: of those that are whole.
-        submitted: the studies whose files are whole.
-        tags: of their file; None where it cannot be used.
+        folder: the store's folder.
+        files: the files of runs; None if they could not be listed.
+        results: the results from the intact files.
+        submitted: the studies whose files are intact.
+        tags: the tags in the tag file; None if it cannot be used.
     """
     path = folder / NAME
     if not is_there(path):
@@ -207,30 +207,30 @@ def _database(
         yield Problem(path, f"is damaged ({what})", REMEDY)
     for file, row in rows.items():
         if row.result is None or files is None:
-            continue  # in the queue again, or about to end
+            continue  # queued again, or about to end
         if file not in files:
             yield Problem(file, "is missing: the database says that this run ended", _TRAIN_AGAIN)
         elif file in results and (
             run_table(row.result, costs=False) != run_table(results[file], costs=False)
             or [*map(point_values, points[file])] != [*map(point_values, results[file].costs)]
         ):
-            yield Problem(file, "says something else of the run than the database", REMEDY)
+            yield Problem(file, "disagrees with the database about the run", REMEDY)
     for file in results.keys() - rows.keys():
-        yield Problem(file, "is of a run that is not in the database", REMEDY)
+        yield Problem(file, "belongs to a run that is not in the database", REMEDY)
     ids = {row.run_id for row in rows.values()}
     for file, submission in submitted.items():
         if submission.label not in labels:
-            # Without any of its runs it was never submitted: what wrote the file was killed before
-            # its commit.
+            # If none of its runs is in the database, the study was never submitted: the process
+            # that wrote the file was killed before its commit.
             if any(run.run_id in ids for run in submission.runs):
-                yield Problem(file, "is of a study that is not in the database", REMEDY)
+                yield Problem(file, "belongs to a study that is not in the database", REMEDY)
         elif links[submission.label] != [(r.run_id, r.experiments) for r in submission.runs]:
-            yield Problem(file, "has other runs of the study than the database", REMEDY)
+            yield Problem(file, "disagrees with the database about the study", REMEDY)
     known = {(row.run_id, tag) for row in rows.values() for tag in row.tags}
     if tags is not None and tags != known:
-        is_nowhere = any(run_id not in ids for run_id, _ in tags)
+        has_unknown_run = any(run_id not in ids for run_id, _ in tags)
         what = f"{len(tags - known)} tags are not in the database, {len(known - tags)} only there"
-        yield Problem(folder / tag_file.NAME, what, _TAG_AGAIN if is_nowhere else _KEEP_TAGS)
+        yield Problem(folder / tag_file.NAME, what, _TAG_AGAIN if has_unknown_run else _KEEP_TAGS)
 
 
 def _problem(path: Path, error: JmlpError, remedy: str) -> Problem:

@@ -1,7 +1,7 @@
-"""Checkpoints of cohorts in training: the newest ones that are whole, in a folder for each cohort.
+"""Checkpoints of cohorts in training, one folder per cohort.
 
-A file is named by the updates that its cohort had made. The one before it is kept, so that damage
-costs one interval of training and not all of it.
+A file is named after the number of updates its cohort had made. The previous one is kept as well,
+so that a damaged checkpoint costs one interval of training instead of all of it.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ _NAME = re.compile(r"[0-9]{12}\.safetensors")
 
 @dataclass(frozen=True)
 class _About:
-    """The header, beside the format."""
+    """The file's header, without its format."""
 
     sha256: str
     must: Mapping[str, Any]
@@ -50,33 +50,33 @@ class _About:
 
 
 def key_of(run_ids: Sequence[str], width: int) -> str:
-    """What names a cohort's checkpoints: 32 hexadecimal digits.
+    """The name of a cohort's checkpoint folder: 32 hexadecimal digits.
 
     Args:
-        run_ids: of the cohort's runs, in any order.
-        width: lanes of its program, padding included.
+        run_ids: the ids of the cohort's runs, in any order.
+        width: number of lanes of its program, including padding.
     """
     return hashlib.sha256(json.dumps([sorted(run_ids), width]).encode()).hexdigest()[:32]
 
 
 class Checkpoints:
-    """The checkpoints in a folder, of which one process may write at a time."""
+    """The checkpoints in a folder, to which only one process may write at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._refused: set[Path] = set()
 
     def save(self, key: str, state: CohortState, about: Mapping[str, Any]) -> Path:
-        """Writes a checkpoint; when it is durable, all but the one before it are removed.
+        """Writes a checkpoint; once it is durable, removes all but it and the previous one.
 
         Args:
-            key: of the cohort, by `key_of`.
-            state: all that is needed to resume.
-            about: "must", which has to be equal for resuming, and "note", for people.
+            key: the cohort's key, from `key_of`.
+            state: everything needed to resume.
+            about: "must", which has to match when resuming, and "note", for human readers.
 
         Raises:
-            StoreError: it was not written, and those before it are as they were; or they could not
-                be removed.
+            StoreError: it was not written, and the earlier ones are unchanged; or they could not be
+                removed.
         """
         path = self.folder / key / f"{state.updates:012d}.safetensors"
         header = {
@@ -91,21 +91,21 @@ class Checkpoints:
         }
         tensor_files.write(path, _pack(state), strict(header))
         self._refused.discard(path)
-        # What was refused is none to go back to; what is of a later update was given up.
+        # A rejected checkpoint is no fallback, and one of a later update has been abandoned.
         before = [p for p in self.generations(key) if p < path and p not in self._refused]
         kept = {path, *before[-1:]}
         self._remove(p for p in self.generations(key) if p not in kept)
         return path
 
     def load(self, key: str, about: Mapping[str, Any]) -> tuple[CohortState | None, list[str]]:
-        """The newest checkpoint that is whole and can be resumed from.
+        """The newest checkpoint that is intact and can be resumed from.
 
         Args:
-            key: of the cohort, by `key_of`.
-            about: "must": what has to be equal.
+            key: the cohort's key, from `key_of`.
+            about: its "must" has to match that of the checkpoint.
 
         Returns:
-            The checkpoint, or None; and of each newer one why it is not used.
+            The checkpoint, or None; and for each newer one, why it is not used.
 
         Raises:
             StoreError: the folder cannot be read.
@@ -134,11 +134,11 @@ class Checkpoints:
         folder = self.folder / key
         remove_leftovers(folder)
         self._remove(self.generations(key))
-        with contextlib.suppress(OSError):  # it is not there, or holds what others put into it
+        with contextlib.suppress(OSError):  # it is missing, or contains files that are not ours
             folder.rmdir()
 
     def keys(self) -> list[str]:
-        """Of which cohorts there are checkpoints.
+        """The keys of the cohorts that have checkpoints.
 
         Raises:
             StoreError: the folder cannot be read.
@@ -146,10 +146,10 @@ class Checkpoints:
         return [folder.name for folder in self.folders() if self.generations(folder.name)]
 
     def folders(self) -> list[Path]:
-        """The folders of cohorts, with checkpoints in them or none.
+        """The folders of all cohorts, including those without checkpoints.
 
         Raises:
-            StoreError: the folder of all of them cannot be read.
+            StoreError: the parent folder cannot be read.
         """
         return [self.folder / name for name in names(self.folder) if _KEY.fullmatch(name)]
 
@@ -163,7 +163,7 @@ class Checkpoints:
         return [paths[-1] for paths in found if paths]
 
     def generations(self, key: str) -> list[Path]:
-        """The checkpoints of one cohort, the oldest first.
+        """The checkpoints of one cohort, oldest first.
 
         Raises:
             StoreError: its folder cannot be read.
@@ -190,10 +190,10 @@ def _pack(state: CohortState) -> Tensors:
 
 
 def _read(path: Path, key: str, wanted: Mapping[str, str]) -> CohortState:
-    """The state in a file; or CheckpointError, if it cannot be resumed from."""
+    """The state in a file; raises CheckpointError if training cannot resume from it."""
     state, about = read_state(path)
     if key_of(state.run_ids, state.width) != key:
-        raise CheckpointError(f"{path}: is of other runs, or of another width, than its folder")
+        raise CheckpointError(f"{path}: has other runs or another width than its folder")
     if differences := _differences(_flat(about["must"]), wanted):
         raise CheckpointError(f"{path}: cannot be resumed from: {'; '.join(differences)}")
     return state
@@ -203,22 +203,22 @@ def read_state(path: Path) -> tuple[CohortState, dict[str, Any]]:
     """The state in a file, and its header.
 
     Raises:
-        CheckpointError: it is not there, not a checkpoint, or damaged.
+        CheckpointError: it is missing, not a checkpoint, or damaged.
     """
 
     def check_shapes(outline: Tensors, about: dict[str, Any]) -> None:
-        """What cannot be such a checkpoint is refused before gigabytes of it are read."""
-        with _fitting(path):
+        """Rejects a file that cannot be a valid checkpoint before reading gigabytes of it."""
+        with _checkpoint_errors(path):
             _check_arrays(outline, _header(about))
 
     tensors, about = tensor_files.read(path, FORMAT, check=check_shapes)
-    with _fitting(path):
+    with _checkpoint_errors(path):
         return _unpack(tensors, _header(about)), about
 
 
 @contextlib.contextmanager
-def _fitting(path: Path) -> Iterator[None]:
-    """Every exception but a bug's says what does not fit."""
+def _checkpoint_errors(path: Path) -> Iterator[None]:
+    """Turns the exceptions that invalid content causes into CheckpointError."""
     try:
         yield
     except (LookupError, TypeError, UnreadableError, ValueError) as error:
@@ -229,7 +229,7 @@ def _header(about: Mapping[str, Any]) -> _About:
     """The header of a checkpoint.
 
     Raises:
-        UnreadableError: something in it is missing, or cannot be.
+        UnreadableError: an entry is missing or invalid.
     """
     found = read(_About, {key: about[key] for key in about.keys() - {"format"}})
     if not (
@@ -237,22 +237,22 @@ def _header(about: Mapping[str, Any]) -> _About:
         and found.epoch >= 0
         and 0 <= found.step <= found.n_steps > 0
     ):
-        raise UnreadableError("its lanes, or its place in the training, cannot be")
+        raise UnreadableError("its lanes, or its position in the training, are impossible")
     return found
 
 
 def _check_arrays(tensors: Tensors, found: _About) -> None:
-    """Whether these can be the arrays of such a checkpoint; looks at no value.
+    """Checks names, shapes and types of a checkpoint's arrays, but not their values.
 
     Raises:
-        ValueError: one is missing, too many, or of another shape or type.
+        ValueError: an array is missing or unexpected, or has the wrong shape or type.
     """
     known = {"arrays"}
     for name, array in sorted(under("arrays", tensors).items()):
         if array.shape[:1] != (found.width,):
             raise ValueError(f"arrays.{name} is {array.shape}, wanted ({found.width}, …)")
     for lane in range(len(found.run_ids)):
-        most = found.epoch + 2  # before the first epoch, after each, and in the present one
+        most = found.epoch + 2  # before the first epoch, after each, and within the current one
         check_costs(f"costs[{lane}]", tensors, most)
         check_snapshots(f"snapshots[{lane}]", tensors, most)
         known |= {f"costs[{lane}]", f"snapshots[{lane}]"}
@@ -283,7 +283,7 @@ def _snapshots(place: str, tensors: Tensors) -> tuple[Snapshot, ...]:
 
 
 def _flat(value: Any, place: str = "") -> dict[str, str]:
-    """Every value of nested JSON as its text, by its place: `versions.jax`, `sizes[0]`."""
+    """Flattens nested JSON to the text of each value by its path: `versions.jax`, `sizes[0]`."""
     if isinstance(value, dict) and value:
         items = [(f"{place}.{key}" if place else key, item) for key, item in value.items()]
     elif isinstance(value, list) and value:

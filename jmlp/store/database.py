@@ -1,8 +1,8 @@
-"""The connection to `store.sqlite`: how it is opened, asked, written to, and brought up to date.
+"""The connection to `store.sqlite`: how it is opened, queried, written to and upgraded.
 
-A rollback journal and not WAL, which can corrupt a database in the SQLite that Python 3.11 brings.
-Even a viewer's connection may write: where a writer was killed within a commit, the next one who
-reads has to undo it. A viewer refuses to change rows by `query_only`.
+It uses a rollback journal and not WAL, which can corrupt a database in the SQLite that comes with
+Python 3.11. Even a viewer's connection may write: if a writer was killed during a commit, the next
+reader has to roll it back. `query_only` keeps a viewer from changing rows.
 """
 
 import contextlib
@@ -25,20 +25,20 @@ from jmlp.system import fault_injection
 from jmlp.system.files import NO_SPACE, flush_folder, is_there, seeing_links
 
 NAME = "store.sqlite"
-BESIDE = ("-journal", "-wal", "-shm")  # what SQLite keeps beside a database
+BESIDE = ("-journal", "-wal", "-shm")  # suffixes of the files that SQLite keeps next to a database
 BUSY_MILLISECONDS = 10_000  # a commit takes milliseconds; a longer wait is an error
 POLL_SECONDS = 0.002
 
-REMEDY = "jmlp store rebuild moves it aside and makes it again from the files of the runs"
+REMEDY = "jmlp store rebuild moves it aside and recreates it from the files of the runs"
 
 _FAULTS = {
     sqlite3.SQLITE_BUSY: "another process has been using it for 10 seconds; try again",
     sqlite3.SQLITE_READONLY: "cannot be written: the file or its folder is read-only",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened: it, or its folder, is missing or not accessible",
     sqlite3.SQLITE_PERM: "cannot be opened: it is not accessible",
-    sqlite3.SQLITE_FULL: "the disk is full: nothing was written; make space",
+    sqlite3.SQLITE_FULL: "the disk is full: nothing was written; free some space",
 }
-_NO_TEXT = "Could not decode to UTF-8"  # in the words of Python's sqlite3
+_NO_TEXT = "Could not decode to UTF-8"  # how messages of Python's sqlite3 begin
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 _NAMED = 3  # problems in a message
@@ -47,7 +47,7 @@ Row = tuple[Any, ...]
 
 
 class DamagedError(StoreError):
-    """A database that cannot be read, in whole or in part; `what` is wrong with it."""
+    """A database that cannot be read, in whole or in part; `what` describes the damage."""
 
     def __init__(self, path: Path, what: str) -> None:
         self.what = what
@@ -58,15 +58,15 @@ class Database:
     """One connection, for one thread of one process."""
 
     def __init__(self, folder: Path, *, viewer: bool = False) -> None:
-        """Opens the database of a store; makes it where there is none, updates an old one.
+        """Opens the database of a store; creates a missing one and upgrades an old one.
 
         Args:
-            folder: of the store.
-            viewer: whether rows must not be changed by this connection; then none is made.
+            folder: the store's folder.
+            viewer: open it without the right to change rows, and never create it.
 
         Raises:
-            StoreError: there is none to view; it is another application's, damaged, of a newer
-                jmlp, or cannot be opened.
+            StoreError: there is none to view; it belongs to another application or to a newer jmlp,
+                is damaged, or cannot be opened.
         """
         self.path = folder / NAME
         self._viewer = viewer
@@ -80,7 +80,7 @@ class Database:
     def _open(self) -> None:
         while True:
             self._check_files()
-            before = _file_of(self.path)
+            before = _file_identity(self.path)
             self._peek()
             self._connection = _connection(self.path)
             try:
@@ -94,7 +94,7 @@ class Database:
         self._n_opened += 1
 
     def version(self) -> int:
-        """Another number than before if another process has changed something since.
+        """A number that changes whenever another process has changed the database.
 
         Raises:
             StoreError: it cannot be read.
@@ -102,8 +102,8 @@ class Database:
         (version,) = self.read("PRAGMA data_version")[0]
         return (self._n_opened << 32) + int(version)
 
-    def _follow(self) -> None:
-        """Opens the database that has taken this one's place, if one has."""
+    def _reopen_if_replaced(self) -> None:
+        """Opens the database that has replaced this one, if there is one."""
         if not self._is_replaced():
             return
         if self._connection.in_transaction:
@@ -112,38 +112,38 @@ class Database:
         self._open()
 
     def _is_replaced(self) -> bool:
-        found = _file_of(self.path)
+        found = _file_identity(self.path)
         if found is None:
             raise StoreError(
-                f"{self.path}: was moved or deleted while it was in use; put it back, or make it "
-                "again from the files of the runs (jmlp store rebuild)"
+                f"{self.path}: was moved or deleted while it was in use; put it back, or recreate "
+                "it from the files of the runs (jmlp store rebuild)"
             )
         return found != self._file
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._connection.close()
 
     def read(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        """All rows at once: a reader who holds a cursor open keeps the writer from its commit.
+        """Runs a query and returns all rows: an open cursor would keep the writer from committing.
 
         Raises:
             StoreError: it cannot be read.
         """
         with self.errors():
             if not self._connection.in_transaction:
-                self._follow()
+                self._reopen_if_replaced()
             return self._connection.execute(sql, values).fetchall()
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Several reads of one state. To be kept short: the writer waits for it.
+        """Several reads of one consistent state. Keep it short: the writer waits for its end.
 
         Raises:
             StoreError: it cannot be read.
         """
         with self.errors():
-            self._follow()
+            self._reopen_if_replaced()
             self._connection.execute("BEGIN")
             try:
                 yield
@@ -153,10 +153,10 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of what is done within, durably, or nothing of it.
+        """A transaction: all changes made within are committed durably, or none of them.
 
         Raises:
-            DiskFullError: nothing was changed for want of space.
+            DiskFullError: nothing was changed because there is no space left.
             StoreError: nothing was changed.
         """
         with self.errors():
@@ -166,41 +166,41 @@ class Database:
                 fault_injection.reach("commit")
                 self._connection.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:  # SQLite may have gone back by itself
+                if self._connection.in_transaction:  # SQLite may have rolled back by itself
                     with contextlib.suppress(sqlite3.Error):
                         self._connection.execute("ROLLBACK")
                 raise
 
     def _begin(self) -> None:
-        """Takes its turn among those who write.
+        """Begins a write transaction, waiting for other writers.
 
-        Not by SQLite's own waiting, which sleeps for up to 0.1 s at a time: who sleeps that long
-        loses every race against processes that write again and again, until its time is over.
+        SQLite's own busy handler sleeps for up to 0.1 s at a time, and would lose every race
+        against processes that write continually until it times out.
         """
         deadline = time.monotonic() + BUSY_MILLISECONDS / 1000
-        self._follow()
+        self._reopen_if_replaced()
         self._connection.execute("PRAGMA busy_timeout = 0")
         try:
             while True:
                 try:
-                    # A deferred one that comes to write fails where another one writes.
+                    # A deferred transaction would fail at its first write if another one writes.
                     self._connection.execute("BEGIN IMMEDIATE")
                 except sqlite3.OperationalError as error:
                     if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                         raise
                     time.sleep(POLL_SECONDS)
                     continue
-                # What is written to a file that was replaced would be lost.
+                # Writes to a file that has been replaced would be lost.
                 if not self._is_replaced():
                     return
                 self._connection.execute("ROLLBACK")
-                self._follow()
+                self._reopen_if_replaced()
                 self._connection.execute("PRAGMA busy_timeout = 0")
         finally:
             self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
 
     def keep_all_in_memory(self) -> None:
-        """Writes what a large transaction changes at its commit only: until then others can read.
+        """Keeps a large transaction's changes in memory until its commit, so others can read.
 
         Raises:
             StoreError: it cannot be read.
@@ -208,12 +208,12 @@ class Database:
         self.read("PRAGMA cache_spill = OFF")
 
     def copy(self, target: Path) -> None:
-        """Makes a copy of the database as it was before the transaction in progress, if any.
+        """Copies the database as it was before the current transaction, if there is one.
 
-        A second connection reads it: one that writes cannot copy.
+        A second connection reads it, because a connection with a write transaction cannot copy.
 
         Raises:
-            StoreError: the copy cannot be written; there is none then.
+            StoreError: the copy cannot be written; no partial copy is left.
         """
         temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
         with self.errors():
@@ -230,7 +230,7 @@ class Database:
                 raise
 
     def problems(self) -> list[str]:
-        """What is wrong within the whole file, by SQLite's own checks; and with its tables.
+        """What is wrong with the whole file, by SQLite's own checks, and with its schema.
 
         Raises:
             StoreError: it cannot be read at all.
@@ -242,15 +242,15 @@ class Database:
         return [
             *different,
             *found,
-            *(f"a row of {row[0]} names a row of {row[2]} not there" for row in broken),
+            *(f"a row of {row[0]} refers to a missing row of {row[2]}" for row in broken),
         ]
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """Says what went wrong in the words of the store.
+        """Turns errors of SQLite and of the operating system into StoreError.
 
         Raises:
-            StoreError: in place of an error of SQLite or of the operating system.
+            StoreError: an error of SQLite or of the operating system occurred.
         """
         try:
             yield
@@ -258,12 +258,12 @@ class Database:
             raise self._os_error(error) from error
         except OverflowError as error:
             raise StoreError(
-                f"{self.path}: a number of more than 64 bits cannot be kept"
+                f"{self.path}: a number of more than 64 bits cannot be stored"
             ) from error
         except UnicodeEncodeError as error:
             raise StoreError(
-                f"{plain(error.object)}: a lone surrogate is no character and cannot be kept; "
-                "leave it out"
+                f"{plain(error.object)}: a lone surrogate is not a character and cannot be stored; "
+                "remove it"
             ) from error
         except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
             if different := self._differences(error):
@@ -279,16 +279,16 @@ class Database:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
-                f"{folder}: the store's folder cannot be made: {error.strerror or error}; "
+                f"{folder}: the store's folder cannot be created: {error.strerror or error}; "
                 "give another one (--store DIR)"
             ) from error
 
     def _check_files(self) -> None:
-        """Refuses what SQLite would wait for, or read without end."""
+        """Rejects files on which SQLite would block, or which it would read without end."""
         for ending in ("", *BESIDE):
             path = Path(f"{self.path}{ending}")
             try:
-                with seeing_links(path):  # SQLite would make a database where a link leads to
+                with seeing_links(path):  # SQLite would create the target of a dangling link
                     mode = path.stat().st_mode
             except FileNotFoundError:
                 continue
@@ -299,29 +299,29 @@ class Database:
                 raise StoreError(f"{path}: is {what}, not a store's database; move it away")
 
     def _peek(self) -> None:
-        """Refuses what is not ours, or newer, before SQLite could write to it.
+        """Rejects a foreign or newer database before SQLite could write to it.
 
-        Through SQLite all the same: a plain `close` of this file would free the locks that other
-        connections of this process hold on it. What cannot be read is left to the real opening.
+        It still uses SQLite: closing a plain file descriptor of this file would release the locks
+        that other connections of this process hold on it. `_open` reports what cannot be read.
         """
-        if _file_of(self.path) is None:
+        if _file_identity(self.path) is None:
             return
         uri = f"file:{quote(str(self.path))}?mode=ro&immutable=1"
         try:
             with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
-                found = _identity(connection)
+                found = _schema_identity(connection)
         except sqlite3.DatabaseError:
             return
-        self._check(*found)
+        self._check_identity(*found)
 
     def _prepare(self, viewer: bool) -> None:
-        version = self._check(*_identity(self._connection))
-        self._file = _file_of(self.path)
+        version = self._check_identity(*_schema_identity(self._connection))
+        self._file = _file_identity(self.path)
         for pragma in ("foreign_keys = ON", "trusted_schema = OFF", "cell_size_check = ON"):
             self._connection.execute(f"PRAGMA {pragma}")
         (mode,) = self._connection.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
         if mode != "truncate":
-            raise StoreError(f"{self.path}: its journal is {mode}, and cannot be made truncate")
+            raise StoreError(f"{self.path}: its journal mode is {mode} and cannot be changed")
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA temp_store = MEMORY")
         if version != schema.SCHEMA:
@@ -332,8 +332,8 @@ class Database:
         if viewer:
             self._connection.execute("PRAGMA query_only = ON")
 
-    def _check(self, application: int, version: int, n_tables: int) -> int:
-        """The schema's number; 0 with no table is a database that nothing was written to yet."""
+    def _check_identity(self, application: int, version: int, n_tables: int) -> int:
+        """The schema's version; it is 0, without tables, if nothing has been written yet."""
         if (application, version, n_tables) == (0, 0, 0):
             return 0
         if application != schema.APPLICATION_ID:
@@ -343,20 +343,21 @@ class Database:
             )
         if version > schema.SCHEMA:
             raise StoreError(
-                f"{self.path}: was written by a newer jmlp (schema {version}, this one knows "
-                f"{schema.SCHEMA}): it was left as it is; install the newer jmlp"
+                f"{self.path}: was written by a newer jmlp (schema {version}, this one supports "
+                f"{schema.SCHEMA}); it was not changed; install the newer jmlp"
             )
         if version < schema.SCHEMA - len(schema.MIGRATIONS):
-            raise DamagedError(self.path, f"there never was a schema {version}")
+            raise DamagedError(self.path, f"there has never been a schema {version}")
         return version
 
     def _upgrade(self) -> None:
-        """Makes the tables, or takes every step from an older schema, in one transaction."""
+        """Creates the tables, or applies all migrations to an older schema, in one transaction."""
         with self.transaction() as connection:
-            version = self._check(*_identity(connection))  # another process may have been faster
+            # Another process may have been faster.
+            version = self._check_identity(*_schema_identity(connection))
             if version == schema.SCHEMA:
                 return
-            if _identity(connection) == (0, 0, 0):
+            if _schema_identity(connection) == (0, 0, 0):
                 steps: Sequence[Sequence[str]] = (schema.CREATE,)
             else:
                 self._check_unused()
@@ -388,12 +389,12 @@ class Database:
         return StoreError(f"{self.path}: cannot be read or written: {error.strerror or error}")
 
     def _differences(self, error: sqlite3.Error) -> str:
-        """What is wrong with the tables, where an error can come from that; empty: nothing."""
+        """What is wrong with the tables, if that can have caused the error; otherwise empty."""
         if _code(error) not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT):
             return ""
         try:
-            return _few(schema.differences(self._connection))
-        except sqlite3.Error:  # a connection that was closed, or worse than this
+            return _shortened(schema.differences(self._connection))
+        except sqlite3.Error:  # the connection is closed, or the damage is worse than this
             return ""
 
     def _sqlite_error(self, error: sqlite3.Error) -> StoreError:
@@ -405,21 +406,21 @@ class Database:
 
 
 def _connection(path: Path) -> sqlite3.Connection:
-    # isolation_level None: transactions begin and end where this module says, and nowhere else.
+    # isolation_level None: only this module begins and ends transactions.
     connection = sqlite3.connect(path, timeout=BUSY_MILLISECONDS / 1000, isolation_level=None)
     connection.create_function("row_digest", -1, row_digest, deterministic=True)
     connection.create_function("with_checksum", 4, with_checksum, deterministic=True)
     return connection
 
 
-def _few(problems: Sequence[str]) -> str:
-    """The first problems, as many as a message can hold."""
+def _shortened(problems: Sequence[str]) -> str:
+    """The first `_NAMED` problems, and the number of the others."""
     more = f" and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
     return ", ".join(problems[:_NAMED]) + more
 
 
-def _file_of(path: Path) -> tuple[int, int] | None:
-    """Which file has this name now; None: none."""
+def _file_identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of the file that has this path now; None if there is none."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -427,10 +428,10 @@ def _file_of(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
-    """Application, schema's number, and how many tables there are.
+def _schema_identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Application id, schema version, and number of tables.
 
-    By one statement, so that no other process makes the tables in between.
+    One statement reads them, so that no other process can create the tables in between.
     """
     found: tuple[int, int, int] = connection.execute(
         "SELECT (SELECT application_id FROM pragma_application_id),"
@@ -440,10 +441,10 @@ def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
 
 
 def _code(error: sqlite3.Error) -> int:
-    """SQLite's number for an error, without the detail in its upper bits."""
+    """SQLite's primary error code, without the extended code in its upper bits."""
     return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
 
 
 def _is_fault(error: sqlite3.Error) -> bool:
-    """Whether it comes from the file and the disk, and not from a mistake in jmlp."""
+    """Whether the error was caused by the file or the disk, and not by a bug in jmlp."""
     return type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError)

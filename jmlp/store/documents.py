@@ -1,4 +1,4 @@
-"""Small JSON files beside the database, whole or refused."""
+"""Small JSON files next to the database; a damaged one is rejected as a whole."""
 
 import hashlib
 from pathlib import Path
@@ -13,17 +13,17 @@ MAX_BYTES = 256_000_000
 
 
 def write(path: Path, kind: str, content: dict[str, Any]) -> None:
-    """Writes JSON values with a seal over them.
+    """Writes JSON values together with their checksum.
 
     Args:
         path: the file.
-        kind: what `read` is to find.
+        kind: the file's format, which `read` has to expect.
         content: the values.
 
     Raises:
-        StoreError: the file cannot be written, and is as it was.
+        StoreError: the file cannot be written, and is unchanged.
     """
-    document = {"format": kind, "sha256": _seal(content), "content": content}
+    document = {"format": kind, "sha256": _digest(content), "content": content}
     write_atomically(path, to_json(document).encode())
 
 
@@ -31,7 +31,7 @@ def read(path: Path, kind: str) -> dict[str, Any]:
     """The values that `write` wrote.
 
     Raises:
-        StoreError: the file cannot be read, is of another kind, or is damaged.
+        StoreError: the file cannot be read, has another format, or is damaged.
     """
     try:
         with open_regular(path, follow_links=False) as (file, size):
@@ -43,7 +43,7 @@ def read(path: Path, kind: str) -> dict[str, Any]:
             problem = other_format(found, kind)
             raise StoreError(f"{path}: {problem}") from problem
         content = member(document, "content", dict[str, Any])
-        if member(document, "sha256", str) != _seal(content):
+        if member(document, "sha256", str) != _digest(content):
             raise UnreadableError("its SHA-256 is not the one stored in it")
     except NotRegularError as error:
         raise StoreError(f"{path}: {error}") from error
@@ -54,5 +54,5 @@ def read(path: Path, kind: str) -> dict[str, Any]:
     return content
 
 
-def _seal(content: dict[str, Any]) -> str:
+def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(to_json(content).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Whether a folder lies on another machine, where locks and flushes are not to be trusted."""
+"""Detects folders on network file systems, where locks and flushes cannot be trusted."""
 
 import re
 from pathlib import Path
@@ -17,11 +17,11 @@ def network_file_system(folder: Path, mounts: Path = MOUNTS) -> str | None:
     """The type of the network file system that holds a folder, such as "nfs4".
 
     Args:
-        folder: whether it is there or not.
-        mounts: the table of what is mounted, as Linux writes it.
+        folder: a path, which need not exist.
+        mounts: the mount table, as Linux writes it.
 
     Returns:
-        None where it is none, or the system has no such table.
+        None if it is a local file system, or the system has no such table.
     """
     try:
         lines = mounts.read_text(errors="surrogateescape").splitlines()
@@ -32,7 +32,7 @@ def network_file_system(folder: Path, mounts: Path = MOUNTS) -> str | None:
     for line in lines:
         _, mounted, found, *_ = line.split(" ")
         point = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), mounted))
-        # Of several mounts on one folder the last one is seen.
+        # Of several mounts on the same folder, the last one is visible.
         if place.is_relative_to(point) and len(point.parts) >= len(deepest.parts):
             kind, deepest = found, point
     return kind if kind in _NETWORK else None

@@ -1,4 +1,4 @@
-"""Which runs a user means by a word: a tag, a study, the beginning of an id."""
+"""Finds the runs that a user refers to: by a tag, a study, or the beginning of an id."""
 
 import re
 
@@ -21,20 +21,20 @@ _LAST = "FROM runs WHERE ended_at IS NOT NULL ORDER BY ended_at DESC, number DES
 
 
 class Finding(Queries):
-    """The reading half, with words in place of ids."""
+    """Adds the lookup of runs by what users type instead of full ids."""
 
     def find_runs(self, text: str) -> list[RunRow]:
-        """The runs that a user means.
+        """The runs that a user refers to.
 
         Args:
             text: "all"; "last", the run that ended last; a tag; a study's label; or the beginning
-                of one id, at least 4 characters. What comes first in this list is meant.
+                of one id, at least 4 characters. The first match in this order wins.
 
         Returns:
-            at least one run, unless all are meant and there are none.
+            At least one run, unless the text is "all" and there are none.
 
         Raises:
-            StoreError: no run is meant, or an id's beginning means several.
+            StoreError: no run matches, or the beginning of an id is ambiguous.
         """
         with self._database.snapshot():
             if text == ALL:
@@ -45,7 +45,7 @@ class Finding(Queries):
                 self._runs(_BY_TAG, text)
                 or self._runs(_BY_LABEL, text)
                 or self._by_id(text)
-                or self._refuse(self._nothing(text))
+                or self._refuse(self._no_match(text))
             )
 
     def _by_id(self, text: str) -> list[RunRow]:
@@ -57,13 +57,13 @@ class Finding(Queries):
             self._refuse(f"{text}: is the beginning of {len(found)} ids; {named('they are', ids)}")
         return found
 
-    def _nothing(self, text: str) -> str:
+    def _no_match(self, text: str) -> str:
         read = self._database.read
         labels = [plain(label) for (label,) in read("SELECT label FROM studies ORDER BY id")]
         tags = [plain(tag) for (tag,) in read("SELECT DISTINCT tag FROM tags ORDER BY tag")]
         near = did_you_mean(text, [*labels, *tags])
         return (
-            f"{plain(text)}: means no run{near}; give {ALL}, {LAST}, a tag, a study, or at least "
+            f"{plain(text)}: matches no run{near}; give {ALL}, {LAST}, a tag, a study, or at least "
             f"{SHORTEST_ID} characters of an id ({named('tags', tags)}; {named('studies', labels)})"
         )
 

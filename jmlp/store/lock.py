@@ -1,7 +1,7 @@
-"""One worker a store: a lock of the operating system, held as long as the worker lives.
+"""One worker per store: an operating system lock, held as long as the worker lives.
 
-The kernel frees it whatever ends the process, so there is no heartbeat, no clock, and no process id
-to be mistaken for another's. The note in the file only tells people who the owner is.
+The kernel releases it however the process ends, so there is no heartbeat, no clock, and no process
+id that could belong to another process by now. The note in the file is only for messages.
 """
 
 import contextlib
@@ -20,22 +20,22 @@ from jmlp.study.rules import plain
 
 NAME = "worker.lock"
 POLL_SECONDS = 0.05
-LOOK_SECONDS = 1.0  # for which the lock of those who only look is waited for in any case
-NOTE_SECONDS = 1.0  # in which a new owner has written its note
-_NOTE_BYTES = 4096  # the note is filled up to this and written at once: it is never read in part
-_MOST_BYTES = 1_000_000  # that are read of a note
+PROBE_SECONDS = 1.0  # extra time to wait for processes that only probe the lock
+NOTE_SECONDS = 1.0  # within which a new owner has written its note
+_NOTE_BYTES = 4096  # the note is padded to this and written at once, so it is never read in part
+_MAX_BYTES = 1_000_000  # read from a note at most
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds the lock; for a message only."""
+    """Who holds the lock; used in messages only."""
 
     pid: int
     host: str
-    boot_id: str  # empty where the system has none
+    boot_id: str  # empty if the system has none
     started: int  # when it took the lock, UTC, milliseconds
-    study: str | None  # the label of what it trains
+    study: str | None  # the label of the study that it trains
 
     @property
     def process(self) -> str:
@@ -44,46 +44,48 @@ class Owner:
 
 
 class Lock:
-    """The right to train in a store."""
+    """The exclusive right to train in a store, across processes."""
 
     def __init__(self, folder: Path) -> None:
-        """Takes nothing yet.
+        """Does not acquire the lock yet.
 
         Args:
-            folder: of the store.
+            folder: the store's folder.
         """
         self.path = folder / NAME
-        self.study: str | None = None  # that its owner trains; where it is held here
+        self.study: str | None = None  # that this process trains, while it holds the lock
         self._descriptor: int | None = None
         self._started = 0
 
     @classmethod
     def inherit(cls, folder: Path, descriptor: int) -> "Lock":
-        """The lock that `pass_on` left to this process.
+        """The lock that `pass_on` handed over to this process.
 
         Args:
-            folder: of the store.
+            folder: the store's folder.
             descriptor: what `pass_on` returned.
 
         Raises:
-            StoreError: it is no lock of this store that is held.
+            StoreError: the descriptor is not a held lock of this store.
         """
         lock = cls(folder)
         try:
             os.set_inheritable(descriptor, False)
-            is_it = os.path.samestat(os.fstat(descriptor), os.stat(lock.path))
+            is_lock = os.path.samestat(os.fstat(descriptor), os.stat(lock.path))
             note = (
-                _read_note(descriptor) if is_it and lock._flock(descriptor, fcntl.LOCK_EX) else None
+                _read_note(descriptor)
+                if is_lock and lock._flock(descriptor, fcntl.LOCK_EX)
+                else None
             )
         except OSError as error:
             raise lock._error(error) from error
         if note is None:
-            raise StoreError(f"{lock.path}: was not left to this process")
+            raise StoreError(f"{lock.path}: was not handed over to this process")
         lock._descriptor, lock._started, lock.study = descriptor, note.started, note.study
         return lock
 
     def pass_on(self) -> int:
-        """Leaves the lock to the process that takes this one's place; returns what it needs.
+        """Makes the lock inheritable by the program that replaces this one; returns its descriptor.
 
         Raises:
             StoreError: the lock is not held.
@@ -93,10 +95,10 @@ class Lock:
         return descriptor
 
     def acquire(self, timeout: float = 0.0) -> bool:
-        """Takes the lock; False where another one had it for all of `timeout` seconds.
+        """Takes the lock; returns False if another process held it for all of `timeout` seconds.
 
         Raises:
-            StoreError: the file cannot be made, or its file system knows no locks.
+            StoreError: the file cannot be created, or its file system does not support locks.
         """
         if self._descriptor is not None:
             return True
@@ -114,13 +116,13 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Gives the lock back, if it is held."""
+        """Releases the lock, if it is held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = self.study = None
 
     def describe(self, label: str | None) -> None:
-        """Writes into the lock which study its owner trains.
+        """Notes in the lock file which study its owner trains.
 
         Raises:
             StoreError: the lock is not held, or the note cannot be written.
@@ -167,7 +169,7 @@ class Lock:
         return self._descriptor
 
     def _open(self, flags: int) -> int:
-        """A descriptor that no child process inherits; missing for reading is FileNotFoundError."""
+        """A non-inheritable descriptor; raises FileNotFoundError if there is no file to read."""
         try:
             if flags & os.O_CREAT:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -178,16 +180,16 @@ class Lock:
             return descriptor
         except FileNotFoundError:
             if flags & os.O_CREAT:
-                raise StoreError(f"{self.path}: cannot be made") from None
+                raise StoreError(f"{self.path}: cannot be created") from None
             raise
         except OSError as error:
             raise self._error(error) from error
 
     def _wait(self, descriptor: int, deadline: float) -> bool:
-        """Whether the lock is ours. One who only looks holds it for an instant: no owner."""
+        """Whether the lock was acquired; a process that only probes it holds it for an instant."""
         while not self._flock(descriptor, fcntl.LOCK_EX):
             held = self._is_held(descriptor)
-            if time.monotonic() >= (deadline if held else deadline + LOOK_SECONDS):
+            if time.monotonic() >= (deadline if held else deadline + PROBE_SECONDS):
                 return False
             time.sleep(POLL_SECONDS if held else POLL_SECONDS / 50)
         return True
@@ -212,8 +214,8 @@ class Lock:
 
 
 def _read_note(descriptor: int) -> Owner | None:
-    """None where it is not written yet, or not by jmlp."""
+    """The owner's note; None if it has not been written yet, or not by jmlp."""
     try:
-        return read(Owner, parse(os.pread(descriptor, _MOST_BYTES, 0)))
+        return read(Owner, parse(os.pread(descriptor, _MAX_BYTES, 0)))
     except (OSError, UnreadableError):
         return None

@@ -1,7 +1,7 @@
-"""The networks of a run over its epochs, as a store has them.
+"""Reads the networks of a run over its epochs from a store.
 
-Those of a run that ended are in its file; those of a run in training are in the newest checkpoint
-of its cohort.
+The networks of a completed run are in its file; those of a run in training are in the newest
+checkpoint of its cohort.
 """
 
 import hashlib
@@ -22,30 +22,30 @@ from jmlp.store.store import Store
 from jmlp.study.config import Hyperparams
 from jmlp.training.records import CohortState, RunResult
 
-_TRIES = 3  # a worker may replace what was found before it is read
+_TRIES = 3  # a worker may replace the file that was found before it is read
 _KEY_DIGITS = 32
 
 
 @dataclass(frozen=True)
 class Networks:
-    """A run's networks; their arrays by name, such as `params[0].dense.W`."""
+    """A run's networks, with their arrays by name, such as `params[0].dense.W`."""
 
     run_id: str
-    key: str  # as `key_of` gives it for what was read
+    key: str  # what `key_of` returns for the file that was read
     hyperparams: Hyperparams
     seed: int
     split_seed: int
     validation_fraction: float
     data: Mapping[str, Any]  # name or path, and digests
-    can_drop: bool  # whether the program draws what dropout needs
-    epochs: tuple[int, ...]  # rising
-    tensors: tuple[Tensors, ...]  # of each epoch
-    best: int | None  # the index of the kept one; None where the run diverged
-    diverged_at: int | None  # the update; the last network is then the last one that was finite
+    can_drop: bool  # whether the program draws random numbers for dropout
+    epochs: tuple[int, ...]  # ascending
+    tensors: tuple[Tensors, ...]  # one entry per epoch
+    best: int | None  # the index of the best network; None if the run diverged
+    diverged_at: int | None  # the update; the last network is then the last finite one
 
 
 def key_of(store: Store, run_id: str) -> str:
-    """A digest of what `read` would read, without reading it all: 32 hexadecimal digits.
+    """A digest of what `read` would return, without reading it all: 32 hexadecimal digits.
 
     Raises:
         CheckpointError: the file of the run is missing or damaged.
@@ -58,9 +58,10 @@ def key_of(store: Store, run_id: str) -> str:
 
 
 def read(store: Store, run_id: str) -> Networks:
-    """The networks of a run: snapshots, the kept one, and the last one.
+    """The networks of a run: its snapshots, the best one, and the last one.
 
-    The last one of a run in training is there if its checkpoint is of the end of an epoch.
+    For a run in training, the last one is included only if its checkpoint is at the end of an
+    epoch.
 
     Raises:
         CheckpointError: the file of the run, or its newest checkpoint, is missing or damaged.
@@ -97,7 +98,7 @@ def _checkpoint_key(row: RunRow, path: Path) -> str:
 
 
 def _source(store: Store, run_id: str) -> tuple[RunRow, Path]:
-    """The file with the networks of a run."""
+    """The row of a run, and the file that contains its networks."""
     row = store.run(run_id)
     if row.state not in RUN_ENDED:
         if (path := _checkpoint(store.folder, row)) is not None:
@@ -105,14 +106,14 @@ def _source(store: Store, run_id: str) -> tuple[RunRow, Path]:
         row = store.run(run_id)  # it may have ended just now
     if row.state not in RUN_ENDED:
         raise StoreError(
-            f"run {run_id[:8]} has no snapshots yet ({row.state}): look again when it has trained "
+            f"run {run_id[:8]} has no snapshots yet ({row.state}): try again when it has trained "
             "for some seconds"
         )
     return row, run_files.path_of(store.folder, run_id)
 
 
 def _checkpoint(folder: Path, row: RunRow) -> Path | None:
-    """The newest checkpoint that holds a run as it is trained now."""
+    """The newest checkpoint that contains the current attempt of a run."""
     found = []
     for path in checkpoints.Checkpoints(folder / "checkpoints").newest():
         try:
@@ -120,7 +121,7 @@ def _checkpoint(folder: Path, row: RunRow) -> Path | None:
             attempts = member(must, "attempts", dict[str, int])
             modified = path.stat().st_mtime_ns
         except (CheckpointError, OSError, UnreadableError):
-            continue  # not of this run's attempt, or replaced just now
+            continue  # of another attempt, or just replaced
         if attempts.get(row.run_id) == row.attempt:
             found.append((modified, path))
     return max(found)[1] if found else None
@@ -131,7 +132,7 @@ def _of_file(stored: run_files.StoredRun) -> Networks:
     named = _by_epoch(stored.snapshot_epochs, stored.snapshots)
     if run.best_epoch is not None:
         named[run.best_epoch] = stored.best
-    # What a run that diverged was left with belongs to the epoch in which that happened.
+    # The last network of a diverged run belongs to the epoch in which it diverged.
     last = run.stopped_epoch if run.diverged_at else stored.about["last_epoch"]
     return _networks(
         run,
@@ -193,8 +194,8 @@ def _networks(
 ) -> Networks:
     if diverged_at == 0:
         raise StoreError(
-            f"run {run.run_id[:8]} gave numbers that are not finite before its first step: there "
-            "is nothing to see in it"
+            f"run {run.run_id[:8]} produced non-finite numbers before its first step: there "
+            "is nothing to inspect"
         )
     epochs = tuple(sorted(named))
     return Networks(
@@ -221,7 +222,7 @@ def _by_epoch(epochs: tuple[int, ...], stacked: Tensors) -> dict[int, Tensors]:
 
 
 def _network(state: Tensors, params: str, bn_state: str) -> Tensors:
-    """The arrays of one network out of a lane's training state, by the names of `name_tensors`."""
+    """The arrays of one network in a lane's training state, named as by `name_tensors`."""
     return {
         f"{new}[{name.removeprefix(f'{old}[')}": array
         for new, old in (("params", params), ("state", bn_state))

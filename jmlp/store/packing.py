@@ -1,4 +1,4 @@
-"""Cost points and snapshots as arrays by name, so that a file keeps each of their bits."""
+"""Packs cost points and snapshots into named arrays, so that a file preserves every bit."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from jmlp.nn.tensors import Tensors
 from jmlp.training.records import CostPoint
 
-# Of the fields of a cost point; the others are float64.
+# The integer fields of a cost point; the others are float64.
 _INTEGERS: Mapping[str, type[np.generic]] = {"epoch": np.int32, "step": np.int64}
-_HAS_BATCH_COST = "has_batch_cost"  # false where it is None, which an array holds as NaN
+_HAS_BATCH_COST = "has_batch_cost"  # false if it is None, which an array stores as NaN
 _COLUMNS: Mapping[str, type[np.generic]] = {
     **{field.name: _INTEGERS.get(field.name, np.float64) for field in fields(CostPoint)},
     _HAS_BATCH_COST: np.bool_,
@@ -34,10 +34,10 @@ def pack_costs(place: str, costs: Sequence[CostPoint]) -> Tensors:
 
 
 def check_costs(place: str, tensors: Mapping[str, NDArray[Any]], most: int) -> None:
-    """Whether these are the arrays of at most so many points; looks at no value.
+    """Checks names, types and lengths of the arrays of at most `most` points, but no values.
 
     Raises:
-        ValueError: an array is missing, or of another type or length.
+        ValueError: an array is missing or unexpected, or has the wrong type or length.
     """
     n = len(_array(tensors, f"{place}.epoch"))
     if n > most:
@@ -55,13 +55,13 @@ def unpack_costs(place: str, tensors: Mapping[str, NDArray[Any]]) -> tuple[CostP
     """The points that `pack_costs` packed.
 
     Args:
-        place: of them.
-        tensors: arrays that `check_costs` has passed.
+        place: the prefix of the arrays' names.
+        tensors: arrays that have passed `check_costs`.
     """
     columns = {name: tensors[f"{place}.{name}"].tolist() for name in _COLUMNS}
     has = columns.pop(_HAS_BATCH_COST)
     columns["batch_cost"] = [
-        cost if there else None for cost, there in zip(columns["batch_cost"], has, strict=True)
+        cost if is_set else None for cost, is_set in zip(columns["batch_cost"], has, strict=True)
     ]
     return tuple(
         CostPoint(**dict(zip(columns, point, strict=True)))
@@ -72,20 +72,20 @@ def unpack_costs(place: str, tensors: Mapping[str, NDArray[Any]]) -> tuple[CostP
 def pack_snapshots(
     place: str, epochs: Sequence[int], networks: Sequence[Mapping[str, NDArray[Any]]]
 ) -> Tensors:
-    """The arrays of the networks by name, stacked on a first axis of epochs; and the epochs."""
+    """The networks' arrays by name, stacked along a first axis of epochs; and the epochs."""
     names = networks[0] if networks else ()
     stacked = {f"{place}.{name}": np.stack([n[name] for n in networks]) for name in names}
     return {f"{place}.epoch": np.array(epochs, np.int32), **stacked}
 
 
 def check_snapshots(place: str, tensors: Mapping[str, NDArray[Any]], most: int) -> Tensors:
-    """Whether these are the arrays of at most so many networks; looks at no value.
+    """Checks epochs and lengths of the arrays of at most `most` networks, but no values.
 
     Returns:
-        The arrays of the first network by name; none where there is no network.
+        The arrays of the first network by name; empty if there is no network.
 
     Raises:
-        ValueError: an array is missing, or of another length.
+        ValueError: the epochs are missing, or an array has the wrong length.
     """
     stacked = under(place, tensors)
     epochs = stacked.pop("epoch", None)
@@ -105,8 +105,8 @@ def unpack_snapshots(
     """The epochs, and the arrays by name with the epochs as first axis.
 
     Args:
-        place: of them.
-        tensors: arrays that `check_snapshots` has passed.
+        place: the prefix of the arrays' names.
+        tensors: arrays that have passed `check_snapshots`.
     """
     stacked = under(place, tensors)
     epochs = stacked.pop("epoch")
@@ -114,7 +114,7 @@ def unpack_snapshots(
 
 
 def under(place: str, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
-    """The arrays whose names begin with a place, by the rest of their names."""
+    """The arrays whose names begin with `place` and a dot, by the rest of their names."""
     start = f"{place}."
     return {n.removeprefix(start): array for n, array in tensors.items() if n.startswith(start)}
 

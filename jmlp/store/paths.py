@@ -1,4 +1,4 @@
-"""Where a store keeps what; here so that finding a file does not wait for NumPy."""
+"""Paths within a store; a module of its own, so that finding a file does not import NumPy."""
 
 from pathlib import Path
 
@@ -6,5 +6,5 @@ RUN_FORMAT = "jmlp-run-1"
 
 
 def path_of(folder: Path, run_id: str) -> Path:
-    """The file of a run in the store of a folder."""
+    """The file of a completed run, whether it exists or not; `folder` is the store's."""
     return folder / "runs" / f"{run_id}.safetensors"

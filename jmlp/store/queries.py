@@ -1,4 +1,4 @@
-"""What can be asked of a store."""
+"""The read-only queries of a store."""
 
 import contextlib
 from collections import defaultdict
@@ -42,8 +42,8 @@ from jmlp.system.files import is_forbidden
 from jmlp.training.records import CostPoint, RunResult
 
 _NAMED = 8  # names in a message
-_CODES = 256
-_REMEMBERED = 4096  # runs, of which each takes a few KB
+_CODES = 256  # exit codes of a process
+_CACHE_SIZE = 4096  # runs, each of which takes a few KB
 
 _STUDY_COLUMNS = tuple(field.name for field in fields(StudyRow))
 _STUDY = f"SELECT {', '.join(_STUDY_COLUMNS)}, digest FROM studies"
@@ -64,27 +64,27 @@ _POINT = "SELECT epoch, step, has_batch_cost, costs FROM points"
 
 
 class Queries:
-    """The reading half of a store."""
+    """The read-only part of a store's interface."""
 
     def __init__(self, folder: Path, database: Database) -> None:
-        """Asks this database.
+        """Queries an open database.
 
         Args:
-            folder: of the store.
-            database: open.
+            folder: the store's folder.
+            database: its open database.
         """
         self.folder = folder
         self._database = database
 
     def version(self) -> int:
-        """Another number than before if another process has changed something since."""
+        """A number that changes whenever another process has changed the store."""
         return self._database.version()
 
     def damage(self) -> list[str]:
-        """What is wrong within the database, looked through to its end.
+        """What is wrong with the database, after a check of the whole file.
 
         Raises:
-            StoreError: it cannot be looked through.
+            StoreError: it cannot be checked.
         """
         return self._database.problems()
 
@@ -96,7 +96,7 @@ class Queries:
         """One study.
 
         Raises:
-            StoreError: there is none of that label; similar names are suggested.
+            StoreError: there is none with that label; the message suggests similar names.
         """
         found = self._database.read(f"{_STUDY} WHERE label = ?", (label,))
         if not found:
@@ -119,7 +119,7 @@ class Queries:
         """One run.
 
         Raises:
-            StoreError: there is none of that id.
+            StoreError: there is none with that id.
         """
         with self._database.snapshot():
             return self._runs("FROM runs WHERE number = ?", self._number(run_id))[0]
@@ -137,11 +137,11 @@ class Queries:
             return tuple(point_from(*row) for row in rows)
 
     def new_points(self, label: str, after: int) -> tuple[int, list[tuple[str, CostPoint]]]:
-        """What was recorded of a study's runs since a call that returned `after` (at first 0).
+        """The points recorded for a study's runs since the call that returned `after` (0 at first).
 
         Returns:
-            what to give as `after` next time; run ids with points, in order of writing. A point
-            takes the place of an earlier one of its run and epoch.
+            The `after` to pass next time; and pairs of run id and point, in order of writing. A
+            point replaces an earlier one of the same run and epoch.
 
         Raises:
             StoreError: there is no such study.
@@ -168,11 +168,11 @@ class Queries:
         return [(run_id, self._json(tuple[str, ...], text, what)) for run_id, text in rows]
 
     def last_point(self) -> int:
-        """What to give `new_points` as `after`, to be told only what is recorded from now on."""
+        """The `after` with which `new_points` returns only what is recorded from now on."""
         return int(self._database.read("SELECT coalesce(max(id), 0) FROM points")[0][0])
 
     def counts(self, label: str) -> tuple[int, int]:
-        """How many runs of a study have ended with a result, and how many it has.
+        """How many runs of a study have ended with a result, and how many runs it has.
 
         Raises:
             StoreError: there is no such study.
@@ -184,11 +184,11 @@ class Queries:
         return int(done), int(all_runs)
 
     def results(self, label: str) -> list[RunResult]:
-        """The runs of a study that ended, in its plan's order, with costs, without parameters.
+        """The completed runs of a study in its plan's order, with costs but without parameters.
 
         Raises:
-            StoreError: there is no such study, a record is damaged, or a run's file says something
-                else.
+            StoreError: there is no such study, a record is damaged, or a run's file disagrees with
+                its record.
         """
         with self._database.snapshot():
             study = self.study(label).id
@@ -217,15 +217,15 @@ class Queries:
         return results
 
     def confirm(self, result: RunResult) -> None:
-        """Refuses a result of which the run's file says something else, or has other cost points.
+        """Checks that a run's file has the same result, and as many cost points as the database.
 
-        Only the header of the file is read; one that is missing or damaged says nothing.
+        Reads only the header of the file; a missing or damaged file is ignored.
 
         Args:
-            result: as a row has it.
+            result: the result in the database.
 
         Raises:
-            StoreError: they disagree, or the system does not let the file be read.
+            StoreError: they disagree, or the system denies access to the file.
         """
         from jmlp.results import tensor_files
 
@@ -250,19 +250,19 @@ class Queries:
             or epochs.shape != (n_points,)
         ):
             raise StoreError(
-                f"run {result.run_id[:8]}: the database says something else of it than {path}; "
-                "jmlp store check finds all that differ, and jmlp store rebuild makes the database "
-                "again from the files"
+                f"run {result.run_id[:8]}: the database disagrees with {path}; jmlp store check "
+                "finds all differences, and jmlp store rebuild recreates the database from the "
+                "files"
             )
 
     def events(
         self, label: str | None = None, run_id: str | None = None, after: int = 0
     ) -> list[Event]:
-        """What happened, in order, after the event with the id `after`.
+        """The events after the one with the id `after`, in order.
 
         Args:
-            label: only what happened in this study.
-            run_id: only what happened to this run.
+            label: only events of this study.
+            run_id: only events of this run.
             after: an event's id.
         """
         rows = self._database.read(
@@ -276,7 +276,7 @@ class Queries:
         return [Event(*row) for row in rows]
 
     def about_run(self, run_id: str) -> dict[str, Any]:
-        """What the file of a run says beside its result, as `run_files.write` takes it.
+        """What the file of a run contains besides its result, as arguments of `run_files.write`.
 
         Raises:
             StoreError: there is no such run.
@@ -345,7 +345,7 @@ class Queries:
         return RunRow(**values, result=result, tags=tuple(tags), studies=tuple(labels))
 
     def _result(self, values: Mapping[str, Any], digest: str | None) -> RunResult:
-        """The record of a run, of whose row no value may have changed since it was written."""
+        """The record of a run; raises DamagedError if its row has changed since it was written."""
         with self._reading(f"run {values['run_id'][:8]}"):
             return _ended(digest, *(values[name] for name in DIGESTED))
 
@@ -371,7 +371,7 @@ class Queries:
 
     @contextlib.contextmanager
     def _reading(self, what: str) -> Iterator[None]:
-        """Reports damage to a row as damage to the database."""
+        """Turns an unreadable value in a row into DamagedError."""
         try:
             yield
         except UnreadableError as error:
@@ -391,19 +391,19 @@ class Queries:
         )
 
 
-# Who watches asks for the same runs again and again: equal texts are read once.
-@lru_cache(maxsize=_REMEMBERED)
+# Viewers read the same runs again and again: equal texts are parsed only once.
+@lru_cache(maxsize=_CACHE_SIZE)
 def _ended(digest: str | None, *values: Any) -> RunResult:
     if digest != row_digest(*values):
         raise UnreadableError("its row is not the one that was written")
     row = dict(zip(DIGESTED, values, strict=True))
     result = run_from_table(parse(row["record"]), costs=False)
     if result.run_id != row["run_id"] or result.status != row["state"]:
-        raise UnreadableError("its record is of another run, or of another state")
+        raise UnreadableError("its record belongs to another run, or has another state")
     return result
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def _hyperparams(text: str) -> Hyperparams:
     return read(Hyperparams, parse(text), "hyperparams")
 
@@ -419,6 +419,6 @@ def _check_code(code: int | None) -> None:
 
 
 def named(what: str, names: Sequence[str]) -> str:
-    """`studies: a, b`, as many as a message can hold."""
+    """`studies: a, b`, with the first `_NAMED` names and the number of the others."""
     left_out = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"{what}: {', '.join(names[:_NAMED]) or 'none'}{left_out}"

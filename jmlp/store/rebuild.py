@@ -1,4 +1,4 @@
-"""The database made again, from the files of runs, submissions, tags and checkpoints."""
+"""Rebuilds the database from the files of runs, submissions, tags and checkpoints."""
 
 import contextlib
 import os
@@ -35,49 +35,49 @@ _TEMPORARY = ".rebuild-"
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What a new database was made of."""
+    """What a database was rebuilt from."""
 
-    n_runs: int  # that had ended
+    n_runs: int  # completed runs
     n_checkpoints: int  # cohorts that can be resumed
     refused: list[str]  # what could not be used, and why
-    moved: Path | None  # where the database as it was is now; None: there was none
+    moved: Path | None  # where the previous database is now; None if there was none
 
 
 @dataclass(frozen=True)
 class _Ended:
-    """A run that ended, from its file."""
+    """A completed run, read from its file."""
 
     result: RunResult
     about: Mapping[str, Any]
-    at: int  # when it ended
+    at: int  # when it ended; UTC, milliseconds
 
 
 @dataclass(frozen=True)
 class _Study:
-    """A study that was submitted, and when."""
+    """A study, and when it was submitted."""
 
     submission: Submission
-    at: int
-    whole: bool  # all its runs are known, and not only those that ended
+    at: int  # UTC, milliseconds
+    whole: bool  # all its runs are known, and not only the completed ones
 
 
 def rebuild(folder: Path) -> Rebuilt:
-    """Makes the database again; the one that is there is kept beside it, as it was.
+    """Recreates the database; keeps an unchanged copy of the existing one next to it.
 
-    All runs that ended come back, with costs, events and studies, from their files; studies and
-    their queues from the files of submissions; tags from theirs, and from the database where it can
-    be read. Of runs in training the cost
-    points up to the last checkpoint come back. Events of studies do not, save their submissions.
+    All completed runs are restored from their files, with costs, events and studies; studies and
+    their queues from the files of submissions; tags from their file, and from the database if it
+    can be read. For runs in training, the cost points up to the last checkpoint are restored.
+    Events of studies are not restored, except their submissions.
 
     Args:
-        folder: of the store.
+        folder: the store's folder.
 
     Raises:
         StoreError: there is no store, a worker is using it, something in it cannot be read, or the
-            database cannot be written: then it is as it was.
+            database cannot be written. The database is then unchanged.
     """
     check_folder(folder)
-    with _alone(folder):
+    with _store_lock(folder):
         refused: list[str] = []
 
         def refuse(error: JmlpError) -> None:
@@ -86,9 +86,9 @@ def rebuild(folder: Path) -> Rebuilt:
             refused.append(str(error))
 
         remove_leftovers(folder)
-        for left in names(folder):  # by one that was killed
-            if left.startswith(_TEMPORARY):
-                shutil.rmtree(folder / left, ignore_errors=True)
+        for name in names(folder):  # left by a rebuild that was killed
+            if name.startswith(_TEMPORARY):
+                shutil.rmtree(folder / name, ignore_errors=True)
         removed = removals.pending(folder)
         ended = [run for run in _ended(folder, refuse) if run.result.run_id not in removed]
         in_training = newest_checkpoints(folder, refuse)
@@ -96,12 +96,12 @@ def rebuild(folder: Path) -> Rebuilt:
         moved = None
 
         def fill(connection: sqlite3.Connection, tags: Collection[tuple[str, str]] = ()) -> None:
-            # Others could submit and tag until this transaction began, and wait for its end.
+            # Other processes could submit and tag until this transaction began; now they wait.
             del refused[n_refused:]
             removals.leave_out(folder, removed)
             _fill(connection, _studies(folder, ended, refuse), ended)
-            _continue(connection, in_training)
-            _tag(connection, folder, tags, removed, refuse)
+            _restore_points(connection, in_training)
+            _restore_tags(connection, folder, tags, removed, refuse)
 
         n_refused = len(refused)
         is_new = not is_there(folder / NAME)
@@ -117,19 +117,19 @@ def rebuild(folder: Path) -> Rebuilt:
 def _refill(
     folder: Path, fill: Callable[[sqlite3.Connection, Collection[tuple[str, str]]], None]
 ) -> Path:
-    """Makes the rows again within the database that is there; returns where its copy is.
+    """Recreates the rows within the existing database; returns the path of its copy.
 
-    In one transaction: readers see the old rows or the new ones, writers wait, and a kill leaves
-    the old ones.
+    It is one transaction: readers see either the old rows or the new ones, writers wait, and a kill
+    leaves the old ones.
 
     Raises:
-        DamagedError: the database cannot be written to; nothing was changed.
+        DamagedError: the database is too damaged to be written to; nothing was changed.
     """
     database = Database(folder)
     with contextlib.closing(database):
         for what in database.problems():
             raise DamagedError(database.path, what)
-        copy = _beside(folder, "before")
+        copy = _backup_path(folder, "before")
         database.keep_all_in_memory()
         with database.transaction() as connection:
             tags = connection.execute(tag_file.OF_DATABASE).fetchall()
@@ -147,14 +147,14 @@ def _refill(
 
 
 def _replace(folder: Path, fill: Callable[[sqlite3.Connection], None]) -> Path:
-    """Makes another database in place of a damaged one; returns where that is now.
+    """Replaces a damaged database by a new one; returns the new path of the damaged one.
 
-    There is one of the two at every moment.
+    One of the two is in place at every moment.
     """
     path = folder / NAME
     temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder))
     try:
-        with _held(path):
+        with _write_locked(path):
             database = Database(temporary)
             with contextlib.closing(database), database.transaction() as connection:
                 fill(connection)
@@ -169,8 +169,8 @@ def _replace(folder: Path, fill: Callable[[sqlite3.Connection], None]) -> Path:
 
 
 @contextlib.contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Keeps others from writing to a damaged database, where SQLite can read that much of it."""
+def _write_locked(path: Path) -> Iterator[None]:
+    """Keeps others from writing to a damaged database, if SQLite can still open it."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         with contextlib.suppress(sqlite3.Error):
             connection.execute("BEGIN IMMEDIATE")
@@ -178,8 +178,8 @@ def _held(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Holds the lock of the store: no worker writes to the database that is moved."""
+def _store_lock(folder: Path) -> Iterator[None]:
+    """Holds the store's lock, so that no worker writes to the database while it is moved."""
     lock = Lock(folder)
     if not lock.acquire():
         owner = lock.owner()
@@ -192,7 +192,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _ended(folder: Path, refuse: Callable[[JmlpError], None]) -> list[_Ended]:
-    """All runs that ended, in the order in which they did, without their arrays."""
+    """All completed runs without their arrays, in the order in which they ended."""
     ended = []
     for path, found in read_runs(folder, run_files.paths(folder)):
         if isinstance(found, CheckpointError):
@@ -224,7 +224,7 @@ def _studies(
 
 
 def _from_links(label: str, ended: Sequence[_Ended]) -> _Study:
-    """A study without a file of its own: the latest one of this label, with the runs that ended."""
+    """A study whose own file is missing: the latest one of this label, with its completed runs."""
     from jmlp.training.plan import Run
 
     links = [
@@ -246,15 +246,15 @@ def _from_links(label: str, ended: Sequence[_Ended]) -> _Study:
         Run(run_id, run.hyperparams, run.seed, run.split_seed, experiments)
         for _, run_id, run, experiments in members
     ]
-    told = ("label", "name", "toml", "data", "command", "hardware")
-    submission = Submission(runs=runs, **{name: latest[name] for name in told})
+    fields = ("label", "name", "toml", "data", "command", "hardware")
+    submission = Submission(runs=runs, **{name: latest[name] for name in fields})
     return _Study(submission, latest["submitted_at"], whole=False)
 
 
 def _fill(
     connection: sqlite3.Connection, studies: Sequence[_Study], ended: Sequence[_Ended]
 ) -> None:
-    """Studies with their queues, then the runs that ended, then how the studies stand."""
+    """Inserts the studies with their queues, then the completed runs, then the studies' states."""
     for study in studies:
         submissions.insert(connection, study.submission, study.at)
     for run in ended:
@@ -267,8 +267,8 @@ def _fill(
         )
         end_run(connection, number, run.result, run.at)
         for event in about["events"]:
-            told = (event["study"], run_id, event["kind"], event["step"], event["detail"])
-            insert_event(connection, event["at"], *told)
+            values = (event["study"], run_id, event["kind"], event["step"], event["detail"])
+            insert_event(connection, event["at"], *values)
         label = about["events"][-1]["study"] if about["events"] else None
         insert_event(connection, run.at, label, run_id, *end_of(run.result))
     _sort_events(connection)
@@ -290,8 +290,8 @@ def _sort_events(connection: sqlite3.Connection) -> None:
         insert_event(connection, *row)
 
 
-def _continue(connection: sqlite3.Connection, in_training: Sequence[CohortState]) -> None:
-    """The cost points of runs that had not ended, up to their checkpoints."""
+def _restore_points(connection: sqlite3.Connection, in_training: Sequence[CohortState]) -> None:
+    """Inserts the cost points of unfinished runs, up to their checkpoints."""
     for state in in_training:
         for run_id, costs in zip(state.run_ids, state.costs, strict=True):
             found = connection.execute(
@@ -301,17 +301,17 @@ def _continue(connection: sqlite3.Connection, in_training: Sequence[CohortState]
                 set_points(connection, found[0], costs)
 
 
-def _tag(
+def _restore_tags(
     connection: sqlite3.Connection,
     folder: Path,
     known: Collection[tuple[str, str]],
     removed: Collection[str],
     refuse: Callable[[JmlpError], None],
 ) -> None:
-    """Sets the tags of the file and those that the database had, and writes them to the file.
+    """Sets the tags in the file and those that the database had, and writes them to the file.
 
-    Both are written in one transaction, so a tag that one of them lacks was lost there, or was
-    being changed when its process was killed.
+    Both are always written in one transaction, so a tag missing from one of them was lost there, or
+    was being changed when its process was killed.
     """
     path = folder / tag_file.NAME
     in_file = None
@@ -323,11 +323,11 @@ def _tag(
     for run_id, tag in tags:
         number = _number(connection, run_id)
         if number is None:
-            what = f"the tag {plain(tag)} of a run that is nowhere: {plain(run_id)}"
+            what = f"the tag {plain(tag)} of an unknown run: {plain(run_id)}"
             refuse(StoreError(f"{path}: {what}"))
         else:
             connection.execute("INSERT OR IGNORE INTO tags (run, tag) VALUES (?, ?)", (number, tag))
-    # A file that could not be used stays: it may be of a newer jmlp.
+    # A file that could not be used is kept: it may belong to a newer jmlp.
     if in_file is not None and set(tags) != set(in_file):
         tag_file.write(folder, tags)
 
@@ -337,19 +337,19 @@ def _number(connection: sqlite3.Connection, run_id: str) -> int | None:
     return None if found is None else int(found[0])
 
 
-def _beside(folder: Path, why: str) -> Path:
+def _backup_path(folder: Path, why: str) -> Path:
     return folder / f"{NAME}.{why}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
 
 
 def _move_aside(folder: Path) -> Path:
-    """Gives the damaged database another name beside its own, with what belongs to it.
+    """Renames the damaged database within its folder, together with its journal.
 
-    Its journal loses its own name: beside the new database it would be taken for the new one's.
+    The journal has to be renamed, because SQLite would take it for the new database's journal.
     """
-    path, moved = folder / NAME, _beside(folder, "damaged")
+    path, moved = folder / NAME, _backup_path(folder, "damaged")
     try:
         os.link(path, moved)
-    except OSError:  # a file system without such links; until the end there is no database then
+    except OSError:  # a file system without hard links; there is then no database for a moment
         path.rename(moved)
     for ending in BESIDE:
         with contextlib.suppress(FileNotFoundError):

@@ -1,7 +1,7 @@
-"""Runs that are being deleted: known on disk before the first of them goes.
+"""Deletion of runs that survives a kill: the runs are listed on disk before any is deleted.
 
-Their rows go in one transaction, their files one after the other. Where a kill comes in between,
-whoever next changes the store finishes it: nothing comes back, and nothing is left.
+Their rows are deleted in one transaction, their files one after the other. If the process is killed
+in between, the next process that changes the store completes the deletion.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from jmlp.system.files import flush_folder, is_there
 NAME = "removing.json"
 FORMAT = "jmlp-removal-1"
 
-REMEDY = "remove it, and give jmlp runs rm again"
+REMEDY = "remove it, and run jmlp runs rm again"
 
 
 def begin(folder: Path, run_ids: Sequence[str]) -> None:
-    """Says durably that these runs are to go.
+    """Records durably that these runs are to be deleted.
 
     Raises:
-        StoreError: it cannot be written, or files of runs or submissions cannot be reached.
+        StoreError: it cannot be written, or files of runs or submissions are not accessible.
     """
     submissions.paths(folder)
     for run_id in run_ids:
@@ -35,7 +35,7 @@ def begin(folder: Path, run_ids: Sequence[str]) -> None:
 
 
 def is_pending(folder: Path) -> bool:
-    """Whether the deletion of runs has begun and not ended.
+    """Whether a deletion of runs has begun and not been completed.
 
     Raises:
         StoreError: the folder cannot be read.
@@ -44,10 +44,10 @@ def is_pending(folder: Path) -> bool:
 
 
 def pending(folder: Path) -> tuple[str, ...]:
-    """The runs whose deletion has begun and not ended.
+    """The runs whose deletion has begun and not been completed.
 
     Raises:
-        StoreError: it is not known.
+        StoreError: their list cannot be read.
     """
     path = folder / NAME
     if not is_there(path):
@@ -65,9 +65,9 @@ def pending(folder: Path) -> tuple[str, ...]:
 
 
 def finish(folder: Path, run_ids: Collection[str]) -> None:
-    """Deletes the files of runs whose rows are gone; then the deletion has ended.
+    """Deletes the files of runs whose rows have been deleted, which completes the deletion.
 
-    What cannot be written for want of space is left to the next one who finishes it.
+    If a file cannot be rewritten because the disk is full, the next call completes it.
 
     Raises:
         StoreError: a file cannot be deleted.
@@ -84,7 +84,7 @@ def finish(folder: Path, run_ids: Collection[str]) -> None:
 
 
 def leave_out(folder: Path, run_ids: Collection[str]) -> None:
-    """Takes runs out of the files of submissions, from which they would come back.
+    """Removes runs from the files of submissions, from which a rebuild would restore them.
 
     Raises:
         StoreError: a file cannot be written, or their folder cannot be read.
@@ -94,14 +94,14 @@ def leave_out(folder: Path, run_ids: Collection[str]) -> None:
         try:
             submission, at = submissions.read(path)
         except StoreError:
-            continue  # what cannot be read brings nothing back
-        left = [run for run in submission.runs if run.run_id not in gone]
-        if len(left) < len(submission.runs):
-            submissions.write(folder, replace(submission, runs=left), at)
+            continue  # an unreadable file restores nothing
+        kept = [run for run in submission.runs if run.run_id not in gone]
+        if len(kept) < len(submission.runs):
+            submissions.write(folder, replace(submission, runs=kept), at)
 
 
-def give_up(folder: Path) -> None:
-    """Takes back that runs are to go, when nothing of them is gone."""
+def cancel(folder: Path) -> None:
+    """Cancels a deletion of which nothing has been deleted yet."""
     with contextlib.suppress(OSError):
         (folder / NAME).unlink(missing_ok=True)
 

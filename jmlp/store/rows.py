@@ -1,4 +1,4 @@
-"""What the store takes and gives: frozen records, and how their parts are kept in the database."""
+"""The records that the store accepts and returns, and how the database stores their parts."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from jmlp.training.records import CostPoint, Progress, RunResult
 if TYPE_CHECKING:
     from jmlp.training.plan import Run
 
-# The columns of which a row holds a digest: of studies, and of runs that ended.
+# The columns covered by a row's digest: of studies, and of completed runs.
 STUDY_DIGESTED = ("label", "name", "toml", "data", "command", "hardware", "submitted_at")
 DIGESTED = (
     *("run_id", "hyperparams", "seed", "split_seed", "data", "validation_fraction"),
@@ -34,29 +34,29 @@ _MORE_DATA = {"path": str | None, "image_shape": tuple[int, ...], "n_classes": i
 _HARDWARE = {"device": str, "cores": int | None}
 _MORE_HARDWARE = {"checkpoint_seconds": float | None}
 
-_YEAR_10000 = 253_402_300_800_000  # milliseconds of UTC, which no date can hold
+_YEAR_10000 = 253_402_300_800_000  # UTC, milliseconds; `datetime` ends before it
 _ID = re.compile(r"[0-9a-f]{64}")
-_COSTS = struct.Struct("<5d")  # bytes keep every bit, NaNs included
+_COSTS = struct.Struct("<5d")  # preserves every bit, including NaNs
 _CHECKSUM = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A study to be trained. `fresh`: what is stored of its runs does not count."""
+    """A study to be trained."""
 
     label: str  # its name in the store
-    name: str  # the study's own
-    toml: str  # the whole study; its runs share `validation_fraction` there
+    name: str  # its name in the study file
+    toml: str  # the whole study; all its runs use the `validation_fraction` in it
     data: Mapping[str, Any]  # name, source, and digests by array
-    command: str  # what was typed
+    command: str  # the command line that submitted it
     hardware: Mapping[str, Any]  # device, cores
     runs: "Sequence[Run]"  # in the plan's order
-    fresh: bool = False
+    fresh: bool = False  # train its runs again, whatever the store has of them
 
 
 @dataclass(frozen=True)
 class StudyRow:
-    """A study that was submitted."""
+    """A submitted study."""
 
     id: int
     label: str
@@ -69,12 +69,12 @@ class StudyRow:
     code: int | None  # the exit code that it ended with
     failure: str | None  # why it failed
     submitted_at: int  # UTC, milliseconds
-    progress: Progress  # as its worker last told it
+    progress: Progress  # as last reported by its worker
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run, whatever became of it."""
+    """A run in any state."""
 
     number: int  # in order of submission
     run_id: str
@@ -84,9 +84,9 @@ class RunRow:
     state: RunState
     epoch: int | None  # of the last cost point
     step: int | None
-    attempt: int  # from 1; trained afresh it is one more
+    attempt: int  # from 1; one more each time it is trained afresh
     failure: str | None
-    code: int | None  # the exit code that goes with the failure
+    code: int | None  # the exit code of the failure
     ended_at: int | None  # UTC, milliseconds
     result: RunResult | None  # without cost points and parameters
     tags: tuple[str, ...] = field(default=())
@@ -95,7 +95,7 @@ class RunRow:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened, in the order of ids."""
+    """Something that happened to a study or a run; ids increase in time."""
 
     id: int
     at: int  # UTC, milliseconds
@@ -107,43 +107,43 @@ class Event:
 
 
 def data_from(table: Mapping[str, Any]) -> dict[str, Any]:
-    """What the member "data" of a JSON object says of a study's data.
+    """The member "data" of a JSON object, which describes a study's data.
 
     Raises:
-        UnreadableError: it is missing, or not what `jmlp study` submits.
+        UnreadableError: it is missing, or not of the form that `jmlp study` submits.
     """
     return checked(member(table, "data", dict[str, Any]), _DATA, _MORE_DATA)
 
 
 def hardware_from(table: Mapping[str, Any]) -> dict[str, Any]:
-    """What the member "hardware" says that a worker is to use.
+    """The member "hardware" of a JSON object, which says what a worker is to use.
 
     Raises:
-        UnreadableError: it is missing, or not what `jmlp study` submits.
+        UnreadableError: it is missing, or not of the form that `jmlp study` submits.
     """
     return checked(member(table, "hardware", dict[str, Any]), _HARDWARE, _MORE_HARDWARE)
 
 
 def validation_fraction(toml: str) -> float:
-    """The fraction that a study's file says, or leaves at its default."""
+    """The validation fraction in a study's text, or the default."""
     return float(tomllib.loads(toml).get("validation_fraction", Study.validation_fraction))
 
 
 def check_toml(toml: str) -> None:
-    """Whether a study's text has what the store itself needs of it.
+    """Checks that a study's text contains what the store itself needs.
 
     Raises:
-        UnreadableError: it has not.
+        UnreadableError: it does not.
     """
     try:
         fraction = tomllib.loads(toml).get("validation_fraction", Study.validation_fraction)
     except (RecursionError, ValueError) as error:
-        raise UnreadableError(f'"toml" is no study: {error}') from error
+        raise UnreadableError(f'"toml" is not a study: {error}') from error
     check_fraction(fraction)
 
 
 def check_fraction(fraction: Any) -> None:
-    """Whether data can be split by this fraction.
+    """Checks that data can be split by this fraction.
 
     Raises:
         UnreadableError: they cannot.
@@ -156,7 +156,7 @@ def check_fraction(fraction: Any) -> None:
 
 
 def check_hyperparams(hp: Hyperparams) -> None:
-    """Whether a network can be trained with these.
+    """Checks that a network can be trained with these hyperparameters.
 
     Raises:
         UnreadableError: it cannot.
@@ -168,47 +168,47 @@ def check_hyperparams(hp: Hyperparams) -> None:
 
 
 def check_time(at: int | None) -> None:
-    """Whether a time can be shown; None is one that is not known.
+    """Checks that a time can be displayed; None is an unknown time.
 
     Raises:
         UnreadableError: it cannot.
     """
     if at is not None and not 0 <= at < _YEAR_10000:
-        raise UnreadableError(f"it is of the time {at}")
+        raise UnreadableError(f"its time is {at}")
 
 
 def now() -> int:
-    """UTC in milliseconds: a time for people, never to compute with."""
+    """UTC in milliseconds since 1970: a time to display, never to compute with."""
     return time.time_ns() // 1_000_000
 
 
 def to_json(value: Any) -> str:
-    """Text for the database; equal values have equal texts."""
+    """Canonical JSON for the database: equal values have equal texts."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def row_digest(*values: Any) -> str:
-    """What shows that no bit of a row has changed since it was written.
+    """A digest that shows whether any bit of a row has changed since it was written.
 
     Args:
-        values: the columns of `DIGESTED` or `STUDY_DIGESTED`, as the database has them.
+        values: the columns in `DIGESTED` or `STUDY_DIGESTED`, as the database stores them.
     """
-    # Unlike `to_json` for any number, as a damaged row may hold one that is not finite.
+    # Unlike `to_json`, it accepts non-finite numbers, which a damaged row may contain.
     return hashlib.sha256(json.dumps(values, separators=(",", ":")).encode()).hexdigest()
 
 
 def check_id(run_id: str) -> None:
-    """Whether a text can be a run's id; a file is named by it.
+    """Checks that a text can be a run's id, since files are named after it.
 
     Raises:
         UnreadableError: it cannot.
     """
     if not _ID.fullmatch(run_id):
-        raise UnreadableError(f"{plain(run_id)} is no run's id")
+        raise UnreadableError(f"{plain(run_id)} is not a run id")
 
 
 def with_checksum(epoch: int, step: int, has_batch_cost: int, costs: bytes) -> bytes:
-    """The costs of a point with four bytes that show whether any value of it has changed."""
+    """The costs of a point, followed by a CRC over all its values, of four bytes."""
     place = f"{epoch} {step} {has_batch_cost} ".encode()
     return costs + _CHECKSUM.pack(zlib.crc32(place + costs))
 
@@ -228,10 +228,10 @@ def point_values(point: CostPoint) -> tuple[int, int, int, bytes]:
 
 
 def point_from(epoch: int, step: int, has_batch_cost: int, costs: bytes) -> CostPoint:
-    """The point that `point_values` took apart.
+    """The point whose values `point_values` returned.
 
     Raises:
-        UnreadableError: a value is not the one that was written.
+        UnreadableError: a value has changed since it was written.
     """
     plain = costs[: _COSTS.size]
     if costs != with_checksum(epoch, step, has_batch_cost, plain) or len(plain) < _COSTS.size:
@@ -241,7 +241,7 @@ def point_from(epoch: int, step: int, has_batch_cost: int, costs: bytes) -> Cost
 
 
 def end_of(result: RunResult) -> tuple[str, int | None]:
-    """The kind of event with which a run ended, and the update."""
+    """The kind of event with which a run ended, and the update at which it ended."""
     if result.status == "diverged":
         return "diverged", result.diverged_at
     step = result.costs[-1].step if result.costs else None

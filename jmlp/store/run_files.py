@@ -1,8 +1,8 @@
-"""One file a run that ended, with all that there is to know about it.
+"""One file per completed run, with everything that is known about it.
 
-Arrays: the kept parameters and batch-norm state (`best.params[0].dense.W`), those that training
-left (`last.…`), the snapshots stacked on an axis of epochs (`snapshots.epoch`,
-`snapshots.params[0].dense.W`), and the cost points (`costs.step`). All else is in the header.
+Arrays: the best parameters and batch-norm state (`best.params[0].dense.W`), those at the end of
+training (`last.…`), the snapshots stacked along an axis of epochs (`snapshots.epoch`,
+`snapshots.params[0].dense.W`), and the cost points (`costs.step`). The header has everything else.
 """
 
 import contextlib
@@ -75,7 +75,7 @@ class _Link:
 
 @dataclass(frozen=True)
 class _About:
-    """The header, beside the format."""
+    """The file's header, without its format."""
 
     sha256: str
     run: Any
@@ -91,12 +91,12 @@ class _About:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run as its file has it; arrays by name, such as `params[0].dense.W`."""
+    """A run as read from its file, with its arrays by name, such as `params[0].dense.W`."""
 
     result: RunResult  # with its costs, without parameters and snapshots
-    best: Tensors  # those that are kept
-    last: Tensors  # as training left them, after the epoch `about["last_epoch"]`
-    snapshots: Tensors  # with an axis of epochs in front
+    best: Tensors  # of the best epoch
+    last: Tensors  # at the end of training, after the epoch `about["last_epoch"]`
+    snapshots: Tensors  # with the epochs as first axis
     snapshot_epochs: tuple[int, ...]
     about: dict[str, Any]
 
@@ -121,17 +121,17 @@ def write(
     studies: Sequence[Mapping[str, Any]] = (),
     ended_at: int | None = None,
 ) -> str:
-    """Writes a run that ended, atomically.
+    """Writes a completed run, atomically.
 
     Args:
         path: the file.
         result: the run, with parameters.
         data: "name", "source" and "digests" of the data.
-        validation_fraction: of the split.
-        attempt: how often the run was begun before.
-        events: what happened to it.
-        studies: those that it belongs to, as much as is needed to make their rows again.
-        ended_at: when it ended, in milliseconds of UTC since 1970; None where that is unknown.
+        validation_fraction: the fraction of the data that was split off for validation.
+        attempt: the number of the attempt, from 1.
+        events: the run's events.
+        studies: the studies that it belongs to, with what is needed to recreate their rows.
+        ended_at: when it ended, in milliseconds of UTC since 1970; None if that is unknown.
 
     Returns:
         The digest of its numbers, as `numbers_of` computes it.
@@ -169,22 +169,22 @@ def read(path: Path) -> StoredRun:
     """Reads the file of a run.
 
     Raises:
-        CheckpointError: it is not there, not such a file, or damaged; nothing is read in part.
+        CheckpointError: it is missing, not a run's file, or damaged; nothing is read in part.
     """
 
     def check_shapes(outline: Tensors, about: dict[str, Any]) -> None:
-        """What cannot be such a run is refused before gigabytes of it are read."""
-        with _fitting(path):
+        """Rejects a file that cannot be a valid run before reading gigabytes of it."""
+        with _checkpoint_errors(path):
             _check_arrays(outline, _result(about))
 
     tensors, about = tensor_files.read(path, FORMAT, check=check_shapes)
-    with _fitting(path):
+    with _checkpoint_errors(path):
         return _stored(tensors, about)
 
 
 @contextlib.contextmanager
-def _fitting(path: Path) -> Iterator[None]:
-    """Every exception but a bug's says what does not fit."""
+def _checkpoint_errors(path: Path) -> Iterator[None]:
+    """Turns the exceptions that invalid content causes into CheckpointError."""
     try:
         yield
     except (LookupError, TypeError, UnreadableError, ValueError) as error:
@@ -194,8 +194,8 @@ def _fitting(path: Path) -> Iterator[None]:
 def numbers_of(stored: StoredRun) -> str:
     """SHA-256 of every number of a run, from its arrays and its outcome.
 
-    It is equal for two bitwise identical trainings: when, where, how often interrupted
-    and for which experiments is not in it.
+    It is equal for two bitwise identical trainings: it does not depend on when and where they ran,
+    how often they were interrupted, and for which experiments.
     """
     epochs = np.array(stored.snapshot_epochs, np.int32)
     snapshots = {f"snapshots.{name}": array for name, array in stored.snapshots.items()}
@@ -215,7 +215,7 @@ def _join(result: RunResult, best: Tensors, last: Tensors, snapshots: Tensors) -
 def _digest(tensors: Mapping[str, NDArray[Any]], result: RunResult) -> str:
     digest = hashlib.sha256()
     for name, array in sorted(tensors.items()):
-        # Type and shape say how many bytes follow, so no two files give the same sequence.
+        # Type and shape determine how many bytes follow, so no two files give the same sequence.
         digest.update(_json([name, array.dtype.name, array.shape]))
         digest.update(array.tobytes())
     outcome = run_table(result, costs=False)
@@ -229,7 +229,7 @@ def _json(value: Any) -> bytes:
 
 
 def _stored(tensors: Tensors, about: dict[str, Any]) -> StoredRun:
-    """The run of a file whose arrays were checked."""
+    """The run in a file whose arrays have been checked."""
     result = replace(_result(about), costs=unpack_costs("costs", tensors))
     epochs, snapshots = unpack_snapshots("snapshots", tensors)
     best, last = under("best", tensors), under("last", tensors)
@@ -237,10 +237,10 @@ def _stored(tensors: Tensors, about: dict[str, Any]) -> StoredRun:
 
 
 def _result(about: dict[str, Any]) -> RunResult:
-    """The run of a header, without its costs; looks at all of the header.
+    """The run in a header, without its costs; checks the whole header.
 
     Raises:
-        UnreadableError: something in it is missing, or cannot be.
+        UnreadableError: an entry is missing or invalid.
     """
     header = read_value(_About, {key: about[key] for key in about.keys() - {"format"}})
     data_from(about)
@@ -253,18 +253,18 @@ def _result(about: dict[str, Any]) -> RunResult:
         check_toml(link["toml"])
         check_time(link["submitted_at"])
     if len({link.label for link in header.studies}) < len(header.studies):
-        raise UnreadableError('a study stands twice in "studies"')
+        raise UnreadableError('"studies" lists a study twice')
     result = run_from_table(header.run, costs=False)
     check_hyperparams(result.hyperparams)
     return result
 
 
 def _check_arrays(tensors: Tensors, result: RunResult) -> None:
-    """Whether these are the arrays of such a run; looks at no value.
+    """Checks names, shapes and types of a run's arrays, but not their values.
 
     Raises:
-        LookupError: one is missing.
-        ValueError: one is missing, too many, or of another shape or type.
+        LookupError: an array is missing.
+        ValueError: an array is missing or unexpected, or has the wrong shape or type.
     """
     parts = ("best.", "last.", "snapshots.", "costs.")
     if odd := [name for name in tensors if not name.startswith(parts)]:

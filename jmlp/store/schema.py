@@ -1,9 +1,8 @@
-"""The tables of the store, and the steps from each older form of them to the next.
+"""The tables of the store, and the migrations from each older schema to the next.
 
-SQLite has no checksums: rows of studies, and of runs that ended, have a digest, and cost
-points end with a CRC.
-Exact numbers are bytes: SQLite turns NaN into NULL. Ids of points and events are never given twice,
-so that a viewer can ask for what is new.
+SQLite has no checksums, so rows of studies and of completed runs have a digest, and cost points end
+with a CRC. Exact numbers are stored as bytes, because SQLite turns NaN into NULL. Ids of points and
+events are never reused, so that a viewer can ask for what is new.
 """
 
 import contextlib
@@ -12,10 +11,10 @@ import sqlite3
 
 from jmlp.store.rows import DIGESTED, STUDY_DIGESTED
 
-APPLICATION_ID = 0x6A6D6C70  # "jmlp": is this file ours?
+APPLICATION_ID = 0x6A6D6C70  # "jmlp": identifies our files
 SCHEMA = 2
 
-# `row_digest` and `with_checksum` are functions of `jmlp.store.rows`.
+# `row_digest` and `with_checksum` are SQL functions implemented in `jmlp.store.rows`.
 SET_STUDY_DIGEST = f"UPDATE studies SET digest = row_digest({', '.join(STUDY_DIGESTED)})"
 SET_DIGEST = f"UPDATE runs SET digest = row_digest({', '.join(DIGESTED)}) WHERE record IS NOT NULL"
 
@@ -94,7 +93,8 @@ CREATE = (
     ) STRICT, WITHOUT ROWID""",
 )
 
-# The statements from each older schema to the next, the last ones to SCHEMA. A released one stays.
+# The statements from each older schema to the next, the last ones to SCHEMA. Never change a
+# released one.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "ALTER TABLE runs ADD COLUMN digest TEXT",
@@ -105,7 +105,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
 )
 
-# `sqlite_stat…`, where someone let SQLite analyze the tables, changes nothing for those who read.
+# The `sqlite_stat…` tables, which exist if someone has run ANALYZE, do not affect readers.
 _OBJECTS = "SELECT type, name, tbl_name FROM sqlite_master WHERE name NOT GLOB 'sqlite_stat*'"
 _COLUMNS = (
     'SELECT tables.name, columns.name, columns.type, columns."notnull", columns.pk'
@@ -115,9 +115,9 @@ _COLUMNS = (
 
 
 def differences(connection: sqlite3.Connection) -> list[str]:
-    """How the tables of a database differ from those that this version makes, in words.
+    """Describes how the tables of a database differ from those that this version creates.
 
-    Not by their SQL: that of a database that was brought up to date reads differently.
+    Does not compare their SQL, which differs in an upgraded database.
 
     Raises:
         sqlite3.Error: the database cannot be read.
@@ -125,7 +125,7 @@ def differences(connection: sqlite3.Connection) -> list[str]:
     found, wanted = _objects(connection), _wanted()
     return [
         *(f"{what} is missing" for what in sorted(wanted - found, key=_tables_first)),
-        *(f"{what} is not one of jmlp" for what in sorted(found - wanted, key=_tables_first)),
+        *(f"{what} does not belong to jmlp" for what in sorted(found - wanted, key=_tables_first)),
     ]
 
 
@@ -142,7 +142,7 @@ def _wanted() -> frozenset[str]:
 
 
 def _objects(connection: sqlite3.Connection) -> frozenset[str]:
-    """Tables, indices, triggers and views by name, and the columns of tables with their types."""
+    """Describes tables, indices, triggers and views by name, and columns with their types."""
     found = {
         f"the {kind} {name}" + (f" of {table}" if table != name else "")
         for kind, name, table in connection.execute(_OBJECTS)

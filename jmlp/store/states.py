@@ -1,4 +1,4 @@
-"""In which states studies and runs can be, and what a study can be told to do."""
+"""The states of studies and runs, and the commands that can be sent to a study."""
 
 from typing import Literal, get_args
 
@@ -10,17 +10,17 @@ STUDY_STATES: tuple[StudyState, ...] = get_args(StudyState)
 RUN_STATES: tuple[RunState, ...] = get_args(RunState)
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
-# A study: in the hands of its worker, or of one that died; over for its worker; not done.
-STUDY_IN_HAND: tuple[StudyState, ...] = ("running", "paused")
+# Studies: begun by a worker, which may have died; over for its worker; not done yet.
+STUDY_ACTIVE: tuple[StudyState, ...] = ("running", "paused")
 STUDY_OVER: tuple[StudyState, ...] = ("done", "failed", "stopped", "interrupted")
 STUDY_UNFINISHED: tuple[StudyState, ...] = (
     "queued",
-    *STUDY_IN_HAND,
+    *STUDY_ACTIVE,
     "stopped",
     "interrupted",
     "failed",
 )
 
-# A run: there is a result; there is nothing to train any more.
+# Runs: it has a result; there is nothing left to train.
 RUN_ENDED: tuple[RunState, ...] = ("finished", "diverged")
 RUN_OVER: tuple[RunState, ...] = (*RUN_ENDED, "failed")

@@ -1,7 +1,7 @@
-"""The store of runs: the only thing that a trainer and those who watch it share.
+"""The store of runs: the only thing that a worker and the processes that watch it share.
 
-The worker alone writes training state, and holds the store's lock meanwhile. Any other process may
-submit a study, leave a command, tag and untag. A `Store` belongs to one thread.
+Only the worker writes training state, and it holds the store's lock while it does. Any other
+process may submit a study, send a command, tag and untag. A `Store` belongs to one thread.
 """
 
 import sqlite3
@@ -25,7 +25,7 @@ from jmlp.store.states import (
     RunState,
     StudyState,
 )
-from jmlp.store.writing import INSERT_POINT, end_run, insert_event, set_place
+from jmlp.store.writing import INSERT_POINT, end_run, insert_event, set_position
 from jmlp.study.rules import plain, shown
 from jmlp.training.records import CostPoint, Progress, RunResult
 
@@ -36,11 +36,11 @@ class Store(Finding):
     """A folder with the database of runs, their files and checkpoints."""
 
     def __init__(self, folder: Path, *, viewer: bool = False) -> None:
-        """Opens a store, and makes it where there is none.
+        """Opens a store, and creates it if there is none.
 
         Args:
-            folder: of the store.
-            viewer: nothing will be changed; then none is made.
+            folder: the store's folder.
+            viewer: open it read-only, and never create it.
 
         Raises:
             StoreError: there is none to view, or it cannot be used: see `Database`.
@@ -59,24 +59,24 @@ class Store(Finding):
         self.close()
 
     def close(self) -> None:
-        """Ends the connection to the database."""
+        """Closes the connection to the database."""
         self._database.close()
 
     # ---- any process
 
     def submit(self, submission: Submission) -> None:
-        """Puts a study and its runs into the queue; the same once more changes nothing.
+        """Puts a study and its runs into the queue; submitting it again changes nothing.
 
-        Runs that ended stay as they are, save `fresh`: then all of them are queued anew, and no
-        worker may be training them. A label that means another study from now on loses the runs
-        that are not in its plan any more; they stay in the store.
+        Completed runs stay as they are, unless the submission is `fresh`: then all of them are
+        queued again, and no worker may be training them. If the label now names another study, runs
+        that are no longer in its plan are removed from the study, but stay in the store.
 
         Raises:
             StoreError: it was not submitted.
         """
         at, is_done = now(), False
         while not is_done:
-            # What is being deleted must be gone before it is wanted again.
+            # Runs that are being deleted must be gone before they are submitted again.
             self.finish_removal()
             with self._database.transaction() as connection:
                 is_done = not removals.is_pending(self.folder)
@@ -85,12 +85,12 @@ class Store(Finding):
                     submissions.write(self.folder, submission, at)
 
     def command(self, label: str, action: Action) -> None:
-        """Leaves a command for the worker of a study.
+        """Queues a command for the worker of a study.
 
         Raises:
             StoreError: there is no such study, or no such command.
         """
-        _check_word(action, ACTIONS)
+        _check_choice(action, ACTIONS)
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO commands (study, action) VALUES (?, ?)",
@@ -98,20 +98,20 @@ class Store(Finding):
             )
 
     def tag(self, run_id: str, tag: str) -> None:
-        """Marks a run with a text of any kind; a second time changes nothing.
+        """Adds a tag, any text, to a run; adding it again changes nothing.
 
         Raises:
-            StoreError: there is no such run, or the tag could not be found again.
+            StoreError: there is no such run, or `find_runs` gives the text another meaning.
         """
         if tag in ("", ALL, LAST):
             raise StoreError(f"{plain(tag)}: cannot be a tag: no run could be found by it")
         self._change_tags("INSERT OR IGNORE INTO tags (run, tag) VALUES (?, ?)", run_id, tag)
 
     def untag(self, run_id: str, tag: str) -> None:
-        """Takes a mark off a run.
+        """Removes a tag from a run.
 
         Raises:
-            StoreError: there is no such run, or it does not bear the tag.
+            StoreError: there is no such run, or it does not have the tag.
         """
         if not self._change_tags("DELETE FROM tags WHERE run = ? AND tag = ?", run_id, tag):
             tags = ", ".join(map(plain, self.run(run_id).tags)) or "none"
@@ -120,7 +120,7 @@ class Store(Finding):
     # ---- the worker
 
     def take_commands(self, label: str) -> list[Action]:
-        """The commands left for a study, oldest first; they are gone then.
+        """Returns the commands queued for a study, oldest first, and deletes them.
 
         Raises:
             StoreError: there is no such study.
@@ -144,20 +144,20 @@ class Store(Finding):
         event: str | None = None,
         detail: str = "",
     ) -> None:
-        """Says how a study stands.
+        """Sets the state of a study.
 
         Args:
-            label: the study.
-            state: from now on.
+            label: the study's label.
+            state: its new state.
             code: the exit code that it ended with.
             failure: why it failed.
             event: the kind of event to record with it.
-            detail: of the event.
+            detail: the detail of that event.
 
         Raises:
             StoreError: there is no such study.
         """
-        _check_word(state, STUDY_STATES)
+        _check_choice(state, STUDY_STATES)
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE studies SET state = ?, code = ?, failure = ? WHERE id = ?",
@@ -178,7 +178,7 @@ class Store(Finding):
             insert_event(connection, now(), label, run_id, kind, step, detail)
 
     def begin(self, label: str, run_ids: Iterable[str], step: int = 0) -> None:
-        """Training of these runs begins, or resumes after `step` updates.
+        """Records that training of these runs begins, or resumes after `step` updates.
 
         Raises:
             StoreError: there is no such run.
@@ -199,7 +199,7 @@ class Store(Finding):
         points: Sequence[tuple[str, CostPoint]],
         progress: Progress | None,
     ) -> None:
-        """Keeps new cost points, and how far the study is (None: as before).
+        """Stores new cost points, and the study's progress (None leaves it unchanged).
 
         Raises:
             StoreError: there is no such study or run.
@@ -208,7 +208,7 @@ class Store(Finding):
             for run_id, point in points:
                 number = self._number(run_id)
                 connection.execute(INSERT_POINT, (number, *point_values(point)))
-                set_place(connection, number)
+                set_position(connection, number)
             if progress is not None:
                 connection.execute(
                     "UPDATE studies SET progress = ? WHERE id = ?",
@@ -216,7 +216,7 @@ class Store(Finding):
                 )
 
     def cut(self, run_id: str, n_points: int) -> None:
-        """Drops all cost points of a run but its first ones: the others will be made again.
+        """Deletes all but the first `n_points` cost points of a run, as it will record them again.
 
         Raises:
             StoreError: there is no such run.
@@ -228,10 +228,10 @@ class Store(Finding):
                 " (SELECT id FROM points WHERE run = ?1 ORDER BY epoch LIMIT ?2)",
                 (number, n_points),
             )
-            set_place(connection, number)
+            set_position(connection, number)
 
     def end(self, label: str, results: Sequence[RunResult]) -> None:
-        """Runs ended: their states, records, cost points and events, all or nothing.
+        """Stores the states, records, cost points and events of completed runs, all or nothing.
 
         Raises:
             StoreError: there is no such run.
@@ -245,12 +245,12 @@ class Store(Finding):
                 insert_event(connection, at, label, result.run_id, kind, step)
 
     def fail(self, label: str, run_ids: Iterable[str], code: int, message: str) -> None:
-        """Runs that could not be trained.
+        """Records that runs could not be trained.
 
         Args:
-            label: the study.
+            label: the study's label.
             run_ids: the runs.
-            code: the exit code that goes with it.
+            code: the exit code of the failure.
             message: what went wrong.
 
         Raises:
@@ -266,12 +266,12 @@ class Store(Finding):
                 insert_event(connection, now(), label, run_id, "failed", detail=message)
 
     def set_runs(self, run_ids: Iterable[str], state: RunState) -> None:
-        """Says how runs stand that have no result, or none any more.
+        """Sets the state of runs, and discards their results, if they have any.
 
         Raises:
-            StoreError: there is no such run, or it is `end` that sets this state.
+            StoreError: there is no such run, or only `end` may set this state.
         """
-        _check_word(state, [s for s in RUN_STATES if s not in RUN_ENDED])
+        _check_choice(state, [s for s in RUN_STATES if s not in RUN_ENDED])
         with self._database.transaction() as connection:
             for run_id in run_ids:
                 connection.execute(
@@ -280,12 +280,12 @@ class Store(Finding):
                 )
 
     def remove(self, run_ids: Iterable[str]) -> None:
-        """Deletes runs and their files for good. The caller holds the store's lock.
+        """Deletes runs and their files permanently. The caller holds the store's lock.
 
-        Where it is killed in the middle, `finish_removal` does the rest.
+        If the process is killed midway, `finish_removal` completes the deletion.
 
         Raises:
-            StoreError: there is no such run: none was deleted. Or a file could not be deleted.
+            StoreError: there is no such run, and none was deleted; or a file could not be deleted.
         """
         run_ids = list(run_ids)
         self.finish_removal()
@@ -296,20 +296,20 @@ class Store(Finding):
                 removals.begin(self.folder, run_ids)
                 self._delete(connection, run_ids)
         except BaseException:
-            removals.give_up(self.folder)
+            removals.cancel(self.folder)
             raise
         removals.finish(self.folder, run_ids)
 
     def finish_removal(self) -> None:
-        """Deletes the rest of the runs whose deletion was killed in the middle.
+        """Completes a deletion of runs that was killed midway.
 
         Raises:
-            StoreError: it cannot.
+            StoreError: it cannot be completed.
         """
         if not removals.is_pending(self.folder):
             return
         with self._database.transaction() as connection:
-            # Read within it: whoever is deleting at this moment has committed by then.
+            # Read within the transaction: a concurrent deletion has committed by then.
             run_ids = removals.pending(self.folder)
             self._delete(connection, run_ids)
         if run_ids:
@@ -318,7 +318,7 @@ class Store(Finding):
     # ---- parts
 
     def _delete(self, connection: sqlite3.Connection, run_ids: Sequence[str]) -> None:
-        """All of runs but their files."""
+        """Deletes everything of runs except their files."""
         values = [(run_id,) for run_id in run_ids]
         connection.executemany("DELETE FROM runs WHERE run_id = ?", values)
         connection.executemany("DELETE FROM events WHERE run_id = ?", values)
@@ -335,6 +335,6 @@ class Store(Finding):
         return [(run_id, tag) for run_id, tag in self._database.read(tag_file.OF_DATABASE)]
 
 
-def _check_word(word: str, words: Sequence[str]) -> None:
-    if word not in words:
-        raise StoreError(f"{shown(word)}: must be one of {', '.join(words)}")
+def _check_choice(value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise StoreError(f"{shown(value)}: must be one of {', '.join(choices)}")

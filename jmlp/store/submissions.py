@@ -1,7 +1,7 @@
-"""How a study gets into the store; and a file of each, from which the database can be made again.
+"""Inserts studies into the store, and keeps a file of each for rebuilding the database.
 
-The files of runs tell what was trained. Which studies were wanted, with which runs, only their
-submissions tell.
+The files of runs record what was trained. Only submissions record which studies were requested, and
+with which runs.
 """
 
 import hashlib
@@ -50,12 +50,12 @@ _REQUEUE = (
 
 
 def insert(connection: sqlite3.Connection, submission: Submission, at: int) -> None:
-    """Puts a study and its runs into the tables, or back into the queue.
+    """Inserts a study and its runs into the tables, or puts them back into the queue.
 
     Args:
-        connection: within a transaction.
+        connection: a connection in a transaction.
         submission: the study.
-        at: the time, in milliseconds.
+        at: the time of submission; UTC, milliseconds.
     """
     study, is_new = _insert_study(connection, submission, at)
     connection.execute(f"{SET_STUDY_DIGEST} WHERE id = ?", (study,))
@@ -69,7 +69,7 @@ def insert(connection: sqlite3.Connection, submission: Submission, at: int) -> N
             for position, (number, run) in enumerate(zip(numbers, submission.runs, strict=True))
         ],
     )
-    # A study that another process is training, or has trained to its end, is left at that.
+    # A study that another process is training, or has completed, keeps its state.
     connection.execute(
         "UPDATE studies SET state = 'queued', code = NULL, failure = NULL, progress = NULL"
         " WHERE id = ?"
@@ -89,7 +89,11 @@ def insert(connection: sqlite3.Connection, submission: Submission, at: int) -> N
 def _insert_study(
     connection: sqlite3.Connection, submission: Submission, at: int
 ) -> tuple[int, bool]:
-    """The study's number; True where the label is new or means another study from now on."""
+    """Inserts or updates a study.
+
+    Returns:
+        Its number, and whether the label is new or now names another study.
+    """
     label, hardware = submission.label, to_json(submission.hardware)
     found = connection.execute(
         "SELECT id, toml, data FROM studies WHERE label = ?", (label,)
@@ -133,7 +137,7 @@ def _insert_run(
 
 
 def _digests(data: str) -> Any:
-    """Those in a row; None where it is damaged: it is another study then."""
+    """The data's digests in a row; None if it is damaged, which makes it another study."""
     try:
         return data_from({"data": parse(data)})["digests"]
     except UnreadableError:
@@ -144,7 +148,7 @@ def _digests(data: str) -> Any:
 
 
 def write(folder: Path, submission: Submission, at: int) -> None:
-    """Writes the file of a submission; the one before it under that label is replaced.
+    """Writes the file of a submission, replacing the previous one with the same label.
 
     Raises:
         StoreError: it cannot be written.
@@ -159,7 +163,7 @@ def write(folder: Path, submission: Submission, at: int) -> None:
         "hardware": submission.hardware,
         "runs": [asdict(run) for run in submission.runs],
     }
-    # A label is no path.
+    # A label may not be a valid file name.
     name = hashlib.sha256(submission.label.encode()).hexdigest()[:32]
     documents.write(folder / FOLDER / f"{name}.json", FORMAT, content)
 
@@ -174,10 +178,10 @@ def paths(folder: Path) -> list[Path]:
 
 
 def read(path: Path) -> tuple[Submission, int]:
-    """A submission and its time from its file.
+    """The submission in a file, and the time at which it was submitted.
 
     Raises:
-        StoreError: the file cannot be read, or is not what `write` writes.
+        StoreError: the file cannot be read, or was not written by `write`.
     """
     content = documents.read(path, FORMAT)
     try:
@@ -189,12 +193,12 @@ def read(path: Path) -> tuple[Submission, int]:
 
 
 def _submission(content: Mapping[str, Any]) -> Submission:
-    from jmlp.training.plan import Run  # only to make a database again
+    from jmlp.training.plan import Run  # only needed to rebuild a database
 
     toml = member(content, "toml", str)
     runs = member(content, "runs", tuple[Run, ...])
     if len({run.run_id for run in runs}) < len(runs):
-        raise UnreadableError('a run stands twice in "runs"')
+        raise UnreadableError('"runs" lists a run twice')
     for run in runs:
         check_id(run.run_id)
         check_hyperparams(run.hyperparams)

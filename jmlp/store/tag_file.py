@@ -1,4 +1,4 @@
-"""Tags beside the database: no file of a run knows them, so they would be lost with it."""
+"""A file of all tags: run files do not contain them, so they would be lost with the database."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,12 +11,12 @@ from jmlp.system.files import is_there
 NAME = "tags.json"
 FORMAT = "jmlp-tags-1"
 
-# All tags of a database, as `write` takes them.
+# Selects all tags of a database, in the form that `write` expects.
 OF_DATABASE = "SELECT run_id, tag FROM tags JOIN runs ON number = run ORDER BY run_id, tag"
 
 
 def write(folder: Path, tags: Iterable[tuple[str, str]]) -> None:
-    """Writes all tags of a store, pairs of run id and tag.
+    """Writes all tags of a store, as pairs of run id and tag.
 
     Raises:
         StoreError: the file cannot be written.
@@ -25,10 +25,10 @@ def write(folder: Path, tags: Iterable[tuple[str, str]]) -> None:
 
 
 def read(folder: Path) -> list[tuple[str, str]]:
-    """The tags of a store; none where the file is missing.
+    """The tags of a store; none if the file is missing.
 
     Raises:
-        StoreError: the file cannot be read, or is not what `write` writes.
+        StoreError: the file cannot be read, or was not written by `write`.
     """
     path = folder / NAME
     if not is_there(path):

@@ -1,4 +1,4 @@
-"""How rows are written, by the worker and by the rebuilding of a database alike."""
+"""Writes rows, both for the worker and for the rebuilding of a database."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ def insert_run(
     data: Mapping[str, Any],
     validation_fraction: float,
 ) -> int:
-    """A new run in the queue; returns its number."""
+    """Inserts a new run into the queue; returns its number."""
     cursor = connection.execute(
         "INSERT INTO runs (run_id, hyperparams, seed, split_seed, data, validation_fraction, state,"
         " attempt) VALUES (?, ?, ?, ?, ?, ?, 'queued', 1)",
@@ -41,7 +41,7 @@ def insert_run(
 
 
 def end_run(connection: sqlite3.Connection, number: int, result: RunResult, at: int) -> None:
-    """The state, record and cost points of a run that ended."""
+    """Writes the state, record and cost points of a completed run; `at` is when it ended."""
     connection.execute(
         "UPDATE runs SET state = ?, failure = NULL, code = NULL, ended_at = ?, record = ?"
         " WHERE number = ?",
@@ -52,7 +52,7 @@ def end_run(connection: sqlite3.Connection, number: int, result: RunResult, at: 
 
 
 def set_points(connection: sqlite3.Connection, number: int, costs: Sequence[CostPoint]) -> None:
-    """Makes the points of a run exactly these. What is there already keeps its id."""
+    """Makes the points of a run exactly these; points that are already there keep their ids."""
     wanted = {point.epoch: point_values(point) for point in costs}
     stored = connection.execute(
         "SELECT epoch, step, has_batch_cost, costs FROM points WHERE run = ?", (number,)
@@ -63,11 +63,11 @@ def set_points(connection: sqlite3.Connection, number: int, costs: Sequence[Cost
     )
     new = set(wanted.values()) - set(stored)
     connection.executemany(INSERT_POINT, [(number, *values) for values in sorted(new)])
-    set_place(connection, number)
+    set_position(connection, number)
 
 
-def set_place(connection: sqlite3.Connection, number: int) -> None:
-    """How far a run is, by its last point."""
+def set_position(connection: sqlite3.Connection, number: int) -> None:
+    """Sets the epoch and step of a run to those of its last point."""
     connection.execute(
         "UPDATE runs SET (epoch, step) = (SELECT points.epoch, points.step FROM points"
         " WHERE run = number ORDER BY points.epoch DESC LIMIT 1) WHERE number = ?",
@@ -84,7 +84,7 @@ def insert_event(
     step: int | None = None,
     detail: str = "",
 ) -> None:
-    """Something that happened, after all others."""
+    """Appends an event after all existing ones."""
     connection.execute(
         "INSERT INTO events (at, study, run_id, kind, step, detail) VALUES (?, ?, ?, ?, ?, ?)",
         (at, study, run_id, kind, step, detail),

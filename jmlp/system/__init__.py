@@ -1,1 +1,1 @@
-"""The operating system, Python and JAX as they are found: files, processes, streams, settings."""
+"""The interface to the operating system, Python and JAX: files, processes, streams, settings."""

@@ -1,7 +1,7 @@
-"""Why a process could not start: what JAX, XLA and Python say, as an error with what to do.
+"""Explains why a process failed: turns messages of JAX, XLA and Python into errors with a remedy.
 
-They refuse a wrong environment variable by an exception, or by ending the process, each in its own
-words. No JAX here: those who ask have none.
+Each rejects a wrong environment variable in its own words, by an exception or by ending the
+process. This module does not import JAX, because its callers have not.
 """
 
 import errno
@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 
 from jmlp.errors import ConfigError, DeviceError, JmlpError, StoreError, error_with_code
 
-# What a worker writes before an error that it reports; further lines are indented.
+# The prefix of an error that a worker reports; its further lines are indented.
 ERROR = "error: "
 _REPORTED = re.compile(r"^(?:jmlp: )?error: (.*(?:\n  .*)*)", re.MULTILINE)
 
-# What a machine may run out of in the middle of anything; a bug is none of them.
+# Shortages of the machine, which may occur anywhere and are not bugs.
 _SHORTAGES = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -29,26 +29,26 @@ _SHORTAGES = (
     errno.EAGAIN,
 )
 
-LONGEST = 400  # characters of a line that is quoted
+MAX_LENGTH = 400  # characters of a quoted line
 
-# What JAX and XLA read and a user may have set.
+# Variables that JAX and XLA read and that a user may have set.
 _READ_BY_JAX = re.compile(r"(JAX|XLA|PJRT|CUDA|LIBTPU|TPU|ROCM|HIP)_\w+")
-# Of these, what can keep a device from being found; images set CUDA_VERSION and the like.
+# Those that can keep a device from being found; container images set CUDA_VERSION and the like.
 _CHOOSES_DEVICES = re.compile(r"(JAX|XLA|PJRT)_\w+|\w+_VISIBLE_DEVICES")
 
-# What jmlp itself changed in the environment of this process: the value before, and after.
+# What jmlp itself changed in the environment of this process: the values before and after.
 _changed: dict[str, tuple[str | None, str | None]] = {}
 
-# A line of a log by abseil: level, date, time, thread, place, text.
+# A line of an abseil log: level, date, time, thread, location, text.
 _ABSEIL = re.compile(r"([IWEF])\d{4} [\d:.]+\s+\d+ \S+?:\d+\] (.*)")
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Warning)(: .*)?")
 
 
 def note_changes(before: Mapping[str, str]) -> None:
-    """Tells what jmlp has set in the environment of this process from what the user has.
+    """Records what jmlp has changed in the environment of this process.
 
     Args:
-        before: the environment, as it was until now.
+        before: a copy of the environment before the changes.
     """
     for name in {*before, *os.environ}:
         values = before.get(name), os.environ.get(name)
@@ -57,7 +57,7 @@ def note_changes(before: Mapping[str, str]) -> None:
 
 
 def _as_given(variables: Mapping[str, str] | None) -> Mapping[str, str]:
-    """Variables; by default those of this process, without what jmlp has set."""
+    """The given variables; by default those of this process, without the changes of jmlp."""
     if variables is not None:
         return variables
     given = dict(os.environ)
@@ -69,45 +69,45 @@ def _as_given(variables: Mapping[str, str] | None) -> Mapping[str, str]:
     return given
 
 
-def complaint(words: str, variables: Mapping[str, str] | None = None) -> JmlpError | None:
-    """The error that the words mean; None where they are about nothing in the environment.
+def known_error(text: str, variables: Mapping[str, str] | None = None) -> JmlpError | None:
+    """Explains a message about the environment; None if the message is not a known one.
 
     Args:
-        words: an exception as text, or what a process printed.
-        variables: its environment; default: that of this process, as the user has set it.
+        text: an exception as text, or what a process printed.
+        variables: its environment; by default that of this process, as the user has set it.
     """
     given = _as_given(variables)
     for pattern, explain in _KNOWN:
-        if found := pattern.search(words):
+        if found := pattern.search(text):
             return explain(found, given)
     return None
 
 
 def of_exception(error: BaseException) -> JmlpError | None:
-    """The error that an exception means; None where neither machine nor environment explains it."""
+    """Explains an exception; None if neither the machine nor the environment is the cause."""
     if isinstance(error, OSError) and error.errno in _SHORTAGES:
         where = f"{error.filename}: " if error.filename else ""
-        return StoreError(f"{where}the system refused it: {error.strerror}")
+        return StoreError(f"{where}the system refused the operation: {error.strerror}")
     if isinstance(error, Warning):
         text = str(error).partition("\n")[0]
         return ConfigError(
-            f"PYTHONWARNINGS, or -W, makes this warning an error: {text}; remove that setting"
+            f"PYTHONWARNINGS, or -W, turns this warning into an error: {text}; remove that setting"
         )
     if known := _hidden_module(error):
         return known
-    return complaint(f"{type(error).__name__}: {error}")
+    return known_error(f"{type(error).__name__}: {error}")
 
 
 def _hidden_module(error: BaseException) -> ConfigError | None:
-    """The error of an import that found a file of the user in place of a module that is needed."""
+    """The error if an import found a file of the user instead of the module of that name."""
     from importlib.machinery import PathFinder
 
     is_of_module = isinstance(error, AttributeError) and isinstance(error.obj, type(sys))
     if not (is_of_module or isinstance(error, ImportError)):
         return None
     given = os.environ.get("PYTHONPATH", "")
-    theirs = {os.path.realpath(entry) for entry in (*given.split(os.pathsep), "")}
-    folders = [entry for entry in sys.path if os.path.realpath(entry) in theirs]
+    user_entries = {os.path.realpath(entry) for entry in (*given.split(os.pathsep), "")}
+    folders = [entry for entry in sys.path if os.path.realpath(entry) in user_entries]
     others = [entry for entry in sys.path if entry not in folders]
     names = {name for name in sys.modules if "." not in name}
     if isinstance(error, ImportError) and error.name:
@@ -132,21 +132,21 @@ def _hidden_module(error: BaseException) -> ConfigError | None:
 def end(
     what: str, code: int, printed: str, variables: Mapping[str, str] | None = None
 ) -> JmlpError:
-    """Why a process ended without saying so.
+    """Why a process ended unexpectedly.
 
     Args:
         what: the process, as the subject of a sentence.
-        code: its exit code, or less than 0: a signal.
+        code: its exit code, or a negative signal number.
         printed: what it printed.
-        variables: its environment; default: that of this process, as the user has set it.
+        variables: its environment; by default that of this process, as the user has set it.
     """
     if reported := _reported(printed):
         return error_with_code(reported, code)
-    if known := complaint(printed, variables):
+    if known := known_error(printed, variables):
         return known
-    text = f"{what} {how_it_ended(code)}: {last_words(printed) or 'it printed nothing'}"
+    text = f"{what} {how_it_ended(code)}: {last_message(printed) or 'it printed nothing'}"
     if code and (settings := _settings(_as_given(variables), _READ_BY_JAX)):
-        text += f"\nwhat JAX reads is set: {settings}"
+        text += f"\nvariables that JAX reads are set: {settings}"
     return error_with_code(text, code if code > 0 else DeviceError.exit_code)
 
 
@@ -161,36 +161,36 @@ def how_it_ended(code: int) -> str:
     return f"was ended by signal {-code}{name}"
 
 
-def last_words(printed: str) -> str:
-    """The line that says most about the end: of XLA's the fatal one, of an exception its text."""
+def last_message(printed: str) -> str:
+    """The most informative line of a process's output: XLA's fatal message, or an exception."""
     lines = [line.rstrip() for line in printed.splitlines() if line.strip()]
     fatal = [found[2] for line in lines if (found := _ABSEIL.match(line)) and found[1] == "F"]
     named = [line for line in lines if _EXCEPTION.fullmatch(line)]
-    # Before a stack trace of C++, which has none of the reason.
+    # Excludes a C++ stack trace, which does not contain the reason.
     plain = [line.strip() for line in lines if not line.lstrip().startswith(("@ 0x", "*** "))]
-    words = next((found[-1] for found in (fatal, named, plain) if found), "")[:LONGEST]
-    return "".join(c if c.isprintable() else " " for c in words)
+    text = next((found[-1] for found in (fatal, named, plain) if found), "")[:MAX_LENGTH]
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _reported(printed: str) -> str:
-    """The last error that the process itself reported, in its words."""
+    """The last error that the process itself reported, or an empty text."""
     found = _REPORTED.findall(printed)
     return "\n".join(line.strip() for line in found[-1].splitlines()) if found else ""
 
 
 def _settings(variables: Mapping[str, str], names: re.Pattern[str]) -> str:
-    """What is set of the variables with such names."""
+    """The variables that are set and whose names match, as `name=value`."""
     found = [f"{name}={value}" for name, value in variables.items() if names.fullmatch(name)]
-    return " ".join(sorted(found))[:LONGEST]
+    return " ".join(sorted(found))[:MAX_LENGTH]
 
 
-# ---- what is known
+# ---- known messages
 
 Explain = Callable[[re.Match[str], Mapping[str, str]], JmlpError]
 
 
 def _unknown_flags(found: re.Match[str], variables: Mapping[str, str]) -> JmlpError:
-    variable, flags = found[1], found[2].strip()[:LONGEST]
+    variable, flags = found[1], found[2].strip()[:MAX_LENGTH]
     return ConfigError(
         f"{variable}: this version of XLA does not know {flags}; remove it from the variable"
     )
@@ -216,25 +216,25 @@ def _no_device(found: re.Match[str], variables: Mapping[str, str]) -> JmlpError:
 
 
 def _not_installed(found: re.Match[str], variables: Mapping[str, str]) -> JmlpError:
-    return DeviceError(f"JAX cannot be loaded: {found[0]}; install it again (pip install jax)")
+    return DeviceError(f"JAX cannot be loaded: {found[0]}; reinstall it (pip install jax)")
 
 
 def no_device(device: str, reason: str, variables: Mapping[str, str] | None = None) -> DeviceError:
-    """A device that was asked for is not there: who asked, why it fails, what to do.
+    """The error for a missing device, with what requested it, JAX's reason, and remedies.
 
     Args:
-        device: what the command was asked for: `auto`, `cpu` or `gpu`.
-        reason: what JAX says.
-        variables: the environment that JAX was started with; default: that of this process, as the
-            user has set it.
+        device: the requested device: `auto`, `cpu` or `gpu`.
+        reason: JAX's message.
+        variables: the environment that JAX was started with; by default that of this process, as
+            the user has set it.
     """
     given = _as_given(variables)
     named = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_DEFAULT_DEVICE")
     asked = [f"{name}={given[name]}" for name in named if given.get(name)]
     if device == "auto" and asked:
         return DeviceError(
-            f"{' '.join(asked)}: JAX finds no such device ({reason[:LONGEST]}); unset it, or see "
-            "what `jmlp doctor` says"
+            f"{' '.join(asked)}: JAX finds no such device ({reason[:MAX_LENGTH]}); unset it, or "
+            "see what `jmlp doctor` says"
         )
     remedies = []
     if asked and device != "cpu":  # --device cpu overrides them
@@ -246,7 +246,7 @@ def no_device(device: str, reason: str, variables: Mapping[str, str] | None = No
         remedies.append("use --device cpu")
     remedy = f"{', '.join(remedies)}, or " if remedies else ""
     return DeviceError(
-        f"--device {device}: JAX finds no such device ({reason[:LONGEST]}); {remedy}"
+        f"--device {device}: JAX finds no such device ({reason[:MAX_LENGTH]}); {remedy}"
         "see what `jmlp doctor` says"
     )
 

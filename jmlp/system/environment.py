@@ -1,6 +1,6 @@
-"""What must be in the environment before JAX starts, and what is there now. No JAX at import.
+"""Sets the environment before JAX starts, and reads what numbers depend on. Does not import JAX.
 
-The library never changes the environment: the command does, once, before it imports JAX.
+The library never changes the environment; the command does, once, before it imports JAX.
 """
 
 import contextlib
@@ -22,14 +22,14 @@ from jmlp.system import diagnosis, files
 Device = Literal["auto", "cpu", "gpu"]
 
 MAX_DEFAULT_CORES = 8
-MOST_CORES = 256
-CHECKPOINT_SECONDS = 10.0  # how often training is saved, where nothing else is asked for
+MAX_CORES = 256
+CHECKPOINT_SECONDS = 10.0  # default interval between checkpoints
 
-# The engine puts an idle device beside a lone one, so that bits do not depend on the cores.
-LEAST_CPU_DEVICES = 2
+# The engine adds an idle device to a single one, so that bits do not depend on the number of cores.
+MIN_CPU_DEVICES = 2
 
-# Single-threaded products, one virtual device per core: cohorts run side by side, and a product's
-# bits do not depend on how many cores there are.
+# Single-threaded products and one virtual device per core: cohorts run in parallel, and the bits of
+# a product do not depend on the number of cores.
 CPU_FLAGS = ("--xla_cpu_multi_thread_eigen=false",)
 # The same kernels in every process, so that a run can be repeated bitwise.
 GPU_FLAGS = ("--xla_gpu_deterministic_ops=true", "--xla_gpu_autotune_level=0")
@@ -37,15 +37,15 @@ _OUR_FLAGS = tuple(flag.partition("=")[0] for flag in CPU_FLAGS + GPU_FLAGS)
 
 PACKAGES = ("jmlp", "jax", "jaxlib", "numpy")
 
-# JAX's warning, before the program's name and the reason.
+# JAX's warning about a damaged cache entry; the program's name and the reason follow.
 _DAMAGED_PROGRAM = re.compile("Error reading persistent compilation cache entry for '([^']+)'")
-_WARNING_KIND = 40  # characters that warnings of one kind have in common
+_WARNING_KIND = 40  # warnings that share this many first characters are of one kind
 
-# Variables beside XLA_FLAGS that libraries below JAX read, and that choose among kernels or round.
+# Variables besides XLA_FLAGS that libraries below JAX read and that affect kernels or rounding.
 RECORDED_VARIABLES = (
     *(
         f"{library}_{name}"
-        for library in ("DNNL", "ONEDNN")  # two names of one library
+        for library in ("DNNL", "ONEDNN")  # two names of the same library
         for name in ("CPU_ISA_HINTS", "DEFAULT_FPMATH_MODE", "MAX_CPU_ISA")
     ),
     "CUBLAS_WORKSPACE_CONFIG",
@@ -60,7 +60,7 @@ _FLOAT_SETS = {
 
 
 def default_cores(environ: Mapping[str, str] = os.environ) -> int:
-    """Cores that this process may use: a Slurm allocation, else its affinity; at most 8."""
+    """The number of cores that this process may use, from Slurm or its affinity; at most 8."""
     given = environ.get("SLURM_CPUS_PER_TASK", "")
     if given.isdecimal() and int(given) > 0:
         return min(int(given), MAX_DEFAULT_CORES)
@@ -75,22 +75,22 @@ def prepare(
     compile_cache: Path,
     environ: MutableMapping[str, str] = os.environ,
 ) -> str:
-    """Sets what JAX reads when it starts; what the user has set stays, but for what is asked here.
+    """Sets the variables that JAX reads when it starts; only the arguments override the user's.
 
     Args:
         device: `auto` leaves the choice to JAX.
-        cores: virtual CPU devices, but 2 at least; by default as many as this process has cores, at
-            most 8.
-        compile_cache: the folder for compiled programs, where the user has not set another. They
-            are run as code, so it is made private, or not used.
+        cores: number of virtual CPU devices, of which there are at least 2; by default as many as
+            this process has cores, at most 8.
+        compile_cache: the folder for compiled programs, unless the user has set another. They are
+            executed as code, so it is made private, or not used.
         environ: the environment to change.
 
     Returns:
-        A warning for the user: why compiled programs are not kept; empty: they are.
+        A warning for the user that says why compiled programs are not cached; empty if they are.
 
     Raises:
-        ConfigError: a variable is not what JAX or XLA can take.
-        RuntimeError: JAX was imported already (a bug of the caller).
+        ConfigError: JAX or XLA would not accept the value of a variable.
+        RuntimeError: JAX has been imported already (a bug in the caller).
     """
     if "jax" in sys.modules:
         raise RuntimeError("environment.prepare must come before the first import of jax")
@@ -105,25 +105,25 @@ def prepare(
 def _set_for_jax(
     device: Device, cores: int | None, compile_cache: Path, environ: MutableMapping[str, str]
 ) -> str:
-    """Does what `prepare` says."""
+    """Does the work of `prepare`, which records the changes."""
     flags = _given_flags(environ.get("XLA_FLAGS", ""))
     names = {flag.split("=")[0] for flag in flags}
     flags += [flag for flag in CPU_FLAGS + GPU_FLAGS if flag.split("=")[0] not in names]
     environ["XLA_FLAGS"] = " ".join(flags)
     if device == "cpu":
         environ["JAX_PLATFORMS"] = "cpu"
-        for name in ("JAX_DEFAULT_DEVICE", "JAX_PLATFORM_NAME"):  # of another kind, perhaps
+        for name in ("JAX_DEFAULT_DEVICE", "JAX_PLATFORM_NAME"):  # they may select another kind
             environ.pop(name, None)
     if cores is not None:
-        environ["JAX_NUM_CPU_DEVICES"] = str(max(cores, LEAST_CPU_DEVICES))
+        environ["JAX_NUM_CPU_DEVICES"] = str(max(cores, MIN_CPU_DEVICES))
     elif not environ.get("JAX_NUM_CPU_DEVICES"):
-        environ["JAX_NUM_CPU_DEVICES"] = str(max(default_cores(environ), LEAST_CPU_DEVICES))
+        environ["JAX_NUM_CPU_DEVICES"] = str(max(default_cores(environ), MIN_CPU_DEVICES))
     elif not _is_count(given := environ["JAX_NUM_CPU_DEVICES"]):
         raise ConfigError(
-            f"JAX_NUM_CPU_DEVICES: must be an integer from 1 to {MOST_CORES}, got {given[:60]!r}; "
+            f"JAX_NUM_CPU_DEVICES: must be an integer from 1 to {MAX_CORES}, got {given[:60]!r}; "
             "correct it or unset it"
         )
-    environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leave the GPU to others too
+    environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # others use the GPU too
     environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
@@ -131,18 +131,18 @@ def _set_for_jax(
         return ""
     if problem := files.make_private(compile_cache):
         return (
-            f"compiled programs are not kept: {compile_cache} {problem}; remove it, or set "
-            "JMLP_HOME or JAX_COMPILATION_CACHE_DIR to a folder of yours"
+            f"compiled programs are not cached: {compile_cache} {problem}; remove it, or set "
+            "JMLP_HOME or JAX_COMPILATION_CACHE_DIR to a folder of your own"
         )
     environ["JAX_COMPILATION_CACHE_DIR"] = str(compile_cache)
     return ""
 
 
 def _given_flags(value: str) -> list[str]:
-    """The flags of a user, or those in the file that is named in place of them, as XLA has it.
+    """The flags in XLA_FLAGS, or in the file that it may name instead, as XLA reads it.
 
     Raises:
-        ConfigError: there is no such file.
+        ConfigError: it is neither flags nor a readable file.
     """
     if not value.strip() or value.startswith("-"):
         return value.split()
@@ -150,22 +150,22 @@ def _given_flags(value: str) -> list[str]:
         return Path(value).read_text(encoding="utf-8").split()
     except (OSError, ValueError):
         raise ConfigError(
-            f"XLA_FLAGS: {value[:200]!r} is neither flags, which begin with --, nor a file of "
-            "flags that can be read; correct it or unset it"
+            f"XLA_FLAGS: {value[:200]!r} is neither flags, which begin with --, nor a readable "
+            "file of flags; correct it or unset it"
         ) from None
 
 
 def _is_count(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MOST_CORES
+    return text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MAX_CORES
 
 
 def report_warnings(say: Callable[[str], object]) -> None:
-    """From now on, reports warnings of this process as one line each, the first of each kind.
+    """Makes this process report warnings as one line each, and only the first of each kind.
 
-    They are mostly JAX's, such as those of a compile cache that cannot be used.
+    Most come from JAX, such as those about an unusable compile cache.
 
     Args:
-        say: takes a line.
+        say: called with each line.
     """
     reported: set[str] = set()
 
@@ -173,7 +173,7 @@ def report_warnings(say: Callable[[str], object]) -> None:
         del place, where
         text = str(message).splitlines()[0]
         if (damaged := _DAMAGED_PROGRAM.match(text)) and remove_program(damaged[1]):
-            text = "a compiled program that was left half written is compiled again"
+            text = "a partially written compiled program is compiled again"
         kind = text[:_WARNING_KIND]
         if kind not in reported:
             reported.add(kind)
@@ -183,12 +183,12 @@ def report_warnings(say: Callable[[str], object]) -> None:
 
 
 def remove_program(name: str) -> bool:
-    """Removes what is cached of a program: JAX leaves an entry that it cannot read as it is.
+    """Removes the cache entries of a program, as JAX does not replace one that it cannot read.
 
-    Without this every start compiles it again, and warns.
+    Otherwise every start would compile the program again and warn.
 
     Returns:
-        Whether it was removed: a cache that the user chose is left as it is.
+        Whether it was removed; a cache that the user has chosen is not changed.
     """
     folder = files.compile_cache_dir()
     if os.environ.get("JAX_COMPILATION_CACHE_DIR") != str(folder):
@@ -200,9 +200,9 @@ def remove_program(name: str) -> bool:
 
 
 def flags(environ: Mapping[str, str] = os.environ) -> str:
-    """XLA's flags, so that equal ones are equal texts: the user's by name, then those of jmlp.
+    """XLA's flags in canonical order: the user's, sorted by name, then those of jmlp.
 
-    Of a flag that is given twice the last one counts.
+    If a flag is given twice, the last one counts.
     """
     given = _given_flags(environ.get("XLA_FLAGS", ""))
     by_name = {flag.partition("=")[0]: flag for flag in given}
@@ -215,11 +215,11 @@ def restore(
     recorded: Mapping[str, str] | None,
     environ: MutableMapping[str, str] = os.environ,
 ) -> None:
-    """Sets flags and variables as a run had them, no more and no less, before JAX starts.
+    """Sets exactly the flags and variables with which a run was trained, before JAX starts.
 
     Args:
-        recorded_flags: XLA's.
-        recorded: other settings; None: unknown, so the variables stay as they are.
+        recorded_flags: the flags of XLA.
+        recorded: the other settings; None if unknown, and the variables are then not changed.
         environ: the environment to change.
     """
     environ["XLA_FLAGS"] = recorded_flags
@@ -231,7 +231,7 @@ def restore(
 
 
 def settings(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables beside XLA_FLAGS that can change bits, as far as they are set."""
+    """The variables besides XLA_FLAGS that are set and can affect bits."""
     return {name: environ[name] for name in RECORDED_VARIABLES if environ.get(name)}
 
 
@@ -248,26 +248,26 @@ def versions() -> Mapping[str, str]:
 
 
 def device_name(device: Any) -> str:
-    """A JAX device by the name of its hardware: `cpu: AMD EPYC`, `gpu: NVIDIA H100`."""
+    """A JAX device with the name of its hardware: `cpu: AMD EPYC`, `gpu: NVIDIA H100`."""
     kind = cpu_model() if device.platform == "cpu" else device.device_kind
     return f"{device.platform}: {kind}"
 
 
 @cache
 def cpu_model() -> str:
-    """The processor's name, as the operating system tells it."""
+    """The processor's name, as the operating system reports it."""
     return _cpu_fact("model name") or platform.processor() or platform.machine()
 
 
 @cache
 def instruction_sets() -> str:
-    """Those for floating-point numbers: processors of one name can differ in them."""
+    """The CPU's floating-point instruction sets; processors of the same name can differ in them."""
     names = (_cpu_fact("flags") or _cpu_fact("Features")).split()
     return " ".join(sorted(_FLOAT_SETS & set(names))) or platform.machine()
 
 
 def _cpu_fact(name: str) -> str:
-    """Of the first processor in Linux's list; elsewhere there is none."""
+    """An entry of the first processor in Linux's /proc/cpuinfo; empty on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

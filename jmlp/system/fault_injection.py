@@ -1,8 +1,8 @@
 """A hook for tests: `JMLP_FAULT=fsync:3:eio` makes the third flush of this process fail.
 
-The value is POINT:K:ACTION. The K-th time that the process reaches POINT ("any": each of them
-counts), ACTION happens in place of the thing itself: "kill" ends the process as SIGKILL does,
-"enospc" and "eio" raise the error of a full disk and of a broken one. It never happens again.
+The value is POINT:K:ACTION. The K-th time that the process reaches POINT ("any" counts all of
+them), ACTION replaces the operation: "kill" ends the process with SIGKILL, "enospc" and "eio" raise
+the error of a full disk and of a broken one. It happens only once.
 """
 
 import errno
@@ -20,7 +20,7 @@ _FORM = re.compile(rf"(any|{'|'.join(POINTS)}):([1-9][0-9]{{0,8}}):(kill|enospc|
 
 
 class _Fault:
-    """What was asked for, and how often its point was reached."""
+    """The requested fault, and how often its point has been reached."""
 
     def __init__(self, wanted: str) -> None:
         self._wanted = wanted
@@ -51,22 +51,22 @@ def _fail(action: str) -> None:
 
 
 class _Armed:
-    """The fault of this process, if any."""
+    """Holds the fault of this process, if there is one."""
 
     fault: _Fault | None = None
 
 
 def arm(wanted: str | None) -> None:
-    """Counts from the start again, as a process started with this value does; None: no fault."""
+    """Restarts the count, as in a process started with this value; None disables the fault."""
     _Armed.fault = _Fault(wanted) if wanted else None
 
 
 def reach(point: str) -> None:
-    """To be called before something that may fail. Without the variable it does nothing.
+    """Has to be called before an operation that may fail; does nothing if no fault is set.
 
     Raises:
-        OSError: this is the time that was asked for.
-        ConfigError: the variable has another form.
+        OSError: the requested fault occurs now.
+        ConfigError: the variable has an invalid value.
     """
     if _Armed.fault is not None:
         _Armed.fault.reach(point)

@@ -1,7 +1,8 @@
-"""Where jmlp keeps its files, and the one way it writes them.
+"""Where jmlp keeps its files, and how it writes them.
 
-Every place follows the platform's habit. `JMLP_HOME` moves all of them at once; `JMLP_DATA` (data
-sets) and `JMLP_RUNS` (runs) move one and win over it. Nothing is made here but what is written.
+All locations follow the platform's conventions. `JMLP_HOME` moves all of them; `JMLP_DATA` (data
+sets) and `JMLP_RUNS` (runs) each move one and take precedence. Folders are created only when
+something is written into them.
 """
 
 import contextlib
@@ -19,14 +20,14 @@ import platformdirs
 from jmlp.errors import DiskFullError, JmlpError, StoreError
 from jmlp.system.fault_injection import reach
 
-# Writing may work later: EFBIG is a limit of the process, which can be raised while it runs.
+# Writing may succeed later: EFBIG is a limit of the process, which can be raised while it runs.
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-# The name of a file that is being written: of which file, by which process.
+# The name of a temporary file: the final name, the writing process's id, and a random part.
 _TEMPORARY = re.compile(r"\..+\.([1-9][0-9]*)\.[0-9a-f]{8}\.tmp", re.DOTALL)
 
-_writing: set[str] = set()  # names of temporary files of this process
-_tidied: set[str] = set()  # folders in which it has looked for leftovers
+_writing: set[str] = set()  # names of this process's temporary files
+_tidied: set[str] = set()  # folders in which this process has looked for leftovers
 
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a folder"),
@@ -38,27 +39,27 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 
 def cache_dir() -> Path:
-    """What can be had again: data sets and compiled programs.
+    """The folder for what can be downloaded or made again: data sets and compiled programs.
 
     Raises:
-        StoreError: The user has no home folder and `JMLP_HOME` is not set.
+        StoreError: the user has no home folder and `JMLP_HOME` is not set.
     """
     home = _override("JMLP_HOME")
     return home / "cache" if home else _of_user(platformdirs.user_cache_path)
 
 
 def data_dir() -> Path:
-    """The data sets that were fetched, and those placed by hand."""
+    """The folder for data sets, both downloaded ones and those placed there by hand."""
     return _override("JMLP_DATA") or cache_dir() / "datasets"
 
 
 def compile_cache_dir() -> Path:
-    """JAX's compiled programs. They are run as code, so the folder is for its owner alone."""
+    """The folder for JAX's compiled programs; private, because they are executed as code."""
     return cache_dir() / "jax"
 
 
 def runs_dir() -> Path:
-    """The store of runs: what can not be had again."""
+    """The folder of the store of runs, which cannot be replaced."""
     own = _override("JMLP_RUNS")
     if own:
         return own
@@ -67,14 +68,15 @@ def runs_dir() -> Path:
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
-    """Write a whole file that a reader, or a crash, finds either as it was or complete.
+    """Writes a file so that a reader, even after a crash, finds it either unchanged or complete.
 
-    Missing folders are made. On return the bytes are on the disk, not only on their way to it. A
-    symbolic link is replaced by the file; what it leads to stays as it is.
+    Missing folders are created. On return the bytes are on the disk, not just in a cache. A
+    symbolic link is replaced by the file; its target is not changed.
 
     Raises:
-        StoreError: Nothing was written; `path` is as it was. Or its folder could not be flushed,
-            and a loss of power may still undo the writing. `DiskFullError` where space is missing.
+        StoreError: nothing was written, and `path` is unchanged; or its folder could not be
+            flushed, and a power failure may still undo the write. `DiskFullError` if there is no
+            space.
     """
     with _Staged() as staged:
         staged.write(path, data)
@@ -82,19 +84,19 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
 
 
 def write_together(files: Iterable[tuple[Path, bytes]], last: Path | None = None) -> list[Path]:
-    """Write files that belong together: none takes its place before all are on the disk.
+    """Writes files that belong together: none is put in place before all are on the disk.
 
     Args:
-        files: each with its content; may be made one by one, as they are written.
-        last: the one that vouches for the others: where it is there, they are those that were
-            written with it. It is removed before the first of them takes its place; if it is one
-            of them, it must come after all others.
+        files: each file with its content; may be a generator.
+        last: the file whose existence guarantees that the others were written together with it. It
+            is removed before the first of them is put in place; if it is one of them, it has to
+            come after all others.
 
     Returns:
-        the files, in the order in which they took their places.
+        The files, in the order in which they were put in place.
 
     Raises:
-        StoreError: as for `write_atomically`. Every file is as it was, or `last` is missing.
+        StoreError: as for `write_atomically`. Every file is unchanged, or `last` is missing.
     """
     paths = []
     with _Staged() as staged:
@@ -109,7 +111,7 @@ def write_together(files: Iterable[tuple[Path, bytes]], last: Path | None = None
 
 
 class _Staged:
-    """Files on the disk under temporary names; what was not put into its place is removed."""
+    """Files on the disk under temporary names; those not put in place are removed at the end."""
 
     def __init__(self) -> None:
         self._temporary: dict[Path, Path] = {}
@@ -124,21 +126,21 @@ class _Staged:
             _writing.discard(temporary.name)
 
     def write(self, path: Path, data: bytes | memoryview) -> None:
-        """Writes the content of a file, beside it."""
+        """Writes the content of a file to a temporary file in the same folder."""
         if "\0" in str(path):
             raise StoreError(
-                f"{str(path)!r}: cannot be written: a path cannot hold a NUL character"
+                f"{str(path)!r}: cannot be written: a path cannot contain a NUL character"
             )
         if kind := other_kind(path):
             raise StoreError(f"{path}: cannot be written: it is {kind}, not a file")
-        with _told(path, "its folder cannot be made"):
+        with _store_errors(path, "its folder cannot be created"):
             _make_folder(path.parent)
         _tidy(path.parent)
-        # Beside the target, because a rename can not cross disks.
+        # In the target's folder, because a rename cannot cross file systems.
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
         self._temporary[path] = temporary
         _writing.add(temporary.name)
-        with _told(path), temporary.open("xb") as file:
+        with _store_errors(path), temporary.open("xb") as file:
             reach("write")
             file.write(data)
             file.flush()
@@ -147,13 +149,13 @@ class _Staged:
 
     def remove(self, path: Path) -> None:
         """Removes a file, which may be missing."""
-        with _told(path), contextlib.suppress(FileNotFoundError):
+        with _store_errors(path), contextlib.suppress(FileNotFoundError):
             path.unlink()
             flush_folder(path.parent)
 
     def put(self, path: Path) -> None:
-        """Puts a file into its place."""
-        with _told(path):
+        """Puts a file in place, under its final name."""
+        with _store_errors(path):
             reach("rename")
             self._temporary[path].replace(path)
             _writing.discard(self._temporary.pop(path).name)
@@ -161,8 +163,8 @@ class _Staged:
 
 
 @contextlib.contextmanager
-def _told(path: Path, action: str = "cannot be written") -> Iterator[None]:
-    """What the system refuses is an error of ours that names the file."""
+def _store_errors(path: Path, action: str = "cannot be written") -> Iterator[None]:
+    """Turns an OSError into a StoreError that names the file."""
     try:
         yield
     except OSError as error:
@@ -171,9 +173,9 @@ def _told(path: Path, action: str = "cannot be written") -> Iterator[None]:
 
 
 def other_kind(path: Path) -> str:
-    """What a path leads to that is not a file, in words; empty: a file, or nothing that is there.
+    """What a path is if it is not a file, such as "a folder"; empty for a file or a missing path.
 
-    A file that takes the place of a device or a pipe breaks every program that uses it.
+    Replacing a device or a pipe by a file would break every program that uses it.
     """
     try:
         mode = path.stat().st_mode
@@ -183,12 +185,12 @@ def other_kind(path: Path) -> str:
 
 
 def user_file(path: Path, option: str, *, force: bool) -> Path:
-    """The file to write where a user names one; tells before the work that it cannot be.
+    """Checks, before any work is done, that a file named by the user can be written.
 
     Args:
-        path: as it was given. What a symbolic link leads to is written, and the link stays.
-        option: that it was given with, for the message.
-        force: whether a file that is there may be replaced.
+        path: as the user gave it. The target of a symbolic link is written, and the link is kept.
+        option: the option with which it was given, for the message.
+        force: whether an existing file may be replaced.
 
     Returns:
         The path for `write_atomically`.
@@ -207,7 +209,7 @@ def user_file(path: Path, option: str, *, force: bool) -> Path:
     try:
         target = Path(os.path.realpath(path)) if path.is_symlink() else path
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Only writing tells whether one can: permissions say nothing of quotas and foreign disks.
+        # Only writing shows that one can: permissions do not cover quotas and remote disks.
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
@@ -219,31 +221,31 @@ def user_file(path: Path, option: str, *, force: bool) -> Path:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a file has a name of those that a killed process had begun to write.
+    """Whether a name is that of a temporary file.
 
-    Or that another process writes at this moment.
+    A killed process has left it, or another process is writing it.
     """
     return _TEMPORARY.fullmatch(name) is not None
 
 
 class NotRegularError(Exception):
-    """Something else than a regular file; the text says what is wrong, without the path."""
+    """A path is not a regular file; the message says what it is, without the path."""
 
 
 @contextlib.contextmanager
 def open_regular(path: Path, *, follow_links: bool = True) -> Iterator[tuple[BinaryIO, int]]:
-    """Opens a regular file for reading, and tells its size in bytes; never waits, as for a pipe.
+    """Opens a regular file for reading, and yields it with its size in bytes; never blocks.
 
     Args:
         path: the file.
-        follow_links: whether a symbolic link is taken for what it leads to, or refused.
+        follow_links: whether a symbolic link is followed or rejected.
 
     Raises:
         NotRegularError: it is a folder, a pipe, a device, or a link that is not followed.
-        OSError: it is not there, or cannot be opened or read.
+        OSError: it is missing, or cannot be opened or read.
     """
     if "\0" in str(path):
-        raise NotRegularError("a path cannot hold a NUL character")
+        raise NotRegularError("a path cannot contain a NUL character")
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
         with seeing_links(path):
@@ -264,12 +266,12 @@ def open_regular(path: Path, *, follow_links: bool = True) -> Iterator[tuple[Bin
 
 
 def names(folder: Path) -> list[str]:
-    """The names in a folder, sorted; none where there is no such folder.
+    """The names in a folder, sorted; none if the folder is missing.
 
-    What cannot be read is not taken for empty, nor is a symbolic link whose target is missing.
+    An unreadable folder, or a symbolic link with a missing target, does not count as empty.
 
     Raises:
-        StoreError: it is no folder, or the system does not let it be read.
+        StoreError: it is not a folder, or the system denies access.
     """
     try:
         with seeing_links(folder):
@@ -281,50 +283,51 @@ def names(folder: Path) -> list[str]:
 
 
 class DanglingLinkError(OSError):
-    """The target of a symbolic link is missing: it may be on a disk that is not mounted.
+    """The target of a symbolic link is missing; it may be on a disk that is not mounted.
 
-    Not a `FileNotFoundError`, because nothing is known about what is behind the link.
+    This is not a `FileNotFoundError`, because the target may exist.
     """
 
     def __init__(self, link: Path) -> None:
         super().__init__(
-            errno.ENOENT, f"the symbolic link {link} leads to {os.readlink(link)}, which is missing"
+            errno.ENOENT,
+            f"the symbolic link {link} points to {os.readlink(link)}, which is missing",
         )
 
 
 @contextlib.contextmanager
 def seeing_links(path: Path) -> Iterator[None]:
-    """Does not take a path for missing because a symbolic link on it leads nowhere.
+    """Distinguishes a dangling symbolic link on a path from a missing path.
 
     Args:
-        path: what is looked for within.
+        path: the path that is accessed in the `with` block.
 
     Raises:
-        DanglingLinkError: in place of `FileNotFoundError`, where a link is the cause.
+        DanglingLinkError: instead of `FileNotFoundError`, if a link is the cause.
     """
     try:
         yield
     except FileNotFoundError:
-        there = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
-        if there.is_symlink():
-            raise DanglingLinkError(there) from None
+        existing = next((p for p in (path, *path.parents) if os.path.lexists(p)), path)
+        if existing.is_symlink():
+            raise DanglingLinkError(existing) from None
         raise
 
 
 def is_forbidden(error: JmlpError) -> bool:
-    """Whether an error says that the system does not let something be read that is there.
+    """Whether an error means that something exists but cannot be accessed.
 
-    Its content is not known then, and must not be taken for missing or damaged.
+    Its content is then unknown, and must not be treated as missing or damaged.
     """
     cause = error.__cause__
     return isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is anything of this name; a link that leads nowhere is something.
+    """Whether anything has this path, including a dangling symbolic link.
 
     Raises:
-        StoreError: the system does not let that be seen, or a link to its folder leads nowhere.
+        StoreError: the system denies access, or a link to its folder is dangling.
     """
     try:
         with seeing_links(path):
@@ -338,18 +341,18 @@ def is_there(path: Path) -> bool:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what processes that were killed had begun to write into a folder.
+    """Removes the temporary files that killed processes have left in a folder.
 
-    `write_atomically` does so of itself, the first time that a process writes into a folder.
+    `write_atomically` does this itself when a process first writes into a folder.
 
     Raises:
-        StoreError: it cannot.
+        StoreError: they cannot be removed.
     """
     try:
         for name in os.listdir(folder):
             begun = _TEMPORARY.fullmatch(name)
             if begun and name not in _writing and not _is_another_alive(int(begun[1])):
-                with contextlib.suppress(FileNotFoundError):  # another process tidies too
+                with contextlib.suppress(FileNotFoundError):  # another process has removed it
                     (folder / name).unlink()
     except FileNotFoundError:
         return
@@ -359,16 +362,16 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _tidy(folder: Path) -> None:
-    """Removes leftovers, once in a process and folder: listing thousands of files takes time."""
+    """Removes leftovers once per process and folder, as listing thousands of files takes time."""
     known = os.path.abspath(folder)
     if known not in _tidied:
         _tidied.add(known)
-        with contextlib.suppress(StoreError):  # they are in the way of nothing
+        with contextlib.suppress(StoreError):  # leftovers do no harm
             remove_leftovers(folder)
 
 
 def _is_another_alive(pid: int) -> bool:
-    # In a container the process that was killed often had the pid that this one has.
+    # In a container, the killed process often had the same pid as this one.
     if pid == os.getpid():
         return False
     try:
@@ -381,7 +384,7 @@ def _is_another_alive(pid: int) -> bool:
 
 
 def _make_folder(folder: Path, mode: int = 0o777) -> None:
-    """Makes it and those above it, each on the disk before anything is put into it."""
+    """Creates a folder and its parents, each flushed before anything is put into it."""
     if not folder.is_dir():
         _make_folder(folder.parent, mode)
         folder.mkdir(mode, exist_ok=True)
@@ -389,15 +392,15 @@ def _make_folder(folder: Path, mode: int = 0o777) -> None:
 
 
 def make_private(folder: Path) -> str:
-    """Makes a folder that only this user may look into or write to, whatever the umask.
+    """Creates a folder that only this user may read or write, whatever the umask.
 
-    One that is there already is made private, and what other users put into it is removed.
+    An existing folder is made private, and other users' files are removed from it.
 
     Args:
         folder: the folder; a symbolic link is followed.
 
     Returns:
-        Why the folder is not to be trusted, after its name in a sentence; empty: it is private.
+        Why the folder cannot be trusted, to follow its name in a sentence; empty if it is private.
     """
     try:
         _make_folder(folder.parent, 0o755)
@@ -412,7 +415,7 @@ def make_private(folder: Path) -> str:
                 if os.fstat(descriptor).st_mode & 0o077:
                     return "is open to other users, and its file system has no permissions"
             if status.st_mode & 0o022:
-                _remove_of_others(descriptor)
+                _remove_other_users_files(descriptor)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -420,14 +423,14 @@ def make_private(folder: Path) -> str:
     return ""
 
 
-def _remove_of_others(folder: int) -> None:
+def _remove_other_users_files(folder: int) -> None:
     for name in os.listdir(folder):
         if os.stat(name, dir_fd=folder, follow_symlinks=False).st_uid != os.geteuid():
             os.unlink(name, dir_fd=folder)
 
 
 def flush_folder(folder: Path) -> None:
-    """Waits until the names in a folder, new ones and those gone, are on the disk."""
+    """Flushes a folder, so that the creation and removal of names in it are on the disk."""
     reach("folder")
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -446,7 +449,7 @@ def _of_user(place: Callable[[str], Path]) -> Path:
         path = place("jmlp")
     except RuntimeError:  # without HOME and without an entry in the user database
         path = Path()
-    if not path.is_absolute():  # older platformdirs leave "~" as it is instead
+    if not path.is_absolute():  # older versions of platformdirs keep the "~" instead
         raise StoreError(
             "there is no home folder to keep files in: set HOME, or JMLP_HOME to a folder"
         )

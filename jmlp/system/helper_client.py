@@ -1,4 +1,4 @@
-"""A process of its own that is asked one thing: its answers, and why it died if it did."""
+"""Sends one request to a helper process, and yields its answers or explains why it died."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ from typing import Any
 from jmlp.errors import DeviceError, error_with_code
 from jmlp.system import diagnosis, processes
 
-STOP_SECONDS = 0.1  # between two looks at whether to stop
+STOP_SECONDS = 0.1  # between checks whether to stop
 
 
 def ask(
@@ -21,21 +21,22 @@ def ask(
     stop: threading.Event | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> Generator[Mapping[str, Any]]:
-    """What a new process answers, as it comes. Closing this ends the process.
+    """Yields the answers of a new process as they arrive. Closing the generator ends the process.
 
-    It reads one line of JSON and writes one JSON object a line, see `jmlp.system.helper_server`.
+    The process reads one line of JSON and writes one JSON object per line, see
+    `jmlp.system.helper_server`.
 
     Args:
-        module: that it runs.
-        request: what it is asked.
+        module: the module that it runs.
+        request: the request.
         what: the process, as the subject of a sentence.
-        stop: set by another thread where the answer is no longer wanted; then the answers end.
-        variables: the environment that its own words are explained with; default: that of this
+        stop: set by another thread when the answers are no longer wanted; they then end.
+        variables: the environment with which its messages are explained; by default that of this
             process, which it inherits.
 
     Raises:
         DeviceError: the system ended it for lack of memory.
-        JmlpError: what it reported, or why it ended without an answer.
+        JmlpError: the error that it reported, or why it ended without an answer.
     """
     killed_before = processes.oom_kills()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as printed:
@@ -51,7 +52,7 @@ def ask(
         if stop is not None:
             watch.start()
         try:
-            with contextlib.suppress(BrokenPipeError):  # it has died: its code says more
+            with contextlib.suppress(BrokenPipeError):  # it has died; its exit code says more
                 print(json.dumps(request), file=process.stdin, flush=True)
             for line in process.stdout:
                 message = json.loads(line)

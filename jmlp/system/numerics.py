@@ -1,9 +1,9 @@
-"""Which settings decide the bits of a run: those that jmlp fixes, and those that it records.
+"""The settings that determine the bits of a run: those that jmlp fixes, and those that it records.
 
-JAX has many settings (`jax.config`), which a user may have changed for other work. The ones that
-JAX lets a program set for a while are fixed here, for as long as jmlp computes, and are the user's
-again between two steps of a training. The others are part of what is recorded with each run, if
-they are not as JAX ships them. `CONTRIBUTING.md` has the whole list.
+JAX has many settings (`jax.config`), which a user may have changed for other work. Those that JAX
+lets a program set temporarily are fixed here while jmlp computes, and have the user's values again
+between two steps of a training. The others are recorded with each run if they differ from JAX's
+defaults. `CONTRIBUTING.md` has the whole list.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ from jmlp.system import environment
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Fixed while jmlp computes. Some would change numbers; the others would raise on code that means
-# what it says (a diverged run is a result, for example), which is the caller's rule for other code.
+# Fixed while jmlp computes. Some would change numbers; others would raise errors in correct code (a
+# diverged run, for example, is a result), which the caller may want for its own code.
 PINNED: Mapping[str, Any] = {
     "jax_enable_x64": False,
     "jax_threefry_partitionable": True,
@@ -31,7 +31,7 @@ PINNED: Mapping[str, Any] = {
     "jax_default_matmul_precision": "highest",  # a GPU would round to TF32
     "jax_default_device": None,
     "jax_disable_jit": False,
-    "jax_numpy_dtype_promotion": "strict",  # no type may widen unseen
+    "jax_numpy_dtype_promotion": "strict",  # no type may widen silently
     "jax_numpy_rank_promotion": "allow",
     "jax_debug_nans": False,
     "jax_debug_infs": False,
@@ -42,10 +42,10 @@ PINNED: Mapping[str, Any] = {
     "jax_remove_size_one_mesh_axis_from_type": False,
     "jax_no_tracing": False,
     "jax_no_execution": False,
-    "jax_transfer_guard": "allow",  # and those of each direction
+    "jax_transfer_guard": "allow",  # also sets those of each direction
 }
 
-# JAX lets a program set these for the whole process only. Recorded where they differ.
+# JAX lets a program set these only for the whole process. Recorded if they differ.
 RECORDED: Mapping[str, Any] = {
     "check_vma": False,
     "eager_constant_folding": False,
@@ -74,14 +74,14 @@ RECORDED: Mapping[str, Any] = {
     "mock_num_gpu_processes": 0,
 }
 
-# Nothing can be trained under these: a number that is not finite is a result and no error.
+# Training requires these values, because a non-finite number is a result and not an error.
 REFUSED: Mapping[str, Any] = {
     "jax_error_checking_behavior_divide": "ignore",
     "jax_error_checking_behavior_nan": "ignore",
     "jax_error_checking_behavior_oob": "ignore",
 }
 
-# The files whose code decides numbers, in the folder of the package.
+# The files whose code determines numbers, relative to the package's folder.
 SOURCES = (
     "data/dataset.py",
     "data/order.py",
@@ -111,10 +111,10 @@ SOURCES = (
 
 @contextmanager
 def pinned(mesh: Mesh | None = None) -> Iterator[None]:
-    """Fixes what `PINNED` lists, in this thread.
+    """Fixes the settings in `PINNED` for this thread.
 
     Args:
-        mesh: of the programs, in place of one that the caller may have set (`jax.set_mesh`).
+        mesh: the mesh of the programs, replacing one that the caller may have set (`jax.set_mesh`).
     """
     with ExitStack() as stack:
         for name, value in PINNED.items():
@@ -125,7 +125,7 @@ def pinned(mesh: Mesh | None = None) -> Iterator[None]:
 
 
 def pinned_call(function: Callable[P, T]) -> Callable[P, T]:
-    """A function that computes under `pinned`."""
+    """Decorates a function to compute under `pinned`."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -136,7 +136,7 @@ def pinned_call(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def pinned_steps(steps: Generator[T], mesh: Mesh) -> Iterator[T]:
-    """The same items, each computed under `pinned`; the caller's settings hold between two."""
+    """Yields the same items, each computed under `pinned`, with the caller's settings between."""
     try:
         while True:
             with pinned(mesh):
@@ -151,21 +151,21 @@ def pinned_steps(steps: Generator[T], mesh: Mesh) -> Iterator[T]:
 
 
 def settings(devices: Sequence[jax.Device]) -> dict[str, str]:
-    """What decides bits beside flags and versions, as far as it is not as usual.
+    """The non-default settings, besides flags and versions, that determine bits.
 
     Args:
-        devices: of the program, idle ones included.
+        devices: the devices of the program, including idle ones.
 
     Raises:
-        ConfigError: nothing can be trained under a setting of JAX.
+        ConfigError: a setting of JAX does not allow training.
     """
     with pinned():
         values = {name: _text(value) for name, value in jax.config.values.items()}
     for name, usual in REFUSED.items():
         if values.get(name, usual) != usual:
             raise ConfigError(
-                f"{name}: must be {usual}, got {values[name]}: a number that is not finite is a "
-                f"result of training and no error; unset {name.upper()}, or set it back "
+                f"{name}: must be {usual}, got {values[name]}: a non-finite number is a result of "
+                f"training and not an error; unset {name.upper()}, or reset it "
                 f'(jax.config.update("{name}", "{usual}"))'
             )
     found = {
@@ -177,10 +177,10 @@ def settings(devices: Sequence[jax.Device]) -> dict[str, str]:
 
 
 def restore(recorded: Mapping[str, str]) -> None:
-    """Sets JAX's settings as a run had them, for the whole process, before JAX finds its devices.
+    """Sets JAX's settings to those of a run, for the whole process, before JAX finds its devices.
 
     Args:
-        recorded: by `settings`, perhaps by another version of JAX.
+        recorded: the run's `settings`, perhaps of another version of JAX.
     """
     for name in RECORDED.keys() & jax.config.values.keys():
         usual = RECORDED[name]
@@ -189,7 +189,7 @@ def restore(recorded: Mapping[str, str]) -> None:
 
 
 def _value(text: str, usual: Any) -> Any:
-    """A recorded text as a value of the same type as the usual one."""
+    """Converts a recorded text to a value of the same type as the default."""
     if isinstance(usual, bool):
         return text == "True"
     if isinstance(usual, int | float):
@@ -202,9 +202,9 @@ def _text(value: Any) -> str:
 
 
 def _of_devices(devices: Sequence[jax.Device]) -> dict[str, str]:
-    """The devices' number where it may count, and what drives them.
+    """The number of devices, if it may affect bits, and the versions of their drivers.
 
-    A CPU program is the same one for any number of devices from two up.
+    A CPU program is the same for any number of devices from two up.
     """
     first, n = devices[0], len(devices)
     if first.platform == "cpu":
@@ -220,7 +220,7 @@ def _of_devices(devices: Sequence[jax.Device]) -> dict[str, str]:
 
 @cache
 def _gpu_libraries() -> Mapping[str, str]:
-    """Versions of the installed packages that hold kernels for GPUs, such as cuDNN."""
+    """Versions of the installed packages that contain kernels for GPUs, such as cuDNN."""
     installed = {d.metadata["Name"]: d.version for d in metadata.distributions()}
     kinds = ("jax-cuda", "jax-rocm", "nvidia-")
     return {name: installed[name] for name in sorted(installed) if name.startswith(kinds)}
@@ -228,7 +228,7 @@ def _gpu_libraries() -> Mapping[str, str]:
 
 @cache
 def source_digest() -> str:
-    """Sixteen hexadecimal digits of a SHA-256 over the source code that decides numbers."""
+    """Sixteen hexadecimal digits of a SHA-256 over the source code that determines numbers."""
     digest = hashlib.sha256()
     package = resources.files("jmlp")
     for name in SOURCES:

@@ -1,8 +1,7 @@
-"""Python processes that jmlp starts: they run the code that this process runs.
+"""Starts Python processes that run the same code as this process.
 
-A child process imports neither from the folder that it is started in nor from what an environment
-says about it: homework beside a `random.py` trains like any other. Every such process is started
-here, and nowhere else.
+A child process never imports from the current folder, whatever its environment says, so that jmlp
+also works in a folder that contains a `random.py`. All such processes are started here.
 """
 
 import contextlib
@@ -19,37 +18,37 @@ from typing import IO, NoReturn
 
 from jmlp.errors import DeviceError
 
-# Where this jmlp lies: a folder, or a zip archive.
+# The location of this jmlp: a folder, or a zip archive.
 ROOT = Path(__file__).absolute().parent.parent.parent
 
-# Meant for programs that the user writes. A warning that is made an error would end JAX, and an
+# Meant for the user's own programs. A warning turned into an error would end JAX, and an
 # interpreter that stays open after its program would lose the exit code.
 _NOT_INHERITED = ("PYTHONINSPECT", "PYTHONWARNINGS")
 
 
 def command_line(*arguments: str) -> list[str]:
-    """What starts this Python with these arguments, without the current folder in its path."""
+    """The command that starts this Python, without the current folder in its path."""
     return [sys.executable, "-P", *arguments]
 
 
 def child_environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a Python process that is to import what this one imports.
+    """The environment of a Python process that is to import the same code as this one.
 
     Args:
-        variables: what it inherits; default: all that this process has.
+        variables: what it inherits; by default the environment of this process.
     """
     inherited = os.environ if variables is None else variables
     kept = {name: value for name, value in inherited.items() if name not in _NOT_INHERITED}
     path = _python_path(kept.pop("PYTHONPATH", ""))
     if path:
         kept["PYTHONPATH"] = path
-    # What it prints is read here as UTF-8, whatever the terminal takes.
+    # Its output is read here as UTF-8, whatever the terminal's encoding.
     kept["PYTHONIOENCODING"] = "utf-8:backslashreplace"
     return kept
 
 
 def _python_path(given: str) -> str:
-    """The given folders without the current one, and first the one that this jmlp is in."""
+    """PYTHONPATH without the current folder, and with the folder of this jmlp first."""
     try:
         here = os.getcwd()
     except FileNotFoundError:  # it was removed
@@ -57,8 +56,8 @@ def _python_path(given: str) -> str:
     folders = [
         entry if os.path.isabs(entry) else os.path.normpath(os.path.join(here, entry))
         for entry in given.split(os.pathsep)
-        # A relative entry means another folder each time. An empty one, as a trailing colon
-        # makes it, means the current folder.
+        # A relative entry depends on the current folder. An empty one, such as after a trailing
+        # colon, means the current folder.
         if os.path.isabs(entry) or (here and os.path.normpath(entry) != ".")
     ]
     found_anyway = [*site.getsitepackages(), site.getusersitepackages()]
@@ -68,12 +67,12 @@ def _python_path(given: str) -> str:
 
 
 def wait_for_children() -> None:
-    """Lets this process learn how its children end, whatever it inherited; for its start.
+    """Makes the exit codes of child processes available; has to be called at start.
 
-    Where a program that started this one ignores SIGCHLD, the system keeps no exit code, and
-    `subprocess` reports 0 for every child. Children inherit what is set here.
+    If the parent process ignores SIGCHLD, the system discards exit codes, and `subprocess` reports
+    0 for every child. Children inherit what is set here.
     """
-    is_main = threading.current_thread() is threading.main_thread()  # only there can it be set
+    is_main = threading.current_thread() is threading.main_thread()  # only it can set handlers
     if is_main and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
@@ -85,14 +84,14 @@ def start(
     stderr: int | IO[str],
     variables: Mapping[str, str] | None = None,
 ) -> "subprocess.Popen[str]":
-    """Starts a Python process. A Ctrl-C in the terminal is for this process, not for the new one.
+    """Starts a Python process, which does not receive a Ctrl-C typed in the terminal.
 
     Args:
-        arguments: of Python, such as `-m` and a module.
+        arguments: Python's arguments, such as `-m` and a module.
         stdin: as for `subprocess.Popen`.
         stdout: likewise.
         stderr: likewise.
-        variables: what it inherits; default: all that this process has.
+        variables: what it inherits; by default the environment of this process.
 
     Raises:
         DeviceError: the system cannot start it.
@@ -117,16 +116,16 @@ def run(
     variables: Mapping[str, str] | None = None,
     seconds: float | None = None,
 ) -> "subprocess.CompletedProcess[str]":
-    """Runs a Python process to its end, as `start` starts it, with nothing to read from stdin.
+    """Runs a Python process to its end, started as by `start`, with an empty stdin.
 
-    It is ended where the caller is interrupted.
+    It is ended if the caller is interrupted.
 
     Args:
-        arguments: of Python.
+        arguments: Python's arguments.
         stdout: as for `subprocess.Popen`; by default it is returned.
         stderr: likewise.
-        variables: what it inherits; default: all that this process has.
-        seconds: the limit.
+        variables: what it inherits; by default the environment of this process.
+        seconds: the time limit.
 
     Raises:
         DeviceError: the system cannot start it.
@@ -153,16 +152,16 @@ def _starting() -> Iterator[None]:
         yield
     except OSError as error:
         raise DeviceError(
-            f"Python ({sys.executable or 'of unknown place'}) cannot be started once more: "
+            f"Python ({sys.executable or 'at an unknown path'}) cannot be started again: "
             f"{error.strerror}"
         ) from error
 
 
 def replace(*arguments: str, variables: Mapping[str, str]) -> NoReturn:
-    """Puts a fresh Python process in the place of this one.
+    """Replaces this process by a fresh Python process.
 
     Args:
-        arguments: of Python.
+        arguments: Python's arguments.
         variables: what it inherits.
 
     Raises:
@@ -173,7 +172,7 @@ def replace(*arguments: str, variables: Mapping[str, str]) -> NoReturn:
 
 
 def oom_kills() -> int:
-    """How often the system has ended processes for lack of memory, as far as it tells."""
+    """How many processes the system has killed for lack of memory, as far as it reports that."""
     found = 0
     for path in ("/proc/vmstat", "/sys/fs/cgroup/memory.events"):
         with contextlib.suppress(OSError, ValueError):

@@ -1,7 +1,7 @@
-"""The standard streams of a process: what cannot be written is dropped, and never ends the work.
+"""Standard streams that never raise: output that cannot be written is discarded.
 
-A stream fails where its disk is full, its reader or its terminal has gone, or it cannot be written
-to. After its first failure all that is written to it is dropped, and `failure` has the reason.
+A stream fails if its disk is full, its reader or its terminal has gone, or it is not writable.
+After its first failure all further output is discarded, and `failure` returns the reason.
 """
 
 import codecs
@@ -12,7 +12,7 @@ import select
 import sys
 from typing import IO, Any
 
-# What the signs in our texts become on a stream that is not UTF-8.
+# Replacements for the symbols in our texts on a stream that is not UTF-8.
 ASCII = {
     "±": "+/-",
     "–": "-",
@@ -28,15 +28,15 @@ ASCII = {
 
 
 class _File(io.FileIO):
-    """Takes whatever is written, for as long as that works and also after it."""
+    """A raw file that accepts all writes, and discards them after the first failure."""
 
     failure: OSError | None = None
 
     def write(self, data: Any, /) -> int:
-        """Writes some of the bytes, or drops all of them; how many."""
+        """Writes some of the bytes, or discards all of them; returns their number."""
         if self.failure is None:
             try:
-                while (written := super().write(data)) is None:  # a pipe that must not block
+                while (written := super().write(data)) is None:  # a full non-blocking pipe
                     select.select((), (self,), ())
                 return written
             except OSError as error:
@@ -45,16 +45,16 @@ class _File(io.FileIO):
 
 
 def make_safe() -> None:
-    """Makes `sys.stdout` and `sys.stderr` such that writing to them never fails.
+    """Replaces `sys.stdout` and `sys.stderr` by streams to which writing never fails.
 
-    Signs that a stream's encoding lacks are written in ASCII. Whatever keeps a stream, such as a
-    console of rich, must be made after this. May be called again.
+    Symbols that a stream's encoding lacks are written in ASCII. Objects that keep a stream, such as
+    a rich console, have to be created after this. May be called repeatedly.
     """
     _open_closed()
-    # Python has None where a stream was closed.
+    # Python sets a closed stream to None.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    # Only those that Python started with: what else is there, such as a test's, is not a file.
+    # Only the streams that Python started with: others, such as those of a test, are not files.
     if sys.stdout is sys.__stdout__:
         sys.stdout = _safe(sys.stdout)
     if sys.stderr is sys.__stderr__:
@@ -65,7 +65,7 @@ def make_safe() -> None:
 
 
 def failure(stream: IO[str]) -> OSError | None:
-    """Why what was written to a stream is not where it belongs; None: all of it is.
+    """Why output to a stream was lost; None if all of it was written.
 
     Args:
         stream: `sys.stdout` or `sys.stderr`, after `make_safe`.
@@ -76,25 +76,25 @@ def failure(stream: IO[str]) -> OSError | None:
 
 
 def as_written(text: str) -> str:
-    """What becomes of a text on stdout, so that columns are as wide as what is written."""
+    """A text as it appears on stdout, so that columns can be as wide as what is written."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "jmlp").decode(encoding)
 
 
 def say_error(text: str) -> None:
-    """An error, on stderr; control characters of whatever it quotes are shown, not obeyed."""
+    """Prints an error to stderr, with control characters in it escaped."""
     lines = text.splitlines() or [""]
     for index, line in enumerate(lines):
         print(f"jmlp: error: {shown(line)}" if index == 0 else f"  {shown(line)}", file=sys.stderr)
 
 
 def shown(text: str) -> str:
-    """A text on one line, its control characters written out and so not obeyed."""
+    """A text with control characters and line breaks escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _safe(stream: Any) -> IO[str]:
-    """Another stream to the same place."""
+    """A stream to the same file descriptor that never raises."""
     with contextlib.suppress(OSError):
         stream.flush()
     return io.TextIOWrapper(
@@ -107,7 +107,7 @@ def _safe(stream: Any) -> IO[str]:
 
 
 def _open_closed() -> None:
-    """Opens what is closed of descriptors 0 to 2: a file must not take the place of a stream."""
+    """Opens /dev/null on closed descriptors 0 to 2, so that no other file gets one of them."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)

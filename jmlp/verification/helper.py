@@ -14,7 +14,7 @@ from typing import Any
 from jmlp.system import environment, helper_server
 from jmlp.system.environment import Device
 from jmlp.system.files import compile_cache_dir
-from jmlp.system.helper_server import Tell
+from jmlp.system.helper_server import Send
 
 
 @dataclass(frozen=True)
@@ -29,32 +29,32 @@ class Request:
     settings: Mapping[str, str] | None = None  # as recorded; None: unknown
 
 
-def verify(table: Mapping[str, Any], tell: Tell) -> None:
+def verify(table: Mapping[str, Any], send: Send) -> None:
     """Verifies, in a process where JAX has not started.
 
     Args:
         table: the request, as JSON has it.
-        tell: takes each message.
+        send: called with each message.
     """
     request = Request(**{**table, "run_ids": tuple(table["run_ids"])})
     os.environ["XLA_FLAGS"] = request.flags
-    environment.report_warnings(lambda text: tell({"say": text}))
+    environment.report_warnings(lambda text: send({"say": text}))
     if warning := environment.prepare(request.device, request.cores, compile_cache_dir()):
-        tell({"say": f"warning: {warning}"})
+        send({"say": f"warning: {warning}"})
     environment.restore(request.flags, request.settings)
     if request.settings is not None:
         from jmlp.system import numerics
 
         numerics.restore(request.settings)
-    answer(request, tell)
+    answer(request, send)
 
 
-def answer(request: Request, tell: Tell) -> None:
+def answer(request: Request, send: Send) -> None:
     """Verifies in this process, where JAX may start or has.
 
     Args:
         request: what to verify.
-        tell: takes each message.
+        send: called with each message.
 
     Raises:
         JmlpError: a run cannot be trained again.
@@ -63,7 +63,7 @@ def answer(request: Request, tell: Tell) -> None:
     from jmlp.verification.retraining import Retraining
 
     folder, ids = Path(request.store), request.run_ids
-    Retraining(folder, request.device, request.cores, tell, alone=alone).run(ids)
+    Retraining(folder, request.device, request.cores, send, alone=alone).run(ids)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""The process that trains: it takes a study from the store and writes all that happens to it.
+"""The process that trains: it takes a study from the store and records its training there.
 
-It shares nothing with those who watch but the store: they read there, and leave commands there. One
-worker a store, by a lock of the operating system that it holds as long as it lives.
+It shares only the store with the processes that watch it: they read results and queue commands
+there. A lock of the operating system, held as long as the worker lives, ensures that there is only
+one worker per store.
 """

@@ -12,7 +12,7 @@ from jmlp.store import Lock, Store, StudyRow
 from jmlp.system import diagnosis, environment, processes, streams
 from jmlp.system.files import compile_cache_dir
 from jmlp.system.helper_server import NICE
-from jmlp.worker.full_disk import PatientStore
+from jmlp.worker.full_disk import RetryingStore
 from jmlp.worker.process_lifetime import Process
 from jmlp.worker.signals import Stopping
 
@@ -20,33 +20,33 @@ LOCK_SECONDS = 10.0
 
 
 class LockedError(StoreError):
-    """Another worker has the store."""
+    """Another worker is using the store."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains, and returns the exit code.
+    """Runs a worker and returns its exit code.
 
     Args:
-        arguments: of the worker; default: those of the process.
+        arguments: its command-line arguments; None means those of the process.
     """
     parser = argparse.ArgumentParser(prog="python -m jmlp.worker", description=__doc__)
     parser.add_argument("store", type=Path, help="the folder of the store")
-    parser.add_argument("--study", help="only this one; default: all that are queued")
+    parser.add_argument("--study", help="train only this study; default: all queued ones")
     parser.add_argument(
-        "--attached", action="store_true", help="leave when stdin ends: the starter has gone"
+        "--attached", action="store_true", help="stop when stdin ends: the parent process has gone"
     )
     parser.add_argument(
-        "--after", default="", help="how the one before died, where its runs may be the reason"
+        "--after", default="", help="how the previous worker died, if its runs may be the cause"
     )
     parser.add_argument(
-        "--lock", type=int, help="the lock's descriptor, where this process replaces a worker's"
+        "--lock", type=int, help="the lock's descriptor, if this process replaces a worker"
     )
     options = parser.parse_args(arguments)
     processes.wait_for_children()
     streams.make_safe()
-    as_started = dict(os.environ)  # a process that takes this one's place prepares its own
-    stopping = Stopping(starter=sys.stdin.fileno() if options.attached else None)
-    os.nice(max(0, NICE - os.nice(0)))  # one that takes another's place is so already
+    as_started = dict(os.environ)  # a process that replaces this one prepares its own
+    stopping = Stopping(parent=sys.stdin.fileno() if options.attached else None)
+    os.nice(max(0, NICE - os.nice(0)))  # a replacement has inherited its niceness
     environment.report_warnings(say)
     if options.lock is not None:
         stopping.take_deferred()
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         say(diagnosis.ERROR + "; ".join(str(error).splitlines()))
         if isinstance(error, DiskFullError) and stopping.reason is not None:
-            return stopping.code  # what it could not save as it left
+            return stopping.code  # asked to stop, it could not save its last checkpoint
         return LOCKED if isinstance(error, LockedError) else error.exit_code
     finally:
         lock.release()
@@ -74,33 +74,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def work(lock: Lock, label: str | None, stopping: Stopping, after: str = "") -> bool:
-    """Trains one study, or all that are queued; whether a fresh process should continue.
+    """Trains one study, or all queued ones; returns whether a fresh process should continue.
 
     Args:
-        lock: of the store. Where it is held already, the study in it is continued.
-        label: the study; None: all that are queued.
-        stopping: says when to leave.
-        after: how the worker before this one died, where its runs may be the reason.
+        lock: the store's lock. If it is already held, the study noted in it is continued.
+        label: the study; None means all queued ones.
+        stopping: tells when to stop.
+        after: how the previous worker died, if its runs may be the cause.
 
     Returns:
-        True: the lock is held still, for the process that is to continue.
+        True if a fresh process is to continue; the lock is then still held.
 
     Raises:
-        StoreError: another worker has the store.
+        StoreError: another worker is using the store.
     """
-    with PatientStore(lock.path.parent, stopping, say) as store:
+    with RetryingStore(lock.path.parent, stopping, say) as store:
         return _work(store, lock, label, stopping, after)
 
 
 def _work(store: Store, lock: Lock, label: str | None, stopping: Stopping, after: str) -> bool:
-    prepared: tuple[object, object] | None = None  # device and cores that JAX was started for
-    # Whoever imported JAX may have compiled functions of their own.
+    prepared: tuple[object, object] | None = None  # device and cores that JAX was started with
+    # If JAX has been imported already, other code may have compiled functions of its own.
     process = Process(alone="jax" not in sys.modules)
     while stopping.reason is None:
-        if not _take(lock, label, stopping):
+        if not _wait_for_lock(lock, label, stopping):
             return False
         store.finish_removal()
-        while stopping.reason is None and (row := _next(store, label, lock.study)):
+        while stopping.reason is None and (row := _next_study(store, label, lock.study)):
             hardware = row.hardware["device"], row.hardware["cores"]
             if prepared not in (None, hardware) or process.is_spent:
                 return True
@@ -109,34 +109,34 @@ def _work(store: Store, lock: Lock, label: str | None, stopping: Stopping, after
             if not _train(store, row, stopping, after, process):
                 return True
         lock.release()
-        # Whoever queued a study while the lock was held counted on this worker.
-        if label is not None or _next(store, None) is None:
+        # A process that queued a study while the lock was held relied on this worker to train it.
+        if label is not None or _next_study(store, None) is None:
             return False
     return False
 
 
-def _take(lock: Lock, label: str | None, stopping: Stopping) -> bool:
-    """Waits for the lock: for a while where a starter can do so too, else as long as it takes."""
+def _wait_for_lock(lock: Lock, label: str | None, stopping: Stopping) -> bool:
+    """Waits for the lock: for a limited time if the parent can wait as well, else indefinitely."""
     while not lock.acquire(timeout=0.1 if label is None else LOCK_SECONDS):
         if stopping.reason is not None:
             return False
         if label is not None:
             owner = lock.owner()
             raise LockedError(
-                f"{lock.path}: another worker has this store"
+                f"{lock.path}: another worker is using this store"
                 + (f" ({owner.process})" if owner else "")
-                + "; attach to it (jmlp attach), or wait for its end"
+                + "; attach to it (jmlp attach), or wait until it ends"
             )
     return True
 
 
-def _next(store: Store, label: str | None, continued: str | None = None) -> StudyRow | None:
-    """The study to train: the one in hand, the one that was asked for, or the first in the queue.
+def _next_study(store: Store, label: str | None, continued: str | None = None) -> StudyRow | None:
+    """The study to train: the current one, the requested one, or the first in the queue.
 
     Args:
-        store: where they are.
-        label: the one that was asked for; None: any.
-        continued: the one that this worker has in hand; it may be done.
+        store: the store of the studies.
+        label: the requested study; None means any.
+        continued: the study that this worker has begun; it may be done.
     """
     rows = store.studies()
     for row in rows:
@@ -149,7 +149,7 @@ def _next(store: Store, label: str | None, continued: str | None = None) -> Stud
 
 
 def _train(store: Store, row: StudyRow, stopping: Stopping, after: str, process: Process) -> bool:
-    """Trains one study; False: the rest of it is for a fresh process."""
+    """Trains one study; returns False if a fresh process has to train the rest of it."""
     if "jax" not in sys.modules:
         hardware = row.hardware["device"], row.hardware["cores"]
         if warning := environment.prepare(*hardware, compile_cache_dir()):
@@ -164,7 +164,7 @@ def _train(store: Store, row: StudyRow, stopping: Stopping, after: str, process:
 
 
 def say(text: str) -> None:
-    """One line for the starter, who may have gone, or for the log."""
+    """Prints one line, for the parent process, which may have gone, or for the log."""
     print(text, flush=True)
 
 

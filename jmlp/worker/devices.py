@@ -1,7 +1,7 @@
-"""`python -m jmlp.worker.devices`: starts JAX and says which devices it finds.
+"""`python -m jmlp.worker.devices`: starts JAX and reports which devices it finds.
 
 The request has "device" and "cores", the answers are {"say": text} and {"devices": a list of their
-names}. XLA may end the process over a variable that it does not accept: hence a process of its own.
+names}. It is a process of its own because XLA may end it if it does not accept a variable.
 """
 
 import sys
@@ -10,11 +10,11 @@ from typing import Any
 
 from jmlp.system import environment, helper_server
 from jmlp.system.files import compile_cache_dir
-from jmlp.system.helper_server import Tell
+from jmlp.system.helper_server import Send
 
 
-def look(request: Mapping[str, Any], tell: Tell) -> None:
-    """Starts JAX, and answers.
+def report_devices(request: Mapping[str, Any], send: Send) -> None:
+    """Starts JAX and sends the names of the devices that it finds.
 
     Raises:
         ConfigError: a variable that JAX reads has a value that it does not accept.
@@ -22,12 +22,12 @@ def look(request: Mapping[str, Any], tell: Tell) -> None:
         StoreError: there is no folder for compiled programs.
     """
     if warning := environment.prepare(request["device"], request["cores"], compile_cache_dir()):
-        tell({"say": f"warning: {warning}"})
+        send({"say": f"warning: {warning}"})
     from jmlp.training.engine import find_devices
 
     found = find_devices(request["device"])
-    tell({"devices": [environment.device_name(device) for device in found]})
+    send({"devices": [environment.device_name(device) for device in found]})
 
 
 if __name__ == "__main__":
-    sys.exit(helper_server.main(look))
+    sys.exit(helper_server.main(report_devices))

@@ -1,4 +1,4 @@
-"""The store of the training thread: a full disk is waited for, as the recorder waits for it."""
+"""The training thread's store, which waits while the disk is full, as the recorder does."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,19 +11,19 @@ from jmlp.store import Store
 if TYPE_CHECKING:
     from jmlp.worker.signals import Stopping
 
-RETRY_SECONDS = 1.0  # after which a full disk is tried again
+RETRY_SECONDS = 1.0  # between attempts while the disk is full
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _patient(
+def _retry_while_full(
     method: Callable[Concatenate[Store, P], R],
-) -> Callable[Concatenate["PatientStore", P], R]:
-    """The method, again and again while the disk is full: it leaves the old or the new state."""
+) -> Callable[Concatenate["RetryingStore", P], R]:
+    """Retries a method while the disk is full; each attempt changes everything or nothing."""
 
     @wraps(method)
-    def again(self: "PatientStore", /, *arguments: P.args, **named: P.kwargs) -> R:
+    def retry(self: "RetryingStore", /, *arguments: P.args, **named: P.kwargs) -> R:
         blocked = False
         while True:
             try:
@@ -39,30 +39,30 @@ def _patient(
                     self.say("there is space again: training continues")
                 return done
 
-    return again
+    return retry
 
 
-class PatientStore(Store):
-    """A store whose changes wait for space, until the worker is asked to leave."""
+class RetryingStore(Store):
+    """A store whose changes wait for disk space, until the worker is asked to stop."""
 
     def __init__(self, folder: Path, stopping: "Stopping", say: Callable[[str], None]) -> None:
-        """Opens it, as `Store` does.
+        """Opens the store, as `Store` does.
 
         Args:
-            folder: of the store.
-            stopping: says when to wait no longer.
-            say: tells the starter.
+            folder: the store's folder.
+            stopping: tells when to stop waiting.
+            say: called with each message for the parent process.
         """
         self.stopping, self.say = stopping, say
         super().__init__(folder)
 
-    take_commands = _patient(Store.take_commands)
-    set_study = _patient(Store.set_study)
-    set_runs = _patient(Store.set_runs)
-    event = _patient(Store.event)
-    begin = _patient(Store.begin)
-    record = _patient(Store.record)
-    cut = _patient(Store.cut)
-    end = _patient(Store.end)
-    fail = _patient(Store.fail)
-    finish_removal = _patient(Store.finish_removal)
+    take_commands = _retry_while_full(Store.take_commands)
+    set_study = _retry_while_full(Store.set_study)
+    set_runs = _retry_while_full(Store.set_runs)
+    event = _retry_while_full(Store.event)
+    begin = _retry_while_full(Store.begin)
+    record = _retry_while_full(Store.record)
+    cut = _retry_while_full(Store.cut)
+    end = _retry_while_full(Store.end)
+    fail = _retry_while_full(Store.fail)
+    finish_removal = _retry_while_full(Store.finish_removal)

@@ -1,4 +1,4 @@
-"""Writes to the store what happens in training, in a thread of its own: training hardly waits."""
+"""Writes training's results to the store in a thread of its own, so that training hardly waits."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ from jmlp.training.plan import MOST_WAITING
 from jmlp.training.records import CohortState, CostPoint, Progress, RunResult
 
 COMMIT_SECONDS = 1.0  # live costs are committed at most this often
-RETRY_SECONDS = 1.0  # after which a full disk is tried again
+RETRY_SECONDS = 1.0  # between attempts while the disk is full
 
 Job = Callable[[Store], None]
 Say = Callable[[str], None]
@@ -23,25 +23,25 @@ Must = Callable[[Sequence[str], int], Mapping[str, Any]]
 
 
 class Recorder:
-    """The one that writes training's results, in the order in which they came.
+    """Writes training's results in the order in which they arrive.
 
-    What was handed over is on disk after `flush`. A full disk is waited for (`blocked` says so);
-    any other failure is raised by the next call.
+    Everything passed to it is on disk after `flush`. It waits while the disk is full (`blocked` is
+    then the error message); the next call raises any other failure.
     """
 
     def __init__(self, folder: Path, label: str, must: Must, say: Say) -> None:
         """Starts the thread.
 
         Args:
-            folder: of the store.
-            label: of the study in training.
-            must: what has to be the same for a cohort to resume, of its run ids and width.
-            say: tells the starter.
+            folder: the store's folder.
+            label: the label of the study in training.
+            must: returns what has to match for a cohort to resume, given its run ids and width.
+            say: called with each message for the parent process.
         """
         self.label, self.must, self.say = label, must, say
         self.checkpoints = Checkpoints(folder / "checkpoints")
         self.blocked: str | None = None
-        self.save_seconds = 0.0  # that writing the last checkpoint took
+        self.save_seconds = 0.0  # how long writing the last checkpoint took
         self._folder = folder
         self._points: list[tuple[str, CostPoint]] = []
         self._progress: Progress | None = None
@@ -56,7 +56,7 @@ class Recorder:
     # ---- called by the training thread
 
     def live(self, progress: Progress) -> None:
-        """New costs, and how far all is: written within a second or so."""
+        """Accepts new costs and progress, which are written within about a second."""
         self.check()
         with self._changed:
             self._points += progress.points.items()
@@ -64,10 +64,14 @@ class Recorder:
             self._changed.notify_all()
 
     def ended(self, results: Sequence[RunResult], keys: Collection[str]) -> None:
-        """All runs of some cohorts: their files, then their rows; then checkpoints have served.
+        """Writes the files and then the rows of completed cohorts, then drops their checkpoints.
 
-        Where training is faster than the disk it waits here, so that few results are in memory. On
-        a full disk it does not: what then happens is decided between two chunks.
+        If training is faster than the disk, it waits here, so that few results are in memory. If
+        the disk is full, it does not wait: what happens then is decided between two chunks.
+
+        Args:
+            results: all runs of the cohorts.
+            keys: the keys of the cohorts' checkpoints.
         """
         with self._changed:
             self._changed.wait_for(
@@ -80,17 +84,17 @@ class Recorder:
         self._put(lambda store: self._end(store, results, keys))
 
     def checkpoint(self, copies: Sequence[CohortState]) -> None:
-        """Cohorts in training, to resume from."""
+        """Writes checkpoints of cohorts in training."""
         self._put(lambda store: self._save(copies))
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits to be written but live costs."""
+        """Whether nothing but live costs is waiting to be written."""
         with self._changed:
             return not self._jobs and not self._busy
 
-    def flush(self, *, patient: bool = True) -> None:
-        """Waits until all is on disk; if not `patient`, only as long as there is space.
+    def flush(self, *, wait_for_space: bool = True) -> None:
+        """Waits until everything is on disk; gives up on a full disk unless `wait_for_space`.
 
         Raises:
             StoreError: it could not be written.
@@ -101,18 +105,18 @@ class Recorder:
                 lambda: (
                     self._error
                     or not (self._jobs or self._busy)
-                    or (self.blocked is not None and not patient)
+                    or (self.blocked is not None and not wait_for_space)
                 )
             )
         self.check()
 
     def check(self) -> None:
-        """Raises what went wrong in the thread."""
+        """Raises the error that ended the thread, if there is one."""
         if self._error is not None:
             raise self._error
 
     def close(self) -> None:
-        """Ends the thread; what could not be written until now is given up."""
+        """Ends the thread, and discards what a full disk has kept from being written."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -138,10 +142,10 @@ class Recorder:
                         closing = self._closing and job is None
                         due = time.monotonic() - committed >= COMMIT_SECONDS
                     if job is not None or due or closing:
-                        self._patiently(self._commit, store)
+                        self._retry_while_full(self._commit, store)
                         committed = time.monotonic()
                     if job is not None:
-                        self._patiently(job, store)
+                        self._retry_while_full(job, store)
                     with self._changed:
                         self._busy = False
                         self._changed.notify_all()
@@ -152,8 +156,8 @@ class Recorder:
                 self._error, self._busy = error, False
                 self._changed.notify_all()
 
-    def _patiently(self, job: Job, store: Store) -> None:
-        """Again and again while the disk is full; each job leaves the old or the new state."""
+    def _retry_while_full(self, job: Job, store: Store) -> None:
+        """Retries a job while the disk is full; each attempt changes everything or nothing."""
         while True:
             try:
                 job(store)

@@ -1,4 +1,4 @@
-"""What has to be the same for a study to be resumed."""
+"""What has to match for a study to be resumed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ from jmlp.data.dataset import Dataset, changed_arrays
 from jmlp.errors import DataError
 from jmlp.training.records import NUMERICS, Provenance
 
-# What decides bits beside what a run's id holds.
+# The packages that affect a run's bits; a run's id does not contain their versions.
 PACKAGES = ("jax", "jaxlib", "numpy")
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What has to be the same for a checkpoint to lead to the bits of an undisturbed run."""
+    """What has to match for a resumed run to give the same bits as an undisturbed one."""
 
-    attempts: Mapping[str, int]  # by run id: --fresh begins another one
+    attempts: Mapping[str, int]  # by run id: --fresh begins another attempt
     can_drop: Mapping[str, bool]  # by run id: whether the program can drop units
     digests: Mapping[str, str]  # of the data
-    now: Provenance  # of any run; width and program are the cohort's
+    now: Provenance  # the same for all runs, except for width and program, which are the cohort's
 
     def __call__(self, run_ids: Sequence[str], width: int) -> dict[str, Any]:
-        """Of the cohort of these runs."""
+        """The conditions of the cohort that consists of these runs."""
         return {
             "numerics": NUMERICS,
             "attempts": {run_id: self.attempts[run_id] for run_id in run_ids},
@@ -38,15 +38,15 @@ class Conditions:
 
 
 def check_digests(label: str, wanted: Mapping[str, str], dataset: Dataset) -> None:
-    """Refuses data that are not those that a study was begun with.
+    """Checks that the data are those with which a study was begun.
 
     Raises:
-        DataError: with the arrays that differ.
+        DataError: they are not; the message names the arrays that differ.
     """
-    odd = changed_arrays(wanted, dataset.digests)
-    if odd:
+    changed = changed_arrays(wanted, dataset.digests)
+    if changed:
         raise DataError(
-            f"{label}: the data have changed since it began ({', '.join(odd)} of {dataset.source} "
-            "have another SHA-256); put the old ones back, or train all of it anew on the new ones "
-            "(jmlp study … --fresh)"
+            f"{label}: the data have changed since it began ({', '.join(changed)} of "
+            f"{dataset.source} have another SHA-256); put the old ones back, or train all of it "
+            "again on the new ones (jmlp study … --fresh)"
         )

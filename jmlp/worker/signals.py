@@ -1,4 +1,4 @@
-"""Why a worker should leave: a signal, or the end of the pipe from the one who started it."""
+"""Requests to stop a worker: a signal, or the end of the pipe from its parent process."""
 
 import os
 import select
@@ -12,57 +12,57 @@ from types import FrameType
 # SIGUSR1 is what Slurm sends before a time limit.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
-STARTER_GONE = 0  # in place of a signal's number
+PARENT_GONE = 0  # in place of a signal's number
 
-# From the request to the end of a chunk. An XLA compile may take longer and cannot be interrupted:
-# then the process ends in the middle of it, and the last checkpoint stands.
+# Time from the request to the end of a chunk. An XLA compilation may take longer and cannot be
+# interrupted: the process then ends in the middle of it, and the last checkpoint remains valid.
 LEAVE_SECONDS = 1.5
 
 
 class Stopping:
-    """The first request asks the training to leave after its chunk, a second signal ends it now.
+    """The first request stops training after its current chunk, a second signal ends it at once.
 
-    A thread waits for requests, because Python's own handlers wait until XLA returns.
+    A thread waits for requests, because Python's own handlers do not run until XLA returns.
     """
 
-    def __init__(self, *, starter: int | None = None) -> None:
-        """Takes over the signals of the process, but not those that its starter had it ignore.
+    def __init__(self, *, parent: int | None = None) -> None:
+        """Handles the process's signals, except those that its parent made it ignore.
 
         Args:
-            starter: the descriptor of a pipe from the starter, whose end is a request.
+            parent: the descriptor of a pipe from the parent, the end of which is a request.
         """
-        self.reason: int | None = None  # a signal's number, or `STARTER_GONE`
+        self.reason: int | None = None  # a signal's number, or `PARENT_GONE`
         self._asked = threading.Event()
-        self._over = threading.Event()  # no more deadline: it is leaving, or saving
+        self._over = threading.Event()  # no deadline any more: the worker is stopping or saving
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+            if signal.getsignal(number) is not signal.SIG_IGN:  # which `nohup` sets
                 signal.signal(number, _nothing)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        self._sources = [reading] if starter is None else [reading, starter]
+        self._sources = [reading] if parent is None else [reading, parent]
         threading.Thread(target=self._wait, daemon=True, name="stopping").start()
 
     @property
     def code(self) -> int:
-        """The exit code of a worker that leaves on request."""
+        """The exit code of a worker that stops on request."""
         return 128 + (self.reason or signal.SIGHUP)
 
     def defer(self) -> None:
-        """From now on requests are kept for the process that takes this one's place."""
+        """Keeps all further requests for the process that replaces this one."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
     def take_deferred(self) -> None:
-        """Takes the requests that the process before this one deferred, and all that come."""
+        """Accepts the requests that the replaced process deferred, and all later ones."""
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def wait(self, seconds: float) -> bool:
-        """Sleeps, but not when asked to leave; whether it was."""
+        """Sleeps until asked to stop, or for `seconds`; returns whether it was asked."""
         return self._asked.wait(seconds)
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """While this lasts, what is under way may take its time."""
+        """Suspends the deadline, so that saving may take as long as it needs."""
         self._over.set()
         try:
             yield
@@ -75,30 +75,30 @@ class Stopping:
         self.reason = next(requests)
         self._asked.set()
         threading.Thread(target=self._leave_in_time, daemon=True).start()
-        # What ends a whole job sends one signal to the starter too, whose pipe then ends as well:
-        # both mean the same request.
+        # If a whole job is ended, the parent gets the signal too and its pipe ends as well: both
+        # are the same request.
         signals = filter(None, requests)
-        if self.reason == STARTER_GONE:
+        if self.reason == PARENT_GONE:
             next(signals)
         os._exit(128 + next(signals))
 
     def _requests(self) -> Iterator[int]:
-        reading, *starter = self._sources
+        reading, *parent = self._sources
         while True:
-            for source in select.select([reading, *starter], [], [])[0]:
+            for source in select.select([reading, *parent], [], [])[0]:
                 found = os.read(source, 1)
                 if source == reading:
                     yield found[0]
                 elif not found:
-                    starter = []
-                    yield STARTER_GONE
+                    parent = []
+                    yield PARENT_GONE
 
     def _leave_in_time(self) -> None:
         if not self._over.wait(LEAVE_SECONDS):
-            print("left in the middle of a compile", file=sys.stderr, flush=True)
+            print("stopped in the middle of a compilation", file=sys.stderr, flush=True)
             os._exit(self.code)
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
-    """A handler there must be, or the signal ends the process."""
+    """Does nothing; without a handler, the signal would end the process."""
     del number, frame

@@ -1,4 +1,4 @@
-"""One study, from the queue to its end: trained, recorded, steered by commands."""
+"""Trains one study from the queue to its end, records it, and handles commands."""
 
 import time
 import traceback
@@ -31,20 +31,20 @@ from jmlp.worker.resume_conditions import Conditions, check_digests
 if TYPE_CHECKING:
     from jmlp.worker.signals import Stopping
 
-PAUSED_SECONDS = 0.1  # between two looks at the commands
+PAUSED_SECONDS = 0.1  # between polls for commands while training is paused
 
-FAILED_ONCE = "failed once"  # the event of a run that gets another try
+FAILED_ONCE = "failed once"  # the event of a run that will be tried once more
 
 
 class FreshProcess(Exception):
-    """What is left of the study should be trained by a process that has nothing behind it.
+    """The rest of the study should be trained by a fresh process.
 
-    The study stays "running": the process that takes the place of this one continues it.
+    The study stays "running": the process that replaces this one continues it.
     """
 
 
-class _Left(Exception):
-    """The training was left before its end."""
+class _Stopped(Exception):
+    """Training was stopped before its end; `state` is the study's state from now on."""
 
     def __init__(self, state: Literal["stopped", "interrupted"], detail: str) -> None:
         self.state, self.detail = state, detail
@@ -52,7 +52,7 @@ class _Left(Exception):
 
 @dataclass
 class Work:
-    """A study in the hands of a worker."""
+    """The training of one study by this worker."""
 
     folder: Path
     store: Store
@@ -68,26 +68,26 @@ class Work:
         return self.row.label
 
     def run(self, after: str = "") -> None:
-        """Trains what is left of the study and sets its state, whatever happens.
+        """Trains the rest of the study, and sets its state whatever happens.
 
         Args:
-            after: how the worker before this one died, where its runs may be the reason.
+            after: how the previous worker died, if its runs may be the cause.
 
         Raises:
             FreshProcess: a device failed, or this process has compiled enough.
         """
         try:
-            dead = self._in_training()  # when their worker died: no other has the store now
-            self.store.set_runs(dead, "queued")
+            orphaned = self._running_ids()  # their worker died: no other is using the store now
+            self.store.set_runs(orphaned, "queued")
             if after:
-                self._give_up(dead, DeviceError.exit_code, after)
+                self._retry_or_fail(orphaned, DeviceError.exit_code, after)
             self._train(*self._prepare())
-        except _Left as left:
-            self._leave(left)
+        except _Stopped as stopped:
+            self._record_stop(stopped)
         except FreshProcess:
             if self.stopping.reason is None:
                 raise
-            self._leave(self._request())
+            self._record_stop(self._interrupted())
         except JmlpError as error:
             self._fail(error.exit_code, str(error))
         except Exception as error:
@@ -99,15 +99,15 @@ class Work:
         else:
             self._finish()
 
-    def _in_training(self) -> list[str]:
-        """Ids of the study's runs that a worker has in hand, as the store says."""
+    def _running_ids(self) -> list[str]:
+        """The ids of the study's runs that are in training according to the store."""
         return [run.run_id for run in self.store.runs(self.label) if run.state == "running"]
 
     def _prepare(self) -> tuple[Plan, Plan, Dataset]:
-        """The whole plan, the plan of what is not there yet, and the data.
+        """The whole plan, the plan of the runs that are not over yet, and the data.
 
         Raises:
-            DataError: the data cannot be had, or are not those that the study was submitted with.
+            DataError: the data cannot be loaded, or differ from those the study was submitted with.
         """
         study = parse_study(self.row.toml, self.label)
         dataset = datasets.load(self.row.data.get("path") or study.data, self.say)
@@ -118,47 +118,45 @@ class Work:
         return plan, planning.without(plan, over), dataset
 
     def _reconcile(self, plan: Plan) -> None:
-        """What a kill left between the files of runs and their rows: the files are the truth.
+        """Makes the rows of runs agree with their files, if a kill came between the two writes.
 
-        The files of a cohort are written one after the other. Where some are missing, all of it
-        resumes from its checkpoint: those that are missing would have none of their own.
+        The files of a cohort are written one after the other. If some are missing, the whole cohort
+        resumes from its checkpoint, because single runs have no checkpoints of their own.
         """
         rows = {run.run_id: run for run in self.store.runs(self.label)}
         for row in rows.values():
             path = run_files.path_of(self.folder, row.run_id)
             if row.state in RUN_ENDED and not is_there(path):
-                self.say(f"{path}: is gone: the run is trained again")
+                self.say(f"{path}: is missing: the run will be trained again")
                 self.store.set_runs([row.run_id], "queued")
         ended = {row.run_id for row in self.store.runs(self.label) if row.state in RUN_ENDED}
         for group in planning.without(plan, ended).groups:
             for cohort in group.cohorts:
-                found = [self._written(rows[run.run_id]) for run in cohort.runs]
+                found = [self._result_in_file(rows[run.run_id]) for run in cohort.runs]
                 whole = [result for result in found if result is not None]
                 if len(whole) == len(found):
                     self.store.end(self.label, whole)
 
-    def _written(self, row: RunRow) -> RunResult | None:
-        """The result of a run that has a file and no row that says so; None: there is none."""
+    def _result_in_file(self, row: RunRow) -> RunResult | None:
+        """The result of this attempt of a run from its file, if there is one."""
         path = run_files.path_of(self.folder, row.run_id)
         if not is_there(path):
             return None
         try:
             stored = run_files.read(path)
         except JmlpError as error:
-            if is_forbidden(error):  # it may be whole, and would be replaced
+            if is_forbidden(error):  # it may be intact, and would be overwritten
                 raise
-            self.say(f"{error}: the run is trained again")
+            self.say(f"{error}: the run will be trained again")
             return None
         return stored.result if stored.about["attempt"] == row.attempt else None
 
     def _train(self, whole: Plan, plan: Plan, dataset: Dataset) -> None:
         hardware = self.row.hardware
-        continued = self.row.state == "running"  # in the place of the process that began
+        continued = self.row.state == "running"  # this process replaces the one that began it
         if not continued:
-            self.store.record(
-                self.label, [], Progress()
-            )  # how far it once was is not how far it is
-        # Before its state is "running": XLA may end the process here over an unknown flag.
+            self.store.record(self.label, [], Progress())  # discards that of an earlier training
+        # Before its state is "running": XLA may end the process here because of an unknown flag.
         devices = engine.take_devices(hardware["device"], hardware["cores"]) if plan.groups else []
         if not continued:
             self.store.set_study(self.label, "running", event="started")
@@ -174,7 +172,7 @@ class Work:
         now = provenance(engine.with_idle_device(devices), 0, False)
         if not continued:
             self.say(announcement(plan, devices))
-            self._warn_of_mixture(now)
+            self._warn_about_mixture(now)
         self.must = Conditions(attempts, can_drop, dataset.digests, now)
         self.keys = {
             run.run_id: key_of([r.run_id for r in cohort.runs], group.width)
@@ -184,26 +182,26 @@ class Work:
         }
         self.recorder = Recorder(self.folder, self.label, self.must, self.say)
         training = engine.Training(
-            plan, dataset, devices, saved=self._saved, alone=self.process.alone
+            plan, dataset, devices, saved=self._load_checkpoint, alone=self.process.alone
         )
         try:
             self._watch(training, whole, plan)
         except (DeviceError, MemoryError) as error:
             message = str(error) or "out of memory"
             self.recorder.flush()
-            if not self.running:  # a fresh process would come no further
+            if not self.running:  # a fresh process would get no further
                 raise DeviceError(message) from error
-            self._give_up(self.running, DeviceError.exit_code, message)
+            self._retry_or_fail(self.running, DeviceError.exit_code, message)
             self.say(f"{message}: continues in a fresh process")
             raise FreshProcess from error
         finally:
             self.recorder.close()
 
-    def _warn_of_mixture(self, now: Provenance) -> None:
-        """Runs that ended before under other settings will stand in one table with those to come.
+    def _warn_about_mixture(self, now: Provenance) -> None:
+        """Warns if completed runs were trained under other settings than those about to begin.
 
         Args:
-            now: of the runs to come; their width and program are not known yet.
+            now: the provenance of the runs to come; their width and program are not known yet.
         """
         before = [run.result.provenance for run in self.store.runs(self.label) if run.result]
         others: Counter[str] = Counter()
@@ -213,15 +211,16 @@ class Work:
         del others[""]
         for what, n in others.items():
             self.say(
-                f"warning: {n} of {len(before)} runs that ended before were made with something "
-                f"else, so equal runs may differ a little: {what}"
+                f"warning: {n} of {len(before)} completed runs were trained under other "
+                f"conditions, so equal runs may differ slightly: {what}"
             )
 
     def _watch(self, training: engine.Training, whole: Plan, plan: Plan) -> None:
-        """Consumes the training; after each chunk there may be something to save or to obey.
+        """Drives the training; after each chunk, saves what is due and handles commands.
 
         Raises:
-            FreshProcess: another process should compile the next group; all before it is stored.
+            FreshProcess: another process should compile the next group; all earlier ones are
+                stored.
         """
         every = self.row.hardware.get("checkpoint_seconds") or environment.CHECKPOINT_SECONDS
         saved, in_training, group = time.monotonic(), frozenset[str](), 0
@@ -234,16 +233,16 @@ class Work:
                 self.running.difference_update(ended)
                 self.recorder.ended(progress.results, {self.keys[run_id] for run_id in ended})
             self.recorder.live(_of_whole_study(progress, whole, plan))
-            self._obey(training)
+            self._handle_commands(training)
             if progress.group > group:  # the next one begins: nothing is in training
                 group = progress.group
                 if self.process.is_spent:
                     self.recorder.flush()
                     raise FreshProcess
                 self.process.groups += 1
-            # A cohort is saved once after its first chunk, then as often as was asked for.
+            # A cohort is saved once after its first chunk, then at the requested interval.
             new = self.running - in_training
-            # It should be on disk within the interval: the next chance comes a chunk later.
+            # It should be on disk within the interval, and the next opportunity is a chunk later.
             soon = max(every / 2, every - chunk - self.recorder.save_seconds)
             due = new or now - saved >= soon
             if due and progress.phase == "training" and self.recorder.idle:
@@ -252,18 +251,18 @@ class Work:
                 saved, in_training = now, frozenset(self.running)
         self.recorder.flush()
 
-    def _obey(self, training: engine.Training) -> None:
-        """Commands and requests to leave.
+    def _handle_commands(self, training: engine.Training) -> None:
+        """Handles commands and requests to stop; returns when training should continue.
 
         Raises:
-            _Left: with the state that the study is left in; all is saved.
+            _Stopped: training has to stop; everything is saved.
         """
         paused = False
         while True:
             for command in self.store.take_commands(self.label):
                 if command == "stop":
                     self._save(training)
-                    raise _Left("stopped", "by command")
+                    raise _Stopped("stopped", "by command")
                 if command == "pause" and not paused:
                     self._save(training)
                     self.store.set_study(self.label, "paused", event="paused")
@@ -272,21 +271,21 @@ class Work:
                     self.store.set_study(self.label, "running", event="resumed")
                     paused = False
             if self.stopping.reason is not None:
-                self._save(training, patient=False)
-                raise self._request()
+                self._save(training, wait_for_space=False)
+                raise self._interrupted()
             if not paused and self.recorder.blocked is None:
                 return
             self.stopping.wait(PAUSED_SECONDS)
 
-    def _save(self, training: engine.Training, *, patient: bool = True) -> None:
-        """A checkpoint of now, on disk before this returns; if not `patient`, not on a full one."""
+    def _save(self, training: engine.Training, *, wait_for_space: bool = True) -> None:
+        """Saves a checkpoint and waits until it is on disk; see `Recorder.flush`."""
         with self.stopping.saving():
             if copies := training.copies():
                 self.recorder.checkpoint(copies)
-            self.recorder.flush(patient=patient)
+            self.recorder.flush(wait_for_space=wait_for_space)
 
-    def _saved(self, cohort: Cohort, width: int) -> CohortState | None:
-        """Where a cohort that is about to begin was left; and its rows made to fit that."""
+    def _load_checkpoint(self, cohort: Cohort, width: int) -> CohortState | None:
+        """The checkpoint of a cohort that is about to begin; sets the rows of its runs to it."""
         ids = [run.run_id for run in cohort.runs]
         about = {"must": self.must(ids, width)}
         state, messages = self.recorder.checkpoints.load(key_of(ids, width), about)
@@ -299,8 +298,8 @@ class Work:
         self.running.update(ids)
         return state
 
-    def _give_up(self, run_ids: Collection[str], code: int, message: str) -> None:
-        """Runs that were in training at a failure get one more try; then they have failed."""
+    def _retry_or_fail(self, run_ids: Collection[str], code: int, message: str) -> None:
+        """Queues runs that were in training at a failure once more; the second time, they fail."""
         submitted = max(
             (e.id for e in self.store.events(label=self.label) if e.kind == "submitted"), default=0
         )
@@ -312,20 +311,20 @@ class Work:
                 self.store.event(self.label, run_id, FAILED_ONCE, None, message)
                 self.store.set_runs([run_id], "queued")
 
-    def _request(self) -> _Left:
-        """What the request to leave makes of the study."""
+    def _interrupted(self) -> _Stopped:
+        """The exception for a request to stop, with its reason."""
         why = self.stopping.reason
-        return _Left("interrupted", f"signal {why}" if why else "its starter has gone")
+        return _Stopped("interrupted", f"signal {why}" if why else "its parent process has gone")
 
-    def _leave(self, left: _Left) -> None:
-        left_as: RunState = "stopped" if left.state == "stopped" else "queued"
-        self.store.set_runs(self._in_training(), left_as)
-        self.store.set_study(self.label, left.state, event=left.state, detail=left.detail)
+    def _record_stop(self, stopped: _Stopped) -> None:
+        state: RunState = "stopped" if stopped.state == "stopped" else "queued"
+        self.store.set_runs(self._running_ids(), state)
+        self.store.set_study(self.label, stopped.state, event=stopped.state, detail=stopped.detail)
 
     def _finish(self) -> None:
         runs = self.store.runs(self.label)
         failed = [run for run in runs if run.state == "failed"]
-        if any(run.state not in RUN_OVER for run in runs):  # more were submitted meanwhile
+        if any(run.state not in RUN_OVER for run in runs):  # more were submitted in the meantime
             self.store.set_study(self.label, "queued")
         elif failed:
             n, first = len(failed), failed[0]
@@ -334,19 +333,19 @@ class Work:
             self.store.set_study(self.label, "done", event="done")
 
     def _fail(self, code: int, message: str) -> None:
-        self.store.set_runs(self._in_training(), "queued")
+        self.store.set_runs(self._running_ids(), "queued")
         self.store.set_study(
             self.label, "failed", code=code, failure=message, event="failed", detail=message
         )
 
 
 def _of_whole_study(progress: Progress, whole: Plan, plan: Plan) -> Progress:
-    """How far a study is whose training was of what was left of it.
+    """The progress of a whole study, when only the rest of it is being trained.
 
     Args:
-        progress: of the training.
+        progress: the progress of that training.
         whole: the study's plan.
-        plan: of what was trained.
+        plan: the plan of the rest.
     """
     return replace(
         progress,
@@ -358,7 +357,7 @@ def _of_whole_study(progress: Progress, whole: Plan, plan: Plan) -> Progress:
 
 
 def announcement(plan: Plan, devices: Sequence[jax.Device]) -> str:
-    """What begins now, for people."""
+    """A message for the user about the training that is about to begin."""
     runs, groups = len(plan.runs), len(plan.groups)
     return (
         f"training {runs} run{'s' if runs > 1 else ''} in {groups} "

@@ -1,4 +1,4 @@
-"""The peers: what each is, the environment that it needs, and how it is started."""
+"""The peers: their packages and environments, and how they are started."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from jmlp.data.order import split
 from jmlp.system import environment
 
 HERE = Path(__file__).parent
-FOLDER = HERE.parent.parent / ".benchmark"  # ignored: environments and data
+FOLDER = HERE.parent.parent / ".benchmark"  # not in git: environments and data
 ARRAYS = ["x", "y", "x_validation", "y_validation", "x_test", "y_test"]
 
 
@@ -59,7 +59,7 @@ PEERS = {
 
 
 def python(peer: Peer) -> Path:
-    """The interpreter of a peer's environment, which is made where it is not there."""
+    """The interpreter of a peer's environment, which is created if it is missing."""
     folder = FOLDER / peer.script.removesuffix("_peer")
     made = folder / "made"
     interpreter = folder / "bin" / "python"
@@ -75,7 +75,7 @@ def python(peer: Peer) -> Path:
 
 
 def arrays() -> Path:
-    """The folder of the arrays that all peers read: jmlp's own split of MNIST."""
+    """The folder with the arrays that all peers read, jmlp's split of MNIST; writes them once."""
     import numpy as np
 
     folder = FOLDER / "mnist"
@@ -100,8 +100,8 @@ def arrays() -> Path:
 def start(
     peer: Peer, tasks: Sequence[Mapping[str, Any]], core: int | None, threads: int
 ) -> subprocess.Popen[str]:
-    """Starts a peer on its tasks, on one core or wherever it likes."""
-    asked = {
+    """Starts a peer on its tasks, on one core or, if `core` is None, on any."""
+    request = {
         "data": str(arrays()),
         "core": core,
         "tasks": [{**t, "variant": peer.variant} for t in tasks],
@@ -111,7 +111,7 @@ def start(
     )
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_", "PYTHON"))}
     return subprocess.Popen(
-        [str(python(peer)), str(HERE / "peers" / f"{peer.script}.py"), json.dumps(asked)],
+        [str(python(peer)), str(HERE / "peers" / f"{peer.script}.py"), json.dumps(request)],
         env=environ | numbers,
         stdout=subprocess.PIPE,
         text=True,
@@ -119,7 +119,7 @@ def start(
 
 
 def lines(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
-    """What a process says of its tasks, when it has ended.
+    """Waits for a process to end; returns the JSON objects that it printed.
 
     Raises:
         RuntimeError: it failed.
@@ -131,7 +131,7 @@ def lines(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
 
 
 def cores() -> list[int]:
-    """Those that this process may use, as many as jmlp takes."""
+    """The cores that this process may use, as many as jmlp uses by default."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))[: environment.default_cores()]
     return list(range(environment.default_cores()))

@@ -1,9 +1,9 @@
-"""jmlp's own part: one training in a process of its own, told in one line of JSON.
+"""jmlp's own part: one training in a process of its own, reported as one line of JSON.
 
     python ours.py '{"axis": "drop_rate", "values": [0, 0.5], "seeds": 2, "epochs": 8, ...}'
 
-Times are of the whole loop: batch order, steps, evaluation at each epoch, early-stopping
-bookkeeping, and what Python does in between.
+Times cover the whole loop: batch order, steps, evaluation at each epoch, early-stopping
+bookkeeping, and the Python code in between.
 """
 
 import json
@@ -20,21 +20,21 @@ from jmlp.system import environment
 
 
 def main() -> None:
-    """Does what the command line asks for."""
-    asked = json.loads(sys.argv[1])
+    """Runs the training requested on the command line."""
+    request = json.loads(sys.argv[1])
     with tempfile.TemporaryDirectory() as empty:
-        cache = Path(asked.get("cache") or empty)
-        environment.prepare("cpu", asked.get("cores"), cache)
-        print(json.dumps(train(asked)), flush=True)
+        cache = Path(request.get("cache") or empty)
+        environment.prepare("cpu", request.get("cores"), cache)
+        print(json.dumps(train(request)), flush=True)
 
 
-def train(asked: dict[str, Any]) -> dict[str, Any]:
+def train(request: dict[str, Any]) -> dict[str, Any]:
     """Trains one experiment.
 
     Returns:
-        When the first step, each epoch's last evaluation, every lane's evaluations (0 left out) and
-        the last run ended (seconds of the monotonic clock), lane-epochs, and seconds of
-        compiling.
+        The times (seconds of the monotonic clock) at which the first step, each epoch's last
+        evaluation, every lane's evaluations (without number 0) and the last run ended; lane-epochs;
+        and seconds of compilation.
     """
     import jax
 
@@ -51,15 +51,15 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
 
     jax.monitoring.register_event_duration_secs_listener(note)
     dataset = data.load("mnist")
-    if asked.get("examples"):
-        n = asked["examples"]
+    if request.get("examples"):
+        n = request["examples"]
         shape = (n, *dataset.image_shape)
         arrays = {"x_train": dataset.x_train[:n].reshape(shape), "y_train": dataset.y_train[:n]}
         dataset = make_dataset("part", arrays, "part")
-    plan = make_plan(study_of(asked), data_facts(dataset))
+    plan = make_plan(study_of(request), data_facts(dataset))
     first_step, ended, trained, accuracies = None, None, 0, []
     ends: dict[int, list[float]] = {}
-    for progress in engine.run(plan, dataset, engine.find_devices("cpu")[: asked.get("cores")]):
+    for progress in engine.run(plan, dataset, engine.find_devices("cpu")[: request.get("cores")]):
         now = time.monotonic()
         if first_step is None and progress.phase == "training" and not progress.points:
             first_step = now
@@ -81,19 +81,19 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def study_of(asked: dict[str, Any]) -> Study:
-    """A shipped study with other seeds, or one experiment with at most one axis."""
-    if "study" in asked:
-        study = load_study(asked["study"])
-        seeds = tuple(asked["seeds"])
+def study_of(request: dict[str, Any]) -> Study:
+    """The requested study: a shipped one with other seeds, or an experiment on at most one axis."""
+    if "study" in request:
+        study = load_study(request["study"])
+        seeds = tuple(request["seeds"])
         return replace(study, experiments=tuple(replace(e, seeds=seeds) for e in study.experiments))
-    chosen = dict(asked.get("hyperparams", {}))
+    chosen = dict(request.get("hyperparams", {}))
     if "hidden" in chosen:
         chosen["hidden"] = tuple(chosen["hidden"])
-    base = Hyperparams(epochs=asked["epochs"], patience=None, **chosen)
-    axes = {asked["axis"]: tuple(asked["values"])} if asked.get("axis") else {}
+    base = Hyperparams(epochs=request["epochs"], patience=None, **chosen)
+    axes = {request["axis"]: tuple(request["values"])} if request.get("axis") else {}
     baseline = {name: values[0] for name, values in axes.items()}
-    experiment = Experiment("bench", base, axes, tuple(range(asked.get("seeds", 1))), baseline)
+    experiment = Experiment("bench", base, axes, tuple(range(request.get("seeds", 1))), baseline)
     return Study("bench", (experiment,))
 
 

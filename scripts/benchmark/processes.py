@@ -1,4 +1,4 @@
-"""The rows of the table that take a whole process, from its start."""
+"""The rows of the table that measure a whole process, from its start."""
 
 import math
 import os
@@ -13,16 +13,16 @@ from typing import Any
 
 from benchmark import environments
 from benchmark.environments import PEERS, Peer
-from benchmark.rows import HERE, Figures, Options, ours, tell
+from benchmark.rows import HERE, Figures, Options, ours, say
 
 from jmlp.system import files
 
 WANTED = 0.98  # test accuracy
-MOST_EPOCHS = 40  # that a peer may take to get there
+MAX_EPOCHS = 40  # that a peer may take to reach it
 
 
 def command(*arguments: str, home: Path) -> tuple[float, int]:
-    """Runs `jmlp` in an empty home; seconds, and peak memory of its largest process."""
+    """Runs `jmlp` in an empty home; returns seconds, and the peak memory of its largest process."""
     timed = (
         "import resource, subprocess, sys; "
         "code = subprocess.run(sys.argv[1:]).returncode; "
@@ -48,14 +48,14 @@ def command(*arguments: str, home: Path) -> tuple[float, int]:
 
 @cache
 def original(seeds: int, *more: str) -> tuple[float, int]:
-    """Seconds and peak memory of the original study in an empty store, nothing compiled before."""
+    """Seconds and peak memory of the original study, with an empty store and compile cache."""
     with tempfile.TemporaryDirectory() as home:
-        asked = ("study", "original", "--seeds", str(seeds), "--fresh", *more)
-        return command(*asked, home=Path(home))
+        arguments = ("study", "original", "--seeds", str(seeds), "--fresh", *more)
+        return command(*arguments, home=Path(home))
 
 
 def whole(options: Options) -> Figures:
-    """`jmlp study original`: 19 configurations, with store, evaluation, compile and report."""
+    """Measures `jmlp study original`: 19 configurations, from compilation to report."""
     figures = Figures("min", more_is_better=False)
     seeds = 2 if options.quick else 10
     figures.add("whole", "jmlp", original(seeds)[0] / 60)
@@ -64,7 +64,7 @@ def whole(options: Options) -> Figures:
 
 
 def memory(options: Options) -> Figures:
-    """The peak of the process that trains the whole study."""
+    """Measures the peak memory of the process that trains the whole study."""
     figures = Figures("GB", more_is_better=False)
     seeds = 2 if options.quick else 10
     figures.add("memory", "jmlp", original(seeds)[1] / 1e9)
@@ -73,11 +73,11 @@ def memory(options: Options) -> Figures:
 
 
 def gpu(options: Options) -> Figures:
-    """The original study with 100 seeds on a GPU, where there is one."""
+    """Measures the original study with 100 seeds on a GPU, if there is one."""
     figures = Figures("s", more_is_better=False)
-    look = [sys.executable, "-c", "import jax; jax.devices('gpu')"]
+    probe = [sys.executable, "-c", "import jax; jax.devices('gpu')"]
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    if subprocess.run(look, env=environ, capture_output=True, check=False).returncode:
+    if subprocess.run(probe, env=environ, capture_output=True, check=False).returncode:
         figures.notes = ["none could be used: JAX finds no GPU here"]
         return figures
     seeds = 10 if options.quick else 100
@@ -87,19 +87,19 @@ def gpu(options: Options) -> Figures:
 
 
 def start(options: Options) -> Figures:
-    """Process start to first trained steps: data, compile, and all."""
+    """Measures the time from process start to the first trained steps, including compilation."""
     figures = Figures("s", more_is_better=False)
     for _ in range(options.rounds):
         with tempfile.TemporaryDirectory() as folder:
             for work in ("start_cold", "start"):
                 began = time.monotonic()
-                told = ours(epochs=1, cache=folder)
-                figures.add(work, "jmlp", told["first_step"] - began)
+                result = ours(epochs=1, cache=folder)
+                figures.add(work, "jmlp", result["first_step"] - began)
     return figures
 
 
 def until(options: Options) -> Figures:
-    """Process start to 98 % of the test images right: study `fast`; 256-128 with Adam elsewhere."""
+    """Measures the time to 98 % test accuracy: study `fast`; 256-128 with Adam for peers."""
     figures = Figures("s", more_is_better=False)
     peers = [PEERS[name] for name in ("keras", "pytorch") if PEERS[name] in options.peers]
     with tempfile.TemporaryDirectory() as warm:
@@ -107,23 +107,23 @@ def until(options: Options) -> Figures:
         for seed in range(2 if options.quick else 10):
             figures.add("until", "jmlp", _reached(ours, study="fast", seeds=[seed], cache=warm))
             figures.add("until_cold", "jmlp", _reached(ours, study="fast", seeds=[seed]))
-            for peer in peers:  # none of them keeps what it compiled
+            for peer in peers:  # none of them caches compiled programs
                 seconds = _reached(_adam, peer=peer, seed=seed)
                 for work in ("until", "until_cold"):
                     figures.add(work, peer.name, seconds)
-                tell(f"until: {peer.name} {seconds:.1f} s")
+                say(f"until: {peer.name} {seconds:.1f} s")
     return figures
 
 
-def _reached(train: Any, **asked: Any) -> float:
-    """Seconds from the start of a process to its end, or infinity: it did not get there."""
+def _reached(train: Any, **request: Any) -> float:
+    """Seconds from the start of a process to its end; infinite if it missed the accuracy."""
     began = time.monotonic()
-    told = train(**asked)
-    return float(told["ended"]) - began if told["test_accuracies"][-1] >= WANTED else math.inf
+    result = train(**request)
+    return float(result["ended"]) - began if result["test_accuracies"][-1] >= WANTED else math.inf
 
 
 def _adam(peer: Peer, seed: int) -> dict[str, Any]:
-    task = {"batch_size": 128, "epochs": MOST_EPOCHS, "until": WANTED, "seed": seed}
+    task = {"batch_size": 128, "epochs": MAX_EPOCHS, "until": WANTED, "seed": seed}
     n_cores = len(environments.cores())
-    (told,) = environments.lines(environments.start(peer, [task], None, n_cores))
-    return {"ended": told["ends"][-1], "test_accuracies": told["accuracies"]}
+    (result,) = environments.lines(environments.start(peer, [task], None, n_cores))
+    return {"ended": result["ends"][-1], "test_accuracies": result["accuracies"]}

@@ -1,4 +1,4 @@
-"""What a row is; and the rows of the table that compare speed within a training."""
+"""Rows of the table: their options and figures, and those that compare speed within a training."""
 
 import json
 import os
@@ -20,47 +20,47 @@ HERE = Path(__file__).parent
 N_TRAINING, N_VALIDATION, TRAINING_SAMPLE = 48_000, 12_000, 5_000
 SIZES = (784, 20, 7, 5, 10)
 BATCH_SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048)
-TRAINING = 40  # epochs of what the table calls a training
+TRAINING = 40  # epochs that the table counts as one training
 DROP_RATES = [i / 10 for i in range(10)]
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line chose."""
+    """The options from the command line."""
 
     quick: bool
     peers: tuple[Peer, ...]
 
     @property
     def rounds(self) -> int:
-        """How many rounds: A, B, C, A, B, C."""
+        """The number of rounds; each measures all programs in turn: A, B, C, A, B, C."""
         return 1 if self.quick else 3
 
 
 @dataclass
 class Figures:
-    """What a row found, by work and who: one number a round."""
+    """The results of a row by work and program, with one number per round."""
 
     unit: str
     more_is_better: bool
-    found: dict[str, dict[str, list[float]]] = field(default_factory=dict)  # work, who, rounds
+    found: dict[str, dict[str, list[float]]] = field(default_factory=dict)  # work, program, rounds
     notes: list[str] = field(default_factory=list)
-    series: bool = False  # whether works are called "NAME NUMBER": one line for each name
+    series: bool = False  # works are named "NAME NUMBER", and each name is a line of the plot
 
     def add(self, work: str, who: str, value: float) -> None:
-        """One round's number."""
+        """Adds the number of one round."""
         self.found.setdefault(work, {}).setdefault(who, []).append(value)
 
 
-def tell(text: str) -> None:
-    """How far the script is, for those who wait."""
+def say(text: str) -> None:
+    """Prints a progress message."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-def ours(**asked: Any) -> dict[str, Any]:
+def ours(**request: Any) -> dict[str, Any]:
     """Trains with jmlp in a process of its own, with an empty compile cache."""
     process = subprocess.Popen(
-        [sys.executable, str(HERE / "ours.py"), json.dumps(asked)],
+        [sys.executable, str(HERE / "ours.py"), json.dumps(request)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdout=subprocess.PIPE,
         text=True,
@@ -69,29 +69,29 @@ def ours(**asked: Any) -> dict[str, Any]:
 
 
 def seconds_per_epoch(ends: Sequence[float]) -> float:
-    """From the end of the first epoch, which compiles, to that of the last."""
+    """The mean time from the end of the first epoch, which includes compilation, to the last."""
     return (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
 def side_by_side(peer: Peer, tasks: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Epochs a second of all cores together, one process on each, of each task."""
+    """Epochs per second of each task, summed over all cores, with one process on each."""
     started = [environments.start(peer, tasks, core, 1) for core in environments.cores()]
-    told = [environments.lines(process) for process in started]
+    results = [environments.lines(process) for process in started]
     return [
-        sum(1 / seconds_per_epoch(process[number]["ends"]) for process in told)
+        sum(1 / seconds_per_epoch(process[number]["ends"]) for process in results)
         for number in range(len(tasks))
     ]
 
 
 def sweep_128(options: Options) -> Figures:
-    """The dropout experiment: trainings a minute at equal epochs."""
+    """Measures the dropout experiment: trainings per minute at equal epochs."""
     figures = Figures("trainings/min", more_is_better=True)
     epochs = 4 if options.quick else 8
     n_cores = len(environments.cores())
     for _ in range(options.rounds):
         seeds = (1 if options.quick else 2) * n_cores
         done = ours(axis="drop_rate", values=DROP_RATES, seeds=seeds, epochs=epochs)
-        # The last epoch's time holds the final accuracies too; evaluation 0 comes first.
+        # The last epoch's time includes the final accuracies; evaluation 0 comes first.
         rate = done["lanes"] / seconds_per_epoch(done["ends"][1:])
         figures.add("sweep_128", "jmlp", 60 * rate / TRAINING)
         figures.notes = [
@@ -102,12 +102,12 @@ def sweep_128(options: Options) -> Figures:
             task = {"batch_size": 128, "epochs": 3, "drop_rate": 0.5 if peer.dropout else 0.0}
             (rate,) = side_by_side(peer, [task])
             figures.add("sweep_128", peer.name, 60 * rate / TRAINING)
-            tell(f"sweep_128: {peer.name} {60 * rate / TRAINING:.1f}")
+            say(f"sweep_128: {peer.name} {60 * rate / TRAINING:.1f}")
     return figures
 
 
 def sweep_sizes(options: Options) -> Figures:
-    """The batch-size experiment: trainings a minute at equal epochs, for each size."""
+    """Measures the batch-size experiment: trainings per minute at equal epochs, for each size."""
     figures = Figures("trainings/min", more_is_better=True)
     sizes = (16, 128, 2048) if options.quick else BATCH_SIZES
     seeds = 2 * len(environments.cores())
@@ -120,12 +120,12 @@ def sweep_sizes(options: Options) -> Figures:
         for peer in options.peers:
             for size, rate in zip(sizes, side_by_side(peer, tasks), strict=True):
                 figures.add(f"sizes_{size}", peer.name, 60 * rate / TRAINING)
-            tell(f"sweep_sizes: {peer.name}")
+            say(f"sweep_sizes: {peer.name}")
     return figures
 
 
 def alone(options: Options) -> Figures:
-    """One run at batch size 128: seconds of ten epochs, compile apart."""
+    """Measures one run at batch size 128: seconds per ten epochs, without compilation."""
     figures = Figures("s of 10 epochs", more_is_better=False)
     n_cores = len(environments.cores())
     for _ in range(options.rounds):
@@ -137,17 +137,17 @@ def alone(options: Options) -> Figures:
                 process = environments.start(
                     peer, [{"batch_size": 128, "epochs": 3}], None, threads
                 )
-                (told,) = environments.lines(process)
-                times.append(10 * seconds_per_epoch(told["ends"]))
+                (result,) = environments.lines(process)
+                times.append(10 * seconds_per_epoch(result["ends"]))
             figures.add("alone", peer.name, min(times))
-            tell(f"alone: {peer.name} {min(times):.1f} s")
+            say(f"alone: {peer.name} {min(times):.1f} s")
     return figures
 
 
 def useful_flops(
     sizes: Sequence[int] = SIZES, n_training: int = N_TRAINING, n_validation: int = N_VALIDATION
 ) -> float:
-    """Floating-point operations of the products of an epoch of one lane, evaluation included."""
+    """Floating-point operations in the products of one lane and epoch, including evaluation."""
     weights = [a * b for a, b in pairwise(sizes)]
     steps = n_training // 128
     training = steps * 128 * 2 * (3 * sum(weights) - weights[0])
@@ -170,18 +170,18 @@ print(best)
 
 
 def limit(options: Options) -> Figures:
-    """Products of the sweep over the best plain float32 product of NumPy on all cores."""
+    """Compares the sweep's products with NumPy's best plain float32 product on all cores."""
     figures = Figures("share of the best product", more_is_better=True)
     n_cores = len(environments.cores())
     for _ in range(options.rounds):
         threads = {"OPENBLAS_NUM_THREADS": str(n_cores), "OMP_NUM_THREADS": str(n_cores)}
         python = str(environments.python(PEERS["numpy"]))
-        done = subprocess.run(
+        product = subprocess.run(
             [python, "-c", PRODUCT], env=os.environ | threads, capture_output=True, check=True
         )
-        best = float(done.stdout)
-        told = ours(axis="drop_rate", values=DROP_RATES, seeds=2 * n_cores, epochs=5)
-        rate = told["lanes"] / seconds_per_epoch(told["ends"][1:])
+        best = float(product.stdout)
+        done = ours(axis="drop_rate", values=DROP_RATES, seeds=2 * n_cores, epochs=5)
+        rate = done["lanes"] / seconds_per_epoch(done["ends"][1:])
         useful = rate * useful_flops()
         figures.add("limit", "jmlp", useful / best)
         figures.notes = [f"{useful / 1e9:.0f} of {best / 1e9:.0f} GFLOP/s"]
@@ -189,7 +189,7 @@ def limit(options: Options) -> Figures:
 
 
 def machine() -> str:
-    """What it was measured on."""
+    """The processor, cores and versions with which the rows were measured."""
     versions = environment.versions()
     return (
         f"{environment.cpu_model()}, {len(environments.cores())} of {os.cpu_count()} cores, "

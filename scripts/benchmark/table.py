@@ -1,4 +1,4 @@
-"""What was measured as Markdown: one table of all who took part, and one of jmlp alone."""
+"""Formats results as Markdown: one table of all programs, and one of jmlp alone."""
 
 import math
 import statistics
@@ -9,7 +9,7 @@ from typing import Any
 from benchmark.environments import PEERS
 from benchmark.rows import Figures
 
-# What a work is called in the table of all programs.
+# The name of each work in the table of all programs.
 COMPARED = {
     "sweep_128": "dropout sweep",
     **{f"sizes_{n}": f"batch {n}" for n in (16, 32, 64, 128, 256, 512, 1024, 2048)},
@@ -29,13 +29,13 @@ def as_works(found: Mapping[str, Figures]) -> dict[str, Any]:
         if figures.series or not figures.found:
             works[row] = {**about, "found": figures.found}
             continue
-        for work, by_whom in figures.found.items():
-            works[work] = {**about, "found": by_whom}
+        for work, by_program in figures.found.items():
+            works[work] = {**about, "found": by_program}
     return works
 
 
 def ratios(works: Measured) -> dict[str, dict[str, float]]:
-    """Jmlp's speed over each peer's, by the keys of works that have peers."""
+    """The ratio of jmlp's speed to each peer's, by the keys of works that have peers."""
     found = {}
     for key, work in works.items():
         if not work["series"] and len(work["found"]) > 1:
@@ -52,7 +52,7 @@ def _ratio(work: Measured, theirs: Sequence[float]) -> float:
 
 
 def lines(works: Measured) -> Iterator[str]:
-    """Both tables."""
+    """The lines of both tables."""
     compared = {key: works[key] for key in COMPARED if key in works}
     if compared:
         yield from _compared(compared)
@@ -85,13 +85,13 @@ def _cell(work: Measured, who: str) -> str:
 
 
 def _times(work: Measured, who: str) -> str:
-    """How many times faster jmlp is; nothing, where the peer did not get there."""
+    """How many times faster jmlp is; empty if the peer did not reach the accuracy."""
     ratio = _ratio(work, work["found"][who])
     return f"×{ratio:.2g}" if math.isfinite(ratio) else ""
 
 
 def _number(values: Sequence[float]) -> str:
-    """The median, and how far the others are from it at most; infinite: it was not reached."""
+    """The median and the largest deviation from it; infinite values were not reached."""
     middle = statistics.median(values)
     reached = [value for value in values if math.isfinite(value)]
     missed = f"not reached {len(values) - len(reached)} times of {len(values)}"

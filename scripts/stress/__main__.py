@@ -1,9 +1,9 @@
-"""Puts the store, the checkpoints and the worker under stress, and prints a table.
+"""Stress-tests the store, the checkpoints and the worker, and prints a table.
 
     .venv/bin/python scripts/stress [ROW…] [--quick] [--seed N] [--cases N] [--json FILE]
 
-Each row is a process of its own, all of them share one folder of compiled programs. What is wrong
-is reported at once; the exit code is 1 if a figure falls short. `--quick` does a tenth of each.
+Each row is a process of its own; all of them share one folder of compiled programs. Problems are
+reported at once; the exit code is 1 if a row fails. `--quick` does a tenth of each.
 """
 
 import sys
@@ -12,9 +12,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from measuring import main  # noqa: E402 - not before it is found
+from measuring import main  # noqa: E402 - after the path
 
-# Row by row: the module that measures it, in the order of the table.
+# The module that measures each row, in the order of the table.
 ROWS = {
     "kill": "kills",
     "faults": "faults",

@@ -1,4 +1,4 @@
-"""What the rows share: a row, a small study, and processes."""
+"""Helpers that the rows share: a small study, and processes."""
 
 import contextlib
 import os
@@ -56,7 +56,7 @@ SEEDS, EPOCHS = 4, 90
 def write_inputs(
     folder: Path, *, seeds: int = SEEDS, epochs: int = EPOCHS, n_examples: int = 1500
 ) -> None:
-    """`small.npz` and `small.toml`: made by a formula, so that they are the same everywhere."""
+    """Writes `small.npz` and `small.toml`, from a formula, so that they are the same everywhere."""
     folder.mkdir(parents=True, exist_ok=True)
     n_test = n_examples // 5
     row, column = np.arange(n_examples + n_test)[:, None], np.arange(20)
@@ -98,30 +98,30 @@ def queue(folder: Path, store: Path, seconds: float = INTERVAL) -> None:
 def command(
     *arguments: str | Path, cwd: Path, log: Path, **environ: str
 ) -> "subprocess.Popen[str]":
-    """`jmlp …` in a session of its own; what it says goes to a file."""
+    """Starts `jmlp …` in a session of its own; its output goes to a file."""
     return _popen(["-m", "jmlp", *map(str, arguments)], cwd, log, subprocess.DEVNULL, environ)
 
 
 def study_command(folder: Path, store: Path, log: Path, **environ: str) -> "subprocess.Popen[str]":
-    """`jmlp study small.toml`, with the interval of the table."""
+    """Starts `jmlp study small.toml`, with `INTERVAL` between checkpoints."""
     arguments = ["study", "small.toml", "--store", store, "--output", store.with_suffix(".report")]
     arguments += ["--checkpoint-seconds", INTERVAL, "--force"]
     return command(*map(str, arguments), cwd=folder, log=log, **environ)
 
 
 def worker(store: Path, log: Path, **environ: str) -> "subprocess.Popen[str]":
-    """A worker that leaves with this process, as one of a command does."""
+    """Starts a worker that stops when this process ends, like the worker of a command."""
     arguments = ["-m", "jmlp.worker", str(store), "--study", LABEL, "--attached"]
     return _popen(arguments, store.parent, log, subprocess.PIPE, environ)
 
 
 def start_worker(store: Path, log: Path) -> "subprocess.Popen[str]":
-    """A detached worker: it trains all that is queued."""
+    """Starts a detached worker, which trains all queued studies."""
     return _popen(["-m", "jmlp.worker", str(store)], store.parent, log, subprocess.DEVNULL, {})
 
 
 def stress(*arguments: str | Path, log: Path, **environ: str) -> "subprocess.Popen[str]":
-    """These scripts once more, in a process of their own."""
+    """Starts these scripts again, in a process of its own."""
     return _popen([str(HERE), *map(str, arguments)], Path.cwd(), log, subprocess.DEVNULL, environ)
 
 
@@ -142,7 +142,7 @@ def _popen(
 
 
 def children(pid: int) -> list[int]:
-    """Processes that this one has started and that live."""
+    """The live child processes of a process."""
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -153,7 +153,7 @@ def children(pid: int) -> list[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether it runs; a zombie does not."""
+    """Whether a process is running; a zombie is not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -161,13 +161,13 @@ def is_alive(pid: int) -> bool:
 
 
 def send(pid: int, number: int = signal.SIGKILL) -> None:
-    """Sends a signal; who is gone already does not mind."""
+    """Sends a signal to a process, which may have ended already."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
 def wait_until_dead(pid: int, seconds: float = 60.0) -> float:
-    """Seconds that it took a process that is not ours to end."""
+    """Waits for the end of a process that need not be a child; returns how many seconds it took."""
     started = time.monotonic()
     while is_alive(pid) and time.monotonic() - started < seconds:
         time.sleep(0.005)

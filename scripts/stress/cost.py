@@ -1,4 +1,4 @@
-"""What the store costs: the dropout experiment by the command, against the engine alone."""
+"""The cost of the store: the dropout experiment by the command, against the engine alone."""
 
 import json
 import os
@@ -7,24 +7,24 @@ import time
 from pathlib import Path
 
 from common import command, stress
-from measuring import Options, Row, tell, workplace
+from measuring import Options, Row, say, workplace
 
 from jmlp.store import Store
 from jmlp.system import environment, files
 
 ROUNDS, EPOCHS, SEEDS = 4, 45, 2  # 20 to 30 s each
-NICE = 10  # of a worker
-MOST = 0.05
+NICE = 10  # the niceness of a worker
+MAX_SHARE = 0.05  # by which the store may slow down the experiment
 CHANGES = ("patience=none",)
 
 
 def cost(options: Options) -> Row:
-    """Both in turn, each in a process of its own, with the compile cache filled before.
+    """Measures both in turn, each in a process of its own, after filling the compile cache.
 
     The time is that from the event "started" to the event "done" of the study: JAX's start, data to
-    the devices, programs out of the cache, training, and all files and rows. For the engine alone
-    it is the same from the outside: finding the devices to the last record. The command polls the
-    store meanwhile, as always. Both are as nice as a worker is.
+    the devices, programs from the cache, training, and all files and rows. For the engine alone, it
+    is the equivalent measured from outside: from finding the devices to the last record. The
+    command polls the store meanwhile, as always. Both have the niceness of a worker.
     """
     rounds = 1 if options.quick else options.cases or ROUNDS
     epochs = EPOCHS // 3 if options.quick else EPOCHS
@@ -35,21 +35,21 @@ def cost(options: Options) -> Row:
         for number in range(rounds):
             alone.append(_alone(folder, epochs))
             stored.append(_stored(folder, folder / f"store-{number}", epochs))
-            tell(f"engine alone {alone[-1]:.2f} s, through the store {stored[-1]:.2f} s")
+            say(f"engine alone {alone[-1]:.2f} s, through the store {stored[-1]:.2f} s")
     before, after = statistics.median(alone), statistics.median(stored)
     share = after / before - 1
     return Row(
         f"the dropout experiment on MNIST ({SEEDS} seeds, {epochs} epochs) through command, worker "
         f"and store, against the engine alone, {rounds} of each in turn",
-        f"at most {MOST:.0%} longer",
+        f"at most {MAX_SHARE:.0%} longer",
         f"{100 * share:+.1f} %: median {after:.2f} s ({min(stored):.2f}–{max(stored):.2f}) "
         f"against {before:.2f} s ({min(alone):.2f}–{max(alone):.2f})",
-        ok=share <= MOST,
+        ok=share <= MAX_SHARE,
     )
 
 
 def engine_alone(epochs: str) -> None:
-    """The part without a store, in a process of its own; prints seconds."""
+    """Trains without a store, in a process of its own; prints the seconds that it took."""
     os.nice(NICE)
     environment.prepare("auto", None, files.compile_cache_dir())
     from jmlp import data as datasets

@@ -1,10 +1,10 @@
-"""Checkpoints with one wrong bit, or cut off: never resumed from."""
+"""Checkpoints with one flipped bit, or truncated, are never resumed from."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import Findings, Options, Row, tell, workplace
+from measuring import Findings, Options, Row, say, workplace
 
 from jmlp.store.checkpoints import Checkpoints, key_of
 from jmlp.training.records import CohortState, CostPoint, Snapshot
@@ -13,10 +13,10 @@ ABOUT: dict[str, Any] = {"must": {"numerics": 1, "width": 1}, "note": {}}
 
 
 def damage(options: Options) -> Row:
-    """Every bit flipped, every truncation, one at a time, of the newer one of two checkpoints.
+    """Flips every bit of the newer of two checkpoints, one at a time, and truncates it everywhere.
 
-    Each is read as a worker reads it. Refused means: the older one is what comes back, and one
-    message names the file and says so.
+    Each is read as a worker reads it. It counts as refused if the older checkpoint is returned, and
+    one message names the file and says so.
     """
     findings, every = Findings(), 10 if options.quick else 1
     refused = 0
@@ -35,7 +35,7 @@ def damage(options: Options) -> Row:
             path.write_bytes(flipped)
             refused += _is_refused(folder, key, path, findings, f"bit {bit}")
             if bit % 10_000 == 0:
-                tell(f"bit {bit:,} of {8 * len(whole):,}")
+                say(f"bit {bit:,} of {8 * len(whole):,}")
         for length in lengths:
             path.write_bytes(whole[:length])
             refused += _is_refused(folder, key, path, findings, f"{length} bytes")
@@ -44,7 +44,7 @@ def damage(options: Options) -> Row:
     return Row(
         f"every {'' if every == 1 else f'{every}th '}bit of a checkpoint of {len(whole):,} bytes "
         "flipped, every truncation",
-        "100 % refused; the one before it is used, with a warning",
+        "100 % refused; the previous one is used, with a warning",
         f"{refused:,} of {n:,} ({len(bits):,} bits, {len(lengths):,} truncations){findings}",
         ok=refused == n and not findings.found,
     )

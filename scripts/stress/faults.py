@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from common import LABEL, queue, stress, study_command, write_inputs
-from looks import Photo, check_end, integrity, photos
-from measuring import Findings, Options, Row, tell, workplace
+from looks import Fingerprint, check_end, fingerprints, integrity
+from measuring import Findings, Options, Row, say, workplace
 
 from jmlp.errors import JmlpError
 from jmlp.store import Lock, Store
@@ -17,33 +17,34 @@ from jmlp.store.states import STUDY_STATES
 from jmlp.system import environment, files
 from jmlp.system import fault_injection as hook
 
-EVERY_COMMAND = 15  # every so many k also for the whole command
-MOST = 2000
+EVERY_COMMAND = 15  # the whole command is tested for every 15th k
+MAX_K = 2000
 
 
 class NoRequest:
-    """In place of `Stopping`: asks no worker to leave."""
+    """Replaces `Stopping`, and never asks a worker to stop."""
 
     reason = None
     code = 0
 
     def wait(self, seconds: float) -> bool:
-        """Sleeps a little: a full disk of this row has space again at once."""
+        """Sleeps briefly, because a full disk in this row has space again at once."""
         time.sleep(min(seconds, 0.01))
         return False
 
     def saving(self) -> object:
-        """Nothing to hold back."""
+        """Does nothing, because there is no deadline to suspend."""
         return contextlib.nullcontext()
 
 
 def faults(options: Options) -> Row:
-    """Errors within this process, kills in one of its own, for each k until none is reached.
+    """Raises errors in this process, and kills another, at each k until the k-th is not reached.
 
-    "any" counts the points of all kinds. Afterwards the store must open, `integrity_check` be ok,
-    and everything in it be old or new: `jmlp store check` finds nothing wrong, and what is there of
-    each run is the beginning, or all, of an undisturbed one. Then the study is finished with no
-    fault, and compared. A full disk (once) is waited for: nothing fails.
+    "any" counts the points of all kinds. Afterwards the store must open, `integrity_check` must be
+    ok, and everything in the store must be old or new: `jmlp store check` finds nothing wrong, and
+    the points of each run are the beginning, or all, of those of an undisturbed run. Then the study
+    is finished without a fault, and compared. If the disk is full (once), training waits and
+    nothing fails.
     """
     findings, every = Findings(), 10 if options.quick else 1
     counts: dict[str, int] = {}
@@ -54,28 +55,28 @@ def faults(options: Options) -> Row:
 
         recorder.RETRY_SECONDS = 0.01
         once(folder, folder / "whole")
-        wanted = photos(folder / "whole")
+        wanted = fingerprints(folder / "whole")
         for action in ("eio", "enospc"):
-            for k in range(1, MOST, every):
+            for k in range(1, MAX_K, every):
                 store = folder / f"{action}-{k}"
                 hook.arm(f"any:{k}:{action}")
-                said = ""
+                message = ""
                 try:
                     once(folder, store)
                 except JmlpError as error:
-                    said = str(error)
+                    message = str(error)
                 count = _reached()
                 hook.arm(None)
                 if count < k:
                     break
                 counts[action] = k
                 name = f"{action} at {k}"
-                if action == "enospc":  # only the submission, before a worker, does not wait
-                    state, allowed = _state(store), ("", "queued") if said else ("done",)
-                    findings.expect(state in allowed, f"{name}: {state} {said}")
+                if action == "enospc":  # only the submission, before the worker, does not wait
+                    state, allowed = _state(store), ("", "queued") if message else ("done",)
+                    findings.expect(state in allowed, f"{name}: {state} {message}")
                 _check(folder, store, wanted, findings, name)
-            tell(f"{action}: {counts.get(action, 0)} points")
-        for k in range(1, MOST, every):
+            say(f"{action}: {counts.get(action, 0)} points")
+        for k in range(1, MAX_K, every):
             store = folder / f"kill-{k}"
             process = _killed(folder, store, k)
             if process == 0:
@@ -84,7 +85,7 @@ def faults(options: Options) -> Row:
             name = f"kill at {k}"
             findings.expect(process == -signal.SIGKILL, f"{name}: it ended with {process}")
             _check(folder, store, wanted, findings, name)
-        tell(f"kill: {counts.get('kill', 0)} points")
+        say(f"kill: {counts.get('kill', 0)} points")
         n_commands = _commands(folder, wanted, findings, max(counts.values(), default=0), options)
     return Row(
         "the k-th write, flush, rename, flush of a folder or commit fails (broken disk, full disk, "
@@ -103,7 +104,7 @@ def once(folder: Path, store: Path) -> None:
     """Submits the study and trains it, within this process.
 
     Raises:
-        JmlpError: it could not be submitted, or begun.
+        JmlpError: it could not be submitted or begun.
     """
     from jmlp.worker import __main__ as worker
 
@@ -111,7 +112,7 @@ def once(folder: Path, store: Path) -> None:
     worker.say = lambda text: None
     lock = Lock(store)
     try:
-        # A device's failure asks for a process of its own; here that is the next call.
+        # After a device failure, a fresh process would continue; here the next call does.
         while worker.work(lock, LABEL, NoRequest()):  # type: ignore[arg-type]
             pass
     finally:
@@ -119,7 +120,7 @@ def once(folder: Path, store: Path) -> None:
 
 
 def in_a_process(folder: str, store: str) -> None:
-    """The same in a process of its own, with the fault of its environment."""
+    """Does the same in a process of its own, with the fault set in its environment."""
     environment.prepare("cpu", 2, files.compile_cache_dir())
     once(Path(folder), Path(store))
 
@@ -136,16 +137,16 @@ def _reached() -> int:
 
 
 def _check(
-    folder: Path, store: Path, wanted: dict[str, Photo], findings: Findings, name: str
+    folder: Path, store: Path, wanted: dict[str, Fingerprint], findings: Findings, name: str
 ) -> None:
-    """What must hold after any fault, and that all can be finished."""
+    """Checks the store after a fault, and that the study can be finished."""
     found = integrity(store)
     findings.expect(found == "ok", f"{name}: integrity_check: {found}")
     if (store / "store.sqlite").exists():
         for problem in check(store):
             findings.expect(False, f"{name}: {problem.path.name}: {problem.what}")
-        for run_id, photo in photos(store).items():
-            findings.expect(photo == wanted[run_id], f"{name}: {run_id[:8]} has other numbers")
+        for run_id, stored in fingerprints(store).items():
+            findings.expect(stored == wanted[run_id], f"{name}: {run_id[:8]} has other numbers")
         with Store(store) as opened:
             for study in opened.studies():
                 findings.expect(study.state in STUDY_STATES, f"{name}: {study.state}")
@@ -166,12 +167,12 @@ def _check(
     rest = Findings(quiet=True)
     check_end(store, wanted, rest, name)
     for text in rest.found:
-        if ": failed: " not in text:  # the event of the failure that was asked for
+        if ": failed: " not in text:  # the event of the requested failure
             findings.expect(False, text)
 
 
 def _state(store: Path) -> str:
-    """The study's; empty where it is not there."""
+    """The state of the study; empty if it is not in the store."""
     if not (store / "store.sqlite").exists():
         return ""
     with Store(store) as opened:
@@ -179,9 +180,9 @@ def _state(store: Path) -> str:
 
 
 def _commands(
-    folder: Path, wanted: dict[str, Photo], findings: Findings, most: int, options: Options
+    folder: Path, wanted: dict[str, Fingerprint], findings: Findings, most: int, options: Options
 ) -> int:
-    """The whole command, its worker with the same fault: it too can be given once more."""
+    """Runs the whole command, whose worker gets the same fault, and then runs it again."""
     ks = range(1, most + 1, EVERY_COMMAND * (10 if options.quick else 1))
     for number, k in enumerate(ks):
         action = ("kill", "eio", "enospc")[number % 3]
@@ -190,14 +191,14 @@ def _commands(
             folder, store, folder / "command.log", JMLP_FAULT=f"any:{k}:{action}"
         ).wait(300)
         if action == "enospc" and code != 0:
-            # The command's own writing is not waited for: the submission before, the report after.
+            # The command's own writes do not wait: the submission before, the report after.
             state = _state(store)
             findings.expect(
                 code == 4 and state in ("", "queued", "done"), f"{name}: {code}, {state}"
             )
         code = study_command(folder, store, folder / "command.log").wait(300)
         findings.expect(code == 0, f"{name}: afterwards code {code}")
-        found = photos(store)
+        found = fingerprints(store)
         findings.expect(found == wanted, f"{name}: other numbers")
         findings.expect(integrity(store) == "ok", f"{name}: integrity_check")
     return len(ks)

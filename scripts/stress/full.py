@@ -1,4 +1,4 @@
-"""A disk that is full in the middle of training."""
+"""A disk that becomes full in the middle of training."""
 
 import contextlib
 import subprocess
@@ -8,19 +8,19 @@ from pathlib import Path
 
 from common import LABEL, study_command, write_inputs
 from looks import check_end, undisturbed
-from measuring import Findings, Options, Row, tell, workplace
+from measuring import Findings, Options, Row, say, workplace
 
 from jmlp.store import Store
 
 SIZE = "16m"
 FULL, AGAIN = "the disk is full: training waits", "there is space again: training continues"
-WAITED = 3.0  # seconds with no space
+WAITED = 3.0  # seconds without space
 
 
 def full(options: Options) -> Row:
-    """A file fills the small file system of the store while it trains, and is removed later.
+    """Fills the small file system of the store with a file during training, and later removes it.
 
-    Where no file system can be mounted, one write fails as on a full disk, once.
+    If no file system can be mounted, a single write fails as on a full disk.
     """
     del options
     findings = Findings()
@@ -36,8 +36,8 @@ def full(options: Options) -> Row:
         code = process.wait(120)
         text = log.read_text()
         findings.expect(code == 0, f"it ended with code {code}: {text[-300:]}")
-        findings.expect(FULL in text, "it was not said that the disk is full")
-        findings.expect(AGAIN in text, "it was not said that there is space again")
+        findings.expect(FULL in text, "it was not reported that the disk is full")
+        findings.expect(AGAIN in text, "it was not reported that there is space again")
         check_end(store, wanted, findings, "full")
     how = f"a file system of {SIZE} filled for {waited:.1f} s" if disk else "a fault of one write"
     return Row(
@@ -51,7 +51,7 @@ def full(options: Options) -> Row:
 def _fill(
     process: "subprocess.Popen[str]", store: Path, log: Path, filler: Path, findings: Findings
 ) -> float:
-    """Fills the disk once training has begun, for a while; how long, in seconds."""
+    """Fills the disk for a while once training has begun; returns for how many seconds."""
     while not list(store.glob("checkpoints/*/*.safetensors")):
         if process.poll() is not None:
             raise RuntimeError(log.read_text())
@@ -62,7 +62,7 @@ def _fill(
     since = time.monotonic()
     while FULL not in log.read_text() and time.monotonic() - since < 20:
         time.sleep(0.05)
-    tell(f"said after {time.monotonic() - since:.1f} s that the disk is full")
+    say(f"full disk reported after {time.monotonic() - since:.1f} s")
     with Store(store, viewer=True) as opened:
         before = opened.last_point()
     time.sleep(WAITED)

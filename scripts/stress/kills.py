@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: nothing that was done is lost, and all ends as if undisturbed."""
+"""SIGKILL at random moments: nothing is lost, and the study ends as if undisturbed."""
 
 import signal
 import statistics
@@ -20,8 +20,8 @@ from common import (
 )
 from looks import (
     File,
-    Left,
-    Photo,
+    Fingerprint,
+    Saved,
     check_end,
     checkpoints,
     ended_files,
@@ -29,71 +29,71 @@ from looks import (
     integrity,
     undisturbed,
 )
-from measuring import Findings, Options, Row, tell, workplace
+from measuring import Findings, Options, Row, say, workplace
 
 from jmlp.store import Store
 
 KILLS = 100
-CHUNK = 0.2  # seconds: the longest, `jmlp.training.group_training.CHUNK_SECONDS`
-A_SWEEP = 4  # kills of one, on average
+CHUNK = 0.2  # seconds at most, from `jmlp.training.group_training.CHUNK_SECONDS`
+KILLS_PER_SWEEP = 4  # on average
 LATEST = 6.0  # seconds from a start to a kill; a start takes 2 to 3, the sweep 5 to 8 of training
-WHOM = ("worker", "command", "all")
+TARGETS = ("worker", "command", "all")
 
 
 @dataclass
 class Sweep:
-    """One study on its way to the end, in spite of all."""
+    """One study that is killed and restarted until it is done."""
 
     folder: Path
     store: Path
     findings: Findings
     ended: dict[str, File] = field(default_factory=dict)  # as seen before kills
-    left: list[tuple[int, Left]] = field(default_factory=list)  # after which event
+    saved: list[tuple[int, Saved]] = field(default_factory=list)  # with the last event's id
     redone: list[float] = field(default_factory=list)  # seconds, one for each cohort and kill
-    kills: list[str] = field(default_factory=list)
+    kills: list[str] = field(default_factory=list)  # the target of each
     last_kill: float = 0.0  # UTC, seconds
 
     @property
     def log(self) -> Path:
-        """What command and worker said."""
+        """The output of the command and its worker."""
         return self.store.with_suffix(".log")
 
     def start(self, *, again: bool) -> "subprocess.Popen[str]":
-        """The command, or every other time the one that resumes what is there."""
+        """Starts the command, or every other time `jmlp resume`."""
         if again and len(self.kills) % 2 and self.has_study():
             return command("resume", LABEL, "--store", self.store, cwd=self.folder, log=self.log)
         return study_command(self.folder, self.store, self.log)
 
     def has_study(self) -> bool:
-        """Whether it was submitted before the kill."""
+        """Whether the store has the study, and it is not done."""
         if not (self.store / "store.sqlite").exists():
             return False
         with Store(self.store, viewer=True) as store:
             return any(row.label == LABEL and row.state != "done" for row in store.studies())
 
-    def disturb(self, process: "subprocess.Popen[str]", whom: str) -> None:
-        """One kill, and what must be so right after it."""
+    def kill(self, process: "subprocess.Popen[str]", target: str) -> None:
+        """Kills the target, and checks the store right afterwards."""
         for run_id, file in ended_files(self.store).items():
             self.ended.setdefault(run_id, file)
         workers = children(process.pid)
-        whom = whom if workers else "command"
+        target = target if workers else "command"
         at = time.time()
-        if whom != "command":
+        if target != "command":
             for pid in workers:
                 send(pid)
-        if whom != "worker":
+        if target != "worker":
             process.kill()
             process.wait()
         for pid in workers:
             took = wait_until_dead(pid)
-            if whom == "command":
+            if target == "command":
                 self.findings.expect(took < 10, f"a worker without a command lived {took:.1f} s")
-        self.kills.append(whom)
-        self.look_back(at, self.last_kill)
+        self.kills.append(target)
+        self.check_after_kill(at, self.last_kill)
         self.last_kill = at
 
-    def look_back(self, at: float, since: float) -> None:
-        """What a kill has cost; `since` the one before it."""
+    def check_after_kill(self, at: float, since: float) -> None:
+        """Checks the store after a kill, and measures its cost; `since` is the previous kill."""
         found = integrity(self.store)
         self.findings.expect(found == "ok", f"integrity_check after a kill: {found}")
         if not self.has_study():
@@ -106,7 +106,7 @@ class Sweep:
         for cohort in checkpoints(self.store):
             if ended >= set(cohort.run_ids):
                 continue  # a kill came before its checkpoints were removed
-            self.left.append((last_event, cohort))
+            self.saved.append((last_event, cohort))
             begun = [
                 e.at / 1000
                 for e in events
@@ -116,14 +116,14 @@ class Sweep:
                 continue  # it had not begun again since the last kill
             if cohort.written > max(begun):
                 self.redone.append(max(0.0, at - cohort.written))
-            else:  # from its beginning to its first checkpoint: at most a chunk
+            else:  # killed before its first checkpoint, which follows the first chunk
                 shown = max(steps[run_id] for run_id in cohort.run_ids)
                 self.findings.expect(
                     shown <= cohort.updates, f"{shown - cohort.updates} updates before a checkpoint"
                 )
 
-    def check(self, wanted: Mapping[str, Photo]) -> bool:
-        """Whether all ended as it must."""
+    def check(self, wanted: Mapping[str, Fingerprint]) -> bool:
+        """Checks the final state of the store; returns whether nothing is wrong."""
         before = len(self.findings.found)
         check_end(self.store, dict(wanted), self.findings, self.store.name)
         now = ended_files(self.store)
@@ -133,31 +133,32 @@ class Sweep:
             )
         with Store(self.store, viewer=True) as store:
             events = [e for e in store.events(LABEL) if e.kind in ("started", "resumed")]
-        for after, cohort in self.left:
+        for after, cohort in self.saved:
             for run_id in cohort.run_ids:
-                # None, where its file was there and only its row was missing.
-                went_on = next((e for e in events if e.id > after and e.run_id == run_id), None)
-                if went_on is not None:
+                # None if its file had been written and only its row was missing.
+                resumed = next((e for e in events if e.id > after and e.run_id == run_id), None)
+                if resumed is not None:
                     self.findings.expect(
-                        went_on.step == cohort.updates,
-                        f"{run_id[:8]}: resumed at {went_on.step}, not at {cohort.updates}",
+                        resumed.step == cohort.updates,
+                        f"{run_id[:8]}: resumed at {resumed.step}, not at {cohort.updates}",
                     )
         return len(self.findings.found) == before
 
 
 def kill(options: Options) -> Row:
-    """SIGKILL at random moments.
+    """Kills processes with SIGKILL at random moments.
 
     Every sweep is begun by the command and killed a few times, each time after a random part of 6
-    seconds: the worker alone (the command starts another), the command alone (the worker leaves
-    when its pipe ends), or both. It is compared at its end: the digest of every run's numbers, the
-    bytes of all tensors, the cost points in the database.
+    seconds: only the worker (the command starts another), only the command (the worker stops when
+    its pipe ends), or both. It is compared at its end: the digest of every run's numbers, the bytes
+    of all tensors, and the cost points in the database.
 
-    What a kill makes redone is, for each cohort in training, the time from the writing of its
-    newest checkpoint to the kill; that training resumed at just that checkpoint is read from the
-    event ("resumed", with the update). A checkpoint is due after the interval and made at the end
-    of a chunk, so that one chunk is added to what is allowed. Of cohorts killed before their first
-    checkpoint no update may be in the database: that checkpoint follows the first chunk.
+    The time redone after a kill is, for each cohort in training, the time from the writing of its
+    newest checkpoint to the kill; the event ("resumed", with the update) shows that training
+    resumed at just that checkpoint. A checkpoint is due after the interval and made at the end of a
+    chunk, so that one chunk is added to what is allowed. If a cohort is killed before its first
+    checkpoint, the database must not have any update of it, because that checkpoint follows the
+    first chunk.
     """
     findings, random, n_kills = Findings(), options.random(), options.count(KILLS)
     sweeps: list[Sweep] = []
@@ -169,25 +170,25 @@ def kill(options: Options) -> Row:
             sweep = Sweep(folder, folder / f"store-{len(sweeps)}", findings)
             sweeps.append(sweep)
             before = sum(len(s.kills) for s in sweeps)
-            most = min(n_kills - before, random.randint(A_SWEEP - 1, A_SWEEP + 1))
+            most = min(n_kills - before, random.randint(KILLS_PER_SWEEP - 1, KILLS_PER_SWEEP + 1))
             code = run_sweep(sweep, most, random.random, before)
             findings.expect(
                 code == 0, f"{sweep.store.name}: code {code}: {sweep.log.read_text()[-300:]}"
             )
             if code == 0 and sweep.check(wanted):
                 good += len(sweep.kills)
-            tell(f"{before + len(sweep.kills)} kills, {len(sweep.ended)} runs had ended before one")
+            say(f"{before + len(sweep.kills)} kills, {len(sweep.ended)} runs had ended before one")
     redone = [seconds for sweep in sweeps for seconds in sweep.redone] or [0.0]
     allowed = INTERVAL + CHUNK
     findings.expect(max(redone) <= allowed, f"{max(redone):.2f} s redone by one kill")
-    by_whom = {whom: sum(sweep.kills.count(whom) for sweep in sweeps) for whom in WHOM}
+    counts = {target: sum(sweep.kills.count(target) for sweep in sweeps) for target in TARGETS}
     seen = sum(len(sweep.ended) for sweep in sweeps)
     return Row(
         f"SIGKILL at {n_kills} random moments over {len(sweeps)} sweeps of {len(wanted)} runs, "
         f"checkpoints every {INTERVAL} s, started again until done",
         f"{n_kills} of {n_kills} byte-identical; 0 finished runs lost, 0 cost points twice; "
         f"at most the interval and a chunk ({allowed:.1f} s) redone",
-        f"{good} of {n_kills} ({', '.join(f'{n} {whom}' for whom, n in by_whom.items())}); "
+        f"{good} of {n_kills} ({', '.join(f'{n} {target}' for target, n in counts.items())}); "
         f"{seen} finished runs seen before kills, all kept; redone: median "
         f"{statistics.median(redone):.2f} s, at most {max(redone):.2f} s{findings}",
         ok=not findings.found and good == n_kills,
@@ -195,13 +196,13 @@ def kill(options: Options) -> Row:
 
 
 def run_sweep(sweep: Sweep, n_kills: int, moment: Callable[[], float], first: int) -> int:
-    """Starts it, kills it, starts it again; returns the code that it ended with."""
+    """Starts a sweep, kills and restarts it; returns its final exit code."""
     process = sweep.start(again=False)
     for number in range(n_kills):
         try:
             return process.wait(0.05 + LATEST * moment())
         except subprocess.TimeoutExpired:
-            sweep.disturb(process, WHOM[(first + number) % len(WHOM)])
+            sweep.kill(process, TARGETS[(first + number) % len(TARGETS)])
         if process.poll() is not None:
             process = sweep.start(again=True)
     try:

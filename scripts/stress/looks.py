@@ -1,4 +1,4 @@
-"""Looks at a store from outside: files, rows, and whether all is as if nothing had happened."""
+"""Inspects a store from outside, and compares it with that of an undisturbed study."""
 
 import contextlib
 import hashlib
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common import LABEL, study_command
-from measuring import Findings, tell
+from measuring import Findings, say
 
 from jmlp.results import tensor_files
 from jmlp.store import Store, run_files
@@ -19,16 +19,16 @@ from jmlp.store.states import RUN_ENDED
 
 
 @dataclass(frozen=True)
-class Left:
-    """A cohort in training at a kill: the newest checkpoint of it."""
+class Saved:
+    """The newest checkpoint of a cohort that was in training at a kill."""
 
     run_ids: tuple[str, ...]
     updates: int
     written: float  # UTC, seconds
 
 
-class Photo(NamedTuple):
-    """All numbers of a run, from its file."""
+class Fingerprint(NamedTuple):
+    """Digests of all numbers of a run, from its file."""
 
     numbers: str  # recomputed
     tensors: str  # SHA-256 of the bytes of all arrays
@@ -36,13 +36,13 @@ class Photo(NamedTuple):
 
 
 class File(NamedTuple):
-    """Which file it is: it is another one after it was written again."""
+    """The identity of a file, which changes when it is written again."""
 
     inode: int
     changed: int
 
 
-def photo(path: Path) -> Photo:
+def fingerprint(path: Path) -> Fingerprint:
     """Reads the file of a run.
 
     Raises:
@@ -51,7 +51,7 @@ def photo(path: Path) -> Photo:
     stored = run_files.read(path)
     numbers = run_files.numbers_of(stored)
     if numbers != stored.about["numbers"]:
-        raise ValueError(f"{path}: its numbers have not the digest that it says")
+        raise ValueError(f"{path}: its numbers do not have the digest in its header")
     parts = {"best": stored.best, "last": stored.last, "snapshots": stored.snapshots}
     digest = hashlib.sha256()
     for part, tensors in parts.items():
@@ -60,12 +60,12 @@ def photo(path: Path) -> Photo:
             digest.update(array.tobytes())
     digest.update(repr(stored.snapshot_epochs).encode())
     points = tuple(map(point_values, stored.result.costs))
-    return Photo(numbers, digest.hexdigest(), points)
+    return Fingerprint(numbers, digest.hexdigest(), points)
 
 
-def photos(store: Path) -> dict[str, Photo]:
-    """Of every run in a store that has a file."""
-    return {path.stem: photo(path) for path in sorted((store / "runs").glob("*.safetensors"))}
+def fingerprints(store: Path) -> dict[str, Fingerprint]:
+    """The fingerprints of all runs in a store that have a file, by run id."""
+    return {path.stem: fingerprint(path) for path in sorted((store / "runs").glob("*.safetensors"))}
 
 
 def ended_files(store: Path) -> dict[str, File]:
@@ -78,7 +78,7 @@ def ended_files(store: Path) -> dict[str, File]:
 
 
 def ended_runs(store: Path) -> list[str]:
-    """By the database, without opening it as jmlp does."""
+    """The ids of ended runs in the database, which is not opened the way jmlp does."""
     if not (store / "store.sqlite").exists():
         return []
     sql = f"SELECT run_id FROM runs WHERE state IN {RUN_ENDED}"
@@ -91,19 +91,19 @@ def ended_runs(store: Path) -> list[str]:
 
 
 def integrity(store: Path) -> str:
-    """What `PRAGMA integrity_check` says; "ok" too where there is no database yet."""
+    """The result of `PRAGMA integrity_check`; also "ok" if there is no database yet."""
     if not (store / "store.sqlite").exists():
         return "ok"
     with contextlib.closing(sqlite3.connect(store / "store.sqlite", timeout=10)) as connection:
         return "; ".join(text for (text,) in connection.execute("PRAGMA integrity_check"))
 
 
-def check_end(store: Path, wanted: dict[str, Photo], findings: Findings, name: str) -> bool:
-    """Whether a store is as one whose study was never disturbed."""
-    found, before = photos(store), len(findings.found)
+def check_end(store: Path, wanted: dict[str, Fingerprint], findings: Findings, name: str) -> bool:
+    """Checks that a store is the same as if its study had never been disturbed."""
+    found, before = fingerprints(store), len(findings.found)
     findings.expect(found.keys() == wanted.keys(), f"{name}: {len(found)} of {len(wanted)} files")
-    odd = [run_id for run_id in found if found[run_id] != wanted.get(run_id)]
-    findings.expect(not odd, f"{name}: other numbers in {len(odd)} runs")
+    different = [run_id for run_id in found if found[run_id] != wanted.get(run_id)]
+    findings.expect(not different, f"{name}: other numbers in {len(different)} runs")
     with Store(store, viewer=True) as opened:
         state = opened.study(LABEL).state
         findings.expect(state == "done", f"{name}: the study is {state}")
@@ -121,8 +121,8 @@ def check_end(store: Path, wanted: dict[str, Photo], findings: Findings, name: s
     return len(findings.found) == before
 
 
-def undisturbed(folder: Path) -> dict[str, Photo]:
-    """The runs of the study in `folder`, trained once with nothing in the way."""
+def undisturbed(folder: Path) -> dict[str, Fingerprint]:
+    """Trains the study in `folder` once without disturbance; returns its fingerprints."""
     store = folder / "undisturbed"
     log = folder / "undisturbed.log"
     started = time.monotonic()
@@ -130,18 +130,18 @@ def undisturbed(folder: Path) -> dict[str, Photo]:
         raise RuntimeError(f"the undisturbed study failed:\n{log.read_text()}")
     with Store(store, viewer=True) as opened:
         at = {event.kind: event.at for event in opened.events(LABEL) if event.run_id is None}
-    tell(
+    say(
         f"undisturbed: {time.monotonic() - started:.1f} s, "
         f"of which {(at['done'] - at['started']) / 1000:.1f} s in training"
     )
-    return photos(store)
+    return fingerprints(store)
 
 
-def checkpoints(store: Path) -> list[Left]:
+def checkpoints(store: Path) -> list[Saved]:
     """The newest checkpoint of each cohort."""
     found = []
     for folder in (store / "checkpoints").glob("*"):
         for path in sorted(folder.glob("*.safetensors"))[-1:]:
             about = tensor_files.read_about(path, FORMAT)
-            found.append(Left(tuple(about["run_ids"]), int(path.stem), path.stat().st_mtime))
+            found.append(Saved(tuple(about["run_ids"]), int(path.stem), path.stat().st_mtime))
     return found

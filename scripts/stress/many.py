@@ -1,4 +1,4 @@
-"""Many processes on one store: none sees a locked database, and nothing is counted twice."""
+"""Many processes use one store: none gets a locked database, and nothing is counted twice."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common import INTERVAL, LABEL, command, stress, study_command, write_inputs
 from looks import check_end, undisturbed
-from measuring import Findings, Options, Row, tell, workplace
+from measuring import Findings, Options, Row, say, workplace
 
 from jmlp.errors import JmlpError
 from jmlp.store import Lock, Store
@@ -22,19 +22,19 @@ SUBMITTERS = 10
 
 
 def many(options: Options) -> Row:
-    """Eight processes of commands, tags and reads; then ten that submit the same study at once."""
+    """Runs eight processes of commands, tags and reads; then ten that submit the same study."""
     findings = Findings()
     with workplace() as folder:
         write_inputs(folder)
         wanted = undisturbed(folder)
-        done = _beside_a_worker(folder, folder / "beside", findings)
-        check_end(folder / "beside", wanted, findings, "beside a worker")
+        done = _with_worker(folder, folder / "with-worker", findings)
+        check_end(folder / "with-worker", wanted, findings, "with a worker")
         owners = _submit_at_once(folder, folder / "at-once", findings)
         check_end(folder / "at-once", wanted, findings, "submitted at once")
     calls = sum(done.values())
     return Row(
-        f"{PROCESSES} processes × {SECONDS:.0f} s of commands, tags and reads beside a training "
-        f"worker; {SUBMITTERS} processes submit the same study",
+        f"{PROCESSES} processes × {SECONDS:.0f} s of commands, tags and reads while a worker "
+        f"trains; {SUBMITTERS} processes submit the same study",
         '0 "locked" errors; row counts exact; one owner',
         f"{calls:,} calls ({', '.join(f'{n:,} {what}' for what, n in sorted(done.items()))}), "
         f"{SUBMITTERS} commands ended with 0, {owners} worker trained, each run once; "
@@ -43,11 +43,11 @@ def many(options: Options) -> Row:
     )
 
 
-def _beside_a_worker(folder: Path, store: Path, findings: Findings) -> Counter[str]:
-    process = study_command(folder, store, folder / "beside.log")
+def _with_worker(folder: Path, store: Path, findings: Findings) -> Counter[str]:
+    process = study_command(folder, store, folder / "with-worker.log")
     while not _is_training(store):
         if process.poll() is not None:
-            raise RuntimeError((folder / "beside.log").read_text())
+            raise RuntimeError((folder / "with-worker.log").read_text())
         time.sleep(0.02)
     parts = [
         stress("--part", "many", "part", store, str(number), log=folder / f"{number}.json")
@@ -59,12 +59,12 @@ def _beside_a_worker(folder: Path, store: Path, findings: Findings) -> Counter[s
     done: Counter[str] = Counter()
     inserted = tags = 0
     for number in range(PROCESSES):
-        told = json.loads((folder / f"{number}.json").read_text().splitlines()[-1])
-        for error in told["errors"]:
+        report = json.loads((folder / f"{number}.json").read_text().splitlines()[-1])
+        for error in report["errors"]:
             findings.expect(False, f"process {number}: {error}")
-        done.update(told["done"])
-        inserted += told["done"].get("commands", 0)
-        tags += told["tags"]
+        done.update(report["done"])
+        inserted += report["done"].get("commands", 0)
+        tags += report["tags"]
     with Store(store) as opened:
         opened.command(LABEL, "resume")
     inserted += 1
@@ -81,7 +81,7 @@ def _beside_a_worker(folder: Path, store: Path, findings: Findings) -> Counter[s
 
 
 def part(folder: str, number: str) -> None:
-    """One of the processes: works on the store for a while, and says what it did."""
+    """Runs as one of the processes: uses the store for a while, and prints what it did."""
     rng = random.Random(int(number))
     done: Counter[str] = Counter()
     errors: list[str] = []
@@ -97,13 +97,13 @@ def part(folder: str, number: str) -> None:
                 if what == "commands":
                     store.command(LABEL, rng.choice(("pause", "resume")))
                 elif what == "tags":
-                    mark = run_id, f"process {number}, {rng.randrange(5)}"
-                    if mark in tagged:
-                        store.untag(*mark)
-                        tagged.remove(mark)
+                    pair = run_id, f"process {number}, {rng.randrange(5)}"
+                    if pair in tagged:
+                        store.untag(*pair)
+                        tagged.remove(pair)
                     else:
-                        store.tag(*mark)
-                        tagged.add(mark)
+                        store.tag(*pair)
+                        tagged.add(pair)
                 else:
                     with Store(Path(folder), viewer=True) as viewer:
                         viewer.runs(LABEL)
@@ -117,7 +117,7 @@ def part(folder: str, number: str) -> None:
 
 
 def _submit_at_once(folder: Path, store: Path, findings: Findings) -> int:
-    """How many workers trained."""
+    """Submits the study by many processes; returns how many workers trained it."""
     arguments = ["study", "small.toml", "--store", str(store), "--quiet", "--force"]
     arguments += ["--checkpoint-seconds", str(INTERVAL)]
     logs = [folder / f"submit-{number}.log" for number in range(SUBMITTERS)]
@@ -128,7 +128,7 @@ def _submit_at_once(folder: Path, store: Path, findings: Findings) -> int:
         if (owner := lock.owner()) and owner.study:
             owners.add(owner.pid)
         time.sleep(0.02)
-    tell(f"owners seen: {sorted(owners)}")
+    say(f"owners seen: {sorted(owners)}")
     for process, log in zip(processes, logs, strict=True):
         text = log.read_text()
         findings.expect(process.returncode == 0, f"code {process.returncode}: {text[-300:]}")

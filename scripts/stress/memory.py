@@ -1,4 +1,4 @@
-"""The memory of a worker that lives long: many groups of one study, many studies in its queue."""
+"""The memory of a long-lived worker: many groups of one study, many studies in its queue."""
 
 import contextlib
 import statistics
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common import start_worker, write_inputs
-from measuring import Findings, Options, Row, tell, workplace
+from measuring import Findings, Options, Row, say, workplace
 
 from jmlp import data as datasets
 from jmlp.client.submitting import default_hardware, submit
@@ -18,21 +18,21 @@ from jmlp.system import environment
 from jmlp.training import plan as planning
 
 GROUPS, STUDIES = 100, 50
-WARM = 3  # groups, after which a worker has all that it needs
-MOST_GROWTH = 5.0  # MB
-WINDOW = 10  # groups whose median is compared: from one to the next it goes up and down by 10 MB
-LOOK_SECONDS = 0.02
+WARM = 3  # groups, after which a worker has allocated all that it needs
+MAX_GROWTH = 5.0  # MB
+WINDOW = 10  # groups whose median is compared, because single ones vary by 10 MB
+POLL_SECONDS = 0.02
 
 
 def memory(options: Options) -> Row:
-    """A study of 100 groups; and 50 studies of one group each in a queue."""
+    """Trains a study of 100 groups, and 50 queued studies of one group each."""
     n_groups, n_studies = options.count(GROUPS, 10), options.count(STUDIES, 10)
     findings = Findings()
     with workplace() as folder:
         write_inputs(folder, n_examples=500)
         groups = _grow(folder / "groups", [range(n_groups)], findings)
         studies = _grow(folder / "studies", [range(n, n + 1) for n in range(n_studies)], findings)
-        # The same runs in both stores, trained by other workers after other programs.
+        # Both stores have the same runs, trained by different workers after different programs.
         one, other = _numbers(folder / "groups"), _numbers(folder / "studies")
     common = one.keys() & other.keys()
     same = sum(one[run_id] == other[run_id] for run_id in common)
@@ -42,7 +42,7 @@ def memory(options: Options) -> Row:
     return Row(
         f"memory of a worker after its third group and at the end, medians of {WINDOW} groups: a "
         f"study of {n_groups} groups, and {n_studies} queued studies",
-        f"it grows by {MOST_GROWTH:.0f} MB at most; the same bytes in both",
+        f"it grows by {MAX_GROWTH:.0f} MB at most; the same bytes in both",
         f"{groups} and {studies}; {same} of {len(common)} runs byte-identical "
         f"({environment.cpu_model()}){findings}",
         ok=not findings.found,
@@ -50,12 +50,12 @@ def memory(options: Options) -> Row:
 
 
 def _grow(store: Path, studies: Sequence[range], findings: Findings) -> str:
-    """What the memory of a worker does while it trains these studies.
+    """Measures the growth of a worker's memory while it trains these studies.
 
     Args:
-        store: its folder, made here beside the data.
-        studies: the numbers of each one's groups.
-        findings: what goes wrong.
+        store: the store's folder, which is created next to the data.
+        studies: the numbers of each study's groups.
+        findings: collects problems.
     """
     with contextlib.chdir(store.parent):
         dataset = datasets.load("small.npz")
@@ -74,13 +74,13 @@ def _grow(store: Path, studies: Sequence[range], findings: Findings) -> str:
     window = min(WINDOW, (n_groups - WARM) // 2)
     before = statistics.median(peaks.get(WARM + n, 0.0) for n in range(window))
     after = statistics.median(peaks.get(n_groups - n, 0.0) for n in range(1, window + 1))
-    tell(f"{store.name}: " + ", ".join(f"{peak:.0f}" for _, peak in sorted(peaks.items())))
-    findings.expect(after - before <= MOST_GROWTH, f"{store.name}: {before:.1f} → {after:.1f} MB")
+    say(f"{store.name}: " + ", ".join(f"{peak:.0f}" for _, peak in sorted(peaks.items())))
+    findings.expect(after - before <= MAX_GROWTH, f"{store.name}: {before:.1f} → {after:.1f} MB")
     return f"{before:.1f} → {after:.1f} MB"
 
 
 def _study(name: str, groups: range) -> Study:
-    """Each group a network of another size, so that nothing is compiled for two."""
+    """A study whose groups have networks of different sizes, so that each has to be compiled."""
     base = Hyperparams(batch_size=16, learning_rate=0.05, epochs=2, hidden=(groups[0] + 4, 3))
     sizes = tuple((number + 4, 3) for number in groups)
     experiment = Experiment("sizes", base, {"hidden": sizes}, (0,), {"hidden": sizes[0]})
@@ -88,7 +88,7 @@ def _study(name: str, groups: range) -> Study:
 
 
 def _peaks(process: "subprocess.Popen[str]", store: Path) -> dict[int, float]:
-    """Until a worker ends: the most memory that it had, in MB, by the number of runs on disk."""
+    """Polls a worker until it ends: its peak memory in MB, by the number of runs on disk."""
     peaks: dict[int, float] = {}
     while process.poll() is None:
         done = len(list((store / "runs").glob("*.safetensors")))
@@ -96,7 +96,7 @@ def _peaks(process: "subprocess.Popen[str]", store: Path) -> dict[int, float]:
             status = Path(f"/proc/{process.pid}/status").read_text()
             kilobytes = int(status.partition("VmRSS:")[2].split()[0])
             peaks[done] = max(peaks.get(done, 0.0), kilobytes / 1024)
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     return peaks
 
 

@@ -1,4 +1,4 @@
-"""Streams that cannot be written, and kills while reports and exports are written."""
+"""Unwritable output streams, and kills while reports and exports are written."""
 
 import contextlib
 import os
@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from common import LABEL, command, write_inputs
-from measuring import Findings, Options, Row, tell, workplace
+from measuring import Findings, Options, Row, say, workplace
 
-EVERY = {"report": 8, "safetensors": 3, "csv": 1}  # so many k: a report has 17 files, a table 1
-MOST = 500
+EVERY = {"report": 8, "safetensors": 3, "csv": 1}  # steps of k: a report has 17 files, a table 1
+MAX_K = 500
 Codes = tuple[int, ...]
 
 
 def output(options: Options) -> Row:
-    """Every command with every broken stream; then kills at the k-th write, flush or rename.
+    """Runs every command with every broken stream; then kills at the k-th write, flush or rename.
 
     Results must be complete and equal to those of the undisturbed command, the exit code must be
-    that of the stream, the next call must work, and nothing unfinished may remain.
+    that of the broken stream, the next call must work, and no unfinished file may remain.
     """
     findings = Findings()
     with workplace() as folder:
@@ -42,13 +42,13 @@ def output(options: Options) -> Row:
                     findings.expect(code in wanted, f"{name}: code {code}")
                     call.check(findings, name)
                     n_commands += 1
-            tell(f"{kind}: {n_commands} commands")
+            say(f"{kind}: {n_commands} commands")
         n_kills = _kills(folder, store, log, findings, 5 if options.quick else 1)
     return Row(
         f"{n_commands} commands with stdout, stderr or both on a full disk, a closed pipe, a "
         f"terminal that hung up, or closed; report and export killed at the k-th write ({n_kills} "
         "kills)",
-        "results complete and equal, the next call works, nothing unfinished remains",
+        "results complete and equal, the next call works, no unfinished file remains",
         f"{len(findings.found)} faults{findings}" if findings.found else "all of them",
         ok=not findings.found,
     )
@@ -85,7 +85,7 @@ def _closed() -> Iterator[int | None]:
     yield None
 
 
-# By its name, what breaks a stream, and the exit codes that a broken stdout leads to.
+# By name: what breaks a stream, and the exit codes that a broken stdout causes.
 Broken = Callable[[], contextlib.AbstractContextManager[int | None]]
 BROKEN: dict[str, tuple[Broken, Codes]] = {
     "full": (_full, (4,)),
@@ -98,7 +98,7 @@ BROKEN: dict[str, tuple[Broken, Codes]] = {
 def _run(
     arguments: list[str], folder: Path, log: Path, which: tuple[str, ...], broken: int | None
 ) -> int:
-    """A command with these streams broken; its exit code."""
+    """Runs a command with these streams broken; returns its exit code."""
     line = [sys.executable, "-m", "jmlp", *arguments]
     if broken is None:
         closing = {"stdout": ">&-", "stderr": "2>&-"}
@@ -124,17 +124,17 @@ def _run(
 
 
 class _Call:
-    """A command, and what it must leave behind: a file or folder equal to another one."""
+    """A command, and the file or folder that it has to write, equal to another one."""
 
     def __init__(self, name: str, arguments: list[str], made: Path | None, wanted: Path) -> None:
         self.name, self.arguments, self.made, self.wanted = name, arguments, made, wanted
         self.prints = arguments[0] != "export"  # results, on stdout
 
     def check(self, findings: Findings, name: str) -> None:
-        """Compares, and removes what was made."""
+        """Compares what was written with what is wanted, and removes it."""
         if self.made is None:
             return
-        if not self.wanted.exists():  # the first of its kind shows what the others must be
+        if not self.wanted.exists():  # the first of its kind is the reference for the others
             self.made.rename(self.wanted)
             return
         findings.expect(self.made.exists(), f"{name}: nothing was written")
@@ -143,7 +143,7 @@ class _Call:
 
 
 def _calls(folder: Path, store: Path, *, fresh: bool) -> Iterator[_Call]:
-    """The commands; those that train or start JAX only where `fresh`."""
+    """The commands; those that train or start JAX only if `fresh`."""
     at = ["--store", str(store)]
     made, report = folder / "made", folder / "undisturbed"
     yield _Call("report", ["report", LABEL, *at, "--output", str(made)], made, report)
@@ -162,7 +162,7 @@ def _calls(folder: Path, store: Path, *, fresh: bool) -> Iterator[_Call]:
 
 
 def _content(path: Path) -> dict[str, bytes]:
-    """Of a file or a folder; of a report's documents, which tell the time, only that they exist."""
+    """The content of a file or folder; empty for a report's documents, which contain the time."""
     if path.is_file():
         return {"": path.read_bytes()}
     files = {str(p.relative_to(path)): p for p in sorted(path.rglob("*")) if p.is_file()}
@@ -186,7 +186,7 @@ def _remove(path: Path) -> None:
 
 
 def _kills(folder: Path, store: Path, log: Path, findings: Findings, every: int) -> int:
-    """Kills a report that replaces an older one and an export, at the k-th point; how often."""
+    """Kills a report that replaces an older one, and exports, at the k-th point; counts kills."""
     n_kills = 0
     at = ["--store", str(store)]
     for as_, step in EVERY.items():
@@ -195,7 +195,7 @@ def _kills(folder: Path, store: Path, log: Path, findings: Findings, every: int)
         if as_ == "report":
             wanted, arguments = folder / "undisturbed", ["report", LABEL, *at, "-o", str(made)]
             command(*arguments, cwd=folder, log=log).wait(300)
-        for k in range(1, MOST, step * every):
+        for k in range(1, MAX_K, step * every):
             name = f"{as_}, kill at {k}"
             before = _inodes(made)
             fault = {"JMLP_FAULT": f"any:{k}:kill"}
@@ -216,11 +216,11 @@ def _kills(folder: Path, store: Path, log: Path, findings: Findings, every: int)
                 _remove(made)
             left = [path.name for path in folder.glob(".*.tmp")]
             findings.expect(not left, f"{name}: {left} remain")
-        tell(f"{as_}: killed at k up to {k}")
+        say(f"{as_}: killed at k up to {k}")
     return n_kills
 
 
 def _inodes(folder: Path) -> dict[Path, int]:
-    """The files of a folder that have their place: each is another one after it was written."""
+    """The inodes of a folder's files, except temporary ones; a rewritten file has another."""
     files = (p for p in folder.rglob("*") if p.is_file() and not p.name.endswith(".tmp"))
     return {path: path.stat().st_ino for path in files}

@@ -1,4 +1,4 @@
-"""Rebuildings beside writers, and kills of these and of deletions: nothing is lost, or left."""
+"""Rebuilds during writes, and kills of rebuilds and deletions: nothing is lost or left over."""
 
 import contextlib
 import json
@@ -14,22 +14,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from common import LABEL, command, send, stress, study_command, write_inputs
-from measuring import Findings, Options, Row, tell, workplace
+from measuring import Findings, Options, Row, say, workplace
 
 from jmlp.errors import JmlpError
 from jmlp.store import Store, Submission, submissions, tag_file
 from jmlp.store.checking import check
-from jmlp.store.rebuild import rebuild as make_again
+from jmlp.store.rebuild import rebuild as rebuild_store
 
 PROCESSES = 4
 SECONDS = 20.0
 DELETIONS = 20
-LATEST = 0.15  # seconds from the beginning of a deletion to its kill
+LATEST = 0.15  # seconds at most from the beginning of a deletion to its kill
 REMOVED = 6  # runs in each deletion
 
 
 def rebuild(options: Options) -> Row:
-    """Processes that tag, submit and read while rebuildings run and are killed; then killed rm."""
+    """Tags, submits and reads while rebuilds run and are killed; then kills deletions."""
     findings, rng = Findings(), options.random()
     with workplace() as folder:
         write_inputs(folder, epochs=4)
@@ -37,25 +37,25 @@ def rebuild(options: Options) -> Row:
         if study_command(folder, folder / "store", log).wait(300):
             raise RuntimeError(log.read_text())
         seconds = SECONDS / 5 if options.quick else SECONDS
-        done, n_rebuilt, n_killed = _beside_rebuildings(folder, rng, seconds, findings)
+        done, n_rebuilt, n_killed = _during_rebuilds(folder, rng, seconds, findings)
         n_deletions = options.count(DELETIONS)
         finished = _kill_deletions(folder, rng, n_deletions, findings)
     calls = ", ".join(f"{n:,} {what}" for what, n in sorted(done.items()))
     return Row(
         f"{PROCESSES} processes × {seconds:.0f} s of tags, submissions and reads while "
-        f"`store rebuild` runs again and again and is killed; {n_deletions} kills of `runs rm`",
+        f"`store rebuild` runs repeatedly and is killed; {n_deletions} kills of `runs rm`",
         "0 errors; 0 tags and submissions lost; each deletion finished or never begun",
-        f"{calls} beside {n_rebuilt} rebuildings and {n_killed} that were killed; {finished} of "
+        f"{calls} during {n_rebuilt} rebuilds and {n_killed} that were killed; {finished} of "
         f"{n_deletions} deletions finished after the kill, the others never begun; "
         f"{len(findings.found)} faults{findings}",
         ok=not findings.found,
     )
 
 
-def _beside_rebuildings(
+def _during_rebuilds(
     folder: Path, rng: random.Random, seconds: float, findings: Findings
 ) -> tuple[Counter[str], int, int]:
-    """What the processes did, how many rebuildings ended, and how many were killed."""
+    """What the processes did, how many rebuilds ended, and how many were killed."""
     store = folder / "store"
     logs = [folder / f"part-{number}.json" for number in range(PROCESSES)]
     parts = [
@@ -73,7 +73,7 @@ def _beside_rebuildings(
             n_killed += process.wait(60) < 0
         else:
             code = process.wait(120)
-            findings.expect(code == 0, f"a rebuilding ended with {code}: {log.read_text()[-200:]}")
+            findings.expect(code == 0, f"a rebuild ended with {code}: {log.read_text()[-200:]}")
             n_rebuilt += 1
         for copy in store.glob("store.sqlite.*"):
             copy.unlink()
@@ -83,26 +83,26 @@ def _beside_rebuildings(
     for log, part in zip(logs, parts, strict=True):
         if not findings.expect(part.wait(60) == 0, f"a process failed: {log.read_text()[-300:]}"):
             continue
-        told = json.loads(log.read_text().splitlines()[-1])
-        for error in told["errors"]:
+        report = json.loads(log.read_text().splitlines()[-1])
+        for error in report["errors"]:
             findings.expect(False, error)
-        done.update(told["done"])
-        tagged |= {(run_id, tag) for run_id, tag in told["tags"]}
-        labels |= set(told["labels"])
+        done.update(report["done"])
+        tagged |= {(run_id, tag) for run_id, tag in report["tags"]}
+        labels |= set(report["labels"])
     with Store(store, viewer=True) as opened:
         found = {(run.run_id, tag) for run in opened.runs() for tag in run.tags}
         findings.expect(found == tagged, f"{len(tagged - found)} tags were lost of {len(tagged)}")
-        left = labels - {study.label for study in opened.studies()}
-        findings.expect(not left, f"{len(left)} submissions were lost")
+        lost = labels - {study.label for study in opened.studies()}
+        findings.expect(not lost, f"{len(lost)} submissions were lost")
     in_file = {(run_id, tag) for run_id, tag in tag_file.read(store)}
-    findings.expect(in_file == tagged, "tags.json says something else")
+    findings.expect(in_file == tagged, "tags.json has other tags")
     for problem in check(store):
         findings.expect(False, f"{problem.path}: {problem.what}")
     return done, n_rebuilt, n_killed
 
 
 def part(folder: str, number: str, seconds: str) -> None:
-    """One of the processes: works on the store for a while, and says what it did."""
+    """Runs as one of the processes: uses the store for a while, and prints what it did."""
     rng = random.Random(int(number))
     done: Counter[str] = Counter()
     errors: list[str] = []
@@ -114,14 +114,14 @@ def part(folder: str, number: str, seconds: str) -> None:
         submission = _submission(Path(folder))
         while time.monotonic() < until:
             what = rng.choice(("tags", "tags", "tags", "reads", "reads", "submissions"))
-            mark = rng.choice(ids), f"process {number}, {rng.randrange(200)}"
+            pair = rng.choice(ids), f"process {number}, {rng.randrange(200)}"
             try:
-                if what == "tags" and mark in tagged:
-                    store.untag(*mark)
-                    tagged.remove(mark)
+                if what == "tags" and pair in tagged:
+                    store.untag(*pair)
+                    tagged.remove(pair)
                 elif what == "tags":
-                    store.tag(*mark)
-                    tagged.add(mark)
+                    store.tag(*pair)
+                    tagged.add(pair)
                 elif what == "submissions":
                     label = f"of {number}, {rng.randrange(5)}"
                     store.submit(replace(submission, label=label))
@@ -131,8 +131,8 @@ def part(folder: str, number: str, seconds: str) -> None:
             except JmlpError as error:
                 errors.append(f"{what}: {error}")
             done[what] += 1
-    told = {"done": done, "errors": errors, "tags": sorted(tagged), "labels": labels}
-    print(json.dumps(told), file=sys.stdout)
+    report = {"done": done, "errors": errors, "tags": sorted(tagged), "labels": labels}
+    print(json.dumps(report), file=sys.stdout)
 
 
 def _submission(folder: Path) -> Submission:
@@ -154,7 +154,7 @@ def _read(viewer: Store, ids: list[str]) -> None:
 
 
 def _kill_deletions(folder: Path, rng: random.Random, n_deletions: int, findings: Findings) -> int:
-    """How many deletions were finished after they had been killed."""
+    """Kills deletions and rebuilds the store; returns how many deletions were completed."""
     finished = 0
     for number in range(n_deletions):
         store = folder / f"removed-{number}"
@@ -168,8 +168,8 @@ def _kill_deletions(folder: Path, rng: random.Random, n_deletions: int, findings
         if number % 3 == 1:
             (store / "store.sqlite").write_bytes(b"damaged" * 1000)
         if number % 3 == 2:
-            _expect_whole(store, findings, f"deletion {number}, check")
-        make_again(store)
+            _check_intact(store, findings, f"deletion {number}, check")
+        rebuild_store(store)
         with Store(store, viewer=True) as opened:
             left = {row.run_id for row in opened.runs()}
         files = {path.stem for path in (store / "runs").glob("*.safetensors")}
@@ -178,14 +178,14 @@ def _kill_deletions(folder: Path, rng: random.Random, n_deletions: int, findings
             f"deletion {number}: {len(ids - left)} of {REMOVED} runs are gone, "
             f"{len(ids - files)} files",
         )
-        _expect_whole(store, findings, f"deletion {number}, at its end")
+        _check_intact(store, findings, f"deletion {number}, at its end")
         finished += left == ids - gone
         shutil.rmtree(store)
-        tell(f"{number + 1} of {n_deletions} deletions killed")
+        say(f"{number + 1} of {n_deletions} deletions killed")
     return finished
 
 
-def _expect_whole(store: Path, findings: Findings, when: str) -> None:
+def _check_intact(store: Path, findings: Findings, when: str) -> None:
     for problem in check(store):
         findings.expect(False, f"{when}: {problem.path.name}: {problem.what}")
     with contextlib.closing(sqlite3.connect(store / "store.sqlite")) as connection:

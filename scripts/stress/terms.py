@@ -1,4 +1,4 @@
-"""SIGTERM at random moments: saved, and gone within 2 seconds."""
+"""SIGTERM at random moments: training is saved, and the process ends within 2 seconds."""
 
 import signal
 import statistics
@@ -8,26 +8,25 @@ from pathlib import Path
 
 from common import LABEL, children, queue, study_command, wait_until_dead, worker, write_inputs
 from looks import check_end, checkpoints, integrity, undisturbed
-from measuring import Findings, Options, Row, tell, workplace
+from measuring import Findings, Options, Row, say, workplace
 
 from jmlp.store import Store
 from jmlp.store.states import RUN_ENDED
 
 TERMS = 100
-LATEST = 6.0  # seconds from a start to a signal
+LATEST = 6.0  # seconds at most from a start to a signal
 WITHIN = 2.0
-EVERY = 5  # one in so many goes to the command
+EVERY = 5  # every fifth signal goes to the command
 CODE = 128 + signal.SIGTERM
 
 
 def term(options: Options) -> Row:
-    """SIGTERM to the worker, one time in five to the command, at random moments of 6 seconds.
+    """Sends SIGTERM to the worker, every fifth time to the command, at random moments of 6 seconds.
 
-    A process that has just started and has not taken over its signals yet is ended by the signal
-    itself, which a shell shows as 143 too. Where an update was made, a checkpoint must be on the
-    disk: at least as far as the database shows the run, and where the worker had time to say that
-    it was interrupted, written after the signal. A sweep that ends is compared with an undisturbed
-    one.
+    A process that has just started and does not handle signals yet is ended by the signal itself,
+    which a shell also shows as 143. If an update was made, a checkpoint must be on the disk: at
+    least as advanced as the run in the database, and written after the signal if the worker had
+    time to record that it was interrupted. A completed sweep is compared with an undisturbed one.
     """
     findings, random, n = Findings(), options.random(), options.count(TERMS)
     times: list[float] = []
@@ -50,7 +49,7 @@ def term(options: Options) -> Row:
                     wait_until_dead(pid)
                 times.append(time.monotonic() - since)
                 at_start += code == -signal.SIGTERM
-                too_late = code == 0 and _is_done(store)  # it was on its way out
+                too_late = code == 0 and _is_done(store)  # it was already exiting
                 ended += too_late
                 findings.expect(
                     too_late or code in (CODE, -signal.SIGTERM), f"code {code} after SIGTERM"
@@ -59,7 +58,7 @@ def term(options: Options) -> Row:
                 findings.expect(integrity(store) == "ok", "integrity_check after SIGTERM")
                 saved += _check_saved(store, at, findings)
                 if len(times) % 10 == 0:
-                    tell(f"{len(times)} signals, at most {max(times):.2f} s")
+                    say(f"{len(times)} signals, at most {max(times):.2f} s")
                 continue
             findings.expect(code == 0, f"it ended with code {code}: {log.read_text()[-300:]}")
             check_end(store, wanted, findings, store.name)
@@ -87,7 +86,7 @@ def _start(folder: Path, store: Path, log: Path, *, to_command: bool) -> "subpro
     queue(folder, store)
     with Store(store) as opened:
         if opened.study(LABEL).state != "done":
-            opened.set_study(LABEL, "queued")  # as a command does where a worker died
+            opened.set_study(LABEL, "queued")  # as a command does after a worker has died
     return worker(store, log)
 
 
@@ -97,7 +96,7 @@ def _is_done(store: Path) -> bool:
 
 
 def _check_saved(store: Path, at: float, findings: Findings) -> bool:
-    """Whether there was something to save; all of it must be on the disk."""
+    """Checks that everything is saved on the disk; returns whether there was anything to save."""
     if not (store / "store.sqlite").exists():
         return False
     with Store(store, viewer=True) as opened:
@@ -107,7 +106,7 @@ def _check_saved(store: Path, at: float, findings: Findings) -> bool:
         return False
     files = {run_id: c for c in checkpoints(store) for run_id in c.run_ids}
     started = max((e.at for e in events if e.kind == "started" and e.run_id is None), default=0)
-    said = [e for e in events if e.kind == "interrupted" and e.at >= 1000 * at - 1]
+    interrupted = [e for e in events if e.kind == "interrupted" and e.at >= 1000 * at - 1]
     begun = {e.run_id for e in events if e.kind in ("started", "resumed") and e.at >= started}
     trained = [
         row
@@ -123,5 +122,7 @@ def _check_saved(store: Path, at: float, findings: Findings) -> bool:
         findings.expect(
             file.updates >= row.step, f"{row.run_id[:8]}: {row.step} but {file.updates} saved"
         )
-        findings.expect(not said or file.written >= at - 0.01, f"{row.run_id[:8]}: not saved anew")
+        findings.expect(
+            not interrupted or file.written >= at - 0.01, f"{row.run_id[:8]}: not saved again"
+        )
     return bool(trained)

@@ -1,4 +1,4 @@
-"""The engine: resumed anywhere, poisoned anywhere, repeated: always the same bits."""
+"""The engine gives the same bits when it is resumed, poisoned with NaN, or repeated."""
 
 import contextlib
 import hashlib
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from common import load, queue, worker, write_inputs
-from looks import Photo, photos
-from measuring import Findings, Options, Row, tell, workplace
+from looks import Fingerprint, fingerprints
+from measuring import Findings, Options, Row, say, workplace
 
 from jmlp.data.dataset import Dataset
 from jmlp.nn.tensors import name_tensors
@@ -24,7 +24,7 @@ from jmlp.training.records import CohortState, RunResult
 TIMES = 20  # processes of one study
 CALLS = 200
 CASES = 100
-Place = tuple[tuple[str, ...], int]  # run ids and updates of a cohort
+Position = tuple[tuple[str, ...], int]  # run ids and updates of a cohort
 
 
 class Small(NamedTuple):
@@ -36,7 +36,7 @@ class Small(NamedTuple):
 
 
 def small(folder: Path, **size: int) -> Small:
-    """Starts JAX as the worker does."""
+    """Writes a small study, and starts JAX as the worker does."""
     environment.prepare("cpu", 2, files.compile_cache_dir())
     from jmlp.training import engine
 
@@ -47,7 +47,7 @@ def small(folder: Path, **size: int) -> Small:
 
 @contextlib.contextmanager
 def chunks_of(n_steps: int) -> Iterator[None]:
-    """Chunks of always the same length, so that boundaries fall where they did before."""
+    """Fixes the length of chunks, so that their boundaries are always the same."""
     from jmlp.training import group_training
 
     first, adapt = group_training.FIRST_CHUNK, group_training.GroupTraining.adapt_chunk
@@ -63,19 +63,19 @@ def chunks_of(n_steps: int) -> Iterator[None]:
 
 
 class Trained(NamedTuple):
-    """A training, looked at between all of its chunks."""
+    """A training, recorded at all boundaries between its chunks."""
 
     boundaries: list[list[CohortState]]  # the cohorts in training at each
     ended: list[set[str]]  # which runs had ended by then
     results: dict[str, RunResult]
 
-    def states(self) -> dict[Place, CohortState]:
-        """Every state that was seen."""
-        return {place(copy): copy for copies in self.boundaries for copy in copies}
+    def states(self) -> dict[Position, CohortState]:
+        """All recorded states, by position."""
+        return {position(copy): copy for copies in self.boundaries for copy in copies}
 
 
 def train(case: Small, saved: Sequence[CohortState] = (), ended: set[str] | None = None) -> Trained:
-    """Trains what has not ended, some cohorts from where they were saved."""
+    """Trains the runs that have not ended, resuming the saved cohorts."""
     from jmlp.training import engine
 
     by_ids = {copy.run_ids: copy for copy in saved}
@@ -95,10 +95,10 @@ def train(case: Small, saved: Sequence[CohortState] = (), ended: set[str] | None
     return found
 
 
-def place(copy: CohortState) -> Place:
-    """Which cohort, after how many updates, and whether the last epoch was measured."""
+def position(copy: CohortState) -> Position:
+    """A cohort and twice its updates, plus one if its last epoch has been evaluated."""
     begun = copy.epoch - 1 if copy.step else copy.epoch
-    # The end of an epoch before and after its evaluation are two states.
+    # The end of an epoch has two states, before and after its evaluation.
     return copy.run_ids, 2 * (begun * copy.n_steps + copy.step) + (copy.step == 0)
 
 
@@ -137,11 +137,11 @@ def _bits(array: Any) -> tuple[str, tuple[int, ...], bytes]:
 
 
 def boundaries(options: Options) -> Row:
-    """Resume at every boundary of a chunk, through files of checkpoints.
+    """Resumes at every boundary of a chunk, through checkpoint files.
 
-    Two groups (with dropout; with Adam, batch norm and dropout, and a lane that diverges) of two
-    cohorts each, in chunks of 7 steps of 15. What is compared: every state at every later boundary
-    (parameters, the optimiser's state, batch-norm state, kept parameters, costs, snapshots), and
+    Trains two groups (with dropout; with Adam, batch norm and dropout, and a lane that diverges) of
+    two cohorts each, in chunks of 7 of the 15 steps. Compares every state at every later boundary
+    (parameters, the optimiser's state, batch-norm state, best parameters, costs, snapshots), and
     all results.
     """
     findings = Findings()
@@ -166,7 +166,7 @@ def boundaries(options: Options) -> Row:
                     continue
                 assert read is not None
                 same = bits_of_state(read) == bits_of_state(copy)
-                findings.expect(same, f"boundary {number}: the file holds other bits")
+                findings.expect(same, f"boundary {number}: the file has other bits")
                 saved.append(read)
             again = train(case, saved, whole.ended[number])
             for at, copy in again.states().items():
@@ -174,15 +174,15 @@ def boundaries(options: Options) -> Row:
                     compared += 1
                     n_arrays += len(copy.arrays)
                     found, wanted = bits_of_state(copy), bits_of_state(states[at])
-                    odd = [name for name in wanted if found.get(name) != wanted[name]]
-                    findings.expect(not odd, f"boundary {number}: {', '.join(odd[:3])} differ")
+                    names = [name for name in wanted if found.get(name) != wanted[name]]
+                    findings.expect(not names, f"boundary {number}: {', '.join(names[:3])} differ")
             left = whole.results.keys() - whole.ended[number]
             findings.expect(again.results.keys() == left, f"boundary {number}: other runs ended")
             for run_id in left & again.results.keys():
                 same = bits_of_result(again.results[run_id]) == bits_of_result(
                     whole.results[run_id]
                 )
-                findings.expect(same, f"boundary {number}: {run_id[:8]} ended otherwise")
+                findings.expect(same, f"boundary {number}: {run_id[:8]} has another result")
     bad = len(findings.found)
     return Row(
         "resume at every boundary of a chunk of a small study with dropout, Adam and batch norm, "
@@ -195,10 +195,10 @@ def boundaries(options: Options) -> Row:
 
 
 def nan(options: Options) -> Row:
-    """A NaN put into one lane's parameters after a random update.
+    """Puts a NaN into one lane's parameters after a random update.
 
-    The update that meets it first is the one to be reported: the next one, or where the epoch's
-    updates are all made and not measured yet, the last of these, because the evaluation finds it.
+    The first update that encounters it has to be reported: the next one; or, if all updates of the
+    epoch have been made but not evaluated, the last of these, because the evaluation finds it.
     """
     findings, random, n = Findings(), options.random(), options.count(CASES)
     exact = 0
@@ -209,7 +209,7 @@ def nan(options: Options) -> Row:
         whole = train(case)
         for number in range(n):
             lanes: list[int] = []
-            while not lanes:  # at some boundaries a cohort has stopped and not ended yet
+            while not lanes:  # at some boundaries a cohort has stopped but not ended yet
                 at = random.randrange(len(whole.boundaries))
                 copies = list(whole.boundaries[at])
                 index = random.randrange(len(copies))
@@ -221,9 +221,9 @@ def nan(options: Options) -> Row:
             own = arrays[random.choice(names)][lane].reshape(-1)
             own[random.randrange(own.size)] = np.nan
             copies[index] = replace(copy, arrays=arrays)
-            # Boundaries are all looked at again in training, which is not needed here.
+            # `train` would also record all boundaries, which is not needed here.
             again = _train_only(case, copies, whole.ended[at])
-            updates = place(copy)[1] // 2
+            updates = position(copy)[1] // 2
             wanted = updates if copy.step == copy.n_steps else updates + 1
             victim = copy.run_ids[lane]
             result = again.get(victim)
@@ -235,7 +235,7 @@ def nan(options: Options) -> Row:
             findings.expect(again.keys() == left, f"case {number}: not all other runs ended")
             for run_id in (left & again.keys()) - {victim}:
                 same = bits_of_result(again[run_id]) == bits_of_result(whole.results[run_id])
-                findings.expect(same, f"case {number}: {run_id[:8]} was not left alone")
+                findings.expect(same, f"case {number}: {run_id[:8]} was affected")
     return Row(
         f"NaN put into one lane after update k, {n} cases",
         f"{n} reported at that exact update; all others byte-equal; the study continues",
@@ -258,7 +258,7 @@ def _train_only(case: Small, saved: Sequence[CohortState], ended: set[str]) -> d
 
 
 def same(options: Options) -> Row:
-    """The same study in fresh processes; one chunk many times on copies of the same buffers."""
+    """Trains a study in fresh processes; runs one chunk many times on copies of its buffers."""
     n_processes, n_calls = options.count(TIMES), options.count(CALLS)
     with workplace() as folder:
         write_inputs(folder, epochs=20)
@@ -269,8 +269,8 @@ def same(options: Options) -> Row:
             process = worker(store, log)
             if process.wait() != 0:
                 raise RuntimeError(log.read_text())
-            studies.append(_digest(photos(store)))
-            tell(f"process {number + 1} of {n_processes}: {studies[-1][:12]}")
+            studies.append(_digest(fingerprints(store)))
+            say(f"process {number + 1} of {n_processes}: {studies[-1][:12]}")
         calls = _calls(folder, n_calls)
     return Row(
         f"the same study {n_processes} times in fresh processes; {n_calls} calls of one chunk on "
@@ -283,15 +283,15 @@ def same(options: Options) -> Row:
     )
 
 
-def _digest(found: dict[str, Photo]) -> str:
+def _digest(found: dict[str, Fingerprint]) -> str:
     return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()
 
 
 class _Copy(NamedTuple):
-    """An argument of a chunk, on the host."""
+    """A copy of an argument of a chunk, on the host."""
 
     array: Any
-    place: Any  # its sharding; None where it was on the host
+    sharding: Any  # None if it was on the host
 
 
 def _copy(argument: Any) -> _Copy:
@@ -299,7 +299,7 @@ def _copy(argument: Any) -> _Copy:
 
 
 def _calls(folder: Path, n: int) -> list[str]:
-    """Digests of what a chunk gives, called again and again."""
+    """Digests of the output of one chunk, called repeatedly."""
     case = small(folder / "calls", seeds=2, epochs=3)
     import jax
 
@@ -309,7 +309,7 @@ def _calls(folder: Path, n: int) -> list[str]:
     advance = program.advance
 
     def take(fixed: Any, *arguments: Any) -> Any:
-        if len(taken) < 3:  # the third one: the first two may be of parameters just begun
+        if len(taken) < 3:  # takes the third one: the first two may have initial parameters
             copies = jax.tree.map(
                 lambda a: _Copy(np.array(a), getattr(a, "sharding", None)), arguments
             )
@@ -327,7 +327,7 @@ def _calls(folder: Path, n: int) -> list[str]:
     digests = []
     for _ in range(n):
         arguments = jax.tree.map(
-            lambda leaf: leaf.array if leaf.place is None else jax.device_put(*leaf),
+            lambda leaf: leaf.array if leaf.sharding is None else jax.device_put(*leaf),
             copies,
             is_leaf=lambda leaf: type(leaf) is _Copy,
         )

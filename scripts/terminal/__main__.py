@@ -2,8 +2,8 @@
 
     .venv/bin/python scripts/terminal [ROW…] [--quick] [--seed N] [--cases N] [--json FILE]
 
-Each row is a process of its own. What is wrong is reported at once; the exit code is 1 if a figure
-falls short. `--quick` does a tenth of each. Nothing else should be at work on the machine.
+Each row is a process of its own. Problems are reported at once; the exit code is 1 if a row fails.
+`--quick` does a tenth of each. The machine should be otherwise idle.
 """
 
 import sys
@@ -12,9 +12,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[1:1] = [str(HERE.parent), str(HERE.parent.parent / "tests" / "support")]
 
-from measuring import main  # noqa: E402 - not before it is found
+from measuring import main  # noqa: E402 - after the path
 
-# Row by row: the module that measures it, in the order of the table.
+# The module that measures each row, in the order of the table.
 ROWS = {
     "paint": "drawing",
     "redraw": "drawing",

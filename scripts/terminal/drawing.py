@@ -1,4 +1,4 @@
-"""How soon the first picture is there, and how long a new one takes."""
+"""The time until the app's first picture, and the time to redraw."""
 
 import statistics
 import time
@@ -13,17 +13,17 @@ from tui_terminal import READY, Terminal
 from jmlp.store import Store
 
 STARTS = 20
-MOST_SECONDS = 0.6
+MAX_SECONDS = 0.6
 N_RATES, N_SEEDS, N_POINTS = 50, 10, 100
 CHANGES = 40
-MOST_REDRAW = 0.050
+MAX_REDRAW = 0.050
 
-# From the moment a screen is notified of a change to the moment its picture is written.
+# Measures the time from the notification of a screen about a change until its picture is written.
 PROBE = """
 import time, tui.launch
 from tui.screens.{module} import {screen} as Screen
 class Probed(tui.launch.TerminalApp):
-    __module__ = "tui.launch"  # beside which the styles lie
+    __module__ = "tui.launch"  # the styles are next to it
     begun = None
     def post_display_hook(self):
         if Probed.begun is not None and isinstance(self.screen, Screen):
@@ -40,7 +40,7 @@ Screen.on_fed = probed
 
 
 def paint(options: Options) -> Row:
-    """From the start of `jmlp` to its first picture, without a store."""
+    """Measures the time from the start of `jmlp` to its first picture, without a store."""
     seconds = []
     with workplace() as folder:
         for _ in range(options.count(STARTS) + 1):
@@ -48,17 +48,17 @@ def paint(options: Options) -> Row:
             with Terminal(store=folder / "store") as terminal:
                 terminal.until(lambda t=terminal: READY.encode() in t.written)  # type: ignore[misc]
                 seconds.append(time.monotonic() - started)
-    found = seconds[1:]  # the first one reads the files from the disk
+    found = seconds[1:]  # the first start reads files from the disk
     return Row(
         f"from the start of jmlp to its first picture, {len(found)} times",
-        f"median ≤ {MOST_SECONDS} s",
+        f"median ≤ {MAX_SECONDS} s",
         f"median {statistics.median(found):.2f} s, max {max(found):.2f} s",
-        ok=statistics.median(found) <= MOST_SECONDS,
+        ok=statistics.median(found) <= MAX_SECONDS,
     )
 
 
 def redraw(options: Options) -> Row:
-    """Of the study's screen and of all runs, when a point is recorded."""
+    """Measures redraws of a study's screen and of the list of runs when a point is recorded."""
     n = options.count(CHANGES)
     with workplace() as folder:
         label, run_ids = _fill(folder / "store")
@@ -74,9 +74,9 @@ def redraw(options: Options) -> Row:
     return Row(
         f"redraw at a change, {N_RATES * N_SEEDS} runs of {N_POINTS} points in the store, {n} "
         "changes each",
-        f"≤ {1000 * MOST_REDRAW:.0f} ms",
+        f"≤ {1000 * MAX_REDRAW:.0f} ms",
         "; ".join(parts),
-        ok=longest <= MOST_REDRAW,
+        ok=longest <= MAX_REDRAW,
     )
 
 

@@ -1,4 +1,4 @@
-"""Every way the app can end, in real terminals: each is given back as it was."""
+"""All ways in which the app can end, in real terminals, which must be restored."""
 
 import contextlib
 import signal
@@ -10,7 +10,7 @@ from random import Random
 
 import tui_pilot
 from live import shown
-from measuring import Findings, Options, Row, tell, workplace
+from measuring import Findings, Options, Row, say, workplace
 from tui_terminal import Terminal
 
 TIMES = 100
@@ -24,7 +24,7 @@ def broken(self):
 JmlpApp.action_help = broken
 """
 
-# Holds the store as a worker does, and trains nothing.
+# Holds the store's lock as a worker does, but trains nothing.
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -38,7 +38,7 @@ time.sleep(600)
 
 
 def ends(options: Options) -> Row:
-    """At random moments after the first picture, on a study in training."""
+    """Ends the app at random moments after its first picture, during training of a study."""
     random, findings, n = options.random(), Findings(), options.count(TIMES)
     back = 0
     with workplace() as folder:
@@ -49,11 +49,11 @@ def ends(options: Options) -> Row:
                 with _holder(folder / "store", label) as holder:
                     odd = _end(folder / "store", kind, holder, random)
                 back += findings.expect(not odd, f"{kind} {number}: {odd}")
-            tell(f"{kind}: {back} so far")
+            say(f"{kind}: {back} so far")
     total = n * len(KINDS)
     return Row(
         f"end by {', '.join(KINDS)}; in a real terminal, {n} each",
-        f"terminal given back {total} of {total} times, and the right exit code",
+        f"terminal restored {total} of {total} times, and the right exit code",
         f"{back} of {total}{findings}",
         ok=back == total,
     )
@@ -74,7 +74,7 @@ def _holder(store: Path, label: str) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def _end(store: Path, kind: str, holder: "subprocess.Popen[bytes]", random: Random) -> list[str]:
-    """Ends the app so; what is not as it has to be."""
+    """Ends the app in this way; returns what is wrong with the terminal, output or exit code."""
     code = BROKEN if kind == "exception" else None
     with shown(store, code) as terminal:
         terminal.read(random.uniform(0.0, 0.5))
@@ -95,14 +95,14 @@ def _end(store: Path, kind: str, holder: "subprocess.Popen[bytes]", random: Rand
         else:
             terminal.press("q")
         found = terminal.wait()
-        odd = terminal.odd() + _said(terminal, kind)
-        return odd if found == wanted else [*odd, f"code {found}"]
+        problems = terminal.odd() + _wrong_output(terminal, kind)
+        return problems if found == wanted else [*problems, f"code {found}"]
 
 
-def _said(terminal: Terminal, kind: str) -> list[str]:
-    """A bug is described in words; after `q`, what continues, if that was known; nothing else."""
-    told = terminal.rest()
-    if kind == "q" and told.endswith(" continues without the app: jmlp attach shows it\n"):
+def _wrong_output(terminal: Terminal, kind: str) -> list[str]:
+    """Checks the final output: a bug's message; after `q`, what continues, if known; else none."""
+    text = terminal.rest()
+    if kind == "q" and text.endswith(" continues without the app: jmlp attach shows it\n"):
         return []
     wanted = "jmlp: error: this is a bug in jmlp: " if kind == "exception" else ""
-    return [] if told.startswith(wanted) and bool(told) == bool(wanted) else [f"said {told!r}"]
+    return [] if text.startswith(wanted) and bool(text) == bool(wanted) else [f"printed {text!r}"]

@@ -1,4 +1,4 @@
-"""Random keys on a store of made-up runs: whatever is pressed, the app keeps running."""
+"""Random keys in the app on a store of synthetic runs: the app must keep running."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from random import Random
 from unittest import mock
 
 import tui_pilot
-from measuring import Findings, Options, Row, tell, workplace
+from measuring import Findings, Options, Row, say, workplace
 from textual import events
 from textual.keys import _character_to_key
 from textual.widgets import Input, TextArea
@@ -19,7 +19,7 @@ from jmlp.errors import StoreError
 from tui.app import JmlpApp
 
 N_KEYS, N_SEEDS = 10_000, 5
-BURST = 20  # keys until the app may do all that follows from them
+BURST = 20  # keys before the app gets time to handle them
 SIZES = ((80, 24), (120, 40), (60, 20), (40, 10))
 NAMED: list[str] = [
     *("enter", "escape", "tab", "shift+tab", "up", "down", "left", "right", "pageup", "pagedown"),
@@ -32,7 +32,7 @@ LETTERS = list("abcdefghijklmnoprstuvwxyz0123456789[]()<>é三")  # without q, w
 
 
 def keys(options: Options) -> Row:
-    """On a study in training, one that has diverged, one that has ended, and none."""
+    """Presses keys on a study in training, a diverged one, a finished one, and an empty store."""
     findings, n_keys, pressed = Findings(), options.count(N_KEYS, least=50), 0
     with workplace() as folder, contextlib.chdir(folder), _no_processes():
         for number in range(N_SEEDS):
@@ -41,7 +41,7 @@ def keys(options: Options) -> Row:
             store = folder / f"store-{number}"
             with tui_pilot.filled(store, kind):
                 pressed += _press(store, random, n_keys, findings)
-            tell(f"seed {number} ({kind}): {len(findings.found)} faults")
+            say(f"seed {number} ({kind}): {len(findings.found)} faults")
     return Row(
         f"{n_keys:,} random keys × {N_SEEDS} seeds",
         "0 exceptions",
@@ -52,7 +52,7 @@ def keys(options: Options) -> Row:
 
 @contextlib.contextmanager
 def _no_processes() -> Iterator[None]:
-    """Keys may ask for training; whether that works is for others to find out."""
+    """Prevents keys from starting training, which other tests cover."""
 
     def refuse(*arguments: object, **options: object) -> None:
         raise StoreError("no process is started here")
@@ -62,7 +62,7 @@ def _no_processes() -> Iterator[None]:
 
 
 def _press(store: Path, random: Random, n_keys: int, findings: Findings) -> int:
-    """Presses keys until there were so many; an app that has ended is opened again."""
+    """Presses `n_keys` keys, and reopens the app whenever it has ended."""
     pressed: list[str] = []
     while len(pressed) < n_keys:
         before = len(pressed)
@@ -92,7 +92,7 @@ async def _session(store: Path, random: Random, n_keys: int, pressed: list[str])
 
 
 def _event(key: str) -> events.Key:
-    """As the terminal's parser makes it of what a terminal sends."""
+    """The event that the terminal's parser would produce for a key."""
     if len(key) == 1:
         return events.Key(_character_to_key(key), key)
     return events.Key(key, CHARACTERS.get(key))
@@ -101,7 +101,7 @@ def _event(key: str) -> events.Key:
 def _key(app: JmlpApp, random: Random) -> str:
     if random.random() < 0.35:
         return random.choice(LETTERS)
-    # Not into a path: it could name a place outside of the folder.
+    # No "/" in a text field: a path could name a folder outside of this one.
     typing = isinstance(app.focused, Input | TextArea)
     names = NAMED if typing else [*NAMED, "/"]
     return random.choice(names)

@@ -1,4 +1,4 @@
-"""A study that trains while the app shows it."""
+"""A study in training, and the app in a terminal that shows it."""
 
 import contextlib
 import os
@@ -37,7 +37,7 @@ baseline.hidden = {first}
 def training(
     folder: Path, epochs: int, widths: Sequence[Sequence[int]], **environ: str
 ) -> Iterator[Path]:
-    """The study with a worker in the background, which is ended in the end; the store."""
+    """Trains the study with a worker in the background, ended on exit; yields the store."""
     store = folder / "store"
     text = STUDY.format(
         epochs=epochs, widths=", ".join(str(list(w)) for w in widths), first=list(widths[0])
@@ -62,7 +62,7 @@ def training(
 
 @contextlib.contextmanager
 def shown(store: Path, code: str | None = None, **environ: str) -> Iterator[Terminal]:
-    """The app in a terminal; `code` is run before it."""
+    """Runs the app in a terminal, after `code`."""
     arguments = () if code is None else ("-c", f"{code}\nimport jmlp.__main__")
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environ = {"PYTHONPATH": path, **environ}
@@ -72,25 +72,25 @@ def shown(store: Path, code: str | None = None, **environ: str) -> Iterator[Term
 
 
 def open_study(terminal: Terminal) -> None:
-    """From the list of studies to the only one."""
+    """Opens the only study from the list of studies."""
     terminal.until(lambda: any(LABEL in line for line in terminal.lines()[1:]))
     terminal.press("\r")
     terminal.until_shown(f"studies › {LABEL}")
 
 
 def is_shown(terminal: Terminal, state: str) -> bool:
-    """Whether the study's screen says that it is so."""
+    """Whether the study's screen shows this state."""
     return any(line.split()[:1] == [state] for line in terminal.lines()[1:4])
 
 
 def state(store: Path) -> str:
-    """How the study stands in the store."""
+    """The study's state in the store."""
     with Store(store, viewer=True) as opened:
         return opened.study(LABEL).state
 
 
 def training_seconds(store: Path) -> float:
-    """From the study's start to its end."""
+    """The seconds from the study's start to its end."""
     with Store(store, viewer=True) as opened:
         at = {event.kind: event.at for event in opened.events(LABEL) if event.run_id is None}
     return (at["done"] - at["started"]) / 1000

@@ -1,4 +1,4 @@
-"""The app beside training that takes all cores: whether either is held up."""
+"""The app during training on all cores: whether they slow each other down."""
 
 import contextlib
 import statistics
@@ -7,21 +7,21 @@ from itertools import pairwise
 from pathlib import Path
 
 from live import open_study, shown, state, training, training_seconds
-from measuring import Options, Row, tell, workplace
+from measuring import Options, Row, say, workplace
 
 GAP_SECONDS = 60
-PERCENTILE, MOST = 0.100, 0.250  # seconds between two ticks
+PERCENTILE, MAX_GAP = 0.100, 0.250  # seconds between two ticks
 WIDTHS = ([64], [128, 64], [100, 50, 20], [32, 32], [64, 64], [200], [30, 20, 10], [80, 40])
 PAIRS = 8
-MOST_TRAINING = 600.0  # seconds
-MOST_SLOWDOWN = 0.05
+MAX_TRAINING = 600.0  # seconds
+MAX_SLOWDOWN = 0.05
 POLL_SECONDS = 0.5
 
-# A timer of 50 ms in the real app, which writes down when it is called.
+# A timer of 50 ms in the real app, which records the times of its calls.
 PROBE = """
 import time, tui.launch
 class Probed(tui.launch.TerminalApp):
-    __module__ = "tui.launch"  # beside which the styles lie
+    __module__ = "tui.launch"  # the styles are next to it
     def on_mount(self):
         self.ticks = open({path!r}, "w", buffering=1)
         self.set_interval(0.05, self.tick)
@@ -32,7 +32,7 @@ tui.launch.TerminalApp = Probed
 
 
 def gap(options: Options) -> Row:
-    """Ticks of the app while a study compiles and trains."""
+    """Measures the gaps between ticks of the app while a study compiles and trains."""
     seconds = options.cases or (GAP_SECONDS if not options.quick else GAP_SECONDS // 6)
     with workplace() as folder:
         path = folder / "ticks"
@@ -53,14 +53,14 @@ def gap(options: Options) -> Row:
     return Row(
         f"gap between two ticks of a 50 ms timer in the app, which shows a study that compiles and "
         f"trains on all cores, {seconds} s",
-        f"p99 ≤ {1000 * PERCENTILE:.0f} ms, max ≤ {1000 * MOST:.0f} ms",
+        f"p99 ≤ {1000 * PERCENTILE:.0f} ms, max ≤ {1000 * MAX_GAP:.0f} ms",
         f"p99 {1000 * p99:.0f} ms, max {1000 * longest:.0f} ms ({len(gaps):,} gaps)",
-        ok=p99 <= PERCENTILE and longest <= MOST and code == 0 and still == "running",
+        ok=p99 <= PERCENTILE and longest <= MAX_GAP and code == 0 and still == "running",
     )
 
 
 def slowdown(options: Options) -> Row:
-    """The same study with the app open and without it, in turn."""
+    """Trains the same study with the app open and without it, in turn."""
     pairs = options.count(PAIRS)
     seconds: dict[bool, list[float]] = {False: [], True: []}
     with workplace() as folder:
@@ -69,15 +69,15 @@ def slowdown(options: Options) -> Row:
             for watched in (False, True) if number % 2 else (True, False):
                 taken = _train(folder / f"{number}-{watched}", watched=watched)
                 seconds[watched].append(taken)
-                tell(f"{'with' if watched else 'without'} the app: {taken:.2f} s")
+                say(f"{'with' if watched else 'without'} the app: {taken:.2f} s")
     ratios = [w / b for w, b in zip(seconds[True], seconds[False], strict=True)]
     slower = statistics.median(ratios) - 1
     return Row(
         f"training with the app open on its study against without it, {pairs} pairs in turn",
-        f"≤ {100 * MOST_SLOWDOWN:.0f} % slower",
+        f"≤ {100 * MAX_SLOWDOWN:.0f} % slower",
         f"{100 * slower:+.1f} % (median; {100 * min(ratios) - 100:+.1f} to "
         f"{100 * max(ratios) - 100:+.1f}; {statistics.median(seconds[False]):.1f} s alone)",
-        ok=slower <= MOST_SLOWDOWN,
+        ok=slower <= MAX_SLOWDOWN,
     )
 
 
@@ -88,7 +88,7 @@ def _train(folder: Path, *, watched: bool) -> float:
         store = stack.enter_context(training(folder, 100, WIDTHS[:1]))
         if terminal is not None:
             open_study(terminal)
-        deadline = time.monotonic() + MOST_TRAINING
+        deadline = time.monotonic() + MAX_TRAINING
         while state(store) != "done" and time.monotonic() < deadline:
             if terminal is None:
                 time.sleep(POLL_SECONDS)

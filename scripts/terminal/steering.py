@@ -1,20 +1,20 @@
-"""Pause and stop, pressed at random: how long until the screen says that it is so."""
+"""Pause and stop, pressed at random moments: the time until the screen shows the new state."""
 
 import time
 from pathlib import Path
 
 from live import is_shown, open_study, shown, training
-from measuring import Findings, Options, Row, tell, workplace
+from measuring import Findings, Options, Row, say, workplace
 from tui_terminal import Terminal
 
 TIMES, COMPILING_TIMES = 100, 20
-P95, MOST_COMPILING = 0.5, 2.0
+P95, MAX_COMPILING = 0.5, 2.0
 LONG = 100_000  # epochs
 KEYS = {"paused": " ", "stopped": "s"}
 
 
 def steering(options: Options) -> Row:
-    """While a study trains."""
+    """Presses keys while a study trains."""
     random, n, findings = options.random(), options.count(TIMES), Findings()
     seconds: dict[str, list[float]] = {"paused": [], "stopped": []}
     with (
@@ -48,7 +48,7 @@ def steering(options: Options) -> Row:
 
 
 def compiling(options: Options) -> Row:
-    """While a study is compiled: for each press another network, which no cache has."""
+    """Presses keys while a study compiles; each time with a new network, which is not cached."""
     random, n, findings = options.random(), options.count(COMPILING_TIMES), Findings()
     seconds = []
     with workplace() as folder:
@@ -57,13 +57,13 @@ def compiling(options: Options) -> Row:
             place = folder / str(number)
             place.mkdir()
             taken = _while_compiling(place, 40 + number, wanted, random.uniform(0.0, 0.3))
-            tell(f"{wanted} after {taken:.2f} s")
+            say(f"{wanted} after {taken:.2f} s")
             seconds.append(taken)
     return Row(
         f"the same while the study is compiled, {n} times",
-        f"≤ {MOST_COMPILING} s",
+        f"≤ {MAX_COMPILING} s",
         f"max {max(seconds):.2f} s, median {sorted(seconds)[n // 2]:.2f} s{findings}",
-        ok=max(seconds) <= MOST_COMPILING,
+        ok=max(seconds) <= MAX_COMPILING,
     )
 
 

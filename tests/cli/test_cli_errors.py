@@ -76,7 +76,7 @@ DATA_ERRORS = {
     "data get empty": "empty: train-images-idx3-ubyte is missing (plain, or with .gz)",
     "data get page.npz": "page.npz: not an .npz file, or damaged (File is not a zip file)",
     "data check cut.npz": "cut.npz: not an .npz file, or damaged (File is not a zip file)",
-    "data path synthetic": "synthetic: is drawn when it is used; there is no file",
+    "data path synthetic": "synthetic: is generated when it is used; there is no file",
 }
 
 
@@ -219,14 +219,14 @@ def test_bug_is_one_message_with_code_1_and_debug_shows_where(
         1,
         "",
         "jmlp: error: this is a bug in jmlp: ZeroDivisionError: division by zero\n"
-        "  Please report it with what --debug prints.\n",
+        "  Please report it with the output of --debug.\n",
     )
     with pytest.raises(ZeroDivisionError):
         main(["data", "list", "--debug"])
 
 
 def test_debug_shows_the_traceback_above_the_message_of_an_error(here: Here) -> None:
-    told = "jmlp: error: synthetic: is drawn when it is used; there is no file\n"
+    told = "jmlp: error: synthetic: is generated when it is used; there is no file\n"
     done = here("data", "path", "synthetic", "--debug")
     assert done.code == 3
     assert done.err.startswith("Traceback")

@@ -78,7 +78,7 @@ def test_json_of_runs_on_different_data_is_refused(
     done = here("export", "all", "--as", "json", "--output", "out.json")
     assert done.code == 4
     assert done.err.endswith(
-        "jmlp: error: the runs are on different data (mine, small); export one study at a time\n"
+        "jmlp: error: the runs use different data (mine, small); export one study at a time\n"
     )
     assert not (here.folder / "out.json").exists()
 
@@ -203,14 +203,14 @@ def test_a_folder_gets_one_network_for_each_run_that_did_not_diverge(
     for file, run in zip(told["files"], ended[1:], strict=True):
         assert weights.load(Path(file)).about["run_id"] == run.run_id
     done = here("export", ended[0].run_id, "--as", "safetensors", "--output", "x")
-    message = "nothing to export: every run diverged, and has no network to predict with"
+    message = "nothing to export: every run diverged, so there is no network to predict with"
     assert done == (4, "", f"jmlp: error: {message}\n")
 
 
 def test_several_networks_do_not_fit_one_file(ended: list[RunResult], here: Here) -> None:
     done = here("export", "all", "--as", "safetensors", "--output", "n.safetensors", "--quiet")
     message = (
-        "--output n.safetensors: one file holds one network, and there are 4; "
+        "--output n.safetensors: a file holds one network, but there are 4; "
         "give the name of a folder"
     )
     assert done == (2, "", f"jmlp: error: {message}\n")
@@ -237,7 +237,7 @@ def test_network_whose_data_are_not_known_in_full_is_refused(folder: Path, here:
     fill(folder, made, n_diverged=0)
     done = here("export", "last", "--as", "safetensors", "--output", "n.safetensors")
     message = (
-        f"{made.runs[0].run_id[:8]}: what is stored of its data is not complete "
+        f"{made.runs[0].run_id[:8]}: what is stored about its data is incomplete "
         '("facts" is missing); train it again (jmlp study … --fresh)'
     )
     assert done == (4, "", f"jmlp: error: {message}\n")
@@ -271,8 +271,8 @@ def test_folder_with_files_is_written_into_only_by_force_and_keeps_what_else_is_
     (here.folder / "out" / "mine").touch()
     before = sorted((here.folder / "out").rglob("*"))
     message = (
-        "out: holds files already; give another folder (--output PATH), or write into it all the "
-        "same (--force)"
+        "out: already contains files; give another folder (--output PATH), or write into it "
+        "anyway (--force)"
     )
     again = ["export", "last", "--as", as_, "--output", "out"]
     assert here(*again) == (4, "", f"jmlp: error: {message}\n")

@@ -49,7 +49,7 @@ def test_wrong_leaf_is_named_and_ends_with_code_7(
     )
     assert (done.code, done.err) == (
         7,
-        "jmlp: error: the hand-written gradient is beyond tolerance at hidden 8, without batch "
+        "jmlp: error: the hand-written gradient exceeds its tolerance at hidden 8, without batch "
         "norm, drop rate 0, [1].dense.b\n",
     )
 
@@ -121,6 +121,6 @@ def test_broken_backward_pass_ends_with_code_7(here: Here, monkeypatch: pytest.M
     network = "hidden none, without batch norm, drop rate 0,"
     assert (done.code, done.err) == (
         7,
-        "jmlp: error: the hand-written gradient is beyond tolerance at "
+        "jmlp: error: the hand-written gradient exceeds its tolerance at "
         f"{network} [0].dense.W, {network} [0].dense.b\n",
     )

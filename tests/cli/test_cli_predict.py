@@ -87,7 +87,7 @@ def test_answer_that_is_not_finite_ends_with_code_5(network: weights.Network, he
     huge = jax.tree.map(lambda array: np.full_like(array, 1e38), network.params)
     weights.save(here.folder / "net.safetensors", replace(network, params=huge))
     told = (
-        "jmlp: error: net.safetensors: its numbers are too large: what it answers to digit.png is "
+        "jmlp: error: net.safetensors: its parameters are too large: the output for digit.png is "
         "not finite; train it again\n"
     )
     assert here("predict", "net.safetensors", "digit.png") == (5, "", told)
@@ -105,8 +105,8 @@ def test_file_of_the_format_before_is_used_with_a_caution(
     answer = int(np.argmax(probabilities(network)))
     assert done.out.startswith(f"digit.png: {answer} (")
     assert done.err == (
-        "warning: net.safetensors is of an earlier version and does not say what numbers it was "
-        "trained on; pixels are scaled to 0-1\n"
+        "warning: net.safetensors was written by an earlier version and does not record the "
+        "range of its training data; pixels are scaled to 0-1\n"
     )
 
 

@@ -58,7 +58,7 @@ def test_report_of_a_study_half_done_says_so(folder: Path, here: Here) -> None:
     fill(folder, n_left=2)
     done = here("report", "small")
     assert done.code == 0
-    assert done.err.startswith("4 of 6 runs have ended; the report is of those\n")
+    assert done.err.startswith("4 of 6 runs have ended; the report covers only those\n")
     assert "- Not complete: 4 of 6 runs have ended." in done.out
     text = (here.folder / "reports" / "small" / "report.md").read_text(encoding="utf-8")
     assert "4 of 6 runs have ended: 3 finished, 1 diverged." in text
@@ -100,7 +100,7 @@ def test_study_whose_name_fits_no_folder_wants_one(folder: Path, here: Here) -> 
     made = plan()
     with Store(folder) as store:
         store.submit(submission(made, label="../up"))
-    message = "../up: no folder can be named so; give one with --output DIR"
+    message = "../up: not a valid name for a folder; give one with --output DIR"
     assert here("report", "../up") == (2, "", f"jmlp: error: {message}\n")
 
 
@@ -110,7 +110,7 @@ def test_study_whose_data_are_not_known_in_full_is_refused(folder: Path, here: H
         store.submit(submission(plan(), data=known))
     fill(folder)
     message = (
-        'small: what is stored of its data is not complete ("facts" is missing); train it again '
+        'small: what is stored about its data is incomplete ("facts" is missing); train it again '
         "(jmlp study … --fresh)"
     )
     assert here("report", "small") == (4, "", f"jmlp: error: {message}\n")

@@ -175,7 +175,7 @@ def test_several_runs_where_one_is_wanted_are_refused_with_code_2(
     runs: tuple[Run, ...], here: Here
 ) -> None:
     near = ", ".join(short(runs)[:4])
-    message = f"jmlp: error: small: names 6 runs ({near}, ...); give one of them\n"
+    message = f"jmlp: error: small: matches 6 runs ({near}, ...); give one of them\n"
     assert here("runs", "show", "small") == (2, "", message)
 
 
@@ -217,7 +217,7 @@ def test_tags_are_put_on_and_taken_off_several_runs(runs: tuple[Run, ...], here:
 
 
 def test_tag_without_a_word_is_refused(folder: Path, here: Here) -> None:
-    message = "jmlp runs tag: give a word to put on (--add TAG) or off (--remove TAG)"
+    message = "jmlp runs tag: give a tag to add (--add TAG) or remove (--remove TAG)"
     assert here("runs", "tag", "last") == (2, "", f"jmlp: error: {message}\n")
 
 
@@ -237,12 +237,12 @@ def test_deleted_runs_are_gone_with_their_files(
 def test_nothing_is_deleted_without_a_yes(
     folder: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused = "jmlp: error: jmlp runs rm: deletes for good: say --yes where there is no terminal\n"
+    refused = "jmlp: error: jmlp runs rm: deletes permanently: give --yes if there is no terminal\n"
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     assert here("runs", "rm", "all") == (2, "", refused)
     monkeypatch.setattr(sys, "stdin", None)
     assert here("runs", "rm", "all") == (2, "", refused)
-    question = "delete 6 runs for good? [y/n] "
+    question = "delete 6 runs permanently? [y/n] "
     for answer in ("n\n", "", "\n"):
         terminal = Terminal(answer)
         monkeypatch.setattr(sys, "stdin", terminal)
@@ -262,7 +262,7 @@ def test_nothing_is_deleted_while_a_worker_trains(folder: Path, here: Here) -> N
     assert owner is not None
     message = (
         f"jmlp: error: {folder}: runs are being trained (process {owner.pid} on {owner.host}); "
-        "end that first (jmlp stop STUDY), then delete\n"
+        "stop that first (jmlp stop STUDY), then delete\n"
     )
     assert done == (4, "", message)
     assert len(list((folder / "runs").iterdir())) == 5

@@ -17,8 +17,8 @@ from jmlp.store import Lock
 
 ENDLESS = STUDY.replace("epochs = 3", "epochs = 100000\npatience = 'none'")
 NO_WORKER = (
-    "small: no worker has it (the one that had it was ended); jmlp resume small resumes where it "
-    "was"
+    "small: no worker is training it (its worker was ended); jmlp resume small resumes it where it "
+    "stopped"
 )
 
 
@@ -202,7 +202,7 @@ def test_study_that_no_worker_has_is_stopped_at_once(state: str, queue: Queue) -
     queue.submit()
     with queue.store() as store:
         store.set_study("small", state)  # type: ignore[arg-type]
-    assert queue.here("stop") == (0, "", "small: stopped; no worker had it\n")
+    assert queue.here("stop") == (0, "", "small: stopped; no worker was training it\n")
     assert queue.study().state == "stopped"
     assert queue.train(None).said == []
     # What was left for a worker is not obeyed by one that is wanted later.
@@ -250,7 +250,7 @@ def test_study_that_is_done_cannot_be_steered(queue: Queue) -> None:
         "resume": "queued or running or paused or stopped or interrupted or failed",
     }
     for action, wanted in states.items():
-        told = f"small: is done; this is for a study that is {wanted}"
+        told = f"small: is done; the command needs one that is {wanted}"
         assert queue.here(action, "small") == error(told)
 
 
@@ -281,7 +281,8 @@ def test_command_that_is_not_obeyed_in_time_stands(
         store.set_study("small", "running")
     monkeypatch.setattr(steering, "ANSWER_SECONDS", 0.01)
     assert queue.here("pause") == error(
-        "small: its worker has not obeyed yet, after 0 s: it may be compiling; the command stands"
+        "small: its worker has not responded within 0 s: it may be compiling; the command "
+        "remains in the queue"
     )
     lock.release()
     with queue.store() as store:

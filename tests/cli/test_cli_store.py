@@ -76,10 +76,10 @@ def test_rebuilt_store_has_all_its_runs_and_says_what_it_left_out(
     assert (done.code, done.err) == (0, "")
     left_out, moved, counted = done.out.splitlines()
     assert left_out.startswith(f"left out: {path}: damaged")
-    start = "the database as it was: "
+    start = "previous database: "
     assert moved.startswith(f"{start}{folder}/store.sqlite.damaged-")
     assert Path(moved.removeprefix(start)).read_bytes() == b"x" * 4096
-    assert counted == "ended runs: 5; cohorts in training: 0"
+    assert counted == "completed runs: 5; cohorts in training: 0"
     after = {run["run_id"]: run for run in json.loads(here("runs", "ls", "--json").out)}
     assert after[ended[1].run_id]["state"] == "queued"
     ended_before = [run for run in before if run["run_id"] != ended[1].run_id]

@@ -103,7 +103,7 @@ def test_study_in_the_background_is_steered_from_other_terminals(study: Here, qu
     assert owner is not None
     told = (
         f"{label} trains in the background (process {owner.pid}): jmlp attach {label} shows it, "
-        f"jmlp report {label} writes what there is\n"
+        f"jmlp report {label} reports its completed runs\n"
     )
     try:
         assert detached == (0, "", told)

@@ -20,7 +20,7 @@ from jmlp.errors import DeviceError, JmlpError
 from jmlp.results import tensor_files
 from jmlp.store import RunRow, Store, run_files
 from jmlp.study.config import Hyperparams
-from jmlp.system.helper_server import STARTER_GONE
+from jmlp.system.helper_server import PARENT_GONE
 from jmlp.training.records import Provenance
 from jmlp.verification import client
 from jmlp.verification import helper as worker
@@ -139,7 +139,7 @@ def test_a_run_that_differs_is_told_from_which_step_on_with_code_7(store: Path, 
     assert list(answers.values()) == 5 * [["bit-identical", "0", "0"]]
     assert done.out.endswith(
         "5 of 6 runs bit-identical.\n"
-        f"{odd[:8]} is equal at step 10 and not at step 20; what lies between is not stored.\n"
+        f"{odd[:8]} is equal at step 10 and not at step 20; the steps in between are not stored.\n"
     )
     assert done.err == f"jmlp: error: 1 of 6 runs differs: {odd[:8]} differs from step 11 on\n"
 
@@ -200,17 +200,17 @@ def test_runs_that_cannot_be_verified_are_named_and_the_others_verified(
     assert done.code == 4
     answers = json.loads(done.out)
     assert [run["run_id"] for run in answers["runs"]] == [others[0]]
-    assert answers["skipped"] == {first: "is stopped", second: "has no file any more"}
+    assert answers["skipped"] == {first: "is stopped", second: "no longer has a file"}
     assert done.err == (
         f"jmlp: error: 2 of 3 runs cannot be verified: {first[:8]} is stopped; "
-        f"{second[:8]} has no file any more\n"
+        f"{second[:8]} no longer has a file\n"
     )
 
 
 def test_a_word_that_names_no_run_is_refused(store: Path, here: Here) -> None:
     done = here("verify", "nothing")
     assert (done.code, done.out) == (4, "")
-    assert "nothing: means no run" in done.err
+    assert "nothing: matches no run" in done.err
 
 
 def test_a_damaged_file_is_refused_with_code_5(store: Path, here: Here) -> None:
@@ -275,7 +275,7 @@ def test_a_process_that_dies_is_reported_with_its_last_words_and_flags(
         list(client.start(NOTHING))
     said, settings = str(error.value).split("\n")
     assert said == "the process that trained was ended by signal 6 (SIGABRT): out of order"
-    assert settings.startswith("what JAX reads is set: ")
+    assert settings.startswith("variables that JAX reads are set: ")
     assert " XLA_FLAGS=--some-flag " in f"{settings} "
 
 
@@ -320,4 +320,4 @@ def test_a_process_whose_starter_has_gone_leaves(tmp_path: Path) -> None:
         encoding="utf-8",
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (STARTER_GONE, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (PARENT_GONE, "", "")

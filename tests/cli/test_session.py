@@ -156,7 +156,7 @@ def test_kills_are_counted_as_the_system_tells_them(
 def test_worker_that_is_killed_ten_times_within_a_compile_goes_on_to_the_same_numbers(
     workers: Workers, queue: Queue, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(control, "MAX_PAUSE", 0.0)
     workers.die(signal.SIGKILL, lambda progress: progress.phase == "compiling", times=10)
     done = queue.here("study", "small.toml")
     assert (done.code, workers.afters) == (0, [""] * 11)
@@ -166,8 +166,8 @@ def test_worker_that_is_killed_ten_times_within_a_compile_goes_on_to_the_same_nu
 def test_signal_while_a_worker_waits_for_its_next_start_ends_the_command(
     workers: Workers, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "PATIENT_STARTS", 0)
-    monkeypatch.setattr(control, "LONGEST_PAUSE", 1e9)
+    monkeypatch.setattr(control, "IMMEDIATE_RESTARTS", 0)
+    monkeypatch.setattr(control, "MAX_PAUSE", 1e9)
     workers.die(signal.SIGKILL, lambda progress: True)
     polls(monkeypatch, iter([int, int, lambda: signal.raise_signal(signal.SIGTERM)]))
     done = queue.here("study", "small.toml")
@@ -269,8 +269,8 @@ class Other:
         assert self.lock.acquire()
         self.lock.describe(study)
         self.told = (
-            f"attached: another worker (process {os.getpid()} on {socket.gethostname()}) has this "
-            f"store and trains {study}; Ctrl-C leaves it at work\n"
+            f"attached: another worker (process {os.getpid()} on {socket.gethostname()}) is using "
+            f"this store and trains {study}; Ctrl-C does not stop it\n"
         )
 
 

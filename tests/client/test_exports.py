@@ -52,7 +52,7 @@ def test_label_is_never_read_as_an_option(tmp_path: Path) -> None:
         ),
         (
             "raise OSError(28, 'No space left on device', 'a.txt')",
-            "a.txt: the system refused it: No space left on device",
+            "a.txt: the system refused the operation: No space left on device",
         ),
     ],
 )

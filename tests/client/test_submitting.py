@@ -131,9 +131,9 @@ def test_study_that_a_worker_has_in_hand_is_not_changed(queue: Queue) -> None:
     lock.describe("small")
     with queue.store() as store:
         store.set_study("small", "running")
-    for options, what in ((["--fresh"], "begun anew"), (["--seeds", "3"], "changed")):
+    for options, what in ((["--fresh"], "restarted"), (["--seeds", "3"], "changed")):
         told = (
-            f"small: a worker is training it, so it cannot be {what} now; end that first "
+            f"small: a worker is training it, so it cannot be {what} now; stop it first "
             "(jmlp stop small)"
         )
         assert queue.here("study", "small.toml", *options) == (4, "", f"jmlp: error: {told}\n")
@@ -151,7 +151,7 @@ def test_run_whose_file_is_gone_is_trained_again_when_its_finished_study_is_want
     done = queue.here("study", "small.toml")
     assert done.code == 0
     assert done.err.startswith(
-        f"{lost}: is gone: the run is trained again\n"
+        f"{lost}: is missing: the run will be trained again\n"
         f"5 of 6 runs are in {queue.folder} already (--fresh trains them again)\n"
         "training 1 run in 1 group on "
     )

@@ -16,7 +16,7 @@ from jmlp.client.deleting import delete
 from jmlp.client.plans import plan_lines
 from jmlp.client.stored_data import read_data
 from jmlp.client.submitting import default_hardware
-from jmlp.client.workers import Again, Deaths, Hopeless
+from jmlp.client.workers import GiveUp, Restart, RestartPolicy
 from jmlp.data.contract import Contract, DType
 from jmlp.errors import StoreError
 from jmlp.store import Lock, Owner
@@ -56,17 +56,17 @@ def test_study_whose_worker_crashes_seven_times_in_vain_has_failed_and_says_why(
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("ValueError: of another worker\n", encoding="utf-8")
     with queue.store() as store:
-        deaths = Deaths(store, "small")
+        restarts = RestartPolicy(store, "small")
         for _ in range(6):
-            deaths.begun()
+            restarts.starting()
             store.set_study("small", "running")
-            assert deaths.next(signal.SIGSEGV) == Again(SEGV, SEGV)
+            assert restarts.decide(signal.SIGSEGV) == Restart(SEGV, SEGV)
             assert store.study("small").state == "queued"
-        deaths.begun()
+        restarts.starting()
         with log.open("a", encoding="utf-8") as file:
             file.write(printed)
         failure = f"{SEGV}, 7 times in a row and before a run was in training: {why}"
-        assert deaths.next(signal.SIGSEGV) == Hopeless(failure)
+        assert restarts.decide(signal.SIGSEGV) == GiveUp(failure)
         row = store.study("small")
     assert (row.state, row.code, row.failure) == ("failed", code, failure)
 
@@ -79,13 +79,13 @@ def test_run_that_is_to_blame_for_a_crash_fails_with_what_the_worker_printed_las
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("ValueError: of another worker\n", encoding="utf-8")
     with queue.store() as store:
-        deaths = Deaths(store, "small")
-        deaths.begun()
+        restarts = RestartPolicy(store, "small")
+        restarts.starting()
         with log.open("a", encoding="utf-8") as file:
             file.write("LLVM ERROR: pthread_create failed:\0Resource temporarily unavailable\n")
-        follows = deaths.next(signal.SIGSEGV)
+        follows = restarts.decide(signal.SIGSEGV)
         last = "LLVM ERROR: pthread_create failed: Resource temporarily unavailable"
-        assert follows == Again(SEGV, after=f"{SEGV}: {last}")
+        assert follows == Restart(SEGV, after=f"{SEGV}: {last}")
         assert follows.text() == f"{SEGV}: starts again from the last checkpoint"
 
 
@@ -104,11 +104,11 @@ def test_worker_that_is_ended_from_outside_is_started_again_however_often_and_la
     queue.submit()
     pauses = []
     with queue.store() as store:
-        deaths = Deaths(store, "small")
+        restarts = RestartPolicy(store, "small")
         for _ in range(30):
-            deaths.begun()
-            follows = deaths.next(number)
-            assert isinstance(follows, Again)
+            restarts.starting()
+            follows = restarts.decide(number)
+            assert isinstance(follows, Restart)
             assert follows.after == "", "no run is to blame"
             assert store.study("small").state == "queued"
             pauses.append(follows.pause)
@@ -136,20 +136,20 @@ def test_kills_for_lack_of_memory_are_no_deed_of_others(
     monkeypatch.setattr(processes, "oom_kills", lambda: next(counted))
     queue.submit()
     with queue.store() as store:
-        deaths = Deaths(store, "small")
-        found = [deaths.next(signal.SIGKILL) for _ in range(7)]
-    assert found[:6] == [Again(OOM, OOM)] * 6
-    assert isinstance(found[6], Hopeless)
+        restarts = RestartPolicy(store, "small")
+        found = [restarts.decide(signal.SIGKILL) for _ in range(7)]
+    assert found[:6] == [Restart(OOM, OOM)] * 6
+    assert isinstance(found[6], GiveUp)
 
 
 def test_deaths_between_which_something_was_learned_are_not_in_a_row(queue: Queue) -> None:
     queue.submit()
     with queue.store() as store:
-        deaths = Deaths(store, "small")
+        restarts = RestartPolicy(store, "small")
         runs = iter(store.runs("small"))
         for _ in range(2):
-            found = [deaths.next(signal.SIGSEGV) for _ in range(4)]
-            assert found == [Again(SEGV, SEGV)] * 4
+            found = [restarts.decide(signal.SIGSEGV) for _ in range(4)]
+            assert found == [Restart(SEGV, SEGV)] * 4
             store.fail("small", [next(runs).run_id], 6, "it was to blame")
 
 
@@ -162,7 +162,7 @@ def test_runs_are_deleted_only_by_who_has_the_lock(queue: Queue) -> None:
     owner = lock.owner()
     assert owner is not None
     told = (
-        f"{queue.folder}: runs are being trained ({owner.process}); end that first "
+        f"{queue.folder}: runs are being trained ({owner.process}); stop that first "
         "(jmlp stop STUDY), then delete"
     )
     with pytest.raises(StoreError) as raised:

@@ -18,7 +18,7 @@ from jmlp.inspection import helper as worker
 from jmlp.inspection.records import Inspection, Part
 from jmlp.store import Store
 from jmlp.system import helper_server, processes
-from jmlp.system.helper_server import STARTER_GONE
+from jmlp.system.helper_server import PARENT_GONE
 
 NEVER = threading.Event()
 
@@ -153,6 +153,6 @@ def test_the_process_leaves_when_its_starter_has_gone(trained: tuple[Path, str])
     process = processes.start("-m", "jmlp.inspection.helper", stdin=pipe, stdout=pipe, stderr=pipe)
     request = {"store": str(trained[0]), "run_id": trained[1], "part": "validation"}
     process.communicate(json.dumps(request) + "\n")  # closes its stdin
-    assert process.returncode == STARTER_GONE
+    assert process.returncode == PARENT_GONE
     with Store(trained[0], viewer=True) as store:
         assert store.run(trained[1]).state == "finished"

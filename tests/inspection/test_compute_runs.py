@@ -139,7 +139,7 @@ def test_a_run_that_waits_has_no_snapshots_yet(tmp_path: Path, dataset: Dataset)
     with pytest.raises(StoreError) as refused:
         inspect(tmp_path, run_id)
     assert str(refused.value) == (
-        f"run {run_id[:8]} has no snapshots yet (queued): look again when it has trained for some "
+        f"run {run_id[:8]} has no snapshots yet (queued): try again when it has trained for some "
         "seconds"
     )
 
@@ -177,8 +177,8 @@ def test_a_run_whose_first_numbers_were_not_finite_has_nothing_to_show(
     with pytest.raises(StoreError) as refused:
         inspect(tmp_path, run.run_id)
     assert str(refused.value) == (
-        f"run {run.run_id[:8]} gave numbers that are not finite before its first step: there is "
-        "nothing to see in it"
+        f"run {run.run_id[:8]} produced non-finite numbers before its first step: there is "
+        "nothing to inspect"
     )
 
 

@@ -183,7 +183,7 @@ def test_what_is_no_regular_file_is_refused_at_once(path: Path, tmp_path: Path) 
         tensor_files.read(tmp_path / "none", "kind")
     assert not is_forbidden(error.value)
     assert str(error.value).endswith("none: cannot be read: No such file or directory")
-    assert refusal(tmp_path / "a\0b") == "a path cannot hold a NUL character"
+    assert refusal(tmp_path / "a\0b") == "a path cannot contain a NUL character"
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(CheckpointError, match="a loop of symbolic links, not a regular file"):
         tensor_files.read(tmp_path / "loop", "kind", follow_links=True)

@@ -249,4 +249,4 @@ def test_saving_replaces_the_file_as_a_whole(path: Path) -> None:
 def test_file_that_cannot_be_written_is_told(path: Path) -> None:
     with pytest.raises(StoreError) as error:
         weights.save(path / "net", NETWORK)
-    assert str(error.value) == f"{path / 'net'}: its folder cannot be made: File exists"
+    assert str(error.value) == f"{path / 'net'}: its folder cannot be created: File exists"

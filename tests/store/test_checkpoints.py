@@ -289,7 +289,7 @@ NOT_FITTING = "its header does not fit its numbers: "
         ),
         (other_width, f"{NOT_FITTING}arrays..active is (4,), wanted (5, …)"),
         (other_type, f"{NOT_FITTING}costs[0].step is float32 (2,), wanted int64 (2,)"),
-        (other_runs, "is of other runs, or of another width, than its folder"),
+        (other_runs, "has other runs or another width than its folder"),
     ],
 )
 def test_what_is_no_checkpoint_of_the_cohort_is_said_and_the_one_before_used(

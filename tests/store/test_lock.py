@@ -205,7 +205,7 @@ def test_only_a_lock_of_this_store_that_is_held_is_inherited(tmp_path: Path) -> 
     with pytest.raises(StoreError, match="cannot be locked: No such file"):
         Lock.inherit(tmp_path / "here", there.pass_on())
     assert here.acquire()
-    with pytest.raises(StoreError, match="was not left to this process"):
+    with pytest.raises(StoreError, match="was not handed over to this process"):
         Lock.inherit(tmp_path / "here", there.pass_on())
     with pytest.raises(StoreError, match="cannot be locked: Bad file descriptor"):
         Lock.inherit(tmp_path / "here", 999)

@@ -21,7 +21,7 @@ from jmlp.store import rebuild as module
 from jmlp.store.rebuild import Problem, check, rebuild
 from jmlp.training.records import RunResult
 
-AGAIN = "jmlp store rebuild moves it aside and makes it again from the files of the runs"
+AGAIN = "jmlp store rebuild moves it aside and recreates it from the files of the runs"
 
 
 def damage_beginning(path: Path) -> None:
@@ -436,15 +436,15 @@ def test_a_database_that_says_something_else_than_the_files_is_a_problem(tmp_pat
         connection.execute("DELETE FROM runs WHERE run_id = ?", (made.runs[2].run_id,))
         connection.commit()
     again = "remove the run (jmlp runs rm); its study then trains it again"
-    differs = "says something else of the run than the database"
+    differs = "disagrees with the database about the run"
     (study,) = (tmp_path / "submissions").iterdir()
     assert sorted(check(tmp_path), key=lambda p: p.path) == sorted(
         [
             Problem(missing, "is missing: the database says that this run ended", again),
             Problem(other, differs, AGAIN),
-            Problem(unknown, "is of a run that is not in the database", AGAIN),
+            Problem(unknown, "belongs to a run that is not in the database", AGAIN),
             Problem(costs, differs, AGAIN),
-            Problem(study, "has other runs of the study than the database", AGAIN),
+            Problem(study, "disagrees with the database about the study", AGAIN),
         ],
         key=lambda p: p.path,
     )
@@ -460,8 +460,8 @@ def test_a_file_under_another_run_s_name_is_a_problem(tmp_path: Path) -> None:
     first, second, *_ = (run_files.path_of(tmp_path, run.run_id) for run in made.runs)
     second.write_bytes(first.read_bytes())
     (problem,) = check(tmp_path)
-    assert (problem.path, problem.what) == (second, f"is of the run {made.runs[0].run_id}")
-    assert rebuild(tmp_path).refused == [f"{second}: is of the run {made.runs[0].run_id}"]
+    assert (problem.path, problem.what) == (second, f"belongs to run {made.runs[0].run_id}")
+    assert rebuild(tmp_path).refused == [f"{second}: belongs to run {made.runs[0].run_id}"]
 
 
 def test_a_run_that_was_never_in_a_study_that_is_left_comes_back(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_any_text_is_a_label_and_a_tag(text: str, tmp_path: Path) -> None:
 
 
 def test_a_lone_surrogate_is_refused_with_what_to_do(store: Store, made: Plan) -> None:
-    message = "'a\\udc80': a lone surrogate is no character and cannot be kept; leave it out"
+    message = "'a\\udc80': a lone surrogate is not a character and cannot be stored; remove it"
     assert refusal(store.tag, made.runs[0].run_id, "a\udc80") == message
     assert refusal(store.submit, submission(made, label="a\udc80")) == message
     assert refusal(store.study, "a\udc80") == message

@@ -94,8 +94,8 @@ def test_a_newer_schema_is_refused_untouched(mode: str, viewer: bool, tmp_path: 
         "CREATE TABLE studies (id INTEGER)",
     )
     assert refusal(tmp_path, viewer=viewer) == (
-        f"was written by a newer jmlp (schema {version}, this one knows {schema.SCHEMA}): "
-        "it was left as it is; install the newer jmlp"
+        f"was written by a newer jmlp (schema {version}, this one supports {schema.SCHEMA}); "
+        "it was not changed; install the newer jmlp"
     )
     digest = hashlib.sha256((tmp_path / module.NAME).read_bytes()).digest()
     assert digest == hashlib.sha256(before).digest()
@@ -151,11 +151,11 @@ def test_places_where_no_database_can_be_are_told(tmp_path: Path) -> None:
     (tmp_path / "store" / module.NAME).mkdir(parents=True)
     assert refusal(tmp_path / "store") == "is a folder, not a store's database; move it away"
     assert refusal(tmp_path / "file") == (
-        f"{tmp_path / 'file'}: the store's folder cannot be made: File exists; "
+        f"{tmp_path / 'file'}: the store's folder cannot be created: File exists; "
         "give another one (--store DIR)"
     )
     assert refusal(tmp_path / ("x" * 300)) == (
-        f"{tmp_path / ('x' * 300)}: the store's folder cannot be made: File name too long; "
+        f"{tmp_path / ('x' * 300)}: the store's folder cannot be created: File name too long; "
         "give another one (--store DIR)"
     )
 
@@ -190,7 +190,7 @@ def test_an_error_within_a_transaction_undoes_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("action", "kind", "message"),
     [
-        ("enospc", DiskFullError, "the disk is full: nothing was written; make space"),
+        ("enospc", DiskFullError, "the disk is full: nothing was written; free some space"),
         ("eio", StoreError, "cannot be read or written: Input/output error"),
     ],
 )
@@ -242,10 +242,10 @@ def test_numbers_of_64_bits_are_kept(number: int, tmp_path: Path) -> None:
 def test_what_cannot_be_kept_is_told(tmp_path: Path) -> None:
     database = Database(tmp_path)
     for value, message in (
-        (2**63, f"{database.path}: a number of more than 64 bits cannot be kept"),
+        (2**63, f"{database.path}: a number of more than 64 bits cannot be stored"),
         (
             "a\ud800",
-            "'a\\ud800': a lone surrogate is no character and cannot be kept; leave it out",
+            "'a\\ud800': a lone surrogate is not a character and cannot be stored; remove it",
         ),
     ):
         with pytest.raises(StoreError) as error:

@@ -64,10 +64,10 @@ def test_words_that_mean_no_run_or_several_are_told(tmp_path: Path, made: Plan) 
         known = "(tags: good; studies: small)"
         for text, shown in (("abc", "abc"), ("dcba", "dcba"), ("abc*", "abc*"), ("", "''")):
             assert refusal(store.find_runs, text) == (
-                f"DATABASE: {shown}: means no run; {rest} {known}"
+                f"DATABASE: {shown}: matches no run; {rest} {known}"
             )
         assert refusal(store.find_runs, "goof") == (
-            f"DATABASE: goof: means no run; did you mean good?; {rest} {known}"
+            f"DATABASE: goof: matches no run; did you mean good?; {rest} {known}"
         )
 
 

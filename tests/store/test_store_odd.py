@@ -79,20 +79,20 @@ RUNS: list[tuple[Callable[[Any, Any], Any], str]] = [
     (lambda t, a: a.update(attempt=2**70), f'"attempt" is {2**70}, wanted an integer of at most'),
     (lambda t, a: a.update(events=[1]), '"events[0]" is 1, wanted an object'),
     (lambda t, a: a["studies"][0].pop("position"), '"studies[0].position" is missing'),
-    (lambda t, a: a["studies"][0].update(toml="= ="), '"toml" is no study: Invalid statement'),
+    (lambda t, a: a["studies"][0].update(toml="= ="), '"toml" is not a study: Invalid statement'),
     (
         lambda t, a: a["studies"][0].update(toml="validation_fraction = 2"),
         "validation_fraction must be a finite number > 0 and < 1, got 2",
     ),
     (lambda t, a: a.update(validation_fraction="NaN"), "validation_fraction must be a finite"),
-    (lambda t, a: a["studies"].append(a["studies"][0]), 'a study stands twice in "studies"'),
+    (lambda t, a: a["studies"].append(a["studies"][0]), '"studies" lists a study twice'),
     (
         lambda t, a: a["run"]["hyperparams"].update(learning_rate="NaN"),
         "hyperparams: learning_rate: must be a finite number > 0, got nan",
     ),
-    (lambda t, a: a.update(ended_at=-1), "it is of the time -1"),
-    (lambda t, a: a["events"][0].update(at=1 << 60), f"it is of the time {1 << 60}"),
-    (lambda t, a: a["studies"][0].update(submitted_at=-1), "it is of the time -1"),
+    (lambda t, a: a.update(ended_at=-1), "its time is -1"),
+    (lambda t, a: a["events"][0].update(at=1 << 60), f"its time is {1 << 60}"),
+    (lambda t, a: a["studies"][0].update(submitted_at=-1), "its time is -1"),
     (lambda t, a: t.update({"costs.x": np.zeros(3)}), "costs.x belongs to no cost point"),
     (lambda t, a: a["studies"][0].update(data={}), '"name" is missing'),
     (lambda t, a: a.update(data=None), '"data" is null, wanted an object'),
@@ -325,7 +325,7 @@ def change_row(folder: Path, sql: str, *values: Any) -> None:
             "UPDATE points SET costs = x'00' WHERE id = 3",
             "costs: the cost point of epoch 0 is not the one that was written",
         ),
-        ("UPDATE events SET at = 1 << 60 WHERE id = 1", f"events: it is of the time {1 << 60}"),
+        ("UPDATE events SET at = 1 << 60 WHERE id = 1", f"events: its time is {1 << 60}"),
     ],
 )
 def test_a_changed_value_is_damage_for_all_who_read_it(sql: str, what: str, tmp_path: Path) -> None:
@@ -427,7 +427,7 @@ def test_a_row_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
     fill(tmp_path, made, n_left=1)
     number = len(made.runs)
     change_row(tmp_path, f"UPDATE runs SET run_id = '../../x' WHERE number = {number}")
-    with Store(tmp_path) as store, pytest.raises(DamagedError, match="x is no run's id"):
+    with Store(tmp_path) as store, pytest.raises(DamagedError, match="x is not a run id"):
         store.runs()
 
 
@@ -453,9 +453,9 @@ def test_a_row_that_says_something_else_than_its_file_is_not_reported(
     assert done == (
         4,
         "",
-        f"jmlp: error: run {run.run_id[:8]}: the database says something else of it than {path}; "
-        "jmlp store check finds all that differ, and jmlp store rebuild makes the database again "
-        "from the files\n",
+        f"jmlp: error: run {run.run_id[:8]}: the database disagrees with {path}; jmlp store "
+        "check finds all differences, and jmlp store rebuild recreates the database from the "
+        "files\n",
     )
     path.unlink()  # a file that is gone says nothing else
     assert here(*line.split()).code == 0
@@ -516,22 +516,25 @@ def test_a_run_that_lost_cost_points_is_not_reported(
     change_row(tmp_path / "store", sql)
     done = here(*line.split(), "--store", str(tmp_path / "store"))
     assert done.code == 4
-    assert "the database says something else of it than" in done.err
+    assert "the database disagrees with" in done.err
 
 
 @pytest.mark.parametrize(
     ("sql", "what"),
     [
-        ("DELETE FROM links WHERE position = 1", "has other runs of the study than the database"),
+        (
+            "DELETE FROM links WHERE position = 1",
+            "disagrees with the database about the study",
+        ),
         (
             "UPDATE links SET position = 9 WHERE position = 1",
-            "has other runs of the study than the database",
+            "disagrees with the database about the study",
         ),
         (
             "UPDATE links SET experiments = '[]' WHERE position = 1",
-            "has other runs of the study than the database",
+            "disagrees with the database about the study",
         ),
-        ("DELETE FROM studies", "is of a study that is not in the database"),
+        ("DELETE FROM studies", "belongs to a study that is not in the database"),
     ],
 )
 def test_a_study_that_lost_runs_is_a_problem_that_a_rebuilding_mends(
@@ -570,7 +573,7 @@ def use(folder: Path, run_id: str) -> None:
         ("DROP INDEX links_of_run", "the index links_of_run of links is missing"),
         (
             "CREATE TRIGGER t BEFORE UPDATE ON runs BEGIN SELECT raise(ABORT, 'no'); END",
-            "the trigger t of runs is not one of jmlp",
+            "the trigger t of runs does not belong to jmlp",
         ),
     ],
 )

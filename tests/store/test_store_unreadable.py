@@ -18,7 +18,7 @@ from jmlp.store.rebuild import rebuild
 from jmlp.system.files import is_there, names
 
 PERMIT = "make it readable for you (chmod, chown), then check again"
-MOUNT = "mount the disk that it leads to, or correct the link, then check again"
+MOUNT = "mount the disk that it points to, or correct the link, then check again"
 
 
 @pytest.fixture
@@ -278,7 +278,7 @@ def unmount(path: Path) -> str:
     if path.exists():
         path.rename(path.with_name(f"{path.name}-away"))
     path.symlink_to("/not/mounted")
-    return f"the symbolic link {path} leads to /not/mounted, which is missing"
+    return f"the symbolic link {path} points to /not/mounted, which is missing"
 
 
 @pytest.mark.parametrize("part", ["runs", "submissions", "checkpoints"])
@@ -311,7 +311,7 @@ def test_a_database_behind_a_dangling_link_is_not_made_anew(folder: Path, tmp_pa
     path.rename(tmp_path / "moved.sqlite")
     path.symlink_to(tmp_path / "other.sqlite")
     for call in (Store, rebuild):
-        with pytest.raises(StoreError, match=r"leads to .*, which is missing"):
+        with pytest.raises(StoreError, match=r"points to .*, which is missing"):
             call(folder)
     assert not (tmp_path / "other.sqlite").exists()
 

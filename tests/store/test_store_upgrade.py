@@ -92,7 +92,7 @@ def test_a_step_that_fails_leaves_the_old_database(
 
 def test_a_schema_that_never_was_is_damage(tmp_path: Path) -> None:
     foreign(tmp_path, f"PRAGMA application_id = {schema.APPLICATION_ID}", "CREATE TABLE runs (id)")
-    assert refusal(tmp_path) == f"is damaged (there never was a schema 0); {BEGINNING}"
+    assert refusal(tmp_path) == f"is damaged (there has never been a schema 0); {BEGINNING}"
 
 
 def test_a_database_is_not_upgraded_under_a_worker(old: Path) -> None:

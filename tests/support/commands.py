@@ -133,7 +133,7 @@ class Inline:
 def ask_devices(device: Device, cores: int | None, say: Callable[[str], object]) -> list[str]:
     """What a new process would answer, from this one, where JAX runs already."""
     answers: list[Mapping[str, Any]] = []
-    device_worker.look({"device": device, "cores": cores}, answers.append)
+    device_worker.report_devices({"device": device, "cores": cores}, answers.append)
     *warnings, found = answers
     for warning in warnings:
         say(warning["say"])

@@ -12,7 +12,7 @@ from jmlp.store import database as module
 from jmlp.store.database import Database
 
 INSERT = "INSERT INTO events (at, kind, detail) VALUES (0, ?, '')"
-BEGINNING = "jmlp store rebuild moves it aside and makes it again from the files of the runs"
+BEGINNING = "jmlp store rebuild moves it aside and recreates it from the files of the runs"
 
 
 def add(database: Database, kind: str) -> None:

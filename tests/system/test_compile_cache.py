@@ -38,7 +38,7 @@ def test_program_that_was_half_written_is_compiled_and_kept_again_and_told_once(
 ) -> None:
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")  # that of the tests
     done = python("-c", TWICE, str(size), cwd=tmp_path, env={"JMLP_HOME": str(tmp_path)})
-    told = "warning: a compiled program that was left half written is compiled again\n"
+    told = "warning: a partially written compiled program is compiled again\n"
     assert done == (0, told, "")
 
 

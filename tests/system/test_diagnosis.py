@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jmlp.system import diagnosis
-from jmlp.system.diagnosis import complaint, end, last_words, no_device
+from jmlp.system.diagnosis import end, known_error, last_message, no_device
 
 XLA = "F1128 21:27:29.096171    8599 parse_flags_from_env.cc:234] "
 GIVEN = {"JAX_PLATFORMS": "tpu", "JAX_DEFAULT_DEVICE": "gpu"}
@@ -53,7 +53,7 @@ def test_complaint_about_the_environment_names_the_variable_and_has_code_2_or_6(
 
 
 def test_words_about_something_else_are_no_complaint_about_the_environment() -> None:
-    assert complaint("KeyError: 'x'\nvalue of a flag") is None
+    assert known_error("KeyError: 'x'\nvalue of a flag") is None
     assert diagnosis.of_exception(AssertionError()) is None
     assert diagnosis.of_exception(ValueError("Invalid value")) is None
 
@@ -63,7 +63,7 @@ def test_warning_that_was_made_an_error_is_no_bug() -> None:
     assert error is not None
     assert error.exit_code == 2
     assert str(error) == (
-        "PYTHONWARNINGS, or -W, makes this warning an error: the cache cannot be read; remove "
+        "PYTHONWARNINGS, or -W, turns this warning into an error: the cache cannot be read; remove "
         "that setting"
     )
 
@@ -86,8 +86,8 @@ def test_warning_that_was_made_an_error_is_no_bug() -> None:
     ],
 )
 def test_last_words_are_the_line_that_says_most(printed: str, last: str) -> None:
-    assert last_words(printed).startswith(last)
-    assert bool(last) == bool(last_words(printed))
+    assert last_message(printed).startswith(last)
+    assert bool(last) == bool(last_message(printed))
 
 
 def test_error_that_a_process_reported_itself_is_its_end_with_all_of_its_lines() -> None:
@@ -110,7 +110,7 @@ def test_unknown_end_is_told_with_its_last_words_and_what_is_set_for_jax(
 ) -> None:
     given = {"XLA_FLAGS": "--a", "HOME": "/root", "JAX_ENABLE_X64": "1", "MY_JAX_X": "y"}
     error = end("it", code, "why\n", given)
-    told = f"it {how}: why\nwhat JAX reads is set: JAX_ENABLE_X64=1 XLA_FLAGS=--a"
+    told = f"it {how}: why\nvariables that JAX reads are set: JAX_ENABLE_X64=1 XLA_FLAGS=--a"
     assert (str(error), error.exit_code) == (told, exit_code)
     assert str(end("it", code, "", {})) == f"it {how}: it printed nothing"
 
@@ -152,7 +152,7 @@ def test_what_jmlp_itself_set_in_its_process_is_not_taken_for_what_the_user_set(
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.delenv("JAX_PLATFORM_NAME")
     diagnosis.note_changes(before)
-    told = "it ended with code 3: why\nwhat JAX reads is set: {}"
+    told = "it ended with code 3: why\nvariables that JAX reads are set: {}"
     assert str(end("it", 3, "why")) == told.format("JAX_PLATFORM_NAME=gpu XLA_FLAGS=--a")
     monkeypatch.setenv("JAX_PLATFORMS", "tpu")
     assert "JAX_PLATFORMS=tpu" in str(end("it", 3, "why")), "set by someone else since"

@@ -37,8 +37,8 @@ def test_cache_that_is_not_private_is_not_used_and_it_is_told_what_to_do(
     monkeypatch.setattr(files, "make_private", lambda folder: "belongs to another user")
     environ: dict[str, str] = {}
     assert prepare("cpu", 2, CACHE, environ) == (
-        "compiled programs are not kept: /cache/jax belongs to another user; remove it, or set "
-        "JMLP_HOME or JAX_COMPILATION_CACHE_DIR to a folder of yours"
+        "compiled programs are not cached: /cache/jax belongs to another user; remove it, or set "
+        "JMLP_HOME or JAX_COMPILATION_CACHE_DIR to a folder of your own"
     )
     assert "JAX_COMPILATION_CACHE_DIR" not in environ
 
@@ -124,8 +124,8 @@ def test_flags_that_are_neither_flags_nor_a_file_are_refused_by_their_name(
     with pytest.raises(ConfigError) as error:
         prepared(monkeypatch, XLA_FLAGS=given)
     assert str(error.value) == (
-        f"XLA_FLAGS: {given!r} is neither flags, which begin with --, nor a file of flags that can "
-        "be read; correct it or unset it"
+        f"XLA_FLAGS: {given!r} is neither flags, which begin with --, nor a readable file of "
+        "flags; correct it or unset it"
     )
 
 

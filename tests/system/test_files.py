@@ -126,7 +126,7 @@ def test_new_folders_are_flushed_before_anything_is_in_them(tmp_path: Path) -> N
     fault_injection.arm("folder:2:eio")
     with pytest.raises(StoreError) as error:
         files.write_atomically(tmp_path / "a" / "b" / "file", b"new")
-    told = f"{tmp_path / 'a' / 'b' / 'file'}: its folder cannot be made: Input/output error"
+    told = f"{tmp_path / 'a' / 'b' / 'file'}: its folder cannot be created: Input/output error"
     assert str(error.value) == told
     assert [p.name for p in tmp_path.rglob("*")] == ["a", "b"]
 
@@ -406,9 +406,9 @@ def test_the_bytes_are_flushed_before_the_rename_and_the_folder_after_it(
     ("name", "reason"),
     [
         ("folder", "cannot be written: it is a folder, not a file"),
-        ("file/below", "its folder cannot be made: File exists"),
+        ("file/below", "its folder cannot be created: File exists"),
         ("n" * 300, "cannot be written: File name too long"),
-        ("\0", "cannot be written: a path cannot hold a NUL"),
+        ("\0", "cannot be written: a path cannot contain a NUL"),
     ],
 )
 def test_an_impossible_target_is_a_store_error_with_the_reason(

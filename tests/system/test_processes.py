@@ -139,7 +139,7 @@ def test_python_that_the_system_cannot_start_ends_with_code_6(
     monkeypatch.setattr(sys, "executable", "/no/python")
     with pytest.raises(DeviceError) as error:
         processes.run("-c", "")
-    told = "Python (/no/python) cannot be started once more: No such file or directory"
+    told = "Python (/no/python) cannot be started again: No such file or directory"
     assert str(error.value) == told
 
 

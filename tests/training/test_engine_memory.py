@@ -130,7 +130,7 @@ def test_worker_is_alone_where_jax_was_not_imported_before(
         found.append(arguments[-1].alone)
         return True
 
-    monkeypatch.setattr(worker, "_next", lambda *_: rows.pop() if rows else None)
+    monkeypatch.setattr(worker, "_next_study", lambda *_: rows.pop() if rows else None)
     monkeypatch.setattr(worker, "_train", train)
     if not loaded:
         monkeypatch.delitem(sys.modules, "jax")

@@ -19,9 +19,9 @@ from serve_process import serve
 
 from jmlp.cli import terminal
 
-MEANS = (
-    "whoever learns the address with its token can train and delete runs here, and what goes over "
-    "the network is not encrypted. Safer is a tunnel: ssh -L 8000:127.0.0.1:8000 MACHINE"
+RISK = (
+    "anyone who learns the address with its token can train and delete runs here, and the traffic "
+    "is not encrypted. A tunnel is safer: ssh -L 8000:127.0.0.1:8000 MACHINE"
 )
 
 
@@ -78,7 +78,7 @@ def test_app_ends_with_the_server_however_that_ends(
         until(lambda: not lives(app), 5.0)
     begun = (
         "open this address in a browser; it is the key to the app, so keep it to yourself:\n"
-        "Ctrl-C ends it; training continues\n"
+        "Ctrl-C ends the server; training continues\n"
     )
     assert said == begun + ("ended; training continues\n" if number is not signal.SIGKILL else "")
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", address)
@@ -95,14 +95,17 @@ def test_server_minds_no_signal_that_was_ignored_at_its_start_as_by_nohup(tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["--port", "65536"], "--port 65536: must be from 0 (any that is free) to 65535"),
-        (["--host", "203.0.113.1"], "--host 203.0.113.1: is no address of this machine"),
-        (["--host", "no.such.invalid"], "--host no.such.invalid: is no address of this machine"),
-        (["--host", "a" * 70], f"--host {'a' * 59}…: is no name of a machine"),
+        (["--port", "65536"], "--port 65536: must be from 0 (any free port) to 65535"),
+        (["--host", "203.0.113.1"], "--host 203.0.113.1: is not an address of this machine"),
+        (
+            ["--host", "no.such.invalid"],
+            "--host no.such.invalid: is not an address of this machine",
+        ),
+        (["--host", "a" * 70], f"--host {'a' * 59}…: is not a valid host name"),
         (
             ["--host", "0.0.0.0", "--port", "0"],
-            "--host 0.0.0.0: is no address that a browser can open; give the one of this machine "
-            "to use",
+            "--host 0.0.0.0: is not an address that a browser can open; give an address of this "
+            "machine",
         ),
     ],
 )
@@ -116,8 +119,8 @@ def test_port_that_is_taken_is_named(here: Here) -> None:
         assert here("serve", "--port", str(port)) == (
             2,
             "",
-            f"jmlp: error: --port {port}: is taken by another program; "
-            "--port 0 takes any that is free\n",
+            f"jmlp: error: --port {port}: is used by another program; "
+            "--port 0 takes any free port\n",
         )
 
 
@@ -175,11 +178,11 @@ def test_other_machines_are_let_in_only_where_that_is_meant(
     assert refused == (
         2,
         "",
-        "jmlp: error: --host lab: other machines reach it; add --allow-remote if that is meant: "
-        f"{MEANS}\n",
+        "jmlp: error: --host lab: other machines can reach it; add --allow-remote if that is "
+        f"intended: {RISK}\n",
     )
     allowed = here("serve", "--host", "lab", "--no-open", "--allow-remote", "--quiet")
-    assert (allowed.code, allowed.err) == (143, f"warning: other machines reach lab: {MEANS}\n")
+    assert (allowed.code, allowed.err) == (143, f"warning: other machines can reach lab: {RISK}\n")
     assert re.fullmatch(r"http://lab:8000/\?token=[\w-]{43}\n", allowed.out)
 
 

@@ -9,7 +9,7 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable
 from tui_pilot import drive, dump, until, until_shown
 
-from jmlp.client.differences import differing, parting, side_by_side
+from jmlp.client.differences import differing, first_difference, side_by_side
 from jmlp.store import Store
 from jmlp.training.records import CostPoint, Progress
 from tui.screens.compare import CompareScreen
@@ -54,12 +54,12 @@ def table(pilot: Pilot[int]) -> dict[str, list[str]]:
 
 def test_curves_part_at_the_first_update_at_which_not_all_are_equal() -> None:
     same, other = (points(4) for _ in range(2))
-    assert parting(same, other, same) is None
+    assert first_difference(same, other, same) is None
     changed = (*other[:2], replace(other[2], validation_cost=9.0), other[3])
-    assert parting(same, same, changed) == 20
-    assert parting(same, same[:3]) == 30  # one ended before
+    assert first_difference(same, same, changed) == 20
+    assert first_difference(same, same[:3]) == 30  # one ended before
     nan = (CostPoint(0, 0, None, *4 * [float("nan")]),)
-    assert parting(nan, nan) is None
+    assert first_difference(nan, nan) is None
 
 
 def test_runs_in_training_part_only_where_both_have_been() -> None:

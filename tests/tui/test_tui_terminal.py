@@ -79,7 +79,7 @@ def test_bug_gives_the_terminal_back_and_is_told_in_words(
     else:
         assert told == (
             "jmlp: error: this is a bug in jmlp: ValueError: [red]of a test[/\n"
-            "  Please report it with what --debug prints.\n"
+            "  Please report it with the output of --debug.\n"
         )
 
 
@@ -190,7 +190,7 @@ def test_app_of_another_package_with_its_name_is_not_run(tmp_path: Path) -> None
         assert terminal.written.decode().replace("\r\n", "\n") == (
             f"jmlp: error: the app's package tui is {ours}, but Python finds another package of "
             f"that name first: {other}\n"
-            f"  remove it from {tmp_path}, or take that folder out of PYTHONPATH\n"
+            f"  remove it from {tmp_path}, or remove that folder from PYTHONPATH\n"
         )
 
 

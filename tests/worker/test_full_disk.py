@@ -11,7 +11,7 @@ from store_runs import plan, submission
 from jmlp.errors import DiskFullError
 from jmlp.store import Store
 from jmlp.system import fault_injection
-from jmlp.worker.full_disk import PatientStore
+from jmlp.worker.full_disk import RetryingStore
 from jmlp.worker.recorder import Recorder
 
 
@@ -40,7 +40,7 @@ def test_change_on_a_full_disk_is_made_when_there_is_space_again(
     tmp_path: Path, label: str
 ) -> None:
     waits, said = Waits(), list[str]()
-    with PatientStore(tmp_path, waits, said.append) as store:  # type: ignore[arg-type]
+    with RetryingStore(tmp_path, waits, said.append) as store:  # type: ignore[arg-type]
         fault_injection.arm("commit:1:enospc")
         store.set_study(label, "running", event="started")
         assert store.study(label).state == "running"
@@ -48,7 +48,7 @@ def test_change_on_a_full_disk_is_made_when_there_is_space_again(
     assert waits.times == 1
     assert said == [
         "the disk is full: training waits until there is space "
-        f"({tmp_path / 'store.sqlite'}: the disk is full: nothing was written; make space)",
+        f"({tmp_path / 'store.sqlite'}: the disk is full: nothing was written; free some space)",
         "there is space again: training continues",
     ]
 
@@ -56,7 +56,7 @@ def test_change_on_a_full_disk_is_made_when_there_is_space_again(
 def test_waiting_for_space_ends_when_the_worker_is_asked_to_leave(
     tmp_path: Path, label: str
 ) -> None:
-    with PatientStore(tmp_path, Waits(until=1), print) as store:  # type: ignore[arg-type]
+    with RetryingStore(tmp_path, Waits(until=1), print) as store:  # type: ignore[arg-type]
         fault_injection.arm("commit:1:enospc")
         with pytest.raises(DiskFullError):
             store.set_study(label, "running")

@@ -15,7 +15,7 @@ WAITING = """
 import sys, threading
 from jmlp.worker import signals
 signals.LEAVE_SECONDS = {seconds}
-asked = signals.Stopping(starter=0 if {attached} else None)
+asked = signals.Stopping(parent=0 if {attached} else None)
 print("listening", flush=True)
 while not asked.wait(60): pass
 print("asked", asked.reason, asked.code, flush=True)
@@ -101,7 +101,7 @@ def test_end_of_the_starters_pipe_is_a_request() -> None:
     with child(waiting(FOR_EVER, seconds=0.01, attached=True)) as process:
         out, err = process.communicate()
         assert (process.returncode, out) == (129, "asked 0 129\n")
-        assert err == "left in the middle of a compile\n"
+        assert err == "stopped in the middle of a compilation\n"
 
 
 @pytest.mark.parametrize("first", ["signal", "pipe"])
@@ -122,7 +122,7 @@ def test_request_in_the_middle_of_a_compile_ends_the_process_at_the_deadline() -
     with child(BLOCKED) as process:
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate()
-    assert (process.returncode, out, err) == (143, "", "left in the middle of a compile\n")
+    assert (process.returncode, out, err) == (143, "", "stopped in the middle of a compilation\n")
 
 
 def test_saving_may_take_longer_than_the_deadline() -> None:

@@ -159,7 +159,7 @@ def test_studies_of_a_queue_share_out_over_fresh_processes(
 def test_request_that_comes_as_a_process_is_spent_leaves_the_study_interrupted(
     queue: Queue, one_group_each: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def request(self: Recorder, *, patient: bool = True) -> None:
+    def request(self: Recorder, *, wait_for_space: bool = True) -> None:
         ask(signal.SIGTERM)
 
     queue.submit()
@@ -173,7 +173,7 @@ import os, sys
 from jmlp.worker import process_lifetime
 from jmlp.training.records import Progress
 from jmlp.worker.__main__ import main
-process_lifetime.MOST_GROUPS, execve = 1, os.execve
+process_lifetime.MAX_GROUPS, execve = 1, os.execve
 def replace(*arguments):
     print("replaced", os.getpid(), flush=True)
     execve(*arguments)
@@ -206,15 +206,16 @@ def test_real_processes_take_each_others_place_with_lock_and_starter(
 def test_second_worker_ends_with_code_75_and_names_the_owner(
     queue: Queue, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(worker, "Stopping", lambda starter: Asked())
+    monkeypatch.setattr(worker, "Stopping", lambda parent: Asked())
     monkeypatch.setattr(os, "nice", lambda increment: 0)
     queue.submit()
     lock = Lock(queue.folder)
     assert lock.acquire()
     assert worker.main([str(queue.folder), "--study", "small"]) == 75
     told = (
-        f"error: {queue.folder}/worker.lock: another worker has this store (process {os.getpid()} "
-        f"on {socket.gethostname()}); attach to it (jmlp attach), or wait for its end\n"
+        f"error: {queue.folder}/worker.lock: another worker is using this store (process "
+        f"{os.getpid()} on {socket.gethostname()}); attach to it (jmlp attach), or wait until it "
+        "ends\n"
     )
     assert capsys.readouterr().out == told
     assert queue.study().state == "queued"
@@ -255,7 +256,7 @@ def test_data_that_changed_since_the_submission_are_refused_and_named(queue: Que
     assert (study.state, study.code) == ("failed", 3)
     assert study.failure == (
         f"small: the data have changed since it began (y_train of {path} have another SHA-256); "
-        "put the old ones back, or train all of it anew on the new ones (jmlp study … --fresh)"
+        "put the old ones back, or train all of it again on the new ones (jmlp study … --fresh)"
     )
     assert queue.states() == ["queued"] * 6
 
@@ -269,7 +270,7 @@ def test_finished_run_without_its_file_is_trained_again_and_said(
     queue.submit()
     lost.unlink()
     said = queue.train().said
-    assert said[0] == f"{lost}: is gone: the run is trained again"
+    assert said[0] == f"{lost}: is missing: the run will be trained again"
     assert said[1].startswith("training 3 runs in 2 groups on ")
     assert numbers(queue.folder) == undisturbed
 
@@ -304,7 +305,7 @@ def test_damaged_file_without_its_row_is_told_and_written_again(
         store.set_study("small-rate", "queued")
     said = queue.train("small-rate").said
     assert said[0] == (
-        f"{path}: damaged: its SHA-256 is not the one stored in it: the run is trained again"
+        f"{path}: damaged: its SHA-256 is not the one stored in it: the run will be trained again"
     )
     found = numbers(queue.folder)
     assert found == {run_id: undisturbed[run_id] for run_id in found}
@@ -390,7 +391,7 @@ def test_runs_that_ended_under_other_settings_are_told_before_others_join_them(
     other_setup.undo()
     queue.submit("--seeds", "2")
     assert [line for line in queue.train().said if line.startswith("warning: ")] == [
-        "warning: 3 of 3 runs that ended before were made with something else, so equal runs may "
-        f"differ a little: source was 00ff, now {numerics.source_digest()}, "
+        "warning: 3 of 3 completed runs were trained under other conditions, so equal runs may "
+        f"differ slightly: source was 00ff, now {numerics.source_digest()}, "
         "NVIDIA_TF32_OVERRIDE was 1, now as usual"
     ]

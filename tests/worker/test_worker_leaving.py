@@ -12,7 +12,7 @@ from jmlp.training.records import Progress
 
 @pytest.mark.parametrize(
     ("reason", "code", "detail"),
-    [(signal.SIGTERM, 143, "signal 15"), (0, 129, "its starter has gone")],
+    [(signal.SIGTERM, 143, "signal 15"), (0, 129, "its parent process has gone")],
 )
 def test_worker_that_is_asked_to_leave_saves_and_another_goes_on_to_the_same_numbers(
     reason: int, code: int, detail: str, queue: Queue, undisturbed: dict[str, str]

@@ -174,7 +174,7 @@ class StudyScreen(JmlpScreen[None]):
 
     def _stop_unowned(self) -> None:
         with Store(self.app.folder) as store:
-            steering.stop_unowned(store, store.study(self.label))
+            steering.stop_without_worker(store, store.study(self.label))
 
     def action_start_worker(self) -> None:
         """Has a new worker train what is left."""

@@ -129,7 +129,7 @@ def parting_text(runs: Sequence[ComparedRun]) -> str:
         curves = [points[:shortest] for points in curves]
         if not shortest:
             return "Not all of them have a cost curve yet."
-    update = differences.parting(*curves)
+    update = differences.first_difference(*curves)
     if update is not None:
-        return differences.parting_text(update)
+        return differences.first_difference_text(update)
     return "Their cost curves are the same" + ("." if all_ended else " so far.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jmlp.store import RunRow, Store, StudyRow
-from jmlp.store.states import STUDY_IN_HAND
+from jmlp.store.states import STUDY_ACTIVE
 from jmlp.study.config import Experiment, Study
 from jmlp.study.run_index import RunIndex
 from jmlp.training.records import CostPoint
@@ -83,7 +83,7 @@ def study_state(row: StudyRow, held: bool) -> str:
         row: as the store has it.
         held: whether a worker has it.
     """
-    return "its worker died" if row.state in STUDY_IN_HAND and not held else row.state
+    return "its worker died" if row.state in STUDY_ACTIVE and not held else row.state
 
 
 class Shown(NamedTuple):

@@ -1,4 +1,4 @@
-"""What the peers have in common: their tasks, their data, and what they tell of each epoch.
+"""What the peers have in common: their tasks, their data, and what they report for each epoch.
 
 A peer is a script that runs in an environment of its own. It reads its tasks as JSON from the
 command line, trains each, and prints one line of JSON for each.
@@ -26,14 +26,14 @@ class Task:
     batch_size: int
     epochs: int
     drop_rate: float = 0.0
-    variant: str = ""  # where a peer has two ways
+    variant: str = ""  # of a peer that has two
     until: float | None = None  # test accuracy at which a training of 256-128 with Adam ends
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Data:
-    """Pixels from 0 to 1, one example a row, float32; labels int32."""
+    """Pixels from 0 to 1, one example per row, float32; labels int32."""
 
     x: np.ndarray  # (48000, 784)
     y: np.ndarray  # (48000,)
@@ -47,18 +47,18 @@ Train = Callable[[Task, Data], Iterator[float]]
 
 
 def main(train: Train) -> None:
-    """Runs the tasks of the command line, on one core where one is named.
+    """Runs the tasks on the command line, on a single core if one is given.
 
     Args:
-        train: trains a task: shuffles, makes every step of an epoch, and yields after each epoch
-            the validation accuracy; for a task with `until` the test accuracy.
+        train: trains a task: shuffles, makes all steps of an epoch, and yields after each epoch the
+            validation accuracy; for a task with `until`, the test accuracy.
     """
-    asked = json.loads(sys.argv[1])
-    if asked["core"] is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {asked["core"]})
-    data = load(Path(asked["data"]))
-    for given in asked["tasks"]:
-        task = Task(**given)
+    request = json.loads(sys.argv[1])
+    if request["core"] is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {request["core"]})
+    data = load(Path(request["data"]))
+    for fields in request["tasks"]:
+        task = Task(**fields)
         ends, accuracies = [], []
         for accuracy in train(task, data):
             ends.append(time.monotonic())

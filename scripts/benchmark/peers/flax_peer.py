@@ -1,4 +1,4 @@
-"""flax nnx and optax with a jitted step, as flax's own MNIST tutorial writes it."""
+"""flax nnx and optax with a jitted step, as in flax's own MNIST tutorial."""
 
 from collections.abc import Iterator
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Keras on JAX: `compile` and `fit`; the variant `steps` sets `steps_per_execution` too."""
+"""Keras on JAX: `compile` and `fit`; the variant `steps` also sets `steps_per_execution`."""
 
 import os
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ os.environ["KERAS_BACKEND"] = "jax"
 import keras
 from common import CLASSES, HIDDEN, LEARNING_RATE, Data, Task, main
 
-STEPS = 32  # of one execution
+STEPS = 32  # per execution
 
 
 def train(task: Task, data: Data) -> Iterator[float]:
-    """Trains and yields the validation accuracy after each epoch; the test accuracy of Adam."""
+    """Trains and yields the validation accuracy after each epoch; with Adam, the test accuracy."""
     keras.utils.set_random_seed(task.seed)
     adam = task.until is not None
     model = network((256, 128) if adam else HIDDEN, data.x.shape[1], task.drop_rate)

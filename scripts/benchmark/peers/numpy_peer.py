@@ -1,7 +1,7 @@
-"""The network in plain NumPy, as fast as NumPy makes it.
+"""The network in plain NumPy, as fast as NumPy allows.
 
 Columns are examples, so each product is one BLAS call without a copy; every array of a step is
-written into memory that is there already; uniforms are float32 and drawn for all layers at once.
+written into preallocated memory; uniforms are float32 and drawn for all layers at once.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class Network:
         self.dZ = [np.empty((m, B), np.float32) for m in sizes[1:]]
         self.U = np.empty((sum(HIDDEN), B), np.float32)
         edges = np.cumsum((0, *HIDDEN))
-        self.M = [self.U[start:end] for start, end in pairwise(edges)]  # of each hidden layer
+        self.M = [self.U[start:end] for start, end in pairwise(edges)]  # one mask per hidden layer
         self.rate = np.float32(LEARNING_RATE)
         self.scale = np.float32(1 / B)
 

@@ -1,4 +1,4 @@
-"""PyTorch, the way its users write it: modules, an optimiser, tensors that stay where they are."""
+"""PyTorch as its users write it: modules, an optimiser, tensors that stay on their device."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from torch import nn
 
 
 def train(task: Task, data: Data) -> Iterator[float]:
-    """Trains and yields the validation accuracy after each epoch; the test accuracy of Adam."""
+    """Trains and yields the validation accuracy after each epoch; with Adam, the test accuracy."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     torch.manual_seed(task.seed)
     adam = task.until is not None

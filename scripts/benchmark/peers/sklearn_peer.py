@@ -1,4 +1,4 @@
-"""scikit-learn's `MLPClassifier`, one `partial_fit` an epoch; it has no dropout."""
+"""scikit-learn's `MLPClassifier`, one `partial_fit` per epoch; it has no dropout."""
 
 from collections.abc import Iterator
 
