@@ -82,7 +82,7 @@ def fit(
         fraction = len(split[1]) / len(rows)
     else:
         fraction = _read("validation", validation, FRACTION)
-    dataset = make_dataset("fit", arrays, "fit", called={"x_train": "x", "y_train": "y"})
+    dataset = make_dataset("fit", arrays, "fit", display_names={"x_train": "x", "y_train": "y"})
     experiment = Experiment("fit", hp, axes={}, seeds=(seed,), baseline={})
     study = Study("fit", (experiment,), data="x", validation_fraction=fraction)
     facts = data_facts(dataset)

@@ -177,30 +177,30 @@ FRACTION = "validation: must be a finite number > 0 and < 1, got"
         (
             {"y": Y.astype(float)},
             DataError,
-            "fit: y: type float64; labels are integers, 0 for the first class: convert them to "
-            "integers",
+            "fit: y: type float64; labels must be integers, 0 for the first class: convert "
+            "them to integers",
         ),
         (
             {"x": X.astype(int)},
             DataError,
             "fit: x: type int64; allowed are uint8 (0 to 255) and float32: convert pixels to "
-            "uint8, and numbers that are to be used as they are to float32",
+            "uint8, and numbers to be used unscaled to float32",
         ),
-        ({"x": 3, "y": 3}, DataError, "fit: x: shape (); one image a row is wanted, (N, ...)"),
-        ({"y": 3}, DataError, "fit: y: shape (); one label an image is wanted, (N,)"),
+        ({"x": 3, "y": 3}, DataError, "fit: x: shape (); must be one image per row, (N, ...)"),
+        ({"y": 3}, DataError, "fit: y: shape (); must be one label per image, (N,)"),
         (
             {"y": Y[:, None]},
             DataError,
-            "fit: y: shape (208, 1); one label an image is wanted, (N,): take the only column, "
+            "fit: y: shape (208, 1); must be one label per image, (N,): use the only column, "
             "y[:, 0]",
         ),
         (
             {"y": ["three"] * 208},
             DataError,
-            "fit: y: type <U5; numbers are wanted: of labels that are words, take "
+            "fit: y: type <U5; must be numbers: for text labels, use "
             "numpy.unique(labels, return_inverse=True)[1]",
         ),
-        ({"x": None}, DataError, "fit: x: type object; numbers are wanted"),
+        ({"x": None}, DataError, "fit: x: type object; must be numbers"),
         (
             {"x": np.ma.masked_equal(X, X[0, 0])},
             DataError,
@@ -229,12 +229,12 @@ FRACTION = "validation: must be a finite number > 0 and < 1, got"
             {"x": (X > 100).astype(np.uint8)},
             DataError,
             "fit: x: uint8 of 0 and 1 only; uint8 is scaled from 0-255 to 0-1, and almost nothing "
-            "would be left: multiply it by 255, or give it as float32",
+            "would be left: multiply it by 255, or pass it as float32",
         ),
         (
             {"validation": (X_NEW, Y_NEW.astype(float))},
             DataError,
-            "validation: y: type float64; labels are integers, 0 for the first class",
+            "validation: y: type float64; labels must be integers, 0 for the first class",
         ),
         (
             {"x": X / np.float32(255), "validation": (X_NEW * 1.0, Y_NEW)},
@@ -260,7 +260,7 @@ def test_ragged_lists_are_refused_in_our_words(ragged: str) -> None:
     if ragged == "validation":
         given[ragged] = (rows, Y_NEW)
     where = "validation: x" if ragged == "validation" else f"fit: {ragged}"
-    with pytest.raises(DataError, match=rf"^{where}: cannot be made an array of numbers: "):
+    with pytest.raises(DataError, match=rf"^{where}: cannot be converted to an array of numbers: "):
         jmlp.fit(SMALL, **given)
 
 
@@ -364,14 +364,14 @@ WRONG_SHAPE = (
         (
             ROWS.astype(np.int64),
             "type int64; allowed are uint8 (0 to 255) and float32: convert pixels to uint8, and "
-            "numbers that are to be used as they are to float32",
+            "numbers to be used unscaled to float32",
         ),
         (
             ["a"] * 6,
-            "type <U1; numbers are wanted: of labels that are words, take "
+            "type <U1; must be numbers: for text labels, use "
             "numpy.unique(labels, return_inverse=True)[1]",
         ),
-        ([None] * 6, "type object; numbers are wanted"),
+        ([None] * 6, "type object; must be numbers"),
         (
             np.where(ROWS[2, 2] == ROWS, np.nan, 0.5),
             "1 of 5 examples hold numbers that are not finite in float32, the first is example 2",
@@ -393,7 +393,7 @@ def test_what_a_network_cannot_take_is_refused(x: Any, told: str) -> None:
 
 
 def test_ragged_examples_are_refused_in_our_words() -> None:
-    with pytest.raises(DataError, match=r"^predict: x: cannot be made an array of numbers: "):
+    with pytest.raises(DataError, match=r"^predict: x: cannot be converted to an array of "):
         jmlp.predict(PARAMS, STATE, [[1.0] * 6, [1.0]])
 
 

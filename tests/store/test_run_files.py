@@ -322,8 +322,8 @@ def no_seed(tensors: Tensors, about: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (wider, "params[0].dense.W is float32 (2, 3), wanted float32 (3, 3)"),
-        (in_double, "state[0].var is float64 (2, 1), wanted float32 (2, 1)"),
+        (wider, "params[0].dense.W is float32 (2, 3), expected float32 (3, 3)"),
+        (in_double, "state[0].var is float64 (2, 1), expected float32 (2, 1)"),
         (one_epoch_less, "snapshots.params[0].batchnorm.beta is (2, 2, 1), wanted (1, …)"),
         (epochs_of_floats, "snapshots.epoch is missing, or is not one axis of int32"),
         (one_cost_less, "costs.step is int64 (2,), wanted int64 (3,)"),

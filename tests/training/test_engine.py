@@ -193,7 +193,7 @@ def test_cohorts_that_move_after_every_epoch_have_the_same_results(
         moves.append(len(lanes))
         return list(range(n_devices * per_device))[::-1]
 
-    monkeypatch.setattr(load_balance, "balanced", backwards)
+    monkeypatch.setattr(load_balance, "rebalance", backwards)
     expected = {result.run_id: result for result in results(sweep[0])}
     moved = trained(SWEEP)
     assert len(moved) == 30

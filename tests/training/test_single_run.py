@@ -153,7 +153,7 @@ def judge(hp: Hyperparams, state: TrainState, epoch: Array, n_steps: int) -> Any
     training, validation = (
         single_run.evaluate(state.params, state.bn_state, LABELS_0, rows) for rows in ROWS
     )
-    return single_run.judge(state, hp, training, validation, epoch, n_steps)
+    return single_run.early_stopping(state, hp, training, validation, epoch, n_steps)
 
 
 def with_cost(state: TrainState, value: float) -> TrainState:

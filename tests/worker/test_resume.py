@@ -165,7 +165,7 @@ def test_a_cohort_that_has_not_joined_yet_is_copied_as_it_was_saved() -> None:
 def test_a_copy_of_other_runs_or_of_another_program_is_refused() -> None:
     _, copies, _ = left_after(4)
     copy = next(iter(copies.values()))
-    with pytest.raises(CheckpointError, match=r"^a saved state is of other runs than the cohort"):
+    with pytest.raises(CheckpointError, match=r"^a saved state belongs to other runs"):
         list(engine.Training(PLAN, SMALL_DATA, saved=lambda c, w: replace(copy, run_ids=("x",))))
     narrow = {name: array[..., :1] for name, array in copy.arrays.items()}
     with pytest.raises(CheckpointError, match=r"^a saved state does not fit the program: .*W"):

@@ -70,7 +70,7 @@ def test_device_that_fails_before_a_run_is_in_training_ends_the_study_at_once(
     def full(*arguments: object) -> None:
         raise DeviceError("gpu: out of memory")
 
-    monkeypatch.setattr(engine, "_place", full)
+    monkeypatch.setattr(engine, "_put_data", full)
     queue.submit()
     assert queue.train().returncode == 0
     study = queue.study()
