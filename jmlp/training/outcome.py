@@ -87,7 +87,7 @@ class Outcome:
         ended: Ended,
         finals: Finals,
     ) -> RunResult:
-        """The result of a finished run; a diverged one has no accuracies.
+        """The result of an ended run; a diverged one has no accuracies.
 
         `Snapshot.params` of the given snapshots are arrays by name.
         """

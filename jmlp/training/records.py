@@ -106,7 +106,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run. A diverged run has no accuracies; without a test set `test_*` is None."""
+    """The result of an ended run; without accuracies if it diverged, without `test_*` if no test set."""
 
     run_id: str
     hyperparams: Hyperparams
@@ -195,4 +195,4 @@ class Progress:
     # By run id: runs that have stopped but whose results must wait for the rest of their cohort.
     stops: Mapping[str, Stop] = field(default_factory=dict)
     points: Mapping[str, CostPoint] = field(default_factory=dict)  # by run id
-    results: tuple[RunResult, ...] = ()  # of finished runs; never part of the JSON
+    results: tuple[RunResult, ...] = ()  # of ended runs; never part of the JSON

@@ -205,9 +205,9 @@ def test_too_large_a_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     ("dtype", "shape", "offsets", "what"),
     [
         ("F8_E4M3", [4], [0, 4], "W has a type that jmlp does not write"),
-        ("F32", [-1, -1], [0, 4], "W has no possible shape"),
-        ("F32", [1] * 33, [0, 4], "W has no possible shape"),
-        ("F32", [10**12], [0, 4], "W has not as many bytes as its shape says"),
+        ("F32", [-1, -1], [0, 4], "W has an impossible shape"),
+        ("F32", [1] * 33, [0, 4], "W has an impossible shape"),
+        ("F32", [10**12], [0, 4], "the size of W does not match its shape"),
         ("F32", [0.5], [0, 4], '"shape[0]" is 0.5, wanted an integer of at most 64 bits'),
         ("F32", [1], [0], '"data_offsets" is [0], wanted 2 values'),
     ],
