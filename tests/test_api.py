@@ -164,14 +164,14 @@ FRACTION = "validation: must be a finite number > 0 and < 1, got"
         (
             {"validation": (X_NEW, Y_NEW[1:])},
             DataError,
-            "validation: 40 examples and labels of shape (39,); at least one example, and one "
-            "label each are wanted",
+            "validation: 40 examples and labels of shape (39,); there must be at "
+            "least one example, and one label per example",
         ),
         (
             {"validation": (X_NEW[:0], Y_NEW[:0])},
             DataError,
-            "validation: 0 examples and labels of shape (0,); at least one example, and one label "
-            "each are wanted",
+            "validation: 0 examples and labels of shape (0,); there must be at "
+            "least one example, and one label per example",
         ),
         ({"y": Y[1:]}, DataError, "fit: 208 images in x, 207 labels in y"),
         (
@@ -210,13 +210,12 @@ FRACTION = "validation: must be a finite number > 0 and < 1, got"
         (
             {"validation": (X_NEW,)},
             ConfigError,
-            "validation: must be a fraction or (x, y), got 1 values: examples and their labels are "
-            "wanted",
+            "validation: must be a fraction or (x, y), got 1 values",
         ),
         (
             {"x": X[Y != 1], "y": Y[Y != 1], "validation": (X_NEW, Y_NEW)},
             DataError,
-            "validation: y: label 1, of which x has no example: a network cannot learn a class "
+            "validation: y: label 1, but x has no example of it: a network cannot learn a class "
             "that it never sees; leave it out, or train on it too",
         ),
         (
@@ -350,8 +349,8 @@ def test_prediction_goes_through_jit_vmap_and_grad() -> None:
 
 
 WRONG_SHAPE = (
-    "the network takes 6 numbers an example: (N, 6), or (N, ...) with 6 numbers after the first "
-    "axis, or one example of 6"
+    "the network expects 6 numbers per example: (N, 6), or (N, ...) with 6 numbers after the "
+    "first axis, or one example of 6"
 )
 
 
@@ -398,7 +397,7 @@ def test_ragged_examples_are_refused_in_our_words() -> None:
 
 
 NO_NETWORK = (
-    "params and state must be those that jmlp.init or a result has (result.params, result.state)"
+    "params and state must come from jmlp.init or from a result (result.params, result.state)"
 )
 
 
@@ -410,8 +409,8 @@ NO_NETWORK = (
         (
             PARAMS,
             (None, None),
-            "state has running statistics for layers none, but params normalise layers 0: give "
-            "both of one network",
+            "state has running statistics for layers none, but params normalise layers 0: pass "
+            "both from the same network",
         ),
     ],
 )

@@ -148,8 +148,7 @@ def checked_study(study: Study) -> Study:
         document = _document(study)
     except (AttributeError, TypeError, ValueError) as error:
         raise ConfigError(
-            "study: must be a jmlp.study.config.Study, as returned by jmlp.load_study: "
-            f"{error}"
+            f"study: must be a jmlp.study.config.Study, as returned by jmlp.load_study: {error}"
         ) from error
     reader = Reader(f"study {plain(str(study.name))}")
     names = [e.name for e in study.experiments]

@@ -106,7 +106,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The result of an ended run; without accuracies if it diverged, without `test_*` if no test set."""
+    """The result of an ended run. A diverged run has no accuracies; `test_*` needs a test set."""
 
     run_id: str
     hyperparams: Hyperparams

@@ -184,8 +184,8 @@ def test_changed_data_are_refused_with_code_3_and_the_arrays(store: Path, here: 
     done = here("verify", run_id, "-q")
     assert (done.code, done.out) == (3, "")
     assert done.err == (
-        f"jmlp: error: {moved}: the data have changed since the runs were trained: x_test have "
-        "another SHA-256; put the old ones back, and verify then\n"
+        f"jmlp: error: {moved}: the data have changed since the runs were trained: the SHA-256 of "
+        "x_test differs; restore the old data, and verify again\n"
     )
 
 

@@ -117,7 +117,7 @@ def test_a_process_that_ends_without_an_answer_is_reported_with_what_it_printed(
     with pytest.raises(JmlpError) as told:
         ask(trained)
     text, _, _ = str(told.value).partition("\n")
-    assert text == f"the process that looked into a run {how}"
+    assert text == f"the process that inspected a run {how}"
     assert told.value.exit_code == code
 
 

@@ -272,11 +272,11 @@ def test_pixels_that_are_no_bytes_are_spread_over_0_to_255(tmp_path: Path) -> No
     np.testing.assert_allclose(found.images.reshape(len(wanted), -1), wanted, atol=0.51)
 
 
-def test_of_the_surest_mistakes_of_each_network_as_many_are_kept_as_there_is_room_for() -> None:
+def test_of_the_confident_mistakes_of_each_network_as_many_are_kept_as_there_is_room_for() -> None:
     labels = np.zeros(6, np.int32)
     predicted = np.array([[1, 1, 1, 0, 0, -1], [0, 1, 1, 0, 1, 1]], np.int16)
     confidence = np.array([[0.5, 0.9, 0.8, 1, 1, np.nan], [1, 0.6, 0.7, 1, 0.5, 0.99]], np.float32)
-    kept = [compute._surest_mistakes(predicted, confidence, labels, m) for m in (9, 4, 2, -1)]
+    kept = [compute._confident_mistakes(predicted, confidence, labels, m) for m in (9, 4, 2, -1)]
     # Surest first: 1, 2, 0 of the first network, and 5, 2, 1, 4 of the second one.
     assert [k.tolist() for k in kept] == [[0, 1, 2, 4, 5], [0, 1, 2, 5], [1, 5], []]
 

@@ -126,8 +126,8 @@ def test_data_that_have_changed_are_refused(tmp_path: Path, dataset: Dataset) ->
     with pytest.raises(DataError) as refused:
         inspect(tmp_path, run.run_id)
     assert str(refused.value) == (
-        f"{tmp_path}/small.npz: the data have changed since the run was trained: x_test, x_train "
-        "have another SHA-256; put the old ones back, and look again"
+        f"{tmp_path}/small.npz: the data have changed since the run was trained: the SHA-256 of "
+        "x_test, x_train differs; restore the old data, and try again"
     )
 
 

@@ -204,7 +204,7 @@ def before(path: Path, about: Header) -> Network:
     tensors, header = tensor_files.read(path, weights.FORMAT)
     contract = header.pop("contract")
     old = {"image_shape": contract["image_shape"], "n_classes": contract["n_classes"]}
-    tensor_files.write(path, tensors, header | old | {"format": weights.BEFORE, "about": about})
+    tensor_files.write(path, tensors, header | old | {"format": weights.PREVIOUS_FORMAT, "about": about})
     return weights.load(path)
 
 
