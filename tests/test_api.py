@@ -61,7 +61,7 @@ def test_public_names_are_these() -> None:
 # fit
 
 
-def test_fitted_network_predicts_what_it_has_not_seen() -> None:
+def test_fitted_network_generalises() -> None:
     result = jmlp.fit(replace(SMALL, epochs=40, patience=None), X, Y)
     assert accuracy(result, X_NEW, Y_NEW) > 0.9
     assert (result.status, result.seed, result.stopped_epoch) == ("finished", 0, 40)
@@ -76,7 +76,7 @@ def test_accuracies_of_the_result_are_those_of_its_parameters() -> None:
     assert result.validation_accuracy == pytest.approx(accuracy(result, X_NEW, Y_NEW))
 
 
-def test_own_validation_set_decides_when_to_stop_and_is_not_trained_on(
+def test_separate_validation_set_decides_when_to_stop_and_is_not_trained_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls: list[Any] = []
@@ -253,7 +253,7 @@ def test_what_cannot_be_fitted_is_refused(
 
 
 @pytest.mark.parametrize("ragged", ["x", "y", "validation"])
-def test_ragged_lists_are_refused_in_our_words(ragged: str) -> None:
+def test_ragged_lists_are_refused_with_a_data_error(ragged: str) -> None:
     rows = [[1, 2], [3]]
     given: dict[str, Any] = {"x": X, "y": Y, ragged: rows}
     if ragged == "validation":
@@ -282,7 +282,7 @@ def _as_memmap(x: Any, folder: Path) -> Any:
         _as_memmap,
     ],
 )
-def test_one_content_in_any_layout_gives_the_same_network(form: Any, tmp_path: Path) -> None:
+def test_equal_content_in_any_layout_gives_the_same_network(form: Any, tmp_path: Path) -> None:
     x = (X / 256).astype(np.float32)  # exact in every type
     assert_equal_bits(jmlp.fit(SMALL, form(x, tmp_path), Y).params, jmlp.fit(SMALL, x, Y).params)
 
@@ -391,7 +391,7 @@ def test_what_a_network_cannot_take_is_refused(x: Any, told: str) -> None:
         assert str(error.value) == f"{name}: x: {told}"
 
 
-def test_ragged_examples_are_refused_in_our_words() -> None:
+def test_ragged_examples_are_refused_with_a_data_error() -> None:
     with pytest.raises(DataError, match=r"^predict: x: cannot be converted to an array of "):
         jmlp.predict(PARAMS, STATE, [[1.0] * 6, [1.0]])
 
@@ -414,7 +414,7 @@ NO_NETWORK = (
         ),
     ],
 )
-def test_what_is_no_network_is_refused(params: Any, state: Any, told: str) -> None:
+def test_a_file_that_is_not_a_network_is_refused(params: Any, state: Any, told: str) -> None:
     with pytest.raises(ConfigError) as error:
         jmlp.predict(params, state, ROWS)
     assert str(error.value) == f"predict: {told}"
@@ -512,7 +512,7 @@ def test_nothing_happens_before_the_first_record_is_asked_for() -> None:
         next(records)
 
 
-def test_who_stops_consuming_stops_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_stops_when_the_consumer_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     chunks: list[object] = []
     advance = program.advance
 

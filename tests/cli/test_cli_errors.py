@@ -127,7 +127,7 @@ def test_bad_data_ends_with_code_3(inputs: Here, line: str, told: str) -> None:
     assert inputs(*line.split()) == (3, "", f"jmlp: error: {told}\n")
 
 
-def test_mnist_that_cannot_be_had_ends_with_code_3(here: Here) -> None:
+def test_mnist_that_cannot_be_loaded_ends_with_code_3(here: Here) -> None:
     done = here("study", "original", "--quiet")
     assert (done.code, done.out) == (3, "")
     assert done.err.startswith("jmlp: error: MNIST could not be loaded. Tried:\n")
@@ -190,7 +190,7 @@ def test_folder_without_permission_ends_with_code_4(here: Here) -> None:
     assert here("study", "small.toml", "-o", "locked") == (4, "", f"jmlp: error: locked: {told}\n")
 
 
-def test_device_that_is_not_there_ends_with_code_6_and_nothing_is_trained_elsewhere(
+def test_missing_device_ends_with_code_6_and_nothing_is_trained_elsewhere(
     here: Here,
 ) -> None:
     done = here("train", "--data", "small.npz", "--device", "gpu")

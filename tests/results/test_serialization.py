@@ -97,7 +97,7 @@ def test_a_value_of_another_type_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize("value", [None, [], "text", 3, True])
-def test_what_is_no_object_is_no_record(value: Any) -> None:
+def test_a_value_that_is_not_an_object_is_not_a_record(value: Any) -> None:
     assert refusal(value).endswith("wanted an object")
 
 

@@ -35,7 +35,7 @@ NEWER = "leave it as it is, and use the newer jmlp"
 
 
 def reseal(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], Any]) -> None:
-    """Changes the arrays and the header of a sealed file, and seals it anew."""
+    """Changes the arrays and the header of a sealed file, and reseals it."""
     about = tensor_files.read_about(path, sealed_kind(path))
     tensors, about = tensor_files.read(path, about["format"])
     change(tensors, about)
@@ -47,7 +47,7 @@ def sealed_kind(path: Path) -> str:
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], Any], kind: str) -> None:
-    """Changes the content of a small file, and seals it anew."""
+    """Changes the content of a small file, and reseals it."""
     content = documents.read(path, kind)
     change(content)
     documents.write(path, kind, content)
@@ -107,7 +107,7 @@ RUNS: list[tuple[Callable[[Any, Any], Any], str]] = [
 
 
 @pytest.mark.parametrize(("change", "what"), RUNS)
-def test_an_odd_run_is_told_and_left_out_and_nothing_else_suffers(
+def test_an_odd_run_is_reported_and_skipped_and_nothing_else_suffers(
     change: Callable[[Any, Any], Any], what: str, whole: tuple[Path, Plan]
 ) -> None:
     folder, made = whole
@@ -143,7 +143,7 @@ CHECKPOINTS: list[Callable[[Any, Any], Any]] = [
 
 
 @pytest.mark.parametrize("change", CHECKPOINTS)
-def test_an_odd_checkpoint_is_told_and_left_out_and_nothing_else_suffers(
+def test_an_odd_checkpoint_is_reported_and_skipped_and_nothing_else_suffers(
     change: Callable[[Any, Any], Any], whole: tuple[Path, Plan]
 ) -> None:
     folder, _ = whole
@@ -238,7 +238,7 @@ SUBMISSIONS: list[Callable[[Any], Any]] = [
 
 
 @pytest.mark.parametrize("change", SUBMISSIONS)
-def test_an_odd_submission_is_told_and_left_out_and_nothing_else_suffers(
+def test_an_odd_submission_is_reported_and_skipped_and_nothing_else_suffers(
     change: Callable[[Any], Any], whole: tuple[Path, Plan]
 ) -> None:
     folder, _ = whole
@@ -253,7 +253,7 @@ def test_an_odd_submission_is_told_and_left_out_and_nothing_else_suffers(
 
 
 @pytest.mark.parametrize("tags", [None, {}, [1], [["a"]], [["a", 1]], [["a", "b", "c"]], "ab"])
-def test_odd_tags_are_told_and_left_out_and_nothing_else_suffers(
+def test_odd_tags_are_reported_and_skipped_and_nothing_else_suffers(
     tags: Any, whole: tuple[Path, Plan]
 ) -> None:
     folder, _ = whole
@@ -265,7 +265,7 @@ def test_odd_tags_are_told_and_left_out_and_nothing_else_suffers(
     assert (rebuilt.n_runs, len(rebuilt.refused)) == (4, 1)
 
 
-def test_files_of_a_newer_format_are_told_as_that_and_left_out(whole: tuple[Path, Plan]) -> None:
+def test_files_of_a_newer_format_are_reported_as_such_and_skipped(whole: tuple[Path, Plan]) -> None:
     folder, made = whole
     run = run_files.path_of(folder, made.runs[0].run_id)
     reseal(run, lambda t, a: a.update(format="jmlp-run-2"))
@@ -328,7 +328,7 @@ def change_row(folder: Path, sql: str, *values: Any) -> None:
         ("UPDATE events SET at = 1 << 60 WHERE id = 1", f"events: it is of the time {1 << 60}"),
     ],
 )
-def test_a_changed_value_is_damage_for_all_who_read_it(sql: str, what: str, tmp_path: Path) -> None:
+def test_a_changed_value_is_damage_for_all_readers(sql: str, what: str, tmp_path: Path) -> None:
     made = plan()
     fill(tmp_path, made)
     change_row(tmp_path, sql)

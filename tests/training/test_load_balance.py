@@ -25,7 +25,7 @@ def test_every_device_gets_one_before_any_gets_a_second() -> None:
         ({0: 1, 1: 1, 4: 1}, 1, [[0, 4], [1]]),
     ],
 )
-def test_a_turn_has_as_many_slots_of_a_device_as_lanes_allow_but_one_at_least(
+def test_a_call_has_as_many_slots_of_a_device_as_lanes_allow_but_at_least_one(
     lanes: Lanes, most: int, expected: list[list[int]]
 ) -> None:
     assert list(load_balance.calls(lanes, per_device=4, max_lanes=most)) == expected

@@ -1,4 +1,4 @@
-"""Lanes of the compiled program: whatever stands beside a run, its numbers are the same bits."""
+"""Lanes of the compiled program: a run's bits do not depend on its neighbours."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -245,7 +245,7 @@ def test_finals_are_measured_on_each_part_for_the_wanted_lanes_alone(either: Ben
 
 
 @pytest.mark.parametrize("taking_part", [0, 1, 2, 5, 8])
-def test_pairs_reach_the_lanes_that_take_part_and_no_more_than_one_other(taking_part: int) -> None:
+def test_pairs_reach_the_selected_lanes_and_at_most_one_other(taking_part: int) -> None:
     lanes = np.isin(np.arange(8), [6, 1, 4, 0, 7, 2, 5, 3][:taking_part])
 
     compaction, one = Compaction(jnp.asarray(lanes)), jnp.ones(8, jnp.int32)

@@ -1,4 +1,4 @@
-"""A device, a disk or jmlp itself fails while a worker trains: what is lost and said."""
+"""A device, a disk or jmlp itself fails while a worker trains: what is lost and reported."""
 
 import signal
 
@@ -92,7 +92,7 @@ def test_bug_ends_the_study_with_code_1_and_says_what_it_was(
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 10, 20, 30])
-def test_full_disk_is_waited_for_whatever_is_written(
+def test_full_disk_is_waited_for_in_every_write(
     k: int, queue: Queue, undisturbed: dict[str, str]
 ) -> None:
     queue.submit()
