@@ -198,4 +198,4 @@ def _check(i: Inspection) -> None:
         array = getattr(i, name)
         if array.shape != shape or array.dtype != kind:
             found = f"{array.dtype} {array.shape}"
-            raise ValueError(f"{name} is {found}, wanted {np.dtype(kind)} {shape}")
+            raise ValueError(f"{name} is {found}, expected {np.dtype(kind)} {shape}")

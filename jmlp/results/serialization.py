@@ -219,7 +219,7 @@ def other_format(found: Any, kind: str) -> UnreadableError:
             f"of a newer jmlp (format {found!r}, this one reads {kind!r}): install the newer jmlp"
         )
     return UnreadableError(
-        f"of another program or another version of jmlp (format {repr(found)[:60]}, wanted "
+        f"of another program or another version of jmlp (format {repr(found)[:60]}, expected "
         f"{kind!r})"
     )
 
@@ -314,7 +314,7 @@ def _word_reader(words: tuple[Any, ...]) -> _Reader:
             return value
         if isinstance(value, str):
             raise NewerError(f"{_is(value, place)}, which is not known here: {', '.join(words)}")
-        raise UnreadableError(f"{_is(value, place)}, wanted one of {', '.join(words)}")
+        raise UnreadableError(f"{_is(value, place)}, expected one of {', '.join(words)}")
 
     return read_word
 
@@ -328,7 +328,7 @@ def _tuple_reader(args: tuple[Any, ...]) -> _Reader:
         if not isinstance(value, list | tuple):
             raise _mismatch(value, place, list)
         if is_fixed and len(value) != len(parts):
-            raise UnreadableError(f"{_is(value, place)}, wanted {len(parts)} values")
+            raise UnreadableError(f"{_is(value, place)}, expected {len(parts)} values")
         readers = parts if is_fixed else parts * len(value)
         return tuple(
             reader(item, f"{place}[{index}]")
@@ -381,7 +381,7 @@ def _has_surrogate(text: str) -> bool:
 
 
 def _mismatch(value: Any, place: str, kind: type) -> UnreadableError:
-    return UnreadableError(f"{_is(value, place)}, wanted {_KINDS[kind]}")
+    return UnreadableError(f"{_is(value, place)}, expected {_KINDS[kind]}")
 
 
 def _is(value: Any, place: str) -> str:

@@ -48,12 +48,12 @@ def test_what_is_read_is_what_was_written(hidden: tuple[int, ...], tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "value", "what"),
     [
-        ("cost", np.zeros(3), "cost is float64 (3,), wanted float64 (4,)"),
-        ("labels", np.zeros(200, np.int32), "labels is int32 (200,), wanted int16 (200,)"),
+        ("cost", np.zeros(3), "cost is float64 (3,), expected float64 (4,)"),
+        ("labels", np.zeros(200, np.int32), "labels is int32 (200,), expected int16 (200,)"),
         (
             "images",
             np.zeros((1, 28, 28), np.uint8),
-            "images is uint8 (1, 28, 28), wanted uint8 (120, 28, 28)",
+            "images is uint8 (1, 28, 28), expected uint8 (120, 28, 28)",
         ),
     ],
 )

@@ -150,11 +150,11 @@ def with_header(text: bytes) -> bytes:
         (with_header(b'{"__metadata__":{"jmlp":"{\\"format\\":\\"kind\\"}"}}'), DAMAGED),
         (
             save({"W": np.zeros(2, np.float32)}),
-            "of another program or another version of jmlp (format None, wanted 'kind')",
+            "of another program or another version of jmlp (format None, expected 'kind')",
         ),
         (
             tensor_files.to_bytes({}, {"format": "kind-2"}),
-            "of another program or another version of jmlp (format 'kind-2', wanted 'kind')",
+            "of another program or another version of jmlp (format 'kind-2', expected 'kind')",
         ),
     ],
 )
@@ -208,8 +208,8 @@ def test_too_large_a_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
         ("F32", [-1, -1], [0, 4], "W has an impossible shape"),
         ("F32", [1] * 33, [0, 4], "W has an impossible shape"),
         ("F32", [10**12], [0, 4], "the size of W does not match its shape"),
-        ("F32", [0.5], [0, 4], '"shape[0]" is 0.5, wanted an integer of at most 64 bits'),
-        ("F32", [1], [0], '"data_offsets" is [0], wanted 2 values'),
+        ("F32", [0.5], [0, 4], '"shape[0]" is 0.5, expected an integer of at most 64 bits'),
+        ("F32", [1], [0], '"data_offsets" is [0], expected 2 values'),
     ],
 )
 def test_arrays_that_cannot_be_are_refused_under_a_right_seal(

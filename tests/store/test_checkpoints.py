@@ -284,7 +284,7 @@ NOT_FITTING = "its header does not fit its numbers: "
         (random_bytes, "damaged, or not a safetensors file: its header cannot be read"),
         (
             other_format,
-            "of another program or another version of jmlp (format 'jmlp-checkpoint-0', wanted "
+            "of another program or another version of jmlp (format 'jmlp-checkpoint-0', expected "
             "'jmlp-checkpoint-1')",
         ),
         (other_width, f"{NOT_FITTING}arrays..active is (4,), wanted (5, …)"),

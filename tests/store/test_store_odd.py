@@ -76,8 +76,8 @@ RUNS: list[tuple[Callable[[Any, Any], Any], str]] = [
     ),
     (lambda t, a: a.update(extra=1), '"extra" is not known here: a newer jmlp wrote it'),
     (lambda t, a: a.pop("attempt"), '"attempt" is missing'),
-    (lambda t, a: a.update(attempt=2**70), f'"attempt" is {2**70}, wanted an integer of at most'),
-    (lambda t, a: a.update(events=[1]), '"events[0]" is 1, wanted an object'),
+    (lambda t, a: a.update(attempt=2**70), f'"attempt" is {2**70}, expected an integer of at most'),
+    (lambda t, a: a.update(events=[1]), '"events[0]" is 1, expected an object'),
     (lambda t, a: a["studies"][0].pop("position"), '"studies[0].position" is missing'),
     (lambda t, a: a["studies"][0].update(toml="= ="), '"toml" is no study: Invalid statement'),
     (
@@ -95,8 +95,8 @@ RUNS: list[tuple[Callable[[Any, Any], Any], str]] = [
     (lambda t, a: a["studies"][0].update(submitted_at=-1), "it is of the time -1"),
     (lambda t, a: t.update({"costs.x": np.zeros(3)}), "costs.x belongs to no cost point"),
     (lambda t, a: a["studies"][0].update(data={}), '"name" is missing'),
-    (lambda t, a: a.update(data=None), '"data" is null, wanted an object'),
-    (lambda t, a: a["run"].update(run_id=7), '"run_id" is 7, wanted text'),
+    (lambda t, a: a.update(data=None), '"data" is null, expected an object'),
+    (lambda t, a: a["run"].update(run_id=7), '"run_id" is 7, expected text'),
     (lambda t, a: a["run"]["provenance"].update(width="x"), '"provenance.width" is "x", wanted'),
     (lambda t, a: t.update(more=np.zeros(3, np.float32)), "more belongs to no part of a run"),
     (

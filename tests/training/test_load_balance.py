@@ -10,8 +10,8 @@ Lanes = dict[int, int]
 
 
 def test_every_device_gets_one_before_any_gets_a_second() -> None:
-    assert load_balance.places(n_devices=2, per_device=3) == [0, 3, 1, 4, 2, 5]
-    assert load_balance.places(n_devices=1, per_device=4) == [0, 1, 2, 3]
+    assert load_balance.fill_order(n_devices=2, per_device=3) == [0, 3, 1, 4, 2, 5]
+    assert load_balance.fill_order(n_devices=1, per_device=4) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
