@@ -35,12 +35,12 @@ MOST_CONFIDENT = 60  # mistakes per network whose pictures are kept
 Network = tuple[model.Params, model.State]
 
 UPDATE_WORDS = {
-    "sgd": "‖Δθ‖/‖θ‖ of the update that follows: learning rate × gradient of the next mini-batch, "
+    "sgd": "‖Δθ‖/‖θ‖ of the next update: learning rate × gradient of the next mini-batch, "
     "in the run's own order and with its own dropout",
-    "momentum": "‖θ - θ before‖ / (updates · ‖θ‖): the mean net change of an update since the "
-    "network before; the velocity is not stored, so single updates are not known",
-    "adam": "‖θ - θ before‖ / (updates · ‖θ‖): the mean net change of an update since the network "
-    "before; the moments are not stored, so single updates are not known",
+    "momentum": "‖θ - previous θ‖ / (updates · ‖θ‖): the mean net change per update since the "
+    "previous network; the velocity is not stored, so single updates are unknown",
+    "adam": "‖θ - previous θ‖ / (updates · ‖θ‖): the mean net change per update since the "
+    "previous network; the moments are not stored, so single updates are unknown",
 }
 
 
@@ -338,5 +338,5 @@ def _as_bytes(x: Pixels, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
 
 def _update_words(stored: Networks) -> str:
     words = UPDATE_WORDS[stored.hyperparams.optimizer]
-    last = "; not known of the last finite parameters" if stored.diverged_at is not None else ""
+    last = "; unknown for the last finite parameters" if stored.diverged_at is not None else ""
     return f"{words}{last}."

@@ -157,7 +157,7 @@ STORE_ERRORS = {
     "there: Not a directory; give another folder (--output DIR)",
     **{
         f"study small.toml --output {name}": f"{name}: holds other files; give another folder "
-        "(--output DIR), or write into it all the same (--force)"
+        "(--output DIR), or write into it anyway (--force)"
         for name in ("mine", "damaged", "other")
     },
     "train --save small.npz": "small.npz: exists; give another name to --save, or replace it with "

@@ -85,7 +85,7 @@ def test_a_run_that_diverged_shows_its_last_finite_network_and_knows_no_update_f
     np.testing.assert_array_equal(found.weights[-1], run.last.params[0].dense.W)
     assert np.isfinite(found.update_ratio[:-1]).all()
     assert np.isnan(found.update_ratio[-1]).all()
-    assert found.update_words.endswith("own dropout; not known of the last finite parameters.")
+    assert found.update_words.endswith("own dropout; unknown for the last finite parameters.")
     unknown = found.predicted[-1] == -1
     np.testing.assert_array_equal(np.isnan(found.confidence[-1]), unknown)
     assert np.isnan(found.accuracy[-1]) == unknown.any()

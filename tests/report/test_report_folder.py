@@ -114,7 +114,7 @@ def test_a_folder_that_holds_files_is_refused_and_left_as_it_is(tmp_path: Path) 
         write(tmp_path, sizes_study(), sizes_runs())
     assert str(error.value) == (
         f"{tmp_path}: holds other files; give another folder (--output DIR), or write into it "
-        "all the same (--force)"
+        "anyway (--force)"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
