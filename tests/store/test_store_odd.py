@@ -97,7 +97,7 @@ RUNS: list[tuple[Callable[[Any, Any], Any], str]] = [
     (lambda t, a: a["studies"][0].update(data={}), '"name" is missing'),
     (lambda t, a: a.update(data=None), '"data" is null, expected an object'),
     (lambda t, a: a["run"].update(run_id=7), '"run_id" is 7, expected text'),
-    (lambda t, a: a["run"]["provenance"].update(width="x"), '"provenance.width" is "x", wanted'),
+    (lambda t, a: a["run"]["provenance"].update(width="x"), '"provenance.width" is "x", expected'),
     (lambda t, a: t.update(more=np.zeros(3, np.float32)), "more belongs to no part of a run"),
     (
         lambda t, a: a["run"].update(test_accuracy=None, validation_accuracy=None),
