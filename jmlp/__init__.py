@@ -1,7 +1,7 @@
-"""A multilayer perceptron from scratch in JAX, and the instrument to experiment with it.
+"""A multilayer perceptron from scratch in JAX, with tools for experiments.
 
-The public names are listed in `__init__.pyi`, and nowhere else. They are loaded when first used, so
-that `import jmlp` alone starts no JAX.
+The public names are listed only in `__init__.pyi`. They are loaded on first use, so that
+`import jmlp` alone does not import JAX.
 """
 
 import ast
@@ -11,7 +11,7 @@ import lazy_loader
 
 
 def _public_names() -> dict[str, list[str]]:
-    """By module. Read by the import system, not by a path: the package may be in a zip archive."""
+    """Public names by module. Not read by path, since the package may be in a zip archive."""
     names: dict[str, list[str]] = {}
     for line in ast.parse(pkgutil.get_data(__name__, "__init__.pyi") or b"").body:
         assert isinstance(line, ast.ImportFrom)

@@ -1,4 +1,4 @@
-"""`python -m jmlp` is the command `jmlp`."""
+"""`python -m jmlp` runs the command `jmlp`."""
 
 import sys
 

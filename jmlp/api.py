@@ -1,6 +1,6 @@
-"""The library's face: train one network, run a study, ask a network; what comes in is checked here.
+"""The library's public functions: train a network, run a study, predict.
 
-Inside, `model` and `engine` take what was checked already.
+All arguments are checked here; `model` and `engine` rely on that.
 """
 
 import math
@@ -37,7 +37,7 @@ from jmlp.training import engine
 from jmlp.training.plan import data_facts, make_plan
 from jmlp.training.records import Progress, RunResult
 
-MOST_INPUTS = 2**31 - 1  # of a network: they are counted by int32
+MOST_INPUTS = 2**31 - 1  # of a network; counted by int32
 
 
 def fit(
@@ -51,22 +51,22 @@ def fit(
 
     Args:
         hp: hyperparameters.
-        x: examples, one a row or of any shape after the first axis: `(N, ...)`. `uint8` is scaled
-            to 0–1; floating-point numbers are used as they are.
+        x: examples, one per row, of any shape after the first axis: `(N, ...)`. `uint8` is scaled
+            to 0–1; floating-point numbers are used unscaled.
         y: integer labels `(N,)`, 0 to C - 1.
-        seed: of initial weights, batch order and dropout, 0 to 2**63 - 1.
-        validation: the fraction of the examples to validate on (a random part of them, the same
-            for every seed), or `(x, y)` of examples of their own, of the same type and shape.
+        seed: seed of initial weights, batch order and dropout, 0 to 2**63 - 1.
+        validation: the fraction of the examples to validate on (a random part, the same for every
+            seed), or separate validation examples `(x, y)` of the same type and shape.
 
     Returns:
-        What happened. `result.params` and `result.state` are what `jmlp.predict` takes.
+        The result of the run. Pass `result.params` and `result.state` to `jmlp.predict`.
 
     Raises:
-        ConfigError: hyperparameters that are not allowed, or do not go with the data.
-        DataError: examples or labels that cannot be trained on.
+        ConfigError: the hyperparameters are not allowed, or do not suit the data.
+        DataError: the examples or labels cannot be trained on.
 
     Warns:
-        UserWarning: the result does not mean what one may think, as after too few updates.
+        UserWarning: the result may be misleading, for example after too few updates.
     """
     if not isinstance(hp, Hyperparams):
         raise ConfigError(f"hp: must be jmlp.Hyperparams, got {with_kind(hp)}")
@@ -82,7 +82,7 @@ def fit(
         fraction = len(split[1]) / len(rows)
     else:
         fraction = _read("validation", validation, FRACTION)
-    dataset = make_dataset("fit", arrays, "fit", called={"x_train": "x", "y_train": "y"})
+    dataset = make_dataset("fit", arrays, "fit", display_names={"x_train": "x", "y_train": "y"})
     experiment = Experiment("fit", hp, axes={}, seeds=(seed,), baseline={})
     study = Study("fit", (experiment,), data="x", validation_fraction=fraction)
     facts = data_facts(dataset)
@@ -102,17 +102,17 @@ def init(
     key: Array,
     dtype: jnp.dtype | type[jnp.floating] = jnp.float32,
 ) -> tuple[Params, State]:
-    """Draws the parameters of a new network, and the state that goes with them.
+    """Draws the parameters of a new network and initialises its state.
 
     Args:
-        hp: `hidden`, `batch_norm`, `initialization` and `weight_std` are used.
-        n_in: inputs, 784 for MNIST.
-        n_classes: outputs, 10 for MNIST.
+        hp: hyperparameters; uses `hidden`, `batch_norm`, `initialization` and `weight_std`.
+        n_in: number of inputs, 784 for MNIST.
+        n_classes: number of outputs, 10 for MNIST.
         key: a PRNG key.
-        dtype: of all parameters.
+        dtype: dtype of parameters and state.
 
     Raises:
-        ConfigError: hyperparameters or sizes that are not allowed.
+        ConfigError: the hyperparameters or sizes are not allowed.
     """
     if not isinstance(hp, Hyperparams):
         raise ConfigError(f"hp: must be jmlp.Hyperparams, got {with_kind(hp)}")
@@ -123,25 +123,25 @@ def init(
 
 
 def predict(params: Params, state: State, x: ArrayLike) -> Array:
-    """Logits of examples: no dropout, running statistics.
+    """Logits of examples, without dropout and with running statistics.
 
     A pure function: it works with `jax.jit`, `jax.vmap` and `jax.grad`.
 
     Args:
-        params: of `init`, or of a result.
-        state: that belongs to them.
+        params: as returned by `init`, or from a result.
+        state: the state that belongs to `params`.
         x: examples of the type and scale that the network was trained on: `uint8` is scaled to
-            0–1, floating-point numbers are used as they are. One a row, of any shape that has
-            `n_in` numbers after the first axis, such as `(N, 784)` or `(N, 28, 28)`; or one example
+            0–1, floating-point numbers are used unscaled. One per row, of any shape with `n_in`
+            numbers after the first axis, such as `(N, 784)` or `(N, 28, 28)`; or one example
             without an axis for examples, `(784,)` or `(28, 28)`.
 
     Returns:
-        `(N, n_classes)`, or `(n_classes,)` of one example.
+        `(N, n_classes)`, or `(n_classes,)` for one example.
 
     Raises:
-        ConfigError: `params` and `state` are not those of a network.
-        DataError: `x` is no array of numbers, of another shape or type, or not finite. Numbers
-            that are traced by JAX are not looked at.
+        ConfigError: `params` and `state` do not form a network.
+        DataError: `x` is not an array of numbers, has another shape or type, or is not finite.
+            Values traced by JAX are not checked.
     """
     n_in, dtype = _inputs_of(params, state, "predict")
     rows, is_one = _examples(x, n_in, dtype, "predict")
@@ -156,22 +156,22 @@ def forward(
     key: Array | None,
     drop_rate: Array | float | tuple[float, ...],
 ) -> tuple[Array, State, Caches]:
-    """The forward pass of training.
+    """The forward pass in training.
 
     Args:
-        params: of `init`.
-        state: of `init`, or of the step before.
-        x: a mini-batch, as `predict` takes it; one example is a mini-batch of one.
+        params: as returned by `init` or by an update.
+        state: as returned by `init` or by the previous step.
+        x: a mini-batch, as for `predict`; one example is a mini-batch of one.
         key: the PRNG key of this step's dropout; None leaves dropout out of the program.
         drop_rate: the fraction of hidden units set to zero: a scalar, or `(n_hidden_layers,)`.
 
     Returns:
-        logits `(n_classes, N)`, one example a column; the new state; the caches for `backward`.
+        logits `(n_classes, N)`, one example per column; the new state; the caches for `backward`.
 
     Raises:
-        ConfigError: `params` and `state` are not those of a network, or a drop rate is not from 0
-            to below 1. Rates that are traced by JAX are not looked at.
-        DataError: as `predict`.
+        ConfigError: `params` and `state` do not form a network, or a drop rate is not at least 0
+            and below 1. Rates traced by JAX are not checked.
+        DataError: see `predict`.
     """
     n_in, dtype = _inputs_of(params, state, "forward")
     _check_drop_rate(drop_rate, len(params) - 1)
@@ -180,20 +180,20 @@ def forward(
 
 
 def _inputs_of(params: Any, state: Any, caller: str) -> tuple[int, Any]:
-    """How many numbers the network takes, and the type that it computes in."""
+    """The number of inputs of a network, and its dtype."""
     try:
         weights = params[0].dense.W
         normalised = [layer.batchnorm is not None for layer in params]
         has_state = [layer_state is not None for layer_state in state]
     except (AttributeError, IndexError, KeyError, TypeError):
         raise ConfigError(
-            f"{caller}: params and state must be those that jmlp.init or a result has "
+            f"{caller}: params and state must come from jmlp.init or from a result "
             "(result.params, result.state)"
         ) from None
     if normalised != has_state:
         raise ConfigError(
-            f"{caller}: state has running statistics for layers {_places(has_state)}, but params "
-            f"normalise layers {_places(normalised)}: give both of one network"
+            f"{caller}: state has running statistics for layers {_layer_numbers(has_state)}, but "
+            f"params normalise layers {_layer_numbers(normalised)}: pass both from the same network"
         )
     return int(weights.shape[-1]), weights.dtype
 
@@ -212,12 +212,12 @@ def _check_drop_rate(drop_rate: Any, n_hidden: int) -> None:
         )
 
 
-def _places(which: Sequence[bool]) -> str:
-    return ", ".join(str(place) for place, yes in enumerate(which) if yes) or "none"
+def _layer_numbers(selected: Sequence[bool]) -> str:
+    return ", ".join(str(layer) for layer, yes in enumerate(selected) if yes) or "none"
 
 
 def _examples(x: Any, n_in: int, dtype: Any, caller: str) -> tuple[Array | NDArray[Any], bool]:
-    """Examples as rows `(N, n_in)`, and whether it was one without an axis for examples."""
+    """Examples as rows `(N, n_in)`, and whether `x` was a single one without an example axis."""
     where = f"{caller}: x"
     if isinstance(x, Array):
         array: Array | NDArray[Any] = x
@@ -233,8 +233,8 @@ def _examples(x: Any, n_in: int, dtype: Any, caller: str) -> tuple[Array | NDArr
         is_one = True
     else:
         raise DataError(
-            f"{where}: shape {shape}; the network takes {n_in} numbers an example: (N, {n_in}), or "
-            f"(N, ...) with {n_in} numbers after the first axis, or one example of {n_in}"
+            f"{where}: shape {shape}; the network expects {n_in} numbers per example: (N, {n_in}), "
+            f"or (N, ...) with {n_in} numbers after the first axis, or one example of {n_in}"
         )
     rows = array.reshape((1 if is_one else shape[0], n_in))
     if not isinstance(rows, Tracer) and rows.dtype != np.uint8:
@@ -262,12 +262,9 @@ def _read(name: str, value: object, rule: Rule) -> Any:
 
 
 def _join(training: Mapping[str, NDArray[Any]], validation: Sequence[Any]) -> dict[str, Any]:
-    """Training examples, then those of a validation set."""
+    """Concatenates training and validation examples."""
     if len(validation) != 2:
-        raise ConfigError(
-            f"validation: must be a fraction or (x, y), got {len(validation)} values: examples and "
-            "their labels are wanted"
-        )
+        raise ConfigError(f"validation: must be a fraction or (x, y), got {len(validation)} values")
     x_train, y_train = training["x_train"], training["y_train"]
     check_examples(x_train, y_train, "fit", "x", "y")
     x, y = (as_array(value, f"validation: {n}") for n, value in zip("xy", validation, strict=True))
@@ -278,22 +275,22 @@ def _join(training: Mapping[str, NDArray[Any]], validation: Sequence[Any]) -> di
         )
     if len(x) == 0 or y.shape != (len(x),):
         raise DataError(
-            f"validation: {len(x)} examples and labels of shape {y.shape}; at least one example, "
-            "and one label each are wanted"
+            f"validation: {len(x)} examples and labels of shape {y.shape}; there must be at "
+            "least one example, and one label per example"
         )
     if y.dtype.kind not in "iu":
         raise DataError(
-            f"validation: y: type {y.dtype}; labels are integers, 0 for the first class"
+            f"validation: y: type {y.dtype}; labels must be integers, 0 for the first class"
         )
     if _kind(x) == "float":
         _check_finite(x.reshape(len(x), -1), np.float32, "validation: x")
     check_scale(x, x_train, "validation: x", "x")
     if y_train.dtype.kind in "iu" and len(unknown := np.setdiff1d(y, y_train)):
         raise DataError(
-            f"validation: y: label {unknown[0]}, of which x has no example: a network cannot learn "
-            "a class that it never sees; leave it out, or train on it too"
+            f"validation: y: label {unknown[0]}, but x has no example of it: a network cannot "
+            "learn a class that it never sees; leave it out, or train on it too"
         )
-    # Of int64 and uint64, NumPy would make floats.
+    # NumPy would promote int64 and uint64 to float.
     kind = np.result_type(y, y_train) if y.dtype.kind == y_train.dtype.kind else np.dtype(np.int64)
     return {
         "x_train": np.concatenate([x_train, x]),
@@ -302,28 +299,28 @@ def _join(training: Mapping[str, NDArray[Any]], validation: Sequence[Any]) -> di
 
 
 def _kind(x: NDArray[Any]) -> str:
-    """Arrays of one kind are used alike: floating-point ones of any size and order of bytes."""
+    """Arrays of the same kind are treated alike: all floating-point types are one kind."""
     return "float" if x.dtype.kind == "f" else x.dtype.name
 
 
 def run_study(study: Study, dataset: Dataset | None = None) -> Iterator[Progress]:
-    """Trains every run of a study; whoever stops consuming stops the training.
+    """Trains every run of a study; training stops when the consumer stops iterating.
 
     Args:
-        study: of `jmlp.load_study`.
-        dataset: in place of the data that the study names.
+        study: as returned by `jmlp.load_study`.
+        dataset: replaces the data named by the study.
 
     Yields:
-        What is new, at least a few times a second; `progress.results` are the runs that ended.
+        Progress, at least a few times per second; `progress.results` are the runs that ended.
 
     Raises:
-        ConfigError: the study is none that a study file could hold, or a configuration does not go
-            with the data or needs too much memory.
-        DataError: the data cannot be had.
+        ConfigError: the study could not be written as a study file, or a configuration does not
+            suit the data or needs too much memory.
+        DataError: the data cannot be loaded.
         DeviceError: the device ran out of memory.
     """
     study = checked_study(study)
-    study_tables(study, [])  # what is trained can be shown
+    study_tables(study, [])  # raises if the results could not be shown
     dataset = data.load(study.data) if dataset is None else dataset
     facts = data_facts(dataset)
     plan = make_plan(study, facts)

@@ -1,27 +1,27 @@
-"""Every error that jmlp raises on purpose, each with the exit code of the command.
+"""All errors that jmlp raises deliberately, each with the exit code of the command.
 
-An error is one message: what is wrong, where (file, key, value), what is allowed, what to do.
-A bug in jmlp is any other exception and ends the command with code 1.
+A message states what is wrong, where (file, key, value), what is allowed, and what to do.
+Any other exception is a bug in jmlp and ends the command with code 1.
 """
 
 from collections.abc import Sequence
 
 
 class JmlpError(Exception):
-    """Base of all errors that are not bugs; `exit_code` is the command's."""
+    """Base class of all errors that are not bugs; `exit_code` is that of the command."""
 
     exit_code = 1
 
 
 def error_with_code(text: str, code: int) -> JmlpError:
-    """An error that another process told, with the exit code that it told."""
+    """An error reported by another process, with the exit code that it reported."""
     error = JmlpError(text)
     error.exit_code = code
     return error
 
 
 class ConfigError(JmlpError):
-    """Wrong usage or configuration. One line per problem: all are reported together."""
+    """Invalid usage or configuration; all problems are reported together, one per line."""
 
     exit_code = 2
 
@@ -43,7 +43,7 @@ class StoreError(JmlpError):
 
 
 class DiskFullError(StoreError):
-    """No space is left to write to: nothing was written, and waiting may help."""
+    """No space is left on the disk: nothing was written, and a retry may succeed."""
 
 
 class CheckpointError(JmlpError):
@@ -53,12 +53,12 @@ class CheckpointError(JmlpError):
 
 
 class DeviceError(JmlpError):
-    """A device that was asked for and is not there, or ran out of memory."""
+    """A device that was requested but does not exist, or that ran out of memory."""
 
     exit_code = 6
 
 
 class CheckFailed(JmlpError):
-    """A check ran to its end and the answer is no."""
+    """A check that completed, with a negative result."""
 
     exit_code = 7

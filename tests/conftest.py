@@ -62,7 +62,7 @@ def _real_data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 def here(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> "Here":
-    """The command, called within this process in a folder of its own."""
+    """The command, called within this process in its own folder."""
     from commands import Here
 
     return Here(tmp_path, capsys, monkeypatch)

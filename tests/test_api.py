@@ -61,7 +61,7 @@ def test_public_names_are_these() -> None:
 # fit
 
 
-def test_fitted_network_predicts_what_it_has_not_seen() -> None:
+def test_fitted_network_generalises() -> None:
     result = jmlp.fit(replace(SMALL, epochs=40, patience=None), X, Y)
     assert accuracy(result, X_NEW, Y_NEW) > 0.9
     assert (result.status, result.seed, result.stopped_epoch) == ("finished", 0, 40)
@@ -76,7 +76,7 @@ def test_accuracies_of_the_result_are_those_of_its_parameters() -> None:
     assert result.validation_accuracy == pytest.approx(accuracy(result, X_NEW, Y_NEW))
 
 
-def test_own_validation_set_decides_when_to_stop_and_is_not_trained_on(
+def test_separate_validation_set_decides_when_to_stop_and_is_not_trained_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls: list[Any] = []
@@ -164,43 +164,43 @@ FRACTION = "validation: must be a finite number > 0 and < 1, got"
         (
             {"validation": (X_NEW, Y_NEW[1:])},
             DataError,
-            "validation: 40 examples and labels of shape (39,); at least one example, and one "
-            "label each are wanted",
+            "validation: 40 examples and labels of shape (39,); there must be at "
+            "least one example, and one label per example",
         ),
         (
             {"validation": (X_NEW[:0], Y_NEW[:0])},
             DataError,
-            "validation: 0 examples and labels of shape (0,); at least one example, and one label "
-            "each are wanted",
+            "validation: 0 examples and labels of shape (0,); there must be at "
+            "least one example, and one label per example",
         ),
         ({"y": Y[1:]}, DataError, "fit: 208 images in x, 207 labels in y"),
         (
             {"y": Y.astype(float)},
             DataError,
-            "fit: y: type float64; labels are integers, 0 for the first class: convert them to "
-            "integers",
+            "fit: y: type float64; labels must be integers, 0 for the first class: convert "
+            "them to integers",
         ),
         (
             {"x": X.astype(int)},
             DataError,
             "fit: x: type int64; allowed are uint8 (0 to 255) and float32: convert pixels to "
-            "uint8, and numbers that are to be used as they are to float32",
+            "uint8, and numbers to be used unscaled to float32",
         ),
-        ({"x": 3, "y": 3}, DataError, "fit: x: shape (); one image a row is wanted, (N, ...)"),
-        ({"y": 3}, DataError, "fit: y: shape (); one label an image is wanted, (N,)"),
+        ({"x": 3, "y": 3}, DataError, "fit: x: shape (); must be one image per row, (N, ...)"),
+        ({"y": 3}, DataError, "fit: y: shape (); must be one label per image, (N,)"),
         (
             {"y": Y[:, None]},
             DataError,
-            "fit: y: shape (208, 1); one label an image is wanted, (N,): take the only column, "
+            "fit: y: shape (208, 1); must be one label per image, (N,): use the only column, "
             "y[:, 0]",
         ),
         (
             {"y": ["three"] * 208},
             DataError,
-            "fit: y: type <U5; numbers are wanted: of labels that are words, take "
+            "fit: y: type <U5; must be numbers: for text labels, use "
             "numpy.unique(labels, return_inverse=True)[1]",
         ),
-        ({"x": None}, DataError, "fit: x: type object; numbers are wanted"),
+        ({"x": None}, DataError, "fit: x: type object; must be numbers"),
         (
             {"x": np.ma.masked_equal(X, X[0, 0])},
             DataError,
@@ -210,13 +210,12 @@ FRACTION = "validation: must be a finite number > 0 and < 1, got"
         (
             {"validation": (X_NEW,)},
             ConfigError,
-            "validation: must be a fraction or (x, y), got 1 values: examples and their labels are "
-            "wanted",
+            "validation: must be a fraction or (x, y), got 1 values",
         ),
         (
             {"x": X[Y != 1], "y": Y[Y != 1], "validation": (X_NEW, Y_NEW)},
             DataError,
-            "validation: y: label 1, of which x has no example: a network cannot learn a class "
+            "validation: y: label 1, but x has no example of it: a network cannot learn a class "
             "that it never sees; leave it out, or train on it too",
         ),
         (
@@ -229,12 +228,12 @@ FRACTION = "validation: must be a finite number > 0 and < 1, got"
             {"x": (X > 100).astype(np.uint8)},
             DataError,
             "fit: x: uint8 of 0 and 1 only; uint8 is scaled from 0-255 to 0-1, and almost nothing "
-            "would be left: multiply it by 255, or give it as float32",
+            "would be left: multiply it by 255, or pass it as float32",
         ),
         (
             {"validation": (X_NEW, Y_NEW.astype(float))},
             DataError,
-            "validation: y: type float64; labels are integers, 0 for the first class",
+            "validation: y: type float64; labels must be integers, 0 for the first class",
         ),
         (
             {"x": X / np.float32(255), "validation": (X_NEW * 1.0, Y_NEW)},
@@ -254,13 +253,13 @@ def test_what_cannot_be_fitted_is_refused(
 
 
 @pytest.mark.parametrize("ragged", ["x", "y", "validation"])
-def test_ragged_lists_are_refused_in_our_words(ragged: str) -> None:
+def test_ragged_lists_are_refused_with_a_data_error(ragged: str) -> None:
     rows = [[1, 2], [3]]
     given: dict[str, Any] = {"x": X, "y": Y, ragged: rows}
     if ragged == "validation":
         given[ragged] = (rows, Y_NEW)
     where = "validation: x" if ragged == "validation" else f"fit: {ragged}"
-    with pytest.raises(DataError, match=rf"^{where}: cannot be made an array of numbers: "):
+    with pytest.raises(DataError, match=rf"^{where}: cannot be converted to an array of numbers: "):
         jmlp.fit(SMALL, **given)
 
 
@@ -283,7 +282,7 @@ def _as_memmap(x: Any, folder: Path) -> Any:
         _as_memmap,
     ],
 )
-def test_one_content_in_any_layout_gives_the_same_network(form: Any, tmp_path: Path) -> None:
+def test_equal_content_in_any_layout_gives_the_same_network(form: Any, tmp_path: Path) -> None:
     x = (X / 256).astype(np.float32)  # exact in every type
     assert_equal_bits(jmlp.fit(SMALL, form(x, tmp_path), Y).params, jmlp.fit(SMALL, x, Y).params)
 
@@ -350,8 +349,8 @@ def test_prediction_goes_through_jit_vmap_and_grad() -> None:
 
 
 WRONG_SHAPE = (
-    "the network takes 6 numbers an example: (N, 6), or (N, ...) with 6 numbers after the first "
-    "axis, or one example of 6"
+    "the network expects 6 numbers per example: (N, 6), or (N, ...) with 6 numbers after the "
+    "first axis, or one example of 6"
 )
 
 
@@ -364,14 +363,14 @@ WRONG_SHAPE = (
         (
             ROWS.astype(np.int64),
             "type int64; allowed are uint8 (0 to 255) and float32: convert pixels to uint8, and "
-            "numbers that are to be used as they are to float32",
+            "numbers to be used unscaled to float32",
         ),
         (
             ["a"] * 6,
-            "type <U1; numbers are wanted: of labels that are words, take "
+            "type <U1; must be numbers: for text labels, use "
             "numpy.unique(labels, return_inverse=True)[1]",
         ),
-        ([None] * 6, "type object; numbers are wanted"),
+        ([None] * 6, "type object; must be numbers"),
         (
             np.where(ROWS[2, 2] == ROWS, np.nan, 0.5),
             "1 of 5 examples hold numbers that are not finite in float32, the first is example 2",
@@ -392,13 +391,13 @@ def test_what_a_network_cannot_take_is_refused(x: Any, told: str) -> None:
         assert str(error.value) == f"{name}: x: {told}"
 
 
-def test_ragged_examples_are_refused_in_our_words() -> None:
-    with pytest.raises(DataError, match=r"^predict: x: cannot be made an array of numbers: "):
+def test_ragged_examples_are_refused_with_a_data_error() -> None:
+    with pytest.raises(DataError, match=r"^predict: x: cannot be converted to an array of "):
         jmlp.predict(PARAMS, STATE, [[1.0] * 6, [1.0]])
 
 
 NO_NETWORK = (
-    "params and state must be those that jmlp.init or a result has (result.params, result.state)"
+    "params and state must come from jmlp.init or from a result (result.params, result.state)"
 )
 
 
@@ -410,12 +409,12 @@ NO_NETWORK = (
         (
             PARAMS,
             (None, None),
-            "state has running statistics for layers none, but params normalise layers 0: give "
-            "both of one network",
+            "state has running statistics for layers none, but params normalise layers 0: pass "
+            "both from the same network",
         ),
     ],
 )
-def test_what_is_no_network_is_refused(params: Any, state: Any, told: str) -> None:
+def test_a_file_that_is_not_a_network_is_refused(params: Any, state: Any, told: str) -> None:
     with pytest.raises(ConfigError) as error:
         jmlp.predict(params, state, ROWS)
     assert str(error.value) == f"predict: {told}"
@@ -513,7 +512,7 @@ def test_nothing_happens_before_the_first_record_is_asked_for() -> None:
         next(records)
 
 
-def test_who_stops_consuming_stops_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_stops_when_the_consumer_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     chunks: list[object] = []
     advance = program.advance
 

@@ -68,7 +68,7 @@ def test_tables_and_ratios_of_two_calls_are_computed_by_hand(tmp_path: Path) -> 
     assert again.stdout == done.stdout
 
 
-def test_what_was_not_reached_is_said_and_is_strict_json(tmp_path: Path) -> None:
+def test_unreached_targets_are_stated_and_are_strict_json(tmp_path: Path) -> None:
     late = work("s", more=False, jmlp=[4], keras=[8, 9, "Infinity"], pytorch=[7, *["Infinity"] * 2])
     done = bench("--with", write(tmp_path / "a", until=late), "--json", tmp_path / "b")
     assert done.stdout.splitlines()[-2:] == [
@@ -88,7 +88,7 @@ def test_a_row_that_two_files_hold_is_refused(tmp_path: Path) -> None:
     assert done.stderr == "--with: two files contain the same row; leave one out\n"
 
 
-def test_a_row_that_is_not_there_is_refused() -> None:
+def test_a_row_that_does_not_exist_is_refused() -> None:
     done = bench("sweep_129")
     assert done.returncode == 2
     assert "no such row: sweep_129; there are sweep_128, sweep_sizes" in done.stderr

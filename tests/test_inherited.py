@@ -72,7 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def without_warning(text: str) -> None:
-    """Nothing is to be said."""
+    """Fails if anything is reported."""
     raise AssertionError(text)
 
 

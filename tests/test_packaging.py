@@ -90,7 +90,7 @@ def test_library_works_from_a_zip_archive_and_so_does_a_child_process(
     assert (out.stderr, out.stdout.split()) == ("", ["128", "demo", *map(str, found)])
 
 
-def test_command_elsewhere_tells_its_version(elsewhere: Path, tmp_path: Path) -> None:
+def test_command_elsewhere_reports_its_version(elsewhere: Path, tmp_path: Path) -> None:
     assert run(tmp_path, elsewhere / "jmlp", "--version").split()[-1] == version("jmlp")
 
 

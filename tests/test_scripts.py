@@ -103,7 +103,7 @@ def test_python_that_does_not_answer_is_passed_over(clone: Path, pythons: Path) 
     assert (done.returncode, done.stderr) == (9, "3.13 makes it\n")
 
 
-def test_no_usable_python_is_told_with_the_remedy(clone: Path, pythons: Path) -> None:
+def test_missing_python_is_reported_with_the_remedy(clone: Path, pythons: Path) -> None:
     done = call(clone / "scripts" / "jmlp", PATH=pythons)
     assert done.returncode == 2
     assert done.stderr == (

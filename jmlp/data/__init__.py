@@ -1,4 +1,4 @@
-"""Data sets: sources, digests, the split, one's own files. Imports no JAX."""
+"""Data sets: sources, digests, the validation split, the user's own files. Imports no JAX."""
 
 from jmlp.data.dataset import Dataset
 from jmlp.data.digits import synthetic

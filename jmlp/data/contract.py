@@ -1,4 +1,4 @@
-"""What a network takes: the form of its training data, which is stored with it."""
+"""The input contract of a network: the form of its training data, which is stored with it."""
 
 import math
 from collections.abc import Mapping
@@ -8,50 +8,50 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from jmlp.data.dataset import MOST_CLASSES, Dataset, unit_of
+from jmlp.data.dataset import MOST_CLASSES, Dataset, white_level
 from jmlp.data.npz import MOST_DIMENSIONS
 from jmlp.errors import DataError
 
 DType = Literal["uint8", "float32"]
-Range = tuple[float, float, float]  # quantiles of 1, 50 and 99 %
-SMALLEST = 8  # pixels of a side in which a digit can be placed
-SAMPLE = 500  # pictures that are looked at
+Range = tuple[float, float, float]  # the 1, 50 and 99 % quantiles
+SMALLEST = 8  # pixels per side, at least, for a digit to be placed
+SAMPLE = 500  # pictures that are measured
 QUANTILES = (0.01, 0.5, 0.99)
 
 
 @dataclass(frozen=True)
 class Looks:
-    """What pictures look like: of each measure, the range over many of them.
+    """What the pictures of a data set look like: for each measure, its range over a sample.
 
-    Lengths are fractions of the longer side of the picture. Ink is what is far from the paper.
+    Lengths are fractions of the longer side of the picture. Ink is what differs clearly from paper.
     """
 
     ink: Range  # mean brightness of the ink over the whole picture, 0 to 1
-    stroke: Range  # how wide strokes are
-    box: Range  # the longer side of the box around the ink
-    offset: Range  # how far the ink's centre of mass is from the middle
-    paper: Literal["dark", "light"]  # around the ink
+    stroke: Range  # width of the strokes
+    box: Range  # the longer side of the ink's bounding box
+    offset: Range  # distance of the ink's centre of mass from the picture's centre
+    paper: Literal["dark", "light"]  # brightness of the paper around the ink
 
 
 @dataclass(frozen=True)
 class Contract:
-    """The form of a data set's examples, and so of all that a network trained on it can take."""
+    """The form of a data set's examples, and so of every input to a network trained on it."""
 
     image_shape: tuple[int, ...]
     n_classes: int
-    dtype: DType | None  # uint8 is scaled to 0-1; None: not known, in files of earlier versions
-    low: float | None = None  # the smallest number in training
-    high: float | None = None
-    looks: Looks | None = None  # None: not known, or no pictures on plain paper
+    dtype: DType | None  # uint8 is scaled to 0-1; None: unknown, in files of earlier versions
+    low: float | None = None  # the smallest value in the training data
+    high: float | None = None  # the largest
+    looks: Looks | None = None  # None: unknown, or no pictures on plain paper
 
     @property
     def n_in(self) -> int:
-        """Numbers of one example."""
+        """Values per example."""
         return math.prod(self.image_shape)
 
     @property
     def plane(self) -> tuple[int, int] | None:
-        """Height and width, where an example can be a grey picture. Flat ones may be a square."""
+        """Height and width if an example can be a grey picture; a flat one may be a square."""
         shape = self.image_shape[:2] if self.image_shape[2:] == (1,) else self.image_shape
         if len(shape) == 2:
             return shape[0], shape[1]
@@ -60,9 +60,9 @@ class Contract:
 
     @property
     def like_mnist(self) -> bool:
-        """Whether its pictures are strokes on plain paper, in the middle, with a margin.
+        """Whether the pictures are strokes on plain paper, centred, with a margin.
 
-        Of a network of an earlier version, whose data are not known, it is taken for granted.
+        Assumed for a network of an earlier version, whose data are unknown.
         """
         if self.plane is None or min(self.plane) < SMALLEST:
             return False
@@ -70,21 +70,21 @@ class Contract:
             return self.low is None
         return 0.5 <= self.looks.box[1] <= 0.8 and self.looks.offset[2] <= 0.2
 
-    def take(self, pixels: NDArray[np.uint8], what: str) -> NDArray[Any]:
-        """Pixels 0 to 255 as the network was trained on them.
+    def convert_pixels(self, pixels: NDArray[np.uint8], what: str) -> NDArray[Any]:
+        """Converts pixels 0 to 255 to the type and scale of the training data.
 
         Args:
-            pixels: of any shape.
-            what: where they come from, for the message.
+            pixels: an array of any shape.
+            what: where they come from, for the error message.
 
         Raises:
-            DataError: it was trained on other numbers than pixels, or than 0 to 1.
+            DataError: the network was trained neither on pixels nor on numbers from 0 to 1.
         """
         if self.dtype is None or (self.dtype == "uint8" and (self.high is None or self.high > 127)):
             return pixels
-        # Floats up to 255 are refused as well: nothing says that they were pixels, and a network
-        # learns so poorly from them that its answer would be worth little.
-        if self._white() != 1:
+        # Floats up to 255 are refused as well: they need not have been pixels, and a network trains
+        # so poorly on them that its prediction would be worth little.
+        if self._white_level() != 1:
             raise DataError(
                 f"{what}: the network was trained on numbers {self._range()}, and pictures are "
                 "given to networks as numbers from 0 to 1: train it on pixels of type uint8, which "
@@ -93,14 +93,14 @@ class Contract:
             )
         return pixels / np.float32(255)
 
-    def take_numbers(self, array: NDArray[np.float32], what: str) -> NDArray[Any]:
-        """Floating-point numbers as the network was trained on them.
+    def convert_numbers(self, array: NDArray[np.float32], what: str) -> NDArray[Any]:
+        """Converts floating-point numbers to the type and scale of the training data.
 
         Raises:
-            DataError: they are plainly of another scale than in training.
+            DataError: their scale clearly differs from that of the training data.
         """
         low, high = float(array.min()), float(array.max())
-        given = unit_of(low, high)
+        given = white_level(low, high)
         if self.dtype in ("uint8", None):  # 0 to 1 is what bytes are scaled to
             if low >= 0 and high <= 1:
                 return array
@@ -111,35 +111,35 @@ class Contract:
                 "uint8 from 0 to 255, or numbers from 0 to 1"
             )
         if self.low is not None and self.high is not None:
-            white = self._white()
+            white = self._white_level()
             if (given, white) == (255, 1):
                 return array / np.float32(255)
-            room = self.high - self.low
-            too_far = low < self.low - room or high > self.high + room
-            if too_far or (given, white) == (1, 255):
+            span = self.high - self.low
+            out_of_range = low < self.low - span or high > self.high + span
+            if out_of_range or (given, white) == (1, 255):
                 raise DataError(
                     f"{what}: numbers from {low:g} to {high:g}, but the network was trained on "
                     f"numbers {self._range()}: bring them to that scale"
                 )
         return array
 
-    def _white(self) -> float | None:
-        """What white is in the training data, 1 or 255, where that is plain."""
+    def _white_level(self) -> float | None:
+        """The value of white in the training data, 1 or 255; None if it is unclear."""
         if self.low is None or self.high is None:
             return None
-        return unit_of(self.low, self.high)
+        return white_level(self.low, self.high)
 
     def _range(self) -> str:
         if self.low is None or self.high is None:
-            return "of a type and range that its file does not say"
+            return "of a type and range that its file does not state"
         return f"from {self.low:g} to {self.high:g}"
 
 
 def check_contract(contract: Contract) -> None:
-    """Whether there can be such data: its types are right already, as `read` takes them.
+    """Checks that such data can exist; the types have already been checked by the reader.
 
     Raises:
-        ValueError: with what cannot be.
+        ValueError: with the first impossible value.
     """
     shape, n_classes = contract.image_shape, contract.n_classes
     if not 1 <= len(shape) <= MOST_DIMENSIONS or min(shape) < 1 or contract.n_in >= 2**31:
@@ -158,16 +158,16 @@ def check_contract(contract: Contract) -> None:
 
 
 def contract_of(dataset: Dataset) -> Contract:
-    """What a network trained on this data takes."""
+    """The input contract of a network trained on this data."""
     x = dataset.x_train
     low, high = float(x.min()), float(x.max())
     dtype: DType = "uint8" if x.dtype == np.uint8 else "float32"
-    bare = Contract(dataset.image_shape, dataset.n_classes, dtype, low, high)
-    return replace(bare, looks=_looks(x, bare.plane, low, high))
+    contract = Contract(dataset.image_shape, dataset.n_classes, dtype, low, high)
+    return replace(contract, looks=_looks(x, contract.plane, low, high))
 
 
 def measure(brightness: NDArray[np.floating[Any]]) -> Mapping[str, NDArray[np.float64]]:
-    """The measures of `Looks` of pictures `(n, height, width)`: ink is 1, paper is 0."""
+    """The measures in `Looks` of each picture `(n, height, width)`, where ink is 1 and paper 0."""
     n, *sides = brightness.shape
     longer = max(sides)
     ink = np.asarray(brightness, np.float64)
@@ -188,7 +188,7 @@ def measure(brightness: NDArray[np.floating[Any]]) -> Mapping[str, NDArray[np.fl
         offset = np.maximum(offset, np.abs(centre - (side - 1) / 2))
     return {
         "ink": ink.mean(axis=(1, 2)),
-        # A stroke of width w and length l has the area w l, and edges of 2 l or a little more.
+        # A stroke of width w and length l has area w l, and edges of 2 l or slightly more.
         "stroke": 2 * area / np.maximum(edges, 1) / longer,
         "box": box / longer,
         "offset": np.where(area > 0, offset, 0) / longer,
@@ -207,9 +207,9 @@ def _looks(x: NDArray[Any], plane: tuple[int, int] | None, low: float, high: flo
     if 0.25 < level < 0.75:
         return None
     is_dark = level <= 0.25
-    found = measure(brightness if is_dark else 1 - brightness)
-    low_, middle, top = np.quantile(np.stack(list(found.values())), QUANTILES, axis=1)
+    measures = measure(brightness if is_dark else 1 - brightness)
+    low_, middle, top = np.quantile(np.stack(list(measures.values())), QUANTILES, axis=1)
     ranges = {
-        name: (float(low_[i]), float(middle[i]), float(top[i])) for i, name in enumerate(found)
+        name: (float(low_[i]), float(middle[i]), float(top[i])) for i, name in enumerate(measures)
     }
     return Looks(**ranges, paper="dark" if is_dark else "light")

@@ -1,4 +1,4 @@
-"""The one form that all data takes, and what must hold of it."""
+"""The common form of all data sets, and its validation."""
 
 import hashlib
 import math
@@ -16,14 +16,14 @@ Labels = NDArray[np.int32]
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 MOST_CLASSES = 1000
-MOST_IMAGES = 2**31 - 1  # they are counted by int32
+MOST_IMAGES = 2**31 - 1  # counted by int32
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images and labels in memory, checked. The arrays cannot be written to.
+    """Images and labels in memory, validated. The arrays are read-only.
 
-    `uint8` pixels are scaled to 0-1 where they are used; floating-point ones are used as they are.
+    `uint8` pixels are scaled to 0-1 on use; floating-point pixels are used unchanged.
     """
 
     name: str
@@ -32,21 +32,21 @@ class Dataset:
     x_test: Pixels | None  # (N_test, n_in)
     y_test: Labels | None  # (N_test,)
     n_classes: int
-    image_shape: tuple[int, ...]  # of one image before it was flattened, such as (28, 28)
+    image_shape: tuple[int, ...]  # of one image before flattening, such as (28, 28)
     digests: Mapping[str, str]  # by array name: SHA-256 of its bytes, see `digest`
-    source: str  # where it came from, for people
+    source: str  # where it came from, as shown to users
 
     @property
     def n_in(self) -> int:
-        """Inputs of a network for this data."""
+        """Number of inputs of a network for this data."""
         return math.prod(self.image_shape)
 
 
 def as_array(value: object, where: str) -> NDArray[Any]:
-    """What a caller gave as examples or labels, as an array of numbers.
+    """Converts the examples or labels given by a caller to an array of numbers.
 
     Raises:
-        DataError: It is no array of numbers: ragged, masked, text, Python objects.
+        DataError: It is not an array of numbers: ragged, masked, text, Python objects.
     """
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise DataError(
@@ -56,36 +56,36 @@ def as_array(value: object, where: str) -> NDArray[Any]:
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # ragged, or its own conversion fails
-        raise DataError(f"{where}: cannot be made an array of numbers: {error}") from error
+        raise DataError(f"{where}: cannot be converted to an array of numbers: {error}") from error
     if array.dtype.kind in "OSUVmM" and not _is_float(array.dtype):
         hint = ""
         if array.dtype.kind in "SU":
-            hint = ": of labels that are words, take numpy.unique(labels, return_inverse=True)[1]"
-        raise DataError(f"{where}: type {array.dtype}; numbers are wanted{hint}")
+            hint = ": for text labels, use numpy.unique(labels, return_inverse=True)[1]"
+        raise DataError(f"{where}: type {array.dtype}; must be numbers{hint}")
     if array.dtype.kind == "V":
         return array.astype(np.float32)
-    # Wider floats have no digest: their bytes differ between machines.
+    # Wider floats cannot have a digest: their bytes differ between machines.
     return array.astype(np.float64) if array.dtype == np.longdouble else array
 
 
 def _is_float(dtype: Any) -> bool:
-    """Whether numbers of this type can be used as they are, in float32."""
-    # bfloat16 and its like, which JAX adds to NumPy's types, say that they are of the kind "V".
-    # The type of JAX's random keys is none of NumPy's.
+    """Whether numbers of this type can be used unscaled, as float32."""
+    # bfloat16 and similar types, which JAX adds to NumPy, report kind "V". The type of JAX's
+    # random keys is not a NumPy dtype.
     kind = getattr(dtype, "kind", "")
     return kind == "f" or (kind == "V" and "float" in dtype.name)
 
 
 def check_pixel_type(dtype: np.dtype[Any], where: str) -> None:
-    """Refuse a type of which it is unclear whether its numbers are to be scaled.
+    """Reject a type for which it is unclear whether to scale the numbers.
 
     Raises:
-        DataError: It is neither `uint8` nor floating-point.
+        DataError: The type is neither `uint8` nor floating-point.
     """
     if dtype != np.uint8 and not _is_float(dtype):
         raise DataError(
             f"{where}: type {dtype}; allowed are uint8 (0 to 255) and float32: convert pixels to "
-            "uint8, and numbers that are to be used as they are to float32"
+            "uint8, and numbers to be used unscaled to float32"
         )
 
 
@@ -96,7 +96,7 @@ def digest(array: NDArray[Any]) -> str:
 
 
 def changed_arrays(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """The names of the arrays whose digests differ, those that only one side has included."""
+    """The names of the arrays whose digests differ, including those only one side has."""
     names = sorted(wanted.keys() | found.keys())
     return [name for name in names if wanted.get(name) != found.get(name)]
 
@@ -106,33 +106,33 @@ def make_dataset(
     arrays: Mapping[str, NDArray[Any]],
     source: str,
     digests: Mapping[str, str] | None = None,
-    called: Mapping[str, str] | None = None,
+    display_names: Mapping[str, str] | None = None,
 ) -> Dataset:
-    """Check raw arrays and bring them into the one form.
+    """Validate raw arrays and convert them to a `Dataset`.
 
     Args:
-        name: What to call the data set.
+        name: Name of the data set.
         arrays: `x_train` (N, ...), `y_train` (N,), and both of `x_test`, `y_test` or neither.
-        source: Where they came from; messages begin with it.
-        digests: Those of the arrays, where they were computed already.
-        called: What messages call an array, where its caller has another name for it.
+        source: Where they came from; error messages begin with it.
+        digests: Digests of the arrays, if already computed.
+        display_names: The caller's names for arrays, used in error messages.
 
     Raises:
-        DataError: For the first rule that is broken, with the array and the numbers.
+        DataError: For the first rule violated, with the array and the numbers.
     """
     for missing in ({"x_train", "y_train"} | _partner(arrays)) - set(arrays):
         raise DataError(
             f"{source}: {missing} is missing; there must be x_train and y_train, and both x_test "
             "and y_test or neither"
         )
-    called = {key: key for key in ARRAYS} | dict(called or {})
+    names = {key: key for key in ARRAYS} | dict(display_names or {})
     image_shape = arrays["x_train"].shape[1:]
     parts = [part for part in ("train", "test") if f"x_{part}" in arrays]
     flat: dict[str, Pixels] = {}
     labels: dict[str, Labels] = {}
     for part in parts:
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        name_x, name_y = called[f"x_{part}"], called[f"y_{part}"]
+        name_x, name_y = names[f"x_{part}"], names[f"y_{part}"]
         where = f"{source}: {name_x}"
         if part == "test" and x.size == 0 and x.ndim >= 2:
             raise DataError(
@@ -141,25 +141,25 @@ def make_dataset(
         check_examples(x, y, source, name_x, name_y)
         if x.shape[1:] != image_shape:
             raise DataError(
-                f"{where}: images of shape {x.shape[1:]}, but those of {called['x_train']} are "
+                f"{where}: images of shape {x.shape[1:]}, but those of {names['x_train']} are "
                 f"{image_shape}"
             )
         flat[part] = _pixels(x, where)
         labels[part] = _labels(y, f"{source}: {name_y}")
-    x_train, y_train = called["x_train"], called["y_train"]
+    x_train, y_train = names["x_train"], names["y_train"]
     if flat["train"].min() == flat["train"].max():
         raise DataError(f"{source}: {x_train}: all pixels are {flat['train'].flat[0]:g}: no images")
     if flat["train"].dtype == np.uint8 and flat["train"].max() == 1:
         raise DataError(
             f"{source}: {x_train}: uint8 of 0 and 1 only; uint8 is scaled from 0-255 to 0-1, and "
-            "almost nothing would be left: multiply it by 255, or give it as float32"
+            "almost nothing would be left: multiply it by 255, or pass it as float32"
         )
     n_classes = _count_classes(labels["train"], f"{source}: {y_train}")
     if "test" in labels:
-        check_scale(flat["test"], flat["train"], f"{source}: {called['x_test']}", x_train)
+        check_scale(flat["test"], flat["train"], f"{source}: {names['x_test']}", x_train)
         if labels["test"].max() >= n_classes:
             raise DataError(
-                f"{source}: {called['y_test']}: label {labels['test'].max()}, but those of "
+                f"{source}: {names['y_test']}: label {labels['test'].max()}, but those of "
                 f"{y_train} are 0 to {n_classes - 1}"
             )
     for array in (*flat.values(), *labels.values()):
@@ -183,18 +183,18 @@ def _partner(arrays: Mapping[str, NDArray[Any]]) -> set[str]:
 
 
 def check_examples(x: NDArray[Any], y: NDArray[Any], source: str, name_x: str, name_y: str) -> None:
-    """Whether there are examples, and one label for each.
+    """Check that there are examples, and one label for each.
 
     Raises:
         DataError: With the shapes.
     """
     where = f"{source}: {name_x}"
     if x.ndim < 2:
-        raise DataError(f"{where}: shape {x.shape}; one image a row is wanted, (N, ...)")
+        raise DataError(f"{where}: shape {x.shape}; must be one image per row, (N, ...)")
     if y.ndim != 1:
         raise DataError(
-            f"{source}: {name_y}: shape {y.shape}; one label an image is wanted, (N,)"
-            f"{_one_a_label(y, x)}"
+            f"{source}: {name_y}: shape {y.shape}; must be one label per image, (N,)"
+            f"{_reshape_hint(y, x)}"
         )
     if len(x) != len(y):
         raise DataError(f"{source}: {len(x):,} images in {name_x}, {len(y):,} labels in {name_y}")
@@ -204,36 +204,36 @@ def check_examples(x: NDArray[Any], y: NDArray[Any], source: str, name_x: str, n
         raise DataError(f"{where}: {len(x):,} images, at most {MOST_IMAGES:,}")
 
 
-def _one_a_label(y: NDArray[Any], x: NDArray[Any]) -> str:
-    """How labels of another shape become labels, where it is plain."""
+def _reshape_hint(y: NDArray[Any], x: NDArray[Any]) -> str:
+    """How to convert labels of another shape, if that is clear."""
     if y.shape == (len(x), 1):
-        return ": take the only column, y[:, 0]"
-    return ": of one-hot rows, take y.argmax(axis=1)" if y.ndim == 2 and len(y) == len(x) else ""
+        return ": use the only column, y[:, 0]"
+    return ": for one-hot rows, use y.argmax(axis=1)" if y.ndim == 2 and len(y) == len(x) else ""
 
 
 def check_scale(x: NDArray[Any], training: NDArray[Any], where: str, training_name: str) -> None:
-    """Refuse examples of another scale than those that a network learns from.
+    """Reject examples on another scale than the training examples.
 
     Raises:
-        DataError: Only one of both is `uint8`, or one is plainly 0-1 and the other 0-255.
+        DataError: Only one of the two is `uint8`, or one is clearly 0-1 and the other 0-255.
     """
     if (x.dtype == np.uint8) != (training.dtype == np.uint8):
         raise DataError(
             f"{where}: {x.dtype} numbers, but those of {training_name} are {training.dtype}: uint8 "
-            "is scaled to 0-1, floating-point numbers are used as they are: bring both to one type"
+            "is scaled to 0-1, floating-point numbers are used unscaled: convert both to one type"
         )
-    whites = {unit_of(float(part.min()), float(part.max())) for part in (x, training)}
-    if whites == {1.0, 255.0}:
+    white_levels = {white_level(float(part.min()), float(part.max())) for part in (x, training)}
+    if white_levels == {1.0, 255.0}:
         raise DataError(
             f"{where}: numbers from {x.min():g} to {x.max():g}, but those of {training_name} are "
             f"from {training.min():g} to {training.max():g}: bring both to one scale"
         )
 
 
-def unit_of(low: float, high: float) -> float | None:
-    """What white is, 1 or 255, where numbers from `low` to `high` are plainly brightness from 0.
+def white_level(low: float, high: float) -> float | None:
+    """The value of white, 1 or 255, if numbers from `low` to `high` are clearly brightness from 0.
 
-    None where it is not plain: they were centred or standardised, or are no brightness at all.
+    None if it is unclear: they were centred or standardised, or are not brightness at all.
     """
     if low < 0:
         return None
@@ -261,8 +261,8 @@ def _pixels(x: NDArray[Any], where: str) -> Pixels:
 def _labels(y: NDArray[Any], where: str) -> Labels:
     if y.dtype.kind not in "iu":
         raise DataError(
-            f"{where}: type {y.dtype}; labels are integers, 0 for the first class: convert them to "
-            "integers"
+            f"{where}: type {y.dtype}; labels must be integers, 0 for the first class: convert "
+            "them to integers"
         )
     if y.min() < 0 or y.max() >= MOST_CLASSES:
         wrong = y.min() if y.min() < 0 else y.max()
@@ -278,6 +278,6 @@ def _count_classes(y: Labels, where: str) -> int:
     if not counts.all():
         raise DataError(
             f"{where}: no image of class {counts.argmin()}, but labels up to {n_classes - 1}; "
-            "labels are 0 to K - 1, each with at least one image: number them so"
+            "labels are 0 to K - 1, each with at least one image: renumber them"
         )
     return n_classes

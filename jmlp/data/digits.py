@@ -1,4 +1,4 @@
-"""Digits that jmlp draws itself: no download, no file, and the same bytes on every machine.
+"""Synthetic digits: no download, no file, and the same bytes on every machine.
 
 A digit is a glyph of straight strokes. Each image moves the glyph's corners a little, turns,
 slants, scales and shifts it, and draws it with a pen of its own width, darkness and noise.
@@ -20,9 +20,9 @@ from jmlp.errors import DataError
 
 SIZE = 28  # pixels
 N_CLASSES = 10
-CHUNK = 64  # images drawn at once: their distances stay in the processor's cache
+CHUNK = 64  # images drawn at once: their distances fit in the processor's cache
 
-# One line a style, "digit: strokes"; a stroke is a list of corners x,y in a box of 14 x 20, y down.
+# One line per style, "digit: strokes"; a stroke is a list of corners x,y in a 14 x 20 box, y down.
 GLYPHS = """
 0: 7,0 11,2 13,7 13,13 11,18 7,20 3,18 1,13 1,7 3,2 7,0
 1: 7,0 7,20
@@ -42,7 +42,7 @@ GLYPHS = """
 9: 13,5 10,9 6,10 2,8 1,5 3,1 7,0 11,1 13,5 12,12 9,20
 9: 12,5 10,9 6,10 2,8 1,5 3,1 7,0 11,1 12,5 12,20
 """
-# Of the default call.
+# Of `synthetic()` with default arguments.
 SYNTHETIC_DIGESTS = {
     "x_train": "c3a11ed9885f13b402b554c779239171a34d3a1248534ec67466c1457ef490df",
     "y_train": "9fa8abcb8b5193a0c4cc3d911fd7a7ccbc53147c07da634cfbf9826d64da6d2b",
@@ -50,13 +50,13 @@ SYNTHETIC_DIGESTS = {
     "y_test": "6602652d798fb83b2e2f75e2475eb4f54c7e689ff36bad1d513eac9de69caabd",
 }
 
-CENTRE = np.array((7, 10), np.float32)  # of that box
+CENTRE = np.array((7, 10), np.float32)  # of the box of `GLYPHS`
 
-# How far an image may differ from its glyph, in the units of the box where they have one.
+# How far an image may differ from its glyph, in units of the box unless noted.
 CORNER = 1.2  # each corner, either way
 TURN = 0.1  # tangent of half the angle, either way: 11 degrees
 SLANT = 0.25  # either way
-SCALE = (0.7, 1.0)  # pixels a unit, each direction on its own
+SCALE = (0.7, 1.0)  # pixels per unit, independent in x and y
 SHIFT = 2.0  # pixels, either way
 PEN = (0.6, 1.5)  # half the width of a stroke, pixels
 INK = (150.0, 255.0)  # brightness of a stroke
@@ -91,22 +91,22 @@ def synthetic(n_train: int = 6000, n_test: int = 1000, seed: int = 0) -> Dataset
 
 
 class Glyph(NamedTuple):
-    """One style of one digit. Strokes that share a corner keep sharing it when it is moved."""
+    """One style of one digit. Strokes that share a corner still share it after it moves."""
 
     corners: NDArray[np.float32]  # (V, 2), x and y, centred on the origin
-    segments: NDArray[np.intp]  # (S, 2), the corners at both ends
+    segments: NDArray[np.intp]  # (S, 2), corner indices of both ends
 
 
 def _parse(text: str) -> Mapping[int, list[Glyph]]:
     glyphs: dict[int, list[Glyph]] = {digit: [] for digit in range(N_CLASSES)}
     for line in text.strip().splitlines():
         digit, strokes = line.split(":")
-        places: dict[str, int] = {}
+        corner_ids: dict[str, int] = {}
         segments = []
         for stroke in strokes.split("|"):
-            path = [places.setdefault(corner, len(places)) for corner in stroke.split()]
+            path = [corner_ids.setdefault(corner, len(corner_ids)) for corner in stroke.split()]
             segments += list(itertools.pairwise(path))
-        corners = np.array([corner.split(",") for corner in places], np.float32)
+        corners = np.array([corner.split(",") for corner in corner_ids], np.float32)
         glyphs[int(digit)].append(Glyph(corners - CENTRE, np.array(segments)))
     return glyphs
 
@@ -122,13 +122,13 @@ def _draw(random: Generator, n: int) -> tuple[NDArray[np.uint8], NDArray[np.uint
     moves = CORNER * (2 * random.random((n, MOST_CORNERS, 2), np.float32) - 1)
     shape = random.random((n, 6), np.float32)  # turn, slant, scale x and y, shift x and y
     pen = random.random((n, 3), np.float32)  # width, ink, noise
-    images = random.integers(0, 256, (n, SIZE, SIZE), np.uint8)  # first nothing but noise
+    images = random.integers(0, 256, (n, SIZE, SIZE), np.uint8)  # noise, replaced below
     for digit, glyphs in STYLES.items():
         chosen = (style * len(glyphs)).astype(np.intp)
         for number, glyph in enumerate(glyphs):
-            mine = np.flatnonzero((labels == digit) & (chosen == number))
-            for start in range(0, len(mine), CHUNK):
-                part = mine[start : start + CHUNK]
+            rows = np.flatnonzero((labels == digit) & (chosen == number))
+            for start in range(0, len(rows), CHUNK):
+                part = rows[start : start + CHUNK]
                 corners = glyph.corners + moves[part, : len(glyph.corners)]
                 placed = _place(corners, shape[part])
                 distance = _distance(placed[:, glyph.segments])
@@ -155,7 +155,7 @@ def _place(corners: NDArray[np.float32], shape: NDArray[np.float32]) -> NDArray[
 
 
 def _distance(segments: NDArray[np.float32]) -> NDArray[np.float32]:
-    """From each pixel to the nearest segment: (B, 28, 28), from segments (B, S, 2 ends, 2)."""
+    """Distance from pixels (B, 28, 28) to the nearest segment; segments are (B, S, 2 ends, 2)."""
     pixel = np.arange(SIZE, dtype=np.float32)
     nearest = np.full((len(segments), SIZE, SIZE), np.inf, np.float32)
     for segment in segments.swapaxes(0, 1):
@@ -178,7 +178,7 @@ def _distance(segments: NDArray[np.float32]) -> NDArray[np.float32]:
 def _ink(
     distance: NDArray[np.float32], noise: NDArray[np.uint8], pen: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
-    """Brightness (B, 28, 28) of strokes with soft edges, and of noise 0 to 255 between them."""
+    """Brightness (B, 28, 28) of strokes with soft edges plus scaled `noise` of 0 to 255."""
     width, ink, grain = pen.T[:, :, None, None]
     covered = np.clip(_between(PEN, width) + np.float32(0.5) - distance, 0, 1)
     light = covered * _between(INK, ink) + noise * (grain * np.float32(NOISE / 255))
@@ -187,6 +187,6 @@ def _ink(
 
 
 def _between(limits: tuple[float, float], unit: NDArray[np.float32]) -> NDArray[np.float32]:
-    """From 0-1 to the range of `limits`."""
+    """Maps 0-1 linearly to the range `limits`."""
     low, high = limits
     return np.float32(low) + np.float32(high - low) * unit

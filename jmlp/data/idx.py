@@ -1,4 +1,4 @@
-"""The IDX format of the original MNIST files, plain or packed by gzip.
+"""The IDX format of the original MNIST files, plain or gzipped.
 
 2 zero bytes, 1 byte type, 1 byte number of dimensions, then each dimension as a big-endian
 uint32, then the numbers, big-endian, last dimension fastest.
@@ -29,10 +29,10 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_idx(path: Path) -> NDArray[Any]:
-    """The array in an IDX file. Its content says whether it is compressed, not its name.
+    """Reads the array in an IDX file; compression is detected from the content, not the name.
 
     Raises:
-        DataError: Not IDX, damaged, cut, or of another size than its header says.
+        DataError: Not IDX, damaged, truncated, or its size does not match its header.
     """
     name = shown(path)
     with opened(path) as file:
@@ -65,7 +65,7 @@ def _read_header(stream: Stream, name: str) -> tuple[np.dtype[Any], tuple[int, .
     code, n_dimensions = magic[2], magic[3]
     if code not in TYPES:
         allowed = ", ".join(f"{c:02x}" for c in TYPES)
-        raise DataError(f"{name}: IDX type byte {code:02x} is none of {allowed}")
+        raise DataError(f"{name}: IDX type byte {code:02x}; allowed are {allowed}")
     if not 1 <= n_dimensions <= MOST_DIMENSIONS:
         raise DataError(f"{name}: {n_dimensions} dimensions; allowed are 1 to {MOST_DIMENSIONS}")
     sizes = stream.read(4 * n_dimensions)

@@ -1,16 +1,16 @@
-"""A drawn or photographed digit, brought into the form of MNIST's digits.
+"""Finds a drawn or photographed digit and converts it to the form of MNIST's digits.
 
 MNIST's pictures were made like this: the ink's bounding box is scaled into 20 × 20, its proportions
 kept, and placed in 28 × 28 with its centre of mass in the middle. A network trained on such
-pictures reads others only after the same steps. Before them, the ink must be found:
+pictures needs the same steps for any other picture. Before them, the ink must be found:
 
-- Two readings are tried, dark ink and light ink. In each, how much a pixel differs from the paper
-  around it is its ink; the paper is a high percentile of a wide neighbourhood, so that light that
-  falls off and shadows are no ink.
-- Ink at least half as strong as the strongest falls into pieces. Lines from edge to edge are those
-  of ruled paper. Of all pieces the one most like a pen's stroke is taken (long, thin, away from the
-  rim), and with it what lies near and is not much smaller: other strokes, and no dust.
-- Strokes of a very thin or thick pen become as wide as those of MNIST.
+- Two readings are tried, dark ink and light ink. In each, the ink at a pixel is its difference from
+  the paper around it; the paper is a high percentile of a wide neighbourhood, so that uneven light
+  and shadows do not count as ink.
+- Ink at least half as strong as the strongest is split into connected pieces. Lines from edge to
+  edge are those of ruled paper. The piece most like a pen's stroke (long, thin, not at the border)
+  is taken, with nearby pieces that are not much smaller: other strokes, but not dust.
+- Strokes of a very thin or thick pen are made as wide as those of MNIST.
 """
 
 import math
@@ -23,24 +23,24 @@ from numpy.typing import NDArray
 Grey = NDArray[np.float32]  # (height, width)
 Mask = NDArray[np.bool_]  # (height, width)
 
-LARGE = 100  # pixels of the longer side from which on there is noise to speak of
-MOST_PIECES = 50  # that are looked at, the largest
-FINE = 160  # pixels of a digit's longer side at least, so that strokes can be widened smoothly
+LARGE = 100  # pixels of the longer side from which noise is considered
+MOST_PIECES = 50  # considered, the largest first
+FINE = 160  # least pixels of a digit's longer side, so that strokes are widened smoothly
 BOX, FRAME = 20, 28  # of MNIST
-STROKE = (1.9, 4.2)  # pixels: how wide strokes may be in MNIST's box before they are changed
-THICKEST = 0.35  # a stroke, as a fraction of its digit
-LINE = 0.05  # the worth of a line, of that of a stroke
-LIKE_A_DIGIT = 0.2  # of 1: what is less like one is no ink; digits have 0.6 and more
-FAINTEST = 0.06  # of the paper's brightness: what differs less is paper
-NOISE = 7.0  # times the noise: likewise
+STROKE = (1.9, 4.2)  # pixels in MNIST's box: strokes of another width are adjusted
+THICKEST = 0.35  # stroke width, as a fraction of the digit
+LINE_FACTOR = 0.05  # score of a line, relative to that of a stroke
+MIN_LIKENESS = 0.2  # to a digit, 0 to 1: anything below is not ink; digits have 0.6 or more
+FAINTEST = 0.06  # of the paper's brightness: anything fainter is paper
+NOISE = 7.0  # times the noise: likewise, anything fainter is paper
 
 
 class Ink(NamedTuple):
-    """What was found on a picture."""
+    """The digit found on a picture."""
 
-    strength: Grey  # 0 to 1 in the digit's own pixels, 0 elsewhere; of the digit's box only
-    is_dark: bool  # on light paper
-    share: float  # of all ink on the picture, how much is the digit's
+    strength: Grey  # of the digit's box only: 0 to 1 in the digit's pixels, 0 elsewhere
+    is_dark: bool  # dark ink on light paper
+    share: float  # the digit's share of all ink on the picture
 
 
 class _Piece(NamedTuple):
@@ -48,33 +48,33 @@ class _Piece(NamedTuple):
     place: tuple[slice, slice]
     area: int
     extent: int  # the longer side of its box
-    thickness: float  # of its thickest place, as a fraction of that side
-    strength: float  # of its ink, on average
-    worth: float  # how much it is like a stroke; less than 0: surroundings
-    is_line: bool  # as of a margin, under a digit, or around a screenshot
+    thickness: float  # at its thickest point, as a fraction of `extent`
+    strength: float  # mean strength of its ink
+    score: float  # how much it is like a stroke; less than 0 for surroundings
+    is_line: bool  # such as a margin, an underline, or the frame of a screenshot
 
     @property
     def rank(self) -> float:
-        """Its worth beside other pieces: a line is a digit only where there is nothing else."""
-        return self.worth * LINE if self.is_line else self.worth
+        """The score for ranking: a line is taken for a digit only if there is nothing else."""
+        return self.score * LINE_FACTOR if self.is_line else self.score
 
 
 class _Reading(NamedTuple):
-    """The best digit, if the picture is read in one way."""
+    """The best digit under one reading of the picture."""
 
-    worth: float  # how much it is like a digit
-    thickness: float  # of its thickest place, as a fraction of its longer side
+    score: float  # how much it is like a digit
+    thickness: float  # at its thickest point, as a fraction of its longer side
     place: tuple[slice, slice]
-    mask: Mask  # of its own pixels in that place
+    mask: Mask  # its own pixels within `place`
     ink: Ink
 
 
 def find_ink(picture: Grey, other: bool = False) -> Ink | None:
-    """The digit on a picture.
+    """Finds the digit on a picture.
 
     Args:
         picture: brightness 0 to 255, (height, width, channels) or (height, width).
-        other: take the other reading than the better one: light ink for dark ink, or the reverse.
+        other: use the reading that is not the best: light ink for dark ink, or the reverse.
 
     Returns:
         None if there is nothing but paper.
@@ -83,15 +83,15 @@ def find_ink(picture: Grey, other: bool = False) -> Ink | None:
     readings = _readings(channels)
     if not readings:
         return None
-    best = max(readings, key=lambda reading: reading.worth)
-    sheet = _sheet(best, channels)
+    best = max(readings, key=lambda reading: reading.score)
+    sheet = _crop_sheet(best, channels)
     within = [] if sheet is None else _readings(sheet)
     on_sheet = [r for r in within if r.thickness < THICKEST and r.ink.is_dark != best.ink.is_dark]
     if on_sheet:
-        readings, best = within, max(on_sheet, key=lambda reading: reading.worth)
+        readings, best = within, max(on_sheet, key=lambda reading: reading.score)
     if other:
         others = [reading for reading in readings if reading.ink.is_dark != best.ink.is_dark]
-        return max(others, key=lambda reading: reading.worth).ink if others else None
+        return max(others, key=lambda reading: reading.score).ink if others else None
     return best.ink
 
 
@@ -100,12 +100,12 @@ def _readings(channels: Grey) -> list[_Reading]:
     return [reading for reading in found if reading is not None]
 
 
-def _sheet(reading: _Reading, channels: Grey) -> Grey | None:
-    """What lies on a sheet of paper, if a reading took the sheet for the digit; None if not."""
+def _crop_sheet(reading: _Reading, channels: Grey) -> Grey | None:
+    """The area inside a sheet of paper, if a reading took the sheet for the digit; else None."""
     from scipy import ndimage
 
     filled = ndimage.binary_fill_holes(reading.mask)
-    if reading.thickness < 0.2 or min(filled.shape) < LARGE // 2 or _rectangular(filled) < 0.85:
+    if reading.thickness < 0.2 or min(filled.shape) < LARGE // 2 or _rectangularity(filled) < 0.85:
         return None
     inside = ndimage.binary_erosion(filled, iterations=max(2, max(filled.shape) // 40))
     if not inside.any():
@@ -114,8 +114,8 @@ def _sheet(reading: _Reading, channels: Grey) -> Grey | None:
     return np.where(inside[..., None], channels[reading.place], paper).astype(np.float32)
 
 
-def _rectangular(mask: Mask) -> float:
-    """How much of a rectangle around it a shape fills; it may be rotated a little."""
+def _rectangularity(mask: Mask) -> float:
+    """The fraction of its bounding rectangle that a shape fills; it may be slightly rotated."""
     rows, columns = np.nonzero(mask)
     best = 0.0
     for degrees in range(-20, 21, 4):
@@ -128,18 +128,18 @@ def _rectangular(mask: Mask) -> float:
 def normalise(
     strength: Grey, shape: tuple[int, int], fraction: float = BOX / FRAME
 ) -> NDArray[np.uint8]:
-    """The digit in a picture of `shape` as MNIST has it in 28 × 28: light on black.
+    """The digit in a picture of `shape`, placed as in MNIST's 28 × 28 pictures: light on black.
 
     Args:
-        strength: of `Ink`.
+        strength: `Ink.strength`.
         shape: height and width.
-        fraction: of the picture that the box around the digit may take, each way.
+        fraction: the fraction of each side that the digit's bounding box may take.
     """
     from PIL import Image
 
     height, width = shape
     box = (max(1, round(height * fraction)), max(1, round(width * fraction)))
-    strength = _of_usual_width(strength, box)
+    strength = _adjust_stroke_width(strength, box)
     scale = min(box[0] / strength.shape[0], box[1] / strength.shape[1])
     size = [max(1, round(n * scale)) for n in strength.shape]
     digit = np.asarray(
@@ -148,15 +148,15 @@ def normalise(
     digit = np.clip(digit / max(float(np.percentile(digit, 98)), 1e-6), 0, 1)
     rows, columns = np.indices(digit.shape)
     mass = float(digit.sum())
-    top = _placed(height, size[0], float((digit * rows).sum()) / mass)
-    left = _placed(width, size[1], float((digit * columns).sum()) / mass)
+    top = _centred_start(height, size[0], float((digit * rows).sum()) / mass)
+    left = _centred_start(width, size[1], float((digit * columns).sum()) / mass)
     frame = np.zeros(shape, np.uint8)
     frame[top : top + size[0], left : left + size[1]] = np.rint(255 * digit).astype(np.uint8)
     return frame
 
 
-def _placed(frame: int, size: int, centre: float) -> int:
-    """Where a digit begins so that its centre of mass is in the middle, as far as it fits."""
+def _centred_start(frame: int, size: int, centre: float) -> int:
+    """Where the digit starts so that its centre of mass is in the middle, as far as it fits."""
     return int(np.clip(round(frame / 2 - 0.5 - centre), 0, frame - size))
 
 
@@ -172,7 +172,7 @@ def stroke_width(mask: Mask) -> float:
 
 
 def _smooth(channels: Grey) -> Grey:
-    """Without the finest noise, where there are pixels enough; grey pictures in one channel."""
+    """Removes fine noise if there are enough pixels; reduces grey pictures to one channel."""
     from scipy import ndimage
 
     if (channels == channels[..., :1]).all():
@@ -185,12 +185,12 @@ def _smooth(channels: Grey) -> Grey:
 
 
 def _reading(channels: Grey, dark: bool, wide: bool) -> _Reading | None:
-    """The best digit, for dark or light ink, on paper that is looked for widely or nearby."""
+    """The best digit for dark or light ink; `wide` as in `_paper`."""
     from scipy import ndimage
 
     longer = max(channels.shape[:2])
     paper = _paper(channels, dark, wide)
-    # A coloured ink differs from its paper most in one of the three channels.
+    # Coloured ink differs from the paper most in one of the three channels.
     ratio = (paper - channels) / np.maximum(paper, 32) if dark else (channels - paper) / 255
     depth = np.clip(ratio.max(axis=2), 0, 1).astype(np.float32)
     noise = _noise(depth) if longer > LARGE else 0.0
@@ -203,7 +203,7 @@ def _reading(channels: Grey, dark: bool, wide: bool) -> _Reading | None:
         limit = max((0.45 if wide else 0.6) * strongest, floor / 2)
         faint = (depth > max(0.3 * strongest, floor / 2)) & usable
         mask = _without_lines((depth > limit) & usable, faint)
-        # The strokes of a dry pen break off and continue.
+        # The strokes of a dry pen are interrupted.
         joined = ndimage.binary_dilation(mask, np.ones((3, 3)), iterations=max(1, longer // 200))
         labels = ndimage.label(joined)[0] * mask
         if not mask.any():
@@ -211,15 +211,15 @@ def _reading(channels: Grey, dark: bool, wide: bool) -> _Reading | None:
         pieces = sorted(_pieces(labels, depth), key=lambda p: -p.rank)
         if not pieces:
             return None
-        hugging = [p for p in pieces if p.worth < 0]
-        if not hugging:
+        outer = [p for p in pieces if p.score < 0]
+        if not outer:
             break
-        # Surroundings may be darker than any ink: look again at what is left.
-        around = np.isin(labels, [p.label for p in hugging])
-        if not (usable & ~around).any() or (len(hugging) == len(pieces) and around.mean() < 0.3):
+        # Surroundings may be darker than any ink: repeat on the rest.
+        around = np.isin(labels, [p.label for p in outer])
+        if not (usable & ~around).any() or (len(outer) == len(pieces) and around.mean() < 0.3):
             break
         usable &= ~ndimage.binary_dilation(around, iterations=max(1, longer // 150))
-    best = _inner(pieces, labels)
+    best = _best_or_framed(pieces, labels)
     chosen = _with_neighbours(best, pieces)
     own = np.isin(labels, [p.label for p in chosen])
     near = ndimage.binary_dilation(own, iterations=max(1, longer // 300))
@@ -230,19 +230,19 @@ def _reading(channels: Grey, dark: bool, wide: bool) -> _Reading | None:
     (place,) = ndimage.find_objects(own.astype(np.uint8))
     share = float(own.sum() / max(1, mask.sum()))
     channel = int(np.argmax(ratio[own].mean(axis=0)))
-    apart = _set_apart(own, channels[..., channel], paper[..., channel])
-    like = (0.3 + 0.7 * share) * apart**3
-    if like * best.worth / (best.extent / longer * math.sqrt(best.strength)) < LIKE_A_DIGIT:
+    isolation = _isolation(own, channels[..., channel], paper[..., channel])
+    likeness = (0.3 + 0.7 * share) * isolation**3
+    if likeness * best.score / (best.extent / longer * math.sqrt(best.strength)) < MIN_LIKENESS:
         return None
-    worth = best.rank * min(1.0, strong / 0.25) * like * (1.1 if wide else 1.0)
-    return _Reading(worth, best.thickness, place, own[place], Ink(strength[place], dark, share))
+    score = best.rank * min(1.0, strong / 0.25) * likeness * (1.1 if wide else 1.0)
+    return _Reading(score, best.thickness, place, own[place], Ink(strength[place], dark, share))
 
 
-def _set_apart(own: Mask, value: Grey, paper: Grey) -> float:
-    """How much of what lies around ink is not of the ink's own brightness, 0 to 1.
+def _isolation(own: Mask, value: Grey, paper: Grey) -> float:
+    """The fraction of the ink's surroundings whose brightness differs from the ink's, 0 to 1.
 
-    It is little where the paper was misjudged: beside the edge of a shadow, inside a broad stroke,
-    around the digit under the wrong one of both readings.
+    It is low where the paper was misjudged: at the edge of a shadow, inside a broad stroke, or
+    around the digit under the wrong reading.
     """
     from scipy import ndimage
 
@@ -260,7 +260,7 @@ def _set_apart(own: Mask, value: Grey, paper: Grey) -> float:
 
 
 def _strongest(depth: Grey) -> float:
-    """How strong ink is, of which there may be very little, but more than a few odd pixels."""
+    """The strength of the strongest ink, ignoring a few outliers; there may be very little ink."""
     if depth.size == 0:
         return 0.0
     few = max(1, min(50, depth.size // 1000))
@@ -273,8 +273,8 @@ def _paper(channels: Grey, dark: bool, wide: bool) -> Grey:
     Args:
         channels: brightness.
         dark: whether ink is darker than paper.
-        wide: whether to look at half of the picture around each pixel, most of which may be ink; or
-            only nearby, which follows the edge of a shadow, but takes a broad stroke for paper.
+        wide: whether the window around each pixel is half of the picture, most of which may be ink;
+            a narrow one follows the edge of a shadow, but takes a broad stroke for paper.
     """
     from PIL import Image
     from scipy import ndimage
@@ -296,13 +296,13 @@ def _paper(channels: Grey, dark: bool, wide: bool) -> Grey:
 
 
 def _noise(depth: Grey) -> float:
-    """The standard deviation of the noise, from differences of neighbours."""
+    """The standard deviation of the noise, from differences between neighbouring pixels."""
     steps = np.abs(np.diff(depth, axis=1))
     return float(1.4826 * np.median(steps) / math.sqrt(2))
 
 
 def _without_lines(mask: Mask, faint: Mask) -> Mask:
-    """Without lines that run from edge to edge, as on ruled paper; in `faint` they are whole."""
+    """Removes lines from edge to edge, as on ruled paper; in `faint` they are unbroken."""
     from scipy import ndimage
 
     found = np.zeros(mask.shape, bool)
@@ -320,21 +320,21 @@ def _without_lines(mask: Mask, faint: Mask) -> Mask:
             ):
                 found[place] |= labels[place] == number
                 n_lines += 1
-    # A 4 may have two. Lines that are fainter than ink are not in the mask at all.
+    # A 4 may have two such lines. Lines fainter than ink are not in the mask at all.
     if n_lines < 3 or (found & mask).sum() < 0.2 * found.sum():
         return mask
     thick = ndimage.binary_dilation(found, iterations=1)
     rest = mask & ~thick
-    # What crossed a line continues on both sides of it.
+    # A stroke that crosses a line continues on both sides of it.
     width = max(3, math.ceil(stroke_width(found)) + 4)
     closed = ndimage.binary_closing(np.pad(rest, width), np.ones((width, width)))
     crossed = closed[width:-width, width:-width] & thick & mask
-    both: Mask = rest | crossed
-    return both
+    cleaned: Mask = rest | crossed
+    return cleaned
 
 
 def _pieces(labels: NDArray[np.int32], depth: Grey) -> Iterator[_Piece]:
-    """What hangs together, each with how much it is like a stroke; less than 0: surroundings."""
+    """The connected pieces, each scored by likeness to a stroke; below 0 for surroundings."""
     from scipy import ndimage
 
     height, width = labels.shape
@@ -354,8 +354,8 @@ def _pieces(labels: NDArray[np.int32], depth: Grey) -> Iterator[_Piece]:
         thin = float(np.clip((0.75 - thick) / 0.35, 0.05, 1))
         strength = float(depth[place][own].mean())
         rim_share = float(at_rim[label])
-        worth = extent / max(height, width) * thin * math.sqrt(strength)
-        worth *= max(0.05, 1 - 2.5 * rim_share)
+        score = extent / max(height, width) * thin * math.sqrt(strength)
+        score *= max(0.05, 1 - 2.5 * rim_share)
         touches = sum(
             (
                 place[0].start == 0,
@@ -365,18 +365,18 @@ def _pieces(labels: NDArray[np.int32], depth: Grey) -> Iterator[_Piece]:
             )
         )
         if touches and rim_share > 0.2 and area > 0.1 * own.size and thick > 0.1:
-            worth = -worth
+            score = -score
         is_line = _is_bar(*sides) or (sides[0] >= 0.95 * height and sides[1] < 0.05 * width)
-        yield _Piece(label, place, area, extent, thick, strength, worth, is_line)
+        yield _Piece(label, place, area, extent, thick, strength, score, is_line)
 
 
 def _is_bar(height: int, width: int) -> bool:
-    """Whether something is much wider than any digit is."""
+    """Whether a shape is much wider than any digit."""
     return width > 3 * height
 
 
-def _inner(pieces: list[_Piece], labels: NDArray[np.int32]) -> _Piece:
-    """The best piece; where it is a frame drawn around others, the best of those."""
+def _best_or_framed(pieces: list[_Piece], labels: NDArray[np.int32]) -> _Piece:
+    """The best piece or, if that is a frame drawn around others, the best piece inside it."""
     from scipy import ndimage
 
     best = pieces[0]
@@ -384,7 +384,7 @@ def _inner(pieces: list[_Piece], labels: NDArray[np.int32]) -> _Piece:
     top, left = best.place[0].start, best.place[1].start
     for piece in pieces[1:]:
         rows, columns = piece.place
-        if piece.extent < 0.3 * best.extent or piece.worth <= 0:
+        if piece.extent < 0.3 * best.extent or piece.score <= 0:
             continue
         if (
             rows.start > top
@@ -401,13 +401,13 @@ def _inner(pieces: list[_Piece], labels: NDArray[np.int32]) -> _Piece:
 
 
 def _with_neighbours(best: _Piece, pieces: list[_Piece]) -> list[_Piece]:
-    """The best piece and what belongs to it."""
+    """The best piece and the nearby pieces that belong to the same digit."""
     chosen = [best]
     top, bottom = best.place[0].start, best.place[0].stop
     left, right = best.place[1].start, best.place[1].stop
     reach = 0.35 * best.extent
     for piece in pieces:
-        if piece is best or piece.worth < 0 or piece.extent < 0.12 * best.extent:
+        if piece is best or piece.score < 0 or piece.extent < 0.12 * best.extent:
             continue
         rows, columns = piece.place
         gap = max(top - rows.stop, rows.start - bottom, left - columns.stop, columns.start - right)
@@ -417,8 +417,8 @@ def _with_neighbours(best: _Piece, pieces: list[_Piece]) -> list[_Piece]:
     return chosen
 
 
-def _of_usual_width(strength: Grey, box: tuple[int, int]) -> Grey:
-    """The digit with strokes as wide as a pen of MNIST makes them."""
+def _adjust_stroke_width(strength: Grey, box: tuple[int, int]) -> Grey:
+    """The digit with strokes adjusted to the range of widths in MNIST."""
     from PIL import Image
     from scipy import ndimage
 

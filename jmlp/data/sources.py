@@ -1,4 +1,4 @@
-"""What can be named as data: `mnist`, `synthetic`, or a path; and what is known of each."""
+"""Data sources: `mnist`, `synthetic`, or a path; loading, listing and checking them."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -30,23 +30,23 @@ class CatalogueEntry:
 
     name: str
     title: str
-    path: Path | None  # where its cache is, whether there is one or not; None: it needs none
+    path: Path | None  # of its cache, which need not exist; None if it needs none
     cached: bool  # can be loaded without a download
-    problem: str = ""  # why its cache cannot be read, if there may be one
+    problem: str = ""  # why its cache cannot be read
 
 
 @dataclass(frozen=True)
 class ArrayCheck:
-    """What one array of a data set is, and what it should be."""
+    """The shape and digest of one array of a data set, with the expected digest."""
 
     array: str  # such as "x_train"
     shape: tuple[int, ...]
     sha256: str
-    expected: str | None  # None: one's own data, of which nothing is known
+    expected: str | None  # None: the user's own data, whose digest is unknown
 
     @property
     def ok(self) -> bool:
-        """Whether the array is what it should be, as far as that is known."""
+        """Whether the digest is as expected, or unknown."""
         return self.expected in (None, self.sha256)
 
 
@@ -54,12 +54,12 @@ def load(source: str | Path, say: Callable[[str], None] | None = None) -> Datase
     """Load data by name or path.
 
     Args:
-        source: "mnist", "synthetic", a folder with IDX files in the names of MNIST (each plain or
-            `.gz`), or an `.npz` file with x_train, y_train and perhaps x_test, y_test.
+        source: "mnist", "synthetic", a folder with IDX files named as in MNIST (each plain or
+            `.gz`), or an `.npz` file with x_train, y_train and optionally x_test, y_test.
         say: Called with one line for each slow step.
 
     Raises:
-        DataError: No such data, or something is wrong with it.
+        DataError: No such data, or it is invalid.
     """
     if source == "mnist":
         return mnist.load_mnist(say)
@@ -76,7 +76,7 @@ def load(source: str | Path, say: Callable[[str], None] | None = None) -> Datase
 
 
 def catalogue() -> tuple[CatalogueEntry, ...]:
-    """The data sets that have names."""
+    """The data sets known by name."""
     path = mnist.cache_file()
     problem = ""
     try:
@@ -92,10 +92,10 @@ def catalogue() -> tuple[CatalogueEntry, ...]:
 
 
 def check(source: str | Path) -> tuple[ArrayCheck, ...]:
-    """Compute the digest of each array; nothing is downloaded, kept or removed.
+    """Compute the digest of each array; nothing is downloaded, cached or removed.
 
     Raises:
-        DataError: There is no such data on this machine, or it cannot be read.
+        DataError: No such data on this machine, or it cannot be read.
     """
     if source == "mnist":
         path = mnist.cache_file()
@@ -126,12 +126,12 @@ def _compare(
 def _read_folder(folder: Path) -> dict[str, NDArray[Any]]:
     arrays = {}
     for key, (stem, ending) in IDX_NAMES.items():
-        # The original archive, and many copies of it, differ in the sign between.
+        # The original archive and many copies of it use different separators.
         names = [f"{stem}{sign}{ending}{gz}" for sign in "-." for gz in ("", ".gz")]
         found = [folder / name for name in names if is_there(folder / name)]
         if len(found) > 1:
             both = " and ".join(shown(path.name) for path in found)
-            raise DataError(f"{shown(folder)}: holds {both}: leave one of them")
+            raise DataError(f"{shown(folder)}: holds {both}: keep only one of them")
         if found:
             arrays[key] = read_idx(found[0])
         elif key in ("x_train", "y_train"):

@@ -1,1 +1,1 @@
-"""A look into the networks of a stored run: gradients, activations, dead units, predictions."""
+"""Inspects the networks of a stored run: gradients, activations, dead units, predictions."""

@@ -1,6 +1,6 @@
-"""Looks into the networks of a stored run; the record of what is seen is in `records`.
+"""Computes the inspection of a stored run; its record is defined in `records`.
 
-Everything is computed from parameters that are stored anyway: training does nothing for it.
+Everything is computed from parameters that are stored anyway, at no cost to training.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,33 +29,33 @@ from jmlp.system import numerics
 from jmlp.training import blocks, plan, single_run
 from jmlp.training.program import root_key, stack_hyperparams
 
-FILE_BYTES = 20_000_000  # of a cached file, as far as weights and pictures can be left out
-SUREST = 60  # mistakes of each network whose pictures are kept
+FILE_BYTES = 20_000_000  # of a cached file, met by omitting weights and pictures
+MOST_CONFIDENT = 60  # mistakes per network whose pictures are kept
 
 Network = tuple[model.Params, model.State]
 
 UPDATE_WORDS = {
-    "sgd": "‖Δθ‖/‖θ‖ of the update that follows: learning rate × gradient of the next mini-batch, "
+    "sgd": "‖Δθ‖/‖θ‖ of the next update: learning rate × gradient of the next mini-batch, "
     "in the run's own order and with its own dropout",
-    "momentum": "‖θ - θ before‖ / (updates · ‖θ‖): the mean net change of an update since the "
-    "network before; the velocity is not stored, so single updates are not known",
-    "adam": "‖θ - θ before‖ / (updates · ‖θ‖): the mean net change of an update since the network "
-    "before; the moments are not stored, so single updates are not known",
+    "momentum": "‖θ - previous θ‖ / (updates · ‖θ‖): the mean net change per update since the "
+    "previous network; the velocity is not stored, so single updates are unknown",
+    "adam": "‖θ - previous θ‖ / (updates · ‖θ‖): the mean net change per update since the "
+    "previous network; the moments are not stored, so single updates are unknown",
 }
 
 
-class _Answers(NamedTuple):
-    """One network on the examples of the part."""
+class _Evaluated(NamedTuple):
+    """Results of one network on the examples of the part."""
 
     cost: float
     accuracy: float
     predicted: NDArray[np.int16]
     confidence: Singles
-    dead: list[int]  # units of each hidden layer
+    dead: list[int]  # number of dead units per hidden layer
 
 
 class _Images(NamedTuple):
-    """Examples of the part, in blocks of one size, so that one program serves all."""
+    """Examples of the part, in blocks of equal size, so that one program serves all."""
 
     blocks: list[tuple[Array, Array]]  # (x, y)
     labels: Labels  # (N,)
@@ -65,9 +65,9 @@ def inspect(folder: Path, run_id: str, part: Part, say: Callable[[str], None]) -
     """Computes the inspection of a stored run and caches it.
 
     Args:
-        folder: of the store.
-        run_id: of the run, which has ended or is in training.
-        part: of the data.
+        folder: the store.
+        run_id: id of the run, which has ended or is in training.
+        part: the part of the data.
         say: called with one line for each slow step.
 
     Returns:
@@ -75,82 +75,84 @@ def inspect(folder: Path, run_id: str, part: Part, say: Callable[[str], None]) -
 
     Raises:
         CheckpointError: a file of the run is missing or damaged.
-        DataError: the data cannot be had, are not those of the run, or have no such part.
+        DataError: the data cannot be loaded, is not that of the run, or has no such part.
         StoreError: there is no such run, it has no networks yet, or the cache cannot be written.
     """
     with Store(folder, viewer=True) as store:
-        found = networks.read(store, run_id)
-    dataset = datasets.load(found.data.get("path") or found.data["name"], say)
-    if odd := changed_arrays(found.data["digests"], dataset.digests):
+        stored = networks.read(store, run_id)
+    dataset = datasets.load(stored.data.get("path") or stored.data["name"], say)
+    if changed := changed_arrays(stored.data["digests"], dataset.digests):
         raise DataError(
-            f"{dataset.source}: the data have changed since the run was trained: "
-            f"{', '.join(odd)} have another SHA-256; put the old ones back, and look again"
+            f"{dataset.source}: the data have changed since the run was trained: the SHA-256 of "
+            f"{', '.join(changed)} differs; restore the old data, and try again"
         )
-    path = records.path_of(run_id, part, found.key)
-    records.write(path, look(found, dataset, part))
+    path = records.path_of(run_id, part, stored.key)
+    records.write(path, look(stored, dataset, part))
     records.tidy(path)
     return path
 
 
 @numerics.pinned_call
-def look(found: Networks, dataset: Dataset, part: Part) -> Inspection:
-    """The inspection of some networks.
+def look(stored: Networks, dataset: Dataset, part: Part) -> Inspection:
+    """Computes the inspection of the stored networks of a run.
 
     Args:
-        found: the networks of a run.
-        dataset: that it was trained on.
-        part: of the data.
+        stored: the networks of a run.
+        dataset: the data that the run was trained on.
+        part: the part of the data.
 
     Raises:
         DataError: there is no test set.
     """
-    hp = found.hyperparams
-    training, validation = split(len(dataset.y_train), found.split_seed, found.validation_fraction)
+    hp = stored.hyperparams
+    training, validation = split(
+        len(dataset.y_train), stored.split_seed, stored.validation_fraction
+    )
     x, y = _part(dataset, part, validation)
-    images = _in_blocks(x, y)
-    trained = [restore(t, hp, dataset.n_in, dataset.n_classes) for t in found.tensors]
-    answers = [_answer(network, images) for network in trained]
-    predicted = np.stack([a.predicted for a in answers])
-    confidence = np.stack([a.confidence for a in answers])
+    images = _to_blocks(x, y)
+    trained = [restore(t, hp, dataset.n_in, dataset.n_classes) for t in stored.tensors]
+    evaluated = [_evaluate(network, images) for network in trained]
+    predicted = np.stack([e.predicted for e in evaluated])
+    confidence = np.stack([e.confidence for e in evaluated])
     n_hidden = len(hp.hidden)
     sample = training[: single_run.TRAINING_SAMPLE]
-    seen: dict[str, Any] = {
+    arrays: dict[str, Any] = {
         "gradient_norm": gradient_norms(trained, dataset.x_train[sample], dataset.y_train[sample]),
-        "update_ratio": update_ratios(found, trained, dataset, training),
+        "update_ratio": update_ratios(stored, trained, dataset, training),
         "n_units": np.array(hp.hidden, np.int64),
-        "dead_units": np.array([a.dead for a in answers], np.int64),
-        "cost": np.array([a.cost for a in answers]),
-        "accuracy": np.array([a.accuracy for a in answers]),
+        "dead_units": np.array([e.dead for e in evaluated], np.int64),
+        "cost": np.array([e.cost for e in evaluated]),
+        "accuracy": np.array([e.accuracy for e in evaluated]),
         "labels": y.astype(np.int16),
         "predicted": predicted,
         "confidence": confidence,
-        "weights": _first_weights(found.tensors),
+        "weights": _first_weights(stored.tensors),
     }
-    room = FILE_BYTES - sum(array.nbytes for array in seen.values())
-    wanted = _surest_mistakes(predicted, confidence, y, room // (dataset.n_in + 8))
+    bytes_left = FILE_BYTES - sum(array.nbytes for array in arrays.values())
+    examples = _confident_mistakes(predicted, confidence, y, bytes_left // (dataset.n_in + 8))
     return Inspection(
-        run_id=found.run_id,
+        run_id=stored.run_id,
         part=part,
-        epochs=found.epochs,
-        best=found.best,
-        diverged_at=found.diverged_at,
+        epochs=stored.epochs,
+        best=stored.best,
+        diverged_at=stored.diverged_at,
         image_shape=dataset.image_shape,
         n_classes=dataset.n_classes,
         layers=(*(f"hidden {i + 1}" for i in range(n_hidden)), "output"),
-        update_words=_update_words(found),
-        examples=wanted,
-        images=_as_bytes(x, wanted).reshape(-1, *dataset.image_shape),
-        **seen,
+        update_words=_update_words(stored),
+        examples=examples,
+        images=_as_bytes(x, examples).reshape(-1, *dataset.image_shape),
+        **arrays,
     )
 
 
 def gradient_norms(trained: Sequence[Network], x: Pixels, y: Labels) -> Floats:
-    """‖g‖/√n of each network (row) and dense layer (column), n the layer's parameters.
+    """‖g‖/√n of each network (row) and dense layer (column), where n is its number of parameters.
 
-    The gradient is that of the mean cost of all these examples together, without dropout. Batch
-    norm takes the statistics of these examples, as it takes those of a mini-batch in training, and
-    not the running ones; so the cost is not quite the training cost that `predict` gives. The scale
-    and shift of batch norm count to the dense layer before it.
+    g is the gradient of the mean cost over all these examples, without dropout. Batch norm uses the
+    statistics of these examples, like those of a mini-batch in training, and not the running ones;
+    so the cost differs slightly from the training cost by `predict`. The scale and shift of batch
+    norm belong to the dense layer before it.
 
     Args:
         trained: the networks.
@@ -167,32 +169,32 @@ def gradient_norms(trained: Sequence[Network], x: Pixels, y: Labels) -> Floats:
 
 
 def update_ratios(
-    found: Networks, trained: Sequence[Network], dataset: Dataset, training: NDArray[np.int32]
+    stored: Networks, trained: Sequence[Network], dataset: Dataset, training: NDArray[np.int32]
 ) -> Floats:
     """‖Δθ‖/‖θ‖ of an update of each network (row) and dense layer (column), as far as it is known.
 
-    With SGD it is the update that follows. What the other optimisers remember is not stored with a
-    network; there it is the mean net change since the network before, and NaN for the first. It is
-    NaN for what a run that diverged was left with: no update follows that.
+    With SGD it is the next update. The state of the other optimisers is not stored with a network;
+    for them it is the mean net change since the previous network, and NaN for the first. It is NaN
+    for the last network of a diverged run, which no update follows.
 
     Args:
-        found: the networks of a run.
-        trained: the same ones.
-        dataset: that it was trained on.
+        stored: the networks of a run.
+        trained: the same networks, as parameters and state.
+        dataset: the data that the run was trained on.
         training: the rows of its training part.
     """
-    hp = found.hyperparams
+    hp = stored.hyperparams
     n_steps = plan.n_steps(len(training), hp.batch_size)
     ratios = np.full((len(trained), len(hp.hidden) + 1), np.nan)
-    n_known = len(trained) - (found.diverged_at is not None)
+    n_known = len(trained) - (stored.diverged_at is not None)
     for index in range(n_known):
-        epoch, (params, bn_state) = found.epochs[index], trained[index]
+        epoch, (params, bn_state) = stored.epochs[index], trained[index]
         if hp.optimizer == "sgd":
-            rows = training[batch_order(found.seed, epoch + 1, len(training))[: hp.batch_size]]
+            rows = training[batch_order(stored.seed, epoch + 1, len(training))[: hp.batch_size]]
             step = epoch * n_steps + 1
-            change = _sgd_change(found, params, bn_state, dataset, rows, step, n_steps)
+            change = _sgd_change(stored, params, bn_state, dataset, rows, step, n_steps)
         elif index:
-            updates = (epoch - found.epochs[index - 1]) * n_steps
+            updates = (epoch - stored.epochs[index - 1]) * n_steps
             before = trained[index - 1][0]
             moved = jax.tree.map(lambda new, old: np.float64(new) - old, params, before)
             change = _norms(moved) / updates
@@ -203,7 +205,7 @@ def update_ratios(
 
 
 def _sgd_change(
-    found: Networks,
+    stored: Networks,
     params: model.Params,
     bn_state: model.State,
     dataset: Dataset,
@@ -211,11 +213,11 @@ def _sgd_change(
     step: int,
     n_steps: int,
 ) -> Floats:
-    """‖Δθ‖ of each layer in one step of SGD, as `single_run.train_step` makes it."""
-    hp = stack_hyperparams([found.hyperparams])
+    """‖Δθ‖ of each layer in one step of SGD, computed like `single_run.train_step`."""
+    hp = stack_hyperparams([stored.hyperparams])
     key = None
-    if found.can_drop:
-        root = jax.random.wrap_key_data(jnp.asarray(root_key(found.seed)), impl="threefry2x32")
+    if stored.can_drop:
+        root = jax.random.wrap_key_data(jnp.asarray(root_key(stored.seed)), impl="threefry2x32")
         key = single_run.dropout_key(root, jnp.int32(step))
     x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
     drop_rate = jnp.asarray(hp.drop_rate)[0]
@@ -237,7 +239,7 @@ def _gradients(
 
 
 def _norms(layers: Iterable[model.Layer]) -> Floats:
-    """The Euclidean norm of all numbers of each layer, in float64."""
+    """The Euclidean norm of each layer's numbers, in float64."""
     squares = [
         sum(np.sum(np.square(np.float64(leaf))) for leaf in jax.tree.leaves(layer))
         for layer in layers
@@ -253,28 +255,28 @@ def _part(dataset: Dataset, part: Part, validation: NDArray[np.int32]) -> tuple[
     return dataset.x_test, dataset.y_test
 
 
-def _in_blocks(x: Pixels, y: Labels) -> _Images:
+def _to_blocks(x: Pixels, y: Labels) -> _Images:
     size = min(len(y), plan.EVALUATION_BLOCK)
     blocks = []
     for first in range(0, len(y), size):
         rows = np.arange(first, first + size)
-        rows[rows >= len(y)] = 0  # fills up the last block; what it gives there is not taken
+        rows[rows >= len(y)] = 0  # padding of the last block; its results are discarded
         blocks.append((jnp.asarray(x[rows]), jnp.asarray(y[rows])))
     return _Images(blocks, y)
 
 
-def _answer(network: Network, images: _Images) -> _Answers:
-    found = [jax.device_get(_answer_block(*network, x, y)) for x, y in images.blocks]
+def _evaluate(network: Network, images: _Images) -> _Evaluated:
+    results = [jax.device_get(_evaluate_block(*network, x, y)) for x, y in images.blocks]
     n = len(images.labels)
     costs, predicted, confidence = (
-        np.concatenate([block[i] for block in found])[:n] for i in range(3)
+        np.concatenate([block[i] for block in results])[:n] for i in range(3)
     )
-    # An example of the part fills up the last block: it brings no unit to life.
-    alive = [np.any([block[3][i] for block in found], axis=0) for i in range(len(found[0][3]))]
-    known = bool(np.all(predicted >= 0))
-    return _Answers(
+    # The padding is an example of the part, so it cannot change which units are dead.
+    alive = [np.any([block[3][i] for block in results], axis=0) for i in range(len(results[0][3]))]
+    all_predicted = bool(np.all(predicted >= 0))
+    return _Evaluated(
         cost=float(np.mean(costs, dtype=np.float64)),
-        accuracy=float(np.mean(predicted == images.labels)) if known else np.nan,
+        accuracy=float(np.mean(predicted == images.labels)) if all_predicted else np.nan,
         predicted=predicted,
         confidence=confidence,
         dead=[int(np.sum(~units)) for units in alive],
@@ -282,10 +284,10 @@ def _answer(network: Network, images: _Images) -> _Answers:
 
 
 @jax.jit
-def _answer_block(
+def _evaluate_block(
     params: model.Params, bn_state: model.State, x: Array, y: Array
 ) -> tuple[Array, Array, Array, tuple[Array, ...]]:
-    """Cost, prediction and its probability of each example; whether a hidden unit is ever not 0."""
+    """Cost, prediction and its probability per example; whether a hidden unit is ever nonzero."""
     logits = model.predict(params, bn_state, x)
     _, *hidden = model.activations(params, bn_state, x)
     costs, cache = cost.per_example(logits.T, y)
@@ -296,36 +298,36 @@ def _answer_block(
 
 
 def _first_weights(tensors: Sequence[Tensors]) -> Singles:
-    """Those of the first layer, of as many units as half a file holds."""
+    """Weights of the first layer, for as many units as fit into half a file."""
     first = [t["params[0].dense.W"] for t in tensors]
-    of_a_unit = len(first) * first[0][0].nbytes
-    shown = FILE_BYTES // 2 // of_a_unit
-    return np.stack([W[:shown] for W in first])
+    bytes_per_unit = len(first) * first[0][0].nbytes
+    n_units = FILE_BYTES // 2 // bytes_per_unit
+    return np.stack([W[:n_units] for W in first])
 
 
-def _surest_mistakes(
-    predicted: NDArray[np.int16], confidence: Singles, labels: Labels, most: int
+def _confident_mistakes(
+    predicted: NDArray[np.int16], confidence: Singles, labels: Labels, max_pictures: int
 ) -> NDArray[np.int64]:
-    """The examples of whose pictures there should be; rising.
+    """The examples whose pictures are kept, in increasing order.
 
     Args:
-        predicted: by all networks, `(E, N)`.
-        confidence: likewise.
+        predicted: predictions of all networks, `(E, N)`.
+        confidence: their probabilities, `(E, N)`.
         labels: `(N,)`.
-        most: the pictures that there is room for; the surest of every network come first.
+        max_pictures: limit of pictures; the most confident mistakes of every network come first.
     """
     ranked = []
-    for classes, sure in zip(predicted, confidence, strict=True):
+    for classes, probabilities in zip(predicted, confidence, strict=True):
         wrong = np.flatnonzero((classes >= 0) & (classes != labels))
-        order = np.argsort(-sure[wrong], kind="stable")[:SUREST]
+        order = np.argsort(-probabilities[wrong], kind="stable")[:MOST_CONFIDENT]
         ranked.append(wrong[order])
-    by_rank = (r[rank] for rank in range(SUREST) for r in ranked if rank < len(r))
-    wanted = list(dict.fromkeys(int(example) for example in by_rank))[: max(most, 0)]
-    return np.array(sorted(wanted), np.int64)
+    by_rank = (r[rank] for rank in range(MOST_CONFIDENT) for r in ranked if rank < len(r))
+    kept = list(dict.fromkeys(int(example) for example in by_rank))[: max(max_pictures, 0)]
+    return np.array(sorted(kept), np.int64)
 
 
 def _as_bytes(x: Pixels, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Pictures of some examples; other pixels than bytes are spread over 0 to 255."""
+    """Pictures of the given examples as bytes; other pixel types are rescaled to 0 to 255."""
     pictures = x[rows]
     if x.dtype == np.uint8:
         return np.asarray(pictures, np.uint8)
@@ -334,7 +336,7 @@ def _as_bytes(x: Pixels, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     return np.asarray(np.rint(255 * scaled), np.uint8)
 
 
-def _update_words(found: Networks) -> str:
-    words = UPDATE_WORDS[found.hyperparams.optimizer]
-    last = "; not known of the last finite parameters" if found.diverged_at is not None else ""
+def _update_words(stored: Networks) -> str:
+    words = UPDATE_WORDS[stored.hyperparams.optimizer]
+    last = "; unknown for the last finite parameters" if stored.diverged_at is not None else ""
     return f"{words}{last}."

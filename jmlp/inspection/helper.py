@@ -1,7 +1,7 @@
-"""`python -m jmlp.inspection.helper`: looks into the networks of one stored run.
+"""`python -m jmlp.inspection.helper`: inspects the networks of one stored run.
 
-The request has "store" (the folder), "run_id" and "part", the answers are {"say": text} and at last
-{"done": path of an inspection}. It changes nothing in the store, so it takes no lock.
+The request has "store" (the folder), "run_id" and "part"; the messages are {"say": text} and
+finally {"done": path of an inspection}. The store is only read, so no lock is taken.
 """
 
 import sys
@@ -15,7 +15,7 @@ from jmlp.system.helper_server import Send
 
 
 def look(request: Mapping[str, Any], send: Send) -> None:
-    """Looks, in a process where JAX has not started."""
+    """Answers a request in a process where JAX has not started."""
     environment.report_warnings(lambda text: send({"say": text}))
     if warning := environment.prepare("cpu", None, compile_cache_dir()):
         send({"say": f"warning: {warning}"})
@@ -23,14 +23,14 @@ def look(request: Mapping[str, Any], send: Send) -> None:
 
 
 def answer(request: Mapping[str, Any], send: Send) -> None:
-    """Looks in this process, where JAX may start or has.
+    """Answers a request in this process, in which JAX may already have started.
 
     Args:
-        request: what is asked.
+        request: the request.
         send: called with each message.
 
     Raises:
-        JmlpError: the run cannot be looked into.
+        JmlpError: the run cannot be inspected.
     """
     from jmlp.inspection.compute import inspect
 

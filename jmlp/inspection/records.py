@@ -1,8 +1,8 @@
-"""What can be seen inside the networks of one run over its epochs: a record, and its cached file.
+"""The inspection of a run: a record of its networks over its epochs, and the cached file.
 
-`compute` makes it with JAX; to read and to show one needs none. Here E networks (at the
-epochs of the run's snapshots, the kept and the last one among them) with L dense layers were looked
-at on the N examples of one part of the data, which has C classes.
+`compute` creates it with JAX; reading and showing it needs no JAX. An inspection covers E networks
+(at the epochs of the run's snapshots, including the kept and the last one) with L dense layers, on
+the N examples of one part of the data, which has C classes.
 """
 
 import re
@@ -21,7 +21,7 @@ from jmlp.results.serialization import UnreadableError, member
 from jmlp.system.files import cache_dir, names
 
 FORMAT = "jmlp-inspection-1"
-MOST_FILES = 200  # in the cache; most have one or two megabytes
+MOST_FILES = 200  # in the cache; most are one or two megabytes
 
 Part = Literal["validation", "test"]
 
@@ -31,16 +31,16 @@ Singles = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """The insides of the networks of one run; what is not known is NaN. No array can be written to.
+    """Measurements on the networks of one run; unknown values are NaN. All arrays are read-only.
 
-    Layers are dense ones, each with the batch norm that follows it.
+    A layer is a dense layer with the batch norm that follows it.
     """
 
     run_id: str
     part: Part
-    epochs: tuple[int, ...]  # (E,), rising
-    best: int | None  # the index of the kept network; None where the run diverged
-    diverged_at: int | None  # the update; the last network is then the last one that was finite
+    epochs: tuple[int, ...]  # (E,), increasing
+    best: int | None  # the index of the kept network; None if the run diverged
+    diverged_at: int | None  # the update; the last network is then the last finite one
     image_shape: tuple[int, ...]
     n_classes: int
     layers: tuple[str, ...]  # (L,): "hidden 1", …, "output"
@@ -48,38 +48,38 @@ class Inspection:
     gradient_norm: Floats  # (E, L): ‖g‖/√n over the n parameters of a layer
     update_ratio: Floats  # (E, L): ‖Δθ‖/‖θ‖ of one update
     n_units: NDArray[np.int64]  # (L - 1,): of the hidden layers
-    dead_units: NDArray[np.int64]  # (E, L - 1): that give 0 for every example of the part
-    weights: Singles  # (E, shown, inputs): of the first units of the first layer
+    dead_units: NDArray[np.int64]  # (E, L - 1): units that are 0 for every example of the part
+    weights: Singles  # (E, units, inputs): of the first units of the first layer
     cost: Floats  # (E,): mean cross-entropy on the part, nats
     accuracy: Floats  # (E,): 0 to 1
     labels: NDArray[np.int16]  # (N,)
     predicted: NDArray[np.int16]  # (E, N): a class; -1 where the logits are not all finite
-    confidence: Singles  # (E, N): probability of the predicted class; NaN where there is none
-    examples: NDArray[np.int64]  # (M,), rising: those of the part whose pictures are kept
+    confidence: Singles  # (E, N): probability of the predicted class; NaN if there is none
+    examples: NDArray[np.int64]  # (M,), increasing: examples of the part whose pictures are kept
     images: NDArray[np.uint8]  # (M, *image_shape)
 
     def confusion(self, e: int) -> NDArray[np.int64]:
-        """How many examples of each class (row) the network `e` took for each class (column)."""
+        """The confusion matrix of network `e`: rows are true classes, columns are predictions."""
         known = self.predicted[e] >= 0
         pairs = self.labels[known].astype(np.int64) * self.n_classes + self.predicted[e][known]
         counts = np.bincount(pairs, minlength=self.n_classes**2)
         return counts.reshape(self.n_classes, self.n_classes)
 
     def mistakes(self, e: int) -> NDArray[np.int64]:
-        """The examples that the network `e` took for another class, those it is surest of first."""
+        """The examples that network `e` misclassifies, the most confident first."""
         wrong = (self.predicted[e] >= 0) & (self.predicted[e] != self.labels)
         indices = np.flatnonzero(wrong)
         return indices[np.argsort(-self.confidence[e][indices], kind="stable")]
 
     def image_of(self, example: int) -> NDArray[np.uint8] | None:
-        """The picture of an example; None where it is not kept."""
+        """The picture of an example; None if it is not kept."""
         at = int(np.searchsorted(self.examples, example))
         if at == len(self.examples) or self.examples[at] != example:
             return None
         return cast(NDArray[np.uint8], self.images[at])
 
 
-# Of the first fields; the others are arrays.
+# Types of the fields in the header; the other fields are arrays.
 _HEADER: Mapping[str, Any] = {
     "run_id": str,
     "part": Part,
@@ -95,26 +95,26 @@ _NAME = re.compile(r"[^.].*\.safetensors")
 
 
 def path_of(run_id: str, part: Part, key: str) -> Path:
-    """Where an inspection is cached.
+    """The path of a cached inspection.
 
     Args:
-        run_id: of the run.
-        part: of the data.
+        run_id: id of the run.
+        part: the part of the data.
         key: a digest of what it was computed from.
     """
     return folder() / f"{run_id}-{part}-{key}.safetensors"
 
 
 def folder() -> Path:
-    """Where inspections are cached; they can be computed again."""
+    """The folder of cached inspections, which can be recomputed."""
     return cache_dir() / "inspections"
 
 
 def tidy(path: Path) -> None:
-    """Removes inspections that this one takes the place of, and the oldest ones of too many.
+    """Removes inspections that this one replaces, and the oldest ones beyond `MOST_FILES`.
 
     Args:
-        path: the file of an inspection that was written just now.
+        path: the file of an inspection that was just written.
 
     Raises:
         StoreError: the cache cannot be read, or a file in it cannot be removed.
@@ -134,7 +134,7 @@ def tidy(path: Path) -> None:
 def _modified(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
-    except FileNotFoundError:  # another process tidies too
+    except FileNotFoundError:  # removed by another process
         return 0
 
 
@@ -153,7 +153,8 @@ def read(path: Path) -> Inspection:
     """Reads an inspection.
 
     Raises:
-        CheckpointError: it is not there, not such a file, or damaged; nothing is read in part.
+        CheckpointError: the file is missing, not of this format, or damaged; nothing is read in
+            part.
     """
 
     def make(tensors: Tensors, about: dict[str, Any]) -> Inspection:
@@ -166,25 +167,25 @@ def read(path: Path) -> Inspection:
             raise CheckpointError(problem) from error
         return inspection
 
-    # Shapes are checked before gigabytes of something else are read.
+    # Shapes are checked before the arrays, so that gigabytes of other data are never read.
     return make(*tensor_files.read(path, FORMAT, check=make))
 
 
 def _check(i: Inspection) -> None:
-    """Whether all arrays have the shapes and types that the record says.
+    """Checks that all arrays have the shapes and types stated in the record.
 
     Raises:
-        ValueError: one has not.
+        ValueError: one does not.
     """
     E, L, N, M = len(i.epochs), len(i.layers), len(i.labels), len(i.examples)
     n_in = int(np.prod(i.image_shape))
-    shown = i.weights.shape[1] if i.weights.ndim > 1 else 0
-    wanted: dict[str, tuple[tuple[int, ...], type]] = {
+    n_units = i.weights.shape[1] if i.weights.ndim > 1 else 0
+    expected: dict[str, tuple[tuple[int, ...], type]] = {
         "gradient_norm": ((E, L), np.float64),
         "update_ratio": ((E, L), np.float64),
         "n_units": ((L - 1,), np.int64),
         "dead_units": ((E, L - 1), np.int64),
-        "weights": ((E, shown, n_in), np.float32),
+        "weights": ((E, n_units, n_in), np.float32),
         "cost": ((E,), np.float64),
         "accuracy": ((E,), np.float64),
         "labels": ((N,), np.int16),
@@ -193,8 +194,8 @@ def _check(i: Inspection) -> None:
         "examples": ((M,), np.int64),
         "images": ((M, *i.image_shape), np.uint8),
     }
-    for name, (shape, kind) in wanted.items():
+    for name, (shape, kind) in expected.items():
         array = getattr(i, name)
         if array.shape != shape or array.dtype != kind:
             found = f"{array.dtype} {array.shape}"
-            raise ValueError(f"{name} is {found}, wanted {np.dtype(kind)} {shape}")
+            raise ValueError(f"{name} is {found}, expected {np.dtype(kind)} {shape}")

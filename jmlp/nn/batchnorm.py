@@ -15,7 +15,7 @@
 dbeta and dgamma appear in dZ because `mean` and `var` depend on Z too: dbeta / B is the mean of dY,
 dgamma / B that of dY * Z_hat (derived step by step in docs/explanation/backpropagation.md).
 `momentum` is the weight of the *old* running value, and the running variance is the biased one, as
-in Keras (PyTorch has both the other way round). Source: Ioffe & Szegedy, "Batch Normalization",
+in Keras (PyTorch does the opposite in both). Source: Ioffe & Szegedy, "Batch Normalization",
 ICML 2015 (arXiv:1502.03167), algorithm 1 (forward) and section 3 (backward, here simplified).
 """
 
@@ -43,7 +43,7 @@ class BatchNormState(NamedTuple):
 
 
 class BatchNormCache(NamedTuple):
-    """What `backward` needs."""
+    """Intermediate results of `forward` that `backward` needs."""
 
     gamma: Array  # (n, 1)
     Z_hat: Array  # (n, B)
@@ -51,7 +51,7 @@ class BatchNormCache(NamedTuple):
 
 
 def init(n: int, dtype: jnp.dtype) -> tuple[BatchNormParams, BatchNormState]:
-    """Scale 1, shift 0, running mean 0, running variance 1, for `n` units."""
+    """Returns scale 1, shift 0, running mean 0 and running variance 1 for `n` units."""
     ones, zeros = jnp.ones((n, 1), dtype), jnp.zeros((n, 1), dtype)
     return BatchNormParams(ones, zeros), BatchNormState(zeros, ones)
 
@@ -59,7 +59,7 @@ def init(n: int, dtype: jnp.dtype) -> tuple[BatchNormParams, BatchNormState]:
 def forward(
     params: BatchNormParams, state: BatchNormState, Z: Array
 ) -> tuple[Array, BatchNormState, BatchNormCache]:
-    """Normalises `Z` `(n, B)` by its own statistics and moves the running ones towards them."""
+    """Normalises `Z` `(n, B)` by its batch statistics and updates the running statistics."""
     mean = jnp.mean(Z, axis=1, keepdims=True)
     var = jnp.mean(jnp.square(Z - mean), axis=1, keepdims=True)
     inverse_std = 1 / jnp.sqrt(var + EPS)
@@ -82,5 +82,5 @@ def backward(dY: Array, cache: BatchNormCache) -> tuple[Array, BatchNormParams]:
 
 
 def predict(params: BatchNormParams, state: BatchNormState, Z: Array) -> Array:
-    """Normalises `Z` `(n, B)` by the running statistics: examples don't touch each other."""
+    """Normalises `Z` `(n, B)` by the running statistics, each example on its own."""
     return params.gamma * (Z - state.mean) / jnp.sqrt(state.var + EPS) + params.beta

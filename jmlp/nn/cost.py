@@ -6,7 +6,7 @@
 
     backward    dlogits = dcost * (exp(S) - T) / B                        (C, B)
 
-The logarithm of the sum is taken with the largest logit taken out first, so it cannot overflow.
+The log-sum-exp is computed with the largest logit factored out, so it cannot overflow.
 Source: Bishop, "Pattern Recognition and Machine Learning" (2006), equations 4.108 (cost) and 4.109
 (gradient).
 """
@@ -19,10 +19,10 @@ from jax import Array
 
 
 class CostCache(NamedTuple):
-    """What `backward` needs."""
+    """Intermediate results of `forward` that `backward` needs."""
 
-    S: Array  # (C, B)
-    T: Array  # (C, B)
+    S: Array  # (C, B), log-softmax
+    T: Array  # (C, B), one-hot labels
 
 
 def per_example(logits: Array, labels: Array) -> tuple[Array, CostCache]:
@@ -44,12 +44,12 @@ def forward(logits: Array, labels: Array) -> tuple[Array, CostCache]:
 
 
 def backward(dcost: Array | float, cache: CostCache) -> Array:
-    """Maps `dcost` (1, where the cost is what is minimised) to `dlogits` `(C, B)`."""
+    """Maps `dcost` (1 if the cost itself is minimised) to `dlogits` `(C, B)`."""
     S, T = cache
     return dcost * (jnp.exp(S) - T) / S.shape[1]
 
 
 def one_hot(labels: Array, n_classes: int, dtype: jnp.dtype) -> Array:
-    """Columns with a one at the label: `(C, B)`."""
+    """One-hot columns of integer `labels` `(B,)`: `(C, B)`."""
     classes = jnp.arange(n_classes, dtype=labels.dtype)
     return (labels[None, :] == classes[:, None]).astype(dtype)

@@ -7,7 +7,8 @@
                 dA = W^T dZ                   (n_in, B)
 
 Source: Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors", Nature
-323 (1986), equations 1 (forward), 6 (dW) and 7 (dA). The mean over the mini-batch is `cost`'s.
+323 (1986), equations 1 (forward), 6 (dW) and 7 (dA). The mean over the mini-batch is taken in
+`cost`.
 """
 
 import math
@@ -26,7 +27,7 @@ class DenseParams(NamedTuple):
 
 
 class DenseCache(NamedTuple):
-    """What `backward` needs."""
+    """Inputs of `forward` that `backward` needs."""
 
     params: DenseParams
     A: Array  # (n_in, B)
@@ -37,9 +38,9 @@ def init(key: Array, n_in: int, n_out: int, std: Array, *, bias: bool) -> DenseP
 
     Args:
         key: a PRNG key.
-        n_in: units that come in.
-        n_out: units that go out.
-        std: standard deviation, a scalar whose type the parameters take.
+        n_in: number of input units.
+        n_out: number of output units.
+        std: standard deviation, a scalar; the parameters take its dtype.
         bias: False where batch norm follows.
     """
     W = std * jax.random.normal(key, (n_out, n_in), std.dtype)
@@ -47,7 +48,7 @@ def init(key: Array, n_in: int, n_out: int, std: Array, *, bias: bool) -> DenseP
 
 
 def he_std(n_in: int) -> float:
-    """The standard deviation that keeps the size of activations through ReLU layers.
+    """The standard deviation that preserves the scale of activations through ReLU layers.
 
     Source: He et al., "Delving Deep into Rectifiers", ICCV 2015 (arXiv:1502.01852), equation 10.
     """

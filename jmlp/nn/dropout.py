@@ -6,9 +6,9 @@
     backward    dA = dD * M                                              (n, B)
 
 `drop_rate` is the fraction of units that are set to zero. Each unit of each example is kept or
-dropped on its own. Because the kept ones are scaled up, the mean of D is A, and prediction needs no
-dropout at all. Source: Srivastava et al., "Dropout", JMLR 15 (2014), section 4 (forward) and
-section 10 (scaling in training).
+dropped independently. Because the kept units are scaled up, the expectation of D is A, and
+prediction uses A unchanged. Source: Srivastava et al., "Dropout", JMLR 15 (2014), section 4
+(forward) and section 10 (scaling in training).
 """
 
 import jax
@@ -21,7 +21,7 @@ def forward(A: Array, key: Array, drop_rate: Array) -> tuple[Array, Array]:
 
     Args:
         A: activations.
-        key: the PRNG key that decides which units are dropped, and nothing else does.
+        key: the PRNG key that alone decides which units are dropped.
         drop_rate: a scalar in [0, 1) of the type of `A`. At 0 the output is `A` exactly.
     """
     U = jax.random.uniform(key, A.shape, A.dtype)

@@ -1,10 +1,11 @@
-"""The hand-written gradient against two others: `jax.grad`, and central differences.
+"""Checks the hand-written gradient against `jax.grad` and against central differences.
 
-In float64, leaf by leaf, over batch norm × dropout × depth. The error of a leaf is
+It runs in float64, leaf by leaf, over batch norm × dropout × depth. The error of a leaf is
 
     |a - b| / max(|a|, |b|, 1e-8 |whole gradient|)        with the Euclidean norm
 
-so that a leaf is judged by its own size, and one that should be zero by the size of the whole.
+so each leaf is judged relative to its own norm, and a leaf that should be zero relative to the norm
+of the whole gradient.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,19 +35,19 @@ DROP_RATES = (0.0, 0.4)
 
 @dataclass(frozen=True)
 class LeafCheck:
-    """One parameter leaf of one network."""
+    """The errors of the gradient of one parameter leaf of one network."""
 
     hidden: tuple[int, ...]
     batch_norm: bool
     drop_rate: float
     leaf: str  # such as "[0].dense.W"
-    size: int  # numbers in the leaf
+    size: int  # number of elements
     autodiff_error: float
     difference_error: float
 
     @property
     def ok(self) -> bool:
-        """Whether both errors are within tolerance; a NaN is not."""
+        """Whether both errors are within tolerance; NaN never is."""
         return (
             self.autodiff_error <= AUTODIFF_TOLERANCE
             and self.difference_error <= DIFFERENCE_TOLERANCE
@@ -57,10 +58,10 @@ def check_gradients(seed: int = 0) -> Iterator[LeafCheck]:
     """Checks every leaf of every combination of depth, batch norm and dropout.
 
     Args:
-        seed: of weights, examples, labels and dropout.
+        seed: seed of the weights, examples, labels and dropout.
     """
     for hidden, batch_norm, drop_rate in product(DEPTHS, (False, True), DROP_RATES):
-        if hidden or not (batch_norm or drop_rate):  # without hidden layers there is neither
+        if hidden or not (batch_norm or drop_rate):  # both need hidden layers
             yield from check_network(hidden, batch_norm, drop_rate, seed)
 
 
@@ -72,13 +73,13 @@ def check_network(
     hp = Hyperparams(hidden=hidden, batch_norm=batch_norm)
     with numerics.pinned(), jax.enable_x64(True):
         params, state = model.init(hp, N_IN, N_CLASSES, jax.random.key(seed), jnp.float64)
-        # Biases, scales and shifts start at 0 or 1, where a wrong factor could hide.
+        # Biases, scales and shifts start at 0 or 1, where a wrong factor could go unnoticed.
         params = jax.tree.map(lambda p: p + 0.1 * rng.standard_normal(p.shape), params)
         x, y = rng.standard_normal((BATCH, N_IN)), rng.integers(0, N_CLASSES, BATCH, np.int32)
         by_hand, autodiff, differences = jax.device_get(
             gradients(params, state, x, y, jax.random.key(seed), np.float64(drop_rate))
         )
-    whole = float(np.linalg.norm([np.linalg.norm(leaf) for leaf in jax.tree.leaves(autodiff)]))
+    whole_norm = float(np.linalg.norm([np.linalg.norm(leaf) for leaf in jax.tree.leaves(autodiff)]))
     leaves = jax.tree.leaves_with_path(by_hand)
     others = zip(jax.tree.leaves(autodiff), jax.tree.leaves(differences), strict=True)
     return [
@@ -88,8 +89,8 @@ def check_network(
             drop_rate=drop_rate,
             leaf=jax.tree_util.keystr(path),
             size=leaf.size,
-            autodiff_error=relative_error(leaf, by_autodiff, whole),
-            difference_error=relative_error(leaf, by_difference, whole),
+            autodiff_error=relative_error(leaf, by_autodiff, whole_norm),
+            difference_error=relative_error(leaf, by_difference, whole_norm),
         )
         for (path, leaf), (by_autodiff, by_difference) in zip(leaves, others, strict=True)
     ]
@@ -99,23 +100,23 @@ def check_network(
 def gradients(
     params: model.Params, state: model.State, x: Array, y: Array, key: Array, drop_rate: Array
 ) -> tuple[model.Params, model.Params, model.Params]:
-    """The gradient of one network on one mini-batch: by hand, by `jax.grad`, by differences."""
+    """The gradient of one network on one mini-batch: hand-written, `jax.grad`, differences."""
     flat, unravel = ravel_pytree(params)
 
-    def whole_cost(flat: Array) -> tuple[Array, tuple[cost.CostCache, model.Caches]]:
+    def flat_cost(flat: Array) -> tuple[Array, tuple[cost.CostCache, model.Caches]]:
         logits, _, caches = model.forward(unravel(flat), state, x, key, drop_rate)
         value, cost_cache = cost.forward(logits, y)
         return value, (cost_cache, caches)
 
-    autodiff, (cost_cache, caches) = jax.grad(whole_cost, has_aux=True)(flat)
+    autodiff, (cost_cache, caches) = jax.grad(flat_cost, has_aux=True)(flat)
     by_hand = model.backward(cost.backward(1.0, cost_cache), caches)
     steps = STEP * jnp.eye(flat.size, dtype=flat.dtype)
-    costs, _ = jax.vmap(whole_cost)(jnp.concatenate([flat + steps, flat - steps]))
+    costs, _ = jax.vmap(flat_cost)(jnp.concatenate([flat + steps, flat - steps]))
     up, down = jnp.split(costs, 2)
     return by_hand, unravel(autodiff), unravel((up - down) / (2 * STEP))
 
 
-def relative_error(a: NDArray[Any], b: NDArray[Any], whole: float) -> float:
-    """The error of a leaf, by its own size but not below 1e-8 of the `whole` gradient's norm."""
-    scale = max(float(np.linalg.norm(a)), float(np.linalg.norm(b)), 1e-8 * whole)
+def relative_error(a: NDArray[Any], b: NDArray[Any], whole_norm: float) -> float:
+    """The error of a leaf, relative to its norm or to 1e-8 of the whole gradient's if larger."""
+    scale = max(float(np.linalg.norm(a)), float(np.linalg.norm(b)), 1e-8 * whole_norm)
     return float(np.linalg.norm(a - b) / scale)

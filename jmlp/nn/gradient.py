@@ -1,4 +1,4 @@
-"""One pass forward and one backward: the cost of some examples and its gradient."""
+"""One forward and one backward pass: the cost of a set of examples and its gradient."""
 
 from jax import Array
 from jax.typing import ArrayLike
@@ -15,16 +15,16 @@ def gradient(
     drop_rate: Array | float | tuple[float, ...],
     share: float = 1.0,
 ) -> tuple[Array, model.Params, model.State]:
-    """The mean cost of some examples, its gradient, and the new running statistics.
+    """The mean cost of a set of examples, its gradient, and the new running statistics.
 
     Args:
-        params: of `model.init`.
-        state: of `model.init`, or of the step before.
-        x: examples, one a row: `(B, n_in)`, or as `model.inputs` gives them.
+        params: as returned by `model.init` or by an update.
+        state: as returned by `model.init` or by the previous step.
+        x: examples, one per row: `(B, n_in)`, or the result of `model.inputs`.
         y: their labels, `(B,)`.
         key: the PRNG key of this step's dropout; None leaves dropout out of the program.
         drop_rate: a scalar, or `(n_hidden_layers,)`.
-        share: a factor of cost and gradient: the share of a mini-batch that these examples are.
+        share: the fraction of the mini-batch that these examples make up; scales cost and gradient.
     """
     logits, new_state, caches = model.forward(params, state, x, key, drop_rate)
     mean_cost, cost_cache = cost.forward(logits, y)

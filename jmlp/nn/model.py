@@ -3,8 +3,9 @@
     x -> [ dense -> batch norm (if on) -> ReLU -> dropout ] x hidden layers -> dense -> logits
 
 `forward` trains: it needs a PRNG key for dropout, uses the statistics of the mini-batch, and
-returns what `backward` needs. `predict` does not: no key, no dropout, running statistics. Both are
-pure functions of parameters (what is learned) and state (the running statistics of batch norm).
+returns what `backward` needs. `predict` uses the running statistics, without a key or dropout. Both
+are pure functions of the parameters (learned by gradient descent) and the state (the running
+statistics of batch norm).
 """
 
 from itertools import pairwise
@@ -29,7 +30,7 @@ class Layer(NamedTuple):
 
 
 class LayerCache(NamedTuple):
-    """What the way back through one layer needs; the last layer has only `dense`."""
+    """The caches of one layer for `backward`; the last layer has only `dense`."""
 
     dense: DenseCache
     batchnorm: BatchNormCache | None
@@ -38,7 +39,7 @@ class LayerCache(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """Examples that are transposed and scaled already, for several networks to share."""
+    """Examples that are already transposed and scaled, so several networks can share them."""
 
     A: Array  # (n_in, B)
 
@@ -55,17 +56,17 @@ def init(
     key: Array,
     dtype: jnp.dtype | type[jnp.floating] = jnp.float32,
 ) -> tuple[Params, State]:
-    """Draws the parameters of a new network, and the state that goes with them.
+    """Draws the parameters of a new network and initialises its state.
 
     The weights of layer l depend on the key, l and their shape, and on no other hyperparameter: two
-    networks from one key start equal wherever their shapes agree.
+    networks initialised from the same key are equal wherever their shapes agree.
 
     Args:
-        hp: `hidden`, `batch_norm`, `initialization` and `weight_std` are used.
-        n_in: inputs, 784 for MNIST.
-        n_classes: outputs, 10 for MNIST.
+        hp: hyperparameters; uses `hidden`, `batch_norm`, `initialization` and `weight_std`.
+        n_in: number of inputs, 784 for MNIST.
+        n_classes: number of outputs, 10 for MNIST.
         key: a PRNG key.
-        dtype: of all parameters.
+        dtype: dtype of parameters and state.
     """
     sizes = (n_in, *hp.hidden, n_classes)
     params, state = [], []
@@ -91,13 +92,13 @@ def forward(
     key: Array | None,
     drop_rate: Array | float | tuple[float, ...],
 ) -> tuple[Array, State, Caches]:
-    """The forward pass of training.
+    """The forward pass in training.
 
     Args:
-        params: of `init`.
-        state: of `init`, or of the step before.
-        x: a mini-batch, one example a row: `(B, n_in)`, `uint8` (scaled to 0–1 here) or floating;
-            or what `inputs` made of it.
+        params: as returned by `init` or by an update.
+        state: as returned by `init` or by the previous step.
+        x: a mini-batch, one example per row: `(B, n_in)`, `uint8` (scaled to 0–1 here) or
+            floating-point; or the result of `inputs`.
         key: the PRNG key of this step's dropout; None leaves dropout out of the program.
         drop_rate: the fraction of hidden units set to zero: a scalar, or `(n_hidden_layers,)`.
 
@@ -124,11 +125,11 @@ def forward(
 
 
 def backward(dlogits: Array, caches: Caches) -> Params:
-    """The backward pass: the gradient of the cost, in the parameters' own types.
+    """The backward pass: the gradient of the cost, with the structure of the parameters.
 
     Args:
-        dlogits: `(n_classes, B)`, of `cost.backward`.
-        caches: of `forward`.
+        dlogits: `(n_classes, B)`, as returned by `cost.backward`.
+        caches: as returned by `forward`.
     """
     *hidden, last = caches
     dA, d_last = dense.backward(dlogits, last.dense)
@@ -153,30 +154,30 @@ def predict(params: Params, state: State, x: ArrayLike | Columns) -> Array:
 
 
 def activations(params: Params, state: State, x: ArrayLike | Columns) -> tuple[Array, ...]:
-    """On the way of `predict`: the inputs `(n_in, B)`, then what each hidden layer gives `(n, B)`.
+    """The inputs `(n_in, B)` and each hidden layer's output `(n, B)`, as `predict` computes them.
 
     Args:
-        params: of the network.
-        state: of the network.
-        x: examples, one a row: `(B, n_in)`.
+        params: parameters of the network.
+        state: running statistics of the network.
+        x: examples, one per row: `(B, n_in)`.
     """
     *hidden, last = params
     A = inputs(x, last.dense.W.dtype).A
-    found = [A]
+    outputs = [A]
     for layer, layer_state in zip(hidden, state, strict=False):
         Z, _ = dense.forward(layer.dense, A)
         if layer.batchnorm is not None and layer_state is not None:
             Z = batchnorm.predict(layer.batchnorm, layer_state, Z)
         A, _ = relu.forward(Z)
-        found.append(A)
-    return tuple(found)
+        outputs.append(A)
+    return tuple(outputs)
 
 
 def inputs(x: ArrayLike | Columns, dtype: jnp.dtype) -> Columns:
-    """Turns rows into columns, `(B, n_in)` to `(n_in, B)`, and scales bytes to 0–1.
+    """Transposes examples from `(B, n_in)` to `(n_in, B)` and scales bytes to 0–1.
 
-    The one place where pixels are scaled: training, evaluation and prediction all come here. A
-    `Columns` is returned unchanged.
+    This is the only place where pixels are scaled; training, evaluation and prediction all use it.
+    A `Columns` is returned unchanged.
     """
     if isinstance(x, Columns):
         return x

@@ -3,7 +3,7 @@
     state = optimizer.init(params)
     params, state = optimizer.update(params, grads, state, learning_rate, momentum)
 
-Letters: theta the parameters, g their gradient, eta the learning rate, t the update from 1 on.
+Notation: theta the parameters, g their gradient, eta the learning rate, t the update, from 1.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-Tree = Any  # a pytree of arrays; gradients have the parameters' own types
+Tree = Any  # a pytree of arrays; gradients have the parameters' structure
 Number = Array | float
 
 
@@ -29,8 +29,8 @@ class Optimizer(NamedTuple):
 #     constant    eta
 #     linear      eta (1 - (t - 1) / T)
 #
-# One that falls to 0 lets the noise of single mini-batches settle (Defazio et al., "Optimal Linear
-# Decay Learning Rate Schedules and Further Refinements", 2023, arXiv:2310.07831).
+# A rate that decays to 0 averages out the noise of individual mini-batches (Defazio et al.,
+# "Optimal Linear Decay Learning Rate Schedules and Further Refinements", 2023, arXiv:2310.07831).
 
 
 def learning_rate(
@@ -40,10 +40,10 @@ def learning_rate(
 
     Args:
         schedule: "constant" or "linear".
-        eta: that of the first update.
+        eta: the learning rate of the first update.
         step: the number of the update, counted from 1.
-        n_steps: updates of an epoch.
-        epochs: the limit, at whose end a linear one is 0.
+        n_steps: updates per epoch.
+        epochs: maximum number of epochs, at the end of which a linear schedule reaches 0.
     """
     if schedule == "constant":
         return eta
@@ -57,7 +57,7 @@ def learning_rate(
 
 
 def sgd_init(params: Tree) -> tuple[()]:
-    """There is nothing to remember."""
+    """Returns the empty state: plain gradient descent has none."""
     del params
     return ()
 
@@ -65,7 +65,7 @@ def sgd_init(params: Tree) -> tuple[()]:
 def sgd_update(
     params: Tree, grads: Tree, state: tuple[()], learning_rate: Number, momentum: Number
 ) -> tuple[Tree, tuple[()]]:
-    """One step down the gradient."""
+    """One step against the gradient."""
     del momentum
     return jax.tree.map(lambda theta, g: theta - learning_rate * g, params, grads), state
 
@@ -77,13 +77,13 @@ def sgd_update(
 
 
 class MomentumState(NamedTuple):
-    """The velocity."""
+    """The velocity, an exponentially weighted sum of past gradients."""
 
-    v: Tree  # as the parameters, starts at 0
+    v: Tree  # shaped like the parameters, starts at 0
 
 
 def momentum_init(params: Tree) -> MomentumState:
-    """At rest."""
+    """Returns zero velocity for every parameter."""
     return MomentumState(jax.tree.map(jnp.zeros_like, params))
 
 
@@ -105,15 +105,15 @@ BETA1, BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
 
 
 class AdamState(NamedTuple):
-    """The two moments and the number of updates made."""
+    """Moving averages of the gradient and of its square, and the number of updates made."""
 
-    m: Tree  # as the parameters, starts at 0
-    v: Tree  # as the parameters, starts at 0
+    m: Tree  # shaped like the parameters, starts at 0
+    v: Tree  # shaped like the parameters, starts at 0
     t: Array  # int32, starts at 0
 
 
 def adam_init(params: Tree) -> AdamState:
-    """No moments yet."""
+    """Returns zero moments and zero updates."""
     zeros = jax.tree.map(jnp.zeros_like, params)
     return AdamState(zeros, zeros, jnp.zeros((), jnp.int32))
 
@@ -121,7 +121,7 @@ def adam_init(params: Tree) -> AdamState:
 def adam_update(
     params: Tree, grads: Tree, state: AdamState, learning_rate: Number, momentum: Number
 ) -> tuple[Tree, AdamState]:
-    """One step of unit size along each parameter's own scale."""
+    """One step, scaled per parameter by the bias-corrected moments of its gradient."""
     del momentum
     t = state.t + 1
     m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, state.m, grads)

@@ -1,4 +1,4 @@
-"""A network as arrays by name, such as `params[0].dense.W` and `state[0].mean`; needs no JAX."""
+"""Names for the arrays of a network, such as `params[0].dense.W`, `state[0].mean`; no JAX."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,11 +12,11 @@ Tensors = dict[str, NDArray[Any]]
 
 
 def name_tensors(params: Any, state: Any) -> Tensors:
-    """Every array under the name of its place.
+    """Maps the path of each array in `params` and `state` to the array.
 
     Args:
-        params: a `Layer` for each layer, as `jmlp.predict` takes them.
-        state: the running statistics of each layer, None where it has none.
+        params: one `Layer` per layer, as in `jmlp.predict`.
+        state: the running statistics of each layer; None for a layer without batch norm.
     """
     named: Tensors = {}
     for index, layer in enumerate(params):
@@ -30,10 +30,10 @@ def name_tensors(params: Any, state: Any) -> Tensors:
 def check_network(
     tensors: Mapping[str, NDArray[Any]], hp: Hyperparams, n_in: int, n_classes: int
 ) -> None:
-    """Whether these are exactly the arrays of a network, all float32.
+    """Checks that `tensors` are exactly the arrays of such a network, all float32.
 
     Raises:
-        ValueError: one is missing, too many, or of another shape or type.
+        ValueError: an array is missing, unexpected, or of the wrong shape or type.
     """
     shapes = _shapes(hp, n_in, n_classes)
     for name, shape in shapes.items():
@@ -41,27 +41,27 @@ def check_network(
             raise ValueError(f"{name} is missing")
         array = tensors[name]
         if array.shape != shape or array.dtype != np.float32:
-            raise ValueError(f"{name} is {array.dtype} {array.shape}, wanted float32 {shape}")
-    if left := sorted(tensors.keys() - shapes.keys()):
-        raise ValueError(f"{', '.join(left)} belong to no layer")
+            raise ValueError(f"{name} is {array.dtype} {array.shape}, expected float32 {shape}")
+    if unexpected := sorted(tensors.keys() - shapes.keys()):
+        raise ValueError(f"{', '.join(unexpected)} belong to no layer")
 
 
-def _fields(place: str, part: Any) -> Tensors:
+def _fields(prefix: str, part: Any) -> Tensors:
     if part is None:
         return {}
     arrays = part._asdict().items()
-    return {f"{place}.{name}": np.asarray(array) for name, array in arrays if array is not None}
+    return {f"{prefix}.{name}": np.asarray(array) for name, array in arrays if array is not None}
 
 
 def _shapes(hp: Hyperparams, n_in: int, n_classes: int) -> dict[str, tuple[int, ...]]:
     sizes = (n_in, *hp.hidden, n_classes)
     shapes: dict[str, tuple[int, ...]] = {}
     for index, n_out in enumerate(sizes[1:]):
-        place = f"params[{index}]"
-        shapes[f"{place}.dense.W"] = (n_out, sizes[index])
-        columns = [f"{place}.dense.b"]
+        prefix = f"params[{index}]"
+        shapes[f"{prefix}.dense.W"] = (n_out, sizes[index])
+        columns = [f"{prefix}.dense.b"]
         if hp.batch_norm and index < len(hp.hidden):
-            columns = [f"{place}.batchnorm.{name}" for name in ("gamma", "beta")]
+            columns = [f"{prefix}.batchnorm.{name}" for name in ("gamma", "beta")]
             columns += [f"state[{index}].{name}" for name in ("mean", "var")]
         shapes |= dict.fromkeys(columns, (n_out, 1))
     return shapes

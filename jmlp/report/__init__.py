@@ -1,6 +1,6 @@
-"""The report folder of a study: raw results, tables, plots, and two documents made of them.
+"""The report folder of a study: raw results, tables, plots, and two documents that combine them.
 
-What takes time to import, such as matplotlib, is imported only where a report is written.
+Slow imports, such as matplotlib, are made only when a report is written.
 """
 
 import contextlib
@@ -32,29 +32,30 @@ if TYPE_CHECKING:
 
 __all__ = ["check_output", "in_order", "read_csv", "read_results", "write_report"]
 
-PLOTS = "plots"  # the folder of the plots in that of the report
-PAGE = "report.html"  # vouches for all other files
+PLOTS = "plots"  # the subfolder of the plots
+PAGE = "report.html"  # written last: if it exists, all other files belong to it
 
 
 def check_output(folder: Path, force: bool, of: str | None = None) -> None:
-    """Make the folder of a report and see that it can be written to, before hours of training.
+    """Create the folder of a report and check that it is writable, before hours of training.
 
     Args:
-        folder: where the report will be.
-        force: whether a report may replace files that are there.
-        of: the name of a study: its own report may be replaced without `force`.
+        folder: the folder of the report.
+        force: whether a report may replace existing files.
+        of: the name of a study whose own report may be replaced without `force`.
 
     Raises:
-        StoreError: it cannot be made or written to, or it is not empty without `force`.
+        StoreError: the folder cannot be created or written to, or it is not empty and `force` is
+            False.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not force and not _is_free(folder) and not _is_report(folder, of):
             raise StoreError(
                 f"{folder}: holds other files; give another folder (--output DIR), or write into "
-                "it all the same (--force)"
+                "it anyway (--force)"
             )
-        # Only writing tells whether one can: permissions say nothing of quotas and foreign disks.
+        # Only an attempt shows whether writing works: permissions do not cover quotas.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
@@ -66,10 +67,10 @@ def check_output(folder: Path, force: bool, of: str | None = None) -> None:
 
 
 def _is_free(folder: Path) -> bool:
-    """Whether a folder holds nothing but what a report that was killed had begun to write."""
+    """Whether a folder is empty, apart from leftovers of a report that was killed while writing."""
     others = {name for name in os.listdir(folder) if not is_leftover(name)}
     plots = folder / PLOTS
-    # Before the first file of a report is in its place, plots are there as leftovers only.
+    # Until the first file of a report is in place, plots exist only as leftovers.
     if others == {PLOTS} and plots.is_dir() and not plots.is_symlink():
         return all(is_leftover(name) for name in os.listdir(plots))
     return not others
@@ -96,30 +97,30 @@ def write_report(
     force: bool = False,
     created: datetime | None = None,
 ) -> list[Path]:
-    """Write the whole folder; where `report.html` is there, all the others belong to it.
+    """Write the whole folder; if `report.html` exists, all other files belong to it.
 
-    No file takes its place before all of them are on the disk, `report.html` last. If plots or
-    documents cannot be made, the results are written without them. With `force` every file of the
-    report is replaced; what else is in the folder stays.
+    No file is moved into place before all of them are on disk; `report.html` is the last. If plots
+    or documents cannot be created, the results are written without them. With `force` every file of
+    the report is replaced; other files in the folder are kept.
 
     Args:
-        folder: where to; it is made where it is missing.
-        study: what was run.
+        folder: the folder of the report, created if missing.
+        study: the study that was run.
         results: its runs, in any order.
-        tables: those of `jmlp.results.tables.study_tables` for these runs.
+        tables: the result of `jmlp.results.tables.study_tables` for these runs.
         facts: sizes and digests of the data.
-        source: where the data came from, for people.
+        source: where the data came from, as shown to users.
         study_toml: the text of the expanded study file.
-        command: what makes this report again.
-        force: whether the folder may hold files already.
-        created: when, in UTC; now where it is not given.
+        command: the command that reproduces this report.
+        force: whether the folder may already contain files.
+        created: time of creation in UTC; default: now.
 
     Returns:
         The files, in the order in which they were written.
 
     Raises:
-        StoreError: the folder is refused, or a file cannot be written: then an older report is as
-            it was, or is without its `report.html`.
+        StoreError: the folder is refused, or a file cannot be written; an older report is then
+            unchanged, or lacks its `report.html`.
     """
     check_output(folder, force)
     created = created or datetime.now(UTC)
@@ -141,16 +142,16 @@ def write_report(
 
 
 def _write(folder: Path, files: Mapping[str, str | bytes]) -> list[Path]:
-    """Writes the files of a report by their names."""
-    # Bytes of a command that are no text came in as surrogates, and UTF-8 has none.
-    each = (
+    """Writes the files of a report, given by name."""
+    # Undecodable bytes of a command are surrogates, which UTF-8 cannot encode.
+    named_bytes = (
         (
             folder / name,
             data if isinstance(data, bytes) else data.encode("utf-8", "backslashreplace"),
         )
         for name, data in files.items()
     )
-    return write_together(each, last=folder / PAGE)
+    return write_together(named_bytes, last=folder / PAGE)
 
 
 def _documents(
@@ -163,7 +164,7 @@ def _documents(
     command: str,
     created: datetime,
 ) -> dict[str, str | bytes]:
-    """The plots and the documents that hold them, by their names in the folder; the page last."""
+    """The plots and the documents that contain them, by name in the folder; the page last."""
     load_matplotlib()
     from jmlp.report.document import Document, made_with, make_section, summarise
     from jmlp.report.markdown import markdown
@@ -173,7 +174,7 @@ def _documents(
     files: dict[str, str | bytes] = {}
     sections = []
     for number, (experiment, table) in enumerate(zip(study.experiments, tables, strict=True), 1):
-        # A study file gives names that fit a file; a study made by hand may not.
+        # Names in a study file are valid file names; those of a study built in Python may not be.
         name = experiment.name if is_name(experiment.name) else f"experiment-{number}"
         plots = experiment_plots(experiment, table, results, name)
         for plot in plots:
@@ -195,11 +196,11 @@ def _documents(
 
 
 def load_matplotlib() -> None:
-    """Imports matplotlib, whatever backend another program has set in the environment.
+    """Imports matplotlib independently of the backend set in the environment.
 
-    A notebook sets one for all that it starts, and where that is not installed, matplotlib cannot
-    be imported. Plots of a report are only saved, which takes no backend. Whoever shows plots of
-    their own in this process gets the one that was chosen.
+    A notebook sets a backend for all processes it starts; if it is not installed, matplotlib cannot
+    be imported. The plots of a report are only saved, which needs no backend. Afterwards the chosen
+    backend is in force again, for other plots shown by this process.
     """
     if "matplotlib" in sys.modules:
         return
@@ -215,7 +216,7 @@ def load_matplotlib() -> None:
 
 
 def in_order(study: Study, results: Sequence[RunResult]) -> list[RunResult]:
-    """Every run once, as the tables have them: runs end in an order that no one can foresee."""
+    """Every run once, in the order of the tables, since the order in which runs end is random."""
     from jmlp.results.tables.runs_by_configuration import collect
 
     index = RunIndex(results)

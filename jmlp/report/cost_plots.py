@@ -26,7 +26,7 @@ COSTS = {
     "training_cost": ("training cost", style.TRAINING, (0, (3, 1.2))),
 }
 MOST_COLUMNS = 5
-LOG_FROM = 4.0  # the ratio of highest to lowest cost from which their axis is logarithmic
+LOG_FROM = 4.0  # ratio of highest to lowest cost from which their axis is logarithmic
 PANEL_HEIGHT, MARGIN = 1.7, 0.8  # inches
 
 
@@ -34,16 +34,16 @@ PANEL_HEIGHT, MARGIN = 1.7, 0.8  # inches
 class _Panel:
     label: str
     means: dict[str, Curve]  # by cost
-    seeds: list[Curve]  # the validation cost of each
+    seeds: list[Curve]  # validation cost per seed
     diverged: list[RunResult]
 
 
 def cost_figure(arms: Sequence[Arm], by: By) -> Figure:
-    """Training and validation cost of each configuration, a panel each.
+    """Training and validation cost, one panel per configuration.
 
     Args:
-        arms: the configurations; at least one of them has a finished run.
-        by: against "epoch", or "step" for updates on a logarithmic axis.
+        arms: the configurations; at least one has a finished run.
+        by: the x axis: "epoch", or "step" for updates on a logarithmic axis.
     """
     panels = [_panel(arm, by) for arm in arms]
     rows = math.ceil(len(panels) / MOST_COLUMNS)
@@ -55,7 +55,7 @@ def cost_figure(arms: Sequence[Arm], by: By) -> Figure:
     for index, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
         _draw(axes, panel, [p for p in panels if p is not panel], by)
         axes.set_title(style.wrapped(panel.label, 130 // columns))
-        # The last row may be incomplete: then the one above it has lowest panels too.
+        # If the last row is incomplete, panels above its gaps are the lowest of their column.
         axes.tick_params(labelbottom=index + columns >= len(panels))
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
@@ -66,17 +66,17 @@ def cost_figure(arms: Sequence[Arm], by: By) -> Figure:
 
 
 def cost_caption(arms: Sequence[Arm], by: By) -> str:
-    """What the figure of these configurations shows, and how its bands were made."""
+    """The caption of the cost figure of these configurations."""
     against = "epochs" if by == "epoch" else "updates, on a logarithmic axis"
     sentences = [f"Cost against {against}."]
-    most = max(len(arm.finished) for arm in arms)
-    if most > 1:
+    max_seeds = max(len(arm.finished) for arm in arms)
+    if max_seeds > 1:
         sentences += [
             "Thick lines are the mean over the seeds still in training, as long as these are at "
             "least half of those that finished.",
             "Thin lines are the validation cost of each seed until it stopped.",
         ]
-    if most >= FEWEST_FOR_BAND:
+    if max_seeds >= FEWEST_FOR_BAND:
         sentences.append(
             f"The band is the 95 % t-interval of the mean, from {FEWEST_FOR_BAND} seeds on."
         )
@@ -132,7 +132,7 @@ def _draw(axes: Axes, panel: _Panel, others: Sequence[_Panel], by: By) -> None:
 
 
 def _scale(axes: Axes, panels: Sequence[_Panel], by: By) -> None:
-    """Limits and ticks, shared by all panels, from means and seeds; bands may leave the frame."""
+    """Sets limits and ticks for all panels from means and seeds; bands may exceed them."""
     curves = [curve for panel in panels for curve in (*panel.means.values(), *panel.seeds)]
     costs = np.concatenate([curve.mean for curve in curves])
     low, high = float(costs.min()), float(costs.max())
@@ -151,11 +151,11 @@ def _scale(axes: Axes, panels: Sequence[_Panel], by: By) -> None:
 
 
 def _legend(panels: Sequence[_Panel]) -> list[Artist]:
-    handles: list[Artist] = [style.legend_line(*look) for look in COSTS.values()]
-    most = max(len(panel.seeds) for panel in panels)
-    if most >= FEWEST_FOR_BAND:
+    handles: list[Artist] = [style.legend_line(*cost) for cost in COSTS.values()]
+    max_seeds = max(len(panel.seeds) for panel in panels)
+    if max_seeds >= FEWEST_FOR_BAND:
         handles.append(Patch(color=style.MUTED, alpha=0.25, linewidth=0, label="95 % interval"))
-    if most > 1:
+    if max_seeds > 1:
         handles.append(style.legend_line("one seed", style.VALIDATION, linewidth=0.5))
     if len(panels) > 1:
         handles.append(style.legend_line("other configurations", style.GHOST))

@@ -1,4 +1,4 @@
-"""What the report says, and in which order. `markdown` and `page` only draw it."""
+"""The content of the report and its order, independent of the format (`markdown`, `page`)."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,19 +17,19 @@ FIGURE_SPACE = "\N{FIGURE SPACE}"  # as wide as a digit
 
 @dataclass(frozen=True)
 class Grid:
-    """A table that fits the width of a page."""
+    """A table narrow enough for a page."""
 
     title: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
-    best: int | None = None  # the row marked best
+    best: int | None = None  # index of the row marked best
 
 
 @dataclass(frozen=True)
 class Section:
-    """One experiment."""
+    """The section of one experiment."""
 
-    name: str  # for links and files
+    name: str  # used in links and file names
     table: ExperimentTable
     grids: Sequence[Grid]
     plots: Sequence[Plot]
@@ -37,7 +37,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that the numbers rest on."""
+    """One fact about how the results were obtained, such as the data or the device."""
 
     name: str
     lines: Sequence[str]
@@ -45,7 +45,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Document:
-    """The whole report."""
+    """The content of the whole report."""
 
     study: Study
     created: datetime  # UTC
@@ -57,12 +57,12 @@ class Document:
 
     @property
     def title(self) -> str:
-        """The study's title, or its name where it has none."""
+        """The study's title, or its name if it has none."""
         return self.study.title or self.study.name
 
 
 def make_section(name: str, table: ExperimentTable, plots: Sequence[Plot]) -> Section:
-    """One experiment's part; `name` is for links and files."""
+    """The section of one experiment; `name` is used in links and file names."""
     return Section(name, table, tuple(_grids(table)), plots)
 
 
@@ -79,7 +79,7 @@ def _grids(table: ExperimentTable) -> Iterator[Grid]:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The same cells, the parts after every ± of a column equally wide, so that digits align."""
+    """Pads the parts after ± to equal width within each column, so that digits align."""
     columns = []
     for cells in zip(*rows, strict=True):
         parts = [cell.partition(" ± ") for cell in cells]
@@ -94,7 +94,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def _grid(title: str, table: ExperimentTable, rows: Sequence[int], columns: Sequence[int]) -> Grid:
-    best = [place for place, row in enumerate(rows) if table.rows[row].is_best]
+    best = [index for index, row in enumerate(rows) if table.rows[row].is_best]
     return Grid(
         title,
         [table.columns[column] for column in columns],
@@ -104,7 +104,7 @@ def _grid(title: str, table: ExperimentTable, rows: Sequence[int], columns: Sequ
 
 
 def summarise(study: Study, results: Sequence[RunResult]) -> str:
-    """How many runs have ended, and how."""
+    """A sentence with the number of runs that have ended, finished and diverged."""
     planned = {
         (configuration.hyperparams, seed)
         for experiment in study.experiments
@@ -119,12 +119,12 @@ def summarise(study: Study, results: Sequence[RunResult]) -> str:
 def made_with(
     study: Study, results: Sequence[RunResult], facts: DataFacts, source: str
 ) -> list[Fact]:
-    """What the numbers rest on: data, split, devices, versions. Where runs differ, it counts."""
+    """How the results were obtained: data, split, devices, versions, with counts if runs differ."""
     n_valid = n_validation(facts.n_examples, study.validation_fraction)
     sizes = {"training": facts.n_examples - n_valid, "validation": n_valid, "test": facts.n_test}
     examples = ", ".join(f"{n:,} {part}" for part, n in sizes.items() if n)
     own_seed = study.split_seed == "seed"
-    found = [
+    all_facts = [
         Fact("Data", [source, f"{examples} examples"]),
         Fact("Split", ["by each run's own seed" if own_seed else f"by seed {study.split_seed}"]),
         Fact("Digests, SHA-256", [f"{name} {digest}" for name, digest in facts.digests.items()]),
@@ -134,7 +134,7 @@ def made_with(
         ),
         Fact("Numerics", [f"version {NUMERICS}"]),
     ]
-    return [fact for fact in found if fact.lines]
+    return [fact for fact in all_facts if fact.lines]
 
 
 def _counted(values: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Raw results on disk: `results.json` for programs and for jmlp, `results.csv` for spreadsheets.
 
-The JSON is strict: a cost that is not finite is the string "Infinity", "-Infinity" or "NaN", which
-`float` reads. The CSV is safe to open: no text in it is taken for a formula.
+The JSON is strict: a non-finite cost is the string "Infinity", "-Infinity" or "NaN", which `float`
+reads. The CSV is safe to open: no text in it is interpreted as a formula.
 """
 
 import csv
@@ -36,14 +36,14 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def results_head(
     study: Study, source: str, digests: Mapping[str, str], command: str, created: datetime
 ) -> dict[str, Any]:
-    """What precedes the runs in `results.json`: how they came to be.
+    """The metadata that precedes the runs in `results.json`.
 
     Args:
-        study: what was run.
-        source: where its data came from, for people.
+        study: the study that was run.
+        source: where its data came from, as shown to users.
         digests: SHA-256 of each array of the data.
-        command: what makes the same results again.
-        created: when, in UTC.
+        command: the command that reproduces the results.
+        created: time of creation in UTC.
     """
     return {
         "study": study.name,
@@ -55,11 +55,11 @@ def results_head(
 
 
 def results_json(head: Mapping[str, Any], results: Sequence[RunResult]) -> str:
-    """The text of `results.json`: `head`, then every run on a line of its own.
+    """The text of `results.json`: `head`, then one line per run.
 
     Args:
-        head: what precedes the runs, "study" (the study's name) at least.
-        results: the runs; parameters are left out.
+        head: the metadata, at least "study" (the study's name).
+        results: the runs; parameters are omitted.
     """
     opened = json.dumps(strict(head), indent=1, allow_nan=False).removesuffix("\n}")
     runs = [json.dumps(run_table(run), allow_nan=False) for run in results]
@@ -70,7 +70,7 @@ def read_results(path: Path) -> tuple[str, list[RunResult]]:
     """Read `results.json` back: the study's name and its runs, without parameters.
 
     Raises:
-        StoreError: the file cannot be read, or is not what `write_report` writes.
+        StoreError: the file cannot be read, or was not written by `write_report`.
     """
     try:
         document = parse(_file(path).read_bytes())
@@ -89,7 +89,7 @@ def read_results(path: Path) -> tuple[str, list[RunResult]]:
 
 
 def results_csv(results: Sequence[RunResult]) -> str:
-    """The text of `results.csv`: one row a run; what a run has not is an empty field."""
+    """The text of `results.csv`: one row per run; missing values are empty fields."""
     packages = sorted({package for run in results for package in run.provenance.versions})
     versions = [f"{package}_version" for package in packages]
     names = [
@@ -122,7 +122,7 @@ def results_csv(results: Sequence[RunResult]) -> str:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """Read `results.csv` back as text, one dictionary a run, as it was before it was made safe.
+    """Read `results.csv` back as text, one dictionary per run, without the escaping of formulas.
 
     Raises:
         StoreError: the file cannot be read.
@@ -138,10 +138,10 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def _file(path: Path) -> Path:
-    """A path that leads to no pipe or device, which would be waited for.
+    """Returns `path` unless it is a pipe or device, which could block.
 
     Raises:
-        StoreError: it does.
+        StoreError: it is one.
     """
     if kind := other_kind(path):
         raise StoreError(f"{path}: cannot be read: it is {kind}, not a file")
@@ -149,7 +149,7 @@ def _file(path: Path) -> Path:
 
 
 def _field(value: Any) -> str | int | float:
-    """A number as it is, all else as text that no spreadsheet runs."""
+    """A number unchanged, anything else as text that no spreadsheet interprets as a formula."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
@@ -157,7 +157,7 @@ def _field(value: Any) -> str | int | float:
     if isinstance(value, tuple):
         return json.dumps(value)
     text = "" if value is None else str(value)
-    # A text that begins with the mark itself gets one too, so that reading can take one off.
+    # Text that starts with the quote itself also gets one, so that reading can always remove one.
     return f"'{text}" if text.startswith((*FORMULA_STARTS, "'")) else text
 
 

@@ -1,4 +1,4 @@
-"""The report as Markdown. Text from files and runs is escaped, so that it shows as it is."""
+"""The report as Markdown. Text from files and runs is escaped, so that it is shown literally."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ from jmlp.report.style import Plot
 from jmlp.report.text import visible
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&#])")
-# What makes a list at the start of a line, and nothing elsewhere.
+# Starts a list at the beginning of a line, and has no meaning elsewhere.
 _LIST = re.compile(r"^(\d*)([-+.)])")
 
 
@@ -24,7 +24,7 @@ def _blocks(document: Document, plots: str) -> Iterator[str]:
     yield _code(document.command)
     yield (
         "In this folder: [results.json](results.json) holds every run with its costs, "
-        "[results.csv](results.csv) one row a run, [study.toml](study.toml) the study."
+        "[results.csv](results.csv) one row per run, [study.toml](study.toml) the study."
     )
     for section in document.sections:
         yield from _section(section, plots)
@@ -57,11 +57,11 @@ def _image(plot: Plot, plots: str) -> str:
 
 
 def _table(grid: Grid) -> str:
-    """A table whose columns stand in line in the raw text as well."""
+    """A table whose columns are aligned in the raw text as well."""
     right = [column.align == "right" for column in grid.columns]
     rows = [[_inline(column.title) for column in grid.columns]]
     rows += [[_inline(cell) for cell in row] for row in grid.rows]
-    # A rule has three signs at least.
+    # The rule below the header needs at least three characters.
     widths = [max(3, *map(len, cells)) for cells in zip(*rows, strict=True)]
 
     def line(cells: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The report as one HTML page that loads nothing: styles and plots are inside."""
+"""The report as one self-contained HTML page, with styles and plots embedded."""
 
 import re
 
@@ -10,7 +10,7 @@ from jmlp.report.document import Document
 from jmlp.report.style import Plot
 from jmlp.report.text import visible
 
-# The page has these colours once more for the dark: see report.css.
+# report.css has a second set of these colours for dark mode.
 ROLES = {
     "paper": style.PAPER,
     "ink": style.INK,
@@ -37,14 +37,14 @@ def page(document: Document) -> str:
 
 
 def inline(plot: Plot) -> Markup:
-    """A plot's SVG as a part of the page, in the page's colours."""
+    """A plot's SVG for embedding in the page, in the page's colours."""
     svg = plot.svg.decode("utf-8")
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<(metadata)>.*?</\1>\s*", "", svg, flags=re.DOTALL)
-    # Its style would hold for the whole page.
+    # Its style would apply to the whole page.
     svg = re.sub(r"<defs>\s*<style.*?</defs>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    # What is left of ids must differ between the plots of a page.
+    # The remaining ids must be unique across the plots of a page.
     svg = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{plot.name}-", svg)
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', 'role="img"', svg, count=1)
     for role, color in ROLES.items():

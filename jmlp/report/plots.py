@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from jmlp.report.accuracy_plots import accuracy_caption, accuracy_figure, along
+from jmlp.report.accuracy_plots import accuracy_caption, accuracy_figure, numeric_axis
 from jmlp.report.cost_plots import By, cost_caption, cost_figure
 from jmlp.report.style import Plot, plot_style, render
 from jmlp.report.text import visible
@@ -12,7 +12,7 @@ from jmlp.results.tables.runs_by_configuration import Arm, collect
 from jmlp.study.config import Experiment
 from jmlp.training.records import RunResult
 
-MOST_SHOWN = 30  # configurations in one plot, where each takes room of its own
+MOST_SHOWN = 30  # configurations in a plot that gives each its own space
 
 _AGAINST: dict[By, str] = {"epoch": "epochs", "step": "updates"}
 
@@ -20,13 +20,13 @@ _AGAINST: dict[By, str] = {"epoch": "epochs", "step": "updates"}
 def experiment_plots(
     experiment: Experiment, table: ExperimentTable, results: Sequence[RunResult], name: str
 ) -> list[Plot]:
-    """Costs against epochs, costs against updates, and accuracies; none before a run has finished.
+    """Costs against epochs, costs against updates, and accuracies; empty if no run has finished.
 
     Args:
-        experiment: what is plotted.
+        experiment: the experiment to plot.
         table: its result table.
         results: runs of the study, in any order.
-        name: what the names of the plots begin with.
+        name: prefix of the plots' names.
     """
     arms = collect(experiment, results)
     if not any(arm.finished for arm in arms):
@@ -48,7 +48,7 @@ def experiment_plots(
                 figure = cost_figure(chosen, by)
                 file = f"{name}-cost-against-{word}"
                 plots.append(render(figure, file, f"{title}: cost against {word}", caption))
-        if along(experiment):
+        if numeric_axis(experiment):
             shown, left_out = range(len(arms)), ""
         chosen = [arms[index] for index in shown]
         rows = [table.rows[index] for index in shown]
@@ -59,7 +59,7 @@ def experiment_plots(
 
 
 def _shown(arms: Sequence[Arm]) -> Sequence[int]:
-    """The indices of those that fit, in the order of the grid."""
+    """The indices of the configurations to show, in the order of the grid."""
 
     def rank(index: int) -> tuple[float, int]:
         cost = arms[index].validation_cost

@@ -1,4 +1,4 @@
-"""How every plot looks, and a figure as bytes. Nothing of it stays in matplotlib's settings."""
+"""The style of all plots, and rendering to bytes; matplotlib's own settings are not changed."""
 
 import io
 import math
@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 
 from jmlp.report.text import visible
 
-# Each of them stands for one role, and the page gives the same roles its own colours in the dark.
+# One colour per role; the page defines other colours for the same roles in dark mode.
 PAPER = "#ffffff"
 INK = "#1f2a37"
 MUTED = "#5b6776"
@@ -28,7 +28,7 @@ DIVERGED = "#b42a25"
 VALIDATION, TRAINING = SERIES[:2]
 
 MARKERS = ("o", "s", "^", "v")
-WIDTH = 10.0  # inches; a plot fills the page
+WIDTH = 10.0  # inches; the width of the page
 PNG_DPI = 150
 FONT_SIZE = 8.5  # points
 CROSS: dict[str, Any] = {
@@ -55,7 +55,7 @@ _STYLE: dict[str, Any] = {
     "axes.titlesize": FONT_SIZE,
     "figure.facecolor": PAPER,
     "figure.labelsize": FONT_SIZE,
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so that a PNG is the same everywhere
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so that a PNG is the same everywhere
     "font.size": FONT_SIZE,
     "grid.color": GRID,
     "grid.linewidth": 0.6,
@@ -67,7 +67,7 @@ _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be searched, copied and read aloud
     "svg.hashsalt": "jmlp",  # the same plot has the same bytes
     "text.color": INK,
-    "text.parse_math": False,  # a name with dollar signs is a name
+    "text.parse_math": False,  # names may contain dollar signs
     "xtick.color": MUTED,
     "xtick.labelsize": 8,
     "xtick.major.size": 0,
@@ -81,9 +81,9 @@ _STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Plot:
-    """A finished plot: `png` and `svg` are whole files."""
+    """A rendered plot: `png` and `svg` are the contents of files."""
 
-    name: str  # of its files, without the suffix
+    name: str  # file name without the suffix
     title: str
     caption: str
     png: bytes
@@ -92,51 +92,51 @@ class Plot:
 
 @contextmanager
 def plot_style() -> Iterator[None]:
-    """Settings for building and saving figures; on leaving, all settings are as before."""
+    """Applies the settings for creating and saving figures, and restores the previous ones."""
     with matplotlib.style.context(_STYLE, after_reset=True):
         yield
 
 
 def render(figure: Figure, name: str, title: str, caption: str) -> Plot:
-    """Draw a figure as PNG and SVG; to be called within `plot_style`."""
+    """Render a figure as PNG and SVG; must be called within `plot_style`."""
     png, svg = io.BytesIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
-    figure.set_layout_engine("none")  # it is laid out: once is enough
+    figure.set_layout_engine("none")  # already laid out by the first savefig
     figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Title": title})
-    return Plot(name, title, caption, png.getvalue(), _lighter(svg.getvalue()))
+    return Plot(name, title, caption, png.getvalue(), _compact(svg.getvalue()))
 
 
-def _lighter(svg: bytes) -> bytes:
-    """Coordinates to a hundredth of a point, which halves the file; fonts for other machines."""
+def _compact(svg: bytes) -> bytes:
+    """Rounds coordinates to 0.01 points, which halves the file, and adds fallback fonts."""
     svg = re.sub(rb' d="[^"]*"', lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path[0]), svg)
     return svg.replace(b"'DejaVu Sans'", b"'DejaVu Sans', Verdana, sans-serif")
 
 
 def wrapped(text: str, width: int) -> str:
-    """A name over at most three lines, so that no name takes a plot's room."""
+    """Wraps a name to at most three lines, so that a long one does not displace the plot."""
     return textwrap.fill(visible(text), width, max_lines=3, placeholder=" …")
 
 
-def set_log(axes: Axes, which: Literal["x", "y"], low: float, high: float, most_ticks: int) -> None:
-    """Make an axis logarithmic from `low` > 0 to `high`, a little beyond, with plain numbers."""
+def set_log(axes: Axes, which: Literal["x", "y"], low: float, high: float, max_ticks: int) -> None:
+    """Make an axis logarithmic from `low` > 0 to `high`, with a margin and plain tick labels."""
     low, high = low / 1.1, high * 1.1
     axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
     axis = axes.xaxis if which == "x" else axes.yaxis
-    ticks = log_ticks(low, high, most_ticks)
+    ticks = log_ticks(low, high, max_ticks)
     axis.set_ticks(ticks, [number_text(tick) for tick in ticks])
     axis.set_ticks([], minor=True)
 
 
-def log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Round numbers between two positive ones, about evenly spread: as many as fit."""
+def log_ticks(low: float, high: float, max_ticks: int) -> list[float]:
+    """At most about `max_ticks` round numbers between two positive ones, roughly evenly spaced."""
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks: list[float] = []
     for steps in ((1, 2, 5), (1, 3), (1,)):
         numbers = [m * 10.0**e for e in exponents for m in steps]
         ticks = [number for number in numbers if low <= number <= high]
-        if len(ticks) <= most:
+        if len(ticks) <= max_ticks:
             break
-    return ticks[:: math.ceil(len(ticks) / most) or 1]
+    return ticks[:: math.ceil(len(ticks) / max_ticks) or 1]
 
 
 def number_text(number: float) -> str:
@@ -145,17 +145,17 @@ def number_text(number: float) -> str:
 
 
 def add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
-    """A legend above all axes: in one line if it fits."""
+    """Adds a legend above all axes, on one line if it fits."""
     lengths = [len(str(handle.get_label())) + 8 for handle in handles]
     columns = len(handles) if sum(lengths) <= 150 else max(1, 140 // max(lengths))
     figure.legend(handles=handles, loc="outside upper left", ncols=columns)
 
 
 def legend_line(label: str, color: str, linestyle: Any = "-", linewidth: float = 1.4) -> Line2D:
-    """A legend's entry for a line."""
+    """A legend entry for a line."""
     return Line2D([], [], color=color, linestyle=linestyle, linewidth=linewidth, label=label)
 
 
 def legend_mark(label: str, **mark: Any) -> Line2D:
-    """A legend's entry for a mark."""
+    """A legend entry for a marker."""
     return Line2D([], [], label=label, **mark)

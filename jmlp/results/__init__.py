@@ -1,6 +1,6 @@
-"""What is made of runs that ended: statistics, tables, curves, and files of numbers."""
+"""Results of ended runs: statistics, tables, curves, and data files."""
 
 import lazy_loader
 
-# For `jmlp.weights`, which needs JAX as all else here does not.
+# For `jmlp.weights`, the only module here that needs JAX.
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=["weights"])

@@ -1,7 +1,8 @@
-"""Settings that are right one by one and make no sense together, or with the data.
+"""Finds settings that are valid individually but not in combination, or not with the data.
 
-What can teach nothing is refused before training. The rest is a remark, shown with the plan, and
-with the results that it bears on. A check that needs to know the data is left out where it is not.
+Settings with which nothing can be learned are refused before training. The others give a remark,
+shown with the plan and with the results concerned. Checks that need the data are skipped if the
+data is unknown.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,15 +27,15 @@ from jmlp.study.config import (
 from jmlp.training.plan import DataFacts, n_steps, n_validation
 from jmlp.training.records import FEWEST_FOR_COLLAPSE, RunResult
 
-SMALL_BATCH = 8  # examples; below it batch norm's estimates are poor
-FEW_UPDATES = 20  # without a better validation cost: fewer may be chance
-BATCH_NORM_DECAY = 0.9  # what a running average keeps of its old value, see layers.batchnorm
-MOST_LEFT = 0.05  # of the value that a running average began with
+SMALL_BATCH = 8  # examples; below this, batch norm's estimates are poor
+FEW_UPDATES = 20  # of patience; with fewer, early stopping may be due to chance
+BATCH_NORM_DECAY = 0.9  # the weight of the old value in a running average; see nn.batchnorm
+MOST_LEFT = 0.05  # weight that the initial value of a running average may still have
 MOST_LEFT_OUT = 0.25  # of the training part, in each epoch
-OFTEN = 0.5  # the share of examples for which dropout may leave nothing of a layer
+OFTEN = 0.5  # the fraction of examples for which dropout may drop a whole layer
 _SMALLEST = float(np.finfo(np.float32).tiny)
-LARGE_INPUT = 20.0  # far beyond standardised numbers, whose largest are seldom above 10
-_NAMED = 3  # cases in a sentence
+LARGE_INPUT = 20.0  # far beyond standardised inputs, which rarely exceed 10
+_NAMED = 3  # cases listed in a sentence
 
 When = Literal["always", "before", "stopped early"]
 
@@ -43,23 +44,23 @@ When = Literal["always", "before", "stopped early"]
 class Remark:
     """One sentence about settings.
 
-    `when` says whether it stands only before training, where the tables say the same in their own
-    words; or, after it, only beside runs that patience stopped.
+    `when` is "before" if it is shown only before training, since the tables state the same in other
+    words; "stopped early" if it is shown with results only beside runs stopped by patience.
     """
 
     text: str
     when: When = "always"
-    refused: str = ""  # the setting at fault, where there must be no training
+    refused: str = ""  # the setting at fault, if training is refused
 
     @property
     def sentence(self) -> str:
-        """The text as it stands beside results: those of an earlier version may be refused now."""
+        """The text as shown beside results, which an earlier version may have allowed to train."""
         return f"{self.text[0].upper()}{self.text[1:]}." if self.refused else self.text
 
 
 @dataclass(frozen=True)
 class _Setting:
-    """What the checks look at."""
+    """The input of the checks."""
 
     study: Study
     experiment: Experiment
@@ -78,13 +79,13 @@ class _Setting:
         return n - n_validation(n, self.study.validation_fraction)
 
     def n_steps(self, hp: Hyperparams) -> int:
-        """Updates of an epoch; without data as many as could be."""
+        """Updates per epoch; without data, the largest possible number."""
         n = self.n_training
         return 2**31 if n is None else n_steps(n, hp.batch_size)
 
 
 def refuse(study: Study, facts: DataFacts | None) -> None:
-    """Refuses a study of which some part can teach nothing.
+    """Refuses a study if nothing can be learned in some part of it.
 
     Raises:
         ConfigError: with one problem per setting.
@@ -100,12 +101,12 @@ def refuse(study: Study, facts: DataFacts | None) -> None:
 
 
 def remarks_before(study: Study, facts: DataFacts) -> list[tuple[str, tuple[str, ...]]]:
-    """What is to be said of a study before it is trained, each with its experiments' names."""
-    found: dict[str, list[str]] = {}
+    """The remarks shown before training, each with the names of its experiments."""
+    texts: dict[str, list[str]] = {}
     for experiment in study.experiments:
         for remark in _remarks(study, experiment, configurations(experiment), facts):
-            found.setdefault(remark.text, []).append(experiment.name)
-    return [(text, tuple(names)) for text, names in found.items()]
+            texts.setdefault(remark.text, []).append(experiment.name)
+    return [(text, tuple(names)) for text, names in texts.items()]
 
 
 def remarks_after(
@@ -114,13 +115,13 @@ def remarks_after(
     results: Sequence[tuple[Configuration, Iterable[RunResult]]],
     facts: DataFacts | None,
 ) -> Iterator[str]:
-    """What is to be said beside results.
+    """The remarks shown beside results.
 
     Args:
-        study: that of the experiment.
-        experiment: whose results they are.
-        results: its configurations with their runs that ended.
-        facts: of the data; None where they are not known.
+        study: the study of the experiment.
+        experiment: the experiment.
+        results: its configurations with their ended runs.
+        facts: facts of the data; None if unknown.
     """
     stopped = [configuration for configuration, runs in results if any(map(_stopped_early, runs))]
     groups: tuple[tuple[When, list[Configuration]], ...] = (
@@ -194,7 +195,7 @@ def _batch_norm_of_few(setting: _Setting) -> Iterator[Remark]:
 
 
 def _equal_configurations(setting: _Setting) -> Iterator[Remark]:
-    """Rows of one table that are the same run, or cannot have other numbers."""
+    """Rows of one table that are the same run, or must have equal results."""
     found: dict[Hyperparams, Configuration] = {}
     same = []
     for configuration in setting.configurations:
@@ -206,7 +207,7 @@ def _equal_configurations(setting: _Setting) -> Iterator[Remark]:
 
 
 def _as_trained(hp: Hyperparams) -> Hyperparams:
-    """Equal where training does the same: numbers as float32, and what can never act left out."""
+    """A form equal for equal training: numbers as float32, and settings without effect removed."""
     is_sgd = hp.optimizer == "momentum" and hp.momentum == 0
     never_stops_early = hp.patience is not None and hp.patience >= hp.epochs
     return canonical(

@@ -1,4 +1,4 @@
-"""Cost curves as numbers: the mean over the seeds of one configuration, with its interval."""
+"""Cost curves: the mean over the seeds of one configuration, with its interval."""
 
 import math
 from collections.abc import Sequence
@@ -11,35 +11,35 @@ from numpy.typing import NDArray
 from jmlp.results.statistics import mean_interval
 from jmlp.training.records import CostPoint
 
-FEWEST_FOR_BAND = 3  # seeds; the t-interval of two is so wide that it hides the curves
+FEWEST_FOR_BAND = 3  # seeds; the t-interval of two is so wide that it would hide the curves
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve at its evaluations; all arrays have one length (n_evaluations,)."""
+    """One curve over evaluations; all arrays are (n_evaluations,)."""
 
     epoch: Floats
     step: Floats  # updates
     mean: Floats  # nats; of an accuracy 0 to 1
-    low: Floats  # NaN where fewer than `FEWEST_FOR_BAND` seeds are left
+    low: Floats  # NaN where fewer than `FEWEST_FOR_BAND` seeds remain
     high: Floats
 
     def from_step(self, first: int) -> "Curve":
-        """The curve from an update on."""
+        """The part of the curve from update `first` on."""
         kept = self.step >= first
         return Curve(*(getattr(self, f.name)[kept] for f in fields(self)))
 
 
 def mean_curve(runs: Sequence[Sequence[CostPoint]], cost: str) -> Curve:
-    """The mean over the runs that have reached an epoch, while these are at least half of all.
+    """The mean over the runs that reached an epoch, while they are at least half of all runs.
 
     Args:
         runs: the evaluations of each seed of one configuration.
         cost: the field of `CostPoint`: a cost or an accuracy.
 
-    A value that is not finite counts as none.
+    Non-finite values are ignored.
     """
     values: dict[tuple[int, int], list[float]] = {}
     for run in runs:
@@ -48,10 +48,10 @@ def mean_curve(runs: Sequence[Sequence[CostPoint]], cost: str) -> Curve:
             if value is not None and math.isfinite(value):
                 values.setdefault((point.epoch, point.step), []).append(value)
     rows: list[tuple[Any, ...]] = []
-    for (epoch, step), found in sorted(values.items()):
-        if 2 * len(found) >= len(runs):
-            interval = mean_interval(found)
-            banded = len(found) >= FEWEST_FOR_BAND
+    for (epoch, step), reached in sorted(values.items()):
+        if 2 * len(reached) >= len(runs):
+            interval = mean_interval(reached)
+            banded = len(reached) >= FEWEST_FOR_BAND
             band = (interval.low, interval.high) if banded else (None, None)
             rows.append((epoch, step, interval.mean, *band))
     columns = np.array(rows, np.float64).reshape(-1, 5).T

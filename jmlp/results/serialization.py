@@ -1,7 +1,7 @@
-"""Records as strict JSON, and back: whatever a file or a database holds is read by its types.
+"""Converts records to strict JSON and back; all data from files or databases is type-checked.
 
-A number that is not finite is the string "Infinity", "-Infinity" or "NaN", which `float` reads.
-Python writes the shortest text that reads back as the same float, so nothing is lost.
+A non-finite number becomes the string "Infinity", "-Infinity" or "NaN", which `float` reads.
+Python writes the shortest text that reads back as the same float, so no precision is lost.
 """
 
 import functools
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 NOT_FINITE = ("Infinity", "-Infinity", "NaN")
 
-# The fields of a result whose values are no records and no arrays.
+# The fields of a result whose values are neither records nor arrays.
 FLAT_FIELDS = tuple(
     f.name
     for f in fields(RunResult)
@@ -38,26 +38,26 @@ _KINDS: Mapping[Any, str] = {
     dict: "an object",
 }
 _FORMAT = re.compile(r"(.*-)([0-9]{1,9})")
-_LARGEST = 2**63  # what the database can keep
+_LARGEST = 2**63  # the limit of the database
 
-# Makes a value of JSON into one of Python; its second argument is the value's place in the record.
+# Converts a JSON value to a Python value; the second argument is its location in the record.
 _Reader = Callable[[Any, str], Any]
 
 
 class UnreadableError(Exception):
-    """What is wrong with a document, without the name of its file."""
+    """A problem with a document, without the name of its file."""
 
 
 class NewerError(UnreadableError):
-    """A newer jmlp wrote the document: it is whole, and holds what this version does not know."""
+    """A newer jmlp wrote the document: it is intact, but has content unknown to this version."""
 
 
 def run_table(run: RunResult, *, costs: bool = True) -> dict[str, Any]:
-    """A result as values that JSON has, without parameters: the form of `results.json`.
+    """A result as JSON values, without parameters: the form of `results.json`.
 
     Args:
         run: the result.
-        costs: whether its cost points are in it, as columns of equal length.
+        costs: whether to include its cost points, as columns of equal length.
     """
     table = {
         "run_id": run.run_id,
@@ -78,11 +78,11 @@ def run_table(run: RunResult, *, costs: bool = True) -> dict[str, Any]:
 
 
 def progress_table(progress: Progress, *, points: bool) -> dict[str, Any]:
-    """How far a training is, as values that JSON has.
+    """A progress record as JSON values.
 
     Args:
-        progress: the record; its results are left out.
-        points: whether the new cost points are in it.
+        progress: the record; its results are omitted.
+        points: whether to include the new cost points.
     """
     names = [f.name for f in fields(Progress) if f.name not in ("results", "stops", "points")]
     table: dict[str, Any] = {name: getattr(progress, name) for name in names}
@@ -94,24 +94,24 @@ def progress_table(progress: Progress, *, points: bool) -> dict[str, Any]:
 
 
 def progress_from_table(table: Any) -> Progress:
-    """What `progress_table` made a table of; whatever is missing is as at the start.
+    """The inverse of `progress_table`; missing members have their initial values.
 
     Raises:
-        UnreadableError: it is no object, or a member is of another type.
+        UnreadableError: it is not an object, or a member has another type.
     """
-    at_start = {**progress_table(Progress(), points=True), "results": []}
-    return read(Progress, {**at_start, **read(dict[str, Any], table)})
+    initial = {**progress_table(Progress(), points=True), "results": []}
+    return read(Progress, {**initial, **read(dict[str, Any], table)})
 
 
 def run_from_table(table: Any, *, costs: bool = True) -> RunResult:
-    """The result that `run_table` made a table of; parameters and snapshots are not there.
+    """The inverse of `run_table`; the result has no parameters or snapshots.
 
     Args:
-        table: what JSON holds.
-        costs: whether cost points must be in it; without, the result has none.
+        table: the JSON value.
+        costs: whether to read cost points, which must be present; otherwise the result has none.
 
     Raises:
-        UnreadableError: a field is missing or of another type.
+        UnreadableError: a field is missing or has another type.
     """
     table = read(dict[str, Any], table)
     nested = {
@@ -125,24 +125,24 @@ def run_from_table(table: Any, *, costs: bool = True) -> RunResult:
         raise UnreadableError(f"it {result.status} and has no {missing[0]}")
     if result.best_epoch is None:
         return result
-    # Earlier versions said that a run had reached its limit where its patience ran out there too.
+    # Earlier versions set `reached_limit` even if the patience ran out at the limit too.
     limit = reached_limit(result.hyperparams, result.best_epoch, result.stopped_epoch)
     return replace(result, reached_limit=limit)
 
 
 def read(kind: type[T], value: Any, place: str = "") -> T:
-    """A value of JSON as a value of Python, if all of it has the types that it must have.
+    """Converts a JSON value to a Python value of a given type, checking all types.
 
     Args:
-        kind: a frozen dataclass, or any type that is made of them, `Mapping`, `Sequence`, tuples,
+        kind: a frozen dataclass, or any type composed of them, `Mapping`, `Sequence`, tuples,
             `Literal`, unions, numbers, text, and `Any`. Arrays become tuples. A dataclass must be
-            an object with exactly its fields; one whose metadata say "added" may be missing, as in
-            files of earlier versions, and has its default then.
-        value: what `parse` gave.
-        place: where it stands in its document, for messages.
+            an object with exactly its fields; a field whose metadata has "added" may be missing, as
+            in files of earlier versions, and then has its default.
+        value: the result of `parse`.
+        place: its location in the document, for error messages.
 
     Raises:
-        UnreadableError: something is missing or of another type.
+        UnreadableError: something is missing or has another type.
         NewerError: there is a field, or a word, that this version does not know.
     """
     hint: Any = kind
@@ -153,15 +153,15 @@ def read(kind: type[T], value: Any, place: str = "") -> T:
 def checked(
     table: Any, needed: Mapping[str, Any], optional: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, Any]:
-    """A JSON object as it is, after some of its members were checked; others may be anything.
+    """Checks the types of some members of a JSON object, and returns the object unchanged.
 
     Args:
-        table: what should be the object.
-        needed: the types of members that must be there.
-        optional: the types of members that may be there.
+        table: the object.
+        needed: types of the required members.
+        optional: types of the optional members.
 
     Raises:
-        UnreadableError: it is no object, or a member is missing or of another type.
+        UnreadableError: it is not an object, or a member is missing or has another type.
     """
     found = read(dict[str, Any], table)
     for name, kind in {**needed, **optional}.items():
@@ -171,7 +171,7 @@ def checked(
 
 
 def strict(value: Any) -> Any:
-    """Tuples as lists, and floats that are not finite as text, at any depth."""
+    """Converts tuples to lists, and non-finite floats to text, at any depth."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, Mapping):
@@ -182,10 +182,10 @@ def strict(value: Any) -> Any:
 
 
 def parse(text: str | bytes) -> Any:
-    """The values of strict JSON.
+    """Parses strict JSON.
 
     Raises:
-        UnreadableError: it is no JSON, or not strict, or holds a number that is too large.
+        UnreadableError: it is not JSON, not strict, or has a number that is too large.
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
@@ -194,10 +194,10 @@ def parse(text: str | bytes) -> Any:
 
 
 def member(table: Any, key: str, kind: type[T]) -> T:
-    """One value of a JSON object, read as `read` does.
+    """One value of a JSON object, converted by `read`.
 
     Raises:
-        UnreadableError: it is missing or of another type, or `table` is no object.
+        UnreadableError: it is missing or has another type, or `table` is not an object.
     """
     found = read(dict[str, Any], table)
     if key not in found:
@@ -206,11 +206,11 @@ def member(table: Any, key: str, kind: type[T]) -> T:
 
 
 def other_format(found: Any, kind: str) -> UnreadableError:
-    """What is wrong with a document whose "format" is not the one that this version reads.
+    """The error for a document whose "format" is not the one that this version reads.
 
     Args:
-        found: its format, whatever that is.
-        kind: the one wanted, such as "jmlp-run-1".
+        found: its "format", of any type.
+        kind: the expected format, such as "jmlp-run-1".
     """
     known = _FORMAT.fullmatch(kind)
     other = _FORMAT.fullmatch(found) if isinstance(found, str) else None
@@ -219,7 +219,7 @@ def other_format(found: Any, kind: str) -> UnreadableError:
             f"of a newer jmlp (format {found!r}, this one reads {kind!r}): install the newer jmlp"
         )
     return UnreadableError(
-        f"of another program or another version of jmlp (format {repr(found)[:60]}, wanted "
+        f"of another program or another version of jmlp (format {repr(found)[:60]}, expected "
         f"{kind!r})"
     )
 
@@ -247,7 +247,7 @@ def _finite(text: str) -> float:
     return value
 
 
-# ---- readers, made once for each type
+# ---- readers, built once per type
 
 
 @functools.cache
@@ -314,13 +314,13 @@ def _word_reader(words: tuple[Any, ...]) -> _Reader:
             return value
         if isinstance(value, str):
             raise NewerError(f"{_is(value, place)}, which is not known here: {', '.join(words)}")
-        raise UnreadableError(f"{_is(value, place)}, wanted one of {', '.join(words)}")
+        raise UnreadableError(f"{_is(value, place)}, expected one of {', '.join(words)}")
 
     return read_word
 
 
 def _tuple_reader(args: tuple[Any, ...]) -> _Reader:
-    """Of `tuple[X, ...]`, `Sequence[X]`, or `tuple[X, Y]`."""
+    """Reader of `tuple[X, ...]`, `Sequence[X]` or `tuple[X, Y]`, given the type arguments."""
     is_fixed = len(args) > 1 and args[1] is not Ellipsis
     parts = [_reader(arg) for arg in args if arg is not Ellipsis]
 
@@ -328,7 +328,7 @@ def _tuple_reader(args: tuple[Any, ...]) -> _Reader:
         if not isinstance(value, list | tuple):
             raise _mismatch(value, place, list)
         if is_fixed and len(value) != len(parts):
-            raise UnreadableError(f"{_is(value, place)}, wanted {len(parts)} values")
+            raise UnreadableError(f"{_is(value, place)}, expected {len(parts)} values")
         readers = parts if is_fixed else parts * len(value)
         return tuple(
             reader(item, f"{place}[{index}]")
@@ -358,7 +358,7 @@ def _plain_reader(kind: Any) -> _Reader:
 
 
 def _float(value: Any, place: str) -> Any:
-    """A number; an integer stays one, so that it is written again as it was read."""
+    """Reads a number; an integer stays one, so that it is written back as it was read."""
     if type(value) is float or (type(value) is int and -_LARGEST <= value < _LARGEST):
         return value
     if isinstance(value, str) and value in NOT_FINITE:
@@ -381,7 +381,7 @@ def _has_surrogate(text: str) -> bool:
 
 
 def _mismatch(value: Any, place: str, kind: type) -> UnreadableError:
-    return UnreadableError(f"{_is(value, place)}, wanted {_KINDS[kind]}")
+    return UnreadableError(f"{_is(value, place)}, expected {_KINDS[kind]}")
 
 
 def _is(value: Any, place: str) -> str:

@@ -1,6 +1,6 @@
-"""Intervals, paired comparisons and verdicts: Student's t, and no more.
+"""Intervals, paired comparisons and verdicts, all based on Student's t.
 
-All of it assumes runs that are independent over seeds and roughly normal. Accuracies and their
+The results of runs are assumed independent over seeds and roughly normal. Accuracies and their
 differences are fractions (0 to 1), not per cent. `scipy.special` only: `scipy.stats` is slow to
 import.
 """
@@ -15,9 +15,9 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 FEWEST_PAIRS = 5  # below it a comparison has no interval, no p and no verdict
-MOST_SEEDS = 1000  # `seeds_to_settle` looks no further
-# Differences of equal accuracies differ in the last bits, so a spread below this is none. It is far
-# below one example in any data set.
+MOST_SEEDS = 1000  # the limit of `seeds_to_settle`
+# Equal accuracy differences can differ in the last bits, so a smaller spread counts as 0. It is far
+# below the effect of one example in any data set.
 _NO_SPREAD = 1e-12
 
 Verdict = Literal["higher", "lower", "within", "not settled", "too few pairs", "no spread"]
@@ -26,7 +26,7 @@ Answer = Literal["supported", "contradicted", "not settled"]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its t-interval; one value has a mean only."""
+    """A mean with its t-interval; a single value has only a mean."""
 
     mean: float
     low: float | None
@@ -42,20 +42,20 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Paired differences of one configuration to another, and what they show.
+    """Paired differences between two configurations, and the verdict on them.
 
-    `low`, `high` and `p` are adjusted for the family's size; they are None where there are too few
-    pairs. `p` is None too where the spread is 0.
+    `low`, `high` and `p` are adjusted for the family's size; they are None if there are too few
+    pairs. `p` is also None if the spread is 0.
     """
 
     n: int  # pairs
-    mean: float | None  # None without a pair
+    mean: float | None  # None without pairs
     std: float | None
     low: float | None
     high: float | None
     p: float | None
     verdict: Verdict
-    seeds_to_settle: int | None  # only with "not settled"; None there: more than MOST_SEEDS
+    seeds_to_settle: int | None  # only for "not settled", where None means more than MOST_SEEDS
 
 
 def t_cdf(t: float, df: float) -> float:
@@ -64,7 +64,7 @@ def t_cdf(t: float, df: float) -> float:
 
 
 def t_quantile(probability: float, df: float) -> float:
-    """The t that `t_cdf` maps to `probability`."""
+    """The inverse of `t_cdf`: the t at which it is `probability`."""
     return float(stdtrit(df, probability))
 
 
@@ -73,10 +73,10 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
 
     Args:
         values: one number per seed, at least one.
-        confidence: the share of such intervals that hold the true mean.
+        confidence: the fraction of such intervals that contain the true mean.
 
     Raises:
-        ValueError: without values, or where one is not finite.
+        ValueError: there are no values, or one is not finite.
     """
     mean, std = _moments(values)
     n = len(values)
@@ -93,13 +93,13 @@ def prediction_interval(
 
     Args:
         values: one number per seed, at least one.
-        confidence: the share of such intervals that hold the next value.
+        confidence: the fraction of such intervals that contain the next value.
 
     Returns:
-        Low and high; None for a single value.
+        Lower and upper bound; None for a single value.
 
     Raises:
-        ValueError: without values, or where one is not finite.
+        ValueError: there are no values, or one is not finite.
     """
     mean, std = _moments(values)
     n = len(values)
@@ -115,28 +115,28 @@ def compare(
     """Judge paired differences, one per seed, as one of `family` comparisons (Bonferroni).
 
     The interval takes t at 1 - (1 - confidence) / (2·family), so that all intervals of the family
-    hold together; p = min(1, family·p) follows the same rule, and p < 1 - confidence says exactly
-    that the interval leaves out 0. With no true difference, "higher" or "lower" appears in the
+    hold simultaneously; p = min(1, family·p) follows the same rule, and p < 1 - confidence exactly
+    if the interval excludes 0. With no true difference, "higher" or "lower" appears in the
     whole family with a probability of at most 1 - confidence.
 
     The verdict, in this order:
 
     - "too few pairs": fewer than `FEWEST_PAIRS`;
-    - "within": the interval lies inside ±margin, even if it leaves out 0, since a difference
-      that small counts as none. Pairs that are all exactly equal are "within" as well;
-    - "no spread": the same difference, not 0, in every pair. A spread that was estimated as 0
-      bears no interval, so there is none, no p, and nothing is concluded;
-    - "higher" or "lower": the interval leaves out 0;
+    - "within": the interval lies inside ±margin, even if it excludes 0, since such a small
+      difference does not count. Pairs that are all exactly equal are also "within";
+    - "no spread": the same difference, not 0, in every pair. An estimated spread of
+      0 gives no interval and no p, and nothing is concluded;
+    - "higher" or "lower": the interval excludes 0;
     - "not settled": anything else, with `seeds_to_settle`.
 
     Args:
         differences: one per pair; may be empty.
-        family: how many comparisons are made together, this one included; at least 1.
+        family: the number of comparisons made together, including this one; at least 1.
         margin: the smallest difference that matters, at least 0.
-        confidence: of the family's intervals together.
+        confidence: simultaneous confidence of the family's intervals.
 
     Raises:
-        ValueError: where a difference is not finite.
+        ValueError: a difference is not finite.
     """
     n = len(differences)
     mean, std = _moments(differences) if n else (None, None)
@@ -166,11 +166,11 @@ def compare(
 def seeds_to_settle(
     mean: float, std: float, family: int, margin: float, confidence: float = 0.95
 ) -> int | None:
-    """The smallest number of pairs at which the present mean and spread would be settled.
+    """The smallest number of pairs that would settle a comparison with this mean and spread.
 
     That is the smallest n, from `FEWEST_PAIRS` on, at which the interval `mean` ± t(n - 1)·`std`/√n
-    leaves out 0 or lies inside ±`margin`, with `std` and `mean` as they are now and t as in
-    `compare`. It is a guide and no promise: the mean and the spread will move.
+    excludes 0 or lies inside ±`margin`, with the present `std` and `mean`, and t as in `compare`.
+    It is a guide, not a guarantee: the mean and the spread will change.
 
     Returns:
         The number of pairs; None if it is more than `MOST_SEEDS`.
@@ -180,34 +180,34 @@ def seeds_to_settle(
         half = t_quantile(1 - (1 - confidence) / (2 * family), n - 1) * std / math.sqrt(n)
         return half < abs(mean) or half <= margin - abs(mean)
 
-    # The interval narrows with every pair, so the numbers that settle follow all those that do not.
+    # The interval narrows with every pair, so `settled` is monotonic in n.
     numbers = range(FEWEST_PAIRS, MOST_SEEDS + 1)
     first = bisect.bisect_left(numbers, True, key=settled)
     return numbers[first] if first < len(numbers) else None
 
 
 def answer_best(others: Sequence[Verdict]) -> Answer:
-    """Whether "X is best" holds, from the verdicts of every other configuration against X."""
+    """Whether "X is best" holds, given the verdicts of all other configurations against X."""
     if "higher" in others:
         return "contradicted"
     return "supported" if set(others) == {"lower"} else "not settled"
 
 
 def answer_not_higher(verdicts: Sequence[Verdict]) -> Answer:
-    """Whether "A is not higher than B" holds, from the verdicts of each A against its B."""
+    """Whether "A is not higher than B" holds, given the verdicts of each A against its B."""
     if "higher" in verdicts:
         return "contradicted"
     return "supported" if verdicts and set(verdicts) <= {"lower", "within"} else "not settled"
 
 
 def _moments(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and sample standard deviation; one value has none."""
+    """Mean and sample standard deviation, which is None for a single value."""
     x = np.asarray(values, np.float64)
     if not x.size or not np.isfinite(x).all():
         raise ValueError(f"expected at least one value, all finite, got {x.tolist()}")
     if x.size == 1:
         return float(x[0]), None
-    # Subtracting a value first makes equal values exact: their mean is that value, their spread 0.
+    # Subtracting a value first makes equal values exact: the mean is that value, the spread 0.
     shifted = x - x[0]
     std = float(shifted.std(ddof=1))
     if std < _NO_SPREAD:

@@ -1,8 +1,9 @@
-"""Files of arrays that are whole or refused: safetensors with one JSON header and a seal.
+"""Files of arrays: safetensors with a JSON header and a checksum (seal); damaged ones are refused.
 
-There is no code in such a file, and other tools read it too. Its only metadata, "jmlp", is the JSON
-text of one object: "format", what else belongs to the arrays, and before all of it "sha256", the
-seal over the whole file, itself taken for zeros. The bytes of a file are a function of its content.
+Such a file contains no code, and other tools can read it. Its only metadata entry, "jmlp", is the
+JSON text of one object: first "sha256", the seal of the whole file, computed with zeros in its own
+place; then "format" and other data about the arrays. The bytes of a file are a function of its
+content.
 """
 
 import contextlib
@@ -26,12 +27,12 @@ MAX_BYTES = 4_000_000_000
 MAX_HEADER_BYTES = 16_000_000
 
 _UNSEALED = "0" * 64
-# How each file begins after the 8 bytes of its header's length; the seal follows.
+# The start of each file, after the 8 bytes of the header's length and before the seal.
 _START = rb'{"__metadata__":{"jmlp":"{\"sha256\":\"'
 _SEAL = slice(8 + len(_START), 8 + len(_START) + len(_UNSEALED))
 
 
-# The array types of NumPy, by safetensors' names; jmlp writes no others.
+# NumPy's array types by their safetensors names; jmlp writes no others.
 _DTYPES: Mapping[str, type[np.generic]] = {
     "BOOL": np.bool_,
     **{f"U{8 * n}": np.dtype(f"u{n}").type for n in (1, 2, 4, 8)},
@@ -40,23 +41,22 @@ _DTYPES: Mapping[str, type[np.generic]] = {
 }
 _MOST_AXES = 32
 
-# Looks at arrays of the right shapes and types but without content, and at what belongs to them;
-# raises CheckpointError where the file need not be read.
+# Checks arrays of the right shapes and types but without content, and the data about them; raises
+# CheckpointError if the file must not be read.
 Check = Callable[[Tensors, dict[str, Any]], object]
 
 
 class OtherFormatError(CheckpointError):
-    """A file that is not damaged: some other program, or version of jmlp, wrote it."""
+    """An undamaged file that was written by another program or another version of jmlp."""
 
 
 def write(path: Path, tensors: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> None:
-    """Writes arrays and what belongs to them, atomically.
+    """Writes arrays and data about them, atomically.
 
     Args:
         path: the file.
         tensors: arrays of any shape by name: booleans, integers or floats.
-        about: "format" at least; JSON values, of which floats must be finite. A "sha256" in it is
-            left out.
+        about: at least "format"; JSON values with finite floats. A "sha256" in it is omitted.
 
     Raises:
         StoreError: the file cannot be written, or is larger than `read` allows.
@@ -65,10 +65,10 @@ def write(path: Path, tensors: Mapping[str, NDArray[Any]], about: Mapping[str, A
 
 
 def content(path: Path, tensors: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> bytes:
-    """The bytes of the file that `write` writes.
+    """The bytes that `write` writes.
 
     Raises:
-        StoreError: they are more than `read` allows.
+        StoreError: the file would be larger than `read` allows.
     """
     data = to_bytes(tensors, about)
     header = int.from_bytes(data[:8], "little")
@@ -84,33 +84,33 @@ def content(path: Path, tensors: Mapping[str, NDArray[Any]], about: Mapping[str,
 
 
 def to_bytes(tensors: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> bytes:
-    """The bytes of such a file, however many."""
+    """The bytes of such a file, without a limit on its size."""
     from safetensors.numpy import save
 
-    own = {key: value for key, value in about.items() if key != "sha256"}
-    text = json.dumps(own, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    # Not ascontiguousarray, which makes a scalar into a vector.
+    unsealed = {key: value for key, value in about.items() if key != "sha256"}
+    text = json.dumps(unsealed, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    # Not ascontiguousarray, which turns a scalar into a vector.
     ordered = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     data = save(ordered, {"jmlp": f'{{"sha256":"{_UNSEALED}",{text[1:]}'})
     if data[8 : _SEAL.start] != _START:
-        raise RuntimeError("safetensors does not begin its header with the metadata any more")
+        raise RuntimeError("safetensors no longer puts the metadata at the start of its header")
     return b"".join((data[: _SEAL.start], _digest(data), memoryview(data)[_SEAL.stop :]))
 
 
 def read(
     path: Path, kind: str, *, follow_links: bool = False, check: Check | None = None
 ) -> tuple[Tensors, dict[str, Any]]:
-    """The arrays, which cannot be written to, and what belongs to them.
+    """Reads the arrays, as read-only, and the data about them.
 
     Args:
         path: the file.
         kind: the "format" that it must have.
-        follow_links: whether a symbolic link is taken for what it leads to, or refused.
+        follow_links: whether a symbolic link is followed; otherwise it is refused.
         check: called before the arrays are read.
 
     Raises:
-        CheckpointError: it is not there, not such a file, or damaged; nothing is read in part. Or
-            what `check` raises.
+        CheckpointError: the file is missing, not of this format, or damaged; nothing is read in
+            part. Also raised by `check`.
     """
     with _opened(path, follow_links) as (file, size):
         head = file.read(8)
@@ -119,12 +119,12 @@ def read(
         outline = _outline(table, size - len(head), path)
         if check is not None:
             check(outline, about)
-        data = head + file.read(size - len(head) + 1)  # one more, if it grew in the meantime
+        data = head + file.read(size - len(head) + 1)  # 1 more, in case it grew
     return from_bytes(data, kind, path)
 
 
 def from_bytes(data: bytes, kind: str, path: Path) -> tuple[Tensors, dict[str, Any]]:
-    """What `read` reads from a file of these bytes; `path` is for its messages."""
+    """Like `read`, but from the bytes of a file; `path` is used in error messages."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -143,10 +143,10 @@ def from_bytes(data: bytes, kind: str, path: Path) -> tuple[Tensors, dict[str, A
 
 
 def read_about(path: Path, kind: str) -> dict[str, Any]:
-    """What belongs to the arrays. They are not read, so the seal is not checked.
+    """Reads only the data about the arrays, without checking the seal.
 
     Raises:
-        CheckpointError: the file is not there, or has not such a header.
+        CheckpointError: the file is missing, or has no such header.
     """
     with _opened(path, follow_links=False) as (file, size):
         start = file.read(8)
@@ -154,13 +154,13 @@ def read_about(path: Path, kind: str) -> dict[str, Any]:
 
 
 def read_outline(path: Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
-    """Arrays of the right shapes and types without content, and what belongs to them.
+    """Reads the data about the arrays, with arrays of the right shapes and types but no content.
 
     The arrays are not read, so the seal is not checked.
 
     Raises:
-        CheckpointError: the file is not there, has not such a header, or is of another size than
-            its header says.
+        CheckpointError: the file is missing, has no such header, or its size does not match its
+            header.
     """
     with _opened(path, follow_links=False) as (file, size):
         head = file.read(8)
@@ -171,7 +171,7 @@ def read_outline(path: Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
 
 @contextlib.contextmanager
 def _opened(path: Path, follow_links: bool) -> Iterator[tuple[BinaryIO, int]]:
-    """A regular file of a size that is allowed, and its size in bytes."""
+    """Opens a regular file of an allowed size; yields it and its size in bytes."""
     try:
         with open_regular(path, follow_links=follow_links) as (file, size):
             if size > MAX_BYTES:
@@ -184,7 +184,7 @@ def _opened(path: Path, follow_links: bool) -> Iterator[tuple[BinaryIO, int]]:
 
 
 def _header_size(start: bytes, size: int, path: Path) -> int:
-    """The length of the header, in bytes, that a file of `size` bytes says that it has."""
+    """The length of the header in bytes, as stated at the start of a file of `size` bytes."""
     length = int.from_bytes(start, "little")
     if length > min(size - 8, MAX_HEADER_BYTES):
         raise _no_header(path)
@@ -192,7 +192,7 @@ def _header_size(start: bytes, size: int, path: Path) -> int:
 
 
 def _about(head: bytes, kind: str, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The header, and the JSON object in it, of the right format."""
+    """The header, and the JSON object in its metadata, checked to have the format `kind`."""
     try:
         table = read_value(dict[str, Any], parse(head[8:]))
         metadata = table.pop("__metadata__", {})
@@ -209,10 +209,10 @@ def _about(head: bytes, kind: str, path: Path) -> tuple[dict[str, Any], dict[str
 
 
 def _outline(table: Mapping[str, Any], n_bytes: int, path: Path) -> Tensors:
-    """Arrays of the shapes and types that a header tells, which take no memory.
+    """Arrays of the shapes and types in a header, which take no memory.
 
     Raises:
-        CheckpointError: they do not fill the `n_bytes` after the header.
+        CheckpointError: they do not fill exactly the `n_bytes` after the header.
     """
     outline: Tensors = {}
     total = 0
@@ -224,10 +224,10 @@ def _outline(table: Mapping[str, Any], n_bytes: int, path: Path) -> Tensors:
             if dtype is None:
                 raise UnreadableError(f"{name} has a type that jmlp does not write")
             if len(shape) > _MOST_AXES or any(n < 0 for n in shape):
-                raise UnreadableError(f"{name} has no possible shape")
+                raise UnreadableError(f"{name} has an impossible shape")
             size = math.prod(shape) * np.dtype(dtype).itemsize
             if size != end - begin or size > n_bytes:
-                raise UnreadableError(f"{name} has not as many bytes as its shape says")
+                raise UnreadableError(f"the size of {name} does not match its shape")
             total += size
             outline[name] = np.broadcast_to(np.zeros((), dtype), shape)
     except UnreadableError as error:
@@ -244,7 +244,7 @@ def _no_header(path: Path) -> CheckpointError:
 
 
 def _digest(data: bytes) -> bytes:
-    """The seal of a file of these bytes: hexadecimal digits, whatever is in the seal's place."""
+    """The seal for these bytes, as hexadecimal digits; ignores the seal they contain."""
     view = memoryview(data)
     digest = hashlib.sha256(view[: _SEAL.start])
     digest.update(_UNSEALED.encode())

@@ -1,4 +1,4 @@
-"""A trained network as one sealed file: parameters, running statistics, and what describes them."""
+"""Saves and loads a trained network as one sealed file: parameters, statistics, metadata."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,44 +19,44 @@ from jmlp.system.files import write_atomically
 from jmlp.training.records import RunResult
 
 FORMAT = "jmlp-network-3"
-BEFORE = "jmlp-network-2"  # of its data it knew the shape and the classes
+PREVIOUS_FORMAT = "jmlp-network-2"  # has only the shape and the number of classes of the data
 
 
 @dataclass(frozen=True)
 class Network:
-    """What is needed to predict."""
+    """A trained network with everything needed to predict."""
 
     hyperparams: Hyperparams
-    contract: Contract  # what it takes, and how many classes it answers with
-    params: Any  # as `jmlp.predict` takes them, of NumPy arrays
-    state: Any
-    about: dict[str, Any]  # run id, seed, accuracies, versions: for people
+    contract: Contract  # the form of its inputs, and the number of classes
+    params: Any  # NumPy arrays, as for `jmlp.predict`
+    state: Any  # likewise
+    about: dict[str, Any]  # run id, seed, accuracies, versions, as information for users
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Of one example."""
+        """The shape of one example."""
         return self.contract.image_shape
 
     @property
     def n_classes(self) -> int:
-        """That it tells apart."""
+        """The number of classes."""
         return self.contract.n_classes
 
 
 class StoredRun(Protocol):
-    """The parts of a run's file that make a network."""
+    """The parts of a run's file that are needed for a network."""
 
     @property
     def result(self) -> RunResult:
-        """What became of the run."""
+        """The result of the run."""
 
     @property
     def best(self) -> Tensors:
-        """The kept arrays by name."""
+        """The arrays of the best epoch by name."""
 
     @property
     def about(self) -> dict[str, Any]:
-        """The rest of the file: "data" with its digests."""
+        """The metadata of the file, including "data" with its digests."""
 
 
 def save(path: Path, network: Network) -> None:
@@ -69,15 +69,15 @@ def save(path: Path, network: Network) -> None:
 
 
 def save_stored(path: Path, stored: StoredRun, contract: Contract) -> None:
-    """Writes the kept network of a stored run as `save` does; needs no JAX.
+    """Writes the kept network of a stored run, like `save`; needs no JAX.
 
     Args:
         path: the file.
-        stored: a run that finished.
-        contract: of the data, which the run's file does not know.
+        stored: a finished run.
+        contract: the contract of the data, which is not in the run's file.
 
     Raises:
-        StoreError: the network is not one for such data, or the file cannot be written.
+        StoreError: the network does not fit such data, or the file cannot be written.
     """
     write_atomically(path, stored_content(path, stored, contract))
 
@@ -86,7 +86,7 @@ def stored_content(path: Path, stored: StoredRun, contract: Contract) -> bytes:
     """The bytes of the file that `save_stored` writes.
 
     Raises:
-        StoreError: the network is not one for such data, or is too large for a file.
+        StoreError: the network does not fit such data, or is too large for a file.
     """
     run = stored.result
     try:
@@ -116,14 +116,15 @@ def _content(path: Path, network: Network, tensors: Tensors) -> bytes:
 
 
 def load(path: Path) -> Network:
-    """Reads a network that `save` wrote.
+    """Reads a network written by `save`.
 
     Raises:
-        CheckpointError: it is not there, not such a file, or damaged; nothing is loaded in part.
+        CheckpointError: the file is missing, not of this format, or damaged; nothing is loaded in
+            part.
     """
     tensors, header = _read(path)
     try:
-        hp, contract, about = _described(header)
+        hp, contract, about = _read_header(header)
         params, state = restore(tensors, hp, contract.n_in, contract.n_classes)
         _check_numbers(tensors)
     except (ConfigError, UnreadableError, ValueError) as error:
@@ -133,9 +134,9 @@ def load(path: Path) -> Network:
 
 def _read(path: Path) -> tuple[Tensors, dict[str, Any]]:
     def check_shapes(outline: Tensors, header: dict[str, Any]) -> None:
-        """What cannot be such a network is refused before gigabytes of it are read."""
+        """Refuses what is not such a network before gigabytes of it are read."""
         try:
-            hp, contract, _ = _described(header)
+            hp, contract, _ = _read_header(header)
             check_network(outline, hp, contract.n_in, contract.n_classes)
         except (ConfigError, UnreadableError, ValueError) as error:
             raise _misfit(path, error) from error
@@ -144,18 +145,18 @@ def _read(path: Path) -> tuple[Tensors, dict[str, Any]]:
         return tensor_files.read(path, FORMAT, follow_links=True, check=check_shapes)
     except tensor_files.OtherFormatError as error:
         try:
-            return tensor_files.read(path, BEFORE, follow_links=True, check=check_shapes)
+            return tensor_files.read(path, PREVIOUS_FORMAT, follow_links=True, check=check_shapes)
         except tensor_files.OtherFormatError:
             raise CheckpointError(f"{error}; write one with `jmlp train --save FILE`") from error
 
 
-def _described(header: dict[str, Any]) -> tuple[Hyperparams, Contract, dict[str, Any]]:
-    """What a header says of its network.
+def _read_header(header: dict[str, Any]) -> tuple[Hyperparams, Contract, dict[str, Any]]:
+    """Hyperparameters, contract and metadata of a network from the header of its file.
 
     Raises:
-        ConfigError: hyperparameters that are not allowed.
-        UnreadableError: something is not there, or of another type.
-        ValueError: there can be no such data.
+        ConfigError: the hyperparameters are not allowed.
+        UnreadableError: something is missing or has another type.
+        ValueError: such data cannot exist.
     """
     hp = member(header, "hyperparams", Hyperparams)
     check(hp)
@@ -170,23 +171,23 @@ def _misfit(path: Path, error: Exception) -> CheckpointError:
 
 
 def _contract(header: dict[str, Any], about: dict[str, Any]) -> Contract:
-    """What a network takes; of a file of the format before, as much as is known.
+    """The contract of a network; for the previous format, as much as is known.
 
     Raises:
-        UnreadableError: it is not there, or of other types.
+        UnreadableError: it is missing or has other types.
     """
     if header["format"] == FORMAT:
         return member(header, "contract", Contract)
-    known = about.get("data") in (mnist.DIGESTS, SYNTHETIC_DIGESTS)
+    is_known = about.get("data") in (mnist.DIGESTS, SYNTHETIC_DIGESTS)
     return Contract(
         member(header, "image_shape", tuple[int, ...]),
         member(header, "n_classes", int),
-        "uint8" if known else None,
+        "uint8" if is_known else None,
     )
 
 
 def _check_numbers(tensors: Tensors) -> None:
-    """Whether a network of these numbers can answer.
+    """Checks that a network with these numbers can predict.
 
     Raises:
         ValueError: a number is not finite, or a variance is negative.
@@ -199,10 +200,10 @@ def _check_numbers(tensors: Tensors) -> None:
 
 
 def restore(tensors: Tensors, hp: Hyperparams, n_in: int, n_classes: int) -> tuple[Any, Any]:
-    """Parameters and state from the arrays that `name_tensors` named.
+    """Rebuilds parameters and state from arrays named by `name_tensors`.
 
     Raises:
-        ValueError: they are not exactly those of such a network.
+        ValueError: they are not exactly the arrays of such a network.
     """
     from jmlp.nn.batchnorm import BatchNormParams, BatchNormState
     from jmlp.nn.dense import DenseParams
@@ -211,16 +212,16 @@ def restore(tensors: Tensors, hp: Hyperparams, n_in: int, n_classes: int) -> tup
     check_network(tensors, hp, n_in, n_classes)
     params, state = [], []
     for index in range(len(hp.hidden) + 1):
-        dense = DenseParams(*_take(tensors, f"params[{index}].dense", DenseParams._fields))
+        dense = DenseParams(*_select(tensors, f"params[{index}].dense", DenseParams._fields))
         bn = bn_state = None
         if hp.batch_norm and index < len(hp.hidden):
-            place = f"params[{index}].batchnorm"
-            bn = BatchNormParams(*_take(tensors, place, BatchNormParams._fields))
-            bn_state = BatchNormState(*_take(tensors, f"state[{index}]", BatchNormState._fields))
+            prefix = f"params[{index}].batchnorm"
+            bn = BatchNormParams(*_select(tensors, prefix, BatchNormParams._fields))
+            bn_state = BatchNormState(*_select(tensors, f"state[{index}]", BatchNormState._fields))
         params.append(Layer(dense, bn))
         state.append(bn_state)
     return tuple(params), tuple(state)
 
 
-def _take(tensors: Tensors, place: str, names: tuple[str, ...]) -> list[Any]:
-    return [tensors.get(f"{place}.{name}") for name in names]
+def _select(tensors: Tensors, prefix: str, names: tuple[str, ...]) -> list[Any]:
+    return [tensors.get(f"{prefix}.{name}") for name in names]

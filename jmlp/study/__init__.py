@@ -1,1 +1,1 @@
-"""What is asked for: hyperparameters, their rules, study files. Imports no JAX."""
+"""Study definitions: hyperparameters, their rules, study files. Imports no JAX."""

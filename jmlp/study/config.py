@@ -1,6 +1,6 @@
 """Hyperparameters and studies as frozen dataclasses.
 
-Imports no JAX, so that reading and checking a study is instant. `rules` says what is allowed,
+Imports no JAX, so that reading and checking a study is instant. `rules` defines what is allowed,
 `file` reads TOML into these types, `jmlp.training.single_run` registers `Hyperparams` as a pytree.
 """
 
@@ -17,54 +17,56 @@ Initialization = Literal["he", "normal"]
 Schedule = Literal["constant", "linear"]  # of the learning rate
 
 
-def _about(text: str, *, static: bool = False, added: bool = False) -> Mapping[str, Any]:
-    """What is known of a hyperparameter beside its type and default.
+def _metadata(text: str, *, static: bool = False, added: bool = False) -> Mapping[str, Any]:
+    """Metadata of a hyperparameter, in addition to its type and default.
 
     Args:
         text: its description in `--help`.
-        static: it is compiled into the program; else it is an input of the program.
-        added: it is missing in files of earlier versions, and has its default there.
+        static: whether it is compiled into the program; otherwise it is an input of the program.
+        added: whether files of earlier versions lack it; they are read with its default.
     """
     return {"help": text, "static": static, "added": added}
 
 
 @dataclass(frozen=True)
 class Hyperparams:
-    """All choices of one run except its seed and its data.
+    """All hyperparameters of one run; its seed and its data are separate.
 
-    Static fields are compiled into the program: one compile for each combination of values. Swept
-    fields are data of the program: runs that differ only there train side by side in one program.
+    Static fields are compiled into the program: one compile per combination of values. Swept
+    fields are inputs of the program: runs that differ only in these train side by side in it.
     """
 
     hidden: tuple[int, ...] = field(
-        default=(20, 7, 5), metadata=_about("Units of each hidden layer.", static=True)
+        default=(20, 7, 5), metadata=_metadata("Units of each hidden layer.", static=True)
     )
-    batch_size: int = field(default=128, metadata=_about("Examples of a mini-batch.", static=True))
-    batch_norm: bool = field(default=False, metadata=_about("Batch normalisation.", static=True))
-    optimizer: Optimizer = field(default="sgd", metadata=_about("The update rule.", static=True))
+    batch_size: int = field(
+        default=128, metadata=_metadata("Examples per mini-batch.", static=True)
+    )
+    batch_norm: bool = field(default=False, metadata=_metadata("Batch normalisation.", static=True))
+    optimizer: Optimizer = field(default="sgd", metadata=_metadata("The update rule.", static=True))
     initialization: Initialization = field(
         default="he",
-        metadata=_about("Of weights: by He et al., or normal with weight_std.", static=True),
+        metadata=_metadata("Initial weights: He et al., or normal with weight_std.", static=True),
     )
     schedule: Schedule = field(
         default="constant",
-        metadata=_about(
+        metadata=_metadata(
             "The learning rate: constant, or falling to 0 over epochs.", static=True, added=True
         ),
     )
-    learning_rate: float = field(default=0.009, metadata=_about("The size of a step."))
+    learning_rate: float = field(default=0.009, metadata=_metadata("The step size."))
     drop_rate: float | tuple[float, ...] = field(
         default=0.0,
-        metadata=_about("Fraction of hidden units dropped; one, or one per hidden layer."),
+        metadata=_metadata("Fraction of hidden units dropped; one, or one per hidden layer."),
     )
-    momentum: float = field(default=0.9, metadata=_about("The weight of the old velocity."))
+    momentum: float = field(default=0.9, metadata=_metadata("The weight of the old velocity."))
     weight_std: float = field(
-        default=0.15, metadata=_about("The standard deviation of initial weights.")
+        default=0.15, metadata=_metadata("The standard deviation of initial weights.")
     )
-    epochs: int = field(default=100, metadata=_about("The limit of epochs."))
+    epochs: int = field(default=100, metadata=_metadata("The maximum number of epochs."))
     patience: int | None = field(
         default=2,
-        metadata=_about(
+        metadata=_metadata(
             'Epochs without a new best validation cost, or "none": train to the limit.'
         ),
     )
@@ -79,18 +81,18 @@ FLOAT_FIELDS = tuple(name for name, default in DEFAULTS.items() if isinstance(de
 USED_ONLY_WITH = {"momentum": ("optimizer", "momentum"), "weight_std": ("initialization", "normal")}
 
 
-# Integers up to here are exactly a float.
+# Integers up to this magnitude are exactly representable as floats.
 MAX_EXACT_INTEGER = 2**53
 
 
 def in_python_types(hp: Hyperparams) -> Hyperparams:
-    """The same values as Python's own numbers and tuples: no NumPy scalars, no lists, no -0.0."""
+    """Converts all values to Python's own types: no NumPy scalars, no lists, no -0.0."""
     return Hyperparams(**{name: python_value(name, getattr(hp, name)) for name in DEFAULTS})
 
 
 def python_value(name: str, value: Any) -> Value:
-    """One hyperparameter's value likewise; an integer where a float is wanted is that float."""
-    if hasattr(value, "tolist"):  # of NumPy, or of JAX: float32 becomes the float equal to it
+    """Converts one value likewise, and an integer to a float if the hyperparameter is a float."""
+    if hasattr(value, "tolist"):  # from NumPy or JAX; float32 becomes the equal float
         value = value.tolist()
     if isinstance(value, tuple | list):
         return tuple(python_value(name, v) for v in value)
@@ -100,29 +102,29 @@ def python_value(name: str, value: Any) -> Value:
 
 
 def one_rate(drop_rate: Value, hidden: tuple[int, ...]) -> Value:
-    """Drop rates of all hidden layers as one number where they are equal."""
+    """Replaces equal drop rates of all hidden layers by a single one."""
     if isinstance(drop_rate, tuple) and len(drop_rate) == len(hidden) and len({*drop_rate}) == 1:
         return drop_rate[0]
     return drop_rate
 
 
 def canonical(hp: Hyperparams) -> Hyperparams:
-    """The one form of hyperparameters that train the same network: runs are known by it.
+    """The canonical form of all hyperparameters that train the same network; it identifies runs.
 
-    Python's own types; one drop rate where those of all layers are equal; defaults where a
-    hyperparameter has no effect.
+    It has Python's own types, a single drop rate if all layers have the same one, and defaults for
+    hyperparameters without effect.
     """
     hp = in_python_types(hp)
-    idle = {name: DEFAULTS[name] for name in USED_ONLY_WITH if not in_use(name, hp)}
-    return replace(hp, drop_rate=one_rate(hp.drop_rate, hp.hidden), **idle)
+    unused = {name: DEFAULTS[name] for name in USED_ONLY_WITH if not in_use(name, hp)}
+    return replace(hp, drop_rate=one_rate(hp.drop_rate, hp.hidden), **unused)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of the original study, in a form that results can answer.
+    """A claim of the original study, in a form that results can confirm or contradict.
 
-    Exactly one of the two forms: `best` names the configuration said to be the best of its
-    experiment; or `not_higher`, said not to beat `than` where all else is equal.
+    It has one of two forms: `best` names the configuration claimed to be the best of its
+    experiment; or `not_higher` is claimed not to beat `than`, all else being equal.
     """
 
     text: str
@@ -133,7 +135,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Reference:
-    """Figures that others published for one configuration (accuracies from 0 to 1)."""
+    """Published results for one configuration (accuracies from 0 to 1)."""
 
     where: Cell
     training_accuracy: float | None = None
@@ -146,7 +148,7 @@ class Reference:
 class Experiment:
     """Hyperparameters, axes and seeds; gives one result table.
 
-    `base` is the baseline's: for an axis it holds the baseline's value.
+    `base` holds the hyperparameters of the baseline, including its value on each axis.
     """
 
     name: str
@@ -168,24 +170,24 @@ class Study:
     data: str = "mnist"  # "mnist", "synthetic", or a path
     validation_fraction: float = 0.2
     split_seed: int | Literal["seed"] = 0  # "seed": every run splits by its own seed
-    smallest_difference: float = 0.005  # accuracy; differences inside it count as none
+    smallest_difference: float = 0.005  # in accuracy; smaller differences count as none
     title: str = ""
-    notes: tuple[str, ...] = ()  # sentences for the report, such as what was fitted to what
+    notes: tuple[str, ...] = ()  # sentences for the report, such as how hyperparameters were chosen
 
 
 @dataclass(frozen=True)
 class Configuration:
     """One cell of an experiment's grid."""
 
-    cell: Cell  # a value for every axis; empty where the experiment has no axis
-    hyperparams: Hyperparams  # in their canonical form
+    cell: Cell  # a value for every axis; empty without axes
+    hyperparams: Hyperparams  # in canonical form
     label: str
 
 
 def in_use(
     name: str, base: Hyperparams, axes: Mapping[str, tuple[Value, ...]] | None = None
 ) -> bool:
-    """Whether a hyperparameter has an effect, in at least one cell where there are axes."""
+    """Whether a hyperparameter has an effect; with `axes`, in at least one cell."""
     if name not in USED_ONLY_WITH:
         return True
     other, needed = USED_ONLY_WITH[name]
@@ -193,7 +195,7 @@ def in_use(
 
 
 def configurations(experiment: Experiment) -> tuple[Configuration, ...]:
-    """The cells of the grid in the order of the axes, the last axis fastest."""
+    """The cells of the grid in the order of the axes, the last axis varying fastest."""
     names = tuple(experiment.axes)
     axes = [[python_value(name, v) for v in values] for name, values in experiment.axes.items()]
     cells = [dict(zip(names, cell, strict=True)) for cell in itertools.product(*axes)]
@@ -204,30 +206,30 @@ def configurations(experiment: Experiment) -> tuple[Configuration, ...]:
 
 
 def matches(configuration: Configuration, cell: Cell) -> bool:
-    """Whether a configuration has all of the cell's values, however they are written."""
+    """Whether a configuration has all of the cell's values, in any equivalent form."""
     hp = configuration.hyperparams
     for name, value in cell.items():
-        own = configuration.cell.get(name, getattr(hp, name))
-        if own != value and _spelling(name, own, hp) != _spelling(name, value, hp):
+        actual = configuration.cell.get(name, getattr(hp, name))
+        if actual != value and _normalised(name, actual, hp) != _normalised(name, value, hp):
             return False
     return True
 
 
-def _spelling(name: str, value: Value, hp: Hyperparams) -> Value:
+def _normalised(name: str, value: Value, hp: Hyperparams) -> Value:
     value = python_value(name, value)
     return one_rate(value, hp.hidden) if name == "drop_rate" else value
 
 
 def label(cell: Cell) -> str:
-    """`batch norm no, drop rate 0.5`: how a configuration is named wherever it is shown."""
+    """The name of a configuration as shown to users, such as `batch norm no, drop rate 0.5`."""
     parts = [f"{name.replace('_', ' ')} {value_text(value, name)}" for name, value in cell.items()]
     return ", ".join(parts) or "all runs"
 
 
 def value_text(value: Value, name: str = "") -> str:
-    """A value as people read it; different values of one hyperparameter read differently.
+    """A value as shown to users; different values of one hyperparameter have different texts.
 
-    With the hyperparameter's name a drop rate of 0 reads "none".
+    If `name` is "drop_rate", 0 is shown as "none".
     """
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -1,4 +1,4 @@
-"""Study files: TOML to a `Study` and back, with what the command line overrides."""
+"""Study files: TOML to a `Study` and back, with overrides from the command line."""
 
 import os
 import pkgutil
@@ -18,10 +18,11 @@ from jmlp.study.toml_reader import Document, Key, Reader, did_you_mean, dotted
 SHIPPED = ("demo", "fast", "original", "patience", "replica")
 MAX_BYTES = 1_000_000
 
-# The parser takes time and memory with the square of the parts of a key: 1 MB of "a.a.a…" would
-# need 800 GB. A key is on one line, so the squares of the dots in each line bound it (0.6 s).
+# The parser's time and memory grow with the square of the number of parts of a key: 1 MB of
+# "a.a.a…" would need 800 GB. A key is on one line, so the squared number of dots per line bounds it
+# (0.6 s).
 _MAX_SQUARED_DOTS = 10_000_000
-_EVERYWHERE = ("seeds", *HYPERPARAMETERS)  # keys that may stand at the top and in an experiment
+_SHARED_KEYS = ("seeds", *HYPERPARAMETERS)  # allowed at the top and in an experiment
 _TOML_ERROR = re.compile(r"(?P<what>.*) \(at (?P<where>line \d+, column \d+|end of document)\)")
 _LONG_INTEGER = re.compile(r"[0-9_]{4300}")
 
@@ -39,17 +40,17 @@ def load_study(
 
     Args:
         source: the name of a shipped study ("original", "replica", "fast", ...), or a path;
-            a file that is named like a shipped study is reached as "./original".
-        overrides: texts `key=value`, as `--set` takes them. The value is read as TOML, else as a
-            plain string; a dotted key reaches into an experiment. A hyperparameter without dots
-            holds in every experiment, whatever the experiment itself says.
+            write "./original" for a file named like a shipped study.
+        overrides: strings `key=value`, as for `--set`. The value is read as TOML, or else as a
+            plain string; a dotted key addresses an experiment. A hyperparameter without dots
+            applies to every experiment and overrides its own value.
         seeds: the number of seeds, in every experiment.
-        epochs: the limit of epochs, in every experiment.
-        experiments: the names of those to keep; all of them where there is none.
+        epochs: the maximum number of epochs, in every experiment.
+        experiments: the names of the experiments to keep; all if empty.
         data: "mnist", "synthetic", or a path.
 
     Raises:
-        ConfigError: with one problem per line, all that were found in file and overrides.
+        ConfigError: with all problems found in file and overrides, one per line.
     """
     content, name = _content(source)
     document = _parse_file(content, name)
@@ -66,10 +67,10 @@ def change_study(
     experiments: Sequence[str] = (),
     data: str | None = None,
 ) -> Study:
-    """Read the text of a study file as `parse_study` does, with the changes of `load_study`.
+    """Read the text of a study file like `parse_study`, with the overrides of `load_study`.
 
     Raises:
-        ConfigError: with one problem per line, all that were found in text and overrides.
+        ConfigError: with all problems found in text and overrides, one per line.
     """
     document = _parse_text(text, name)
     return _changed(document, name, overrides, seeds, epochs, experiments, data)
@@ -84,10 +85,10 @@ def _changed(
     experiments: Sequence[str],
     data: str | None,
 ) -> Study:
-    """A document with changes, checked with and without them."""
+    """Apply overrides to a document, and check it both with and without them."""
     file_reader = Reader(name)
     read_study(document, file_reader)
-    # The file is checked by itself as well: a mistake in it is reported even where a flag hides it.
+    # The file is also checked by itself: a mistake in it is reported even if a flag hides it.
     changes = _Changes(document, experiments)
     for override in overrides:
         changes.set_text(override)
@@ -103,14 +104,14 @@ def _changed(
 
 
 def parse_study(text: str, name: str) -> Study:
-    """Read the text of a study file, such as `to_toml` makes, and check all of it.
+    """Read the text of a study file, such as the result of `to_toml`, and check all of it.
 
     Args:
         text: TOML.
-        name: what messages call it.
+        name: its name in error messages.
 
     Raises:
-        ConfigError: with one problem per line, all that were found.
+        ConfigError: with all problems found, one per line.
     """
     reader = Reader(name)
     study = read_study(_parse_text(text, name), reader)
@@ -120,13 +121,13 @@ def parse_study(text: str, name: str) -> Study:
 
 
 def to_toml(study: Study) -> str:
-    """The text of a study file: `parse_study` of it gives an equal study.
+    """The text of a study file; `parse_study` reads it back as an equal study.
 
-    A study built in Python must be one that a file can say: right values, `base` as `Experiment`
-    describes it, and defaults where a hyperparameter has no effect.
+    A study built in Python must be expressible in a file: valid values, `base` as described in
+    `Experiment`, and defaults for hyperparameters without effect.
 
-    Every hyperparameter is written out, defaults too, so that a later version with other defaults
-    reads the same study. What all experiments share stands at the top.
+    Every hyperparameter is written out, including defaults, so that a later version with other
+    defaults reads the same study. Values shared by all experiments are at the top.
     """
     import tomli_w
 
@@ -134,21 +135,20 @@ def to_toml(study: Study) -> str:
 
 
 def checked_study(study: Study) -> Study:
-    """A study that was built in Python, checked by the rules of study files.
+    """Check a study built in Python by the rules of study files.
 
     Returns:
-        An equal one as its file would be read: with Python's own numbers, tuples, and defaults
-        where a hyperparameter has no effect.
+        An equal study, as if read from its file: with Python's own numbers, tuples, and defaults
+        for hyperparameters without effect.
 
     Raises:
-        ConfigError: with one problem per line, all that were found.
+        ConfigError: with all problems found, one per line.
     """
     try:
         document = _document(study)
     except (AttributeError, TypeError, ValueError) as error:
         raise ConfigError(
-            "study: must be a jmlp.study.config.Study of experiments, as jmlp.load_study gives: "
-            f"{error}"
+            f"study: must be a jmlp.study.config.Study, as returned by jmlp.load_study: {error}"
         ) from error
     reader = Reader(f"study {plain(str(study.name))}")
     names = [e.name for e in study.experiments]
@@ -161,10 +161,10 @@ def checked_study(study: Study) -> Study:
 
 
 def _document(study: Study) -> Document:
-    """What a study file holds, as TOML's values."""
+    """The content of a study file, as TOML values."""
     tables = {e.name: _experiment_table(e) for e in study.experiments}
     shared: Document = {}
-    for key in _EVERYWHERE:
+    for key in _SHARED_KEYS:
         values = [table[key] for table in tables.values() if key in table]
         if values and all(value == values[0] for value in values):
             shared[key] = values[0]
@@ -173,9 +173,9 @@ def _document(study: Study) -> Document:
             "name": study.name,
             "title": study.title,
             "data": str(study.data),
-            "split_seed": _own_type(study.split_seed),
-            "validation_fraction": _own_type(study.validation_fraction),
-            "smallest_difference": _own_type(study.smallest_difference),
+            "split_seed": _python_number(study.split_seed),
+            "validation_fraction": _python_number(study.validation_fraction),
+            "smallest_difference": _python_number(study.smallest_difference),
             "notes": list(study.notes),
             **shared,
             "experiments": {
@@ -186,17 +186,17 @@ def _document(study: Study) -> Document:
     )
 
 
-def _own_type(value: Any) -> Any:
-    """A scalar of NumPy or JAX as Python's own number."""
+def _python_number(value: Any) -> Any:
+    """Converts a NumPy or JAX scalar to a Python number."""
     return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _experiment_table(experiment: Experiment) -> Document:
     seeds: Any = experiment.seeds
     if not isinstance(seeds, int):
-        listed = list(map(_own_type, seeds))
+        listed = list(map(_python_number, seeds))
         seeds = len(listed) if listed == list(range(len(listed))) else listed
-    own = {
+    base = {
         name: _toml_value(name, getattr(experiment.base, name))
         for name in HYPERPARAMETERS
         if name not in experiment.axes and in_use(name, experiment.base, experiment.axes)
@@ -204,7 +204,7 @@ def _experiment_table(experiment: Experiment) -> Document:
     table = {
         "title": experiment.title,
         "seeds": seeds,
-        **own,
+        **base,
         "axes": {
             name: [_toml_value(name, v) for v in values] for name, values in experiment.axes.items()
         },
@@ -236,15 +236,15 @@ def _without_empty(table: Document) -> Document:
 
 
 class _Changes:
-    """A document as flags change it; remembers which flag set which key."""
+    """A document modified by flags; records which flag set which key."""
 
     def __init__(self, document: Document, experiments: Sequence[str]) -> None:
-        """Keep the named experiments only, or all where none is named."""
+        """Keep only the named experiments, or all if none is named."""
         self.document = document
         self.flags: dict[Key, str] = {}
         self.problems: list[str] = []
         unknown = [name for name in experiments if name not in self._experiments]
-        self.problems += [self._no_experiment(f"--experiment {plain(n)}", n) for n in unknown]
+        self.problems += [self._unknown_experiment(f"--experiment {plain(n)}", n) for n in unknown]
         if experiments and not unknown:
             kept = {n: table for n, table in self._experiments.items() if n in experiments}
             self.document["experiments"] = kept
@@ -260,12 +260,12 @@ class _Changes:
             self.problems.append(f"--set {plain(text)}: must be key=value, {example}")
 
     def set(self, key: Key, value: Any, flag: str) -> None:
-        """Set one key; one that may stand at the top and in experiments is set everywhere."""
+        """Set one key; a key shared by all experiments is set in all of them."""
         if key[0] == "experiments" and len(key) > 1 and key[1] not in self._experiments:
-            self.problems.append(self._no_experiment(flag, str(key[1])))
+            self.problems.append(self._unknown_experiment(flag, str(key[1])))
             return
-        if len(key) == 1 and key[0] in _EVERYWHERE:
-            self._take_out(str(key[0]), flag)
+        if len(key) == 1 and key[0] in _SHARED_KEYS:
+            self._remove_from_experiments(str(key[0]), flag)
         table = self.document
         for i, part in enumerate(map(str, key[:-1]), start=1):
             table = table.setdefault(part, {})
@@ -280,7 +280,7 @@ class _Changes:
         tables = self.document.get("experiments")
         return tables if isinstance(tables, dict) else {}
 
-    def _take_out(self, key: str, flag: str) -> None:
+    def _remove_from_experiments(self, key: str, flag: str) -> None:
         tables: Document = {}
         for name, table in self._experiments.items():
             tables[name] = table
@@ -294,7 +294,7 @@ class _Changes:
         if tables:
             self.document["experiments"] = tables
 
-    def _no_experiment(self, flag: str, name: str) -> str:
+    def _unknown_experiment(self, flag: str, name: str) -> str:
         names = ", ".join(map(plain, self._experiments))
         near = did_you_mean(name, self._experiments)
         return f"{flag}: there is no such experiment (there are: {names}){near}"
@@ -306,7 +306,7 @@ def _axes(table: Document) -> Document:
 
 
 def _parse_key(text: str) -> Key:
-    """The parts of a dotted key as TOML reads it; none where it is no key."""
+    """The parts of a dotted key as read by TOML; empty if it is not a key."""
     try:
         table: Any = _parse(f"{text} = 0")
     except (ValueError, RecursionError):
@@ -329,18 +329,18 @@ def _parse_value(text: str) -> Any:
 
 
 def _content(source: str | Path) -> tuple[bytes, str]:
-    """What a study's file holds, and its name in messages."""
+    """The content of a study's file, and its name in error messages."""
     if isinstance(source, str) and source in SHIPPED:
-        # By the import system: the package may be in a zip archive.
+        # Not through the file system, since the package may be in a zip archive.
         return pkgutil.get_data("jmlp", f"study/shipped/{source}.toml") or b"", source
     name = plain(str(source), limit=200)
     return _read(Path(source), name), name
 
 
 def _read(path: Path, name: str) -> bytes:
-    """The content of a regular file of at most `MAX_BYTES`; nothing else is waited for."""
+    """The content of a regular file of at most `MAX_BYTES`; never blocks on other files."""
     try:
-        with open(path, "rb", opener=_open_at_once) as file:
+        with open(path, "rb", opener=_open_nonblocking) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ConfigError(f"{name}: must be a regular file")
             content = file.read(MAX_BYTES + 1)
@@ -358,7 +358,7 @@ def _read(path: Path, name: str) -> bytes:
     return content
 
 
-def _open_at_once(path: str, flags: int) -> int:
+def _open_nonblocking(path: str, flags: int) -> int:
     # Without O_NONBLOCK, opening a named pipe waits for its writer.
     return os.open(path, flags | os.O_NONBLOCK)
 
@@ -397,11 +397,11 @@ def _toml_problem(error: tomllib.TOMLDecodeError) -> str:
 
 
 def _parse(text: str) -> Document:
-    """`tomllib.loads`, safe with any text.
+    """`tomllib.loads`, made safe for untrusted text.
 
     Raises:
-        ValueError: also where it is no TOML.
-        RecursionError: where it is nested too deeply.
+        ValueError: including `TOMLDecodeError`.
+        RecursionError: it is nested too deeply.
     """
     dots = [line.count(".") for line in text.split("\n")]
     if sum(n * n for n in dots) > _MAX_SQUARED_DOTS:

@@ -1,7 +1,7 @@
-"""What is allowed in a hyperparameter, as one table of rules, and the words for what is not.
+"""The rules for hyperparameters, as one table, and the error messages for violations.
 
-A rule reads one TOML value into the Python value it stands for: a list becomes a tuple, "none"
-becomes None, an integer where a float is wanted becomes that float. Nothing else is converted.
+A rule converts one TOML value to a Python value: a list becomes a tuple, "none" becomes None, an
+integer becomes a float if a float is expected. Nothing else is converted.
 """
 
 import datetime
@@ -26,17 +26,17 @@ from jmlp.study.config import (
     value_text,
 )
 
-MAX_RUNS = 100_000  # of a study: what one plan can hold in memory
+MAX_RUNS = 100_000  # per study: what one plan can hold in memory
 MAX_SEED = 2**63 - 1  # the largest integer that SQLite stores
 MAX_EPOCHS = 100_000
 MAX_LAYERS = 64
-MAX_UNITS = 2**20  # also of a batch
+MAX_UNITS = 2**20  # also the largest batch size
 MAX_TEXT = 500
 MAX_PATH = 4096
 
 _SHOWN_LENGTH = 60
-_SHOWN_BITS = 192  # a longer integer would not fit, and Python may refuse to print it
-# Controls, line ends, lone surrogates, and the marks that turn the reading direction.
+_SHOWN_BITS = 192  # a longer integer does not fit, and Python may refuse to print it
+# Control characters, line ends, lone surrogates, and marks that change the text direction.
 _HIDDEN_CHARACTERS = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -56,19 +56,19 @@ _KINDS = {
 
 
 class Refused(Exception):
-    """A value that its rule does not allow; the text says what there is instead."""
+    """A value that its rule does not allow; the message describes the value found."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`wanted` in words, and the reader that raises `Refused` for everything else."""
+    """A description of the allowed values, and a reader that raises `Refused` for all others."""
 
     wanted: str
     read: Callable[[Any], Any]
 
 
 def shown(value: object) -> str:
-    """A value for a message: escaped, and cut at about 60 characters whatever its size."""
+    """A value for an error message: escaped, and truncated to about 60 characters."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
@@ -76,7 +76,7 @@ def shown(value: object) -> str:
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     if isinstance(value, list):
-        # One level, and no more items than fit: a list may be deep and long.
+        # Only one level, and no more items than fit: a list may be deep and long.
         items = ["[…]" if isinstance(v, list) else shown(v) for v in value[:_SHOWN_LENGTH]]
         return _cut(f"[{', '.join(items)}]")
     if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
@@ -85,14 +85,14 @@ def shown(value: object) -> str:
 
 
 def with_kind(value: object) -> str:
-    """`'0.1' (a string)`: a value of a wrong type."""
+    """A value of a wrong type for an error message, such as `'0.1' (a string)`."""
     if isinstance(value, dict):
         return "a table"
     return f"{shown(value)} ({_KINDS.get(type(value), type(value).__name__)})"
 
 
 def plain(text: str, limit: int = _SHOWN_LENGTH) -> str:
-    """A name or path for a message: as it is where it can be printed, else escaped and quoted."""
+    """A name or path for an error message: unchanged if printable, else escaped and quoted."""
     return _cut(text if text and text.isprintable() else repr(text[: limit + 1]), limit)
 
 
@@ -101,7 +101,7 @@ def _cut(text: str, limit: int = _SHOWN_LENGTH) -> str:
 
 
 def integer(low: int, high: int, high_text: str = "") -> Rule:
-    """An integer from `low` to `high`, both included; a boolean is none."""
+    """An integer from `low` to `high`, inclusive; not a boolean."""
 
     def read(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
@@ -114,7 +114,7 @@ def integer(low: int, high: int, high_text: str = "") -> Rule:
 
 
 def number(limits: str, allowed: Callable[[float], bool]) -> Rule:
-    """A finite float, or an integer that is exactly one."""
+    """A finite float, or an integer that a float represents exactly."""
 
     def read(value: Any) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool):
@@ -123,13 +123,13 @@ def number(limits: str, allowed: Callable[[float], bool]) -> Rule:
             raise Refused(f"{shown(value)} (no exact float)")
         if not math.isfinite(value) or not allowed(value):
             raise Refused(shown(value))
-        return float(value) + 0.0  # makes -0.0 into 0.0
+        return float(value) + 0.0  # turns -0.0 into 0.0
 
     return Rule(f"a finite number {limits}", read)
 
 
 def choice(*words: str) -> Rule:
-    """One of a few words."""
+    """One of the given words."""
 
     def read(value: Any) -> str:
         if not isinstance(value, str):
@@ -143,7 +143,7 @@ def choice(*words: str) -> Rule:
 
 
 def text(low: int, limit: int) -> Rule:
-    """One line of `low` to `limit` characters that cannot change how its surroundings look."""
+    """One line of `low` to `limit` characters that cannot affect the text around it."""
 
     def read(value: Any) -> str:
         if not isinstance(value, str):
@@ -161,7 +161,7 @@ def text(low: int, limit: int) -> Rule:
 
 
 def list_of(wanted: str, rule: Rule, low: int, high: int) -> Rule:
-    """A list of `low` to `high` items, each by `rule`; read as a tuple."""
+    """A list of `low` to `high` items, each read by `rule`; converted to a tuple."""
 
     def read(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list):
@@ -182,7 +182,7 @@ def list_of(wanted: str, rule: Rule, low: int, high: int) -> Rule:
 
 
 def axis(name: str) -> Rule:
-    """The values that one hyperparameter takes in an experiment."""
+    """The values of one hyperparameter on an axis of an experiment."""
     rule = HYPERPARAMETERS[name]
     values = list_of(f"a list of different values, each {rule.wanted}", rule, 1, MAX_RUNS)
 
@@ -190,7 +190,7 @@ def axis(name: str) -> Rule:
         if value == []:
             raise Refused("[], which gives 0 runs")
         read_values: tuple[Any, ...] = values.read(value)
-        # By their texts, because these name the rows of the result table.
+        # Compared by their texts, because these name the rows of the result table.
         texts = {value_text(v, name): v for v in read_values}
         if twice := _repeated([value_text(v, name) for v in read_values]):
             raise Refused(f"{shown([toml_value(texts[text]) for text in twice])} more than once")
@@ -200,7 +200,7 @@ def axis(name: str) -> Rule:
 
 
 def _either(wanted: str, lists: Rule, other: Rule) -> Rule:
-    """Lists by one rule, all else by another."""
+    """Reads lists by one rule and everything else by another."""
     return Rule(wanted, lambda v: (lists if isinstance(v, list) else other).read(v))
 
 
@@ -215,7 +215,7 @@ def _boolean(value: Any) -> bool:
 
 
 def is_name(value: str) -> bool:
-    """Whether a string may name a study or an experiment, and so a file."""
+    """Whether a string may name a study or an experiment, which also names files."""
     return _NAME.fullmatch(value) is not None
 
 
@@ -235,7 +235,7 @@ def _distinct_seeds(value: Any) -> tuple[int, ...]:
 
 
 def _seeds(value: Any) -> Sequence[int]:
-    # A range, so that a large number costs nothing before the runs are counted.
+    # A range, so that a huge number costs nothing before the runs are counted and refused.
     return _distinct_seeds(value) if isinstance(value, list) else range(_SEED_COUNT.read(value))
 
 
@@ -291,14 +291,14 @@ HYPERPARAMETERS: dict[str, Rule] = {
 
 
 def toml_value(value: Any) -> Any:
-    """The TOML value that a rule reads as `value`: the way back."""
+    """The TOML value that a rule reads as `value`; the inverse of reading."""
     if value is None:
         return "none"
     return list(value) if isinstance(value, tuple) else value
 
 
 def layers_mismatch(drop_rate: Any, hidden: tuple[int, ...]) -> str | None:
-    """What is wrong between drop rates and hidden layers, in words."""
+    """The error message if drop rates do not fit the hidden layers, else None."""
     if not isinstance(drop_rate, tuple) or len(drop_rate) == len(hidden):
         return None
     return (
@@ -308,16 +308,16 @@ def layers_mismatch(drop_rate: Any, hidden: tuple[int, ...]) -> str | None:
 
 
 def no_effect(name: str) -> str:
-    """Why a hyperparameter that is not in use must not be set, in words."""
+    """The error message for setting a hyperparameter without effect."""
     other, needed = USED_ONLY_WITH[name]
     return f"has no effect without {other} = {needed!r}: set that, or leave {name} out"
 
 
 def check(hp: Hyperparams) -> None:
-    """Check one run's hyperparameters, as built in Python.
+    """Check the hyperparameters of one run, built in Python.
 
     Raises:
-        ConfigError: with one problem per field that is wrong.
+        ConfigError: with one problem per invalid field.
     """
     hp = in_python_types(hp)
     problems = _problems(hp)
@@ -329,7 +329,7 @@ def check(hp: Hyperparams) -> None:
 
 
 def _problems(hp: Hyperparams) -> dict[str, str]:
-    """What is wrong with values in Python's types, by field."""
+    """Problems of hyperparameters in Python's types, by field."""
     problems = {}
     for name, rule in HYPERPARAMETERS.items():
         value = getattr(hp, name)

@@ -1,7 +1,7 @@
-"""Which runs answer for which configuration: the one place where the two are joined.
+"""The lookup of runs by configuration and seed; nothing else maps one to the other.
 
-A study's results come without its data, so a run is looked up by what it was asked for: its
-hyperparameters in their canonical form, and its seed. From there on its id stands for it.
+A study's results do not include its data, so a run is looked up by what was requested: its
+hyperparameters in canonical form, and its seed. From there on it is identified by its id.
 """
 
 from collections.abc import Iterable
@@ -17,46 +17,46 @@ from jmlp.study.config import (
 
 
 class AnyRun(Protocol):
-    """A run of a plan, of a store, or one that ended."""
+    """A planned, stored or ended run."""
 
     @property
     def run_id(self) -> str:
-        """Its id."""
+        """The id of the run."""
 
     @property
     def hyperparams(self) -> Hyperparams:
-        """Its hyperparameters."""
+        """The hyperparameters of the run."""
 
     @property
     def seed(self) -> int:
-        """Its seed."""
+        """The seed of the run."""
 
 
 R = TypeVar("R", bound=AnyRun)
 
 
 class RunIndex(Generic[R]):
-    """Runs on one data set and split, to be looked up by configuration and seed."""
+    """Runs on one data set and split, indexed by configuration and seed."""
 
     def __init__(self, runs: Iterable[R]) -> None:
         """Index the runs.
 
         Raises:
-            ValueError: two different runs answer for one (configuration, seed).
+            ValueError: two different runs have the same (configuration, seed).
         """
-        self._found: dict[tuple[Hyperparams, int], R] = {}
+        self._runs: dict[tuple[Hyperparams, int], R] = {}
         for run in runs:
-            other = self._found.setdefault((canonical(run.hyperparams), run.seed), run)
+            other = self._runs.setdefault((canonical(run.hyperparams), run.seed), run)
             if other.run_id != run.run_id:
                 raise ValueError(
                     f"runs {other.run_id} and {run.run_id} have equal hyperparameters and seed; "
-                    "give the runs of one study on one data set and split"
+                    "pass runs of one study on one data set and split"
                 )
 
     def of(self, experiment: Experiment) -> list[tuple[Configuration, dict[int, R]]]:
-        """The configurations in the grid's order, each with its runs by seed."""
-        found = self._found
+        """The experiment's configurations in grid order, each with its runs by seed."""
+        runs = self._runs
         return [
-            (c, {s: found[key] for s in experiment.seeds if (key := (c.hyperparams, s)) in found})
+            (c, {s: runs[key] for s in experiment.seeds if (key := (c.hyperparams, s)) in runs})
             for c in configurations(experiment)
         ]

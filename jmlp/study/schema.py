@@ -1,7 +1,7 @@
-"""A study's parsed TOML document to a `Study`: what belongs where, and what must fit together.
+"""Converts a parsed TOML document to a `Study`: which keys belong where, and how values combine.
 
-What one value may be is a rule of `jmlp.study.rules`; `jmlp.study.file` reads files and applies
-overrides. All problems of a document are found before any is reported.
+`jmlp.study.rules` defines the allowed values; `jmlp.study.file` reads files and applies overrides.
+All problems of a document are collected before any is reported.
 """
 
 import math
@@ -54,7 +54,7 @@ _RUN_LIMIT = f"the limit is {rules.MAX_RUNS:,}"
 
 
 def read_study(document: Document, reader: Reader) -> Study | None:
-    """The study that a document describes; None where the reader has found problems."""
+    """The study described by a document; None if the reader recorded problems."""
     if not document:
         reader.problem((), "is empty: a study needs a name, seeds and an [experiments.NAME]")
         return None
@@ -74,8 +74,8 @@ def read_study(document: Document, reader: Reader) -> Study | None:
         reader.problem(("experiments",), f"{n_runs:,} runs in all; {_RUN_LIMIT}")
     if reader.n_problems:
         return None
-    own = {key: value for key, value in top.items() if key in _TOP_ONLY or key == "title"}
-    return Study(**own, experiments=tuple(draft.experiment() for draft in drafts))
+    study_fields = {k: value for k, value in top.items() if k in _TOP_ONLY or k == "title"}
+    return Study(**study_fields, experiments=tuple(draft.experiment() for draft in drafts))
 
 
 def _check_names(names: Collection[str], reader: Reader) -> None:
@@ -83,7 +83,7 @@ def _check_names(names: Collection[str], reader: Reader) -> None:
     for name in names:
         if not rules.is_name(name):
             reader.problem(("experiments", name), f"a name must be {rules.NAME.wanted}")
-        # Names become file names, and some file systems do not tell upper from lower case.
+        # Names become file names, and some file systems ignore case.
         other = first.setdefault(name.lower(), name)
         if other != name:
             reader.problem(
@@ -92,7 +92,7 @@ def _check_names(names: Collection[str], reader: Reader) -> None:
 
 
 class _Draft:
-    """One experiment in the making: what is wrong is reported to the reader and left out."""
+    """An experiment being read; problems go to the reader, and invalid parts are left out."""
 
     def __init__(
         self, name: str, table: Any, document: Document, top: Document, reader: Reader
@@ -111,7 +111,7 @@ class _Draft:
             self._problem("seeds", "is missing: give them here or at the top, as in seeds = 5")
         self._axes = self._read_axes()
         self._on_axis = {
-            name: {self._spelling(name, value): value for value in values}
+            name: {self._normalised(name, value): value for value in values}
             for name, values in self._axes.items()
         }
         self._baseline = self._read_baseline()
@@ -127,22 +127,22 @@ class _Draft:
 
     @property
     def n_runs(self) -> int:
-        """Configurations x seeds, counted without making them."""
+        """Configurations x seeds, counted without building the runs."""
         return math.prod(map(len, self._axes.values())) * len(self._seeds)
 
     def is_sound(self, name: str) -> bool:
-        """Whether no place that can give this hyperparameter a value has a problem."""
-        places: tuple[Key, ...] = ((name,), (*self._at, name), (*self._at, "axes", name))
-        return not any(map(self._reader.refused, places))
+        """Whether no key that can set this hyperparameter has a problem."""
+        keys: tuple[Key, ...] = ((name,), (*self._at, name), (*self._at, "axes", name))
+        return not any(map(self._reader.refused, keys))
 
     def uses(self, name: str) -> bool:
         """Whether a hyperparameter has an effect in some configuration."""
         return in_use(name, self._base, self._axes)
 
     def experiment(self) -> Experiment:
-        """The experiment, where there was no problem."""
-        idle = {name: DEFAULTS[name] for name in USED_ONLY_WITH if not self.uses(name)}
-        base = replace(self._base, **{**idle, **self._baseline})
+        """The experiment; valid only if there were no problems."""
+        unused = {name: DEFAULTS[name] for name in USED_ONLY_WITH if not self.uses(name)}
+        base = replace(self._base, **{**unused, **self._baseline})
         return Experiment(
             name=self._name,
             base=replace(base, drop_rate=one_rate(base.drop_rate, base.hidden)),
@@ -158,7 +158,7 @@ class _Draft:
         self._reader.problem((*self._at, key), text)
 
     def _read_axes(self) -> dict[str, tuple[Value, ...]]:
-        """The values of each axis; none for an axis with a problem."""
+        """The values of each axis; empty for an axis with a problem."""
         at = (*self._at, "axes")
         axes: dict[str, tuple[Value, ...]] = {}
         for name, values in self._reader.table(self._table.get("axes", {}), at).items():
@@ -172,8 +172,8 @@ class _Draft:
                 self._problem(name, "is an axis of this experiment as well: leave one of them out")
         return axes
 
-    def _spelling(self, name: str, value: Value) -> Value:
-        """The same for values that mean the same: equal drop rates of all layers are one."""
+    def _normalised(self, name: str, value: Value) -> Value:
+        """Normalises equivalent values: equal drop rates of all layers become a single one."""
         shapes = self._axes.get("hidden", (self._base.hidden,))
         one_depth = len({len(shape) for shape in shapes}) == 1
         return one_rate(value, shapes[0]) if name == "drop_rate" and one_depth else value
@@ -193,7 +193,7 @@ class _Draft:
         return {}
 
     def _read_cell(self, table: Document, at: Key, *, whole: bool = True) -> Cell:
-        """A value for every axis, or for some, in the order of the axes."""
+        """A value for every axis, or for some unless `whole`, in the order of the axes."""
         cell: Document = {}
         for name, value in table.items():
             key = (*at, name)
@@ -206,9 +206,9 @@ class _Draft:
                 self._reader.value(value, key, HYPERPARAMETERS[name], cell)
                 on_axis = self._on_axis[name]
                 if name in cell and on_axis:
-                    spelling = self._spelling(name, cell[name])
-                    if spelling in on_axis:
-                        cell[name] = on_axis[spelling]  # as the axis has it
+                    value_key = self._normalised(name, cell[name])
+                    if value_key in on_axis:
+                        cell[name] = on_axis[value_key]  # in the form used on the axis
                     else:
                         values = shown([toml_value(v) for v in self._axes[name]])
                         self._reader.problem(

@@ -1,4 +1,4 @@
-"""Reads the parts of a parsed TOML document by their rules, and keeps all that is wrong."""
+"""Reads parts of a parsed TOML document by rules, and collects all problems."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -9,16 +9,16 @@ from jmlp.study.rules import Refused, Rule, plain, with_kind
 Document = dict[str, Any]
 Key = tuple[str | int, ...]  # ("experiments", "dropout", "claims", 0, "text")
 
-MAX_PROBLEMS = 100  # told one by one; the others are counted
+MAX_PROBLEMS = 100  # listed; any further ones are only counted
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Reader:
-    """Reads what is right; for the rest it keeps one line each: file or flag, key, problem."""
+    """Reads valid values, and records one line per invalid one: file or flag, key, problem."""
 
     def __init__(self, source: str, flags: Mapping[Key, str] | None = None) -> None:
-        """Take the name of the file, and for each key that a flag has set, that flag."""
+        """Take the name of the file, and the flag for each key that was set by a flag."""
         self._source = source
         self._flags = flags or {}
         self._keys: set[Key] = set()
@@ -26,7 +26,7 @@ class Reader:
         self.n_problems = 0
 
     def value(self, value: Any, at: Key, rule: Rule, into: Document) -> None:
-        """Read one value and put it into a dictionary under its key's last part."""
+        """Read one value into the dictionary `into`, under the last part of its key."""
         try:
             into[str(at[-1])] = rule.read(value)
         except Refused as refused:
@@ -40,9 +40,9 @@ class Reader:
         tables: Collection[str] = (),
         elsewhere: Mapping[str, str] | None = None,
     ) -> Document:
-        """The values of a table that have rules; `tables` are read by others.
+        """Read the values of a table that have rules; `tables` are read separately.
 
-        `elsewhere` says of keys that are not known here where they belong.
+        `elsewhere` states where keys belong that are not allowed here.
         """
         values: Document = {}
         for key, value in table.items():
@@ -55,14 +55,14 @@ class Reader:
         return values
 
     def table(self, value: Any, at: Key) -> Document:
-        """The value, where it is a table."""
+        """The value if it is a table; otherwise an empty one, with a problem recorded."""
         if isinstance(value, dict):
             return value
         self.problem(at, f"must be a table, got {with_kind(value)}")
         return {}
 
     def tables(self, value: Any, at: Key) -> list[tuple[Document, Key]]:
-        """The tables of a list, each with its key."""
+        """The tables in a list, each with its key."""
         if not isinstance(value, list):
             self.problem(at, f"must be a list of tables, got {with_kind(value)}")
             return []
@@ -71,25 +71,25 @@ class Reader:
         ]
 
     def unknown(self, at: Key, known: Collection[str]) -> None:
-        """Record a key that is not known, with the nearest one that is, or with all that are."""
-        # The search takes time, which only a line that will be shown is worth.
+        """Record an unknown key, with the closest known one, or with all known ones."""
+        # The search is slow, so it is done only for lines that will be shown.
         near = did_you_mean(str(at[-1]), known) if self.n_problems < MAX_PROBLEMS else ""
         self.problem(at, f"unknown key{near or '; known here: ' + (', '.join(known) or 'none')}")
 
     def problem(self, at: Key, text: str) -> None:
-        """Record what is wrong with a key."""
+        """Record a problem with a key."""
         self.n_problems += 1
         self._keys.add(at)
         if self.n_problems <= MAX_PROBLEMS:
             self._lines.append(f"{self._place(at)}: {text}")
 
     def refused(self, at: Key) -> bool:
-        """Whether something is wrong with this very key."""
+        """Whether a problem was recorded for exactly this key."""
         return at in self._keys
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """All problems in the order in which they were found."""
+        """All problems, in the order found."""
         more = self.n_problems - len(self._lines)
         end = (f"{self._source}: and {more:,} more problems",) if more else ()
         return (*self._lines, *end)
@@ -102,7 +102,7 @@ class Reader:
 
 
 def dotted(key: Key) -> str:
-    """`experiments.dropout.claims[0].text`; a name that is no bare TOML key is quoted."""
+    """`experiments.dropout.claims[0].text`; a part that is not a bare TOML key is quoted."""
     return "".join(map(_step, key)).removeprefix(".")
 
 
@@ -113,7 +113,7 @@ def _step(part: str | int) -> str:
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
-    """`; did you mean learning_rate?`, or nothing where no known name is near."""
+    """`; did you mean learning_rate?`, or an empty string if no known name is similar."""
     import difflib
 
     near = difflib.get_close_matches(name[:100], known, n=1)

@@ -1,7 +1,7 @@
-"""Examples a block at a time, so that their pixels stay in the cache of a core.
+"""Processes examples in blocks, so that their pixels stay in the cache of a core.
 
-A mean over examples is a sum over blocks of them: the gradient of a mini-batch, and the cost of an
-evaluation. What is computed is the same but for the order of the sums.
+The gradient of a mini-batch and the cost of an evaluation are means over examples, computed as sums
+over blocks. The results are the same except for the order of summation.
 """
 
 from collections.abc import Callable
@@ -12,30 +12,30 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmlp.nn import model
-from jmlp.nn.gradient import gradient as gradient_of_whole
+from jmlp.nn.gradient import gradient as gradient_of_block
 from jmlp.training.plan import EVALUATION_BLOCK, GRADIENT_BLOCK
 
-Batch = Array | model.Columns  # a mini-batch, one example a row, or transposed and scaled already
+Batch = Array | model.Columns  # a mini-batch: one example per row, or already transposed and scaled
 
 
 class Data(NamedTuple):
-    """Every example that a program may read: training set, then test set; on each device."""
+    """All examples, training set then test set, copied to each device."""
 
     x: Array  # (N, n_in), uint8 or float32
     y: Array  # (N,), int32
 
 
 def mini_batch(data: Data, rows: Array, params: model.Params) -> tuple[Batch, Array]:
-    """Examples and labels of some rows, as `gradient` takes them.
+    """Examples and labels of the given rows, as inputs for `gradient`.
 
     Args:
         data: all examples.
         rows: `(B,)`.
-        params: of a network, or of several: only their structure matters.
+        params: parameters of one or several networks; only their structure matters.
     """
     x, y = data.x[rows], data.y[rows]
-    # What `gradient` cuts into blocks is scaled there, a block at a time.
-    return x if _in_blocks(params, len(rows)) else model.inputs(x, params[0].dense.W.dtype), y
+    # A mini-batch that `gradient` splits into blocks is scaled there, one block at a time.
+    return x if _needs_blocks(params, len(rows)) else model.inputs(x, params[0].dense.W.dtype), y
 
 
 def gradient(
@@ -49,20 +49,20 @@ def gradient(
     """`jmlp.nn.gradient` of a mini-batch of any size.
 
     Args:
-        params: of the network.
-        bn_state: likewise.
-        x: `(B, n_in)`, or as `mini_batch` gives it.
+        params: parameters of the network.
+        bn_state: running statistics of the network.
+        x: `(B, n_in)`, or the result of `mini_batch`.
         y: `(B,)`.
-        key: this step's dropout key, into which each block folds its number if there are several;
-            None leaves dropout out of the program.
+        key: this step's dropout key; if there are several blocks, each folds in its index. None
+            leaves dropout out of the program.
         drop_rate: a scalar, or `(n_hidden_layers,)`.
     """
-    if isinstance(x, model.Columns) or not _in_blocks(params, len(y)):
-        return gradient_of_whole(params, bn_state, x, y, key, drop_rate)
+    if isinstance(x, model.Columns) or not _needs_blocks(params, len(y)):
+        return gradient_of_block(params, bn_state, x, y, key, drop_rate)
 
     def add(index: Array | int, total: Any, size: int = GRADIENT_BLOCK) -> Any:
         first = index * GRADIENT_BLOCK
-        batch_cost, grads, _ = gradient_of_whole(
+        block_cost, grads, _ = gradient_of_block(
             params,
             bn_state,
             jax.lax.dynamic_slice_in_dim(x, first, size),
@@ -71,32 +71,32 @@ def gradient(
             drop_rate,
             share=size / len(y),
         )
-        return jax.tree.map(jnp.add, total, (batch_cost, grads))
+        return jax.tree.map(jnp.add, total, (block_cost, grads))
 
-    n_blocks, rest = divmod(len(y), GRADIENT_BLOCK)
+    n_blocks, remainder = divmod(len(y), GRADIENT_BLOCK)
     zero = jnp.zeros((), params[0].dense.W.dtype), jax.tree.map(jnp.zeros_like, params)
     total = jax.lax.fori_loop(0, n_blocks, add, zero)
-    batch_cost, grads = add(n_blocks, total, rest) if rest else total
+    batch_cost, grads = add(n_blocks, total, remainder) if remainder else total
     return batch_cost, grads, bn_state
 
 
-def _in_blocks(params: model.Params, n: int) -> bool:
-    """Whether the gradient of `n` examples is taken in blocks.
+def _needs_blocks(params: model.Params, n: int) -> bool:
+    """Whether the gradient of `n` examples is computed in blocks.
 
-    Not with batch norm, where every example depends on all others.
+    Never with batch norm, where each example depends on all others.
     """
     return n > GRADIENT_BLOCK and all(layer.batchnorm is None for layer in params)
 
 
 def sum_over(data: Data, rows: Array, add: Callable[..., Any], zero: Any) -> Any:
-    """Adds up over some rows of the data, a block at a time.
+    """Accumulates sums over the given rows of the data, one block at a time.
 
     Args:
         data: all examples.
-        rows: which of them, `(n,)`, one at least.
-        add: `add(sums, x, y, counts)` gives the new sums; `counts` says which examples of the
-            block `(x, y)` count, for the last block is filled up.
-        zero: the sums to begin with.
+        rows: rows of `data`, `(n,)`, at least one.
+        add: `add(sums, x, y, counts)` returns the new sums; `counts` masks the examples of the
+            block `(x, y)`, because the last block is padded.
+        zero: the initial sums.
     """
     n = rows.shape[0]
     size = min(n, EVALUATION_BLOCK)

@@ -1,9 +1,9 @@
-"""The chunk loop: a plan goes in, an iterator of progress comes out.
+"""The chunk loop: trains a plan and yields records of progress.
 
-Whoever stops consuming stops the training. Each `next` waits for at most one chunk (50 to 200 ms of
-work); one chunk runs while at most one more is queued, so the device never waits for Python and a
-stop never waits for a queue. Between two of them all cohorts can be copied, and a later training
-resumes from the copies bitwise identically.
+Training stops when the consumer stops iterating. Each `next` waits for at most one chunk (50 to 200
+ms of work); one chunk runs while at most one more is queued, so the device never waits for Python
+and a stop never waits for a queue. Between two records all cohorts can be copied, and a later
+training resumes from the copies bitwise identically.
 """
 
 import contextlib
@@ -27,19 +27,19 @@ from jmlp.training.group_training import GroupTraining, Rows, Saved
 from jmlp.training.plan import Plan
 from jmlp.training.records import CohortState, Progress
 
-# Programs of each compiled function that stay for a later training, in a program that uses the
+# Programs of each compiled function that are kept for later trainings when jmlp is used as a
 # library: 5 to 10 MB each.
 KEPT_PROGRAMS = 4
-# Groups after which a process that only trains clears all of JAX's caches. What JAX notes while it
-# traces a program stays without it: 0.5 to 1.5 MB a group.
+# Groups after which a process that only trains clears all of JAX's caches. Otherwise JAX keeps its
+# traces of every program: 0.5 to 1.5 MB per group.
 GROUPS_BETWEEN_CLEARING = 3
 
 
 def find_devices(kind: str) -> list[jax.Device]:
-    """The devices of a kind: `auto` (what JAX prefers), `cpu` or `gpu`.
+    """The devices of a kind: `auto` (JAX's default), `cpu` or `gpu`.
 
     Raises:
-        DeviceError: there is none. Never another kind than asked for.
+        DeviceError: there is none; never falls back to another kind.
     """
     try:
         return jax.devices() if kind == "auto" else jax.devices(kind)
@@ -49,7 +49,7 @@ def find_devices(kind: str) -> list[jax.Device]:
 
 
 def take_devices(kind: str, cores: int | None) -> list[jax.Device]:
-    """The devices to train on: of the CPU as many as `cores`, or as this process may use.
+    """The devices to train on; on a CPU `cores` of them, by default all this process may use.
 
     Raises:
         DeviceError: there is none of this kind.
@@ -66,15 +66,15 @@ def run(
     devices: Sequence[jax.Device] | None = None,
     split: tuple[Rows, Rows] | None = None,
 ) -> Iterator[Progress]:
-    """Trains every run of a plan: `Training`, for those who only consume it."""
+    """Trains every run of a plan; shorthand for iterating over a `Training`."""
     return iter(Training(plan, dataset, devices, split))
 
 
 class Training:
-    """A plan in training.
+    """The training of a plan.
 
-    Iterating trains, and yields what is new, at least once a chunk; the last record has the phase
-    "finished". It can be done once.
+    Iterating over it trains, and yields progress at least once per chunk; the last record has the
+    phase "finished". It can be iterated only once.
     """
 
     def __init__(
@@ -87,15 +87,15 @@ class Training:
         *,
         alone: bool = False,
     ) -> None:
-        """Nothing is trained yet.
+        """Prepare the training; nothing is trained yet.
 
         Args:
-            plan: of `plan.make_plan`, for this data set.
-            dataset: what to train on.
-            devices: to share the cohorts out over; default: all that JAX prefers.
-            split: the rows of training and validation part; default: by the runs' split seeds.
-            saved: gives the copy that a cohort should resume from, or None: from its beginning.
-            alone: nothing else in this process uses JAX, so that all that JAX has cached may go.
+            plan: the plan from `plan.make_plan` for this data set.
+            dataset: the data to train on.
+            devices: devices over which cohorts are distributed; default: JAX's default devices.
+            split: rows of the training and the validation part; default: by the runs' split seeds.
+            saved: returns the copy from which a cohort resumes, or None to start it from scratch.
+            alone: whether nothing else in this process uses JAX, so its caches may be cleared.
         """
         self.alone = alone
         self.plan, self.dataset = plan, dataset
@@ -104,18 +104,18 @@ class Training:
         self._group: GroupTraining | None = None
 
     def copies(self) -> list[CohortState]:
-        """Every cohort in training, on the host, after the chunks that were begun.
+        """Copies of all cohorts in training, on the host, after the chunks already started.
 
-        For the time between two records; it waits for the chunk that runs.
+        To be called between two records; waits for the running chunk.
         """
         with numerics.pinned():
             return [] if self._group is None else self._group.copies()
 
     def __iter__(self) -> Iterator[Progress]:
-        """Trains, by jmlp's own settings of JAX; the caller's hold between two records.
+        """Trains under jmlp's settings of JAX; between two records the caller's are in force.
 
         Raises:
-            CheckpointError: what `saved` gave does not belong to its cohort.
+            CheckpointError: a copy returned by `saved` does not belong to its cohort.
             ConfigError: the plan does not fit into memory (before anything is allocated), or a
                 setting of JAX forbids training.
             DeviceError: a device ran out of memory.
@@ -129,10 +129,10 @@ class Training:
             planning.check_memory(plan, len(devices))
         tracker = Tracker(plan)
         try:
-            placed = _place(self.dataset, mesh)
+            data = _put_data(self.dataset, mesh)
             for number, group in enumerate(plan.groups, start=1):
                 tracker.begin(number)
-                self._group = None  # the last one's numbers are not needed any more
+                self._group = None  # frees the previous group's arrays
                 yield tracker.progress("compiling")
                 if self.alone:
                     _free_memory(caches=(number - 1) % GROUPS_BETWEEN_CLEARING == 0)
@@ -140,7 +140,7 @@ class Training:
                     plan,
                     group,
                     self.dataset,
-                    placed,
+                    data,
                     mesh,
                     len(devices),
                     tracker,
@@ -160,10 +160,10 @@ class Training:
 
 
 def _free_memory(*, caches: bool) -> None:
-    """Frees what earlier groups have left in a process that only trains.
+    """Frees memory that earlier groups left behind in a process that only trains.
 
-    The C library keeps what compiles have freed, in pieces that the next compile does not fit into:
-    where it can be asked to (glibc), it returns them to the system.
+    The C library keeps memory freed by compiles, too fragmented for the next compile; where it
+    supports `malloc_trim` (glibc), that returns it to the system.
 
     Args:
         caches: whether to clear JAX's caches too.
@@ -175,10 +175,10 @@ def _free_memory(*, caches: bool) -> None:
 
 
 def with_idle_device(devices: Sequence[jax.Device]) -> Sequence[jax.Device]:
-    """One CPU device gets an idle one beside it, where there is one.
+    """Adds an idle CPU device to a single one, if there is another.
 
-    XLA compiles a program for one device otherwise than for several (seen: other last digits with
-    Adam, batch norm and dropout together), and bits must not depend on the number of cores.
+    XLA compiles a program differently for one device than for several (observed: other last digits
+    with Adam, batch norm and dropout together), and bits must not depend on the number of cores.
     """
     if len(devices) > 1 or devices[0].platform != "cpu":
         return devices
@@ -186,8 +186,8 @@ def with_idle_device(devices: Sequence[jax.Device]) -> Sequence[jax.Device]:
     return [devices[0], *idle[:1]]
 
 
-def _place(dataset: Dataset, mesh: Mesh) -> Data:
-    """Training set, then test set, copied to every device once."""
+def _put_data(dataset: Dataset, mesh: Mesh) -> Data:
+    """Copies the training set, followed by the test set, to every device."""
     x: NDArray[Any] = dataset.x_train
     y: NDArray[Any] = dataset.y_train
     if dataset.x_test is not None and dataset.y_test is not None:

@@ -1,4 +1,4 @@
-"""The cohorts of one group on their way through the slots of one compiled program."""
+"""Trains the cohorts of one group in the slots of one compiled program."""
 
 import time
 from collections import deque
@@ -38,22 +38,22 @@ from jmlp.training.slots import (
     is_snapshot_epoch,
     name_leaves,
     new_slot,
-    put_back,
+    restore_slot,
     save_slot,
 )
 from jmlp.training.strategies import AllAtOnce, Chunk, Epoch, InTurn, Strategy
 
 Rows = NDArray[np.int32]
-Saved = Callable[[Cohort, int], CohortState | None]  # of a cohort and its program's width
+Saved = Callable[[Cohort, int], CohortState | None]  # takes a cohort and its program's width
 
-CHUNK_SECONDS = (0.05, 0.2)  # chunks are doubled below and halved above
+CHUNK_SECONDS = (0.05, 0.2)  # chunks are doubled if faster, halved if slower
 FIRST_CHUNK = 16  # steps
 
-LANES_AT_ONCE = 10  # that one call evaluates on a device: after it, Python has its turn
+LANES_PER_CALL = 10  # evaluated on a device before control returns to Python
 
 
 class GroupTraining:
-    """The cohorts of one group on their way through the slots of one compiled program."""
+    """The training of one group: feeds its cohorts through the slots of one compiled program."""
 
     def __init__(
         self,
@@ -66,9 +66,9 @@ class GroupTraining:
         tracker: Tracker,
         split: tuple[Rows, Rows] | None,
         saved: Saved,
-        most_programs: int,  # of each function, that stay compiled
+        max_programs: int,  # kept per compiled function
     ) -> None:
-        self.most_programs = most_programs
+        self.max_programs = max_programs
         self.plan, self.group, self.data, self.tracker = plan, group, data, tracker
         self.split, self.saved = split, saved
         self.strategy: Strategy = (
@@ -93,8 +93,8 @@ class GroupTraining:
         self.state: TrainState | None = None
 
     def run(self) -> Iterator[Progress]:
-        """Trains all cohorts; yields at least once a chunk."""
-        self.fill()
+        """Trains all cohorts; yields at least once per chunk."""
+        self.fill_slots()
         self.state = program.blank(self.program, self.cohorts)
         for _ in self.compile():
             yield self.tracker.progress("compiling")
@@ -109,18 +109,18 @@ class GroupTraining:
             yield from self.evaluate([slot is not None for slot in self.slots])
             self.tracker.measured([slot.epoch for slot in self.slots if slot])
             ended = False
-            for progress in self.take_finished():
+            for progress in self.collect_finished():
                 ended = True
                 yield progress
             if ended and self.waiting:
-                self.fill()
+                self.fill_slots()
             self.balance()
 
     def compile(self) -> Iterator[None]:
-        """Makes every program before anything is trained, by calls that change nothing.
+        """Compiles every program before training starts, by calls that change nothing.
 
-        So no compile, which nothing can interrupt, stands between a chunk and its checkpoint or
-        between a request and its answer.
+        A compile cannot be interrupted, so none may delay a checkpoint after a chunk or the answer
+        to a request.
         """
         no_slot = np.zeros(len(self.slots), np.bool_)
         no_lane = np.zeros((len(self.slots), self.group.width), np.bool_)
@@ -136,10 +136,10 @@ class GroupTraining:
 
     def first_call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Calls one of the compiled functions for the first time in this group."""
-        return program.call_first(function, self.most_programs, self.program, *arguments)
+        return program.call_first(function, self.max_programs, self.program, *arguments)
 
     def epochs(self, order: NDArray[np.int32]) -> Epoch:
-        """What the coming epoch of all slots reads, on the devices."""
+        """The inputs of the next epoch of all slots, on the devices."""
         steps_before = [slot.epoch * self.n_steps if slot else 0 for slot in self.slots]
         return Epoch(
             hp=self.cohorts.hp,
@@ -149,16 +149,16 @@ class GroupTraining:
         )
 
     def chunk_of(self, epochs: Epoch, first: int, end: int) -> Chunk:
-        """The steps of an epoch from `first` up to, but not with, `end`."""
+        """The steps of an epoch from `first` up to but excluding `end`."""
         return Chunk(epochs, self.data, np.int32(first), np.int32(end))
 
     def epoch_end(self, wanted: NDArray[np.bool_]) -> EpochEnd:
-        """The evaluation of some slots at the epochs that they have trained."""
+        """The inputs for evaluating the slots in `wanted` after the epochs they have trained."""
         epochs = np.array([slot.epoch if slot else 0 for slot in self.slots], np.int32)
         return EpochEnd(self.cohorts, epochs, wanted, self.data, np.int32(self.n_steps))
 
     def copies(self) -> list[CohortState]:
-        """All cohorts in training as they are after the chunks that were begun: waits for these."""
+        """Copies of all cohorts in training, after waiting for the chunks already started."""
         if self.state is None:
             return []
         named = name_leaves(jax.device_get(self.state))
@@ -170,42 +170,42 @@ class GroupTraining:
             copies.append(slot.saved or save_slot(slot, arrays, self.group.width, self.n_steps))
         return copies
 
-    def fill(self) -> None:
-        """Puts waiting cohorts into empty slots, and what they need on the devices."""
-        for index in load_balance.places(self.n_busy, self.per_device):
+    def fill_slots(self) -> None:
+        """Puts waiting cohorts into empty slots, and their inputs on the devices."""
+        for index in load_balance.fill_order(self.n_busy, self.per_device):
             if self.slots[index] is None and self.waiting:
                 self.slots[index] = self.new_slot(self.waiting.popleft())
-        # An empty slot needs arrays of the right shape: any cohort's will do, since no lane trains.
-        some = next((slot for slot in self.slots if slot is not None), None)
-        if some is None:
+        # An empty slot needs arrays of the right shape; as no lane trains, any cohort's will do.
+        filler = next((slot for slot in self.slots if slot is not None), None)
+        if filler is None:
             return
-        shown = [slot or some for slot in self.slots]
-        # The batch size decides no shape but that of the order of examples: with it out of the way,
-        # groups that differ in nothing else share programs.
-        hp = replace(_stack([self.lane_hyperparams(s.cohort) for s in shown]), batch_size=0)
+        filled = [slot or filler for slot in self.slots]
+        # The batch size affects no shape except that of the order of examples. With it set to 0,
+        # groups that differ only in batch size share programs.
+        hp = replace(_stack([self.lane_hyperparams(s.cohort) for s in filled]), batch_size=0)
         parts = Parts(
-            training=np.stack([s.training for s in shown]),
-            validation=np.stack([s.validation for s in shown]),
-            test=np.stack([self.test for _ in shown]),
+            training=np.stack([s.training for s in filled]),
+            validation=np.stack([s.validation for s in filled]),
+            test=np.stack([self.test for _ in filled]),
         )
-        keys = np.stack([root_key(s.cohort.seed) for s in shown])
+        keys = np.stack([root_key(s.cohort.seed) for s in filled])
         self.cohorts: Cohorts = self.program.put_slots(Cohorts(hp, keys, parts))
         self.order = self.next_order()
 
     def balance(self) -> None:
-        """Moves cohorts to other devices where that saves much."""
+        """Moves cohorts to other devices if that saves enough time."""
         lanes = {i: sum(slot.training_lanes) for i, slot in enumerate(self.slots) if slot}
         source = self.strategy.moves(lanes, self.n_busy, self.per_device)
         if source is None:
             return
-        source += range(len(source), len(self.slots))  # those of idle devices stay
+        source += range(len(source), len(self.slots))  # slots of idle devices stay
         self.slots = [self.slots[index] for index in source]
         state = jax.device_get(self.state)
         self.state = self.program.put_slots(jax.tree.map(lambda a: a[np.array(source)], state))
-        self.fill()
+        self.fill_slots()
 
     def new_slot(self, cohort: Cohort) -> Slot:
-        """A cohort before its first evaluation, or where it was left."""
+        """A slot for a cohort, new or resumed from its saved state."""
         facts, study = self.plan.facts, self.plan.study
         training, validation = self.split or datasets.split(
             facts.n_examples, cohort.split_seed, study.validation_fraction
@@ -215,12 +215,12 @@ class GroupTraining:
         return slot
 
     def lane_hyperparams(self, cohort: Cohort) -> Hyperparams:
-        """Of every lane; padding repeats the first run and never trains."""
+        """The hyperparameters of all lanes; padding repeats the first run and never trains."""
         runs = [run.hyperparams for run in cohort.runs]
         return stack_hyperparams(runs + [runs[0]] * (self.group.width - len(runs)))
 
     def starting_lanes(self) -> NDArray[np.bool_]:
-        """The lanes of fresh cohorts, `(slots, width)`."""
+        """Mask of the lanes of fresh cohorts, `(slots, width)`."""
         lanes = np.zeros((len(self.slots), self.group.width), np.bool_)
         for index, slot in enumerate(self.slots):
             if slot is not None and slot.fresh:
@@ -228,7 +228,7 @@ class GroupTraining:
         return lanes
 
     def next_order(self) -> NDArray[np.int32]:
-        """The rows of the coming epoch's mini-batches, `(slots, steps, B)`."""
+        """The rows of the next epoch's mini-batches, `(slots, steps, B)`."""
         batch_size = self.group.hyperparams.batch_size
         order = np.zeros((len(self.slots), self.n_steps, batch_size), np.int32)
         for index, slot in enumerate(self.slots):
@@ -246,74 +246,74 @@ class GroupTraining:
         for slot in self.slots:
             if slot is not None:
                 slot.epoch += 1
-        begins = [slot.begins_at for slot in self.slots if slot is not None]
-        first, running, prepared = min(begins), None, False
+        starts = [slot.resume_step for slot in self.slots if slot is not None]
+        first, running, order_ready = min(starts), None, False
         while True:
-            self.join(first)
+            self.resume_slots(first)
             if first == self.n_steps:
                 break
-            # Cohorts that were left within an epoch wait until the others come to their step.
-            next_one = min([at for at in begins if at > first], default=self.n_steps)
-            end = min(first + self.chunk, next_one)
+            # A cohort saved within an epoch waits until the others reach its step.
+            next_start = min([start for start in starts if start > first], default=self.n_steps)
+            end = min(first + self.chunk, next_start)
             started = time.monotonic()
             chunk = self.chunk_of(epochs, first, end)
-            self.state, ticket = program.advance(self.program, self.state, chunk)
-            if not prepared:
-                self.order, prepared = self.next_order(), True  # while the device works
+            self.state, n_active = program.advance(self.program, self.state, chunk)
+            if not order_ready:
+                self.order, order_ready = self.next_order(), True  # while the device works
             if running is not None:
                 running.block_until_ready()
                 self.adapt_chunk(time.monotonic() - started)
-            first, running = end, ticket
+            first, running = end, n_active
             for slot in self.slots:
                 if slot is not None and slot.saved is None:
                     slot.step = first
             yield
-        if not prepared:  # all were left at the very end of their epoch
+        if not order_ready:  # all were saved at the very end of their epoch
             self.order = self.next_order()
 
-    def join(self, step: int) -> None:
-        """Puts the cohorts that were left at this step of an epoch on the devices."""
-        joining = [
+    def resume_slots(self, step: int) -> None:
+        """Puts the cohorts that were saved at this step of an epoch on the devices."""
+        resuming = [
             (index, slot.saved)
             for index, slot in enumerate(self.slots)
-            if slot is not None and slot.saved is not None and slot.begins_at == step
+            if slot is not None and slot.saved is not None and slot.resume_step == step
         ]
-        if not joining:
+        if not resuming:
             return
         state = jax.device_get(self.state)
-        for index, saved in joining:
-            state = put_back(state, index, saved)
+        for index, saved in resuming:
+            state = restore_slot(state, index, saved)
         self.state = self.program.put_slots(state)
         for slot in self.slots:
-            if slot is not None and slot.begins_at == step:
-                slot.saved, slot.begins_at, slot.step = None, 0, step
+            if slot is not None and slot.resume_step == step:
+                slot.saved, slot.resume_step, slot.step = None, 0, step
 
     def adapt_chunk(self, seconds: float) -> None:
-        """Keeps a chunk within its time; the length changes no number."""
+        """Adapts the chunk length to its time limits; it does not affect any number."""
         shortest, longest = CHUNK_SECONDS
         if seconds < shortest:
             self.chunk = min(2 * self.chunk, self.n_steps)
         elif seconds > longest:
             self.chunk = max(1, self.chunk // 2)
 
-    def calls(self, wanted: Sequence[bool], most: int) -> Iterator[list[int]]:
-        """The slots that are wanted, as many at a time as have `most` lanes on a device."""
+    def calls(self, wanted: Sequence[bool], max_lanes: int) -> Iterator[list[int]]:
+        """Divides the wanted slots into calls of about `max_lanes` lanes per device."""
         lanes = {i: len(slot.cohort.runs) for i, slot in enumerate(self.slots) if slot}
         chosen = {index: n for index, n in lanes.items() if wanted[index]}
-        return self.strategy.calls(chosen, self.per_device, most)
+        return self.strategy.calls(chosen, self.per_device, max_lanes)
 
     def evaluate(self, wanted: Sequence[bool]) -> Iterator[Progress]:
-        """Measures some slots at their epochs; yields what is new, some slots at a time."""
-        for call in self.calls(wanted, LANES_AT_ONCE):
+        """Evaluates some slots after their epochs; yields the new points after each call."""
+        for call in self.calls(wanted, LANES_PER_CALL):
             mask = np.zeros(len(self.slots), np.bool_)
             mask[call] = True
             self.state, measurement = program.evaluate(
                 self.program, self.state, self.epoch_end(mask)
             )
-            yield self.take_down(call, jax.device_get(measurement))
+            yield self.record(call, jax.device_get(measurement))
 
-    def take_down(self, call: Sequence[int], measured: Measurement) -> Progress:
-        """The points of what was measured, and the runs that stopped by it."""
+    def record(self, call: Sequence[int], measured: Measurement) -> Progress:
+        """Records the points of an evaluation, and the runs that stopped at it."""
         assert self.state is not None
         points = {}
         for index in call:
@@ -321,7 +321,7 @@ class GroupTraining:
             assert slot is not None
             slot.step = 0
             if is_snapshot_epoch(slot.epoch):
-                self.take_snapshots(index, slot, np.asarray(measured.counted[index]))
+                self.add_snapshots(index, slot, np.asarray(measured.counted[index]))
             for lane, lane_run in enumerate(slot.cohort.runs):
                 if measured.counted[index, lane]:
                     numbers = jax.tree.map(lambda a, at=(index, lane): a[at], measured)
@@ -331,31 +331,31 @@ class GroupTraining:
                 if slot.training_lanes[lane] and not measured.active[index, lane]:
                     slot.training_lanes[lane] = False
                     best_epoch, diverged_at = (
-                        int(self.of_slot(index, of_lanes)[lane])
-                        for of_lanes in (self.state.best_epoch, self.state.diverged_at)
+                        int(self.read_slot(index, lanes)[lane])
+                        for lanes in (self.state.best_epoch, self.state.diverged_at)
                     )
                     self.tracker.stops[lane_run.run_id] = self.outcome.stop(
                         lane_run, slot.epoch, best_epoch, diverged_at
                     )
         return self.tracker.progress(points=points)
 
-    def of_slot(self, index: int, tree: Any) -> Any:
-        """The arrays of one slot, on the host; read at once or copy: training continues in them."""
-        device, place = divmod(index, self.per_device)
-        return jax.tree.map(lambda a: np.asarray(a.addressable_shards[device].data)[place], tree)
+    def read_slot(self, index: int, tree: Any) -> Any:
+        """One slot's arrays on the host; use at once or copy, since training overwrites them."""
+        device, position = divmod(index, self.per_device)
+        return jax.tree.map(lambda a: np.asarray(a.addressable_shards[device].data)[position], tree)
 
-    def take_snapshots(self, index: int, slot: Slot, lanes: NDArray[np.bool_]) -> None:
-        """Copies parameters and batch-norm state of the lanes that were just measured."""
+    def add_snapshots(self, index: int, slot: Slot, lanes: NDArray[np.bool_]) -> None:
+        """Copies the parameters and batch-norm state of the lanes just evaluated."""
         assert self.state is not None
-        trained = self.of_slot(index, (self.state.params, self.state.bn_state))
+        trained = self.read_slot(index, (self.state.params, self.state.bn_state))
         for lane in np.flatnonzero(lanes[: len(slot.cohort.runs)]):
-            own = jax.tree.map(lambda a, at=lane: np.array(a[at]), trained)
-            add_snapshot(slot.snapshots[lane], Snapshot(slot.epoch, name_tensors(*own), None))
+            network = jax.tree.map(lambda a, at=lane: np.array(a[at]), trained)
+            add_snapshot(slot.snapshots[lane], Snapshot(slot.epoch, name_tensors(*network), None))
 
-    def take_finished(self) -> Iterator[Progress]:
-        """The results of cohorts whose lanes have all stopped; their slots become empty."""
+    def collect_finished(self) -> Iterator[Progress]:
+        """Yields the results of cohorts whose lanes have all stopped, and empties their slots."""
         done = [slot is not None and not slot.active for slot in self.slots]
-        for call in self.calls(done, most=1):
+        for call in self.calls(done, max_lanes=1):
             lanes = np.zeros((len(self.slots), self.group.width), np.bool_)
             for index in call:
                 slot = self.slots[index]
@@ -368,10 +368,10 @@ class GroupTraining:
             yield self.tracker.progress(results=results)
 
     def finish(self, index: int, finals: Finals) -> list[RunResult]:
-        """The results of one slot's cohort."""
+        """Returns the results of one slot's cohort, and empties the slot."""
         slot = self.slots[index]
         assert slot is not None
-        ended = self.of_slot(index, Ended(*(getattr(self.state, name) for name in Ended._fields)))
+        ended = self.read_slot(index, Ended(*(getattr(self.state, name) for name in Ended._fields)))
         results = []
         for lane, run in enumerate(slot.cohort.runs):
             lane_ended = jax.tree.map(lambda a, at=lane: np.array(a[at]), ended)
@@ -387,5 +387,5 @@ class GroupTraining:
 
 
 def _stack(trees: Sequence[Any]) -> Any:
-    """Equal trees of arrays as one tree with a new first axis."""
+    """Stacks trees of equal structure into one, with a new first axis."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)

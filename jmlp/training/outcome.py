@@ -1,4 +1,4 @@
-"""From the numbers of one lane, on the host, to records of what happened to its run."""
+"""Converts the numbers of one lane, on the host, to records about its run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from jmlp.training.single_run import TRAINING_SAMPLE, Evaluation, Measurement
 
 
 class Ended(NamedTuple):
-    """The fields of `TrainState` that a result is made of."""
+    """The fields of `TrainState` that go into a result."""
 
     params: Params
     bn_state: State
@@ -40,16 +40,16 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What all runs of a group have in common."""
+    """Builds the records of a group's runs from what they have in common."""
 
-    n_steps: int  # updates of an epoch
+    n_steps: int  # updates per epoch
     n_training: int
     n_validation: int
     n_test: int  # 0: no test set
     provenance: Provenance
 
     def point(self, epoch: int, measured: Measurement) -> CostPoint:
-        """One evaluation; before the first step there is no batch cost."""
+        """The record of one evaluation; before the first step there is no batch cost."""
         return CostPoint(
             epoch=epoch,
             step=epoch * self.n_steps,
@@ -62,18 +62,18 @@ class Outcome:
         )
 
     def stop(self, run: Run, epoch: int, best_epoch: int, diverged_at: int) -> Stop:
-        """Why a run has ceased to train at the end of an epoch."""
+        """Why a run stopped training at the end of an epoch."""
         if diverged_at >= 0:
             return Stop("diverged", self.epoch_of(diverged_at), diverged_at)
         limit = reached_limit(run.hyperparams, best_epoch, epoch)
         return Stop("limit" if limit else "stopped early", epoch, epoch * self.n_steps)
 
     def epoch_of(self, update: int) -> int:
-        """The epoch that an update belongs to, both counted from 1."""
+        """The epoch of an update, both counted from 1."""
         return -(-update // self.n_steps)
 
     def collapsed(self, validation: Evaluation | None) -> bool:
-        """Whether answers of one class only, on the validation part, are wrong often enough."""
+        """Whether all validation predictions are one class, and wrong often enough to count."""
         n = self.n_validation
         if validation is None or n < FEWEST_FOR_COLLAPSE or int(validation.top) < n:
             return False
@@ -87,9 +87,9 @@ class Outcome:
         ended: Ended,
         finals: Finals,
     ) -> RunResult:
-        """A run that ended; diverged runs have no accuracies.
+        """The result of an ended run; a diverged one has no accuracies.
 
-        The snapshots' arrays come by name.
+        `Snapshot.params` of the given snapshots are arrays by name.
         """
         diverged = bool(ended.diverged_at >= 0)
         stopped = int(ended.stopped_epoch)
@@ -121,22 +121,22 @@ class Outcome:
             state=ended.best_bn_state,
             last=Snapshot(int(ended.stopped_epoch), ended.params, ended.bn_state),
             snapshots=tuple(
-                Snapshot(s.epoch, *like((ended.params, ended.bn_state), s.params))
+                Snapshot(s.epoch, *unflatten((ended.params, ended.bn_state), s.params))
                 for s in snapshots
             ),
         )
 
 
 def provenance(devices: Sequence[jax.Device], width: int, can_drop: bool) -> Provenance:
-    """What a program computes with, here and now.
+    """The provenance of a program: what it computes with in this process.
 
     Args:
-        devices: of the program, idle ones included.
-        width: lanes of it, padding included.
-        can_drop: whether it can drop units.
+        devices: devices of the program, idle ones included.
+        width: lanes of the program, padding included.
+        can_drop: whether the program can drop units.
 
     Raises:
-        ConfigError: nothing can be trained under a setting of JAX.
+        ConfigError: a setting of JAX forbids training.
     """
     return Provenance(
         device=environment.device_name(devices[0]),
@@ -157,10 +157,12 @@ def _cost(evaluation: Evaluation | None) -> float | None:
     return None if evaluation is None else float(evaluation.cost)
 
 
-def like(trees: tuple[Params, State], named: Mapping[str, NDArray[Any]]) -> tuple[Params, State]:
-    """Arrays by name as parameters and state of the same shape as others."""
-    names = name_tensors(*trees)  # in the order of the leaves
+def unflatten(
+    like: tuple[Params, State], named: Mapping[str, NDArray[Any]]
+) -> tuple[Params, State]:
+    """Rebuilds parameters and state from arrays by name, with the structure of `like`."""
+    names = name_tensors(*like)  # in the order of the leaves
     made: tuple[Params, State] = jax.tree.unflatten(
-        jax.tree.structure(trees), [named[name] for name in names]
+        jax.tree.structure(like), [named[name] for name in names]
     )
     return made

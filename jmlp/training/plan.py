@@ -1,6 +1,6 @@
-"""From a study to what is trained: runs, cohorts, and groups that compile once. No JAX here.
+"""Expands a study into runs, cohorts, and groups that compile once. Imports no JAX.
 
-Equal runs of several experiments are one run. Runs that share a seed and every static
+Equal runs of several experiments are trained as one run. Runs that share a seed and every static
 hyperparameter are a cohort; cohorts with equal static hyperparameters are a group.
 """
 
@@ -20,31 +20,32 @@ from jmlp.errors import ConfigError
 from jmlp.study.config import STATIC_FIELDS, Hyperparams, Study, configurations
 from jmlp.training.records import NUMERICS
 
-# A CPU trains lanes in pairs, and a lane's bits depend on whether it has the program of one lane or
-# of several (not of one pair, which XLA compiles without a loop, to other last digits); on an
-# accelerator they may depend on the exact number. So there are few numbers, all even but 1, and the
-# plan alone fixes them. Lanes that only fill up cost nothing on a CPU.
+# Allowed widths. A CPU trains lanes in pairs, and a lane's bits depend on whether its program has
+# one lane or several (never a single pair, which XLA compiles without a loop, to other last
+# digits); on an accelerator they may depend on the exact width. So there are few widths, all even
+# except 1, and only the plan determines them. Padding lanes cost nothing on a CPU.
 SMALL_WIDTHS = (1, 4, 8)
 WIDEST = 20
 
 MAX_UPDATES = 2**31 - 1  # the update counter is 32 bits wide
 
-# Examples that go through the network together, in training (but with batch norm, which needs all
-# of a mini-batch) and in an evaluation. Their pixels, as float32, stay in the second-level cache of
-# a core: 400 kB for 128 images of MNIST, while those of a mini-batch of 2048 would not.
+# Examples that go through the network together, in training (except with batch norm, which needs
+# the whole mini-batch) and in an evaluation. Their pixels, as float32, fit in the second-level
+# cache of a core: 400 kB for 128 images of MNIST, while those of a mini-batch of 2048 would not.
 GRADIENT_BLOCK = 128
 EVALUATION_BLOCK = 500
 
-# Cohorts in training at once on a CPU core, which takes them in turn; bits don't depend on it. With
-# several, each core has about as much to do as the others, and a call from Python serves them all.
+# Cohorts in training at once on a CPU core, which processes them one after the other; bits don't
+# depend on it. With several, the load of the cores is balanced, and one call from Python serves
+# all.
 CPU_SLOTS = 4
-STATE_BYTES = 250_000_000  # of all on a core, as far as there are several
+STATE_BYTES = 250_000_000  # of all cohorts on a core, unless there is only one
 BASE_MEMORY = 600_000_000  # Python, JAX, one group's compiles and programs
-RUN_MEMORY = 8_000  # of each run of a study, its plan, its row and its record
-MOST_WAITING = 4  # times that results wait for the disk, of one cohort on each device
-SNAPSHOTS = 12  # of a run of 100 epochs; about so many are kept in memory
-# Of the snapshots of one run, at most. A network of 20-7-5 units takes 64 kB each, so that all of
-# them stay; of one with 400,000 parameters five do.
+RUN_MEMORY = 8_000  # per run of a study: its plan, its row and its record
+MOST_WAITING = 4  # cohorts per device whose results may wait for the disk
+SNAPSHOTS = 12  # of a run of 100 epochs; about as many are kept in memory
+# Limit for the snapshots of one run. At 64 kB each, all those of a network of 20-7-5 units are
+# kept; of a network with 400,000 parameters, five are.
 SNAPSHOT_BYTES = 8_000_000
 
 
@@ -58,14 +59,14 @@ class DataFacts:
     n_classes: int
     digests: Mapping[str, str]  # SHA-256 of each array
     pixel_bytes: int = field(default=1, metadata={"added": True})  # 4: floating-point data
-    # Examples of each class, training and validation part together; none where that is not known.
+    # Examples of each class, training and validation part together; empty if unknown.
     class_counts: tuple[int, ...] = field(default=(), metadata={"added": True})
-    # The largest magnitude of an input, as the network gets it; 0 where that is not known.
+    # The largest magnitude of a network input; 0 if unknown.
     largest_input: float = field(default=0.0, metadata={"added": True})
 
 
 def data_facts(dataset: Dataset) -> DataFacts:
-    """Of a data set in memory."""
+    """The facts of a data set in memory."""
     x = dataset.x_train
     return DataFacts(
         n_examples=len(dataset.y_train),
@@ -80,7 +81,7 @@ def data_facts(dataset: Dataset) -> DataFacts:
 
 
 def mnist_facts() -> DataFacts:
-    """Of MNIST, which is known without having it."""
+    """The facts of MNIST, which are known without loading it."""
     return DataFacts(
         n_examples=mnist.SHAPES["x_train"][0],
         n_test=mnist.SHAPES["x_test"][0],
@@ -92,7 +93,7 @@ def mnist_facts() -> DataFacts:
 
 @dataclass(frozen=True)
 class Run:
-    """One (configuration, seed), whatever experiments it belongs to."""
+    """One (configuration, seed), with all experiments that it belongs to."""
 
     run_id: str
     hyperparams: Hyperparams
@@ -112,23 +113,23 @@ class Cohort:
 
 @dataclass(frozen=True)
 class Group:
-    """Cohorts that one compiled program trains."""
+    """Cohorts that are trained by one compiled program."""
 
     width: int  # lanes of each cohort, padding included
     cohorts: tuple[Cohort, ...]
-    # Whether any lane of the whole group drops units. A lane that drops none may have other last
-    # digits in a program that can, so this stays when some runs are done already.
+    # Whether any lane of the full group drops units. A lane that drops none may have other last
+    # digits in a program that can, so this must not change when some runs are already done.
     can_drop: bool
 
     @property
     def hyperparams(self) -> Hyperparams:
-        """Of any run: the static ones are the group's."""
+        """Hyperparameters of one of its runs; only the static ones hold for the whole group."""
         return self.cohorts[0].runs[0].hyperparams
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that will be trained."""
+    """Everything to be trained."""
 
     study: Study
     facts: DataFacts
@@ -146,17 +147,17 @@ class Plan:
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """All runs, each once."""
+        """All runs, without duplicates."""
         return tuple(run for g in self.groups for c in g.cohorts for run in c.runs)
 
 
 def make_plan(study: Study, facts: DataFacts) -> Plan:
-    """Expands a study into groups, the largest amount of work first.
+    """Expands a study into groups, those with the most runs first.
 
-    Groups that share compiled programs follow each other, since a worker keeps those of one group.
+    Groups that share compiled programs are adjacent, since a worker keeps those of one group only.
 
     Raises:
-        ConfigError: a configuration that cannot train on this data.
+        ConfigError: a configuration cannot be trained on this data.
     """
     runs = _runs(study, facts)
     _check_against_data(runs, study, facts)
@@ -185,7 +186,7 @@ def _group(cohorts: tuple[Cohort, ...]) -> Group:
 
 
 def width(n_lanes: int) -> int:
-    """Lanes of the program that trains `n_lanes` runs, at most 20."""
+    """Lanes of the program that trains `n_lanes` runs; `n_lanes` is at most 20."""
     return next((w for w in SMALL_WIDTHS if w >= n_lanes), n_lanes + n_lanes % 2)
 
 
@@ -195,12 +196,12 @@ def n_validation(n_examples: int, fraction: float) -> int:
 
 
 def n_steps(n_training: int, batch_size: int) -> int:
-    """Updates of an epoch: the examples left over, less than one batch, are not used in it."""
+    """Updates per epoch; the remaining examples, fewer than a mini-batch, are not used in it."""
     return n_training // batch_size
 
 
 def run_id(hp: Hyperparams, seed: int, split_seed: int, study: Study, facts: DataFacts) -> str:
-    """SHA-256 of everything that decides the numbers of a run, save device and versions."""
+    """SHA-256 of everything that determines the numbers of a run, except device and versions."""
     identity = {
         "hyperparams": asdict(hp),
         "seed": seed,
@@ -214,13 +215,13 @@ def run_id(hp: Hyperparams, seed: int, split_seed: int, study: Study, facts: Dat
 
 
 def memory(plan: Plan, n_devices: int) -> int:
-    """Bytes that training will take at its peak, an estimate from above."""
+    """Peak memory of training in bytes, estimated as an upper bound."""
     groups = (_group_memory(plan, group, n_devices) for group in plan.groups)
     return BASE_MEMORY + RUN_MEMORY * len(plan.runs) + max(groups, default=0)
 
 
 def check_memory(plan: Plan, n_devices: int) -> None:
-    """Refuses what cannot fit, before anything is allocated.
+    """Rejects a plan that does not fit into memory, before anything is allocated.
 
     Raises:
         ConfigError: with the estimate and the limit.
@@ -234,17 +235,17 @@ def check_memory(plan: Plan, n_devices: int) -> None:
 
 
 def total_memory() -> int:
-    """Bytes of memory of this machine."""
+    """Total memory of this machine in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def size_text(n_bytes: int) -> str:
-    """`1.2 GB`."""
+    """Formats a size, such as `1.2 GB`."""
     return f"{n_bytes / 1e9:,.1f} GB"
 
 
 def group_name(group: Group) -> str:
-    """The static hyperparameters that tell the groups of a study apart, for people."""
+    """The static hyperparameters that identify a group of a study, as shown to users."""
     hp = group.hyperparams
     parts = [f"hidden {'-'.join(map(str, hp.hidden)) or 'none'}", f"batch size {hp.batch_size}"]
     parts += ["batch norm"] if hp.batch_norm else []
@@ -255,16 +256,16 @@ def group_name(group: Group) -> str:
 
 
 def n_parameters(hp: Hyperparams, n_in: int, n_classes: int) -> int:
-    """Learned numbers of one network."""
+    """Number of learned parameters of one network."""
     sizes = (n_in, *hp.hidden, n_classes)
     weights = sum(a * b for a, b in pairwise(sizes))
-    # With batch norm a hidden unit has scale and shift in place of a bias.
+    # With batch norm a hidden unit has a scale and a shift instead of a bias.
     per_hidden_unit = 2 if hp.batch_norm else 1
     return weights + per_hidden_unit * sum(hp.hidden) + n_classes
 
 
 def _runs(study: Study, facts: DataFacts) -> list[Run]:
-    """All runs of all experiments; those that are equal become one."""
+    """All runs of all experiments, equal ones merged into one."""
     found: dict[tuple[Hyperparams, int], dict[str, None]] = {}  # names of experiments, in order
     for experiment in study.experiments:
         for configuration in configurations(experiment):
@@ -280,7 +281,7 @@ def _runs(study: Study, facts: DataFacts) -> list[Run]:
 
 
 def _check_against_data(runs: Sequence[Run], study: Study, facts: DataFacts) -> None:
-    """Collects what this data does not allow."""
+    """Raises `ConfigError` with everything that this data does not allow."""
     n_training = facts.n_examples - n_validation(facts.n_examples, study.validation_fraction)
     problems = []
     if not 0 < n_training < facts.n_examples:
@@ -307,21 +308,21 @@ def _check_against_data(runs: Sequence[Run], study: Study, facts: DataFacts) -> 
 
 
 def _split(runs: list[Run]) -> Iterator[list[Run]]:
-    """Parts of at most `WIDEST` runs, as equal as can be."""
+    """Splits runs into parts of at most `WIDEST`, as equal in size as possible."""
     n_parts = -(-len(runs) // WIDEST)
     for part in range(n_parts):
         yield runs[part::n_parts]
 
 
 def state_bytes(plan: Plan, group: Group) -> int:
-    """Bytes of one cohort's state: parameters, the best ones, moments."""
+    """Bytes of one cohort's state: parameters, best parameters, moments of the optimiser."""
     hp = group.hyperparams
     copies = 2 + {"sgd": 0, "momentum": 1, "adam": 2}[hp.optimizer]
     return 4 * copies * group.width * n_parameters(hp, plan.facts.n_in, plan.facts.n_classes)
 
 
 def cpu_slots(plan: Plan, group: Group, n_devices: int) -> int:
-    """How many cohorts of a group are in training at once on each CPU device."""
+    """The number of cohorts of a group in training at once on each CPU device."""
     room = STATE_BYTES // state_bytes(plan, group)
     return max(1, min(CPU_SLOTS, room, -(-len(group.cohorts) // n_devices)))
 
@@ -329,7 +330,7 @@ def cpu_slots(plan: Plan, group: Group, n_devices: int) -> int:
 def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
     """Bytes of a group in training on all devices."""
     hp, facts = group.hyperparams, plan.facts
-    # Once more on the host, when cohorts are moved or saved; so are snapshots.
+    # States and snapshots count twice: they are copied to the host when cohorts are moved or saved.
     slots = cpu_slots(plan, group, n_devices)
     states = 2 * slots * state_bytes(plan, group)
     parameters = 4 * n_parameters(hp, facts.n_in, facts.n_classes)
@@ -337,26 +338,26 @@ def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
     states += 2 * slots * group.width * snapshots
     n_waiting = min(MOST_WAITING * n_devices, len(group.cohorts))
     n_results = n_waiting * max(len(cohort.runs) for cohort in group.cohorts)
-    waiting = n_results * (snapshots + 2 * parameters)  # the best, the last ones
-    together = min(group.width, 2)  # lanes
-    # Gradients, new parameters, and what they are made of.
-    updates = 4 * together * parameters
-    units = facts.n_in + 8 * (sum(hp.hidden) + facts.n_classes)  # Z, A, masks, and the way back
+    waiting = n_results * (snapshots + 2 * parameters)  # best and last parameters
+    lanes_at_once = min(group.width, 2)
+    # Gradients, new parameters, and intermediate results.
+    updates = 4 * lanes_at_once * parameters
+    units = facts.n_in + 8 * (sum(hp.hidden) + facts.n_classes)  # Z, A, masks, and their gradients
     part = hp.batch_size if hp.batch_norm else min(hp.batch_size, GRADIENT_BLOCK)
     batch = hp.batch_size * facts.n_in * facts.pixel_bytes
-    batch += 4 * max(part, EVALUATION_BLOCK) * together * units
+    batch += 4 * max(part, EVALUATION_BLOCK) * lanes_at_once * units
     data = (facts.n_examples + facts.n_test) * facts.n_in * facts.pixel_bytes
     return n_devices * (states + updates + batch + data) + waiting + 2 * data
 
 
 def without(plan: Plan, done: Collection[str]) -> Plan:
-    """What remains of a plan when some runs are there already; programs stay, so bits do."""
+    """The plan without the runs already done; programs, and so bits, do not change."""
     groups = []
     for group in plan.groups:
-        left = [
+        remaining = [
             replace(cohort, runs=tuple(run for run in cohort.runs if run.run_id not in done))
             for cohort in group.cohorts
         ]
-        if cohorts := tuple(cohort for cohort in left if cohort.runs):
+        if cohorts := tuple(cohort for cohort in remaining if cohort.runs):
             groups.append(replace(group, cohorts=cohorts))
     return replace(plan, groups=tuple(groups))

@@ -1,11 +1,11 @@
 """The compiled program of a group of cohorts: four functions on all slots of all devices.
 
 The functions are those of `single_run`; a strategy applies them to the lanes and slots of one
-device, and `jax.shard_map` to all devices, which never speak to each other.
+device, and `jax.shard_map` to all devices, which do not communicate.
 
-Each function compiles once for each combination of static hyperparameters and shapes. JAX keeps
-what it has compiled as long as the process lives, 25 MB for the four functions, so a group makes
-its first calls by `call_first`, which frees the programs of earlier groups.
+Each function compiles once per combination of static hyperparameters and shapes. JAX keeps
+compiled programs for the lifetime of the process, 25 MB for the four functions, so a group makes
+its first calls with `call_first`, which frees the programs of earlier groups.
 """
 
 from collections import defaultdict
@@ -29,12 +29,12 @@ from jmlp.training.strategies import Chunk, Input, Strategy, choose
 SLOTS: Any = PartitionSpec("slots")
 EVERYWHERE: Any = PartitionSpec()
 
-NO_PATIENCE = np.iinfo(np.int32).max  # epochs; a run reaches its limit long before
+NO_PATIENCE = np.iinfo(np.int32).max  # epochs; far more than the limit of any run
 
 
 @dataclass(frozen=True)
 class Program:
-    """What is fixed when a group compiles, beside its static hyperparameters."""
+    """What is fixed when a group compiles, in addition to its static hyperparameters."""
 
     mesh: Mesh  # one axis, "slots"
     n_in: int
@@ -46,15 +46,16 @@ class Program:
         return jax.device_put(tree, NamedSharding(self.mesh, SLOTS))
 
     def put_everywhere(self, tree: Any) -> Any:
-        """Copies arrays to every device, once: left on one, each call would copy them."""
+        """Copies arrays to every device once; otherwise each call would copy them."""
         return jax.device_put(tree, NamedSharding(self.mesh, EVERYWHERE))
 
     def on_devices(self, function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:
-        """A function that runs on each device's own slots.
+        """Maps a function over the devices, each with its own slots.
 
         Args:
-            function: of one device's part of its arguments; its results have slots in front.
-            specs: of each argument, `SLOTS` or `EVERYWHERE`, or a pytree of these.
+            function: takes one device's part of the arguments; slots are the first axis of its
+                results.
+            specs: for each argument `SLOTS` or `EVERYWHERE`, or a pytree of these.
         """
         return jax.shard_map(
             function,
@@ -65,25 +66,25 @@ class Program:
         )
 
 
-_signatures: defaultdict[Any, set[Hashable]] = defaultdict(set)  # that each function has compiled
+_signatures: defaultdict[Any, set[Hashable]] = defaultdict(set)  # compiled, by function
 
 
-def call_first(function: Any, most: int, program: Program, *arguments: Any) -> Any:
-    """Calls a jitted function of this module, with memory for at most `most` programs of it.
+def call_first(function: Any, max_programs: int, program: Program, *arguments: Any) -> Any:
+    """Calls a jitted function of this module, keeping at most `max_programs` programs of it.
 
-    Where arguments of this kind would need one program more, all earlier ones are freed. A program
-    that is needed again after that is compiled again, bitwise identically.
+    If these arguments need one program more, all earlier ones are freed. A freed program that is
+    needed again is compiled again, bitwise identically.
 
     Args:
         function: `refill`, `evaluate`, `advance` or `finals`.
-        most: how many of its programs are kept, 1 at least.
+        max_programs: number of its programs to keep, at least 1.
         program: the first argument of the call.
-        arguments: the others.
+        arguments: the remaining arguments.
     """
     leaves, structure = jax.tree.flatten(arguments)
     signature = program, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
     known = _signatures[function]
-    if signature not in known and len(known) >= most:
+    if signature not in known and len(known) >= max_programs:
         function.clear_cache()
         known.clear()
     known.add(signature)
@@ -91,7 +92,7 @@ def call_first(function: Any, most: int, program: Program, *arguments: Any) -> A
 
 
 class Parts(NamedTuple):
-    """Which rows of `Data` are what; int32."""
+    """The rows of `Data` in each part; int32."""
 
     training: Input  # (n_training,), in random order
     validation: Input  # (n_validation,)
@@ -101,23 +102,23 @@ class Parts(NamedTuple):
 class Cohorts(NamedTuple):
     """The cohorts in all slots: arrays with slots as their first axis."""
 
-    hp: Hyperparams  # swept ones: (slots, lanes); `batch_size` is 0, for it decides no shape here
+    hp: Hyperparams  # swept ones: (slots, lanes); `batch_size` is 0, as it determines no shape here
     keys: Input  # raw root keys, (slots, 2)
     parts: Parts
 
 
 class EpochEnd(NamedTuple):
-    """What an evaluation at the end of an epoch reads."""
+    """Inputs of an evaluation at the end of an epoch."""
 
     cohorts: Cohorts
-    epochs: Input  # that each slot has trained, (slots,)
-    wanted: Input  # the slots to measure, (slots,); others cost nothing and do not change
+    epochs: Input  # trained by each slot, (slots,)
+    wanted: Input  # bool, the slots to measure, (slots,); others cost nothing and do not change
     data: Data
-    n_steps: Input  # updates of an epoch
+    n_steps: Input  # updates per epoch
 
 
 class Finals(NamedTuple):
-    """The best parameters on each part."""
+    """Evaluations of the best parameters on each whole part."""
 
     training: Evaluation
     validation: Evaluation
@@ -125,11 +126,11 @@ class Finals(NamedTuple):
 
 
 def stack_hyperparams(hps: Sequence[Hyperparams]) -> Hyperparams:
-    """Hyperparameters whose swept fields are arrays over lanes; the static ones must be equal."""
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, and that run diverges
+    """Stacks the swept fields into arrays over lanes; the static fields must be equal."""
+    with np.errstate(over="ignore"):  # overflow in float32 gives infinity, and the run diverges
         swept: dict[str, Any] = {
             name: np.array(
-                [_in_numbers(hp, name) for hp in hps],
+                [_as_numbers(hp, name) for hp in hps],
                 np.float32 if isinstance(DEFAULTS[name], float) else np.int32,
             )
             for name in SWEPT_FIELDS
@@ -137,8 +138,8 @@ def stack_hyperparams(hps: Sequence[Hyperparams]) -> Hyperparams:
     return replace(hps[0], **swept)
 
 
-def _in_numbers(hp: Hyperparams, name: str) -> Any:
-    """A swept hyperparameter of one run, of one shape whatever its value."""
+def _as_numbers(hp: Hyperparams, name: str) -> Any:
+    """A swept hyperparameter of one run, in a shape independent of its value."""
     value = getattr(hp, name)
     if name == "drop_rate":
         return np.broadcast_to(value, len(hp.hidden))
@@ -146,12 +147,12 @@ def _in_numbers(hp: Hyperparams, name: str) -> Any:
 
 
 def root_key(seed: int) -> np.ndarray:
-    """The root key of a run as raw data: two 32-bit words, so every seed below 2**64 counts."""
+    """The root key of a run as raw data: two 32-bit words, distinct for all seeds below 2**64."""
     return np.array([seed >> 32, seed & 0xFFFFFFFF], np.uint32)
 
 
 def blank(program: Program, cohorts: Cohorts) -> TrainState:
-    """A state of the right shape, all zeros, in which no lane trains; compiles nothing."""
+    """An all-zero state of the right shape, in which no lane trains; compiles nothing."""
     shape = jax.eval_shape(partial(_init, program), cohorts.hp, cohorts.keys)
     zeros: TrainState = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shape)
     return program.put_slots(zeros)
@@ -159,13 +160,13 @@ def blank(program: Program, cohorts: Cohorts) -> TrainState:
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
 def refill(program: Program, state: TrainState, cohorts: Cohorts, lanes: Array) -> TrainState:
-    """Starts new cohorts in some slots.
+    """Initialises new cohorts in some slots.
 
     Args:
-        program: what is fixed.
-        state: of all slots, given up by the call.
-        cohorts: in the slots.
-        lanes: `(slots, lanes)`: the lanes that start; padding lanes never do.
+        program: the static arguments.
+        state: state of all slots; donated.
+        cohorts: cohorts of all slots.
+        lanes: `(slots, lanes)`: the lanes that start; never padding lanes.
     """
     new = _init(program, cohorts.hp, cohorts.keys)._replace(active=lanes)
     refilled: TrainState = choose(jnp.any(lanes, axis=1), new, state)
@@ -186,12 +187,13 @@ def advance(program: Program, state: TrainState, chunk: Chunk) -> tuple[TrainSta
     """Trains all slots for a chunk. Slots whose lanes have all stopped do nothing.
 
     Args:
-        program: what is fixed.
-        state: of all slots, given up by the call.
-        chunk: what is read.
+        program: the static arguments.
+        state: state of all slots; donated.
+        chunk: inputs of the chunk.
 
     Returns:
-        The state, and the number of lanes in training, `(slots,)`: something to wait for.
+        The state, and the number of lanes in training, `(slots,)`, which the caller
+        can wait for.
     """
     specs = Chunk(epochs=SLOTS, data=EVERYWHERE, first=EVERYWHERE, end=EVERYWHERE)
     state = program.on_devices(program.strategy.advance, SLOTS, specs)(state, chunk)
@@ -200,12 +202,12 @@ def advance(program: Program, state: TrainState, chunk: Chunk) -> tuple[TrainSta
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
 def evaluate(program: Program, state: TrainState, end: EpochEnd) -> tuple[TrainState, Measurement]:
-    """Measures slots at the end of their epochs, and stops the lanes that are done.
+    """Evaluates slots at the end of their epochs, and stops the lanes that are done.
 
     Args:
-        program: what is fixed.
-        state: of all slots, given up by the call.
-        end: what is read.
+        program: the static arguments.
+        state: state of all slots; donated.
+        end: inputs of the evaluation.
     """
     specs = EpochEnd(cohorts=SLOTS, epochs=SLOTS, wanted=SLOTS, data=EVERYWHERE, n_steps=EVERYWHERE)
     measured: tuple[TrainState, Measurement] = program.on_devices(
@@ -221,35 +223,35 @@ def _evaluate(
     lanes = end.wanted[:, None] & state.active
     rows = parts.training[:, :TRAINING_SAMPLE], parts.validation
     training, validation = strategy.evaluate(lanes, (state.params, state.bn_state), rows, end.data)
-    judge_lane = partial(single_run.judge, n_steps=end.n_steps)
+    early_stopping = partial(single_run.early_stopping, n_steps=end.n_steps)
 
-    def judge(
-        carried: tuple[TrainState, Measurement], *read: Any
+    def stop_lane(
+        carry: tuple[TrainState, Measurement], *inputs: Any
     ) -> tuple[TrainState, Measurement]:
-        return judge_lane(carried[0], *read)
+        return early_stopping(carry[0], *inputs)
 
-    nothing = state, single_run.no_measurement(lanes.shape)
+    unmeasured = state, single_run.empty_measurement(lanes.shape)
     epochs = jnp.broadcast_to(end.epochs[:, None], lanes.shape)
-    judged: tuple[TrainState, Measurement] = strategy.each_lane(
-        lanes, judge, nothing, hp, training, validation, epochs
+    measured: tuple[TrainState, Measurement] = strategy.each_lane(
+        lanes, stop_lane, unmeasured, hp, training, validation, epochs
     )
-    return judged
+    return measured
 
 
 @partial(jax.jit, static_argnums=0)
 def finals(program: Program, state: TrainState, parts: Parts, lanes: Array, data: Data) -> Finals:
-    """Measures the best parameters of some lanes on each whole part.
+    """Evaluates the best parameters of some lanes on each whole part.
 
     Args:
-        program: what is fixed.
-        state: of all slots.
-        parts: of all slots.
-        lanes: which to measure, `(slots, lanes)`.
+        program: the static arguments.
+        state: state of all slots.
+        parts: parts of all slots.
+        lanes: the lanes to evaluate, `(slots, lanes)`.
         data: all examples.
     """
-    rows = tuple(of_part for of_part in parts if of_part.shape[1])  # there may be no test set
+    rows = tuple(part for part in parts if part.shape[1])  # the test set may be absent
     networks = state.best_params, state.best_bn_state
     on_devices = program.on_devices(program.strategy.evaluate, SLOTS, SLOTS, SLOTS, EVERYWHERE)
-    found = on_devices(lanes, networks, rows, data)
-    wanted = [choose(lanes, part, single_run.no_evaluation(lanes.shape)) for part in found]
-    return Finals(*wanted, *[None] * (len(Finals._fields) - len(wanted)))
+    evaluated = on_devices(lanes, networks, rows, data)
+    masked = [choose(lanes, part, single_run.empty_evaluation(lanes.shape)) for part in evaluated]
+    return Finals(*masked, *[None] * (len(Finals._fields) - len(masked)))

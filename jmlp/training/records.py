@@ -1,4 +1,4 @@
-"""What happened to a run: frozen records in plain Python and NumPy, with no JAX."""
+"""Records of training: frozen dataclasses in plain Python and NumPy, without JAX."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jmlp.study.config import Hyperparams
 
-if TYPE_CHECKING:  # what only reads results does not wait for NumPy
+if TYPE_CHECKING:  # so that code that only reads results need not import NumPy
     from numpy.typing import NDArray
 
-# The numbers' version: part of every run's id. A golden test forces it up whenever they change.
+# The version of the numerics, part of every run's id. A golden test fails unless it is raised
+# whenever numbers change.
 NUMERICS = 2
 
-UNKNOWN, USUAL = "unknown", "as usual"  # settings that a record lacks
+UNKNOWN, USUAL = "unknown", "as usual"  # for settings absent from a record
 
-# A run has collapsed if it predicts one class for the whole validation part: of at least so many
-# examples, at least so many of them of other classes. With fewer that may be chance, or right.
+# A run has collapsed if it predicts one class for the whole validation part: of at least
+# `FEWEST_FOR_COLLAPSE` examples, at least `FEWEST_OF_OTHERS` of them of other classes. With fewer
+# it may be chance, or correct.
 FEWEST_FOR_COLLAPSE = 20
 FEWEST_OF_OTHERS = 5
 
@@ -31,7 +33,7 @@ class CostPoint:
     epoch: int
     step: int  # updates made so far
     batch_cost: float | None  # mean of the optimised mini-batch costs since the last point
-    training_cost: float  # on the fixed sample of the training part, by `predict`
+    training_cost: float  # on a fixed sample of the training part, by `predict`
     training_accuracy: float
     validation_cost: float
     validation_accuracy: float
@@ -39,25 +41,25 @@ class CostPoint:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where and with what a run was computed: recorded, never part of its id."""
+    """The device, program and software a run was computed with; never part of its id."""
 
     device: str
     width: int  # lanes of the program, padding included
     flags: str  # XLA_FLAGS
     versions: Mapping[str, str]  # jmlp, jax, jaxlib, numpy, python
-    can_drop: bool  # whether the program can drop units, which some lane of its group asked for
-    # Other settings that can change bits, where they are not as jmlp or JAX has them.
+    can_drop: bool  # whether the program can drop units, because some lane of its group does
+    # Other settings that can change bits, where they differ from the defaults of jmlp or JAX.
     settings: Mapping[str, str] | None = field(default=None, metadata={"added": True})
-    # Of the code that computes (`jmlp.system.numerics`). None, in both: an earlier version made it.
+    # Digest of the numerical code (`jmlp.system.numerics`). Both are None in older records.
     source: str | None = field(default=None, metadata={"added": True})
 
     @property
     def program(self) -> str:
-        """Which of the two programs of a group, for people."""
+        """Which of the two possible programs of a group it was, as shown to users."""
         return "with dropout" if self.can_drop else "without dropout"
 
     def facts(self) -> dict[str, str]:
-        """All of it by name, for people."""
+        """All entries by name, as shown to users."""
         return {
             "device": self.device,
             "lane width": str(self.width),
@@ -70,10 +72,10 @@ class Provenance:
 
 
 def made_with(where: Sequence[Provenance]) -> dict[str, list[str]]:
-    """What several runs were computed with: by name, of each run in turn.
+    """What several runs were computed with: for each name, one value per run.
 
     Args:
-        where: of each run.
+        where: the provenance of each run.
     """
     facts = [one.facts() for one in where]
     absent = [UNKNOWN if one.settings is None else USUAL for one in where]
@@ -88,7 +90,7 @@ def made_with(where: Sequence[Provenance]) -> dict[str, list[str]]:
 
 
 def changes(old: Provenance, new: Provenance) -> dict[str, str]:
-    """In what the circumstances of two runs differ: by name, such as `0.10.0, now 0.12.0`."""
+    """Differences between two provenances by name, such as `0.10.0, now 0.12.0`."""
     pairs = made_with([old, new])
     return {name: f"{was}, now {now}" for name, (was, now) in pairs.items() if was != now}
 
@@ -104,7 +106,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run that ended. A diverged run has no accuracy; without a test set there is no test one."""
+    """The result of an ended run. A diverged run has no accuracies; `test_*` needs a test set."""
 
     run_id: str
     hyperparams: Hyperparams
@@ -112,7 +114,7 @@ class RunResult:
     split_seed: int
     experiments: tuple[str, ...]
     status: Status
-    diverged_at: int | None  # the update that gave a number not finite, from 1; 0: before the first
+    diverged_at: int | None  # the update that gave a non-finite number, from 1; 0: before the first
     collapsed: bool  # predicts one class for the whole validation part: see FEWEST_FOR_COLLAPSE
     best_epoch: int | None  # the epoch whose parameters are kept
     stopped_epoch: int  # the last epoch trained
@@ -127,14 +129,14 @@ class RunResult:
     provenance: Provenance
     params: Any  # the kept parameters, a pytree of NumPy arrays as `jmlp.predict` takes it
     state: Any  # the kept batch-norm state
-    last: Snapshot | None  # as training left it; None where a result is read without parameters
+    last: Snapshot | None  # at the end of training; None if the result was read without parameters
     snapshots: tuple[Snapshot, ...]  # at epochs 0, 1, 2, 3, 5, 8, 13 ..., as far as they fit
 
 
 def reached_limit(hp: Hyperparams, best_epoch: int, stopped_epoch: int) -> bool:
-    """Whether a run that did not diverge was stopped by its limit of epochs alone.
+    """Whether a run that did not diverge was stopped only by its epoch limit.
 
-    One whose patience ran out at the limit would not have trained on with a higher one.
+    A run whose patience ran out at the limit would not have continued with a higher one.
     """
     out_of_patience = hp.patience is not None and stopped_epoch - best_epoch >= hp.patience
     return stopped_epoch == hp.epochs and not out_of_patience
@@ -142,17 +144,17 @@ def reached_limit(hp: Hyperparams, best_epoch: int, stopped_epoch: int) -> bool:
 
 @dataclass(frozen=True)
 class CohortState:
-    """A cohort in training, between two chunks, on the host: all that is needed to resume.
+    """A copy on the host of a cohort in training, between two chunks: all that resuming needs.
 
-    What is a function of seed, epoch and step (batch order, dropout, the place in an epoch's order)
-    is not in it.
+    It omits what is a function of seed, epoch and step (batch order, dropout masks, the position in
+    the epoch's order).
     """
 
     run_ids: tuple[str, ...]  # of the lanes in use, in their order
     width: int  # lanes, padding included
-    epoch: int  # the one in training; the last one done where `step` is 0
-    step: int  # updates made in it
-    n_steps: int  # updates of an epoch
+    epoch: int  # the epoch in training; if `step` is 0, the last one done
+    step: int  # updates made in that epoch
+    n_steps: int  # updates per epoch
     arrays: "Mapping[str, NDArray[Any]]"  # the training state by name, lanes as the first axis
     costs: tuple[tuple[CostPoint, ...], ...]  # by lane in use
     snapshots: tuple[tuple[Snapshot, ...], ...]  # by lane in use; params by name, state None
@@ -166,19 +168,19 @@ class CohortState:
 
 @dataclass(frozen=True)
 class Stop:
-    """A run has ceased to train."""
+    """Why and when a run stopped training."""
 
     why: Ending
     epoch: int
-    step: int  # the last update, or the one that gave a number not finite; from 1
+    step: int  # the last update, or the one that gave a non-finite number; from 1
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is, and what is new since the last one.
+    """The progress of a training, and what is new since the previous record.
 
-    The iterator of them is the training: stop it by stopping. As JSON it is what the store holds of
-    a study in training, and what a process that trains tells its starter.
+    Iterating over these records drives the training. As JSON, the store keeps the latest one of a
+    study in training, and a training process reports it to its parent.
     """
 
     phase: Phase = "starting"
@@ -189,8 +191,8 @@ class Progress:
     n_runs: int = 0
     epoch: int = 0  # the furthest epoch among the cohorts in training
     elapsed: float = 0.0  # seconds since the start
-    remaining: float | None = None  # seconds, an estimate; None before there is one
-    # By run id: runs that have stopped, and whose results come when their whole cohort has.
+    remaining: float | None = None  # estimated seconds; None before there is an estimate
+    # By run id: runs that have stopped but whose results must wait for the rest of their cohort.
     stops: Mapping[str, Stop] = field(default_factory=dict)
     points: Mapping[str, CostPoint] = field(default_factory=dict)  # by run id
-    results: tuple[RunResult, ...] = ()  # runs that ended; never part of the JSON
+    results: tuple[RunResult, ...] = ()  # of ended runs; never part of the JSON

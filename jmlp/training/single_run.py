@@ -1,10 +1,10 @@
-"""One run in training: its first state, a step, an evaluation, early stopping.
+"""Training of a single run: initial state, one step, evaluation, early stopping.
 
-Everything here is a pure function of one network. `blocks` brings the examples, `strategies` maps
+Everything here is a pure function of one network. `blocks` supplies the examples, `strategies` maps
 the functions over the runs that train together, and `program` compiles them.
 
-Failure is a value: `diverged_at` is the update that gave a number that is not finite, and nothing
-raises. A run that has stopped or diverged is frozen by `where`, so its numbers change no more.
+Divergence is a value: `diverged_at` is the update that gave a non-finite number, and nothing
+raises. A run that has stopped or diverged is frozen by `where`, so its numbers no longer change.
 """
 
 from functools import reduce
@@ -22,40 +22,40 @@ from jmlp.training.blocks import Batch, Data
 
 jax.tree_util.register_dataclass(Hyperparams, SWEPT_FIELDS, STATIC_FIELDS)
 
-# Purposes of randomness: each run has one root key, and these fold into it.
+# Purposes of random numbers, folded into the root key of a run.
 INIT, DROPOUT = 0, 1
 
-TRAINING_SAMPLE = 5000  # examples of the training part, measured beside the validation part
+TRAINING_SAMPLE = 5000  # examples of the training part that each evaluation measures
 
 
 class TrainState(NamedTuple):
-    """All that training changes."""
+    """The complete state of a run in training."""
 
     params: model.Params
     bn_state: model.State
     optimizer_state: Any
-    best_params: model.Params  # of the best evaluation so far
+    best_params: model.Params  # at the best evaluation so far
     best_bn_state: model.State
     best_cost: Array  # float32, validation
     best_epoch: Array  # int32
     active: Array  # bool: still training
     stopped_epoch: Array  # int32: the last evaluation
-    diverged_at: Array  # int32: the update, counted from 1; -1 while all is finite
-    batch_costs: Array  # float32: sum since the last evaluation
+    diverged_at: Array  # int32: the update, counted from 1; -1 while everything is finite
+    batch_costs: Array  # float32: sum of mini-batch costs since the last evaluation
 
 
 class Evaluation(NamedTuple):
-    """A network on some examples."""
+    """Cost and predictions of a network on a set of examples."""
 
     cost: Array  # float32: mean cross-entropy, nats
     correct: Array  # int32: examples classified correctly
-    top: Array  # int32: predictions of the class that is predicted most often
+    top: Array  # int32: number of predictions of the most predicted class
 
 
 class Measurement(NamedTuple):
-    """What an evaluation in training records."""
+    """The results of one evaluation during training."""
 
-    counted: Array  # bool: the run was still training, so these numbers are its own
+    counted: Array  # bool: the run was still training, so this evaluation counts
     active: Array  # bool: the run continues
     batch_cost: Array  # float32: mean of the mini-batch costs since the last evaluation
     training: Evaluation  # on a fixed sample of the training part
@@ -63,7 +63,7 @@ class Measurement(NamedTuple):
 
 
 def init(hp: Hyperparams, n_in: int, n_classes: int, key: Array) -> TrainState:
-    """A run before its first step; `key` is its root key."""
+    """The initial state of a run; `key` is its root key."""
     params, bn_state = model.init(hp, n_in, n_classes, jax.random.fold_in(key, INIT))
     return TrainState(
         params=params,
@@ -81,7 +81,7 @@ def init(hp: Hyperparams, n_in: int, n_classes: int, key: Array) -> TrainState:
 
 
 def dropout_key(key: Array, step: Array) -> Array:
-    """The key of one step's dropout, from the run's root key; `step` is counted from 1."""
+    """The dropout key of one step, derived from the run's root key; `step` is counted from 1."""
     return jax.random.fold_in(jax.random.fold_in(key, DROPOUT), step)
 
 
@@ -97,13 +97,13 @@ def train_step(
     """One update from one mini-batch.
 
     Args:
-        state: before it.
+        state: state before the update.
         hp: swept hyperparameters as scalars (`drop_rate`: one per hidden layer).
-        x: `(B, n_in)`, or as `blocks.mini_batch` gives it.
+        x: `(B, n_in)`, or the result of `blocks.mini_batch`.
         y: `(B,)`.
         key: this step's dropout key; None leaves dropout out of the program.
         step: the number of this update, counted from 1.
-        n_steps: updates of an epoch.
+        n_steps: updates per epoch.
     """
     batch_cost, grads, bn_state = blocks.gradient(
         state.params, state.bn_state, x, y, key, hp.drop_rate
@@ -128,15 +128,15 @@ def train_step(
 
 
 class Sums(NamedTuple):
-    """What an evaluation adds up over examples."""
+    """Sums over examples, from which an `Evaluation` is computed."""
 
     cost: Array  # float32
     correct: Array  # int32: examples classified correctly
     predicted: Array  # int32, (C,): predictions of each class
 
 
-def no_sums(n_classes: int) -> Sums:
-    """Those of no examples."""
+def zero_sums(n_classes: int) -> Sums:
+    """The sums over no examples."""
     zero = jnp.zeros((), jnp.int32)
     return Sums(jnp.zeros((), jnp.float32), zero, jnp.zeros(n_classes, jnp.int32))
 
@@ -149,15 +149,15 @@ def add_examples(
     y: Array,
     counts: Array,
 ) -> Sums:
-    """Adds cost and predictions of a network, by `model.predict`, on some examples.
+    """Adds a network's costs and predictions on some examples, by `model.predict`, to `sums`.
 
     Args:
-        sums: so far.
-        params: of the network.
-        bn_state: likewise.
-        x: `(B, n_in)`, or as `model.inputs` gives it.
+        sums: sums so far.
+        params: parameters of the network.
+        bn_state: running statistics of the network.
+        x: `(B, n_in)`, or the result of `model.inputs`.
         y: `(B,)`.
-        counts: which of the examples count, `(B,)`.
+        counts: bool mask of the examples that count, `(B,)`.
     """
     logits = model.predict(params, bn_state, x)
     costs, _ = cost.per_example(logits.T, y)
@@ -172,22 +172,22 @@ def add_examples(
 
 
 def evaluation(sums: Sums, n: int) -> Evaluation:
-    """From sums over `n` examples."""
+    """Computes an `Evaluation` from sums over `n` examples."""
     return Evaluation(sums.cost / n, sums.correct, jnp.max(sums.predicted, axis=-1))
 
 
 def evaluate(params: model.Params, bn_state: model.State, data: Data, rows: Array) -> Evaluation:
-    """Cost and correct answers of a network on some rows of the data."""
+    """Evaluates a network on the given rows of the data."""
 
     def add(sums: Sums, x: Batch, y: Array, counts: Array) -> Sums:
         return add_examples(sums, params, bn_state, x, y, counts)
 
     n_classes = params[-1].dense.W.shape[0]
-    sums: Sums = blocks.sum_over(data, rows, add, no_sums(n_classes))
+    sums: Sums = blocks.sum_over(data, rows, add, zero_sums(n_classes))
     return evaluation(sums, len(rows))
 
 
-def judge(
+def early_stopping(
     state: TrainState,
     hp: Hyperparams,
     training: Evaluation,
@@ -195,11 +195,11 @@ def judge(
     epoch: Array,
     n_steps: Array | int,
 ) -> tuple[TrainState, Measurement]:
-    """Early stopping, at the end of an epoch (0: before the first step).
+    """Applies early stopping at the end of an epoch (0: before the first step).
 
-    A run continues while its validation cost has fallen below its best within `patience` epochs and
-    its limit is not reached. The parameters of the best evaluation are kept. Judging the same state
-    once more changes nothing.
+    A run continues if its validation cost reached a new minimum within the last `patience` epochs
+    and `epoch` is below its limit. The parameters of the best evaluation are kept. Applying it to
+    the same state again changes nothing.
     """
     counted = state.active & jnp.isfinite(validation.cost)
     better = counted & (validation.cost < state.best_cost)
@@ -224,27 +224,27 @@ def judge(
     return state, Measurement(counted, continues, batch_cost, training, validation)
 
 
-def no_evaluation(shape: tuple[int, ...] = ()) -> Evaluation:
-    """In place of one that was not made: NaN, and counts of 0."""
+def empty_evaluation(shape: tuple[int, ...] = ()) -> Evaluation:
+    """A placeholder for an evaluation that was not made: cost NaN, counts 0."""
     zeros = jnp.zeros(shape, jnp.int32)
     return Evaluation(jnp.full(shape, jnp.nan, jnp.float32), zeros, zeros)
 
 
-def no_measurement(shape: tuple[int, ...] = ()) -> Measurement:
-    """In place of one that was not made: it does not count."""
-    no, nothing = jnp.zeros(shape, jnp.bool_), no_evaluation(shape)
-    return Measurement(no, no, jnp.full(shape, jnp.nan, jnp.float32), nothing, nothing)
+def empty_measurement(shape: tuple[int, ...] = ()) -> Measurement:
+    """A placeholder for a measurement that was not made: `counted` is False."""
+    false, empty = jnp.zeros(shape, jnp.bool_), empty_evaluation(shape)
+    return Measurement(false, false, jnp.full(shape, jnp.nan, jnp.float32), empty, empty)
 
 
 def select(condition: Array, new: Any, old: Any) -> Any:
-    """`new` where the condition holds, else `old`; a NaN in the other one does no harm."""
+    """`new` where the condition holds, else `old`; NaNs in the one not selected do no harm."""
     return jax.tree.map(lambda n, o: jnp.where(condition, n, o), new, old)
 
 
 def all_finite(tree: Any) -> Array:
-    """Whether every number of a pytree is finite: 0 times one is 0 then, and NaN else.
+    """Whether every number of a pytree is finite, that is, 0 times it is 0 and not NaN.
 
-    Such sums take half the time of `isfinite`, whose reduction XLA does not vectorise.
+    These sums take half the time of `isfinite`, whose reduction XLA does not vectorise.
     """
     numbers = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     return reduce(jnp.add, [jnp.sum(0 * leaf) for leaf in numbers]) == 0

@@ -1,7 +1,7 @@
-"""A cohort in training, seen from the host: where it is, its costs, its snapshots.
+"""The host's view of a cohort in training: its position, costs and snapshots.
 
-Its numbers live in one slot of the compiled program. `CohortState` is a copy of all of it, from
-which training resumes bitwise identically.
+Its arrays are in one slot of the compiled program. `CohortState` is a copy of both, from which
+training resumes bitwise identically.
 """
 
 from collections.abc import Mapping
@@ -22,22 +22,22 @@ Rows = NDArray[np.int32]
 
 @dataclass
 class Slot:
-    """One cohort in training."""
+    """One cohort in training, as the host sees it."""
 
     cohort: Cohort
-    training: Rows  # of the data, as in `train.Parts`
+    training: Rows  # rows of `Data`, as in `program.Parts`
     validation: Rows
-    saved: CohortState | None = None  # to resume from, until it is on the device
+    saved: CohortState | None = None  # state to resume from; None once it is on the device
     epoch: int = 0  # epochs begun
     step: int = 0  # updates made in this epoch; 0 between epochs
-    begins_at: int = 0  # the step within the coming epoch at which it joins the others
+    resume_step: int = 0  # the step within the next epoch at which it joins the others
     costs: list[list[CostPoint]] = field(default_factory=list)  # by lane
     snapshots: list[list[Snapshot]] = field(default_factory=list)  # by lane; params by name
     training_lanes: list[bool] = field(default_factory=list)  # which lanes have not stopped
 
     @property
     def fresh(self) -> bool:
-        """Whether it was not evaluated yet."""
+        """Whether it has not been evaluated yet."""
         return not any(self.costs)
 
     @property
@@ -47,10 +47,10 @@ class Slot:
 
 
 def new_slot(cohort: Cohort, training: Rows, validation: Rows, saved: CohortState | None) -> Slot:
-    """A cohort before its first evaluation, or where it was when it was saved.
+    """A slot for a new cohort, or for one that resumes from its saved state.
 
     Raises:
-        CheckpointError: what was saved is of other runs.
+        CheckpointError: the saved state belongs to other runs.
     """
     n = len(cohort.runs)
     if saved is None:
@@ -64,15 +64,15 @@ def new_slot(cohort: Cohort, training: Rows, validation: Rows, saved: CohortStat
             training_lanes=[True] * n,
         )
     if saved.run_ids != tuple(run.run_id for run in cohort.runs):
-        raise CheckpointError("a saved state is of other runs than the cohort that it should go to")
+        raise CheckpointError("a saved state belongs to other runs than those of its cohort")
     return Slot(
         cohort,
         training,
         validation,
         saved,
-        # An epoch that was left in the middle is begun once more, by joining it there.
+        # A cohort saved within an epoch joins that epoch again at its step.
         epoch=saved.epoch - 1 if saved.step else saved.epoch,
-        begins_at=saved.step,
+        resume_step=saved.step,
         costs=[list(costs) for costs in saved.costs],
         snapshots=[list(snapshots) for snapshots in saved.snapshots],
         training_lanes=[bool(active) for active in saved.arrays[".active"][:n]],
@@ -85,10 +85,10 @@ def save_slot(
     """A copy of a cohort from which it can resume.
 
     Args:
-        slot: the cohort.
+        slot: the cohort's slot.
         arrays: its part of the training state, by name.
         width: lanes of the program.
-        n_steps: updates of an epoch.
+        n_steps: updates per epoch.
     """
     return CohortState(
         run_ids=tuple(run.run_id for run in slot.cohort.runs),
@@ -108,27 +108,28 @@ def name_leaves(state: TrainState) -> dict[str, Any]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in named}
 
 
-def put_back(state: TrainState, index: int, saved: CohortState) -> TrainState:
-    """A state on the host, `(slots, lanes, ...)`, with one slot as it was saved.
+def restore_slot(state: TrainState, index: int, saved: CohortState) -> TrainState:
+    """Replaces one slot of a state on the host, `(slots, lanes, ...)`, by a saved state.
 
     Raises:
-        CheckpointError: the arrays are not those of this program.
+        CheckpointError: the arrays do not match this program.
     """
     named = name_leaves(state)
-    wanted = {name: (leaf.shape[1:], leaf.dtype) for name, leaf in named.items()}
+    expected = {name: (leaf.shape[1:], leaf.dtype) for name, leaf in named.items()}
     found = {name: (leaf.shape, leaf.dtype) for name, leaf in saved.arrays.items()}
-    if found != wanted:
-        odd = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
+    if found != expected:
+        differing = sorted(n for n in expected | found if expected.get(n) != found.get(n))
         raise CheckpointError(
-            f"a saved state does not fit the program: {', '.join(odd)} differ in shape or type"
+            f"a saved state does not fit the program: {', '.join(differing)} differ in shape "
+            "or type"
         )
     leaves = []
     for name, leaf in named.items():
         new = np.array(leaf)
         new[index] = saved.arrays[name]
         leaves.append(new)
-    made: TrainState = jax.tree.unflatten(jax.tree.structure(state), leaves)
-    return made
+    restored: TrainState = jax.tree.unflatten(jax.tree.structure(state), leaves)
+    return restored
 
 
 def is_snapshot_epoch(epoch: int) -> bool:
@@ -140,13 +141,13 @@ def is_snapshot_epoch(epoch: int) -> bool:
 
 
 def add_snapshot(snapshots: list[Snapshot], new: Snapshot) -> None:
-    """Adds a run's newest snapshot; beyond the limit one in the middle goes.
+    """Adds a run's newest snapshot; beyond the limit, one in the middle is dropped.
 
-    What remains is the first half and the latest ones: a function of the run alone, whether or not
-    it was interrupted.
+    The first half and the latest ones remain. Which ones depends only on the run, not on whether it
+    was interrupted.
     """
     snapshots.append(new)
     size = sum(array.nbytes for array in new.params.values())
-    most = SNAPSHOT_BYTES // max(size, 1)
-    if len(snapshots) > most:
-        del snapshots[-(-most // 2)]
+    max_snapshots = SNAPSHOT_BYTES // max(size, 1)
+    if len(snapshots) > max_snapshots:
+        del snapshots[-(-max_snapshots // 2)]

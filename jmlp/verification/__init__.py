@@ -1,1 +1,1 @@
-"""Training stored runs again, and how the numbers compare."""
+"""Retrains stored runs and compares the results."""

@@ -1,4 +1,4 @@
-"""The processes that verify: what each is asked, what it answers, and how one may die."""
+"""Starts the processes that verify runs: their requests, messages and failures."""
 
 import json
 import os
@@ -20,13 +20,13 @@ WHAT = "the process that trained"
 def requests(
     folder: Path, rows: Sequence[RunRow], asked: Literal["auto", "cpu", "gpu"], cores: int | None
 ) -> list[Request]:
-    """One process for all runs that it can train: JAX and XLA read their settings once.
+    """One request per process: runs with equal settings share one, as JAX and XLA read them once.
 
     Args:
-        folder: of the store.
+        folder: the store.
         rows: runs that have ended.
-        asked: the kind of device; `auto`: the one that trained each run before.
-        cores: of the CPU; None: by default.
+        asked: the kind of device; `auto` is the kind that trained each run.
+        cores: CPU cores; None for the default.
     """
     setups: dict[tuple[Device, str, str], list[str]] = defaultdict(list)
     for row in rows:
@@ -42,14 +42,14 @@ def requests(
 
 
 def start(request: Request) -> Generator[Mapping[str, Any]]:
-    """What a new process answers, as it comes. Closing this ends the process.
+    """Starts a process and yields its messages as they arrive. Closing the generator ends it.
 
     Raises:
-        DeviceError: the system ended it for lack of memory, or XLA does not accept the flags that
+        DeviceError: the system killed it for lack of memory, or XLA does not accept the flags that
             the runs were trained with.
-        JmlpError: what it reported, or how it ended before it had answered.
+        JmlpError: it reported an error, or ended before it answered.
     """
-    # It starts with the flags of the runs, which another version of XLA may not know.
+    # The process starts with the flags of the runs, which another version of XLA may not know.
     flags = {**os.environ, "XLA_FLAGS": request.flags}
     try:
         yield from helper_client.ask(
@@ -65,6 +65,6 @@ def start(request: Request) -> Generator[Mapping[str, Any]]:
 
 
 def _kind(device: str) -> Device:
-    """Of a recorded device such as `cpu: AMD EPYC`."""
+    """The kind of a recorded device such as `cpu: AMD EPYC`."""
     kinds: dict[str, Device] = {"cpu": "cpu", "gpu": "gpu"}
     return kinds.get(device.partition(":")[0], "auto")

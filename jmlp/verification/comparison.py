@@ -1,7 +1,7 @@
-"""Whether a run that was trained again is the stored one: bitwise, nearly, or up to which step.
+"""Compares a retrained run with the stored one: equal bitwise, nearly, or up to which step.
 
-What lies between two evaluations is not stored. So of a run that differs, this is known: the last
-evaluation at which all that is stored of it is equal, and the first one at which it is not.
+Nothing is stored between two evaluations. So for a run that differs, only two steps are known: the
+last evaluation at which all stored data is equal, and the first one at which it is not.
 """
 
 import math
@@ -23,11 +23,11 @@ from jmlp.training.records import CostPoint, RunResult, changes
 
 Answer = Literal["bit-identical", "equal within", "differs"]
 
-NEARLY = 1e-5  # relative; about a hundred roundings of float32
+NEARLY = 1e-5  # relative; about a hundred rounding errors of float32
 
-# Of the outcome, what says which run it is; both have that in common.
+# Fields of the result that identify the run, and so are equal in both.
 _IDENTITY = ("run_id", "seed", "split_seed", "experiments")
-# What one run has at a step and the other one has not tells them apart.
+# Items that distinguish two runs if only one of them has it at a step.
 _COSTS, _DIVERGED = "costs", "diverged"
 
 _ROUNDED_UP = Context(prec=2, rounding=ROUND_CEILING)
@@ -35,39 +35,39 @@ _ROUNDED_UP = Context(prec=2, rounding=ROUND_CEILING)
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a run that was trained again compares with the stored one.
+    """The comparison of a retrained run with the stored one.
 
-    A difference of costs is relative to the larger one of two; a difference of arrays is relative
-    to the largest number in them, because parameters may be as near to zero as they like.
+    A difference of costs is relative to the larger of the two; a difference of arrays is relative
+    to the largest number in them, because parameters may be arbitrarily close to zero.
     """
 
     run_id: str
     answer: Answer
-    equal_until: int | None  # updates made at the last evaluation that is equal; None: at none
-    differs_at: int | None  # at the first evaluation that is not equal; None: all are equal
-    cost_difference: float  # the largest one of all costs
-    parameter_difference: float  # the largest one of the kept parameters and batch-norm state
-    largest_difference: float  # of these, and of all other stored parameters
-    outcome: tuple[str, ...]  # what of the outcome differs, such as "stopped epoch 7, now 8"
-    made_with: tuple[str, ...]  # what it was computed with and is not now: a likely reason
+    equal_until: int | None  # updates made at the last equal evaluation; None: none is equal
+    differs_at: int | None  # updates made at the first unequal evaluation; None: all are equal
+    cost_difference: float  # the largest difference of all costs
+    parameter_difference: float  # the largest of the kept parameters and batch-norm state
+    largest_difference: float  # of these two and of all other stored parameters
+    outcome: tuple[str, ...]  # differences of the result, such as "stopped epoch 7, now 8"
+    made_with: tuple[str, ...]  # differences of the provenance: a likely reason
 
     @property
     def first_step(self) -> int | None:
-        """The first update that may differ, counted from 1; 0: what it started from differs.
+        """The first update that may differ, counted from 1; 0: the initial state differs.
 
-        None: every evaluation is equal.
+        None if all evaluations are equal.
         """
         if self.differs_at is None:
             return None
         return 0 if self.equal_until is None else self.equal_until + 1
 
     def rank(self) -> tuple[int, float]:
-        """Less than another one's if it is closer."""
+        """A sort key: smaller if the runs are closer."""
         return get_args(Answer).index(self.answer), self.largest_difference
 
     @property
     def text(self) -> str:
-        """The answer, for people."""
+        """The answer, as shown to users."""
         if self.answer == "bit-identical":
             return self.answer
         if self.answer == "equal within":
@@ -80,18 +80,18 @@ class Verdict:
 
 
 def verdict_from(table: Mapping[str, Any]) -> Verdict:
-    """The verdict that JSON holds as `asdict` gave it, with arrays in place of tuples."""
+    """The verdict from JSON of its `asdict`, which has arrays instead of tuples."""
     values: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
     return Verdict(**values)
 
 
 def difference_text(difference: float) -> str:
-    """A relative difference with two digits, never less than it is."""
+    """A relative difference with two digits, rounded up."""
     return f"{float(_ROUNDED_UP.create_decimal_from_float(difference)):.2g}"
 
 
 def as_stored(result: RunResult) -> StoredRun:
-    """A run that was trained just now, in the form in which its file would come back."""
+    """A run that was just trained, in the form in which its file would be read back."""
     assert result.last is not None
     networks = [name_tensors(s.params, s.state) for s in result.snapshots]
     packed = pack_snapshots("snapshots", [s.epoch for s in result.snapshots], networks)
@@ -107,10 +107,10 @@ def as_stored(result: RunResult) -> StoredRun:
 
 
 def compare(stored: StoredRun, new: StoredRun) -> Verdict:
-    """Compares a stored run with one of the same id that was trained now."""
+    """Compares a stored run with a retrained run of the same id."""
     if stored.result.collapsed and not new.result.collapsed:
-        # Earlier versions called a run collapsed however few examples were validated on. It follows
-        # from the answers there, whose cost and accuracy are compared all the same.
+        # Earlier versions called a run collapsed even with few validation examples. The field
+        # follows from predictions whose cost and accuracy are compared anyway.
         stored = replace(stored, result=replace(stored.result, collapsed=False))
     old_result, new_result = stored.result, new.result
     costs = max(_cost_differences(old_result, new_result), default=0.0)
@@ -121,7 +121,7 @@ def compare(stored: StoredRun, new: StoredRun) -> Verdict:
         *_array_differences(stored.last, new.last),
         *_array_differences(*_common_snapshots(stored, new)),
     )
-    equal_until, differs_at = _parting(_observations(stored), _observations(new))
+    equal_until, differs_at = _first_difference(_observations(stored), _observations(new))
     if numbers_of(stored) == numbers_of(new):
         answer: Answer = "bit-identical"
     elif _discrete(stored) == _discrete(new) and largest <= NEARLY:
@@ -145,7 +145,7 @@ def compare(stored: StoredRun, new: StoredRun) -> Verdict:
 
 
 def _observations(run: StoredRun) -> dict[int, dict[str, Any]]:
-    """All that is stored of a run on its way, as bytes, by the updates made until then."""
+    """All stored data of a run in training, as bytes, by the number of updates made."""
     result = run.result
     steps = {point.epoch: point.step for point in result.costs}
     end = max(steps.values(), default=0)
@@ -160,20 +160,21 @@ def _observations(run: StoredRun) -> dict[int, dict[str, Any]]:
         seen[steps.get(result.best_epoch or 0, end)]["best"] = _bytes(run.best)
     else:
         seen[result.diverged_at] |= {"last": _bytes(run.last), _DIVERGED: b""}
-        # It names no epoch, but its kept parameters are those of its lowest validation cost.
+        # Its best epoch is not recorded, but the kept parameters are those of the lowest validation
+        # cost.
         best = min(result.costs, key=lambda point: point.validation_cost, default=None)
         seen[best.step if best else 0]["best"] = _bytes(run.best)
     return seen
 
 
-def _parting(
+def _first_difference(
     stored: Mapping[int, Mapping[str, Any]], new: Mapping[int, Mapping[str, Any]]
 ) -> tuple[int | None, int | None]:
-    """The last evaluation that is equal, and the first one that is not."""
+    """The steps of the last equal and the first unequal evaluation."""
     equal_until = None
     for step in sorted(stored.keys() | new.keys()):
         a, b = stored.get(step, {}), new.get(step, {})
-        # A run that ends here, or has its best evaluation here, need not in the other one.
+        # Only one of the runs may end here, or have its best evaluation here.
         if any(a[name] != b[name] for name in a.keys() & b.keys()) or any(
             (name in a) != (name in b) for name in (_COSTS, _DIVERGED)
         ):
@@ -184,7 +185,7 @@ def _parting(
 
 
 def _discrete(run: StoredRun) -> Any:
-    """Whatever has no small differences: epochs, endings, shares of correct answers."""
+    """All values without small differences: epochs, endings, accuracies."""
     result = run.result
     points = [
         (p.epoch, p.step, p.batch_cost is None, p.training_accuracy, p.validation_accuracy)
@@ -201,7 +202,7 @@ def _outcome_changes(stored: StoredRun, new: StoredRun) -> Iterator[str]:
     old_result, new_result = stored.result, new.result
     for name in FLAT_FIELDS:
         a, b = getattr(old_result, name), getattr(new_result, name)
-        if name not in _IDENTITY and repr(a) != repr(b):  # so that a NaN is equal to itself
+        if name not in _IDENTITY and repr(a) != repr(b):  # repr, so that NaN equals itself
             yield f"{name.replace('_', ' ')} {a}, now {b}"
     if stored.snapshot_epochs != new.snapshot_epochs:
         a, b = (", ".join(map(str, run.snapshot_epochs)) for run in (stored, new))
@@ -209,7 +210,7 @@ def _outcome_changes(stored: StoredRun, new: StoredRun) -> Iterator[str]:
 
 
 def _cost_differences(old: RunResult, new: RunResult) -> Iterator[float]:
-    """Of all costs that both have."""
+    """Relative differences of all costs that both have."""
     pairs = [
         pair
         for points in zip(old.costs, new.costs, strict=False)
@@ -238,7 +239,7 @@ def _array_differences(
 def _common_snapshots(
     stored: StoredRun, new: StoredRun
 ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    """The snapshots of both at the epochs that both have; each network is an array of its own."""
+    """The snapshots of both runs at their common epochs, with separate arrays per epoch."""
     epochs = sorted(set(stored.snapshot_epochs) & set(new.snapshot_epochs))
     found: list[dict[str, NDArray[Any]]] = []
     for run in (stored, new):
@@ -250,7 +251,7 @@ def _common_snapshots(
 
 
 def _relative(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """The largest difference by the largest number; two NaNs are equal, a NaN and a number not."""
+    """The largest difference, relative to the largest number; NaN equals only NaN."""
     differ = ~((a == b) | (np.isnan(a) & np.isnan(b)))
     if not differ.any():
         return 0.0

@@ -1,7 +1,7 @@
-"""`python -m jmlp.verification.helper`: trains stored runs again and says how they compare.
+"""`python -m jmlp.verification.helper`: retrains stored runs and reports how they compare.
 
-The request is a `Request`, the answers are {"say": text}, {"progress": how far it is} and
-{"verdict": of a run}. It reads files of runs and changes nothing, so it takes no lock.
+The request is a `Request`; the messages are {"say": text}, {"progress": a progress record} and
+{"verdict": the verdict on a run}. Files of runs are only read, so no lock is taken.
 """
 
 import os
@@ -19,7 +19,7 @@ from jmlp.system.helper_server import Send
 
 @dataclass(frozen=True)
 class Request:
-    """What one process can verify: runs that were trained on one kind of device with one setup."""
+    """Runs for one process to verify: trained on the same kind of device with the same settings."""
 
     store: str  # the folder
     run_ids: tuple[str, ...]
@@ -30,10 +30,10 @@ class Request:
 
 
 def verify(table: Mapping[str, Any], send: Send) -> None:
-    """Verifies, in a process where JAX has not started.
+    """Answers a request in a process where JAX has not started.
 
     Args:
-        table: the request, as JSON has it.
+        table: the request as a JSON object.
         send: called with each message.
     """
     request = Request(**{**table, "run_ids": tuple(table["run_ids"])})
@@ -50,14 +50,14 @@ def verify(table: Mapping[str, Any], send: Send) -> None:
 
 
 def answer(request: Request, send: Send) -> None:
-    """Verifies in this process, where JAX may start or has.
+    """Answers a request in this process, in which JAX may already have started.
 
     Args:
-        request: what to verify.
+        request: the runs to verify.
         send: called with each message.
 
     Raises:
-        JmlpError: a run cannot be trained again.
+        JmlpError: a run cannot be retrained.
     """
     alone = "jax" not in sys.modules
     from jmlp.verification.retraining import Retraining

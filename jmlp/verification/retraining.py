@@ -1,8 +1,8 @@
-"""Stored runs, trained again at the width that they had, each compared as it ends."""
+"""Retrains stored runs at their original width, and compares each as it ends."""
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,11 @@ from jmlp.results.serialization import progress_table
 from jmlp.store import run_files
 from jmlp.study.config import STATIC_FIELDS, Study
 from jmlp.system.environment import Device
+from jmlp.system.helper_server import Send
 from jmlp.training import engine
 from jmlp.training.plan import Cohort, Group, Plan, Run, data_facts
 from jmlp.training.records import RunResult
 from jmlp.verification.comparison import as_stored, compare
-
-Tell = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Part:
     results: Sequence[RunResult]  # as stored, without parameters
 
     def plan(self, groups: Sequence[Group]) -> Plan:
-        """These groups on this data."""
+        """A plan of the given groups on this data."""
         study = Study(
             "jmlp verify",
             (),
@@ -42,39 +41,39 @@ class Part:
 
 
 class Retraining:
-    """Trains stored runs again and tells how each compares."""
+    """Retrains stored runs and reports how each compares."""
 
     def __init__(
         self,
         folder: Path,
         device: Device,
         cores: int | None,
-        tell: Tell,
+        send: Send,
         *,
         alone: bool = False,
     ) -> None:
-        """Nothing is trained yet.
+        """Prepare the retraining; nothing is trained yet.
 
         Args:
-            folder: of the store.
-            device: what trains.
-            cores: of the CPU; None: as many as usual.
-            tell: takes each message of `jmlp.verification.helper`.
-            alone: nothing else in this process uses JAX.
+            folder: the store.
+            device: the kind of device to train on.
+            cores: CPU cores; None for the default.
+            send: called with each message of `jmlp.verification.helper`.
+            alone: whether nothing else in this process uses JAX.
 
         Raises:
             DeviceError: there is no such device.
         """
-        self.folder, self.tell, self.alone = folder, tell, alone
+        self.folder, self.send, self.alone = folder, send, alone
         self.devices = engine.take_devices(device, cores)
 
     def run(self, run_ids: Sequence[str]) -> None:
-        """Trains these runs, and tells a verdict for each.
+        """Retrains these runs, and reports a verdict on each.
 
         Raises:
             CheckpointError: the file of a run is damaged.
             ConfigError: the runs do not fit into memory.
-            DataError: the data cannot be had, or are not those that the runs were trained on.
+            DataError: the data cannot be loaded, or is not that of the runs.
             DeviceError: a device ran out of memory.
         """
         for part in self._parts(run_ids):
@@ -82,14 +81,14 @@ class Retraining:
             for progress in engine.Training(plan, part.dataset, self.devices, alone=self.alone):
                 for result in progress.results:
                     stored = run_files.read(run_files.path_of(self.folder, result.run_id))
-                    self.tell({"verdict": asdict(compare(stored, as_stored(result)))})
-                self.tell({"progress": progress_table(progress, points=True)})
+                    self.send({"verdict": asdict(compare(stored, as_stored(result)))})
+                self.send({"progress": progress_table(progress, points=True)})
 
     def _parts(self, run_ids: Sequence[str]) -> list[Part]:
-        """The runs by their data, which are checked before anything is trained."""
+        """Groups the runs by their data, which is checked before anything is trained."""
         results: dict[tuple[str, str, float], list[RunResult]] = defaultdict(list)
         for run_id in run_ids:
-            # Arrays are read again when they are compared: all of them at once may be too many.
+            # Arrays are read again for the comparison, since all of them may not fit into memory.
             stored = run_files.read(run_files.path_of(self.folder, run_id))
             data, fraction = stored.about["data"], stored.about["validation_fraction"]
             source = data.get("path") or data["name"]
@@ -99,14 +98,14 @@ class Retraining:
         parts = []
         for (source, digests, fraction), members in results.items():
             if source not in loaded:
-                loaded[source] = datasets.load(source, lambda text: self.tell({"say": text}))
+                loaded[source] = datasets.load(source, lambda text: self.send({"say": text}))
             check_digests(json.loads(digests), loaded[source])
             parts.append(Part(loaded[source], fraction, members))
         return parts
 
 
 def make_groups(results: Sequence[RunResult]) -> list[Group]:
-    """Groups for the programs that these runs had, as full as can be: neighbours change no bits."""
+    """Groups with the runs' original programs, as full as possible; bits do not depend on that."""
     cohorts: dict[tuple[Any, ...], list[RunResult]] = defaultdict(list)
     for result in results:
         static = tuple(getattr(result.hyperparams, name) for name in STATIC_FIELDS)
@@ -122,21 +121,21 @@ def make_groups(results: Sequence[RunResult]) -> list[Group]:
     ]
 
 
-def batched(results: Sequence[RunResult], most: int) -> Iterator[Sequence[RunResult]]:
-    """Parts of at most so many."""
-    for first in range(0, len(results), most):
-        yield results[first : first + most]
+def batched(results: Sequence[RunResult], max_runs: int) -> Iterator[Sequence[RunResult]]:
+    """Splits `results` into parts of at most `max_runs`."""
+    for first in range(0, len(results), max_runs):
+        yield results[first : first + max_runs]
 
 
-def check_digests(wanted: Mapping[str, str], dataset: Dataset) -> None:
-    """Refuses data that are not those that runs were trained on.
+def check_digests(expected: Mapping[str, str], dataset: Dataset) -> None:
+    """Refuses data other than that of the runs.
 
     Raises:
-        DataError: with the arrays that differ.
+        DataError: with the names of the arrays that differ.
     """
-    odd = changed_arrays(wanted, dataset.digests)
-    if odd:
+    changed = changed_arrays(expected, dataset.digests)
+    if changed:
         raise DataError(
-            f"{dataset.source}: the data have changed since the runs were trained: "
-            f"{', '.join(odd)} have another SHA-256; put the old ones back, and verify then"
+            f"{dataset.source}: the data have changed since the runs were trained: the SHA-256 of "
+            f"{', '.join(changed)} differs; restore the old data, and verify again"
         )

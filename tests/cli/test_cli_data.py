@@ -23,7 +23,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
-def test_list_tells_what_is_here(here: Here) -> None:
+def test_list_shows_available_data(here: Here) -> None:
     assert here("data", "list") == (
         0,
         "mnist      70,000 handwritten digits, 28 x 28         not here yet\n"
@@ -36,7 +36,7 @@ def test_list_tells_what_is_here(here: Here) -> None:
     assert (synthetic["name"], synthetic["cached"], synthetic["path"]) == ("synthetic", True, None)
 
 
-def test_get_tells_what_it_got(here: Here) -> None:
+def test_get_reports_what_it_got(here: Here) -> None:
     assert here("data", "get", "small.npz") == (
         0,
         "small.npz: 208 training and 60 test images of 4 x 5, 3 classes; source: small.npz\n",
@@ -74,7 +74,7 @@ def test_damaged_array_is_named_and_ends_with_code_3(world: World, here: Here) -
     assert here("data", "check").out.endswith(f"{digest(TINY['y_test'][::-1])}  WRONG\n")
 
 
-def test_digests_of_ones_own_data_are_shown_without_a_judgement(here: Here) -> None:
+def test_digests_of_user_data_are_shown_without_a_judgement(here: Here) -> None:
     done = here("data", "check", "small.npz")
     assert done.code == 0
     assert [line.split("  ")[-1] for line in done.out.splitlines()] == ["no digest is known"] * 4
@@ -82,7 +82,7 @@ def test_digests_of_ones_own_data_are_shown_without_a_judgement(here: Here) -> N
     assert done.out.startswith("x_train  (208, 4, 5) ")
 
 
-def test_path_is_told_whether_there_is_something_or_not(world: World, here: Here) -> None:
+def test_path_is_printed_whether_it_exists_or_not(world: World, here: Here) -> None:
     assert here("data", "path") == (0, f"{world.cache}\n", "")
     told = {"name": "mnist", "path": str(world.cache), "exists": True}
     assert json.loads(here("data", "path", "--json").out) == told

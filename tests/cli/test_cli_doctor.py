@@ -22,7 +22,7 @@ Usage = namedtuple("Usage", "total used free")
 
 @pytest.fixture(autouse=True)
 def _healthy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A machine of its own, where everything is installed and no variable is set."""
+    """A simulated machine where everything is installed and no variable is set."""
     found = {"python": "3.11.7", "jmlp": "0.1.0", "jax": "0.10.2", "jaxlib": "0.10.1", "numpy": "2"}
     monkeypatch.setattr(environment, "versions", lambda: found)
     monkeypatch.setattr(environment, "cpu_model", lambda: "EPYC")
@@ -92,7 +92,7 @@ def test_missing_package_is_to_be_installed(here: Here, monkeypatch: pytest.Monk
     assert remedies(here) == {"jaxlib": "install it: pip install jmlp"}
 
 
-def test_device_that_is_not_there_is_told_with_the_reason(here: Here) -> None:
+def test_missing_device_is_reported_with_the_reason(here: Here) -> None:
     (remedy,) = remedies(here, "--device", "gpu").values()
     assert remedy.startswith("--device gpu: JAX finds no such device (")
 
@@ -124,7 +124,7 @@ def test_folder_that_cannot_be_written_is_named(
     }
 
 
-def test_place_that_cannot_be_looked_up_or_is_no_folder_is_told_and_ends_nothing(
+def test_place_that_cannot_be_looked_up_or_is_no_folder_is_reported_and_ends_nothing(
     here: Here, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -138,7 +138,7 @@ def test_place_that_cannot_be_looked_up_or_is_no_folder_is_told_and_ends_nothing
     assert set(found) == {"runs", "MNIST", "worker"}
 
 
-def test_user_without_a_home_is_told_what_to_set(
+def test_missing_home_is_reported_with_what_to_set(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def homeless(appname: str) -> Path:
@@ -168,7 +168,7 @@ def test_worker_that_has_the_store_is_named(here: Here, tmp_path: Path) -> None:
     assert "worker             none  ok" in here("doctor").out.splitlines()
 
 
-def test_store_on_a_network_file_system_is_told_with_the_remedy(
+def test_store_on_a_network_file_system_is_reported_with_the_remedy(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "network_file_system", lambda folder: "nfs4")

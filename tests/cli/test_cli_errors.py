@@ -127,10 +127,10 @@ def test_bad_data_ends_with_code_3(inputs: Here, line: str, told: str) -> None:
     assert inputs(*line.split()) == (3, "", f"jmlp: error: {told}\n")
 
 
-def test_mnist_that_cannot_be_had_ends_with_code_3(here: Here) -> None:
+def test_mnist_that_cannot_be_loaded_ends_with_code_3(here: Here) -> None:
     done = here("study", "original", "--quiet")
     assert (done.code, done.out) == (3, "")
-    assert done.err.startswith("jmlp: error: MNIST cannot be had. What was tried:\n")
+    assert done.err.startswith("jmlp: error: MNIST could not be loaded. Tried:\n")
 
 
 def test_network_that_needs_too_much_memory_is_refused_before_anything_is_allocated(
@@ -157,7 +157,7 @@ STORE_ERRORS = {
     "there: Not a directory; give another folder (--output DIR)",
     **{
         f"study small.toml --output {name}": f"{name}: holds other files; give another folder "
-        "(--output DIR), or write into it all the same (--force)"
+        "(--output DIR), or write into it anyway (--force)"
         for name in ("mine", "damaged", "other")
     },
     "train --save small.npz": "small.npz: exists; give another name to --save, or replace it with "
@@ -190,7 +190,7 @@ def test_folder_without_permission_ends_with_code_4(here: Here) -> None:
     assert here("study", "small.toml", "-o", "locked") == (4, "", f"jmlp: error: locked: {told}\n")
 
 
-def test_device_that_is_not_there_ends_with_code_6_and_nothing_is_trained_elsewhere(
+def test_missing_device_ends_with_code_6_and_nothing_is_trained_elsewhere(
     here: Here,
 ) -> None:
     done = here("train", "--data", "small.npz", "--device", "gpu")

@@ -263,7 +263,7 @@ def test_file_that_exists_is_replaced_only_by_force(
 
 
 @pytest.mark.parametrize("as_", ["safetensors", "tensorboard"])
-def test_folder_with_files_is_written_into_only_by_force_and_keeps_what_else_is_there(
+def test_folder_with_files_is_written_into_only_by_force_and_keeps_other_files(
     as_: str, ended: list[RunResult], here: Here
 ) -> None:
     (here.folder / "out").mkdir()

@@ -80,7 +80,7 @@ def test_command_alone_without_a_terminal_prints_the_help_and_what_to_type(tmp_p
 
 @pytest.mark.parametrize("parent", ["", "data", "runs", "store"])
 def test_help_says_what_every_command_does(parent: str, tmp_path: Path) -> None:
-    # In a process of its own, where the commands are not loaded.
+    # In a separate process, where the commands are not loaded.
     bare = command(*parent.split(), "--help", cwd=tmp_path)
     assert not parent or command(*parent.split(), cwd=tmp_path) == bare
     assert (bare.code, bare.err) == (0, "")
@@ -96,7 +96,7 @@ def test_version_is_that_of_the_package(here: Here) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_command_and_its_parameters_have_help_in_unbroken_paragraphs(name: str) -> None:
-    # A line break within a paragraph would stay where it is, whatever the terminal's width.
+    # A line break within a paragraph would stay in place at any width of the terminal.
     assert COMMANDS[name].help
     assert not any("\n" in paragraph for paragraph in COMMANDS[name].help.split("\n\n"))
     if COMMANDS[name].default_command is not None:

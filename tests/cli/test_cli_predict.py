@@ -1,4 +1,4 @@
-"""`jmlp predict`: what a saved network answers to one's own picture."""
+"""`jmlp predict`: the prediction of a saved network for a user's picture."""
 
 import json
 from dataclasses import replace
@@ -93,13 +93,13 @@ def test_answer_that_is_not_finite_ends_with_code_5(network: weights.Network, he
     assert here("predict", "net.safetensors", "digit.png") == (5, "", told)
 
 
-def test_file_of_the_format_before_is_used_with_a_caution(
+def test_file_of_the_previous_format_is_used_with_a_caution(
     network: weights.Network, here: Here
 ) -> None:
     path = here.folder / "net.safetensors"
     tensors, header = tensor_files.read(path, weights.FORMAT)
     del header["contract"]
-    old = {"image_shape": [4, 5], "n_classes": network.n_classes, "format": weights.BEFORE}
+    old = {"image_shape": [4, 5], "n_classes": network.n_classes, "format": weights.PREVIOUS_FORMAT}
     tensor_files.write(path, tensors, header | old)
     done = here("predict", "net.safetensors", "digit.png")
     answer = int(np.argmax(probabilities(network)))
@@ -127,7 +127,7 @@ def strokes(n: int, white: float) -> Arrays:
 
 
 @pytest.mark.parametrize(("kind", "white"), [(np.uint8, 255), (np.float32, 1), (np.float64, 1)])
-def test_drawing_is_answered_right_by_a_network_of_pixels_or_of_numbers_from_0_to_1(
+def test_drawing_is_recognised_by_a_network_of_pixels_or_of_numbers_from_0_to_1(
     kind: type, white: int, here: Here
 ) -> None:
     data = strokes(300, white)
@@ -181,7 +181,7 @@ def test_damaged_network_ends_with_code_5(network: weights.Network, here: Here) 
     assert here("predict", "net.safetensors", "digit.npy") == (5, "", f"jmlp: error: {told}\n")
 
 
-def test_network_that_is_not_there_ends_with_code_5(here: Here) -> None:
+def test_network_that_does_not_exist_ends_with_code_5(here: Here) -> None:
     told = "jmlp: error: net.safetensors: cannot be read: No such file or directory\n"
     assert here("predict", "net.safetensors", "digit.npy") == (5, "", told)
 
@@ -200,7 +200,7 @@ NO_PICTURE = (
         ),
         (
             "cube.npy",
-            "cube.npy: shape (2, 2, 5), but the network takes (4, 5): save it as an .npy "
+            "cube.npy: shape (2, 2, 5), but the network expects (4, 5): save it as an .npy "
             "array of that shape",
         ),
         ("net.safetensors", NO_PICTURE),

@@ -31,7 +31,7 @@ def runs(folder: Path) -> tuple[Run, ...]:
 # show
 
 
-def test_show_tells_everything_that_is_known(runs: tuple[Run, ...], here: Here) -> None:
+def test_show_prints_everything_known(runs: tuple[Run, ...], here: Here) -> None:
     done = here("runs", "show", runs[1].run_id[:6])
     assert (done.code, done.err) == (0, "")
     pairs = [line.strip().split("  ", 1) for line in done.out.splitlines() if line.startswith("  ")]

@@ -1,4 +1,4 @@
-"""`jmlp runs`: the stored runs listed, looked at, compared, tagged and deleted."""
+"""`jmlp runs`: listing, showing, comparing, tagging and deleting stored runs."""
 
 import io
 import json
@@ -95,7 +95,7 @@ def test_list_of_nothing_is_empty_and_says_so(folder: Path, here: Here) -> None:
     assert here("runs", "ls", "--tag", "nothing", "--json") == (0, "[]\n", "")
 
 
-def test_states_are_told_in_words(tmp_path: Path, here: Here) -> None:
+def test_states_are_shown_in_words(tmp_path: Path, here: Here) -> None:
     made = plan(rates=(0.1,), n_seeds=4)
     a, b, c, d = made.runs
     with Store(tmp_path / "s") as store:
@@ -108,7 +108,7 @@ def test_states_are_told_in_words(tmp_path: Path, here: Here) -> None:
     listed = cells(here("runs", "ls", "--store", str(tmp_path / "s")).out)
     states = ["finished", "stopped early, collapsed", "running, epoch 2", "failed"]
     assert [row[4] for row in listed] == states
-    # Where all runs of a study agree, what is not a default tells it apart from others.
+    # Where all runs of a study agree, its non-default values distinguish it from others.
     assert listed[0][2] == "hidden 3, batch size 16, learning rate 0.1, epochs 4"
 
 

@@ -80,7 +80,7 @@ def test_paused_study_can_be_stopped(endless: Queue, monkeypatch: pytest.MonkeyP
     assert endless.study(LABEL).state == "stopped"
 
 
-def test_paused_study_goes_on_when_its_command_is_given_again(
+def test_paused_study_resumes_when_its_command_is_repeated(
     endless: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with working(endless, monkeypatch):
@@ -160,7 +160,7 @@ def test_attached_terminal_ends_with_the_code_of_a_study_that_fails(
 
 
 @pytest.mark.parametrize("to", ["death", "large"])
-def test_worker_that_leaves_a_study_as_it_is_is_told_to_those_that_are_attached(
+def test_worker_that_leaves_a_study_unfinished_is_reported_to_attached_terminals(
     to: str, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue.submit()
@@ -211,7 +211,7 @@ def test_study_that_no_worker_has_is_stopped_at_once(state: str, queue: Queue) -
     assert queue.study().state == "done"
 
 
-def test_worker_that_takes_a_study_in_the_moment_when_it_is_stopped_hears_of_it(
+def test_worker_that_takes_a_study_just_as_it_is_stopped_sees_the_command(
     queue: Queue,
 ) -> None:
     queue.submit()
@@ -262,7 +262,7 @@ def test_study_must_be_named_where_several_may_be_meant(queue: Queue) -> None:
     assert queue.here("resume") == error(told)
 
 
-def test_study_that_is_not_there_is_told(queue: Queue) -> None:
+def test_missing_study_is_reported(queue: Queue) -> None:
     assert queue.here("attach") == error(f"there is no store at {queue.folder}: run a study first")
     queue.submit()
     assert queue.here("pause") == error(f"{queue.folder}: no study is running or paused")

@@ -33,7 +33,7 @@ def damage(folder: Path, run: RunResult) -> Path:
     return path
 
 
-def test_path_is_told_whether_there_is_a_store_or_not(
+def test_path_is_printed_whether_a_store_exists_or_not(
     folder: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert here("store", "path") == (0, f"{folder}\n", "")
@@ -50,7 +50,7 @@ def test_whole_store_has_no_problems(folder: Path, ended: list[RunResult], here:
     assert here("store", "check", "--json") == (0, "[]\n", f"{folder}: no problems\n")
 
 
-def test_every_problem_is_told_with_its_remedy_and_code_4(
+def test_every_problem_is_reported_with_its_remedy_and_code_4(
     folder: Path, ended: list[RunResult], here: Here
 ) -> None:
     paths = [damage(folder, ended[1])]
@@ -60,7 +60,7 @@ def test_every_problem_is_told_with_its_remedy_and_code_4(
     assert (done.code, done.err) == (4, f"jmlp: error: {folder}: 2 problems\n")
     lines = done.out.splitlines()
     assert [line.split(": ")[0] for line in lines] == sorted(map(str, paths))
-    assert all(line.count(str(folder)) == 1 for line in lines)  # the path is not told twice
+    assert all(line.count(str(folder)) == 1 for line in lines)  # the path is not printed twice
     problems = json.loads(here("store", "check", "--json").out)
     assert [f"{p['path']}: {p['what']}; {p['remedy']}" for p in problems] == lines
 
@@ -105,7 +105,7 @@ def test_store_in_use_is_not_rebuilt(folder: Path, ended: list[RunResult], here:
     assert (folder / "store.sqlite").read_bytes() == before
 
 
-def test_store_that_is_not_there_is_neither_checked_nor_made(folder: Path, here: Here) -> None:
+def test_store_that_does_not_exist_is_neither_checked_nor_made(folder: Path, here: Here) -> None:
     message = f"jmlp: error: there is no store at {folder}: run a study first\n"
     assert here("store", "check") == (4, "", message)
     assert here("store", "rebuild") == (4, "", message)

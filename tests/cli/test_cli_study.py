@@ -49,7 +49,7 @@ and then nothing passes through it.
 
 
 def without_jax(*arguments: str, cwd: Path) -> Done:
-    """Runs the command in a process of its own, and fails where it starts JAX."""
+    """Runs the command in a separate process, and fails if it starts JAX."""
     code = (
         "import sys; from jmlp.cli import main; code = main(sys.argv[1:])\n"
         "sys.exit('jax was imported' if 'jax' in sys.modules else code)"
@@ -206,7 +206,7 @@ def test_run_that_was_trained_for_one_experiment_is_part_of_another_that_is_adde
 @pytest.mark.parametrize(
     ("number", "options"), [(signal.SIGINT, []), (signal.SIGTERM, ["--fresh"])]
 )
-def test_stopped_study_keeps_finished_runs_and_goes_on_to_the_numbers_of_an_undisturbed_one(
+def test_stopped_study_keeps_finished_runs_and_resumes_to_undisturbed_results(
     number: signal.Signals, options: list[str], here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(progress: Progress) -> None:
@@ -373,7 +373,7 @@ than.optimizer = "sgd"
 
 
 @pytest.mark.usefixtures("no_report")
-def test_what_was_trained_is_shown_however_it_was_written(here: Here) -> None:
+def test_trained_configurations_are_shown_in_any_notation(here: Here) -> None:
     (here.folder / "spellings.toml").write_text(SPELLINGS, encoding="utf-8")
     done = here("study", "spellings.toml")
     assert done.code == 0, done.err

@@ -21,7 +21,7 @@ STUDY_COMMAND = ["study", "small.toml", "--experiment", "rate", "--seeds", "1"]
 STUDY_COMMAND += ["--checkpoint-seconds", "0.1"]
 LABEL = "small-rate"
 
-# The terminal of a session leader is told of its end, as a shell's is.
+# The terminal of a session leader is notified of its end, like a shell's.
 IN_TERMINAL = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -102,7 +102,7 @@ def test_diverged_network_is_not_saved(here: Here) -> None:
     assert not (here.folder / "net.safetensors").exists()
 
 
-def test_stopped_training_goes_on_by_the_same_command(
+def test_stopped_training_is_resumed_by_the_same_command(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(progress: Progress) -> None:

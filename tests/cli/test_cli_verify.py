@@ -129,7 +129,7 @@ def test_one_run_without_dropout_out_of_a_group_with_it_is_bit_identical(
     assert "1 of 1 runs bit-identical.\n" in done.out
 
 
-def test_a_run_that_differs_is_told_from_which_step_on_with_code_7(store: Path, here: Here) -> None:
+def test_a_run_that_differs_is_reported_with_first_step_and_code_7(store: Path, here: Here) -> None:
     odd = rows(store)[-1].run_id
     rewrite(store, odd, flip_sign)
     done = here("verify", "all", "-q")
@@ -184,8 +184,8 @@ def test_changed_data_are_refused_with_code_3_and_the_arrays(store: Path, here: 
     done = here("verify", run_id, "-q")
     assert (done.code, done.out) == (3, "")
     assert done.err == (
-        f"jmlp: error: {moved}: the data have changed since the runs were trained: x_test have "
-        "another SHA-256; put the old ones back, and verify then\n"
+        f"jmlp: error: {moved}: the data have changed since the runs were trained: the SHA-256 of "
+        "x_test differs; restore the old data, and verify again\n"
     )
 
 
@@ -301,7 +301,7 @@ def test_an_error_that_a_process_reports_is_raised_with_its_code(
     assert (str(error.value), error.value.exit_code) == ("no", 6)
 
 
-def test_a_process_that_nobody_listens_to_is_ended_at_once(
+def test_a_process_without_a_listener_is_ended_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program(tmp_path, monkeypatch, """echo "{\\"say\\": $$}"; exec cat""")  # cat waits for ever

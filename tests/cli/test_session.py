@@ -39,7 +39,7 @@ def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Workers:
-    """Starts workers, of which those that the test says die."""
+    """Starts workers; those chosen by the test die."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._patch = monkeypatch
@@ -128,7 +128,7 @@ def test_run_that_crashes_its_worker_once_is_no_failure(
     assert numbers(queue.folder) == undisturbed
 
 
-def test_worker_that_is_killed_for_lack_of_memory_is_told_from_one_that_is_killed(
+def test_worker_killed_for_lack_of_memory_is_distinguished_from_other_kills(
     workers: Workers, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The system counts one more after each start.
@@ -142,7 +142,7 @@ def test_worker_that_is_killed_for_lack_of_memory_is_told_from_one_that_is_kille
     assert workers.afters == ["", how, how]
 
 
-def test_kills_are_counted_as_the_system_tells_them(
+def test_kills_are_counted_as_reported_by_the_system(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cgroup = "/sys/fs/cgroup/memory.events"
@@ -153,7 +153,7 @@ def test_kills_are_counted_as_the_system_tells_them(
     assert processes.oom_kills() == 3
 
 
-def test_worker_that_is_killed_ten_times_within_a_compile_goes_on_to_the_same_numbers(
+def test_worker_killed_ten_times_within_a_compile_continues_to_the_same_numbers(
     workers: Workers, queue: Queue, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "MAX_PAUSE", 0.0)

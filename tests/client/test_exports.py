@@ -1,4 +1,4 @@
-"""Reports and exports that a process of its own writes."""
+"""Reports and exports written by a separate process."""
 
 import subprocess
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_label_is_never_read_as_an_option(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_process_that_dies_is_told(
+def test_process_that_dies_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: str, message: str
 ) -> None:
     start = processes.start

@@ -15,13 +15,13 @@ from jmlp.training import plan
 
 
 def quiet(text: str) -> None:
-    """Nothing is to be said."""
+    """Fails if anything is reported."""
     raise AssertionError(text)
 
 
 @pytest.fixture
 def detached(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str]]:
-    """The workers that were started, none of which is."""
+    """Records started workers without starting them."""
     begun: list[tuple[Path, str]] = []
     monkeypatch.setattr(workers, "detach", lambda folder, label: begun.append((folder, label)))
     return begun

@@ -82,7 +82,7 @@ def test_changed_data_of_an_unfinished_study_are_refused_and_each_named(begun: Q
     assert "small: the data have changed since it began (x_train, y_test of " in done.err
 
 
-def test_changed_study_is_begun_anew_by_fresh(begun: Queue) -> None:
+def test_changed_study_is_restarted_by_fresh(begun: Queue) -> None:
     change(begun, ("learning_rate = 0.1", "learning_rate = 0.2"))
     change_data(begun, "y_train")
     assert begun.here("study", "small.toml", "--fresh").code == 0

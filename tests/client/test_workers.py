@@ -153,7 +153,7 @@ def test_deaths_between_which_something_was_learned_are_not_in_a_row(queue: Queu
             store.fail("small", [next(runs).run_id], 6, "it was to blame")
 
 
-def test_runs_are_deleted_only_by_who_has_the_lock(queue: Queue) -> None:
+def test_runs_are_deleted_only_by_the_lock_owner(queue: Queue) -> None:
     queue.submit()
     with queue.store() as store:
         first, *others = [run.run_id for run in store.runs()]

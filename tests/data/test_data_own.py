@@ -1,4 +1,4 @@
-"""One's own data: where it is found, and what must hold of it."""
+"""The user's own data: where it is found, and its validation."""
 
 import gzip
 import hashlib
@@ -44,7 +44,7 @@ def loaded(path: Path, arrays: Arrays) -> Dataset:
 
 
 def refusal(path: Path, arrays: Arrays) -> str:
-    """What is said of bad arrays, without the path."""
+    """The error message for bad arrays, without the path."""
     with pytest.raises(DataError) as error:
         loaded(path, arrays)
     assert str(error.value).startswith(f"{path}: ")
@@ -140,8 +140,8 @@ def test_a_folder_with_two_files_of_one_meaning_is_refused(tmp_path: Path) -> No
     with pytest.raises(DataError) as error:
         load(tmp_path)
     assert str(error.value) == (
-        f"{tmp_path}: holds train-images-idx3-ubyte and train-images-idx3-ubyte.gz: leave one of "
-        "them"
+        f"{tmp_path}: holds train-images-idx3-ubyte and train-images-idx3-ubyte.gz: keep only "
+        "one of them"
     )
 
 
@@ -157,13 +157,13 @@ def test_an_unknown_name_is_refused_with_what_is_allowed(name: str) -> None:
 
 
 TYPES = (
-    "allowed are uint8 (0 to 255) and float32: convert pixels to uint8, and numbers that are to be "
-    "used as they are to float32"
+    "allowed are uint8 (0 to 255) and float32: convert pixels to uint8, and numbers to be used "
+    "unscaled to float32"
 )
 BAD_X = [
     (np.ones((6, 2, 2), int), f"type int64; {TYPES}"),
     (np.ones((6, 2, 2), bool), f"type bool; {TYPES}"),
-    (np.ones(6, np.uint8), "shape (6,); one image a row is wanted, (N, ...)"),
+    (np.ones(6, np.uint8), "shape (6,); must be one image per row, (N, ...)"),
     (np.zeros((6, 0, 2), np.uint8), "shape (6, 0, 2): no images"),
     (np.full((6, 2, 2), 7, np.uint8), "all pixels are 7: no images"),
     (
@@ -185,30 +185,30 @@ def test_bad_images_are_refused(x: NDArray[Any], message: str, path: Path) -> No
 
 TO = "convert them to integers"
 BAD_Y = [
-    ([0.0, 1.0, 2.0] * 2, f"type float64; labels are integers, 0 for the first class: {TO}"),
-    ([True, False] * 3, f"type bool; labels are integers, 0 for the first class: {TO}"),
+    ([0.0, 1.0, 2.0] * 2, f"type float64; labels must be integers, 0 for the first class: {TO}"),
+    ([True, False] * 3, f"type bool; labels must be integers, 0 for the first class: {TO}"),
     ([0, 1, -1] * 2, "label -1; labels are 0 to K - 1, K at most 1000"),
     ([0, 1, 1000] * 2, "label 1000; labels are 0 to K - 1, K at most 1000"),
     ([3] * 6, "every label is 3; at least 2 classes are needed"),
     (
         [0, 1, 255] * 2,
         "no image of class 2, but labels up to 255; labels are 0 to K - 1, each with at least one "
-        "image: number them so",
+        "image: renumber them",
     ),
     (
         [1, 2, 3] * 2,
         "no image of class 0, but labels up to 3; labels are 0 to K - 1, each with at least one "
-        "image: number them so",
+        "image: renumber them",
     ),
     (
         [[0, 1]] * 6,
-        "shape (6, 2); one label an image is wanted, (N,): of one-hot rows, take y.argmax(axis=1)",
+        "shape (6, 2); must be one label per image, (N,): for one-hot rows, use y.argmax(axis=1)",
     ),
     (
         [[0], [1]] * 3,
-        "shape (6, 1); one label an image is wanted, (N,): take the only column, y[:, 0]",
+        "shape (6, 1); must be one label per image, (N,): use the only column, y[:, 0]",
     ),
-    (3, "shape (); one label an image is wanted, (N,)"),
+    (3, "shape (); must be one label per image, (N,)"),
 ]
 
 
@@ -239,7 +239,7 @@ MISSING = "there must be x_train and y_train, and both x_test and y_test or neit
         (
             {"x_test": good()["x_test"] / np.float32(255)},
             "x_test: float32 numbers, but those of x_train are uint8: uint8 is scaled to 0-1, "
-            "floating-point numbers are used as they are: bring both to one type",
+            "floating-point numbers are used unscaled: convert both to one type",
         ),
         (
             {
@@ -259,7 +259,7 @@ def test_arrays_that_do_not_fit_together_are_refused(
     assert refusal(path, arrays) == message
 
 
-def test_a_check_of_own_data_gives_shapes_and_digests(path: Path) -> None:
+def test_a_check_of_user_data_gives_shapes_and_digests(path: Path) -> None:
     digests = loaded(path, good()).digests
     assert check(path) == (
         ArrayCheck("x_train", (6, 2, 2), digests["x_train"], None),

@@ -1,4 +1,4 @@
-"""Asking for an inspection: from the cache, or by a process of its own."""
+"""Requesting an inspection: from the cache, or from a separate process."""
 
 import json
 import signal
@@ -81,7 +81,7 @@ def test_its_error_comes_with_its_exit_code(trained: tuple[Path, str]) -> None:
     assert messages == [{"error": text, "code": DataError.exit_code}]
 
 
-def test_an_error_that_the_process_tells_is_raised(
+def test_an_error_reported_by_the_process_is_raised(
     trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replaced_by("""print('{"error": "no such data", "code": 3}')""", monkeypatch)
@@ -117,11 +117,11 @@ def test_a_process_that_ends_without_an_answer_is_reported_with_what_it_printed(
     with pytest.raises(JmlpError) as told:
         ask(trained)
     text, _, _ = str(told.value).partition("\n")
-    assert text == f"the process that looked into a run {how}"
+    assert text == f"the process that inspected a run {how}"
     assert told.value.exit_code == code
 
 
-def test_a_process_that_waits_is_ended_when_nobody_waits_for_it(
+def test_a_waiting_process_is_ended_when_no_one_waits_for_it(
     trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replaced_by("""print('{"say": "it waits"}', flush=True); sys.stdin.readline()""", monkeypatch)
@@ -130,7 +130,7 @@ def test_a_process_that_waits_is_ended_when_nobody_waits_for_it(
     assert found is None
 
 
-def test_a_cached_file_that_is_damaged_is_made_anew(
+def test_a_damaged_cached_file_is_recreated(
     trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = compute.inspect(*trained, "validation", print)
@@ -140,7 +140,7 @@ def test_a_cached_file_that_is_damaged_is_made_anew(
         ask(trained)
 
 
-def test_a_run_that_is_not_there_starts_no_process(
+def test_a_run_that_does_not_exist_starts_no_process(
     trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "start", not_again)

@@ -110,7 +110,7 @@ def test_gradient_norms_are_those_of_autodiff_in_float64_on_the_training_sample(
                 assert found.gradient_norm[e, index] == pytest.approx(wanted, rel=1e-4)
 
 
-def test_with_sgd_the_update_is_what_the_next_step_of_training_does(
+def test_with_sgd_the_update_is_that_of_the_next_training_step(
     tmp_path: Path, dataset: Dataset
 ) -> None:
     run = trained(tmp_path, dataset, batch_norm=True, drop_rate=(0.3, 0.2))
@@ -133,7 +133,7 @@ def test_with_sgd_the_update_is_what_the_next_step_of_training_does(
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear"])
-def test_with_sgd_and_one_step_an_epoch_the_update_is_the_way_to_the_next_snapshot(
+def test_with_sgd_and_one_step_per_epoch_the_update_leads_to_the_next_snapshot(
     schedule: Any, tmp_path: Path, dataset: Dataset
 ) -> None:
     changes = {"drop_rate": 0.4, "learning_rate": 0.5, "schedule": schedule}
@@ -272,11 +272,11 @@ def test_pixels_that_are_no_bytes_are_spread_over_0_to_255(tmp_path: Path) -> No
     np.testing.assert_allclose(found.images.reshape(len(wanted), -1), wanted, atol=0.51)
 
 
-def test_of_the_surest_mistakes_of_each_network_as_many_are_kept_as_there_is_room_for() -> None:
+def test_as_many_confident_mistakes_of_each_network_are_kept_as_fit() -> None:
     labels = np.zeros(6, np.int32)
     predicted = np.array([[1, 1, 1, 0, 0, -1], [0, 1, 1, 0, 1, 1]], np.int16)
     confidence = np.array([[0.5, 0.9, 0.8, 1, 1, np.nan], [1, 0.6, 0.7, 1, 0.5, 0.99]], np.float32)
-    kept = [compute._surest_mistakes(predicted, confidence, labels, m) for m in (9, 4, 2, -1)]
+    kept = [compute._confident_mistakes(predicted, confidence, labels, m) for m in (9, 4, 2, -1)]
     # Surest first: 1, 2, 0 of the first network, and 5, 2, 1, 4 of the second one.
     assert [k.tolist() for k in kept] == [[0, 1, 2, 4, 5], [0, 1, 2, 5], [1, 5], []]
 

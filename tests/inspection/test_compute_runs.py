@@ -1,4 +1,4 @@
-"""Which networks of a run are looked into, and which runs cannot be."""
+"""Which networks of a run are inspected, and which runs cannot be."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_a_run_that_diverged_shows_its_last_finite_network_and_knows_no_update_f
     np.testing.assert_array_equal(found.weights[-1], run.last.params[0].dense.W)
     assert np.isfinite(found.update_ratio[:-1]).all()
     assert np.isnan(found.update_ratio[-1]).all()
-    assert found.update_words.endswith("own dropout; not known of the last finite parameters.")
+    assert found.update_words.endswith("own dropout; unknown for the last finite parameters.")
     unknown = found.predicted[-1] == -1
     np.testing.assert_array_equal(np.isnan(found.confidence[-1]), unknown)
     assert np.isnan(found.accuracy[-1]) == unknown.any()
@@ -107,10 +107,10 @@ def test_of_a_lane_that_diverged_before_its_cohort_ends_the_last_finite_network_
     np.testing.assert_array_equal(found.weights, whole.weights)
 
 
-# ---- what cannot be looked into
+# ---- what cannot be inspected
 
 
-def test_data_without_a_test_set_are_told_when_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_missing_test_set_is_reported_when_it_is_asked_for(tmp_path: Path) -> None:
     dataset = write_data(tmp_path, test_set=False)
     run = trained(tmp_path, dataset)
     assert inspect(tmp_path, run.run_id).part == "validation"
@@ -126,8 +126,8 @@ def test_data_that_have_changed_are_refused(tmp_path: Path, dataset: Dataset) ->
     with pytest.raises(DataError) as refused:
         inspect(tmp_path, run.run_id)
     assert str(refused.value) == (
-        f"{tmp_path}/small.npz: the data have changed since the run was trained: x_test, x_train "
-        "have another SHA-256; put the old ones back, and look again"
+        f"{tmp_path}/small.npz: the data have changed since the run was trained: the SHA-256 of "
+        "x_test, x_train differs; restore the old data, and try again"
     )
 
 
@@ -160,7 +160,7 @@ def test_a_run_that_was_queued_afresh_does_not_show_what_it_was_before(
         inspect(tmp_path, run_id)
 
 
-def test_a_run_that_was_deleted_is_not_there(tmp_path: Path, dataset: Dataset) -> None:
+def test_a_deleted_run_does_not_exist(tmp_path: Path, dataset: Dataset) -> None:
     run = trained(tmp_path, dataset)
     with Store(tmp_path) as store:
         store.remove([run.run_id])
@@ -196,7 +196,7 @@ def test_a_damaged_file_of_a_run_is_refused(tmp_path: Path, dataset: Dataset) ->
     assert str(refused.value) == f"{path}: cannot be read: No such file or directory"
 
 
-def test_a_run_that_ends_while_it_is_looked_for_is_found_in_its_file(
+def test_a_run_that_ends_during_the_lookup_is_found_in_its_file(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = trained(tmp_path, dataset)

@@ -48,12 +48,12 @@ def test_what_is_read_is_what_was_written(hidden: tuple[int, ...], tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "value", "what"),
     [
-        ("cost", np.zeros(3), "cost is float64 (3,), wanted float64 (4,)"),
-        ("labels", np.zeros(200, np.int32), "labels is int32 (200,), wanted int16 (200,)"),
+        ("cost", np.zeros(3), "cost is float64 (3,), expected float64 (4,)"),
+        ("labels", np.zeros(200, np.int32), "labels is int32 (200,), expected int16 (200,)"),
         (
             "images",
             np.zeros((1, 28, 28), np.uint8),
-            "images is uint8 (1, 28, 28), wanted uint8 (120, 28, 28)",
+            "images is uint8 (1, 28, 28), expected uint8 (120, 28, 28)",
         ),
     ],
 )
@@ -94,7 +94,7 @@ def test_an_example_without_a_prediction_is_in_no_confusion_and_no_mistake() -> 
     assert made.mistakes(0).max() < 170
 
 
-def test_mistakes_are_the_wrong_examples_the_surest_first() -> None:
+def test_mistakes_are_the_misclassified_examples_most_confident_first() -> None:
     made = replace(
         made_up(n_snapshots=1, n=6),
         labels=np.array([0, 1, 2, 3, 4, 5], np.int16),
@@ -124,7 +124,7 @@ def test_a_new_inspection_takes_the_place_of_those_of_its_run_and_part() -> None
 
 
 @pytest.mark.usefixtures("_own_cache")
-def test_of_too_many_inspections_the_oldest_ones_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_too_many_inspections_the_oldest_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "MOST_FILES", 3)
     paths = [records.path_of(run_id, "test", "1") for run_id in "vwxyz"]
     for age, path in enumerate(paths):

@@ -76,13 +76,13 @@ def test_everything_is_checked_over_depth_batch_norm_and_dropout(
     ]
 
 
-def test_error_is_judged_by_the_larger_norm_and_never_below_a_part_of_the_whole() -> None:
+def test_error_is_relative_to_the_larger_norm_and_at_least_a_fraction_of_the_whole() -> None:
     a, b = np.array([3.0, 4.0]), np.array([0.0, 10.0])
-    assert relative_error(a, b, whole=1.0) == pytest.approx(np.sqrt(45) / 10)
-    assert relative_error(b, a, whole=1.0) == pytest.approx(np.sqrt(45) / 10)
+    assert relative_error(a, b, whole_norm=1.0) == pytest.approx(np.sqrt(45) / 10)
+    assert relative_error(b, a, whole_norm=1.0) == pytest.approx(np.sqrt(45) / 10)
     tiny = np.array([1e-12])
-    assert relative_error(tiny, 0 * tiny, whole=1.0) == pytest.approx(1e-4)
-    assert relative_error(tiny, 0 * tiny, whole=0.0) == 1
+    assert relative_error(tiny, 0 * tiny, whole_norm=1.0) == pytest.approx(1e-4)
+    assert relative_error(tiny, 0 * tiny, whole_norm=0.0) == 1
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def _types_mix() -> Iterator[None]:
 
 
 def network(*, batch_norm: bool) -> tuple[Params, State]:
-    """Parameters of which none is 0 or 1."""
+    """Parameters that all differ from 0 and 1."""
     hp = Hyperparams(hidden=HIDDEN, batch_norm=batch_norm)
     params, state = model.init(hp, N_IN, N_CLASSES, jax.random.key(0))
     random = np.random.default_rng(1)

@@ -87,7 +87,7 @@ def test_dropout_keeps_where_the_uniform_is_at_least_the_drop_rate_and_scales_up
     np.testing.assert_allclose(dropout.backward(jnp.ones_like(A), M), multiplier, rtol=1e-6)
 
 
-def test_drop_rate_0_is_the_identity_to_the_bit() -> None:
+def test_drop_rate_0_is_bitwise_the_identity() -> None:
     A = f32([1.1, -0.0, 3e38, -1e-37])
     D, M = dropout.forward(A, jax.random.key(3), jnp.float32(0))
     assert_equal_bits(D, A)

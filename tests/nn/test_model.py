@@ -159,7 +159,7 @@ def both_ways(key: Array | None, drop_rate: Array | float) -> Any:
     return logits, model.backward(logits, caches)
 
 
-def test_drop_rate_0_is_the_plain_network_to_the_bit() -> None:
+def test_drop_rate_0_is_bitwise_the_plain_network() -> None:
     assert_equal_bits(both_ways(KEY, 0.0), both_ways(None, 0.5))
 
 

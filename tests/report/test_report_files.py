@@ -106,7 +106,7 @@ def test_no_run_at_all_is_a_document_too(tmp_path: Path) -> None:
     assert through_json(tmp_path, []) == []
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as error:
         read_results(tmp_path / "none.json")
     assert str(error.value) == (f"{tmp_path}/none.json: cannot be read: No such file or directory")
@@ -140,11 +140,11 @@ def _text_rate(run: dict[str, Any]) -> None:
     ("damage", "what"),
     [
         (_drop, '"seed" is missing'),
-        (_boolean_seed, '"seed" is true, wanted an integer of at most 64 bits'),
-        (_no_costs, '"costs" is [], wanted an object'),
+        (_boolean_seed, '"seed" is true, expected an integer of at most 64 bits'),
+        (_no_costs, '"costs" is [], expected an object'),
         (_ragged, 'the columns of "costs" differ in length'),
         (_other_status, '"status" is "running", which is not known here: finished, diverged'),
-        (_text_rate, '"hyperparams.learning_rate" is "0.1", wanted a number'),
+        (_text_rate, '"hyperparams.learning_rate" is "0.1", expected a number'),
     ],
 )
 def test_a_run_that_is_not_whole_is_refused(
@@ -166,8 +166,8 @@ def test_a_run_that_is_not_whole_is_refused(
     [
         ("", "Expecting value: line 1 column 1 (char 0)"),
         ("NaN", "NaN is not JSON"),
-        ("[]", "it is [], wanted an object"),
-        ('{"study": "s", "runs": [1]}', "it is 1, wanted an object"),
+        ("[]", "it is [], expected an object"),
+        ('{"study": "s", "runs": [1]}', "it is 1, expected an object"),
     ],
 )
 def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str, what: str) -> None:

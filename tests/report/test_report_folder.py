@@ -63,7 +63,7 @@ def test_the_folder_holds_exactly_these_files_the_results_first(tmp_path: Path) 
         ("svg", "svg"),
     ],
 )
-def test_report_is_written_whatever_backend_is_set_and_the_choice_of_others_stays(
+def test_report_is_written_with_any_backend_set_and_the_setting_is_kept(
     backend: str, kept: str, tmp_path: Path
 ) -> None:
     code = f"""
@@ -114,7 +114,7 @@ def test_a_folder_that_holds_files_is_refused_and_left_as_it_is(tmp_path: Path) 
         write(tmp_path, sizes_study(), sizes_runs())
     assert str(error.value) == (
         f"{tmp_path}: holds other files; give another folder (--output DIR), or write into it "
-        "all the same (--force)"
+        "anyway (--force)"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -220,7 +220,7 @@ def test_a_folder_that_holds_files_is_written_to_by_force_and_keeps_them(tmp_pat
     assert read_results(tmp_path / "results.json") == ("mine", [])
 
 
-def test_a_folder_that_cannot_be_made_is_told_before_training(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder, reason in (
         (tmp_path / "file" / "x", "Not a directory"),

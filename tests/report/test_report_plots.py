@@ -255,7 +255,7 @@ def test_the_captions_say_exactly_how_bands_and_marks_were_made() -> None:
     )
 
 
-def test_one_seed_has_no_band_no_mean_and_no_word_of_them() -> None:
+def test_one_seed_has_no_band_no_mean_and_no_mention_of_them() -> None:
     experiment = grid({}, seeds=(0,))
     arms = collect(experiment, runs_of(experiment))
     rows = experiment_table(Study("s", ()), experiment, runs_of(experiment)).rows

@@ -91,9 +91,7 @@ def test_one_example_without_batch_norm_and_two_with_it_are_trained() -> None:
         ),
     ],
 )
-def test_a_number_that_float32_cannot_tell_from_the_limit_is_refused(
-    hyperparams: Any, problem: str
-) -> None:
+def test_a_number_equal_to_the_limit_in_float32_is_refused(hyperparams: Any, problem: str) -> None:
     assert refusals(experiment(**hyperparams)) == (f"study: {problem}",)
 
 
@@ -115,7 +113,7 @@ def test_fit_and_run_study_refuse_the_same() -> None:
         )
 
 
-# Said with the plan and the results
+# Shown with the plan and the results
 
 
 def test_batch_norm_of_two_examples_keeps_only_their_order() -> None:
@@ -131,7 +129,7 @@ def test_batch_norm_of_two_examples_keeps_only_their_order() -> None:
 
 
 @pytest.mark.parametrize(("size", "said"), [(3, True), (7, True), (8, False)])
-def test_batch_norm_of_a_few_examples_is_said(size: int, said: bool) -> None:
+def test_batch_norm_of_a_few_examples_is_noted(size: int, said: bool) -> None:
     assert ["only" in note for note in notes(experiment(batch_size=size, batch_norm=True))] == (
         [True] if said else []
     )
@@ -163,7 +161,7 @@ def test_batch_norm_of_a_few_examples_is_said(size: int, said: bool) -> None:
         ),
     ],
 )
-def test_rows_that_cannot_differ_are_said(axes: Any, hyperparams: Any, pairs: str) -> None:
+def test_rows_that_cannot_differ_are_noted(axes: Any, hyperparams: Any, pairs: str) -> None:
     expected = f"These train the same network, and have equal results: {pairs}."
     swept = experiment(axes, SEEDS, **hyperparams)  # of 4 epochs
     assert notes(swept) == [expected]
@@ -186,7 +184,7 @@ def test_what_is_refused_now_is_a_sentence_beside_results_of_an_earlier_version(
     assert note.endswith("batch_norm = false.")
 
 
-def test_rows_that_are_said_to_be_equal_train_to_equal_bits() -> None:
+def test_rows_reported_as_equal_train_to_equal_bits() -> None:
     swept = experiment({"patience": (4, 9, None)})
     found = [r for p in jmlp.run_study(study(swept), small()) for r in p.results]
     assert len({r.run_id for r in found}) == 3
@@ -214,12 +212,12 @@ def small() -> Any:
         ({"drop_rate": 0.8, "hidden": (8, 5)}, ""),
     ],
 )
-def test_a_layer_that_is_often_dropped_as_a_whole_is_said(hyperparams: Any, text: str) -> None:
+def test_a_layer_that_is_often_dropped_as_a_whole_is_noted(hyperparams: Any, text: str) -> None:
     found = notes(experiment(**hyperparams))
     assert found == ([f"{text} of cases, and then nothing passes through it."] if text else [])
 
 
-def test_epochs_of_one_update_and_large_rests_are_said() -> None:
+def test_epochs_of_one_update_and_large_remainders_are_noted() -> None:
     swept = experiment({"batch_size": (16, 60, 100, 166)}, SEEDS, patience=None)
     assert notes(swept, facts=FACTS, smallest_difference=0.02) == [
         "Of the 166 examples of the training part: at batch size 60 an epoch is 2 updates and "
@@ -228,7 +226,7 @@ def test_epochs_of_one_update_and_large_rests_are_said() -> None:
     ]
 
 
-def test_running_averages_that_have_hardly_begun_are_said() -> None:
+def test_running_averages_that_have_hardly_begun_are_noted() -> None:
     assert BATCH_NORM_DECAY == batchnorm.MOMENTUM
     few = experiment(batch_size=83, epochs=5, batch_norm=True, patience=None)  # 10 updates
     assert notes(few, facts=FACTS) == [
@@ -246,7 +244,7 @@ def early(patience: int, stopped: int, **changes: Any) -> Any:
     return finished(hp, 0, 0.3, best_epoch=stopped - patience, stopped_epoch=stopped, **changes)
 
 
-def test_patience_of_few_updates_is_said_with_the_plan_and_beside_runs_that_it_stopped() -> None:
+def test_patience_of_few_updates_is_noted_with_the_plan_and_beside_runs_that_it_stopped() -> None:
     text = (
         "Early stopping waits for few updates here (patience 2 at batch size 32 is 6 updates): a "
         "run may be stopped long before it has learned what it can."
@@ -263,7 +261,7 @@ def test_patience_of_few_updates_is_said_with_the_plan_and_beside_runs_that_it_s
     assert notes(replace(one, base=replace(HP, batch_size=8)), facts=IRIS) == []  # 30 updates
 
 
-def test_a_linear_schedule_that_patience_can_cut_off_is_said() -> None:
+def test_a_linear_schedule_that_patience_can_cut_off_is_noted() -> None:
     linear = experiment(schedule="linear", patience=2, epochs=10)
     assert notes(linear) == [
         "The learning rate falls to 0 over the limit of 10 epochs: where patience stops a run "
@@ -272,7 +270,7 @@ def test_a_linear_schedule_that_patience_can_cut_off_is_said() -> None:
     assert notes(replace(linear, base=replace(linear.base, patience=None))) == []
 
 
-def test_few_validation_examples_are_said() -> None:
+def test_few_validation_examples_are_noted() -> None:
     text = (
         "The validation part has 2 examples: early stopping and the best configuration rest on "
         "them, and they are too few to call a run collapsed."
@@ -291,7 +289,7 @@ def test_few_validation_examples_are_said() -> None:
         ((1, 3, 146), "There is 1 example of class 0; 3 examples of class 1"),
     ],
 )
-def test_classes_that_a_part_may_lack_are_said(counts: tuple[int, ...], text: str) -> None:
+def test_classes_that_a_part_may_lack_are_noted(counts: tuple[int, ...], text: str) -> None:
     facts = replace(MANY, n_examples=150, class_counts=counts)
     rest = ": the training part or the validation part may have none of them."
     assert notes(experiment(batch_size=4), facts=facts) == ([text + rest] if text else [])
@@ -309,7 +307,7 @@ def test_the_examples_of_each_class_are_counted() -> None:
         (1234567.0, "The inputs are as large as 1.23457e+06, "),
     ],
 )
-def test_inputs_far_from_0_to_1_are_said(largest: float, text: str) -> None:
+def test_inputs_far_from_0_to_1_are_noted(largest: float, text: str) -> None:
     rest = (
         "and are used as they are: networks learn better from numbers around -1 to 1. Pixels of "
         "type uint8 are scaled to 0-1."
@@ -325,7 +323,7 @@ def test_the_largest_input_is_that_which_the_network_gets() -> None:
     assert [fact.largest_input for fact in facts] == [1.0, 2.0 * pixels.x_train.max()]
 
 
-def test_too_few_seeds_for_a_verdict_are_said_before_training_only() -> None:
+def test_too_few_seeds_for_a_verdict_are_noted_before_training_only() -> None:
     swept = experiment({"drop_rate": (0.0, 0.5)}, seeds=range(4))
     text = "With 4 seeds there is no verdict and no claim is settled: 5 are needed."
     assert notes(swept) == [text]
@@ -336,7 +334,7 @@ def test_too_few_seeds_for_a_verdict_are_said_before_training_only() -> None:
     ]
 
 
-def test_a_smallest_difference_below_one_test_example_is_said() -> None:
+def test_a_smallest_difference_below_one_test_example_is_noted() -> None:
     swept = experiment({"drop_rate": (0.0, 0.5)}, SEEDS)
     text = (
         "One of the 60 test examples is 1.7 points of accuracy, more than the smallest difference "

@@ -71,23 +71,23 @@ def test_an_integer_where_a_float_may_be_stays_an_integer_so_that_it_is_written_
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"name": 1}, '"name" is 1, wanted text'),
+        ({"name": 1}, '"name" is 1, expected text'),
         ({"name": "\ud800"}, '"name" is "\\ud800", which holds a lone surrogate'),
-        ({"flag": 1}, '"flag" is 1, wanted true or false'),
-        ({"count": True}, '"count" is true, wanted an integer of at most 64 bits'),
-        ({"count": 2**63}, f'"count" is {2**63}, wanted an integer of at most 64 bits'),
-        ({"count": 1.0}, '"count" is 1.0, wanted an integer of at most 64 bits'),
-        ({"rate": "0.1"}, '"rate" is "0.1", wanted a number'),
-        ({"rate": True}, '"rate" is true, wanted a number'),
-        ({"inner": None}, '"inner" is null, wanted an object'),
+        ({"flag": 1}, '"flag" is 1, expected true or false'),
+        ({"count": True}, '"count" is true, expected an integer of at most 64 bits'),
+        ({"count": 2**63}, f'"count" is {2**63}, expected an integer of at most 64 bits'),
+        ({"count": 1.0}, '"count" is 1.0, expected an integer of at most 64 bits'),
+        ({"rate": "0.1"}, '"rate" is "0.1", expected a number'),
+        ({"rate": True}, '"rate" is true, expected a number'),
+        ({"inner": None}, '"inner" is null, expected an object'),
         ({"inner": {"word": "a"}}, '"inner.sizes" is missing'),
-        ({"inner": {"word": 1, "sizes": []}}, '"inner.word" is 1, wanted one of a, b'),
-        ({"inner": {"word": [], "sizes": []}}, '"inner.word" is [], wanted one of a, b'),
-        ({"table": {"x": None}}, '"table.x" is null, wanted a number'),
-        ({"table": [1]}, '"table" is [1], wanted an object'),
-        ({"pairs": [["a"]]}, '"pairs[0]" is ["a"], wanted 2 values'),
-        ({"pairs": "ab"}, '"pairs" is "ab", wanted an array'),
-        ({"others": [{"word": "b", "sizes": [None]}]}, '"others[0].sizes[0]" is null, wanted an '),
+        ({"inner": {"word": 1, "sizes": []}}, '"inner.word" is 1, expected one of a, b'),
+        ({"inner": {"word": [], "sizes": []}}, '"inner.word" is [], expected one of a, b'),
+        ({"table": {"x": None}}, '"table.x" is null, expected a number'),
+        ({"table": [1]}, '"table" is [1], expected an object'),
+        ({"pairs": [["a"]]}, '"pairs[0]" is ["a"], expected 2 values'),
+        ({"pairs": "ab"}, '"pairs" is "ab", expected an array'),
+        ({"others": [{"word": "b", "sizes": [None]}]}, '"others[0].sizes[0]" is null, expected '),
     ],
 )
 def test_a_value_of_another_type_is_refused_with_its_place(
@@ -97,8 +97,8 @@ def test_a_value_of_another_type_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize("value", [None, [], "text", 3, True])
-def test_what_is_no_object_is_no_record(value: Any) -> None:
-    assert refusal(value).endswith("wanted an object")
+def test_a_value_that_is_not_an_object_is_not_a_record(value: Any) -> None:
+    assert refusal(value).endswith("expected an object")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_some_members_are_checked_and_the_others_are_kept_as_they_are() -> None:
     assert checked(table, {"a": int}, {"c": int}) == table
     with pytest.raises(UnreadableError, match='"c" is missing'):
         checked(table, {"c": int})
-    with pytest.raises(UnreadableError, match='"a" is 1, wanted text'):
+    with pytest.raises(UnreadableError, match='"a" is 1, expected text'):
         checked(table, {}, {"a": str})
 
 

@@ -68,7 +68,7 @@ def test_a_best_that_is_open_says_what_each_other_configuration_showed() -> None
     )
 
 
-def test_what_several_configurations_have_in_common_is_said_once_with_the_largest() -> None:
+def test_what_several_configurations_have_in_common_is_stated_once_with_the_largest() -> None:
     beaten = [
         *runs(size(16), shifted(0.01)),
         *runs(size(64), shifted(0.02)),
@@ -176,7 +176,7 @@ def test_a_name_without_its_configuration_is_an_error(experiment: Experiment, me
 # ---- notes
 
 
-def test_a_split_that_varies_is_said_to_be_held_by_the_interval() -> None:
+def test_a_varying_split_is_stated_as_covered_by_the_interval() -> None:
     table = experiment_table(replace(STUDY, split_seed="seed"), sizes(128), runs(HP, SPREAD))
     assert (
         "± is half the 95 % t-interval of the mean over seeds. It holds initialisation, batch "
@@ -201,12 +201,12 @@ DISHARMONY = (
         ({"drop_rate": 0.5}, False),
     ],
 )
-def test_batch_norm_after_dropout_is_said(changes: dict[str, Any], said: bool) -> None:
+def test_batch_norm_after_dropout_is_noted(changes: dict[str, Any], said: bool) -> None:
     experiment = Experiment("one", replace(HP, **changes), {}, SEEDS, {})
     assert (DISHARMONY in experiment_table(STUDY, experiment, []).notes) == said
 
 
-def test_runs_of_mixed_devices_widths_and_versions_are_said() -> None:
+def test_runs_of_mixed_devices_widths_and_versions_are_noted() -> None:
     other = Provenance("gpu", 16, "", {"jax": "0.12.0"}, True)
     results = [*runs(HP, SPREAD)[:3], *runs(HP, SPREAD, provenance=other)[3:]]
     assert (
@@ -217,9 +217,7 @@ def test_runs_of_mixed_devices_widths_and_versions_are_said() -> None:
     )
 
 
-def test_runs_of_mixed_settings_and_sources_are_said_and_what_an_old_file_lacks_is_unknown() -> (
-    None
-):
+def test_runs_of_mixed_settings_and_sources_are_noted_and_missing_old_fields_are_unknown() -> None:
     usual = replace(CPU, settings={}, source="00ff")
     other = replace(CPU, settings={"jax_optimization_level": "O1"}, source="11ff")
     first, second, third, *same = runs(HP, SPREAD)

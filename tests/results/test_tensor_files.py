@@ -1,4 +1,4 @@
-"""A sealed file comes back to the bit, or it is refused as a whole, with one message."""
+"""A sealed file is restored bitwise, or refused as a whole with one message."""
 
 import errno
 import hashlib
@@ -48,7 +48,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def told(call: Callable[[], object], path: Path) -> str:
-    """What is said of a file, without its path."""
+    """The error message for a file, without its path."""
     with pytest.raises(CheckpointError) as error:
         call()
     assert error.value.exit_code == 5
@@ -65,7 +65,7 @@ def refusal_of(data: bytes) -> str:
     return told(lambda: tensor_files.from_bytes(data, "kind", path), path)
 
 
-def test_arrays_of_every_kind_come_back_to_the_bit(path: Path) -> None:
+def test_arrays_of_every_kind_are_restored_bitwise(path: Path) -> None:
     tensors, _ = tensor_files.read(path, "kind")
     assert_equal_bits(tensors, TENSORS)
 
@@ -125,7 +125,7 @@ def test_every_truncation_and_every_byte_too_many_is_refused() -> None:
 
 
 def test_every_byte_that_became_blank_is_refused() -> None:
-    # Blanks among the header's JSON could go unseen, were only its meaning looked at.
+    # Blanks in the header's JSON would go unnoticed if only its meaning were checked.
     for n, byte in enumerate(SMALL):
         blank = b"\n" if byte == ord(" ") else b" "
         refusal_of(SMALL[:n] + blank + SMALL[n + 1 :])
@@ -150,11 +150,11 @@ def with_header(text: bytes) -> bytes:
         (with_header(b'{"__metadata__":{"jmlp":"{\\"format\\":\\"kind\\"}"}}'), DAMAGED),
         (
             save({"W": np.zeros(2, np.float32)}),
-            "of another program or another version of jmlp (format None, wanted 'kind')",
+            "of another program or another version of jmlp (format None, expected 'kind')",
         ),
         (
             tensor_files.to_bytes({}, {"format": "kind-2"}),
-            "of another program or another version of jmlp (format 'kind-2', wanted 'kind')",
+            "of another program or another version of jmlp (format 'kind-2', expected 'kind')",
         ),
     ],
 )
@@ -170,7 +170,7 @@ def test_arrays_that_do_not_fit_into_the_file_are_refused_under_a_right_seal() -
     assert refusal_of(bytes(data)).startswith("not a whole safetensors file: ")
 
 
-def test_what_is_no_regular_file_is_refused_at_once(path: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_regular_is_refused_at_once(path: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(path)
     (tmp_path / "passwords").symlink_to("/etc/passwd")
@@ -205,11 +205,11 @@ def test_too_large_a_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     ("dtype", "shape", "offsets", "what"),
     [
         ("F8_E4M3", [4], [0, 4], "W has a type that jmlp does not write"),
-        ("F32", [-1, -1], [0, 4], "W has no possible shape"),
-        ("F32", [1] * 33, [0, 4], "W has no possible shape"),
-        ("F32", [10**12], [0, 4], "W has not as many bytes as its shape says"),
-        ("F32", [0.5], [0, 4], '"shape[0]" is 0.5, wanted an integer of at most 64 bits'),
-        ("F32", [1], [0], '"data_offsets" is [0], wanted 2 values'),
+        ("F32", [-1, -1], [0, 4], "W has an impossible shape"),
+        ("F32", [1] * 33, [0, 4], "W has an impossible shape"),
+        ("F32", [10**12], [0, 4], "the size of W does not match its shape"),
+        ("F32", [0.5], [0, 4], '"shape[0]" is 0.5, expected an integer of at most 64 bits'),
+        ("F32", [1], [0], '"data_offsets" is [0], expected 2 values'),
     ],
 )
 def test_arrays_that_cannot_be_are_refused_under_a_right_seal(
@@ -258,7 +258,7 @@ def test_a_file_of_a_newer_jmlp_is_no_damage(tmp_path: Path) -> None:
     )
 
 
-def test_what_the_system_does_not_give_is_told_apart_from_damage(
+def test_unreadable_files_are_distinguished_from_damaged_ones(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> int:
@@ -300,7 +300,7 @@ def test_only_reading_and_writing_import_safetensors() -> None:
 
 
 @pytest.mark.parametrize("about", [{"format": "kind", "n": np.nan}, {"format": "kind", "n": {1}}])
-def test_what_is_no_strict_json_is_a_bug_and_not_written(
+def test_a_value_that_is_not_strict_json_is_a_bug_and_not_written(
     about: dict[str, Any], tmp_path: Path
 ) -> None:
     with pytest.raises((TypeError, ValueError)):

@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def refusal(path: Path) -> str:
-    """What is said of a file, without its path."""
+    """The error message for a file, without its path."""
     with pytest.raises(CheckpointError) as error:
         weights.load(path)
     assert error.value.exit_code == 5
@@ -79,7 +79,7 @@ def test_safetensors_itself_reads_the_file(path: Path) -> None:
 def test_file_of_another_format_is_refused_with_what_to_do(path: Path) -> None:
     path.write_bytes(tensor_files.to_bytes({}, {"format": "jmlp-network-1"}))
     assert refusal(path) == (
-        "of another program or another version of jmlp (format 'jmlp-network-1', wanted "
+        "of another program or another version of jmlp (format 'jmlp-network-1', expected "
         "'jmlp-network-3'); write one with `jmlp train --save FILE`"
     )
 
@@ -109,11 +109,11 @@ def put(tensors: Tensors, name: str, value: float) -> None:
     [
         (
             lambda tensors, header: header["hyperparams"].update(hidden=[2, 4]),
-            "params[1].dense.W is float32 (3, 2), wanted float32 (4, 2)",
+            "params[1].dense.W is float32 (3, 2), expected float32 (4, 2)",
         ),
         (
             lambda tensors, header: tensors.update({"params[2].dense.b": np.zeros((2, 1))}),
-            "params[2].dense.b is float64 (2, 1), wanted float32 (2, 1)",
+            "params[2].dense.b is float64 (2, 1), expected float32 (2, 1)",
         ),
         (lambda tensors, header: tensors.pop("state[1].var"), "state[1].var is missing"),
         (
@@ -139,7 +139,7 @@ def put(tensors: Tensors, name: str, value: float) -> None:
         ),
         (
             lambda tensors, header: header["contract"].update(image_shape=[3]),
-            "params[0].dense.W is float32 (2, 2), wanted float32 (2, 3)",
+            "params[0].dense.W is float32 (2, 2), expected float32 (2, 3)",
         ),
         *(
             (
@@ -204,7 +204,8 @@ def before(path: Path, about: Header) -> Network:
     tensors, header = tensor_files.read(path, weights.FORMAT)
     contract = header.pop("contract")
     old = {"image_shape": contract["image_shape"], "n_classes": contract["n_classes"]}
-    tensor_files.write(path, tensors, header | old | {"format": weights.BEFORE, "about": about})
+    old |= {"format": weights.PREVIOUS_FORMAT, "about": about}
+    tensor_files.write(path, tensors, header | old)
     return weights.load(path)
 
 
@@ -217,10 +218,10 @@ def test_arrays_of_other_shapes_are_refused_before_they_are_read(
     monkeypatch.setattr(
         tensor_files, "from_bytes", lambda *read: pytest.fail("the arrays were read")
     )
-    assert "params[0].dense.W is float32 (2, 200), wanted float32 (2, 2)" in refusal(path)
+    assert "params[0].dense.W is float32 (2, 200), expected float32 (2, 2)" in refusal(path)
 
 
-def test_file_of_the_format_before_is_read_and_the_type_of_its_data_known_by_its_digests(
+def test_file_of_the_previous_format_is_read_and_its_data_type_known_from_the_digests(
     path: Path,
 ) -> None:
     network = before(path, {"data": dict(mnist.DIGESTS)})
@@ -228,11 +229,11 @@ def test_file_of_the_format_before_is_read_and_the_type_of_its_data_known_by_its
     assert_equal_bits((network.params, network.state), (PARAMS, STATE))
 
 
-def test_file_of_the_format_before_does_not_say_of_what_type_other_data_were(path: Path) -> None:
+def test_file_of_the_previous_format_does_not_state_the_type_of_other_data(path: Path) -> None:
     assert before(path, {"data": {"x_train": "0"}}).contract == Contract((1, 2), 2, None)
 
 
-def test_link_is_followed_and_what_is_there_judged(path: Path, tmp_path: Path) -> None:
+def test_link_is_followed_and_its_target_judged(path: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(path)
     assert_equal_bits(weights.load(tmp_path / "link").params, PARAMS)
     (tmp_path / "other").symlink_to("/etc/passwd")
@@ -246,7 +247,7 @@ def test_saving_replaces_the_file_as_a_whole(path: Path) -> None:
     assert [found.name for found in path.parent.iterdir()] == [path.name]
 
 
-def test_file_that_cannot_be_written_is_told(path: Path) -> None:
+def test_file_that_cannot_be_written_is_reported(path: Path) -> None:
     with pytest.raises(StoreError) as error:
         weights.save(path / "net", NETWORK)
     assert str(error.value) == f"{path / 'net'}: its folder cannot be created: File exists"

@@ -1,4 +1,4 @@
-"""Checkpoints: to the bit, in two generations; a damaged one is said, and the one before used."""
+"""Checkpoints: bitwise, in two generations; a damaged one is reported, the previous one used."""
 
 import itertools
 import math
@@ -72,7 +72,7 @@ def file_of(updates: int) -> str:
     return f"{updates:012d}.safetensors"
 
 
-def test_a_state_comes_back_to_the_bit(checkpoints: Checkpoints) -> None:
+def test_a_state_is_restored_bitwise(checkpoints: Checkpoints) -> None:
     checkpoints.save(KEY, state(), ABOUT)
     found, messages = checkpoints.load(KEY, ABOUT)
     assert_equal(found, state())
@@ -117,7 +117,7 @@ def test_two_generations_are_kept_and_the_newest_is_used(checkpoints: Checkpoint
 
 
 @pytest.mark.parametrize("action", ["enospc", "eio"])
-def test_whatever_fails_in_a_save_the_one_before_it_or_the_new_one_is_used(
+def test_after_any_failed_save_the_previous_or_the_new_one_is_used(
     action: str, tmp_path: Path
 ) -> None:
     found = []
@@ -192,7 +192,7 @@ def test_dropping_removes_all_of_one_cohort_and_nothing_that_others_put_there(
     assert os.listdir(note.parent) == ["note.txt"]
 
 
-def test_what_cannot_be_removed_is_told(checkpoints: Checkpoints) -> None:
+def test_failure_to_remove_is_reported(checkpoints: Checkpoints) -> None:
     (checkpoints.folder / KEY / file_of(10)).mkdir(parents=True)
     with pytest.raises(StoreError) as error:
         checkpoints.save(KEY, state(1, 5), ABOUT)
@@ -207,7 +207,7 @@ INSTEAD = "; the one of epoch 1 step 0 is used instead"
 NONE_ELSE = "; there is no other one to resume from"
 
 
-def test_whatever_bit_is_flipped_and_wherever_it_is_cut_the_one_before_is_used_and_said(
+def test_after_any_flipped_bit_or_truncation_the_previous_one_is_used_and_reported(
     checkpoints: Checkpoints,
 ) -> None:
     ids, width = ("a",), 1
@@ -284,7 +284,7 @@ NOT_FITTING = "its header does not fit its numbers: "
         (random_bytes, "damaged, or not a safetensors file: its header cannot be read"),
         (
             other_format,
-            "of another program or another version of jmlp (format 'jmlp-checkpoint-0', wanted "
+            "of another program or another version of jmlp (format 'jmlp-checkpoint-0', expected "
             "'jmlp-checkpoint-1')",
         ),
         (other_width, f"{NOT_FITTING}arrays..active is (4,), wanted (5, …)"),
@@ -292,7 +292,7 @@ NOT_FITTING = "its header does not fit its numbers: "
         (other_runs, "has other runs or another width than its folder"),
     ],
 )
-def test_what_is_no_checkpoint_of_the_cohort_is_said_and_the_one_before_used(
+def test_a_checkpoint_of_another_cohort_is_reported_and_the_previous_one_used(
     make: Any, told: str, checkpoints: Checkpoints
 ) -> None:
     checkpoints.save(KEY, state(1, 0), ABOUT)
@@ -303,7 +303,7 @@ def test_what_is_no_checkpoint_of_the_cohort_is_said_and_the_one_before_used(
     assert messages == [f"{path}: {told}{INSTEAD}"]
 
 
-def test_where_every_one_is_damaged_each_is_said_and_none_used(checkpoints: Checkpoints) -> None:
+def test_if_all_are_damaged_each_is_reported_and_none_used(checkpoints: Checkpoints) -> None:
     paths = [checkpoints.save(KEY, state(epoch, 0), ABOUT) for epoch in (1, 2)]
     for path in paths:
         data = path.read_bytes()

@@ -79,7 +79,7 @@ def test_a_lock_that_is_given_back_can_be_taken_again(tmp_path: Path) -> None:
     assert first.owner() is None
 
 
-def test_an_owner_is_told_what_it_trains_now(tmp_path: Path) -> None:
+def test_the_lock_owner_states_what_it_trains(tmp_path: Path) -> None:
     lock = Lock(tmp_path)
     assert lock.acquire()
     studies = ["one", None, "\0\n'\u202e😀" * 1000, "short again"]
@@ -90,7 +90,7 @@ def test_an_owner_is_told_what_it_trains_now(tmp_path: Path) -> None:
         assert (owner.pid, owner.study) == (os.getpid(), study)
 
 
-def test_one_who_looks_does_not_keep_a_worker_from_the_lock(
+def test_a_viewer_does_not_keep_a_worker_from_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / module.NAME).touch()
@@ -146,13 +146,13 @@ def test_the_note_is_json_that_people_can_read(tmp_path: Path) -> None:
     assert note.keys() == {"pid", "host", "boot_id", "started", "study"}
 
 
-def test_a_lock_that_is_not_held_has_nothing_to_say(tmp_path: Path) -> None:
+def test_a_free_lock_has_no_note(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as error:
         Lock(tmp_path).describe("a study")
     assert str(error.value) == f"{tmp_path}/worker.lock: is not held by this process"
 
 
-def test_a_place_where_no_lock_can_be_is_told(tmp_path: Path) -> None:
+def test_a_place_where_no_lock_can_be_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "worker.lock").mkdir()
     for folder, why in ((tmp_path / "file", "File exists"), (tmp_path, "Is a directory")):

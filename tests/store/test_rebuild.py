@@ -91,12 +91,12 @@ def test_the_files_of_runs_alone_are_enough(tmp_path: Path) -> None:
     studies, runs, results, order, events = content(tmp_path)
     assert (studies, events) == (before[0], before[4])
     assert results["small"] == before[2]["small"]
-    # That the study took in runs that had ended before it is told by its submission only.
+    # Only its submission records that the study took in runs that had ended before it.
     assert order == {"small": before[3]["small"], "other": before[3]["other"][:3]}
     assert len(runs) == len(before[1])
 
 
-def test_what_was_in_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+def test_runs_in_training_resume_from_their_checkpoint(tmp_path: Path) -> None:
     made = plan()
     fill(tmp_path, made, n_left=2)
     state = checkpoint(tmp_path, made)
@@ -121,7 +121,7 @@ def test_a_study_that_was_trained_to_its_end_is_done(tmp_path: Path) -> None:
         assert store.study("small").state == "done"
 
 
-def test_damaged_files_are_told_and_left_where_they_are(tmp_path: Path) -> None:
+def test_damaged_files_are_reported_and_left_where_they_are(tmp_path: Path) -> None:
     made = plan()
     fill(tmp_path, made, n_left=2)
     checkpoint(tmp_path, made)
@@ -200,7 +200,7 @@ def test_a_store_in_use_is_not_rebuilt(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", [check, rebuild])
-def test_there_is_nothing_to_look_at_where_there_is_no_store(
+def test_nothing_is_viewable_without_a_store(
     call: Callable[[Path], object], tmp_path: Path
 ) -> None:
     folder = tmp_path / "none"
@@ -303,7 +303,7 @@ def test_what_others_submit_and_tag_during_a_rebuilding_is_kept_and_seen(
     writer.join()
     assert failures == []
     assert viewer.version() != version
-    for store in (viewer, other):  # whoever had it open before sees all of it
+    for store in (viewer, other):  # everyone who had it open before sees all of it
         assert store.run(made.runs[0].run_id).tags == ("during",)
         assert [s.label for s in store.studies()] == ["small", "other"]
     other.tag(made.runs[1].run_id, "after")
@@ -313,7 +313,7 @@ def test_what_others_submit_and_tag_during_a_rebuilding_is_kept_and_seen(
     other.close()
 
 
-def test_a_viewer_is_told_the_points_of_a_rebuilt_database_as_new(tmp_path: Path) -> None:
+def test_a_viewer_sees_the_points_of_a_rebuilt_database_as_new(tmp_path: Path) -> None:
     fill(tmp_path)
     with Store(tmp_path, viewer=True) as viewer:
         seen, points = viewer.new_points("small", 0)

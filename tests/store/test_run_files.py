@@ -1,4 +1,4 @@
-"""The file of a run: all of it comes back to the bit, and its digest is that of its numbers."""
+"""The file of a run: it is restored bitwise, and its digest is that of its numbers."""
 
 import math
 import struct
@@ -91,7 +91,7 @@ def refusal(path: Path) -> str:
     return str(error.value).removeprefix(f"{path}: ")
 
 
-def test_a_run_comes_back_to_the_bit(tmp_path: Path) -> None:
+def test_a_run_is_restored_bitwise(tmp_path: Path) -> None:
     result = run()
     back = stored(tmp_path / "run", result)
     assert_equal_bits(back.best, name_tensors(*network(0)))
@@ -120,7 +120,7 @@ def test_a_run_of_before_there_were_schedules_had_a_constant_learning_rate(tmp_p
     assert run_files.read(path).result.hyperparams == run().hyperparams
 
 
-def test_costs_come_back_to_the_bit_and_none_as_none(tmp_path: Path) -> None:
+def test_costs_are_restored_bitwise_and_none_as_none(tmp_path: Path) -> None:
     def bits(point: CostPoint) -> list[Any]:
         values = list(vars(point).values())
         return [struct.pack("<d", v) if isinstance(v, float) else (type(v), v) for v in values]
@@ -322,8 +322,8 @@ def no_seed(tensors: Tensors, about: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (wider, "params[0].dense.W is float32 (2, 3), wanted float32 (3, 3)"),
-        (in_double, "state[0].var is float64 (2, 1), wanted float32 (2, 1)"),
+        (wider, "params[0].dense.W is float32 (2, 3), expected float32 (3, 3)"),
+        (in_double, "state[0].var is float64 (2, 1), expected float32 (2, 1)"),
         (one_epoch_less, "snapshots.params[0].batchnorm.beta is (2, 2, 1), wanted (1, …)"),
         (epochs_of_floats, "snapshots.epoch is missing, or is not one axis of int32"),
         (one_cost_less, "costs.step is int64 (2,), wanted int64 (3,)"),

@@ -50,7 +50,7 @@ def test_every_table_is_strict(tmp_path: Path) -> None:
     assert set(own.values()) == {1}
 
 
-def test_there_is_nothing_to_view_where_there_is_no_store(tmp_path: Path) -> None:
+def test_there_is_nothing_to_view_without_a_store(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     assert refusal(folder, viewer=True) == f"there is no store at {folder}: run a study first"
     assert not folder.exists()
@@ -122,7 +122,7 @@ def test_a_newer_database_that_was_left_in_the_middle_is_not_tidied_up(tmp_path:
     assert {path.name: path.read_bytes() for path in copied.iterdir()} == files
 
 
-def test_damage_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_damage_is_reported_with_what_to_do(tmp_path: Path) -> None:
     database = Database(tmp_path)
     with database.transaction() as connection:
         connection.executemany(INSERT, [(f"{number:03d}" * 20,) for number in range(500)])
@@ -146,7 +146,7 @@ def test_damage_is_told_with_what_to_do(tmp_path: Path) -> None:
     assert len(kinds(tmp_path)) == 500
 
 
-def test_places_where_no_database_can_be_are_told(tmp_path: Path) -> None:
+def test_places_where_no_database_can_be_are_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "store" / module.NAME).mkdir(parents=True)
     assert refusal(tmp_path / "store") == "is a folder, not a store's database; move it away"
@@ -194,7 +194,7 @@ def test_an_error_within_a_transaction_undoes_it(tmp_path: Path) -> None:
         ("eio", StoreError, "cannot be read or written: Input/output error"),
     ],
 )
-def test_a_commit_that_fails_changes_nothing_and_is_told(
+def test_a_commit_that_fails_changes_nothing_and_is_reported(
     action: str, kind: type[StoreError], message: str, tmp_path: Path
 ) -> None:
     database = Database(tmp_path)
@@ -208,7 +208,7 @@ def test_a_commit_that_fails_changes_nothing_and_is_told(
     assert kinds(tmp_path) == ["two"]
 
 
-def test_a_full_disk_is_told_by_sqlite_as_well(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_by_sqlite_as_well(tmp_path: Path) -> None:
     database = Database(tmp_path)
     ((pages,),) = database.read("PRAGMA page_count")
     database.read(f"PRAGMA max_page_count = {pages}")
@@ -219,7 +219,7 @@ def test_a_full_disk_is_told_by_sqlite_as_well(tmp_path: Path) -> None:
     assert kinds(tmp_path) == ["small"]
 
 
-def test_a_database_in_use_for_too_long_is_told(
+def test_a_database_in_use_for_too_long_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = Database(tmp_path), Database(tmp_path)
@@ -239,7 +239,7 @@ def test_numbers_of_64_bits_are_kept(number: int, tmp_path: Path) -> None:
     assert database.read("SELECT at FROM events") == [(number,)]
 
 
-def test_what_cannot_be_kept_is_told(tmp_path: Path) -> None:
+def test_failure_to_cache_is_reported(tmp_path: Path) -> None:
     database = Database(tmp_path)
     for value, message in (
         (2**63, f"{database.path}: a number of more than 64 bits cannot be stored"),

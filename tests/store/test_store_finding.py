@@ -50,7 +50,7 @@ def test_runs_are_found_by_word(store: Store, made: Plan) -> None:
         assert [r.run_id for r in store.find_runs(text)] == found, text
 
 
-def test_words_that_mean_no_run_or_several_are_told(tmp_path: Path, made: Plan) -> None:
+def test_words_that_match_no_run_or_several_are_reported(tmp_path: Path, made: Plan) -> None:
     alike = [replace(run, run_id=f"abcd{run.run_id[4:]}") for run in made.runs[:2]]
     with Store(tmp_path) as store:
         assert store.find_runs("all") == []
@@ -71,7 +71,7 @@ def test_words_that_mean_no_run_or_several_are_told(tmp_path: Path, made: Plan) 
         )
 
 
-def test_a_study_or_run_that_is_not_there_is_told(store: Store) -> None:
+def test_a_missing_study_or_run_is_reported(store: Store) -> None:
     by_label = (store.study, store.runs, store.results, store.counts, store.take_commands)
     for asked in by_label:
         assert refusal(asked, "smal") == (

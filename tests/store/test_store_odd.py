@@ -35,7 +35,7 @@ NEWER = "leave it as it is, and use the newer jmlp"
 
 
 def reseal(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], Any]) -> None:
-    """Changes the arrays and the header of a sealed file, and seals it anew."""
+    """Changes the arrays and the header of a sealed file, and reseals it."""
     about = tensor_files.read_about(path, sealed_kind(path))
     tensors, about = tensor_files.read(path, about["format"])
     change(tensors, about)
@@ -47,7 +47,7 @@ def sealed_kind(path: Path) -> str:
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], Any], kind: str) -> None:
-    """Changes the content of a small file, and seals it anew."""
+    """Changes the content of a small file, and reseals it."""
     content = documents.read(path, kind)
     change(content)
     documents.write(path, kind, content)
@@ -76,8 +76,8 @@ RUNS: list[tuple[Callable[[Any, Any], Any], str]] = [
     ),
     (lambda t, a: a.update(extra=1), '"extra" is not known here: a newer jmlp wrote it'),
     (lambda t, a: a.pop("attempt"), '"attempt" is missing'),
-    (lambda t, a: a.update(attempt=2**70), f'"attempt" is {2**70}, wanted an integer of at most'),
-    (lambda t, a: a.update(events=[1]), '"events[0]" is 1, wanted an object'),
+    (lambda t, a: a.update(attempt=2**70), f'"attempt" is {2**70}, expected an integer of at most'),
+    (lambda t, a: a.update(events=[1]), '"events[0]" is 1, expected an object'),
     (lambda t, a: a["studies"][0].pop("position"), '"studies[0].position" is missing'),
     (lambda t, a: a["studies"][0].update(toml="= ="), '"toml" is not a study: Invalid statement'),
     (
@@ -95,9 +95,9 @@ RUNS: list[tuple[Callable[[Any, Any], Any], str]] = [
     (lambda t, a: a["studies"][0].update(submitted_at=-1), "its time is -1"),
     (lambda t, a: t.update({"costs.x": np.zeros(3)}), "costs.x belongs to no cost point"),
     (lambda t, a: a["studies"][0].update(data={}), '"name" is missing'),
-    (lambda t, a: a.update(data=None), '"data" is null, wanted an object'),
-    (lambda t, a: a["run"].update(run_id=7), '"run_id" is 7, wanted text'),
-    (lambda t, a: a["run"]["provenance"].update(width="x"), '"provenance.width" is "x", wanted'),
+    (lambda t, a: a.update(data=None), '"data" is null, expected an object'),
+    (lambda t, a: a["run"].update(run_id=7), '"run_id" is 7, expected text'),
+    (lambda t, a: a["run"]["provenance"].update(width="x"), '"provenance.width" is "x", expected'),
     (lambda t, a: t.update(more=np.zeros(3, np.float32)), "more belongs to no part of a run"),
     (
         lambda t, a: a["run"].update(test_accuracy=None, validation_accuracy=None),
@@ -107,7 +107,7 @@ RUNS: list[tuple[Callable[[Any, Any], Any], str]] = [
 
 
 @pytest.mark.parametrize(("change", "what"), RUNS)
-def test_an_odd_run_is_told_and_left_out_and_nothing_else_suffers(
+def test_an_odd_run_is_reported_and_skipped_and_nothing_else_suffers(
     change: Callable[[Any, Any], Any], what: str, whole: tuple[Path, Plan]
 ) -> None:
     folder, made = whole
@@ -143,7 +143,7 @@ CHECKPOINTS: list[Callable[[Any, Any], Any]] = [
 
 
 @pytest.mark.parametrize("change", CHECKPOINTS)
-def test_an_odd_checkpoint_is_told_and_left_out_and_nothing_else_suffers(
+def test_an_odd_checkpoint_is_reported_and_skipped_and_nothing_else_suffers(
     change: Callable[[Any, Any], Any], whole: tuple[Path, Plan]
 ) -> None:
     folder, _ = whole
@@ -238,7 +238,7 @@ SUBMISSIONS: list[Callable[[Any], Any]] = [
 
 
 @pytest.mark.parametrize("change", SUBMISSIONS)
-def test_an_odd_submission_is_told_and_left_out_and_nothing_else_suffers(
+def test_an_odd_submission_is_reported_and_skipped_and_nothing_else_suffers(
     change: Callable[[Any], Any], whole: tuple[Path, Plan]
 ) -> None:
     folder, _ = whole
@@ -253,7 +253,7 @@ def test_an_odd_submission_is_told_and_left_out_and_nothing_else_suffers(
 
 
 @pytest.mark.parametrize("tags", [None, {}, [1], [["a"]], [["a", 1]], [["a", "b", "c"]], "ab"])
-def test_odd_tags_are_told_and_left_out_and_nothing_else_suffers(
+def test_odd_tags_are_reported_and_skipped_and_nothing_else_suffers(
     tags: Any, whole: tuple[Path, Plan]
 ) -> None:
     folder, _ = whole
@@ -265,7 +265,7 @@ def test_odd_tags_are_told_and_left_out_and_nothing_else_suffers(
     assert (rebuilt.n_runs, len(rebuilt.refused)) == (4, 1)
 
 
-def test_files_of_a_newer_format_are_told_as_that_and_left_out(whole: tuple[Path, Plan]) -> None:
+def test_files_of_a_newer_format_are_reported_as_such_and_skipped(whole: tuple[Path, Plan]) -> None:
     folder, made = whole
     run = run_files.path_of(folder, made.runs[0].run_id)
     reseal(run, lambda t, a: a.update(format="jmlp-run-2"))
@@ -328,7 +328,7 @@ def change_row(folder: Path, sql: str, *values: Any) -> None:
         ("UPDATE events SET at = 1 << 60 WHERE id = 1", f"events: its time is {1 << 60}"),
     ],
 )
-def test_a_changed_value_is_damage_for_all_who_read_it(sql: str, what: str, tmp_path: Path) -> None:
+def test_a_changed_value_is_damage_for_all_readers(sql: str, what: str, tmp_path: Path) -> None:
     made = plan()
     fill(tmp_path, made)
     change_row(tmp_path, sql)

@@ -164,7 +164,7 @@ portal /run/user/doc fuse.portal rw 0 0
         ("/run/user/doc/x", None),
     ],
 )
-def test_network_file_systems_are_told_by_the_table_of_mounts(
+def test_network_file_systems_are_detected_from_the_mount_table(
     folder: str, kind: str | None, tmp_path: Path
 ) -> None:
     table = tmp_path / "mounts"

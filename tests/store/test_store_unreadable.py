@@ -115,7 +115,7 @@ def test_no_folder_is_empty_and_one_that_cannot_be_read_is_not(
         names(tmp_path)
 
 
-def test_whether_something_is_there_is_not_known_under_a_file(tmp_path: Path) -> None:
+def test_existence_is_unknown_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("nowhere")
     assert is_there(tmp_path / "file")
@@ -189,7 +189,7 @@ def test_no_command_calls_a_lack_of_permission_a_bug(
         assert codes["store rebuild"] == codes["store check"] == 4
 
 
-# ---- what is no regular file
+# ---- files that are not regular
 
 
 @pytest.mark.parametrize("ending", ["", "-journal", "-wal", "-shm"])
@@ -306,7 +306,7 @@ def test_a_result_whose_file_is_behind_a_dangling_link_is_not_reported(folder: P
         store.results("small")
 
 
-def test_a_database_behind_a_dangling_link_is_not_made_anew(folder: Path, tmp_path: Path) -> None:
+def test_a_database_behind_a_dangling_link_is_not_recreated(folder: Path, tmp_path: Path) -> None:
     path = folder / "store.sqlite"
     path.rename(tmp_path / "moved.sqlite")
     path.symlink_to(tmp_path / "other.sqlite")

@@ -141,7 +141,7 @@ with database.transaction() as connection:
 
 
 @pytest.mark.parametrize("viewer", [True, False])
-def test_who_comes_after_a_kill_in_the_middle_of_a_commit_undoes_it(
+def test_a_commit_interrupted_by_a_kill_is_rolled_back_by_the_next_user(
     viewer: bool, tmp_path: Path
 ) -> None:
     with contextlib.closing(Database(tmp_path)) as database, database.transaction() as connection:

@@ -63,7 +63,7 @@ def test_hyperparameter_without_effect_does_not_make_equal_runs_differ() -> None
         ({"batch_size": 0}, "batch size 0"),
     ],
 )
-def test_label_says_what_people_say(cell: Cell, text: str) -> None:
+def test_label_uses_everyday_words(cell: Cell, text: str) -> None:
     assert label(cell) == text
 
 
@@ -163,7 +163,7 @@ def test_wrong_hyperparameter_is_named(field: str, value: Any, problem: str) -> 
     assert error.value.problems == (f"{field}: {problem}",)
 
 
-def test_all_wrong_hyperparameters_are_told_at_once() -> None:
+def test_all_wrong_hyperparameters_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as error:
         check(Hyperparams(hidden=(), drop_rate=(0.1, 0.1), momentum=2.0, epochs=0))
     assert error.value.problems == (

@@ -102,7 +102,7 @@ def assert_all_is_shown(study: Study, results: list[RunResult]) -> tuple[Experim
     st.sampled_from([1, 3, [4, 9, 2**40]]),
     st.sampled_from([0, "seed"]),
 )
-def test_whatever_is_accepted_before_training_is_shown_after_it(
+def test_everything_accepted_before_training_is_shown_after_it(
     experiments: dict[str, Any], seeds: Any, split_seed: Any
 ) -> None:
     document = {
@@ -120,7 +120,7 @@ def test_whatever_is_accepted_before_training_is_shown_after_it(
     plan = make_plan(study, FACTS)
     results = [ended(run) for run in plan.runs]
     made = assert_all_is_shown(study, results)
-    # As the store has the study, and whatever order its runs ended in.
+    # As stored, and for any order in which its runs ended.
     stored = parse_study(to_toml(study), "s")
     assert make_plan(stored, FACTS).runs == plan.runs
     assert assert_all_is_shown(stored, results[::-1]) == made
@@ -151,7 +151,7 @@ def test_drop_rates_may_be_written_as_one_number_or_as_a_list(text: str) -> None
     assert_all_is_shown(study, [ended(run) for run in make_plan(study, FACTS).runs])
 
 
-def test_a_drop_rate_that_is_not_on_the_axis_is_refused_however_it_is_written() -> None:
+def test_a_drop_rate_not_on_the_axis_is_refused_in_any_notation() -> None:
     text = "hidden = [5, 4]\n[experiments.e]\naxes.drop_rate = [0.1, 0.2]\n"
     for value in ("0.3", "[0.3, 0.3]", "[0.1, 0.2]", "[0.1, 0.1, 0.1]"):
         with pytest.raises(ConfigError, match="must be a value of its axis"):
@@ -182,7 +182,7 @@ def test_a_claim_across_what_switches_another_hyperparameter_on_is_answered(
     assert f"{left} against {right}" in answer.sentence
 
 
-def test_results_and_cells_of_python_are_found_however_they_are_written() -> None:
+def test_results_and_cells_from_python_are_found_in_any_notation() -> None:
     base = Hyperparams(learning_rate=1, drop_rate=(0.1, 0.1, 0.1))
     cells = {"drop_rate": ((0.1, 0.1, 0.1), 0)}
     experiment = Experiment(

@@ -1,4 +1,4 @@
-"""Study files: what is refused and in which words, what is read, and the way back to TOML."""
+"""Study files: what is refused with which messages, what is read, and writing TOML."""
 
 import os
 import tomllib
@@ -133,7 +133,7 @@ def test_file_of_one_byte_too_many_is_refused() -> None:
         ("x" * 300, f"{'x' * 199}…: cannot be read: File name too long"),
     ],
 )
-def test_source_that_is_not_there_is_refused(source: str | Path, message: str) -> None:
+def test_source_that_does_not_exist_is_refused(source: str | Path, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         load_study(source)
     assert str(error.value) == message
@@ -223,7 +223,7 @@ def test_hyperparameter_that_only_one_optimizer_uses_may_stand_at_the_top() -> N
     assert (a.base.momentum, b.base) == (0.5, Hyperparams())
 
 
-# The way back
+# Writing TOML
 
 
 FIELDS: dict[str, st.SearchStrategy[Any]] = {

@@ -1,4 +1,4 @@
-"""What the flags of the command line change in a study, and what they are told."""
+"""What command-line flags change in a study, and the errors they cause."""
 
 from typing import Any
 
@@ -133,12 +133,12 @@ def test_wrong_flag_is_named(flags: dict[str, Any], told: str) -> None:
     assert problems(SMALL, **flags) == [told]
 
 
-def test_mistake_in_the_file_is_told_even_where_a_flag_hides_it() -> None:
+def test_mistake_in_the_file_is_reported_even_where_a_flag_hides_it() -> None:
     text = SMALL.replace("epochs = 9", "epochs = 0")
     assert problems(text, epochs=5) == ["epochs: must be an integer from 1 to 100,000, got 0"]
 
 
-def test_problems_of_file_and_flags_are_told_at_once_and_once() -> None:
+def test_problems_of_file_and_flags_are_reported_together_and_once() -> None:
     text = SMALL.replace("epochs = 9", "epochs = 0\ncolour = 1")
     assert problems(text, overrides=["x"], epochs=-5, experiments=["size"]) == [
         "epochs: must be an integer from 1 to 100,000, got 0",

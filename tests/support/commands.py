@@ -1,4 +1,4 @@
-"""The command as users call it: in a process of its own, or within this one where JAX runs."""
+"""The command as users call it: in a separate process, or within this one where JAX runs."""
 
 import io
 import os
@@ -86,7 +86,7 @@ class Asked:
 
 
 class Died(BaseException):
-    """A signal ends the worker, whatever it is doing."""
+    """A signal ends the worker, regardless of what it is doing."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -225,5 +225,5 @@ def without_privileges() -> list[str]:
 
 
 def command(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> Done:
-    """Runs the command in a process of its own."""
+    """Runs the command in a separate process."""
     return python("-m", "jmlp", *arguments, cwd=cwd, env=env)

@@ -1,4 +1,4 @@
-"""Databases of the store, looked at and made from outside."""
+"""Databases of the store, inspected and created independently of it."""
 
 import contextlib
 import sqlite3

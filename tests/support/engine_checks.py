@@ -1,4 +1,4 @@
-"""What the engine did, looked at from outside: plain loops, NumPy, and JAX's own events."""
+"""Independent checks of the engine: plain loops, NumPy, and JAX's own events."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

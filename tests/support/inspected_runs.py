@@ -1,4 +1,4 @@
-"""Small runs that were really trained, in a store with their data, to be looked into."""
+"""Small runs that were really trained, in a store with their data, for inspection."""
 
 from pathlib import Path
 from typing import Any

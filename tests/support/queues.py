@@ -36,7 +36,7 @@ class Queue:
         return Inline(self.folder, label, after)
 
     def disturbed(self, hook: Callable[[Progress], object], label: str | None = "small") -> Inline:
-        """Starts a worker that calls the hook at whatever is new."""
+        """Starts a worker that calls the hook on all progress."""
         with self._patch.context() as patch:
             disturb(patch, hook)
             return self.train(label)

@@ -1,4 +1,4 @@
-"""`jmlp serve` in a process of its own."""
+"""`jmlp serve` in a separate process."""
 
 import subprocess
 import sys

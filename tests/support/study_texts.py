@@ -34,7 +34,7 @@ def load(text: str | bytes, **flags: Any) -> Study:
 
 
 def problems(text: str | bytes, **flags: Any) -> list[str]:
-    """What is told about a study, without the prefix `study.toml: ` where it has it."""
+    """The problems reported for a study, without the prefix `study.toml: ` where it has it."""
     with pytest.raises(ConfigError) as error:
         load(text, **flags)
     assert error.value.exit_code == 2

@@ -21,7 +21,7 @@ POLL_SECONDS = 0.02
 
 Kind = Literal["empty", "running", "diverged", "finished"]
 
-# As a worker tells it in the third epoch of its first group.
+# As reported by a worker in the third epoch of its first group.
 PROGRESS = Progress(
     phase="training",
     group=1,

@@ -20,7 +20,7 @@ READY = "Quit"  # the last word of the first picture: the keys
 WAIT_SECONDS = 60.0
 APP = ("-m", "jmlp")
 
-# The terminal of a session leader is told of its end, as a shell's is. The environment is handed
+# The terminal of a session leader is notified of its end, like a shell's. The environment is handed
 # on as it is given: Python changes its own in the locale C.
 IN_TERMINAL = """
 import fcntl, json, os, sys, termios
@@ -34,11 +34,11 @@ MODE = re.compile(rb"\x1b\[\?([0-9;]+)([hl])")
 KITTY = re.compile(rb"\x1b\[[<>][0-9]*u")
 STYLE = re.compile(rb"\x1b\[([0-9;]*)m")
 COLOUR = re.compile(rb"[349][0-9]|10[0-9]")
-CURSOR, WRAP = b"25", b"7"  # the modes that are on in a terminal nobody has touched
+CURSOR, WRAP = b"25", b"7"  # the modes that are on in a fresh terminal
 
 
 class Terminal:
-    """A process in a terminal of its own."""
+    """A process in its own terminal."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Terminal:
         while select.select([self._ours], [], [], max(0.0, deadline - time.monotonic()))[0]:
             try:
                 data = os.read(self._ours, 65536)
-            except OSError:  # nobody has the terminal any more
+            except OSError:  # no process has the terminal open any more
                 break
             found += data
             if seconds == 0.0 and len(found) > 1 << 20:

@@ -33,7 +33,7 @@ for number in range(3):
 
 
 @pytest.mark.parametrize("size", [0, 100])
-def test_program_that_was_half_written_is_compiled_and_kept_again_and_told_once(
+def test_program_that_was_half_written_is_compiled_and_kept_again_and_reported_once(
     size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")  # that of the tests

@@ -105,7 +105,7 @@ def test_error_that_a_process_reported_itself_is_its_end_with_all_of_its_lines()
         (-40, "was ended by signal 40", 6),
     ],
 )
-def test_unknown_end_is_told_with_its_last_words_and_what_is_set_for_jax(
+def test_unknown_end_is_reported_with_its_last_words_and_what_is_set_for_jax(
     code: int, how: str, exit_code: int
 ) -> None:
     given = {"XLA_FLAGS": "--a", "HOME": "/root", "JAX_ENABLE_X64": "1", "MY_JAX_X": "y"}
@@ -115,7 +115,7 @@ def test_unknown_end_is_told_with_its_last_words_and_what_is_set_for_jax(
     assert str(end("it", code, "", {})) == f"it {how}: it printed nothing"
 
 
-def test_device_that_is_not_there_is_told_with_who_asked_for_it() -> None:
+def test_missing_device_is_reported_with_who_asked_for_it() -> None:
     why = "JAX finds no such device (r); "
     see = "see what `jmlp doctor` says"
     auto, gpu = no_device("auto", "r", {"JAX_PLATFORMS": "cuda"}), no_device("gpu", "r", {})

@@ -30,7 +30,7 @@ def prepared(
     return environ
 
 
-def test_cache_that_is_not_private_is_not_used_and_it_is_told_what_to_do(
+def test_cache_that_is_not_private_is_not_used_and_the_remedy_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delitem(sys.modules, "jax", raising=False)
@@ -180,7 +180,7 @@ def test_versions_are_those_that_numbers_depend_on(monkeypatch: pytest.MonkeyPat
     assert (found["python"], found["jax"]) == (platform.python_version(), jax.__version__)
 
 
-def test_package_that_is_not_there_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_reported_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "PACKAGES", ("no-such-package",))
     environment.versions.cache_clear()
     found = environment.versions()

@@ -56,7 +56,7 @@ def test_the_error_is_that_of_the_system(action: str, number: int) -> None:
 @pytest.mark.parametrize(
     "wanted", ["write", "write:0:eio", "write:1:eio ", "wrote:1:eio", "write:1:die", "write:x:eio"]
 )
-def test_a_value_of_another_form_is_told_and_not_ignored(wanted: str) -> None:
+def test_a_value_of_another_form_is_reported_and_not_ignored(wanted: str) -> None:
     fault_injection.arm(wanted)
     with pytest.raises(ConfigError) as error:
         fault_injection.reach("commit")

@@ -69,7 +69,7 @@ def test_an_empty_variable_counts_as_none_and_a_relative_one_as_absolute(
 
 
 @pytest.mark.parametrize("answer", [RuntimeError("no home"), Path("~/.cache/jmlp")])
-def test_a_user_without_home_is_told_what_to_set(
+def test_a_missing_home_is_reported_with_what_to_set(
     answer: RuntimeError | Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Newer platformdirs raise an error, older ones leave the sign for home as it is."""
@@ -105,7 +105,7 @@ def failure(path: Path) -> StoreError | None:
         ("eio", StoreError, "Input/output error"),
     ],
 )
-def test_whatever_fails_the_old_file_or_the_new_one_is_whole_and_nothing_else_left(
+def test_after_any_failure_the_old_or_the_new_file_is_intact_and_nothing_else_remains(
     action: str, kind: type[StoreError], reason: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "file"
@@ -188,7 +188,7 @@ def together(folder: Path, content: bytes) -> list[Path]:
 
 
 @pytest.mark.parametrize("action", ["enospc", "eio"])
-def test_files_are_all_old_or_all_new_or_the_last_one_is_missing_whatever_fails(
+def test_after_any_failure_files_are_all_old_or_all_new_or_the_last_one_is_missing(
     action: str, tmp_path: Path
 ) -> None:
     found = []
@@ -252,7 +252,7 @@ def a_socket(path: Path) -> None:
     ("make", "kind"),
     [(device, "a device"), (pipe, "a pipe"), (a_socket, "a socket"), (Path.mkdir, "a folder")],
 )
-def test_what_is_no_file_is_never_replaced_by_one(
+def test_what_is_not_a_file_is_never_replaced_by_one(
     make: Callable[[Path], None], kind: str, tmp_path: Path
 ) -> None:
     make(path := tmp_path / "it")
@@ -295,7 +295,7 @@ def _no_umask() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_no_umask")
-def test_private_folder_is_for_its_owner_alone_and_nobody_else_may_write_above_it(
+def test_private_folder_is_for_its_owner_alone_and_no_one_else_may_write_above_it(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "home" / "cache" / "jax"
@@ -361,7 +361,7 @@ def test_only_what_ended_processes_had_begun_is_removed(tmp_path: Path) -> None:
     assert set(os.listdir(tmp_path)) == kept
 
 
-def test_leftovers_of_no_folder_are_none_and_what_cannot_be_removed_is_told(tmp_path: Path) -> None:
+def test_missing_folder_has_no_leftovers_and_failed_removals_are_reported(tmp_path: Path) -> None:
     files.remove_leftovers(tmp_path / "none")
     (tmp_path / f".file.{os.getpid()}.0123abcd.tmp").mkdir()
     with pytest.raises(StoreError) as error:

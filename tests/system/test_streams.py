@@ -136,7 +136,7 @@ def test_study_with_broken_streams_writes_its_whole_report_and_ends_with_141_or_
     assert done.err.endswith(said)
 
 
-def test_network_is_saved_and_the_work_has_its_own_code_where_nothing_can_be_said(
+def test_network_is_saved_and_the_exit_code_is_kept_without_output(
     here: Here, replace: Replace
 ) -> None:
     replace("stderr", hung_up())

@@ -62,7 +62,7 @@ def sweep() -> tuple[list[Progress], Counter[str]]:
         return progress(SWEEP), counts
 
 
-# What is said on the way
+# Progress during training
 
 
 def test_every_run_ends_once_and_progress_counts_them(
@@ -100,7 +100,7 @@ def test_points_are_at_every_epoch_from_0_and_at_its_full_batches(
         assert [p.batch_cost is None for p in result.costs] == [e == 0 for e in epochs]
 
 
-def test_runs_of_a_seed_start_equal_whatever_is_swept_and_seeds_start_differently(
+def test_runs_of_a_seed_start_equal_for_all_swept_values_and_seeds_start_differently(
     sweep: tuple[list[Progress], Counter[str]],
 ) -> None:
     starts = {(result.seed, result.costs[0].validation_cost) for result in results(sweep[0])}
@@ -193,7 +193,7 @@ def test_cohorts_that_move_after_every_epoch_have_the_same_results(
         moves.append(len(lanes))
         return list(range(n_devices * per_device))[::-1]
 
-    monkeypatch.setattr(load_balance, "balanced", backwards)
+    monkeypatch.setattr(load_balance, "rebalance", backwards)
     expected = {result.run_id: result for result in results(sweep[0])}
     moved = trained(SWEEP)
     assert len(moved) == 30
@@ -243,7 +243,7 @@ def test_the_same_study_again_compiles_nothing_and_gives_the_same_bits(
     sweep: tuple[list[Progress], Counter[str]],
 ) -> None:
     expected = {result.run_id: result for result in results(sweep[0])}
-    trained(SWEEP)  # programs of other tests may have taken the place of its own
+    trained(SWEEP)  # programs of other tests may have replaced its own
     with compiled() as counts:
         again = trained(SWEEP)
     assert not counts
@@ -309,7 +309,7 @@ def chunks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return started
 
 
-def test_the_training_goes_no_further_than_its_consumer(chunks: list[int]) -> None:
+def test_training_gets_no_further_ahead_than_its_consumer(chunks: list[int]) -> None:
     training = engine.run(plan(SWEEP), SMALL_DATA)
     assert isinstance(training, Generator)
     before = 0
@@ -339,7 +339,7 @@ def test_chunks_grow_when_they_are_short_and_shrink_when_they_are_long(
 # What cannot be had
 
 
-def test_a_device_that_is_not_there_is_refused() -> None:
+def test_a_device_that_does_not_exist_is_refused() -> None:
     with pytest.raises(DeviceError) as error:
         engine.find_devices("gpu")
     message = str(error.value)
@@ -358,7 +358,7 @@ def test_a_plan_that_does_not_fit_is_refused_before_anything_is_compiled(
 
 
 @pytest.mark.parametrize("reason", ["RESOURCE_EXHAUSTED: 3 bytes\nmore", "INTERNAL: a bug"])
-def test_only_a_device_out_of_memory_is_told_as_such(
+def test_only_a_device_out_of_memory_is_reported_as_such(
     reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:

@@ -61,7 +61,7 @@ def test_a_diverged_run_has_no_accuracy_and_says_how_far_it_came(rates: list[Run
     assert [point.epoch for point in result.costs] == [0]
 
 
-def test_neighbours_of_a_diverged_run_are_equal_to_the_bit(rates: list[RunResult]) -> None:
+def test_neighbours_of_a_diverged_run_are_bitwise_equal(rates: list[RunResult]) -> None:
     axes = {"learning_rate": (0.1, 0.2, 0.3, 0.4)}
     others = trained(experiment(axes))
     for rate in (0.1, 0.2):

@@ -28,7 +28,7 @@ class Trained(NamedTuple):
     runs: dict[str, RunResult]
     programs: list[int]  # as each run ended, how many there were more than before
     cleared_in: list[int]  # the groups in which all of JAX's caches were cleared
-    user_compiled: int  # what a function of the user was compiled anew by it
+    user_compiled: int  # recompiles of a user's function that it caused
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -76,7 +76,7 @@ def test_a_cohort_that_takes_longer_than_expected_has_an_epoch_left(clock: list[
     assert made.progress("training").remaining == pytest.approx(12 * 1 / 6)
 
 
-def test_epochs_before_a_cohort_was_gone_on_with_took_no_time_here(clock: list[float]) -> None:
+def test_epochs_before_a_cohort_was_resumed_took_no_time_here(clock: list[float]) -> None:
     made = Tracker(plan(experiment(epochs=9, patience=None)))
     made.begin(1)
     made.resumed(5)

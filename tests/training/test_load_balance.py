@@ -10,8 +10,8 @@ Lanes = dict[int, int]
 
 
 def test_every_device_gets_one_before_any_gets_a_second() -> None:
-    assert load_balance.places(n_devices=2, per_device=3) == [0, 3, 1, 4, 2, 5]
-    assert load_balance.places(n_devices=1, per_device=4) == [0, 1, 2, 3]
+    assert load_balance.fill_order(n_devices=2, per_device=3) == [0, 3, 1, 4, 2, 5]
+    assert load_balance.fill_order(n_devices=1, per_device=4) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -25,10 +25,10 @@ def test_every_device_gets_one_before_any_gets_a_second() -> None:
         ({0: 1, 1: 1, 4: 1}, 1, [[0, 4], [1]]),
     ],
 )
-def test_a_turn_has_as_many_slots_of_a_device_as_lanes_allow_but_one_at_least(
+def test_a_call_has_as_many_slots_of_a_device_as_lanes_allow_but_at_least_one(
     lanes: Lanes, most: int, expected: list[list[int]]
 ) -> None:
-    assert list(load_balance.turns(lanes, per_device=4, most=most)) == expected
+    assert list(load_balance.calls(lanes, per_device=4, max_lanes=most)) == expected
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_turn_has_as_many_slots_of_a_device_as_lanes_allow_but_one_at_least(
 def test_cohorts_move_where_that_saves_a_tenth_of_the_time(
     lanes: Lanes, expected: list[int] | None
 ) -> None:
-    assert load_balance.balanced(lanes, n_devices=2, per_device=2) == expected
+    assert load_balance.rebalance(lanes, n_devices=2, per_device=2) == expected
 
 
 @given(
@@ -65,7 +65,7 @@ def test_moving_loses_and_doubles_nothing_and_makes_the_fullest_device_less_full
     case: tuple[int, int, Lanes],
 ) -> None:
     n_devices, per_device, lanes = case
-    found = load_balance.balanced(lanes, n_devices, per_device)
+    found = load_balance.rebalance(lanes, n_devices, per_device)
     if found is None:
         return
     assert sorted(found) == list(range(n_devices * per_device))

@@ -107,7 +107,7 @@ def test_the_width_of_a_group_is_that_of_its_largest_cohort() -> None:
     assert shape(made) == [(10, [10, 1])]
 
 
-def test_what_remains_of_a_plan_keeps_its_programs() -> None:
+def test_the_rest_of_a_plan_keeps_its_programs() -> None:
     made = plan(
         experiment({"drop_rate": (0.0, 0.5)}, name="with"),
         experiment({"learning_rate": (0.1, 0.2)}, seeds=(0, 1), name="without"),
@@ -119,7 +119,7 @@ def test_what_remains_of_a_plan_keeps_its_programs() -> None:
     assert left.width == group.width
 
 
-def test_what_remains_of_a_plan_keeps_its_widths() -> None:
+def test_the_rest_of_a_plan_keeps_its_widths() -> None:
     made = plan(experiment({"drop_rate": DROP_RATES}, seeds=(0, 1)), experiment(batch_norm=True))
     first, second = made.groups[0].cohorts
     done = {run.run_id for run in (*first.runs, *second.runs[:7], *made.groups[1].cohorts[0].runs)}
@@ -192,7 +192,7 @@ def test_an_empty_part_is_refused() -> None:
     )
 
 
-def test_more_updates_than_can_be_counted_are_refused_once_whatever_is_swept() -> None:
+def test_more_updates_than_can_be_counted_are_refused_once_for_all_swept_values() -> None:
     made = experiment({"drop_rate": DROP_RATES}, batch_size=1, epochs=100_000)
     assert shape(plan(made)) == [(10, [10])]
     with pytest.raises(ConfigError) as error:
@@ -276,14 +276,14 @@ def test_total_memory_is_that_of_a_machine() -> None:
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_learned_numbers_are_counted_as_the_model_makes_them(batch_norm: bool) -> None:
+def test_parameters_are_counted_as_the_model_creates_them(batch_norm: bool) -> None:
     hp = Hyperparams(hidden=(5, 4), batch_norm=batch_norm)
     params, _ = model.init(hp, 7, 3, jax.random.key(0))
     made = sum(leaf.size for leaf in jax.tree.leaves(params))
     assert planning.n_parameters(hp, 7, 3) == made
 
 
-def test_a_group_is_named_by_what_tells_it_apart() -> None:
+def test_a_group_is_named_by_its_distinguishing_hyperparameters() -> None:
     made = plan(
         experiment({"batch_norm": (False, True)}), experiment(optimizer="adam", hidden=(9,))
     )

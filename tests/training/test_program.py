@@ -1,4 +1,4 @@
-"""Lanes of the compiled program: whatever stands beside a run, its numbers are the same bits."""
+"""Lanes of the compiled program: a run's bits do not depend on its neighbours."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ from jmlp.training import program, single_run
 from jmlp.training.blocks import Data
 from jmlp.training.program import Cohorts, EpochEnd, Parts, Program, root_key, stack_hyperparams
 from jmlp.training.single_run import TrainState
-from jmlp.training.strategies import AllAtOnce, Chunk, Epoch, Front, InTurn, Strategy, in_pairs
+from jmlp.training.strategies import AllAtOnce, Chunk, Compaction, Epoch, InTurn, Strategy, in_pairs
 
 # All that a lane can have: batch norm, the moments of Adam, dropout.
 RICH = replace(SMALL, batch_norm=True, optimizer="adam")
@@ -245,12 +245,12 @@ def test_finals_are_measured_on_each_part_for_the_wanted_lanes_alone(either: Ben
 
 
 @pytest.mark.parametrize("taking_part", [0, 1, 2, 5, 8])
-def test_pairs_reach_the_lanes_that_take_part_and_no_more_than_one_other(taking_part: int) -> None:
+def test_pairs_reach_the_selected_lanes_and_at_most_one_other(taking_part: int) -> None:
     lanes = np.isin(np.arange(8), [6, 1, 4, 0, 7, 2, 5, 3][:taking_part])
 
-    front, one = Front(jnp.asarray(lanes)), jnp.ones(8, jnp.int32)
-    counts = in_pairs(front.n, lambda count, own: count + own, front.gather(0 * one), one)
-    reached = np.asarray(front.restore(counts))
+    compaction, one = Compaction(jnp.asarray(lanes)), jnp.ones(8, jnp.int32)
+    counts = in_pairs(compaction.n, lambda count, own: count + own, compaction.gather(0 * one), one)
+    reached = np.asarray(compaction.restore(counts))
     assert (reached[lanes] == 1).all()
     assert reached.sum() == taking_part + taking_part % 2
 

@@ -153,7 +153,7 @@ def judge(hp: Hyperparams, state: TrainState, epoch: Array, n_steps: int) -> Any
     training, validation = (
         single_run.evaluate(state.params, state.bn_state, LABELS_0, rows) for rows in ROWS
     )
-    return single_run.judge(state, hp, training, validation, epoch, n_steps)
+    return single_run.early_stopping(state, hp, training, validation, epoch, n_steps)
 
 
 def with_cost(state: TrainState, value: float) -> TrainState:
@@ -236,14 +236,14 @@ def test_evaluating_the_same_lane_again_changes_nothing() -> None:
         assert_equal_bits(again, state)
 
 
-def test_batch_cost_is_the_mean_over_the_steps_and_starts_anew() -> None:
+def test_batch_cost_is_the_mean_over_the_steps_and_is_reset() -> None:
     state = single_run.init(JUDGED, 1, 2, key(0))._replace(batch_costs=jnp.float32(25))
     state, measured = judge(lane(JUDGED), state, jnp.int32(1), n_steps=10)
     assert (float(measured.batch_cost), float(state.batch_costs)) == (2.5, 0)
 
 
 @pytest.mark.parametrize("block", [4, 7, 10, 2000])
-def test_evaluation_counts_every_row_once_whatever_the_block(
+def test_evaluation_counts_every_row_once_for_any_block_size(
     block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blocks, "EVALUATION_BLOCK", block)
@@ -328,14 +328,14 @@ def learn(hp: Hyperparams, x: Array, y: Array, n_classes: int, steps: int) -> fl
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
-def test_32_images_are_learned_by_heart(optimizer: Any) -> None:
+def test_32_images_are_memorised(optimizer: Any) -> None:
     rates = {"sgd": 0.3, "momentum": 0.03, "adam": 0.01}
     hp = Hyperparams(hidden=(20, 7), optimizer=optimizer, learning_rate=rates[optimizer])
     x, y = jnp.asarray(SMALL_DATA.x_train[:32]), jnp.asarray(np.arange(32) * 7 % 5)
     assert learn(hp, x, y, n_classes=5, steps=3000) < 0.01
 
 
-def test_zero_inputs_teach_the_frequencies_of_the_classes() -> None:
+def test_zero_inputs_lead_to_the_class_frequencies() -> None:
     shares = np.array([3, 2, 1]) / 6
     y = jnp.array([0, 0, 0, 1, 1, 2])
     found = learn(Hyperparams(hidden=(4,), learning_rate=1.0), jnp.zeros((6, 5)), y, 3, 500)

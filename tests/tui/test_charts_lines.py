@@ -70,7 +70,7 @@ def test_kinds_of_lines_differ_by_their_dots() -> None:
     assert drawn(line_dots(x, y, (1, 3)), 14, 1) == ["#...#...#...#."]
 
 
-def test_a_pattern_goes_on_through_the_points_between() -> None:
+def test_a_pattern_continues_through_the_points_between() -> None:
     x, y = floats(0, 5, 13), floats(0, 0, 0)
     assert drawn(line_dots(x, y, (4, 3)), 14, 1) == ["####...####..."]
 
@@ -93,7 +93,7 @@ def test_a_band_is_a_grid_of_dots_between_its_bounds() -> None:
     ]
 
 
-def test_a_band_is_cut_to_the_rows_that_there_are() -> None:
+def test_a_band_is_clipped_to_the_existing_rows() -> None:
     dots = band_dots(floats(0, 0), floats(50, 50), floats(-50, -50), 8)
     assert dots[:, 1].tolist() == [0, 4]
 
@@ -141,7 +141,7 @@ def test_equal_values_have_a_range_around_them() -> None:
     assert value_range([series(floats(2, 2))], 0, 1, False, (-1, 9)) == pytest.approx((1.92, 2.08))
 
 
-def test_without_values_there_is_a_range_all_the_same() -> None:
+def test_without_values_there_is_a_range_anyway() -> None:
     assert value_range([], 0, 1, False, (0, 1)) == (0, 1)
     assert value_range([series(floats(NAN))], 0, 1, True, (0, 1)) == (-1, 0)
 

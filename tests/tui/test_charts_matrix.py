@@ -32,7 +32,7 @@ def test_ten_classes_of_mnist_fit_in_80_and_in_60_columns() -> None:
     assert max(map(len, matrix_lines(counts, 57))) <= 57
 
 
-def test_confusions_are_told_the_most_frequent_first() -> None:
+def test_confusions_are_listed_the_most_frequent_first() -> None:
     assert confusions(COUNTS) == [(1, 2, 20), (2, 0, 5), (0, 1, 2)]
     assert confusion_lines(confusions(COUNTS), 11) == [
         " 1 taken for  2  20×",

@@ -10,7 +10,7 @@ from tui.charts.picture import N_LEVELS, NO_PIXEL, as_plane, half_blocks, shades
 NAN = math.nan
 
 
-def test_ink_is_told_by_shades_two_lines_of_pixels_at_once() -> None:
+def test_ink_is_drawn_in_shades_two_lines_of_pixels_at_once() -> None:
     plane = np.array([[0.0, 0.25, 0.5, 0.75, 1.0]] * 2)
     assert shades(plane) == [" ░▒▓█"]
 
@@ -32,7 +32,7 @@ def test_an_odd_last_line_stands_for_itself() -> None:
     assert shades(np.array([[0.0], [0.0], [1.0]])) == [" ", "█"]
 
 
-def test_what_is_no_pixel_is_blank() -> None:
+def test_cells_without_a_pixel_are_blank() -> None:
     assert shades(np.array([[NAN, 1.0]])) == [" █"]
 
 

@@ -120,7 +120,7 @@ def test_no_name_reaches_another_file(name: str) -> None:
 @pytest.mark.parametrize(
     "text", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost"]
 )
-def test_what_is_no_http_is_neither_answered_nor_told(
+def test_requests_that_are_not_http_are_neither_answered_nor_reported(
     text: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async def status() -> int:
@@ -158,7 +158,7 @@ def test_command_behind_a_tab_is_fixed() -> None:
     assert command == [sys.executable, "-P", "-m", "tui.serving.child", "/a store/$(x)"]
 
 
-def test_a_bug_is_told_and_the_server_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_reported_and_the_server_continues(monkeypatch: pytest.MonkeyPatch) -> None:
     async def found() -> tuple[int, list[str]]:
         async with serving(NO_APP) as served:
             monkeypatch.setattr(served.server, "_page", None)

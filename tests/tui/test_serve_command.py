@@ -220,7 +220,7 @@ def test_browser_opens_where_the_person_sits_with_an_address_of_its_own(
 
 
 @pytest.mark.parametrize("name", ["tui.py", "tui/__init__.py"])
-def test_app_of_another_package_with_its_name_is_told_and_not_taken_for_a_missing_extra(
+def test_another_package_named_tui_is_reported_and_not_taken_for_a_missing_extra(
     name: str, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = here.folder / name

@@ -174,7 +174,7 @@ def test_largest_message_that_is_allowed_arrives_whole() -> None:
     assert asyncio.run(size()) == 0
 
 
-def test_tab_that_nobody_uses_is_closed() -> None:
+def test_unused_tab_is_closed() -> None:
     async def reason() -> str | None:
         async with serving(echo(), idle_seconds=0.05) as served, tab(served) as websocket:
             while (last := await websocket.receive()).type is not aiohttp.WSMsgType.CLOSE:
@@ -213,7 +213,7 @@ def test_there_are_four_tabs_at_most_and_room_again_once_one_is_closed() -> None
     ids=["asked", "terminated", "killed"],
 )
 @pytest.mark.usefixtures("hasty")
-def test_process_ends_with_its_tab_whether_it_wants_or_not(
+def test_process_is_always_ended_with_its_tab(
     arguments: Sequence[str],
 ) -> None:
     async def found() -> tuple[int, list[str]]:
@@ -228,7 +228,7 @@ def test_process_ends_with_its_tab_whether_it_wants_or_not(
 
 
 @pytest.mark.usefixtures("hasty")
-def test_helpers_of_a_killed_app_end_with_it_and_training_goes_on(tmp_path: Path) -> None:
+def test_helpers_of_a_killed_app_end_with_it_and_training_continues(tmp_path: Path) -> None:
     start = (
         f"{STUBBORN}; import pathlib; nowhere = subprocess.DEVNULL\n"
         "found = [subprocess.Popen(['sleep', '600'], stdin=nowhere, stdout=nowhere, stderr=nowhere,"
@@ -252,7 +252,7 @@ def test_helpers_of_a_killed_app_end_with_it_and_training_goes_on(tmp_path: Path
 
 
 def _runs(process: int) -> bool:
-    """Whether it runs, where nobody may collect its exit code."""
+    """Whether it runs, even if no one collects its exit code."""
     with suppress(OSError):
         return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0] != "Z"
     return False
@@ -279,7 +279,7 @@ def test_app_that_is_left_closes_its_tab() -> None:
     assert said == []
 
 
-def test_app_that_breaks_closes_its_tab_and_its_last_words_are_told() -> None:
+def test_app_that_crashes_closes_its_tab_and_its_last_words_are_reported() -> None:
     code = "import sys; print('x' * 5000, 'it broke', file=sys.stderr); sys.exit(3)"
 
     async def found() -> tuple[aiohttp.WSMsgType, list[str]]:
@@ -337,7 +337,7 @@ def test_browser_that_reads_no_more_keeps_nothing_from_ending(tmp_path: Path) ->
     assert n_sessions == 0
 
 
-def test_server_that_ends_tells_every_tab() -> None:
+def test_server_that_ends_notifies_every_tab() -> None:
     async def found() -> tuple[str | None, int]:
         async with aiohttp.ClientSession() as client:
             async with serving(echo()) as served:

@@ -63,7 +63,7 @@ def test_one_key_starts_a_study_and_opens_it(
     assert asked == [(tmp_path, source)]
 
 
-def test_an_error_is_shown_with_its_remedy_and_the_app_goes_on(
+def test_an_error_is_shown_with_its_remedy_and_the_app_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(*arguments: object) -> str:
@@ -82,7 +82,7 @@ def test_an_error_is_shown_with_its_remedy_and_the_app_goes_on(
     drive(tmp_path / "store", steps)
 
 
-def test_a_bug_in_an_action_is_called_one_and_the_app_goes_on(tmp_path: Path) -> None:
+def test_a_bug_in_an_action_is_called_one_and_the_app_continues(tmp_path: Path) -> None:
     def action() -> None:
         raise ZeroDivisionError("by zero")
 
@@ -95,7 +95,7 @@ def test_a_bug_in_an_action_is_called_one_and_the_app_goes_on(tmp_path: Path) ->
     drive(tmp_path / "store", steps)
 
 
-def test_a_damaged_store_is_told_on_the_screen(tmp_path: Path) -> None:
+def test_a_damaged_store_is_reported_on_the_screen(tmp_path: Path) -> None:
     (tmp_path / "store.sqlite").write_bytes(b"no database at all" * 100)
 
     async def steps(pilot: Pilot[int]) -> None:
@@ -157,7 +157,7 @@ def test_a_study_without_a_worker_is_stopped_by_the_app_itself(tmp_path: Path) -
     drive(tmp_path, steps)
 
 
-def test_a_study_whose_worker_died_goes_on_by_one_key(
+def test_a_study_whose_worker_died_is_resumed_by_one_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -190,7 +190,7 @@ def test_keys_that_make_no_sense_do_nothing(key: str, tmp_path: Path) -> None:
     assert commands(tmp_path) == []
 
 
-def test_logarithmic_scale_is_said_and_taken_back(tmp_path: Path) -> None:
+def test_logarithmic_scale_is_shown_and_can_be_undone(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await open_study(pilot)
         await until_shown(pilot, "cost from ▁ 0.1000 to █ 0.5000\n")
@@ -204,7 +204,7 @@ def test_logarithmic_scale_is_said_and_taken_back(tmp_path: Path) -> None:
         drive(tmp_path, steps)
 
 
-def test_the_cursor_tells_all_of_its_configuration(tmp_path: Path) -> None:
+def test_the_cursor_shows_its_full_configuration(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await open_study(pilot)
         await until_shown(pilot, "learning rate 0.1   done   baseline")

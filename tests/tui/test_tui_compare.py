@@ -49,7 +49,7 @@ def table(pilot: Pilot[int]) -> dict[str, list[str]]:
     return {row[0].strip(): row[1:] for row in rows}
 
 
-# ---- what is told
+# ---- what is reported
 
 
 def test_curves_part_at_the_first_update_at_which_not_all_are_equal() -> None:
@@ -171,7 +171,7 @@ def test_runs_in_training_are_followed_until_their_numbers_can_be_judged(folder:
     drive(folder, steps)
 
 
-def test_eight_runs_are_told_apart(tmp_path: Path) -> None:
+def test_eight_runs_are_distinguishable(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         screen = CompareScreen([run.run_id for run in made.runs[:8]])
         await pilot.app.push_screen(screen)
@@ -195,7 +195,7 @@ def test_screen_that_is_left_at_once_leaves_nothing_behind(folder: Path) -> None
     drive(folder, steps)
 
 
-def test_run_that_was_deleted_meanwhile_is_told(folder: Path) -> None:
+def test_run_that_was_deleted_meanwhile_is_reported(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot, 1, 2)
         with Store(folder) as store:

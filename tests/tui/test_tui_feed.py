@@ -69,7 +69,7 @@ def test_a_store_that_appears_is_read_without_being_asked(feed: Feed, tmp_path: 
         pump.until(("small",))
 
 
-def test_what_another_connection_changes_is_told(feed: Feed, tmp_path: Path) -> None:
+def test_changes_by_another_connection_are_reported(feed: Feed, tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))
         pump = subscribe(feed, lambda look: look.store and look.store.study("small").state)
@@ -105,7 +105,7 @@ def test_a_worker_that_takes_or_leaves_the_store_is_seen(feed: Feed, tmp_path: P
         pump.until(None)
 
 
-def test_a_damaged_store_is_told_until_it_can_be_read(feed: Feed, tmp_path: Path) -> None:
+def test_a_damaged_store_is_reported_until_it_can_be_read(feed: Feed, tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"this is no database" * 100)
     pump = subscribe(feed, labels)
     error = pump.next()
@@ -115,7 +115,7 @@ def test_a_damaged_store_is_told_until_it_can_be_read(feed: Feed, tmp_path: Path
     pump.until(None)
 
 
-def test_a_database_put_in_place_of_another_is_opened_anew(feed: Feed, tmp_path: Path) -> None:
+def test_a_replaced_database_is_reopened(feed: Feed, tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))
     pump = subscribe(feed, labels)
@@ -126,7 +126,7 @@ def test_a_database_put_in_place_of_another_is_opened_anew(feed: Feed, tmp_path:
     pump.until(("another",))
 
 
-def test_an_error_of_a_query_is_told_and_others_go_on(feed: Feed, tmp_path: Path) -> None:
+def test_an_error_of_a_query_is_reported_and_others_continue(feed: Feed, tmp_path: Path) -> None:
     def wrong(look: Look) -> None:
         raise StoreError("no such study")
 
@@ -138,7 +138,7 @@ def test_an_error_of_a_query_is_told_and_others_go_on(feed: Feed, tmp_path: Path
     assert subscribe(feed, lambda look: look.folder).next() == tmp_path
 
 
-def test_who_has_left_is_told_nothing_more(feed: Feed, tmp_path: Path) -> None:
+def test_a_viewer_that_left_gets_no_more_updates(feed: Feed, tmp_path: Path) -> None:
     pump, other = subscribe(feed, labels), subscribe(feed, labels)
     assert (pump.next(), other.next()) == (None, None)
     feed.unsubscribe(pump)  # type: ignore[arg-type]
@@ -166,7 +166,7 @@ def test_a_query_that_failed_is_asked_again_until_it_can_answer(feed: Feed) -> N
     assert [pump.next(), pump.next(), pump.next()] == ["busy", "busy", "here"]
 
 
-def test_an_answer_that_says_nothing_new_is_not_told(feed: Feed, tmp_path: Path) -> None:
+def test_an_unchanged_answer_is_not_reported(feed: Feed, tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))
         same = subscribe(feed, labels)
@@ -178,7 +178,7 @@ def test_an_answer_that_says_nothing_new_is_not_told(feed: Feed, tmp_path: Path)
         assert same.messages.empty()
 
 
-def test_an_error_that_nobody_foresaw_does_not_end_the_looking(
+def test_an_unexpected_error_does_not_end_the_polling(
     feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(feed: Feed) -> Look:

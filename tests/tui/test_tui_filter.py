@@ -99,7 +99,7 @@ def test_number_that_a_run_has_not_is_neither_below_nor_above_any() -> None:
         ),
     ],
 )
-def test_mistake_is_told_with_what_is_allowed(text: str, said: str) -> None:
+def test_mistake_is_reported_with_what_is_allowed(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text)
     assert str(caught.value) == said

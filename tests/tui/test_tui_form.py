@@ -108,7 +108,7 @@ def test_right_choice_has_the_plan_and_the_label_of_the_command() -> None:
     assert checked.verdict() == "20 runs · 2 programs to compile · about 0.9 GB"
 
 
-def test_all_that_is_wrong_is_told_at_once_each_by_its_field() -> None:
+def test_all_problems_are_reported_at_once_each_with_its_field() -> None:
     texts = {"seeds": "no", "epochs": "0", "learning_rate": "-1", "hidden": "5", "momentum": "0.5"}
     checked = look(texts, "final")
     assert dict(checked.problems) == {
@@ -134,7 +134,7 @@ def test_all_that_is_wrong_is_told_at_once_each_by_its_field() -> None:
         ({"hidden": "[5]", "drop_rate": "[0.1, 0.2]"}, "drop_rate", f"{LAYERS} hidden = [5]"),
     ],
 )
-def test_what_does_not_fit_together_is_told_at_its_field(
+def test_inconsistent_values_are_reported_at_their_field(
     tmp_path: Path, texts: dict[str, str], key: str, problem: str
 ) -> None:
     file = tmp_path / "one.toml"
@@ -144,7 +144,7 @@ def test_what_does_not_fit_together_is_told_at_its_field(
     assert checked.of(key) == problem
 
 
-def test_data_that_are_not_there_are_told_beside_everything_else() -> None:
+def test_missing_data_is_reported_together_with_all_other_problems() -> None:
     origin = Choice("demo")
     checked = check(choice_of(origin, (), {"data": "/nowhere", "epochs": "x"}), origin, facts_of, 2)
     assert dict(checked.problems) == {
@@ -154,7 +154,7 @@ def test_data_that_are_not_there_are_told_beside_everything_else() -> None:
     }
 
 
-def test_no_path_is_looked_at_for_a_browser() -> None:
+def test_no_path_is_checked_for_a_browser() -> None:
     def refuse(data: str) -> Any:
         raise AssertionError(data)
 
@@ -197,7 +197,7 @@ def with_form(
 
 
 async def type_in(pilot: Pilot[int], opened: StudyForm, key: str, text: str) -> None:
-    """Types into a field, and waits until it was looked at."""
+    """Types into a field, and waits until it was checked."""
     opened.query_one(f"#input-{key}", Input).focus()
     for character in text:
         await pilot.press({".": "full_stop", "-": "minus", " ": "space"}.get(character, character))
@@ -263,7 +263,7 @@ def test_every_field_and_message_is_reached_by_keys_at_any_size(
     with_form(steps, tmp_path, size=size)
 
 
-def test_wrong_text_is_told_below_its_field_and_nothing_can_be_started(tmp_path: Path) -> None:
+def test_wrong_text_is_reported_below_its_field_and_nothing_can_be_started(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
         await type_in(pilot, opened, "epochs", "1.5")
         shown = dump(pilot.app)

@@ -269,7 +269,7 @@ def test_other_experiments_take_the_place_of_the_old_ones_and_the_keys() -> None
     assert drive((), steps).chosen == [("sizes", "batch size 16")]
 
 
-def test_columns_follow_the_width_and_what_was_looked_at_stays() -> None:
+def test_columns_follow_the_width_and_the_scroll_position_stays() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         await pilot.press("g", "g")
         await pilot.pause()

@@ -85,7 +85,7 @@ def test_half_filled_table_says_how_many_seeds_have_ended() -> None:
     )
 
 
-def test_what_is_said_of_the_original_stands_on_a_page_of_its_own() -> None:
+def test_results_about_the_original_are_on_a_page_of_their_own() -> None:
     assert text(table(FULL), 80, at="original is") == (
         "                                                  seeds\n"
         "                           prediction  original   below  original\n"

@@ -68,7 +68,7 @@ def test_nothing_is_computed_before_a_panel_is_opened(
         opened(tmp_path, ids(study), steps)
 
 
-def test_test_images_are_looked_at_on_demand_only(tmp_path: Path, inspections: Inspector) -> None:
+def test_test_images_are_inspected_on_demand_only(tmp_path: Path, inspections: Inspector) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await pilot.press("tab")
         await until_shown(pilot, "Gradient norm")
@@ -129,7 +129,7 @@ def test_another_seed_is_shown_at_the_same_epoch(tmp_path: Path, inspections: In
         opened(tmp_path, ids(study), steps)
 
 
-def test_the_screen_goes_on_while_an_inspection_is_computed(
+def test_the_screen_continues_while_an_inspection_is_computed(
     tmp_path: Path, inspections: Inspector
 ) -> None:
     may_end = threading.Event()
@@ -176,7 +176,7 @@ def test_what_went_wrong_is_shown_in_the_panel_and_can_be_tried_again(
         opened(tmp_path, ids(study), steps)
 
 
-def test_an_error_that_nobody_foresaw_ends_nothing(tmp_path: Path, inspections: Inspector) -> None:
+def test_an_unexpected_error_ends_nothing(tmp_path: Path, inspections: Inspector) -> None:
     def fail(*_: object) -> Inspection:
         raise ZeroDivisionError("by nought")
 
@@ -192,7 +192,7 @@ def test_an_error_that_nobody_foresaw_ends_nothing(tmp_path: Path, inspections: 
         opened(tmp_path, ids(study), steps)
 
 
-def test_nobody_waits_for_an_inspection_once_the_screen_is_left(
+def test_an_inspection_is_cancelled_when_the_screen_is_left(
     tmp_path: Path, inspections: Inspector
 ) -> None:
     stopped = threading.Event()
@@ -214,7 +214,7 @@ def test_nobody_waits_for_an_inspection_once_the_screen_is_left(
         opened(tmp_path, ids(study), steps)
 
 
-def test_a_run_that_ends_is_looked_into_anew(tmp_path: Path, inspections: Inspector) -> None:
+def test_a_run_that_ends_is_inspected_again(tmp_path: Path, inspections: Inspector) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await pilot.press("tab")
         await until_shown(pilot, "Gradient norm")

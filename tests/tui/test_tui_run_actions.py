@@ -125,7 +125,7 @@ def test_in_a_browser_it_is_asked_twice_before_runs_are_deleted(folder: Path) ->
 # ---- export
 
 
-def test_runs_are_exported_and_a_file_that_is_there_is_replaced_only_on_request(
+def test_runs_are_exported_and_an_existing_file_is_replaced_only_on_request(
     folder: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "here" / "runs.json"

@@ -183,7 +183,7 @@ def test_filter_works_as_it_is_typed_and_escape_clears_it(folder: Path) -> None:
     drive(folder, steps)
 
 
-def test_mistake_in_the_filter_is_told_below_it_and_hides_nothing_more(folder: Path) -> None:
+def test_mistake_in_the_filter_is_reported_below_it_and_hides_nothing_more(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         await pilot.press("slash")

@@ -51,7 +51,7 @@ async def settled(pilot: Pilot[int]) -> str:
     return seen[-1]
 
 
-# What is looked at with its colours: enough to see that themes, cursor and marks are right.
+# Screens compared with their colours: enough to see that themes, cursor and marks are right.
 PICTURES: tuple[tuple[str, Kind, str], ...] = (
     ("studies", "empty", "jmlp-dark"),
     ("study", "running", "jmlp-dark"),
@@ -78,7 +78,7 @@ async def go_to(pilot: Pilot[int], screen: str) -> None:
 
 
 def check(found: str, path: Path) -> None:
-    """Compares with what was looked at, or writes it anew."""
+    """Compares with the reviewed screen, or rewrites it."""
     if os.environ.get("UPDATE_SCREENS"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(found, encoding="utf-8")
@@ -86,7 +86,7 @@ def check(found: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize(("screen", "kind"), CASES)
-def test_screen_is_as_it_was_looked_at(screen: str, kind: Kind, tmp_path: Path) -> None:
+def test_screen_matches_the_reviewed_one(screen: str, kind: Kind, tmp_path: Path) -> None:
     dumps = []
 
     async def steps(pilot: Pilot[int]) -> None:
@@ -101,7 +101,7 @@ def test_screen_is_as_it_was_looked_at(screen: str, kind: Kind, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("screen", "kind", "theme"), PICTURES)
-def test_picture_is_as_it_was_looked_at(
+def test_picture_matches_the_reviewed_one(
     screen: str, kind: Kind, theme: str, tmp_path: Path
 ) -> None:
     found = []

@@ -79,7 +79,7 @@ def test_a_study_whose_worker_is_gone_is_not_shown_as_running(tmp_path: Path) ->
     assert [line.state for line in study.experiments[0].lines] == ["interrupted", "interrupted"]
 
 
-def test_a_lane_that_stopped_is_told_before_its_cohort_ends(tmp_path: Path) -> None:
+def test_a_lane_that_stopped_is_reported_before_its_cohort_ends(tmp_path: Path) -> None:
     with filled(tmp_path, "running") as made, Store(tmp_path) as store:
         stop = Stop("diverged", epoch=2, step=17)
         run_id = in_training(made)[1]
@@ -90,7 +90,7 @@ def test_a_lane_that_stopped_is_told_before_its_cohort_ends(tmp_path: Path) -> N
         assert lines(tmp_path)[1].state == "queued, 1 stopped"
 
 
-def test_only_the_group_in_compilation_is_said_to_compile(tmp_path: Path) -> None:
+def test_only_the_compiling_group_is_reported_as_compiling(tmp_path: Path) -> None:
     with filled(tmp_path, "running") as made, Store(tmp_path) as store:
         store.set_runs(in_training(made), "queued")
         compiling = replace(PROGRESS, phase="compiling")
@@ -210,7 +210,7 @@ def test_a_study_trained_afresh_shows_nothing_of_the_attempt_before(tmp_path: Pa
     assert (line.curve, line.state, line.n_done) == ((), "queued", 0)
 
 
-def test_tables_are_made_anew_only_when_runs_have_ended(tmp_path: Path) -> None:
+def test_tables_are_rebuilt_only_when_runs_have_ended(tmp_path: Path) -> None:
     query = StudyQuery("small")
     with filled(tmp_path, "running") as made, Store(tmp_path) as store:
         first = view(tmp_path, query).tables
@@ -282,7 +282,7 @@ def test_a_database_in_place_of_another_is_read_from_its_first_point(tmp_path: P
         assert seen(tmp_path / "short", 2) == ((0, 0.5), (1, 4.5), (2, 0.5 / 3))
 
 
-def test_a_configuration_without_runs_is_said_to_be_deleted(tmp_path: Path) -> None:
+def test_a_configuration_without_runs_is_reported_as_deleted(tmp_path: Path) -> None:
     with filled(tmp_path, "finished") as made, Store(tmp_path) as store:
         store.remove([r.run_id for r in made.runs if r.hyperparams.learning_rate == 0.1])
     study = view(tmp_path)

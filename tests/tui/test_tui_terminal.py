@@ -39,7 +39,7 @@ def opened(tmp_path: Path) -> Iterator[Terminal]:
     """The app, painted, without a store."""
     with Terminal(store=tmp_path / "store") as terminal:
         terminal.until_shown(READY)
-        terminal.until_shown("no worker")  # the store was looked at: nothing more is to come
+        terminal.until_shown("no worker")  # the store was read: nothing more follows
         yield terminal
 
 
@@ -63,7 +63,7 @@ def test_signal_ends_the_app_with_its_code_and_gives_the_terminal_back(
 
 
 @pytest.mark.parametrize("arguments", [[], ["tui"], ["tui", "--debug"]])
-def test_bug_gives_the_terminal_back_and_is_told_in_words(
+def test_bug_gives_the_terminal_back_and_is_reported_in_words(
     arguments: list[str], tmp_path: Path
 ) -> None:
     code = BROKEN.format(arguments=arguments)
@@ -118,7 +118,7 @@ def test_signal_that_was_ignored_at_the_start_does_not_end_the_app(tmp_path: Pat
         assert terminal.wait() == 0
 
 
-def test_ctrl_z_gives_the_terminal_back_and_going_on_paints_it_again(opened: Terminal) -> None:
+def test_ctrl_z_gives_the_terminal_back_and_resuming_repaints_it(opened: Terminal) -> None:
     painted = opened.text()
     for _ in range(2):
         opened.press("\x1a")
@@ -209,7 +209,7 @@ def test_no_color_means_no_code_of_a_colour(tmp_path: Path) -> None:
             assert terminal.colours() == set()
 
 
-def test_colours_are_sent_where_nobody_minds(opened: Terminal) -> None:
+def test_colours_are_sent_by_default(opened: Terminal) -> None:
     assert opened.colours() >= {b"38", b"48"}
 
 

@@ -140,7 +140,7 @@ def test_a_difference_of_parameters_is_by_the_largest_of_their_array() -> None:
 
 
 @pytest.mark.parametrize("name", ["training_accuracy", "validation_accuracy"])
-def test_another_number_of_correct_answers_differs_whatever_the_costs(name: str) -> None:
+def test_another_number_of_correct_predictions_differs_even_with_equal_costs(name: str) -> None:
     near = {name: getattr(TRAINED.costs[2], name) + 1e-7}
     verdict = compare(run(costs=costs(2, **near)), run())
     assert (verdict.answer, verdict.first_step) == ("differs", 11)
@@ -237,7 +237,7 @@ def test_other_settings_and_another_source_are_named() -> None:
     )
 
 
-def test_other_devices_and_versions_are_named_whatever_the_answer() -> None:
+def test_other_devices_and_versions_are_named_with_every_answer() -> None:
     then = Provenance("cpu: A", 8, "", {"jax": "0.10.0", "numpy": "2.3"}, False)
     now = Provenance("cpu: B", 8, "--fast", {"jax": "0.10.1", "numpy": "2.3", "new": "1"}, False)
     verdict = compare(run(provenance=then), run(provenance=now))

@@ -85,7 +85,7 @@ def assert_same(found: Mapping[str, RunResult], expected: Mapping[str, RunResult
         assert_same_run(run, expected[run_id])
 
 
-def test_resumed_at_every_chunk_boundary_all_is_equal_to_the_bit(
+def test_resuming_at_any_chunk_boundary_is_bitwise_identical(
     undisturbed: dict[str, RunResult],
 ) -> None:
     seen, records, over = set(), 1, False
@@ -98,7 +98,7 @@ def test_resumed_at_every_chunk_boundary_all_is_equal_to_the_bit(
     assert {(1, 4), (1, 8), (1, N_STEPS), (1, 0), (2, 4)} <= seen
 
 
-def test_cohorts_that_were_left_at_different_steps_go_on_together(
+def test_cohorts_saved_at_different_steps_resume_together(
     undisturbed: dict[str, RunResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As when the newest checkpoint of one cohort is damaged and an older one takes its place.
@@ -113,7 +113,7 @@ def test_cohorts_that_were_left_at_different_steps_go_on_together(
             assert_same(resume([], {ids[0]: early[ids[0]], ids[1]: late[ids[1]]}), undisturbed)
 
 
-def test_runs_without_dropout_go_on_in_the_program_with_it_when_those_that_drop_are_done() -> None:
+def test_runs_without_dropout_stay_in_the_program_with_it_when_those_that_drop_are_done() -> None:
     made = plan(
         experiment({"drop_rate": (0.0, 0.5)}, seeds=(0,), name="with"),
         experiment({"learning_rate": (0.1, 0.2)}, seeds=(0, 1, 2), name="without"),
@@ -124,7 +124,7 @@ def test_runs_without_dropout_go_on_in_the_program_with_it_when_those_that_drop_
     assert_same(resume(ended, {}, made), expected)
 
 
-def test_a_cohort_whose_copy_is_lost_begins_again_beside_one_that_goes_on(
+def test_a_cohort_whose_copy_is_lost_restarts_beside_one_that_continues(
     undisturbed: dict[str, RunResult],
 ) -> None:
     _, copies, _ = left_after(6)
@@ -132,7 +132,7 @@ def test_a_cohort_whose_copy_is_lost_begins_again_beside_one_that_goes_on(
     assert_same(resume([], {key: copies[key]}), undisturbed)
 
 
-def test_a_copy_does_not_change_while_training_goes_on() -> None:
+def test_a_copy_does_not_change_while_training_continues() -> None:
     training = engine.Training(PLAN, SMALL_DATA)
     iterator = begun(training)
     for _ in range(3):
@@ -165,7 +165,7 @@ def test_a_cohort_that_has_not_joined_yet_is_copied_as_it_was_saved() -> None:
 def test_a_copy_of_other_runs_or_of_another_program_is_refused() -> None:
     _, copies, _ = left_after(4)
     copy = next(iter(copies.values()))
-    with pytest.raises(CheckpointError, match=r"^a saved state is of other runs than the cohort"):
+    with pytest.raises(CheckpointError, match=r"^a saved state belongs to other runs"):
         list(engine.Training(PLAN, SMALL_DATA, saved=lambda c, w: replace(copy, run_ids=("x",))))
     narrow = {name: array[..., :1] for name, array in copy.arrays.items()}
     with pytest.raises(CheckpointError, match=r"^a saved state does not fit the program: .*W"):
@@ -194,7 +194,7 @@ def test_runs_that_stop_wait_for_their_cohort_with_one_reason_and_step(
     assert {stop.why for stop in stops.values()} == {"diverged", "limit", "stopped early"}
 
 
-def test_runs_that_had_stopped_before_a_copy_are_not_told_again() -> None:
+def test_runs_that_had_stopped_before_a_copy_are_not_reported_again() -> None:
     training = engine.Training(PLAN, SMALL_DATA)
     before: set[str] = set()
     for record in training:
@@ -212,7 +212,7 @@ def test_runs_that_had_stopped_before_a_copy_are_not_told_again() -> None:
 
 
 @pytest.mark.parametrize("step", [1, 7, N_STEPS, N_STEPS + 1, 2 * N_STEPS])
-def test_a_nan_in_one_lane_is_told_at_its_step_and_its_neighbours_are_equal_to_the_bit(
+def test_nan_in_one_lane_is_reported_at_its_step_and_its_neighbours_are_bitwise_equal(
     step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_training, "FIRST_CHUNK", 1)

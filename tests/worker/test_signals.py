@@ -10,7 +10,7 @@ import pytest
 
 from jmlp.worker.signals import SIGNALS
 
-# The child tells when it listens, and what it was asked; then it waits for a line, or for ever.
+# The child prints when it listens, and each request; then it waits for a line, or forever.
 WAITING = """
 import sys, threading
 from jmlp.worker import signals

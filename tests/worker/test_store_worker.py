@@ -1,4 +1,4 @@
-"""What the worker writes into the store, to the bit, and what can be asked of it."""
+"""What the worker writes into the store, bitwise, and which commands it accepts."""
 
 import math
 import struct
@@ -32,7 +32,7 @@ def test_a_study_says_how_it_stands(store: Store) -> None:
     ]
 
 
-def test_training_that_begins_is_told_as_a_start_or_as_going_on(store: Store, made: Plan) -> None:
+def test_training_that_begins_is_reported_as_started_or_resumed(store: Store, made: Plan) -> None:
     first, second, *_ = (run.run_id for run in made.runs)
     store.begin("small", [first])
     store.begin("small", [second], step=25)
@@ -55,7 +55,7 @@ def test_cost_points_are_kept_once_for_each_epoch(store: Store, made: Plan) -> N
     assert store.study("small").progress == Progress(epoch=1)
 
 
-def test_new_points_are_told_once(store: Store, made: Plan) -> None:
+def test_new_points_are_reported_once(store: Store, made: Plan) -> None:
     store.submit(submission(plan("other", rates=(0.5,))))
     foreign = plan("other", rates=(0.5,)).runs[0].run_id
     run_id = made.runs[0].run_id
@@ -113,7 +113,7 @@ def test_the_points_of_a_run_that_ended_are_exactly_those_of_its_result(
     last = store.last_point()
     store.end("small", [result(run)])
     assert store.points(run.run_id) == points(5)
-    # A viewer is told only what is new.
+    # A viewer gets only what is new.
     assert store.new_points("small", last)[1] == [(run.run_id, p) for p in points(5)[3:]]
 
 
@@ -125,7 +125,7 @@ def bits(p: CostPoint) -> bytes:
     )
 
 
-def test_costs_are_kept_to_the_bit(store: Store, made: Plan) -> None:
+def test_costs_are_stored_bitwise(store: Store, made: Plan) -> None:
     payload = struct.unpack("<d", bytes.fromhex("efbeaddeefbefd7f"))[0]
     numbers = (math.nan, payload, math.inf, -math.inf, -0.0, 5e-324, 0.1 + 0.2)
     costs = tuple(CostPoint(i, i, n, n, n, n, n) for i, n in enumerate(numbers))
@@ -152,7 +152,7 @@ def test_a_run_without_a_result_has_none_left(store: Store, made: Plan) -> None:
         assert (store.counts("small"), store.results("small")) == ((0, 6), [])
 
 
-def test_states_and_commands_are_those_that_there_are(store: Store, made: Plan) -> None:
+def test_states_and_commands_are_complete(store: Store, made: Plan) -> None:
     states = "queued, running, paused, stopped, interrupted, done, failed"
     assert refusal(store.set_study, "small", "idle") == f"'idle': must be one of {states}"
     assert refusal(store.command, "small", "go") == "'go': must be one of pause, resume, stop"

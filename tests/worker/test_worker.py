@@ -192,7 +192,7 @@ def test_real_processes_take_each_others_place_with_lock_and_starter(
         *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as started:
         assert started.stdout is not None
-        told = started.stdout.read()  # while its stdin is open: the starter is there
+        told = started.stdout.read()  # while its stdin is open, as its starter still runs
     announced, replaced, *more = told.splitlines()
     assert (started.returncode, replaced, more) == (0, f"replaced {started.pid}", []), told
     assert announced.startswith("training 6 runs in 2 groups on 2 x cpu: ")
@@ -261,7 +261,7 @@ def test_data_that_changed_since_the_submission_are_refused_and_named(queue: Que
     assert queue.states() == ["queued"] * 6
 
 
-def test_finished_run_without_its_file_is_trained_again_and_said(
+def test_finished_run_without_its_file_is_retrained_and_reported(
     queue: Queue, undisturbed: dict[str, str]
 ) -> None:
     queue.submit("--experiment", "rate")
@@ -291,7 +291,7 @@ def test_files_of_runs_without_their_rows_are_adopted(
         assert all(run.result for run in store.runs())
 
 
-def test_damaged_file_without_its_row_is_told_and_written_again(
+def test_damaged_file_without_its_row_is_reported_and_written_again(
     queue: Queue, undisturbed: dict[str, str]
 ) -> None:
     queue.submit("--experiment", "rate")
@@ -383,7 +383,7 @@ def test_checkpoint_of_other_settings_or_another_source_is_refused(
     assert numbers(queue.folder) == undisturbed
 
 
-def test_runs_that_ended_under_other_settings_are_told_before_others_join_them(
+def test_runs_that_ended_under_other_settings_are_reported_before_others_join_them(
     queue: Queue, other_setup: pytest.MonkeyPatch
 ) -> None:
     queue.submit("--seeds", "1")

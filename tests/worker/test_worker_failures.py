@@ -1,4 +1,4 @@
-"""A device, a disk or jmlp itself fails while a worker trains: what is lost and said."""
+"""A device, a disk or jmlp itself fails while a worker trains: what is lost and reported."""
 
 import signal
 
@@ -70,7 +70,7 @@ def test_device_that_fails_before_a_run_is_in_training_ends_the_study_at_once(
     def full(*arguments: object) -> None:
         raise DeviceError("gpu: out of memory")
 
-    monkeypatch.setattr(engine, "_place", full)
+    monkeypatch.setattr(engine, "_put_data", full)
     queue.submit()
     assert queue.train().returncode == 0
     study = queue.study()
@@ -92,7 +92,7 @@ def test_bug_ends_the_study_with_code_1_and_says_what_it_was(
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 10, 20, 30])
-def test_full_disk_is_waited_for_whatever_is_written(
+def test_full_disk_is_waited_for_in_every_write(
     k: int, queue: Queue, undisturbed: dict[str, str]
 ) -> None:
     queue.submit()

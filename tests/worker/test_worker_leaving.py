@@ -14,7 +14,7 @@ from jmlp.training.records import Progress
     ("reason", "code", "detail"),
     [(signal.SIGTERM, 143, "signal 15"), (0, 129, "its parent process has gone")],
 )
-def test_worker_that_is_asked_to_leave_saves_and_another_goes_on_to_the_same_numbers(
+def test_worker_asked_to_leave_saves_and_another_continues_to_the_same_numbers(
     reason: int, code: int, detail: str, queue: Queue, undisturbed: dict[str, str]
 ) -> None:
     queue.submit()
@@ -55,7 +55,7 @@ def test_worker_that_leaves_again_and_again_comes_to_the_same_numbers(
             assert [point.epoch for point in store.points(run.run_id)] == [0, 1, 2, 3]
 
 
-def test_stopped_study_is_saved_and_goes_on_when_it_is_wanted_again(
+def test_stopped_study_is_saved_and_resumes_when_requested_again(
     queue: Queue, undisturbed: dict[str, str]
 ) -> None:
     queue.submit()

@@ -1,7 +1,7 @@
-"""Result tables as plain records with the strings that every front end shows.
+"""Result tables as plain records with the strings shown by every front end.
 
-A renderer is a loop: `table.columns` above the `cells` of `table.rows`, `table.difference_columns`
-above the `cells` of `table.differences`, then the sentences of `table.claims`, then `table.notes`.
+To render one, print `table.columns` above the `cells` of `table.rows`, `difference_columns` above
+the `cells` of `differences`, then the sentences of `claims`, then `notes`.
 """
 
 from jmlp.results.tables.experiment_table import (

@@ -1,4 +1,4 @@
-"""From an experiment and its runs to its table."""
+"""Builds the result table of an experiment from its runs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ from jmlp.training.records import RunResult
 
 @dataclass(frozen=True)
 class Column:
-    """A column. Where a table is too wide, break it between groups and repeat the first column."""
+    """A column. A table that is too wide is split between groups, repeating the first column."""
 
     title: str
     align: Literal["left", "right"]
@@ -56,23 +56,23 @@ class Column:
 
 @dataclass(frozen=True)
 class Original:
-    """A published test accuracy beside our runs of the same configuration."""
+    """A published test accuracy, compared with our runs of the same configuration."""
 
     test_accuracy: float
     stopped: int | None
-    interval: tuple[float, float] | None  # 95 %, for one further run; kept within 0 to 1
-    place: Literal["inside", "below", "above"] | None  # None below two runs
+    interval: tuple[float, float] | None  # 95 %, for one further run; clipped to 0 to 1
+    place: Literal["inside", "below", "above"] | None  # None with fewer than two runs
     seeds_below: int  # our runs whose test accuracy is lower
     n: int
 
 
 @dataclass(frozen=True)
 class Row:
-    """One configuration. Accuracies are fractions; None where no run has one yet."""
+    """One configuration. Accuracies are fractions; None if no run has one yet."""
 
     label: str
     hyperparams: Hyperparams
-    n: int  # finished runs: those that means and epochs are over
+    n: int  # finished runs, over which means and epochs are taken
     n_seeds: int  # runs planned
     training_accuracy: Interval | None
     validation_accuracy: Interval | None
@@ -99,7 +99,7 @@ class DifferenceRow:
 
 @dataclass(frozen=True)
 class ExperimentTable:
-    """All that an experiment's results say, in the order in which it is shown."""
+    """The complete results of an experiment, in the order in which they are shown."""
 
     name: str
     title: str
@@ -128,7 +128,7 @@ DIFFERENCE_COLUMNS = (
 def study_tables(
     study: Study, results: Sequence[RunResult], facts: DataFacts | None = None
 ) -> tuple[ExperimentTable, ...]:
-    """One table for each experiment of the study; the arguments as in `experiment_table`."""
+    """One table per experiment of the study; arguments as in `experiment_table`."""
     index = RunIndex(results)
     return tuple(experiment_table(study, e, index, facts) for e in study.experiments)
 
@@ -141,20 +141,20 @@ def experiment_table(
 ) -> ExperimentTable:
     """The table of an experiment from the runs that have ended so far.
 
-    Every comparison, those of the claims included, is adjusted for the number of configurations
-    besides the baseline, so that a pair shown twice shows the same numbers. A claim never needs
-    more comparisons than that.
+    Every comparison, including those of claims, is adjusted for the number of configurations other
+    than the baseline, so that a pair shown twice has the same numbers. No claim needs more
+    comparisons than that.
 
     Args:
-        study: gives the smallest difference that matters and how the data are split.
+        study: provides the smallest difference that matters and how the data is split.
         experiment: its configurations × seeds are looked up in `results`.
         results: runs on the study's data, in any order; those of other experiments are ignored.
-        facts: of that data, for notes on settings that do not go with it; None: not known.
+        facts: facts of the data, for remarks on settings unsuited to it; None if unknown.
 
     Raises:
-        ConfigError: where the baseline or a claim names no configuration of the experiment.
-        ValueError: where two different runs answer for one (configuration, seed), or only some
-            of the runs have a test accuracy.
+        ConfigError: the baseline or a claim names no configuration of the experiment.
+        ValueError: two different runs have the same (configuration, seed), or only some of the runs
+            have a test accuracy.
     """
     arms = collect(experiment, results)
     has_test = have_test_set(arms)
@@ -167,12 +167,12 @@ def experiment_table(
     with_original = has_test and bool(experiment.reference)
     others = [arm for arm in arms if has_test and arm is not baseline]
     differences = tuple(_difference_row(study, a, baseline, against(a, baseline)) for a in others)
-    several = len(arms) > 1  # alone it is best of nothing, and nothing is compared with it
+    several = len(arms) > 1  # a single configuration is marked neither baseline nor best
     best = best_arm(experiment, arms) if several else None
-    shown = (("baseline", baseline if several else None), ("best", best))
+    marked_arms = (("baseline", baseline if several else None), ("best", best))
     rows = []
     for arm in arms:
-        marks = [mark for mark, marked in shown if arm is marked]
+        marks = [mark for mark, marked in marked_arms if arm is marked]
         rows.append(_row(experiment, arm, marks, has_test, with_original))
     return ExperimentTable(
         name=experiment.name,

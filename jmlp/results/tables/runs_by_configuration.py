@@ -1,4 +1,4 @@
-"""The configurations of an experiment, each with its runs that ended."""
+"""The configurations of an experiment, each with its ended runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from jmlp.training.records import RunResult
 
 @dataclass(frozen=True)
 class Arm:
-    """A configuration and its runs that ended, by seed."""
+    """A configuration and its ended runs, finished or diverged, by seed."""
 
     configuration: Configuration
     runs: Mapping[int, RunResult]
@@ -36,17 +36,17 @@ class Arm:
 
     @property
     def finished(self) -> list[RunResult]:
-        """The runs that have accuracies."""
+        """The runs that did not diverge, which have accuracies."""
         return [run for run in self.runs.values() if run.status == "finished"]
 
     @property
     def diverged(self) -> list[RunResult]:
-        """The runs that have none."""
+        """The runs that diverged, which have no accuracies."""
         return [run for run in self.runs.values() if run.status == "diverged"]
 
     @property
     def validation_cost(self) -> float | None:
-        """The mean over finished runs; None without one, or where a run diverged."""
+        """The mean over finished runs; None if there is none, or if a run diverged."""
         costs = [r.validation_cost for r in self.finished if r.validation_cost is not None]
         return fmean(costs) if costs and not self.diverged else None
 
@@ -57,17 +57,17 @@ def collect(
     """The experiment's arms in the grid's order, each with its runs among `results`.
 
     Raises:
-        ValueError: where two different runs answer for one (configuration, seed).
+        ValueError: two different runs have the same (configuration, seed).
     """
     index = results if isinstance(results, RunIndex) else RunIndex(results)
     return [Arm(configuration, runs) for configuration, runs in index.of(experiment)]
 
 
 def have_test_set(arms: Sequence[Arm]) -> bool:
-    """Whether the data have a test set; taken as yes before the first run has finished.
+    """Whether the data has a test set; assumed before the first run has finished.
 
     Raises:
-        ValueError: where only some of the runs have a test accuracy.
+        ValueError: only some of the runs have a test accuracy.
     """
     known = {run.test_accuracy is not None for arm in arms for run in arm.finished}
     if len(known) > 1:
@@ -76,10 +76,10 @@ def have_test_set(arms: Sequence[Arm]) -> bool:
 
 
 def find(experiment: Experiment, arms: Sequence[Arm], cell: Cell, what: str) -> Arm:
-    """The one arm that the cell names; `what` names the cell in the error.
+    """The arm named by a cell; `what` names the cell in the error message.
 
     Raises:
-        ConfigError: where it names none, or more than one.
+        ConfigError: the cell names no arm, or more than one.
     """
     named = [arm for arm in arms if matches(arm.configuration, cell)]
     if len(named) > 1:  # equal configurations under several names
@@ -93,10 +93,10 @@ def find(experiment: Experiment, arms: Sequence[Arm], cell: Cell, what: str) -> 
 
 
 def paired_differences(arm: Arm, other: Arm) -> tuple[list[float], int]:
-    """Test accuracy of `arm` minus that of `other`, one per seed that both have finished.
+    """Test accuracy of `arm` minus that of `other`, one per seed finished in both.
 
     Returns:
-        The differences, and how many pairs are lost because one or both of their runs diverged.
+        The differences, and the number of pairs lost because one or both of their runs diverged.
     """
     differences, lost = [], 0
     for seed in sorted(arm.runs.keys() | other.runs.keys()):
@@ -110,9 +110,9 @@ def paired_differences(arm: Arm, other: Arm) -> tuple[list[float], int]:
 
 
 def best_arm(experiment: Experiment, arms: Sequence[Arm]) -> Arm | None:
-    """The arm of the lowest mean validation cost, once all runs of the experiment have ended.
+    """The arm with the lowest mean validation cost, once all runs of the experiment have ended.
 
-    An arm with a diverged run is never the best.
+    An arm with a diverged run is never the best; None if there is no best arm.
     """
     if any(len(arm.runs) < len(experiment.seeds) for arm in arms):
         return None

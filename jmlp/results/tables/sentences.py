@@ -1,4 +1,4 @@
-"""What an experiment's numbers say, in words: answers to claims, and notes below the tables."""
+"""An experiment's results in words: answers to claims, and notes below the tables."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ Against = Callable[[Arm, Arm], Comparison]  # test accuracy of the first minus t
 
 @dataclass(frozen=True)
 class ClaimAnswer:
-    """A claim, its answer, and the sentence that says both with the numbers."""
+    """A claim, its answer, and a sentence that states both with the numbers."""
 
     claim: Claim
     answer: Answer
@@ -44,7 +44,7 @@ def answer_claim(
     """Answer a claim by comparisons of test accuracy; `against` is None without a test set.
 
     Raises:
-        ConfigError: where the claim names a configuration that the experiment does not have.
+        ConfigError: the claim names a configuration that the experiment does not have.
     """
     if against is None:
         reason = "there is no test set, and only test accuracy answers a claim"
@@ -63,18 +63,18 @@ def answer_claim(
 
 
 def _claim_answer(claim: Claim, answer: Answer, reason: str) -> ClaimAnswer:
-    said = claim.text.rstrip(".")
+    text = claim.text.rstrip(".")
     return ClaimAnswer(
-        claim, answer, f"The original says: {said}. {answer.capitalize()}: {reason}."
+        claim, answer, f"The original says: {text}. {answer.capitalize()}: {reason}."
     )
 
 
 def _pairs(experiment: Experiment, arms: Sequence[Arm], claim: Claim) -> list[tuple[Arm, Arm]]:
-    """Every arm with the `not_higher` values beside the arm that has the `than` values instead."""
+    """Pairs each arm with the `not_higher` values with the arm with the `than` values instead."""
     by_hyperparams = {arm.hyperparams: arm for arm in arms}
     not_higher, than = claim.not_higher or {}, claim.than or {}
     lefts = [arm for arm in arms if matches(arm.configuration, not_higher)]
-    # From the base: what had no effect in the one may have one in the other.
+    # Starts from the base, since a hyperparameter without effect in one may have one in the other.
     wanted = [replace(experiment.base, **{**arm.configuration.cell, **than}) for arm in lefts]
     rights = [by_hyperparams.get(canonical(hp)) for hp in wanted]
     pairs = [(a, b) for a, b in zip(lefts, rights, strict=True) if b is not None]
@@ -88,7 +88,7 @@ def _pairs(experiment: Experiment, arms: Sequence[Arm], claim: Claim) -> list[tu
 
 
 def _best_reason(compared: list[tuple[str, Comparison]], answer: Answer, study: Study) -> str:
-    """The reason for those that decide; the lower ones are only counted."""
+    """The reason for an answer, from the deciding comparisons; lower ones are only counted."""
     if not compared:
         return "there is no other configuration"
     by_verdict: dict[Verdict, list[tuple[str, Comparison]]] = {}
@@ -108,7 +108,7 @@ def _best_reason(compared: list[tuple[str, Comparison]], answer: Answer, study: 
         _phrase(*members[0], study)
         if len(members) == 1
         else f"{len(members)} of the {len(compared)} others {_MANY[verdict]}"
-        + (f", most of all: {_phrase(*_widest(members), study)}" if verdict == _OPEN else "")
+        + (f", most of all: {_phrase(*_widest(members), study)}" if verdict == _NOT_SETTLED else "")
         for verdict, members in by_verdict.items()
     ]
     if lower:
@@ -117,8 +117,8 @@ def _best_reason(compared: list[tuple[str, Comparison]], answer: Answer, study: 
     return "; ".join(parts)
 
 
-# What several comparisons of one verdict have in common, in a claim that is not settled.
-_OPEN: Verdict = "not settled"
+# Texts for several comparisons with the same verdict, in a claim that is not settled.
+_NOT_SETTLED: Verdict = "not settled"
 _MANY: Mapping[Verdict, str] = {
     "within": "are too near to tell apart",
     "not settled": "may be higher or lower",
@@ -128,7 +128,7 @@ _MANY: Mapping[Verdict, str] = {
 
 
 def _widest(members: list[tuple[str, Comparison]]) -> tuple[str, Comparison]:
-    """The comparison that could still be the largest."""
+    """The comparison with the highest upper bound."""
     return max(members, key=lambda named: named[1].high or 0.0)
 
 
@@ -147,7 +147,7 @@ def _phrase(name: str, c: Comparison, study: Study) -> str:
 
 
 def run_notes(experiment: Experiment, arms: Sequence[Arm], best: Arm | None) -> Iterator[str]:
-    """What a reader must know about the runs themselves."""
+    """Notes on the runs themselves."""
     n_runs, n_ended = len(arms) * len(experiment.seeds), sum(len(arm.runs) for arm in arms)
     if n_ended < n_runs:
         yield (
@@ -188,7 +188,7 @@ def run_notes(experiment: Experiment, arms: Sequence[Arm], best: Arm | None) -> 
 def accuracy_notes(
     study: Study, experiment: Experiment, has_test: bool, with_original: bool
 ) -> Iterator[str]:
-    """What the intervals of accuracies hold."""
+    """Notes on what the intervals of accuracies cover."""
     if len(experiment.seeds) == 1:
         yield "One seed has no interval."
     else:
@@ -212,7 +212,7 @@ def _held(study: Study, has_test: bool) -> str:
 def comparison_notes(
     baseline: Arm, comparisons: Sequence[Comparison], has_test: bool
 ) -> Iterator[str]:
-    """How the comparisons were made, or why there are none."""
+    """Notes on how the comparisons were made, or why there are none."""
     if not has_test:
         yield (
             "There is no test set, so nothing is compared and no claim is answered: both take test "
@@ -232,7 +232,7 @@ def comparison_notes(
 
 
 def design_notes(experiment: Experiment, arms: Sequence[Arm]) -> Iterator[str]:
-    """What a reader must know about what is compared."""
+    """Notes on the design of the comparisons."""
     if "batch_size" in experiment.axes:
         small, large = min(experiment.axes["batch_size"]), max(experiment.axes["batch_size"])
         fixed = {"learning_rate": "learning rate", "epochs": "limit of epochs"}

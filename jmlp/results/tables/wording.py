@@ -1,6 +1,7 @@
-"""How numbers are written, the same wherever they are shown.
+"""The texts of numbers and verdicts, the same in every front end.
 
-"-" is the minus sign, so that numbers can be copied; no square brackets, which markup would read.
+The minus sign is "-", so that numbers can be copied; there are no square brackets, which rich's
+markup would interpret.
 """
 
 from collections.abc import Sequence
@@ -13,9 +14,9 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Epochs:
-    """Median and range of an epoch over runs.
+    """Median and range over runs of an epoch, such as the best one.
 
-    A run that reached the limit might have continued: it counts as the limit *or more*.
+    A run that reached the limit might have continued, so its epoch is a lower bound.
     """
 
     median: float
@@ -25,7 +26,7 @@ class Epochs:
 
 
 def percent(fraction: float) -> str:
-    """`92.31`: a fraction in per cent, without the sign."""
+    """`92.31`: a fraction in per cent, without the % sign."""
     return f"{100 * fraction:.2f}"
 
 
@@ -58,18 +59,18 @@ def p_text(p: float | None) -> str:
 
 
 def seeds_text(comparison: Comparison) -> str:
-    """`about 34 seeds`: what would settle it."""
+    """`about 34 seeds`: the number of seeds that would settle the comparison."""
     n = comparison.seeds_to_settle
     return f"over {MOST_SEEDS} seeds" if n is None else f"about {n} seeds"
 
 
 def margin_text(margin: float) -> str:
-    """`±0.5 points`."""
+    """`±0.5 points`: the smallest difference that matters."""
     return f"±{100 * margin:g} points"
 
 
 def verdict_text(comparison: Comparison, margin: float) -> str:
-    """Such as `higher`, `within ±0.5 points` or `not settled (about 34 seeds)`."""
+    """The verdict, such as `higher`, `within ±0.5 points` or `not settled (about 34 seeds)`."""
     if comparison.verdict == "within":
         return f"within {margin_text(margin)}"
     if comparison.verdict == "not settled":
@@ -78,10 +79,10 @@ def verdict_text(comparison: Comparison, margin: float) -> str:
 
 
 def summarise_epochs(epochs: Sequence[tuple[int, bool]]) -> Epochs | None:
-    """Median and range of (epoch, whether that is the run's limit); None for no run.
+    """Median and range of (epoch, whether that is the run's limit); None without runs.
 
-    The median of an even number of runs is the mean of the middle two. Where only the upper of them
-    is at the limit, it is a lower bound and says so.
+    The median of an even number of runs is the mean of the middle two. If only the upper of them is
+    at the limit, the median is marked as a lower bound.
     """
     if not epochs:
         return None
