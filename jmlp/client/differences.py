@@ -9,7 +9,6 @@ from jmlp.client import texts
 
 if TYPE_CHECKING:
     from jmlp.store import RunRow, Store
-    from jmlp.store.run_files import StoredRun
     from jmlp.training.records import CostPoint, RunResult
 
 OUTCOME = (
@@ -140,17 +139,5 @@ def same_numbers(folder: Path, run_ids: Sequence[str]) -> bool | None:
     files = [path_of(folder, run_id) for run_id in run_ids]
     if not all(is_there(file) for file in files):
         return None
-    first, *others = files
-    numbers = _numbers(run_files.read(first))
-    return all(_numbers(run_files.read(other)) == numbers for other in others)
-
-
-def _numbers(stored: "StoredRun") -> dict[str, Any]:
-    parts = {"best": stored.best, "last": stored.last, "snapshots": stored.snapshots}
-    arrays = {
-        f"{part}.{name}": (str(array.dtype), array.shape, array.tobytes())
-        for part, tensors in parts.items()
-        for name, array in tensors.items()
-    }
-    result = stored.result
-    return {**arrays, **outcome_texts(result, exact=True), "costs": repr(result.costs)}
+    digests = {run_files.numbers_of(run_files.read(file), of_run=False) for file in files}
+    return len(digests) == 1

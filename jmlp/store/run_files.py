@@ -191,16 +191,21 @@ def _checkpoint_errors(path: Path) -> Iterator[None]:
         raise CheckpointError(f"{path}: its header does not fit its numbers: {error}") from error
 
 
-def numbers_of(stored: StoredRun) -> str:
+def numbers_of(stored: StoredRun, *, of_run: bool = True) -> str:
     """SHA-256 of every number of a run, from its arrays and its outcome.
 
     It is equal for two bitwise identical trainings: it does not depend on when and where they ran,
     how often they were interrupted, and for which experiments.
+
+    Args:
+        stored: the run.
+        of_run: include what identifies the run: its id, hyperparameters and seeds.
     """
     epochs = np.array(stored.snapshot_epochs, np.int32)
     snapshots = {f"snapshots.{name}": array for name, array in stored.snapshots.items()}
     snapshots["snapshots.epoch"] = epochs
-    return _digest(_join(stored.result, stored.best, stored.last, snapshots), stored.result)
+    tensors = _join(stored.result, stored.best, stored.last, snapshots)
+    return _digest(tensors, stored.result, of_run=of_run)
 
 
 def _join(result: RunResult, best: Tensors, last: Tensors, snapshots: Tensors) -> Tensors:
@@ -212,14 +217,16 @@ def _join(result: RunResult, best: Tensors, last: Tensors, snapshots: Tensors) -
     }
 
 
-def _digest(tensors: Mapping[str, NDArray[Any]], result: RunResult) -> str:
+def _digest(tensors: Mapping[str, NDArray[Any]], result: RunResult, *, of_run: bool = True) -> str:
     digest = hashlib.sha256()
     for name, array in sorted(tensors.items()):
         # Type and shape determine how many bytes follow, so no two files give the same sequence.
         digest.update(_json([name, array.dtype.name, array.shape]))
         digest.update(array.tobytes())
     outcome = run_table(result, costs=False)
-    del outcome["provenance"], outcome["experiments"]
+    identity = () if of_run else ("run_id", "hyperparams", "seed", "split_seed")
+    for name in ("provenance", "experiments", *identity):
+        del outcome[name]
     digest.update(_json(outcome))
     return digest.hexdigest()
 
