@@ -1,1 +1,6 @@
-"""Training: from a study's plan to results, in compiled programs of many runs side by side."""
+"""Training, from a plan to results.
+
+Read in this order: `single_run` (one run: a step, an evaluation, early stopping), `blocks` (its
+examples), `strategies` (many runs on one device), `program` (the compiled functions),
+`group_training` (cohorts in their slots), `engine` (the chunk loop).
+"""

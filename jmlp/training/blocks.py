@@ -1,7 +1,9 @@
 """Processes examples in blocks, so that their pixels stay in the cache of a core.
 
 The gradient of a mini-batch and the cost of an evaluation are means over examples, computed as sums
-over blocks. The results are the same except for the order of summation.
+over blocks. Apart from the order of summation the results are the same, except that with dropout
+each block of a mini-batch draws its own masks. The sizes are in `plan`, which estimates memory
+without JAX.
 """
 
 from collections.abc import Callable
@@ -34,8 +36,9 @@ def mini_batch(data: Data, rows: Array, params: model.Params) -> tuple[Batch, Ar
         params: parameters of one or several networks; only their structure matters.
     """
     x, y = data.x[rows], data.y[rows]
-    # A mini-batch that `gradient` splits into blocks is scaled there, one block at a time.
-    return x if _needs_blocks(params, len(rows)) else model.inputs(x, params[0].dense.W.dtype), y
+    if _needs_blocks(params, len(rows)):  # `gradient` scales each block
+        return x, y
+    return model.inputs(x, params[0].dense.W.dtype), y
 
 
 def gradient(
@@ -94,7 +97,7 @@ def sum_over(data: Data, rows: Array, add: Callable[..., Any], zero: Any) -> Any
     Args:
         data: all examples.
         rows: rows of `data`, `(n,)`, at least one.
-        add: `add(sums, x, y, counts)` returns the new sums; `counts` masks the examples of the
+        add: `add(sums, x, y, mask)` returns the new sums; `mask` masks the examples of the
             block `(x, y)`, because the last block is padded.
         zero: the initial sums.
     """
@@ -104,8 +107,8 @@ def sum_over(data: Data, rows: Array, add: Callable[..., Any], zero: Any) -> Any
     blocks = jnp.pad(rows, (0, n_blocks * size - n)).reshape(n_blocks, size)
 
     def add_block(index: Array, sums: Any) -> Any:
-        counts = jnp.arange(size, dtype=jnp.int32) < n - index * size
+        mask = jnp.arange(size, dtype=jnp.int32) < n - index * size
         x = model.inputs(data.x[blocks[index]], jnp.dtype(jnp.float32))
-        return add(sums, x, data.y[blocks[index]], counts)
+        return add(sums, x, data.y[blocks[index]], mask)
 
     return jax.lax.fori_loop(0, n_blocks, add_block, zero)

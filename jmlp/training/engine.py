@@ -23,7 +23,7 @@ from jmlp.training import plan as planning
 from jmlp.training import program
 from jmlp.training.blocks import Data
 from jmlp.training.eta import Tracker
-from jmlp.training.group_training import GroupTraining, Rows, Saved
+from jmlp.training.group_training import GroupTraining, LoadSaved, Rows
 from jmlp.training.plan import Plan
 from jmlp.training.records import CohortState, Progress
 
@@ -83,7 +83,7 @@ class Training:
         dataset: Dataset,
         devices: Sequence[jax.Device] | None = None,
         split: tuple[Rows, Rows] | None = None,
-        saved: Saved = lambda cohort, width: None,
+        saved: LoadSaved = lambda cohort, width: None,
         *,
         alone: bool = False,
     ) -> None:
@@ -142,11 +142,11 @@ class Training:
                     self.dataset,
                     data,
                     mesh,
-                    len(devices),
-                    tracker,
-                    self.split,
-                    self.saved,
-                    1 if self.alone else KEPT_PROGRAMS,
+                    n_busy=len(devices),
+                    tracker=tracker,
+                    rows=self.split,
+                    load_saved=self.saved,
+                    max_programs=1 if self.alone else KEPT_PROGRAMS,
                 )
                 yield from self._group.run()
         except jax.errors.JaxRuntimeError as error:

@@ -1,4 +1,4 @@
-"""Trains the cohorts of one group in the slots of one compiled program."""
+"""Trains the cohorts of one group in the slots of its compiled functions."""
 
 import time
 from collections import deque
@@ -11,8 +11,8 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from jmlp.data import order as datasets
 from jmlp.data.dataset import Dataset
+from jmlp.data.order import batch_order, split
 from jmlp.nn.tensors import name_tensors
 from jmlp.study.config import Hyperparams
 from jmlp.training import load_balance, program
@@ -26,7 +26,7 @@ from jmlp.training.program import (
     EpochEnd,
     Finals,
     Parts,
-    Program,
+    Setup,
     root_key,
     stack_hyperparams,
 )
@@ -44,7 +44,7 @@ from jmlp.training.slots import (
 from jmlp.training.strategies import AllAtOnce, Chunk, Epoch, InTurn, Strategy
 
 Rows = NDArray[np.int32]
-Saved = Callable[[Cohort, int], CohortState | None]  # takes a cohort and its program's width
+LoadSaved = Callable[[Cohort, int], CohortState | None]  # takes a cohort and its program's width
 
 CHUNK_SECONDS = (0.05, 0.2)  # chunks are doubled if faster, halved if slower
 FIRST_CHUNK = 16  # steps
@@ -64,17 +64,17 @@ class GroupTraining:
         mesh: Mesh,
         n_busy: int,  # devices of the mesh that train, the first ones
         tracker: Tracker,
-        split: tuple[Rows, Rows] | None,
-        saved: Saved,
+        rows: tuple[Rows, Rows] | None,  # of training and validation part, in place of a split
+        load_saved: LoadSaved,
         max_programs: int,  # kept per compiled function
     ) -> None:
         self.max_programs = max_programs
         self.plan, self.group, self.data, self.tracker = plan, group, data, tracker
-        self.split, self.saved = split, saved
+        self.rows, self.load_saved = rows, load_saved
         self.strategy: Strategy = (
             InTurn() if mesh.devices.flat[0].platform == "cpu" else AllAtOnce()
         )
-        self.program = Program(mesh, dataset.n_in, dataset.n_classes, self.strategy)
+        self.setup = Setup(mesh, dataset.n_in, dataset.n_classes, self.strategy)
         self.n_steps = planning.n_steps(plan.n_training, group.hyperparams.batch_size)
         self.n_busy = n_busy
         self.per_device = self.strategy.n_slots(plan, group, n_busy)
@@ -91,18 +91,21 @@ class GroupTraining:
         )
         self.chunk = FIRST_CHUNK
         self.state: TrainState | None = None
+        # Set by `put_inputs`; both are needed from the first `fill_slots` on.
+        self.cohorts: Cohorts
+        self.order: NDArray[np.int32]  # of the next epoch
 
     def run(self) -> Iterator[Progress]:
         """Trains all cohorts; yields at least once per chunk."""
         self.fill_slots()
-        self.state = program.blank(self.program, self.cohorts)
+        self.state = program.blank(self.setup, self.cohorts)
         for _ in self.compile():
             yield self.tracker.progress("compiling")
         while any(self.slots):
             fresh = [slot is not None and slot.fresh for slot in self.slots]
             if any(fresh):
                 lanes = self.starting_lanes()
-                self.state = program.refill(self.program, self.state, self.cohorts, lanes)
+                self.state = program.refill(self.setup, self.state, self.cohorts, lanes)
                 yield from self.evaluate(fresh)
             for _ in self.train_epoch():
                 yield self.tracker.progress()
@@ -136,15 +139,15 @@ class GroupTraining:
 
     def first_call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Calls one of the compiled functions for the first time in this group."""
-        return program.call_first(function, self.max_programs, self.program, *arguments)
+        return program.call_first(function, self.max_programs, self.setup, *arguments)
 
     def epochs(self, order: NDArray[np.int32]) -> Epoch:
         """The inputs of the next epoch of all slots, on the devices."""
         steps_before = [slot.epoch * self.n_steps if slot else 0 for slot in self.slots]
         return Epoch(
             hp=self.cohorts.hp,
-            key=self.cohorts.keys if self.group.can_drop else None,
-            order=self.program.put_slots(order),
+            root_key=self.cohorts.keys if self.group.can_drop else None,
+            order=self.setup.put_slots(order),
             steps_before=np.array(steps_before, np.int32),
         )
 
@@ -171,10 +174,14 @@ class GroupTraining:
         return copies
 
     def fill_slots(self) -> None:
-        """Puts waiting cohorts into empty slots, and their inputs on the devices."""
+        """Puts waiting cohorts into empty slots, and the inputs of all slots on the devices."""
         for index in load_balance.fill_order(self.n_busy, self.per_device):
             if self.slots[index] is None and self.waiting:
-                self.slots[index] = self.new_slot(self.waiting.popleft())
+                self.slots[index] = self.open_slot(self.waiting.popleft())
+        self.put_inputs()
+
+    def put_inputs(self) -> None:
+        """Puts the inputs of the cohorts in all slots on the devices."""
         # An empty slot needs arrays of the right shape; as no lane trains, any cohort's will do.
         filler = next((slot for slot in self.slots if slot is not None), None)
         if filler is None:
@@ -189,7 +196,7 @@ class GroupTraining:
             test=np.stack([self.test for _ in filled]),
         )
         keys = np.stack([root_key(s.cohort.seed) for s in filled])
-        self.cohorts: Cohorts = self.program.put_slots(Cohorts(hp, keys, parts))
+        self.cohorts = self.setup.put_slots(Cohorts(hp, keys, parts))
         self.order = self.next_order()
 
     def balance(self) -> None:
@@ -201,16 +208,16 @@ class GroupTraining:
         source += range(len(source), len(self.slots))  # slots of idle devices stay
         self.slots = [self.slots[index] for index in source]
         state = jax.device_get(self.state)
-        self.state = self.program.put_slots(jax.tree.map(lambda a: a[np.array(source)], state))
-        self.fill_slots()
+        self.state = self.setup.put_slots(jax.tree.map(lambda a: a[np.array(source)], state))
+        self.put_inputs()
 
-    def new_slot(self, cohort: Cohort) -> Slot:
+    def open_slot(self, cohort: Cohort) -> Slot:
         """A slot for a cohort, new or resumed from its saved state."""
         facts, study = self.plan.facts, self.plan.study
-        training, validation = self.split or datasets.split(
+        training, validation = self.rows or split(
             facts.n_examples, cohort.split_seed, study.validation_fraction
         )
-        slot = new_slot(cohort, training, validation, self.saved(cohort, self.group.width))
+        slot = new_slot(cohort, training, validation, self.load_saved(cohort, self.group.width))
         self.tracker.resumed(slot.epoch)
         return slot
 
@@ -233,9 +240,7 @@ class GroupTraining:
         order = np.zeros((len(self.slots), self.n_steps, batch_size), np.int32)
         for index, slot in enumerate(self.slots):
             if slot is not None:
-                shuffled = datasets.batch_order(
-                    slot.cohort.seed, slot.epoch + 1, len(slot.training)
-                )
+                shuffled = batch_order(slot.cohort.seed, slot.epoch + 1, len(slot.training))
                 used = shuffled[: order[index].size]
                 order[index] = slot.training[used].reshape(order[index].shape)
         return order
@@ -247,7 +252,10 @@ class GroupTraining:
             if slot is not None:
                 slot.epoch += 1
         starts = [slot.resume_step for slot in self.slots if slot is not None]
-        first, running, order_ready = min(starts), None, False
+        first, order_ready = min(starts), False
+        previous: jax.Array | None = (
+            None  # to wait for: the state itself is donated to the next call
+        )
         while True:
             self.resume_slots(first)
             if first == self.n_steps:
@@ -257,13 +265,13 @@ class GroupTraining:
             end = min(first + self.chunk, next_start)
             started = time.monotonic()
             chunk = self.chunk_of(epochs, first, end)
-            self.state, n_active = program.advance(self.program, self.state, chunk)
+            self.state, done = program.advance(self.setup, self.state, chunk)
             if not order_ready:
                 self.order, order_ready = self.next_order(), True  # while the device works
-            if running is not None:
-                running.block_until_ready()
+            if previous is not None:
+                previous.block_until_ready()
                 self.adapt_chunk(time.monotonic() - started)
-            first, running = end, n_active
+            first, previous = end, done
             for slot in self.slots:
                 if slot is not None and slot.saved is None:
                     slot.step = first
@@ -283,7 +291,7 @@ class GroupTraining:
         state = jax.device_get(self.state)
         for index, saved in resuming:
             state = restore_slot(state, index, saved)
-        self.state = self.program.put_slots(state)
+        self.state = self.setup.put_slots(state)
         for slot in self.slots:
             if slot is not None and slot.resume_step == step:
                 slot.saved, slot.resume_step, slot.step = None, 0, step
@@ -307,9 +315,7 @@ class GroupTraining:
         for call in self.calls(wanted, LANES_PER_CALL):
             mask = np.zeros(len(self.slots), np.bool_)
             mask[call] = True
-            self.state, measurement = program.evaluate(
-                self.program, self.state, self.epoch_end(mask)
-            )
+            self.state, measurement = program.evaluate(self.setup, self.state, self.epoch_end(mask))
             yield self.record(call, jax.device_get(measurement))
 
     def record(self, call: Sequence[int], measured: Measurement) -> Progress:
@@ -362,7 +368,7 @@ class GroupTraining:
                 assert slot is not None
                 lanes[index, : len(slot.cohort.runs)] = True
             finals = jax.device_get(
-                program.finals(self.program, self.state, self.cohorts.parts, lanes, self.data)
+                program.finals(self.setup, self.state, self.cohorts.parts, lanes, self.data)
             )
             results = tuple(r for index in call for r in self.finish(index, finals))
             yield self.tracker.progress(results=results)

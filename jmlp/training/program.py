@@ -1,11 +1,14 @@
-"""The compiled program of a group of cohorts: four functions on all slots of all devices.
+"""The compiled functions of a group of cohorts: `refill`, `advance`, `evaluate` and `finals`.
 
-The functions are those of `single_run`; a strategy applies them to the lanes and slots of one
-device, and `jax.shard_map` to all devices, which do not communicate.
+They apply the functions of `single_run` to all slots of all devices: a strategy maps them over the
+lanes and slots of one device, and `jax.shard_map` over the devices, which do not communicate.
 
-Each function compiles once per combination of static hyperparameters and shapes. JAX keeps
-compiled programs for the lifetime of the process, 25 MB for the four functions, so a group makes
-its first calls with `call_first`, which frees the programs of earlier groups.
+Each compiles once per `Setup`, static hyperparameters (part of the pytree structure of
+`Hyperparams`) and shapes; swept hyperparameters are traced, so runs that differ only in them share
+the program. The batch size is kept out of the structure: only `advance`, where it is the shape of
+the order of examples, compiles again for another one. JAX keeps compiled programs for the lifetime
+of the process, 25 MB for the four functions, so a group makes its first calls with `call_first`,
+which frees the programs of earlier groups.
 """
 
 from collections import defaultdict
@@ -33,8 +36,8 @@ NO_PATIENCE = np.iinfo(np.int32).max  # epochs; far more than the limit of any r
 
 
 @dataclass(frozen=True)
-class Program:
-    """What is fixed when a group compiles, in addition to its static hyperparameters."""
+class Setup:
+    """The static argument of the compiled functions."""
 
     mesh: Mesh  # one axis, "slots"
     n_in: int
@@ -69,7 +72,7 @@ class Program:
 _signatures: defaultdict[Any, set[Hashable]] = defaultdict(set)  # compiled, by function
 
 
-def call_first(function: Any, max_programs: int, program: Program, *arguments: Any) -> Any:
+def call_first(function: Any, max_programs: int, setup: Setup, *arguments: Any) -> Any:
     """Calls a jitted function of this module, keeping at most `max_programs` programs of it.
 
     If these arguments need one program more, all earlier ones are freed. A freed program that is
@@ -78,17 +81,17 @@ def call_first(function: Any, max_programs: int, program: Program, *arguments: A
     Args:
         function: `refill`, `evaluate`, `advance` or `finals`.
         max_programs: number of its programs to keep, at least 1.
-        program: the first argument of the call.
+        setup: the first argument of the call.
         arguments: the remaining arguments.
     """
     leaves, structure = jax.tree.flatten(arguments)
-    signature = program, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    signature = setup, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
     known = _signatures[function]
     if signature not in known and len(known) >= max_programs:
         function.clear_cache()
         known.clear()
     known.add(signature)
-    return function(program, *arguments)
+    return function(setup, *arguments)
 
 
 class Parts(NamedTuple):
@@ -151,43 +154,45 @@ def root_key(seed: int) -> np.ndarray:
     return np.array([seed >> 32, seed & 0xFFFFFFFF], np.uint32)
 
 
-def blank(program: Program, cohorts: Cohorts) -> TrainState:
+def blank(setup: Setup, cohorts: Cohorts) -> TrainState:
     """An all-zero state of the right shape, in which no lane trains; compiles nothing."""
-    shape = jax.eval_shape(partial(_init, program), cohorts.hp, cohorts.keys)
+    shape = jax.eval_shape(partial(_init, setup), cohorts.hp, cohorts.keys)
     zeros: TrainState = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shape)
-    return program.put_slots(zeros)
+    return setup.put_slots(zeros)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
-def refill(program: Program, state: TrainState, cohorts: Cohorts, lanes: Array) -> TrainState:
+def refill(setup: Setup, state: TrainState, cohorts: Cohorts, lanes: Array) -> TrainState:
     """Initialises new cohorts in some slots.
 
     Args:
-        program: the static arguments.
+        setup: the static arguments.
         state: state of all slots; donated.
         cohorts: cohorts of all slots.
-        lanes: `(slots, lanes)`: the lanes that start; never padding lanes.
+        lanes: bool mask of the lanes that start, `(slots, lanes)`; never padding lanes.
     """
-    new = _init(program, cohorts.hp, cohorts.keys)._replace(active=lanes)
+    new = _init(setup, cohorts.hp, cohorts.keys)._replace(active=lanes)
     refilled: TrainState = choose(jnp.any(lanes, axis=1), new, state)
     return refilled
 
 
-def _init(program: Program, hp: Hyperparams, keys: Array) -> TrainState:
+def _init(setup: Setup, hp: Hyperparams, keys: Array) -> TrainState:
     def init_slots(hp: Hyperparams, keys: Array) -> TrainState:
-        lane = partial(single_run.init, n_in=program.n_in, n_classes=program.n_classes)
-        lanes = jax.vmap(lambda hp, key: lane(hp, key=key), in_axes=(0, None))
-        return jax.vmap(lanes)(hp, jax.random.wrap_key_data(keys, impl="threefry2x32"))
+        def lane(hp: Hyperparams, root_key: Array) -> TrainState:
+            return single_run.init(hp, setup.n_in, setup.n_classes, root_key)
 
-    return program.on_devices(init_slots, SLOTS, SLOTS)(hp, keys)
+        root_keys = jax.random.wrap_key_data(keys, impl="threefry2x32")
+        return jax.vmap(jax.vmap(lane, in_axes=(0, None)))(hp, root_keys)
+
+    return setup.on_devices(init_slots, SLOTS, SLOTS)(hp, keys)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
-def advance(program: Program, state: TrainState, chunk: Chunk) -> tuple[TrainState, Array]:
+def advance(setup: Setup, state: TrainState, chunk: Chunk) -> tuple[TrainState, Array]:
     """Trains all slots for a chunk. Slots whose lanes have all stopped do nothing.
 
     Args:
-        program: the static arguments.
+        setup: the static arguments.
         state: state of all slots; donated.
         chunk: inputs of the chunk.
 
@@ -196,22 +201,22 @@ def advance(program: Program, state: TrainState, chunk: Chunk) -> tuple[TrainSta
         can wait for.
     """
     specs = Chunk(epochs=SLOTS, data=EVERYWHERE, first=EVERYWHERE, end=EVERYWHERE)
-    state = program.on_devices(program.strategy.advance, SLOTS, specs)(state, chunk)
+    state = setup.on_devices(setup.strategy.advance, SLOTS, specs)(state, chunk)
     return state, jnp.sum(state.active, axis=1, dtype=jnp.int32)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
-def evaluate(program: Program, state: TrainState, end: EpochEnd) -> tuple[TrainState, Measurement]:
+def evaluate(setup: Setup, state: TrainState, end: EpochEnd) -> tuple[TrainState, Measurement]:
     """Evaluates slots at the end of their epochs, and stops the lanes that are done.
 
     Args:
-        program: the static arguments.
+        setup: the static arguments.
         state: state of all slots; donated.
         end: inputs of the evaluation.
     """
     specs = EpochEnd(cohorts=SLOTS, epochs=SLOTS, wanted=SLOTS, data=EVERYWHERE, n_steps=EVERYWHERE)
-    measured: tuple[TrainState, Measurement] = program.on_devices(
-        partial(_evaluate, program.strategy), SLOTS, specs
+    measured: tuple[TrainState, Measurement] = setup.on_devices(
+        partial(_evaluate, setup.strategy), SLOTS, specs
     )(state, end)
     return measured
 
@@ -223,35 +228,35 @@ def _evaluate(
     lanes = end.wanted[:, None] & state.active
     rows = parts.training[:, :TRAINING_SAMPLE], parts.validation
     training, validation = strategy.evaluate(lanes, (state.params, state.bn_state), rows, end.data)
-    early_stopping = partial(single_run.early_stopping, n_steps=end.n_steps)
 
-    def stop_lane(
+    def apply_early_stopping(
         carry: tuple[TrainState, Measurement], *inputs: Any
     ) -> tuple[TrainState, Measurement]:
-        return early_stopping(carry[0], *inputs)
+        state, _ = carry
+        return single_run.early_stopping(state, *inputs, end.n_steps)
 
     unmeasured = state, single_run.empty_measurement(lanes.shape)
     epochs = jnp.broadcast_to(end.epochs[:, None], lanes.shape)
     measured: tuple[TrainState, Measurement] = strategy.each_lane(
-        lanes, stop_lane, unmeasured, hp, training, validation, epochs
+        lanes, apply_early_stopping, unmeasured, hp, training, validation, epochs
     )
     return measured
 
 
 @partial(jax.jit, static_argnums=0)
-def finals(program: Program, state: TrainState, parts: Parts, lanes: Array, data: Data) -> Finals:
+def finals(setup: Setup, state: TrainState, parts: Parts, lanes: Array, data: Data) -> Finals:
     """Evaluates the best parameters of some lanes on each whole part.
 
     Args:
-        program: the static arguments.
+        setup: the static arguments.
         state: state of all slots.
         parts: parts of all slots.
-        lanes: the lanes to evaluate, `(slots, lanes)`.
+        lanes: bool mask of the lanes to evaluate, `(slots, lanes)`.
         data: all examples.
     """
     rows = tuple(part for part in parts if part.shape[1])  # the test set may be absent
     networks = state.best_params, state.best_bn_state
-    on_devices = program.on_devices(program.strategy.evaluate, SLOTS, SLOTS, SLOTS, EVERYWHERE)
+    on_devices = setup.on_devices(setup.strategy.evaluate, SLOTS, SLOTS, SLOTS, EVERYWHERE)
     evaluated = on_devices(lanes, networks, rows, data)
     masked = [choose(lanes, part, single_run.empty_evaluation(lanes.shape)) for part in evaluated]
-    return Finals(*masked, *[None] * (len(Finals._fields) - len(masked)))
+    return Finals(masked[0], masked[1], masked[2] if len(masked) == 3 else None)

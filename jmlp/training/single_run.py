@@ -20,6 +20,7 @@ from jmlp.study.config import STATIC_FIELDS, SWEPT_FIELDS, Hyperparams
 from jmlp.training import blocks
 from jmlp.training.blocks import Batch, Data
 
+# Swept fields are traced; static ones are part of the structure, and so of what jit compiles for.
 jax.tree_util.register_dataclass(Hyperparams, SWEPT_FIELDS, STATIC_FIELDS)
 
 # Purposes of random numbers, folded into the root key of a run.
@@ -34,13 +35,15 @@ class TrainState(NamedTuple):
     params: model.Params
     bn_state: model.State
     optimizer_state: Any
-    best_params: model.Params  # at the best evaluation so far
+    best_params: model.Params  # at the lowest validation cost so far, the first of equal ones
     best_bn_state: model.State
     best_cost: Array  # float32, validation
     best_epoch: Array  # int32
     active: Array  # bool: still training
-    stopped_epoch: Array  # int32: the last evaluation
-    diverged_at: Array  # int32: the update, counted from 1; -1 while everything is finite
+    stopped_epoch: Array  # int32: the last epoch evaluated; the run stopped there once inactive
+    # int32: the update that gave a non-finite number, counted from 1, or after which an evaluation
+    # did (0: before the first one); -1 while everything is finite.
+    diverged_at: Array
     batch_costs: Array  # float32: sum of mini-batch costs since the last evaluation
 
 
@@ -62,9 +65,9 @@ class Measurement(NamedTuple):
     validation: Evaluation
 
 
-def init(hp: Hyperparams, n_in: int, n_classes: int, key: Array) -> TrainState:
-    """The initial state of a run; `key` is its root key."""
-    params, bn_state = model.init(hp, n_in, n_classes, jax.random.fold_in(key, INIT))
+def init(hp: Hyperparams, n_in: int, n_classes: int, root_key: Array) -> TrainState:
+    """The initial state of a run."""
+    params, bn_state = model.init(hp, n_in, n_classes, jax.random.fold_in(root_key, INIT))
     return TrainState(
         params=params,
         bn_state=bn_state,
@@ -80,9 +83,9 @@ def init(hp: Hyperparams, n_in: int, n_classes: int, key: Array) -> TrainState:
     )
 
 
-def dropout_key(key: Array, step: Array) -> Array:
+def dropout_key(root_key: Array, step: Array) -> Array:
     """The dropout key of one step, derived from the run's root key; `step` is counted from 1."""
-    return jax.random.fold_in(jax.random.fold_in(key, DROPOUT), step)
+    return jax.random.fold_in(jax.random.fold_in(root_key, DROPOUT), step)
 
 
 def train_step(
@@ -147,7 +150,7 @@ def add_examples(
     bn_state: model.State,
     x: Batch,
     y: Array,
-    counts: Array,
+    mask: Array,
 ) -> Sums:
     """Adds a network's costs and predictions on some examples, by `model.predict`, to `sums`.
 
@@ -157,7 +160,7 @@ def add_examples(
         bn_state: running statistics of the network.
         x: `(B, n_in)`, or the result of `model.inputs`.
         y: `(B,)`.
-        counts: bool mask of the examples that count, `(B,)`.
+        mask: the examples that count, bool, `(B,)`.
     """
     logits = model.predict(params, bn_state, x)
     costs, _ = cost.per_example(logits.T, y)
@@ -165,13 +168,13 @@ def add_examples(
     classes = jnp.arange(logits.shape[1], dtype=jnp.int32)
     of_class = prediction[:, None] == classes[None, :]
     return Sums(
-        sums.cost + jnp.sum(jnp.where(counts, costs, 0)),
-        sums.correct + jnp.sum((prediction == y) & counts, dtype=jnp.int32),
-        sums.predicted + jnp.sum(of_class & counts[:, None], axis=0, dtype=jnp.int32),
+        sums.cost + jnp.sum(jnp.where(mask, costs, 0)),
+        sums.correct + jnp.sum((prediction == y) & mask, dtype=jnp.int32),
+        sums.predicted + jnp.sum(of_class & mask[:, None], axis=0, dtype=jnp.int32),
     )
 
 
-def evaluation(sums: Sums, n: int) -> Evaluation:
+def evaluation_from(sums: Sums, n: int) -> Evaluation:
     """Computes an `Evaluation` from sums over `n` examples."""
     return Evaluation(sums.cost / n, sums.correct, jnp.max(sums.predicted, axis=-1))
 
@@ -179,12 +182,12 @@ def evaluation(sums: Sums, n: int) -> Evaluation:
 def evaluate(params: model.Params, bn_state: model.State, data: Data, rows: Array) -> Evaluation:
     """Evaluates a network on the given rows of the data."""
 
-    def add(sums: Sums, x: Batch, y: Array, counts: Array) -> Sums:
-        return add_examples(sums, params, bn_state, x, y, counts)
+    def add(sums: Sums, x: Batch, y: Array, mask: Array) -> Sums:
+        return add_examples(sums, params, bn_state, x, y, mask)
 
     n_classes = params[-1].dense.W.shape[0]
     sums: Sums = blocks.sum_over(data, rows, add, zero_sums(n_classes))
-    return evaluation(sums, len(rows))
+    return evaluation_from(sums, len(rows))
 
 
 def early_stopping(
@@ -198,8 +201,15 @@ def early_stopping(
     """Applies early stopping at the end of an epoch (0: before the first step).
 
     A run continues if its validation cost reached a new minimum within the last `patience` epochs
-    and `epoch` is below its limit. The parameters of the best evaluation are kept. Applying it to
-    the same state again changes nothing.
+    and `epoch` is below its limit. The parameters at the minimum are kept.
+
+    Args:
+        state: state after the epoch.
+        hp: swept hyperparameters as scalars; without patience, `patience` exceeds every limit.
+        training: evaluation of the training sample, only recorded.
+        validation: evaluation of the validation part, which decides.
+        epoch: the number of the epoch.
+        n_steps: updates per epoch.
     """
     counted = state.active & jnp.isfinite(validation.cost)
     better = counted & (validation.cost < state.best_cost)

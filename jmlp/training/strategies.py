@@ -39,7 +39,7 @@ class Epoch(NamedTuple):
     """The inputs of one epoch of one cohort."""
 
     hp: Hyperparams  # swept ones: (lanes,)
-    key: Input | None  # the root key as raw data, (2,); None where no lane drops units
+    root_key: Input | None  # as raw data, (2,); None where no lane drops units
     order: Input  # the rows of each mini-batch, (steps, B)
     steps_before: Input  # updates made before this epoch
 
@@ -50,7 +50,9 @@ class Chunk(NamedTuple):
     epochs: Epoch  # of each slot
     data: Data
     first: Input  # first step within the epoch, counted from 0
-    end: Input  # step before which to stop; traced, so numbers cannot depend on it
+    # The step before which to stop. One program serves chunks of every length, so where they end
+    # cannot change a bit.
+    end: Input
 
 
 class Strategy(Protocol):
@@ -60,17 +62,19 @@ class Strategy(Protocol):
         """The number of cohorts of a group in training at once on each device."""
 
     def calls(
-        self, lanes: Mapping[int, int], per_device: int, max_lanes: int
+        self, n_lanes: Mapping[int, int], per_device: int, max_lanes: int
     ) -> Iterator[list[int]]:
         """The slots to evaluate in each call; between two calls, Python answers requests.
 
         Args:
-            lanes: number of lanes of each slot to evaluate.
+            n_lanes: number of lanes of each slot to evaluate.
             per_device: slots per device.
             max_lanes: lanes per device and call, unless a single slot has more.
         """
 
-    def moves(self, lanes: Mapping[int, int], n_devices: int, per_device: int) -> list[int] | None:
+    def moves(
+        self, n_lanes: Mapping[int, int], n_devices: int, per_device: int
+    ) -> list[int] | None:
         """How to move cohorts, in the form of `load_balance.rebalance`."""
 
     def advance(self, state: TrainState, chunk: Chunk) -> TrainState:
@@ -82,7 +86,8 @@ class Strategy(Protocol):
         """Evaluates networks on several parts of the data.
 
         Args:
-            lanes: the lanes to evaluate, `(slots, lanes)`; results of others are meaningless.
+            lanes: bool mask of the lanes to evaluate, `(slots, lanes)`; the results of others are
+                meaningless.
             networks: networks of all slots and lanes.
             rows: rows of each part, `(slots, n)`.
             data: all examples.
@@ -94,17 +99,17 @@ class Strategy(Protocol):
         """Applies a function of one lane, `function(carry, *inputs)`, to some lanes.
 
         Args:
-            lanes: the lanes, `(slots, lanes)`; `carry` of the others does not change.
+            lanes: bool mask of the lanes, `(slots, lanes)`; `carry` of the others does not change.
             function: returns the updated `carry`.
             carry: arrays with slots and lanes as their first axes.
             inputs: likewise.
         """
 
 
-def update(
+def make_step(
     data: Data, epoch: Epoch, index: Array, params: model.Params
 ) -> Callable[[TrainState, Hyperparams], TrainState]:
-    """The update of one lane at a step of its epoch; the lanes of a cohort share the mini-batch.
+    """Returns `step(state, hp)`, one update of any lane of a cohort: all share the mini-batch.
 
     Args:
         data: all examples.
@@ -115,8 +120,8 @@ def update(
     x, y = blocks.mini_batch(data, epoch.order[index], params)
     step = epoch.steps_before + index + 1
     key = None
-    if epoch.key is not None:
-        root_key = jax.random.wrap_key_data(epoch.key, impl="threefry2x32")
+    if epoch.root_key is not None:
+        root_key = jax.random.wrap_key_data(epoch.root_key, impl="threefry2x32")
         key = single_run.dropout_key(root_key, step)
     n_steps = len(epoch.order)
     return partial(single_run.train_step, x=x, y=y, key=key, step=step, n_steps=n_steps)
@@ -131,13 +136,15 @@ class AllAtOnce:
         return SLOTS_ON_ACCELERATORS
 
     def calls(
-        self, lanes: Mapping[int, int], per_device: int, max_lanes: int
+        self, n_lanes: Mapping[int, int], per_device: int, max_lanes: int
     ) -> Iterator[list[int]]:
         """All slots in one call."""
-        if lanes:
-            yield list(lanes)
+        if n_lanes:
+            yield list(n_lanes)
 
-    def moves(self, lanes: Mapping[int, int], n_devices: int, per_device: int) -> list[int] | None:
+    def moves(
+        self, n_lanes: Mapping[int, int], n_devices: int, per_device: int
+    ) -> list[int] | None:
         """None: the time of a step does not depend on how many lanes have stopped."""
         return None
 
@@ -171,8 +178,8 @@ def _step_of_all(chunk: Chunk, index: Array, state: TrainState) -> TrainState:
     """One step of every lane of every slot."""
 
     def cohort(state: TrainState, epoch: Epoch) -> TrainState:
-        lane = update(chunk.data, epoch, index, state.params)
-        new: TrainState = jax.vmap(lane)(state, epoch.hp)
+        step = make_step(chunk.data, epoch, index, state.params)
+        new: TrainState = jax.vmap(step)(state, epoch.hp)
         return new
 
     stepped: TrainState = jax.vmap(cohort)(state, chunk.epochs)
@@ -193,14 +200,16 @@ class InTurn:
         return cpu_slots(plan, group, n_devices)
 
     def calls(
-        self, lanes: Mapping[int, int], per_device: int, max_lanes: int
+        self, n_lanes: Mapping[int, int], per_device: int, max_lanes: int
     ) -> Iterator[list[int]]:
         """A few slots of each device per call."""
-        return load_balance.calls(lanes, per_device, max_lanes)
+        return load_balance.calls(n_lanes, per_device, max_lanes)
 
-    def moves(self, lanes: Mapping[int, int], n_devices: int, per_device: int) -> list[int] | None:
+    def moves(
+        self, n_lanes: Mapping[int, int], n_devices: int, per_device: int
+    ) -> list[int] | None:
         """From cores with many lanes to cores with few."""
-        return load_balance.rebalance(lanes, n_devices, per_device)
+        return load_balance.rebalance(n_lanes, n_devices, per_device)
 
     def advance(self, state: TrainState, chunk: Chunk) -> TrainState:
         """Nested loops over slots, steps and pairs of lanes."""
@@ -241,7 +250,7 @@ def _advance_slot(data: Data, first: Array, slot: tuple[TrainState, Epoch, Array
 
 def _step(data: Data, epoch: Epoch, n: Array, index: Array, state: TrainState) -> TrainState:
     """One step of the first `n` lanes of a cohort."""
-    stepped: TrainState = in_pairs(n, update(data, epoch, index, state.params), state, epoch.hp)
+    stepped: TrainState = in_pairs(n, make_step(data, epoch, index, state.params), state, epoch.hp)
     return stepped
 
 
@@ -265,15 +274,15 @@ def _evaluate_pairs(n: Array, networks: Networks, rows: Array, data: Data) -> Ev
     """Evaluates the first `n` lanes of a cohort on one part; they share each block of examples."""
     n_lanes, n_classes, _ = networks[0][-1].dense.W.shape
 
-    def add(sums: Sums, x: model.Columns, y: Array, counts: Array) -> Sums:
-        lane = partial(single_run.add_examples, x=x, y=y, counts=counts)
+    def add(sums: Sums, x: model.Columns, y: Array, mask: Array) -> Sums:
+        lane = partial(single_run.add_examples, x=x, y=y, mask=mask)
         added: Sums = in_pairs(n, lane, sums, *networks)
         return added
 
     zero = jax.tree.map(
         lambda a: jnp.broadcast_to(a, (n_lanes, *a.shape)), single_run.zero_sums(n_classes)
     )
-    return single_run.evaluation(blocks.sum_over(data, rows, add, zero), len(rows))
+    return single_run.evaluation_from(blocks.sum_over(data, rows, add, zero), len(rows))
 
 
 def _each_lane_of_slot(function: Callable[..., Any], slot: tuple[Array, Any, Any]) -> Any:
@@ -293,7 +302,7 @@ class Compaction:
     """
 
     def __init__(self, lanes: Array) -> None:
-        """Takes the mask of selected lanes, `(lanes,)`; its length is even, or 1."""
+        """Takes the mask of selected lanes, `(lanes,)`; its length is even, or 1 (`plan.width`)."""
         self.n = jnp.sum(lanes, dtype=jnp.int32)
         self.order = jnp.argsort(~lanes, stable=True) if len(lanes) > 1 else None
 
@@ -312,7 +321,8 @@ class Compaction:
 def in_pairs(n: Array | int, function: Callable[..., Any], carry: Any, *inputs: Any) -> Any:
     """Applies a function of one lane, `function(carry, *inputs)`, to the first `n`, two at a time.
 
-    If `n` is odd, the lane paired with the last one is computed too, but frozen by `where`.
+    Lanes beyond them may be computed too: the partner of an odd last one, and a single lane always.
+    So either `function` leaves a lane that does not take part as it is, or its result is not used.
 
     Args:
         n: number of lanes.

@@ -34,7 +34,7 @@ from helpers import (
 from jmlp.errors import ConfigError, DeviceError
 from jmlp.training import engine, group_training, load_balance, program
 from jmlp.training import plan as planning
-from jmlp.training.program import Program
+from jmlp.training.program import Setup
 from jmlp.training.records import Progress, RunResult
 from jmlp.training.single_run import TrainState
 from jmlp.training.strategies import AllAtOnce, Chunk
@@ -298,10 +298,10 @@ def chunks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     started: list[int] = []
     advance = program.advance
 
-    def counting(fixed: Program, state: TrainState, chunk: Chunk) -> Any:
+    def counting(setup: Setup, state: TrainState, chunk: Chunk) -> Any:
         if n_steps := int(chunk.end - chunk.first):  # or it only compiles
             started.append(n_steps)
-        return advance(fixed, state, chunk)
+        return advance(setup, state, chunk)
 
     monkeypatch.setattr(program, "advance", counting)
     monkeypatch.setattr(group_training, "FIRST_CHUNK", 3)

@@ -18,7 +18,7 @@ from jmlp.data import batch_order
 from jmlp.study.config import Hyperparams
 from jmlp.training import program, single_run
 from jmlp.training.blocks import Data
-from jmlp.training.program import Cohorts, EpochEnd, Parts, Program, root_key, stack_hyperparams
+from jmlp.training.program import Cohorts, EpochEnd, Parts, Setup, root_key, stack_hyperparams
 from jmlp.training.single_run import TrainState
 from jmlp.training.strategies import AllAtOnce, Chunk, Compaction, Epoch, InTurn, Strategy, in_pairs
 
@@ -39,27 +39,27 @@ class Bench:
         seeds: tuple[int, int] = (0, 7),
         strategy: Strategy = InTurn(),  # noqa: B008  # it has no state
     ) -> None:
-        self.program = Program(MESH, N_IN, N_CLASSES, strategy)
+        self.setup = Setup(MESH, N_IN, N_CLASSES, strategy)
         self.lanes = len(lanes)
         self.cohorts = Cohorts(
             hp=self.in_slots(stack_hyperparams(lanes)),
-            keys=self.program.put_slots(np.stack([root_key(seed) for seed in seeds])),
+            keys=self.setup.put_slots(np.stack([root_key(seed) for seed in seeds])),
             parts=self.in_slots(Parts(*jnp.split(jnp.arange(208), [160, 200]))),
         )
         data = Data(jnp.asarray(SMALL_DATA.x_train), jnp.asarray(SMALL_DATA.y_train))
-        self.data = self.program.put_everywhere(data)
+        self.data = self.setup.put_everywhere(data)
         orders = [batch_order(seed, 1, 160).reshape(N_STEPS, 16) for seed in seeds]
-        self.order = self.program.put_slots(np.stack(orders))
-        self.blank = program.blank(self.program, self.cohorts)
+        self.order = self.setup.put_slots(np.stack(orders))
+        self.blank = program.blank(self.setup, self.cohorts)
         self.state = self.refilled(self.blank, [True, True])
 
     def in_slots(self, tree: Any) -> Any:
         """The same for both slots."""
-        return self.program.put_slots(jax.tree.map(lambda a: np.stack([a, a]), tree))
+        return self.setup.put_slots(jax.tree.map(lambda a: np.stack([a, a]), tree))
 
     def refilled(self, state: TrainState, fresh: Sequence[bool]) -> TrainState:
         lanes = np.repeat(np.array(fresh)[:, None], self.lanes, axis=1)
-        new = program.refill(self.program, copied(state), self.cohorts, lanes)
+        new = program.refill(self.setup, copied(state), self.cohorts, lanes)
         assert isinstance(new, TrainState)
         return new
 
@@ -70,7 +70,7 @@ class Bench:
         for first in range(0, N_STEPS, chunk):
             end = np.int32(min(first + chunk, N_STEPS))
             of_chunk = Chunk(epochs, self.data, np.int32(first), end)
-            state, _ = program.advance(self.program, state, of_chunk)
+            state, _ = program.advance(self.setup, state, of_chunk)
         assert isinstance(state, TrainState)
         return state
 
@@ -78,7 +78,7 @@ class Bench:
         """State and measurement after epoch 1."""
         epochs = np.ones(2, np.int32)
         end = EpochEnd(self.cohorts, epochs, np.array(wanted), self.data, np.int32(N_STEPS))
-        return program.evaluate(self.program, copied(state), end)
+        return program.evaluate(self.setup, copied(state), end)
 
     def epoch(self) -> Any:
         """State and measurement after an epoch from the start."""
@@ -153,7 +153,7 @@ def test_cohorts_of_other_seeds_have_other_numbers(bench: Bench) -> None:
 
 def test_a_lane_that_has_stopped_does_not_change(either: Bench) -> None:
     evaluated, _ = either.evaluated(either.advanced(either.state))
-    active = either.program.put_slots(np.array([[True, False] * 4] * 2))
+    active = either.setup.put_slots(np.array([[True, False] * 4] * 2))
     started = evaluated._replace(active=active)
     found, measured = either.evaluated(either.advanced(started))
     for index in (1, 3, 5, 7):
@@ -179,7 +179,7 @@ def test_a_refill_starts_the_fresh_slots_and_leaves_the_others(bench: Bench) -> 
 
 def test_lanes_that_do_not_start_with_their_cohort_never_train(bench: Bench) -> None:
     lanes = np.array([[True] * 5 + [False] * 3] * 2)
-    padded = program.refill(bench.program, copied(bench.blank), bench.cohorts, lanes)
+    padded = program.refill(bench.setup, copied(bench.blank), bench.cohorts, lanes)
     found, measured = bench.evaluated(bench.advanced(padded))
     np.testing.assert_array_equal(found.active, lanes)
     np.testing.assert_array_equal(measured.counted, lanes)
@@ -228,7 +228,7 @@ def test_all_at_once_gives_the_numbers_of_one_after_the_other_up_to_rounding(
 def test_finals_are_measured_on_each_part_for_the_wanted_lanes_alone(either: Bench) -> None:
     state, measured = either.epoch()
     wanted = np.array([[True] * 3 + [False] * 5, [False] * 8])
-    found = program.finals(either.program, state, either.cohorts.parts, wanted, either.data)
+    found = program.finals(either.setup, state, either.cohorts.parts, wanted, either.data)
     for part in (found.training, found.validation, found.test):
         assert part is not None
         np.testing.assert_array_equal(np.isfinite(part.cost), wanted)
@@ -265,7 +265,7 @@ class Original:
     """Two equal cohorts of `width` lanes on random images; the drop rates are 0 to 0.9, twice."""
 
     def __init__(self, width: int, *, dropout: bool = True) -> None:
-        self.program = Program(MESH, INPUTS, CLASSES, InTurn())
+        self.setup = Setup(MESH, INPUTS, CLASSES, InTurn())
         lanes = [
             Hyperparams(drop_rate=(i % 10) / 10, learning_rate=(1 + i) / 100) for i in range(width)
         ]
@@ -291,19 +291,19 @@ class Original:
 
     def epoch(self, state: Any) -> Any:
         """State and measurement after the steps."""
-        state, _ = program.advance(self.program, self.program.put_slots(state), self.all_steps)
+        state, _ = program.advance(self.setup, self.setup.put_slots(state), self.all_steps)
         ends = np.ones(2, np.int32), np.ones(2, np.bool_)
         end = EpochEnd(self.cohorts, *ends, self.all_steps.data, np.int32(STEPS))
-        return program.evaluate(self.program, state, end)
+        return program.evaluate(self.setup, state, end)
 
 
 @pytest.fixture(scope="module")
 def start() -> Any:
     """The widest cohort before its first step, NumPy arrays."""
     widest = Original(WIDEST)
-    blank = program.blank(widest.program, widest.cohorts)
+    blank = program.blank(widest.setup, widest.cohorts)
     lanes = np.ones((2, WIDEST), np.bool_)
-    return jax.device_get(program.refill(widest.program, blank, widest.cohorts, lanes))
+    return jax.device_get(program.refill(widest.setup, blank, widest.cohorts, lanes))
 
 
 def first_lanes(state: Any, width: int) -> Any:
@@ -339,8 +339,8 @@ def test_a_lane_without_dropout_in_the_dropout_program_is_the_plain_program(
 
 def test_a_step_computes_what_the_mathematics_needs_and_no_more(start: Any) -> None:
     eight = Original(8)
-    state = eight.program.put_slots(first_lanes(start, 8))
-    compiled = program.advance.lower(eight.program, state, eight.all_steps).compile()
+    state = eight.setup.put_slots(first_lanes(start, 8))
+    compiled = program.advance.lower(eight.setup, state, eight.all_steps).compile()
     costs = compiled.cost_analysis()
     assert costs is not None
     # What stands in a loop counts once: a step of one pair. A product forward and one for dW in
