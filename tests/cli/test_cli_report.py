@@ -74,8 +74,8 @@ def test_report_of_the_same_study_is_replaced_and_other_files_only_by_force(
     (here.folder / "out" / "mine").touch()
     done = here("report", "small", "--output", "out")
     message = (
-        "out: holds other files; give another folder (--output DIR), or write into it all the "
-        "same (--force)"
+        "out: holds other files; give another folder (--output DIR), or write into it "
+        "anyway (--force)"
     )
     assert done == (4, "", f"jmlp: error: {message}\n")
     assert here("report", "small", "--output", "out", "--force").code == 0
