@@ -253,9 +253,7 @@ class GroupTraining:
                 slot.epoch += 1
         starts = [slot.resume_step for slot in self.slots if slot is not None]
         first, order_ready = min(starts), False
-        previous: jax.Array | None = (
-            None  # to wait for: the state itself is donated to the next call
-        )
+        previous: jax.Array | None = None  # to wait for; the state is donated to the next call
         while True:
             self.resume_slots(first)
             if first == self.n_steps:

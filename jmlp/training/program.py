@@ -230,10 +230,14 @@ def _evaluate(
     training, validation = strategy.evaluate(lanes, (state.params, state.bn_state), rows, end.data)
 
     def apply_early_stopping(
-        carry: tuple[TrainState, Measurement], *inputs: Any
+        carry: tuple[TrainState, Measurement],
+        hp: Hyperparams,
+        training: Evaluation,
+        validation: Evaluation,
+        epoch: Array,
     ) -> tuple[TrainState, Measurement]:
         state, _ = carry
-        return single_run.early_stopping(state, *inputs, end.n_steps)
+        return single_run.early_stopping(state, hp, training, validation, epoch, end.n_steps)
 
     unmeasured = state, single_run.empty_measurement(lanes.shape)
     epochs = jnp.broadcast_to(end.epochs[:, None], lanes.shape)
