@@ -13,7 +13,7 @@ from textual.reactive import reactive
 from textual.screen import Screen
 
 from jmlp.store import Store
-from tui.feed import Fed, Feed, FeedFailed, Look, error_text
+from tui.feed import Feed, FeedFailed, FeedUpdate, StoreView, error_text
 from tui.framework.app import SteadyApp
 from tui.screens.studies import StudiesScreen
 from tui.theme import DARK, LIGHT
@@ -43,7 +43,7 @@ class Failed(Message):
 
 
 @dataclass
-class Said(Message):
+class Notice(Message):
     """A line that an action has for the person at the terminal."""
 
     text: str
@@ -76,7 +76,7 @@ class JmlpApp(SteadyApp[int]):
     ]
 
     status = reactive("")  # of the worker, for the top line
-    at_work: str | None = None  # the study that it has
+    active_study: str | None = None  # the study that it has
 
     def __init__(self, folder: Path, *, start: str | None = None, served: bool = False) -> None:
         """Nothing is read yet.
@@ -106,9 +106,9 @@ class JmlpApp(SteadyApp[int]):
         """Ends the reading."""
         self.feed.close()
 
-    def on_fed(self, event: Fed) -> None:
+    def on_feed_update(self, event: FeedUpdate) -> None:
         """The worker's status has changed."""
-        self.status, self.at_work = event.value
+        self.status, self.active_study = event.value
 
     def on_feed_failed(self, event: FeedFailed) -> None:
         """Says so in the top line; the screens say why."""
@@ -139,9 +139,9 @@ class JmlpApp(SteadyApp[int]):
         # A daemon: leaving the app does not wait for it.
         threading.Thread(target=work, name=what, daemon=True).start()
 
-    def say(self, text: str) -> None:
+    def toast(self, text: str) -> None:
         """A line for a while; may be called from any thread."""
-        self.post_message(Said(text))
+        self.post_message(Notice(text))
 
     def on_done(self, event: Done) -> None:
         """Calls what the action's starter wants done with its answer."""
@@ -153,7 +153,7 @@ class JmlpApp(SteadyApp[int]):
             event.error, title=event.what, severity="error", timeout=ERROR_SECONDS, markup=False
         )
 
-    def on_said(self, event: Said) -> None:
+    def on_notice(self, event: Notice) -> None:
         """Shows the line; a warning is coloured as one."""
         severity: Any = "warning" if event.text.startswith("warning: ") else "information"
         self.notify(event.text, severity=severity, timeout=TOAST_SECONDS, markup=False)
@@ -184,7 +184,7 @@ class JmlpApp(SteadyApp[int]):
             from jmlp.client.choice import Choice
             from jmlp.client.starting import start
 
-            return start(self.folder, Choice(source), self.say)
+            return start(self.folder, Choice(source), self.toast)
 
         asked_on = self.screen
 
@@ -192,9 +192,9 @@ class JmlpApp(SteadyApp[int]):
             if self.screen is asked_on:
                 self.open_study(label)
             else:  # something else is looked at by now
-                self.say(f"{label} has begun")
+                self.toast(f"{label} has begun")
 
-        self.say(f"{source}: starting")
+        self.toast(f"{source}: starting")
         self.perform(f"start {source}", begin, begun)
 
     def choose_study(self, source: str | None = None, row: "StudyRow | None" = None) -> None:
@@ -209,7 +209,7 @@ class JmlpApp(SteadyApp[int]):
         def begin() -> None:
             from jmlp.client.starting import resume
 
-            resume(self.folder, row, self.say)
+            resume(self.folder, row, self.toast)
 
         self.perform(f"resume {row.label}", begin)
 
@@ -271,11 +271,11 @@ def find(folder: Path, name: str) -> "str | list[RunRow]":
         return store.find_runs(name)
 
 
-def worker_status(look: Look) -> tuple[str, str | None]:
+def worker_status(view: StoreView) -> tuple[str, str | None]:
     """What the worker does, in a few words, and the study that it has."""
-    if look.owner is None:
+    if view.owner is None:
         return "no worker", None
-    if look.owner.study is None or look.store is None:
+    if view.owner.study is None or view.store is None:
         return "worker starting", None
-    row = look.store.study(look.owner.study)
+    row = view.store.study(view.owner.study)
     return f"{'paused' if row.state == 'paused' else row.progress.phase} {row.label}", row.label

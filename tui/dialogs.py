@@ -111,7 +111,7 @@ class Choose(Dialog[str | None]):
         self.dismiss(event.option.id)
 
 
-class Paper(Dialog[None]):
+class TextDialog(Dialog[None]):
     """A text to be read, such as a long message."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,q", "cancel", "Close", show=False)]

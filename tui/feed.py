@@ -26,7 +26,7 @@ LEAVE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Look:
+class StoreView:
     """The store at one moment, for queries; valid only while they are called."""
 
     folder: Path
@@ -35,10 +35,10 @@ class Look:
     database: object = None  # another one than before where the store's was replaced
 
 
-Query = Callable[[Look], Any]
+Query = Callable[[StoreView], Any]
 
 
-class Fed(Message, bubble=False):
+class FeedUpdate(Message, bubble=False):
     """The whole answer of a subscriber's query: of two in the queue, the later one is enough."""
 
     def __init__(self, value: Any) -> None:
@@ -47,7 +47,7 @@ class Fed(Message, bubble=False):
 
     def can_replace(self, message: Message) -> bool:
         """A later answer takes an earlier one's place."""
-        return isinstance(message, Fed)
+        return isinstance(message, FeedUpdate)
 
 
 class FeedFailed(Message, bubble=False):
@@ -74,16 +74,16 @@ class Feed:
         self.folder = folder
         self._queries: dict[MessagePump, Query] = {}
         self._due: set[MessagePump] = set()
-        self._told: dict[MessagePump, Any] = {}  # its last answer
+        self._last_answers: dict[MessagePump, Any] = {}  # its last answer
         self._changed = threading.Condition()
         self._closing = False
         self._store: Store | None = None
         self._identity: tuple[int, int] | None = None  # of the database's file
-        self._seen: Any = None
+        self._last_seen: Any = None
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
 
     def start(self) -> None:
-        """Begins to look."""
+        """Begins to view."""
         self._thread.start()
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class Feed:
             self._thread.join(LEAVE_SECONDS)  # a daemon: a query that takes long is left to itself
 
     def subscribe(self, pump: MessagePump, query: Query) -> None:
-        """Asks this from now on, at once and at every change; `pump` gets `Fed`.
+        """Asks this from now on, at once and at every change; `pump` gets `FeedUpdate`.
 
         Args:
             pump: a screen or widget; a new query takes the place of its last one.
@@ -103,7 +103,7 @@ class Feed:
         """
         with self._changed:
             self._queries[pump] = query
-            self._told.pop(pump, None)
+            self._last_answers.pop(pump, None)
             self._due.add(pump)
             self._changed.notify_all()
 
@@ -111,7 +111,7 @@ class Feed:
         """Asks it no more."""
         with self._changed:
             self._queries.pop(pump, None)
-            self._told.pop(pump, None)
+            self._last_answers.pop(pump, None)
             self._due.discard(pump)
 
     # ---- in the thread
@@ -123,38 +123,40 @@ class Feed:
                     self._changed.wait_for(lambda: self._closing or self._due, POLL_SECONDS)
                     if self._closing:
                         return
-                if not self._look():
+                if not self._poll():
                     with self._changed:
                         self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)
         finally:
-            self._drop()
+            self._close_store()
 
-    def _look(self) -> bool:
+    def _poll(self) -> bool:
         """Tells what is new; False: the store could not be read."""
         try:
-            look = self._look_at_store()
-            seen = self._identity, look.store and look.store.version(), look.owner
+            view = self._open_view()
+            seen = self._identity, view.store and view.store.version(), view.owner
         except Exception as error:
-            self._drop()
-            self._tell_all(error_text(error))
+            self._close_store()
+            self._post_error(error_text(error))
             return False
-        changed, self._seen = seen != self._seen, seen
+        changed, self._last_seen = seen != self._last_seen, seen
         with self._changed:
             pumps = list(self._queries) if changed else list(self._due)
             self._due.clear()
             queries = [(pump, self._queries[pump]) for pump in pumps if pump in self._queries]
-        answers = [(pump, answer(query, look)) for pump, query in queries]
+        answers = [(pump, run_query(query, view)) for pump, query in queries]
         for pump, message in answers:
-            value = message.value if isinstance(message, Fed) else message
-            if pump not in self._told or self._told[pump] != value:  # else nothing is new to it
-                self._told[pump] = value
+            value = message.value if isinstance(message, FeedUpdate) else message
+            if (
+                pump not in self._last_answers or self._last_answers[pump] != value
+            ):  # else nothing is new to it
+                self._last_answers[pump] = value
                 pump.post_message(message)
         failed = {pump for pump, message in answers if isinstance(message, FeedFailed)}
         with self._changed:
             self._due |= failed & set(self._queries)
         return not failed
 
-    def _look_at_store(self) -> Look:
+    def _open_view(self) -> StoreView:
         """Opens the store, again where its database was replaced."""
         identity = None
         if is_there(self.folder / NAME):
@@ -162,30 +164,30 @@ class Feed:
                 status = os.stat(self.folder / NAME)
                 identity = status.st_dev, status.st_ino
         if identity != self._identity:
-            self._drop()
+            self._close_store()
         if identity is not None and self._store is None:
             self._store, self._identity = Store(self.folder, viewer=True), identity
         owner = None if self._store is None else Lock(self.folder).owner()
-        return Look(self.folder, self._store, owner, self._identity)
+        return StoreView(self.folder, self._store, owner, self._identity)
 
-    def _drop(self) -> None:
+    def _close_store(self) -> None:
         if self._store is not None:
             self._store.close()
-        self._store = self._identity = self._seen = None
+        self._store = self._identity = self._last_seen = None
 
-    def _tell_all(self, error: str) -> None:
+    def _post_error(self, error: str) -> None:
         with self._changed:
             pumps = list(self._queries)
             self._due.update(pumps)
-            self._told.clear()
+            self._last_answers.clear()
         for pump in pumps:
             pump.post_message(FeedFailed(error))
 
 
-def answer(query: Query, look: Look) -> Message:
+def run_query(query: Query, view: StoreView) -> Message:
     """What a query says, or why it could not."""
     try:
-        return Fed(query(look))
+        return FeedUpdate(query(view))
     except Exception as error:  # a bug must end neither the thread nor the app
         return FeedFailed(error_text(error))
 

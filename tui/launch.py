@@ -69,8 +69,8 @@ def run(folder: Path, start: str | None) -> int:
         app.end(code)
 
     # Those that are ignored, as by `nohup`, stay so; a terminal that has gone ends the app anyway.
-    heard = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, end) for number in heard}
+    handled = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in handled}
     try:
         app.run()
     except BaseException:
@@ -81,7 +81,7 @@ def run(folder: Path, start: str | None) -> int:
             signal.signal(number, handler)
     if app.error is not None:
         raise app.error
-    if not app.return_code and app.at_work is not None:
-        label = visible(app.at_work)
+    if not app.return_code and app.active_study is not None:
+        label = visible(app.active_study)
         print(f"{label} continues without the app: jmlp attach shows it", file=sys.stderr)
     return app.return_code or 0

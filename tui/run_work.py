@@ -7,7 +7,7 @@ from jmlp.errors import StoreError
 from jmlp.store import Store
 from tui.text import count
 
-TAKES_OFF = "-"
+REMOVE_PREFIX = "-"
 EXPORTS = "exports"  # a folder beside the runs
 # Of each format what it is, and what is written by default.
 FORMATS = {
@@ -34,21 +34,21 @@ def change_tag(folder: Path, run_ids: Sequence[str], text: str) -> str:
     Raises:
         StoreError: it cannot be a tag, or none of the runs bears it.
     """
-    tag = text.removeprefix(TAKES_OFF).strip()
+    tag = text.removeprefix(REMOVE_PREFIX).strip()
     with Store(folder) as store:
-        if not text.startswith(TAKES_OFF):
+        if not text.startswith(REMOVE_PREFIX):
             for run_id in run_ids:
                 store.tag(run_id, tag)
             return f"{tag}: put on {count(len(run_ids), 'run')}"
-        bearing = [run_id for run_id in run_ids if tag in store.run(run_id).tags]
-        if not bearing:
+        tagged = [run_id for run_id in run_ids if tag in store.run(run_id).tags]
+        if not tagged:
             raise StoreError(f"{tag}: none of {count(len(run_ids), 'run')} has this tag")
-        for run_id in bearing:
+        for run_id in tagged:
             store.untag(run_id, tag)
-    return f"{tag}: taken off {count(len(bearing), 'run')}"
+    return f"{tag}: taken off {count(len(tagged), 'run')}"
 
 
-def holds_something(target: Path, as_: str) -> bool:
+def would_overwrite(target: Path, as_: str) -> bool:
     """Whether an export there would replace a file, or write among others."""
     try:
         if as_ in FOLDERS:
@@ -58,7 +58,7 @@ def holds_something(target: Path, as_: str) -> bool:
         return False  # the export says why it cannot write there
 
 
-def usual_target(as_: str) -> str:
+def default_target(as_: str) -> str:
     """Where an export goes by default, as editable text."""
     name = FORMATS[as_][1]
     try:
@@ -67,7 +67,7 @@ def usual_target(as_: str) -> str:
         return name
 
 
-def target_of(text: str) -> Path:
+def typed_target(text: str) -> Path:
     """The place that was typed."""
     path = Path(text.strip())
     try:
@@ -76,7 +76,7 @@ def target_of(text: str) -> Path:
         return path
 
 
-def free_target(folder: Path, as_: str) -> Path:
+def unused_target(folder: Path, as_: str) -> Path:
     """A new name in the store's folder of exports: `runs.json`, `runs-2.json`."""
     name = Path(FORMATS[as_][1])
     target, n = folder / EXPORTS / name, 1

@@ -12,7 +12,7 @@ import pytest
 from serve_matrix import HOST, Case, Served, answer, serving
 
 from tui.serving import connections
-from tui.serving.connections import Report
+from tui.serving.connections import RepeatLog
 
 NO_APP = ["/bin/false"]
 CLOSED = "more than 16 connections without the token: the oldest closed"
@@ -47,7 +47,7 @@ def test_page_is_answered_beside_sixty_half_open_connections_where_sixteen_have_
 ) -> None:
     async def found() -> tuple[list[int], list[str]]:
         async with (
-            serving(NO_APP, most_strangers=16) as served,
+            serving(NO_APP, max_unauthenticated=16) as served,
             half_open(served, 60, text) as readers,
         ):
             statuses = [(await answer(served, page(served)))[0] for _ in range(3)]
@@ -62,7 +62,7 @@ def test_page_is_answered_beside_sixty_half_open_connections_where_sixteen_have_
 
 def test_connection_that_has_shown_the_token_is_never_closed_to_make_room() -> None:
     async def found() -> list[bytes]:
-        async with serving(NO_APP, most_strangers=16) as served:
+        async with serving(NO_APP, max_unauthenticated=16) as served:
             reader, writer = await asyncio.open_connection(HOST, served.port)
             cookie = served.headers()["Cookie"]
             request = f"GET /nothing HTTP/1.1\r\nHost: {HOST}:{served.port}\r\nCookie: {cookie}"
@@ -123,7 +123,7 @@ def test_after_a_minute_it_is_reported_how_often_it_came_again(
 
     monkeypatch.setattr(asyncio, "get_running_loop", Loop)
     said: list[str] = []
-    report = Report(said.append)
+    report = RepeatLog(said.append)
     for _ in range(1000):
         report("this")
     report("that")
@@ -142,4 +142,4 @@ def test_room_for_connections_is_a_quarter_of_the_files_that_may_be_open(
     limit: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (limit, limit))
-    assert connections.most_strangers() == most
+    assert connections.max_unauthenticated() == most

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from tui.serving.messages import (
     Focused,
+    InvalidMessage,
     Message,
     Pinged,
     Resized,
     Typed,
-    Unacceptable,
     parse,
     size_of,
 )
@@ -60,7 +60,7 @@ def test_message_of_the_page_is_understood(text: str, message: Message) -> None:
     ],
 )
 def test_anything_else_is_refused(text: str, problem: str) -> None:
-    with pytest.raises(Unacceptable, match=rf"^{problem}$"):
+    with pytest.raises(InvalidMessage, match=rf"^{problem}$"):
         parse(text)
 
 
@@ -68,7 +68,7 @@ def test_anything_else_is_refused(text: str, problem: str) -> None:
 def test_no_text_does_harm(text: str) -> None:
     try:
         message = parse(text)
-    except Unacceptable:
+    except InvalidMessage:
         return
     assert isinstance(message, Message)
 
@@ -90,5 +90,5 @@ def test_size_in_an_address_is_kept_within_limits(
 
 @pytest.mark.parametrize("width", ["", "1e9", "80.0", "x", "8_0", "٨٠", "0x50", "NaN", "9" * 5000])
 def test_size_that_is_no_integer_is_refused(width: str) -> None:
-    with pytest.raises(Unacceptable, match=r"^width and height must be integers$"):
+    with pytest.raises(InvalidMessage, match=r"^width and height must be integers$"):
         size_of(width, "24")

@@ -13,7 +13,7 @@ from jmlp.errors import StoreError
 from jmlp.store import Lock, Store
 from jmlp.store.database import NAME
 from tui import feed as feeding
-from tui.feed import Fed, Feed, FeedFailed, Look
+from tui.feed import Feed, FeedFailed, FeedUpdate, StoreView
 
 SECONDS = 30.0
 
@@ -32,7 +32,7 @@ class Pump:
         message = self.messages.get(timeout=SECONDS)
         if isinstance(message, FeedFailed):
             return message.error
-        assert isinstance(message, Fed)
+        assert isinstance(message, FeedUpdate)
         return message.value
 
     def until(self, value: Any) -> None:
@@ -51,8 +51,8 @@ def feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
     made.close()
 
 
-def labels(look: Look) -> tuple[str, ...] | None:
-    return None if look.store is None else tuple(row.label for row in look.store.studies())
+def labels(view: StoreView) -> tuple[str, ...] | None:
+    return None if view.store is None else tuple(row.label for row in view.store.studies())
 
 
 def subscribe(feed: Feed, query: feeding.Query) -> Pump:
@@ -72,7 +72,7 @@ def test_a_store_that_appears_is_read_without_being_asked(feed: Feed, tmp_path: 
 def test_what_another_connection_changes_is_told(feed: Feed, tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))
-        pump = subscribe(feed, lambda look: look.store and look.store.study("small").state)
+        pump = subscribe(feed, lambda view: view.store and view.store.study("small").state)
         pump.until("queued")
         store.set_study("small", "stopped")
         pump.until("stopped")
@@ -82,7 +82,7 @@ def test_nothing_is_asked_again_while_nothing_changes(feed: Feed, tmp_path: Path
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))
     asked: list[int] = []
-    first = subscribe(feed, lambda look: asked.append(1))
+    first = subscribe(feed, lambda view: asked.append(1))
     first.next()
     n_looks = 0
     second = subscribe(feed, labels)
@@ -95,7 +95,7 @@ def test_nothing_is_asked_again_while_nothing_changes(feed: Feed, tmp_path: Path
 
 def test_a_worker_that_takes_or_leaves_the_store_is_seen(feed: Feed, tmp_path: Path) -> None:
     with Store(tmp_path):
-        pump = subscribe(feed, lambda look: look.owner and look.owner.study)
+        pump = subscribe(feed, lambda view: view.owner and view.owner.study)
         assert pump.next() is None
         lock = Lock(tmp_path)
         assert lock.acquire()
@@ -127,15 +127,15 @@ def test_a_database_put_in_place_of_another_is_opened_anew(feed: Feed, tmp_path:
 
 
 def test_an_error_of_a_query_is_told_and_others_go_on(feed: Feed, tmp_path: Path) -> None:
-    def wrong(look: Look) -> None:
+    def wrong(view: StoreView) -> None:
         raise StoreError("no such study")
 
-    def bug(look: Look) -> None:
+    def bug(view: StoreView) -> None:
         raise KeyError("x")
 
     assert subscribe(feed, wrong).next() == "no such study"
     assert subscribe(feed, bug).next() == "this is a bug in jmlp: KeyError: 'x'"
-    assert subscribe(feed, lambda look: look.folder).next() == tmp_path
+    assert subscribe(feed, lambda view: view.folder).next() == tmp_path
 
 
 def test_who_has_left_is_told_nothing_more(feed: Feed, tmp_path: Path) -> None:
@@ -148,15 +148,15 @@ def test_who_has_left_is_told_nothing_more(feed: Feed, tmp_path: Path) -> None:
 
 
 def test_of_two_answers_in_a_queue_the_later_one_is_enough() -> None:
-    assert Fed(2).can_replace(Fed(1))
-    assert not Fed(2).can_replace(FeedFailed("x"))
+    assert FeedUpdate(2).can_replace(FeedUpdate(1))
+    assert not FeedUpdate(2).can_replace(FeedFailed("x"))
     assert FeedFailed("y").can_replace(FeedFailed("x"))
 
 
 def test_a_query_that_failed_is_asked_again_until_it_can_answer(feed: Feed) -> None:
     tries: list[int] = []
 
-    def at_first_busy(look: Look) -> str:
+    def at_first_busy(view: StoreView) -> str:
         tries.append(1)
         if len(tries) < 3:
             raise StoreError("busy")
@@ -170,7 +170,7 @@ def test_an_answer_that_says_nothing_new_is_not_told(feed: Feed, tmp_path: Path)
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))
         same = subscribe(feed, labels)
-        state = subscribe(feed, lambda look: look.store and look.store.study("small").state)
+        state = subscribe(feed, lambda view: view.store and view.store.study("small").state)
         same.until(("small",))
         state.until("queued")
         store.set_study("small", "stopped")
@@ -181,13 +181,13 @@ def test_an_answer_that_says_nothing_new_is_not_told(feed: Feed, tmp_path: Path)
 def test_an_error_that_nobody_foresaw_does_not_end_the_looking(
     feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(feed: Feed) -> Look:
+    def broken(feed: Feed) -> StoreView:
         monkeypatch.undo()
         raise OSError(5, "Input/output error")
 
     pump = subscribe(feed, labels)
     assert pump.next() is None
-    monkeypatch.setattr(Feed, "_look_at_store", broken)
+    monkeypatch.setattr(Feed, "_open_view", broken)
     pump.until("this is a bug in jmlp: OSError: [Errno 5] Input/output error")
     with Store(tmp_path):
         pump.until(())

@@ -35,7 +35,7 @@ LAYERS = (
 FLAG = "leave the flag out, or choose other experiments with --experiment"
 
 
-def look(texts: dict[str, str], *experiments: str, **options: Any) -> Checked:
+def check_texts(texts: dict[str, str], *experiments: str, **options: Any) -> Checked:
     """What the form finds about the original study with these texts."""
     chosen = choice_of(ORIGINAL, experiments, texts)
     return check(chosen, ORIGINAL, lambda data: mnist_facts(), 2, **options)
@@ -95,7 +95,7 @@ def test_what_a_hint_says_can_be_typed_and_changes_nothing(key: str) -> None:
 
 
 def test_right_choice_has_the_plan_and_the_label_of_the_command() -> None:
-    checked = look({"epochs": "5", "learning_rate": "0.1"}, "final")
+    checked = check_texts({"epochs": "5", "learning_rate": "0.1"}, "final")
     assert checked.label == "original-final-epochs-5-learning-rate-0.1"
     assert checked.plan == (
         "study original on mnist",
@@ -110,7 +110,7 @@ def test_right_choice_has_the_plan_and_the_label_of_the_command() -> None:
 
 def test_all_that_is_wrong_is_told_at_once_each_by_its_field() -> None:
     texts = {"seeds": "no", "epochs": "0", "learning_rate": "-1", "hidden": "5", "momentum": "0.5"}
-    checked = look(texts, "final")
+    checked = check_texts(texts, "final")
     assert dict(checked.problems) == {
         "seeds": "must be an integer from 1 to 100,000, or a list of distinct integers from 0 to "
         "2**63 - 1, got 'no' (a string)",
@@ -161,7 +161,7 @@ def test_no_path_is_looked_at_for_a_browser() -> None:
     chosen = choice_of(ORIGINAL, (), {"data": "/etc"})
     checked = check(chosen, ORIGINAL, refuse, 2, served=True)
     assert checked.problems == (("data", "in the browser: mnist or synthetic"),)
-    assert look({"data": "synthetic"}, served=True).ok
+    assert check_texts({"data": "synthetic"}, served=True).ok
 
 
 def test_study_that_cannot_be_read_has_no_outline() -> None:
@@ -407,7 +407,7 @@ def test_form_that_is_covered_while_its_study_starts_ends_when_it_is_seen_again(
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
         await pilot.press("ctrl+s", "question_mark")
         proceed.set()
-        await until(pilot, lambda: opened.begun)
+        await until(pilot, lambda: opened.started_label)
         await pilot.pause()
         assert isinstance(pilot.app.screen, HelpScreen)
         await pilot.press("escape")

@@ -116,7 +116,7 @@ def test_runs_are_ordered_by_any_column_and_those_without_a_value_come_last() ->
         return [ordered_line.number for ordered_line in ordered(lines, order)]
 
     assert numbers(Order("cost")) == [2, 3, 0, 1]
-    assert numbers(Order("cost", falling=True)) == [0, 3, 2, 1]
+    assert numbers(Order("cost", descending=True)) == [0, 3, 2, 1]
 
 
 def test_configurations_are_ordered_by_the_size_of_their_numbers() -> None:
@@ -128,7 +128,7 @@ def test_configurations_are_ordered_by_the_size_of_their_numbers() -> None:
 
 
 def test_same_order_again_is_the_other_way_and_accuracies_begin_with_the_best() -> None:
-    assert Order().by("accuracy") == Order("accuracy", falling=True)
+    assert Order().by("accuracy") == Order("accuracy", descending=True)
     assert Order().by("accuracy").by("accuracy") == Order("accuracy")
 
 

@@ -9,7 +9,7 @@ from textual.widgets import DataTable, OptionList
 from tui_pilot import drive, filled, until, until_shown
 
 from tui.dialogs import Choose
-from tui.feed import Fed
+from tui.feed import FeedUpdate
 from tui.screens.form import StudyForm
 from tui.screens.studies import StudiesScreen
 from tui.screens.study import StudyScreen
@@ -105,8 +105,8 @@ def test_answers_that_come_when_a_screen_is_going_are_dropped(tmp_path: Path) ->
         assert not form.is_there
         await form.query_one("#no-experiment").remove()
         await form.query_one("#plan-text").remove()
-        form.looked_at(form.right, form.checked)
-        form.post_message(Fed(()))
+        form.check_done(form.checked_choice, form.checked)
+        form.post_message(FeedUpdate(()))
         await until(pilot, lambda: isinstance(pilot.app.screen, StudiesScreen))
 
     drive(tmp_path / "store", steps)

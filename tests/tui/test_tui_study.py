@@ -14,13 +14,13 @@ from jmlp.store import Lock, Store
 from jmlp.study.file import parse_study
 from jmlp.training.plan import Plan, make_plan
 from jmlp.training.records import CostPoint, Stop
-from tui.feed import Look
+from tui.feed import StoreView
 from tui.views.study import ConfigurationLine, Costs, StudyQuery, StudyView, median_curve
 
 
 def view(folder: Path, query: StudyQuery | None = None) -> StudyView:
     with Store(folder, viewer=True) as store:
-        seen = (query or StudyQuery("small"))(Look(folder, store, Lock(folder).owner()))
+        seen = (query or StudyQuery("small"))(StoreView(folder, store, Lock(folder).owner()))
     assert seen is not None
     return seen
 
@@ -239,7 +239,7 @@ def test_time_left_is_the_pace_seen_times_the_epochs_to_the_limit(
 
 
 def test_without_a_store_there_is_no_view(tmp_path: Path) -> None:
-    assert StudyQuery("small")(Look(tmp_path, None, None)) is None
+    assert StudyQuery("small")(StoreView(tmp_path, None, None)) is None
 
 
 def test_a_point_committed_while_the_store_is_read_is_not_lost(
@@ -269,7 +269,7 @@ def test_a_database_in_place_of_another_is_read_from_its_first_point(tmp_path: P
 
     def seen(folder: Path, database: object) -> tuple[tuple[int, float], ...]:
         with Store(folder, viewer=True) as store:
-            study = query(Look(folder, store, None, database))
+            study = query(StoreView(folder, store, None, database))
         assert study is not None
         return study.experiments[0].lines[0].curve
 

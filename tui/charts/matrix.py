@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NONE = "·"
-CORNER, TRUST = "true", "precision %"
+CORNER, PRECISION = "true", "precision %"
 
 
 def matrix_lines(counts: NDArray[np.int64], room: int) -> list[str]:
@@ -23,9 +23,9 @@ def matrix_lines(counts: NDArray[np.int64], room: int) -> list[str]:
     """
     n = len(counts)
     width = max(len(str(int(counts.max(initial=0)))), len(str(n - 1)), 3)
-    wide = len(TRUST) + n * (max(width, 4) + 1) + 10 <= room
+    wide = len(PRECISION) + n * (max(width, 4) + 1) + 10 <= room
     width = max(width, 4) if wide else width
-    label = max(len(TRUST) if wide else len(CORNER), len(str(n - 1)))
+    label = max(len(PRECISION) if wide else len(CORNER), len(str(n - 1)))
     lines = [CORNER.rjust(label) + " " + "".join(f"{j:>{width}} " for j in range(n))]
     for i, row in enumerate(counts):
         line = f"{i:>{label}}" + ("[" if i == 0 else " ")
@@ -37,8 +37,8 @@ def matrix_lines(counts: NDArray[np.int64], room: int) -> list[str]:
         lines[0] += " recall %"
         for i in range(n):
             lines[i + 1] += percent(int(counts[i, i]), int(counts[i].sum())).rjust(9)
-        trust = [percent(int(counts[j, j]), int(counts[:, j].sum())) for j in range(n)]
-        lines.append(TRUST + " " + "".join(f"{text:>{width}} " for text in trust))
+        precision = [percent(int(counts[j, j]), int(counts[:, j].sum())) for j in range(n)]
+        lines.append(PRECISION + " " + "".join(f"{text:>{width}} " for text in precision))
     return [line.rstrip() for line in lines]
 
 

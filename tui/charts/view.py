@@ -5,7 +5,7 @@ import numpy as np
 from tui.charts.lines import Floats
 
 ZOOM = 1.5
-LEAST_SPAN = 4.0  # epochs
+MIN_SPAN = 4.0  # epochs
 
 
 class View:
@@ -76,7 +76,7 @@ class View:
             around = (left + right) / 2 if self.cursor is None else self.cursor
         around = min(right, max(left, around))
         span = (right - left) * (1 / ZOOM if closer else ZOOM)
-        span = max(min(LEAST_SPAN, last - first), span)
+        span = max(min(MIN_SPAN, last - first), span)
         if span >= last - first:
             self.zoomed = None
         else:

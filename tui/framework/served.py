@@ -9,7 +9,7 @@ from typing import Any
 from textual import messages
 from textual.drivers.web_driver import WebDriver
 
-LOOK_SECONDS = 0.5  # how often it is looked whether the server lives
+POLL_SECONDS = 0.5  # how often it is looked whether the server lives
 GRACE_SECONDS = 3.0  # for the app to end as usual
 SERVER_GONE = 129  # 128 + SIGHUP
 
@@ -51,7 +51,7 @@ class ServedDriver(WebDriver):
             self._gone.set()
 
     def _leave_with_server(self) -> None:
-        while not self._gone.wait(LOOK_SECONDS) and os.getppid() == self._parent:
+        while not self._gone.wait(POLL_SECONDS) and os.getppid() == self._parent:
             pass
         with contextlib.suppress(RuntimeError):  # its loop has ended already
             self._app.post_message(messages.ExitApp())

@@ -17,8 +17,8 @@ from textual.drivers.linux_driver import LinuxDriver
 
 from tui.framework.ascii import to_ascii
 
-MOST_COLUMNS, MOST_ROWS = 1000, 500
-MOST_WAITING = 500  # messages that the app has not handled yet: no more is read before
+MAX_COLUMNS, MAX_ROWS = 1000, 500
+MAX_QUEUED = 500  # messages that the app has not handled yet: no more is read before
 WAIT_SECONDS = 0.05
 READ_BYTES = 4096
 
@@ -101,7 +101,7 @@ class TerminalDriver(LinuxDriver):
             columns, rows = os.get_terminal_size(self.fileno)
         except OSError:
             columns = rows = 0
-        return min(columns or 80, MOST_COLUMNS), min(rows or 24, MOST_ROWS)
+        return min(columns or 80, MAX_COLUMNS), min(rows or 24, MAX_ROWS)
 
     def _query_in_band_window_resize(self) -> None:
         """Asks for none: Textual believes sizes in what it reads, and bytes may say any size."""
@@ -139,7 +139,7 @@ class TerminalDriver(LinuxDriver):
                     self.process_message(message)
             for message in parser.tick():
                 self.process_message(message)
-            while self._app.message_queue_size > MOST_WAITING and not self.exit_event.is_set():
+            while self._app.message_queue_size > MAX_QUEUED and not self.exit_event.is_set():
                 time.sleep(WAIT_SECONDS)
 
     def process_message(self, message: Any) -> None:

@@ -42,16 +42,16 @@ def confusion_text(i: Inspection, e: int, room: int) -> Text:
     counts = i.confusion(e)
     matrix = matrix_lines(counts, room)
     pairs = confusions(counts)
-    told = ["most frequent confusions", *confusion_lines(pairs[:MOST], i.n_classes)]
+    listed = ["most frequent confusions", *confusion_lines(pairs[:MOST], i.n_classes)]
     if not pairs:
-        told = ["no confusions"]
+        listed = ["no confusions"]
     unknown = int((i.predicted[e] < 0).sum())
     if unknown:
-        told.append(f"{unknown} without a prediction: not finite")
+        listed.append(f"{unknown} without a prediction: not finite")
     width = max(map(len, matrix))
     text = Text(no_wrap=True)
-    beside = width + GAP + max(map(len, told)) <= room
-    right = ["", *told] if beside else []
+    beside = width + GAP + max(map(len, listed)) <= room
+    right = ["", *listed] if beside else []
     for k in range(max(len(matrix), len(right))):
         left = matrix[k] if k < len(matrix) else ""
         line = Text(left.ljust(width))
@@ -61,6 +61,6 @@ def confusion_text(i: Inspection, e: int, room: int) -> Text:
             line.append(" " * GAP + right[k])
         text.append_text(line).append("\n")
     if not beside:
-        text.append("\n" + "\n".join(told))
+        text.append("\n" + "\n".join(listed))
     text.append("\n[ ] right   rows: true class, columns: predicted")
     return text

@@ -11,7 +11,7 @@ from textual.reactive import var
 from tui.views.run import SeenRun, accuracy_series, cost_series
 from tui.widgets.curves import Curves, Mark
 
-LEAST_FOR_BOTH = 26  # rows of the panel from which on both are shown
+MIN_FOR_BOTH = 26  # rows of the panel from which on both are shown
 
 
 class CurvesPanel(Vertical):
@@ -35,7 +35,7 @@ class CurvesPanel(Vertical):
     def watch_first(self) -> None:
         """Shows the other one, unless both are shown."""
         for curves in self.query(Curves):
-            curves.display = self.size.height >= LEAST_FOR_BOTH or curves.id == self.first
+            curves.display = self.size.height >= MIN_FOR_BOTH or curves.id == self.first
 
     def swap(self) -> None:
         """Shows the other one alone, or gives it the keys."""
@@ -58,4 +58,4 @@ class CurvesPanel(Vertical):
         event.stop()
         for curves in self.query(Curves):
             if curves is not event.curves:
-                curves.look(event.curves.view)
+                curves.follow(event.curves.view)

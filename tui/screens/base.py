@@ -8,7 +8,7 @@ from textual.containers import Vertical
 from textual.reactive import reactive, var
 from textual.widgets import Footer, Static
 
-from tui.feed import Fed, FeedFailed, Query
+from tui.feed import FeedFailed, FeedUpdate, Query
 from tui.framework.screens import SteadyScreen
 from tui.text import fit
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-LEAST_WIDTH, LEAST_HEIGHT = 60, 20
+MIN_WIDTH, MIN_HEIGHT = 60, 20
 
 
 class TopLine(Static):
     """Where one is, and what the worker does."""
 
-    place = reactive("")
+    breadcrumb = reactive("")
     status = reactive("")
 
     def render(self) -> str:
         """Both in one line; the place gives way."""
         width, status = self.size.width - 2, self.status
         phase, _, study = status.partition(" ")
-        if study and self.place.endswith(study):
+        if study and self.breadcrumb.endswith(study):
             status = phase  # it is named already
         room = max(0, width - len(status) - 2)
-        left = fit(f"jmlp  {self.place}", room) if room else ""
+        left = fit(f"jmlp  {self.breadcrumb}", room) if room else ""
         return f" {left}  {status} " if room else f" {fit(status, max(0, width))} "
 
 
@@ -44,10 +44,10 @@ class JmlpScreen(SteadyScreen[Result]):
     """
 
     app: "JmlpApp"
-    DROPPED = (Fed, FeedFailed)
-    place = ""  # such as "studies › original"
-    question: Query | None = None  # what it asks of the store while it is looked at
-    trouble = var("", init=False)  # a line above all else, until the store can be read again
+    DROPPED = (FeedUpdate, FeedFailed)
+    breadcrumb = ""  # such as "studies › original"
+    store_query: Query | None = None  # what it asks of the store while it is looked at
+    store_error = var("", init=False)  # a line above all else, until the store can be read again
 
     def compose(self) -> ComposeResult:
         """Top line, body, keys."""
@@ -65,13 +65,13 @@ class JmlpScreen(SteadyScreen[Result]):
     def on_mount(self) -> None:
         """Follows the worker's status."""
         top = self.query_one(TopLine)
-        top.place = self.place
+        top.breadcrumb = self.breadcrumb
         self.watch(self.app, "status", lambda status: setattr(top, "status", status))
 
     def on_screen_resume(self) -> None:
         """Follows the store, from now on."""
-        if self.question is not None:
-            self.app.feed.subscribe(self, self.question)
+        if self.store_query is not None:
+            self.app.feed.subscribe(self, self.store_query)
 
     def on_screen_suspend(self) -> None:
         """Reads nothing for a screen that is not looked at."""
@@ -84,19 +84,19 @@ class JmlpScreen(SteadyScreen[Result]):
     def on_resize(self, event: events.Resize) -> None:
         """Below the least size there is one plain line."""
         width, height = event.size
-        tiny = width < LEAST_WIDTH or height < LEAST_HEIGHT
+        tiny = width < MIN_WIDTH or height < MIN_HEIGHT
         self.keep_focus(hidden=tiny)
         self.set_class(tiny, "tiny")
         self.set_class(width < 100, "narrow")
         self.set_class(height < 30, "short")
-        text = f"jmlp needs {LEAST_WIDTH}×{LEAST_HEIGHT}, this is {width}×{height}"
+        text = f"jmlp needs {MIN_WIDTH}×{MIN_HEIGHT}, this is {width}×{height}"
         self.query_one("#tiny", Static).update(text if width >= len(text) else "jmlp")
 
     def on_feed_failed(self, event: FeedFailed) -> None:
         """Shows what is wrong with the store."""
-        self.trouble = event.error
+        self.store_error = event.error
 
-    def watch_trouble(self, text: str) -> None:
+    def watch_store_error(self, text: str) -> None:
         """Shows the line, or takes it away."""
         line = self.query_one("#trouble", Static)
         line.update(text)

@@ -12,14 +12,14 @@ from textual.reactive import var
 from textual.widgets import DataTable, Static
 
 from jmlp.client.differences import numbers_text, same_numbers
-from tui.feed import Fed
+from tui.feed import FeedUpdate
 from tui.framework.tables import show_rows
 from tui.screens.base import JmlpScreen
 from tui.text import cell, count, fit, visible
 from tui.views.comparison import QUANTITIES, ComparedRun, CompareQuery, Comparison, Quantity
 from tui.widgets.curves import Curves, Series
 
-MOST_TEXT = 24  # columns of the terminal for a value
+MAX_TEXT = 24  # columns of the terminal for a value
 SAME = "They do not differ in anything."
 
 
@@ -57,10 +57,10 @@ class CompareScreen(JmlpScreen[None]):
         """
         super().__init__()
         self.run_ids = tuple(run_ids)
-        self.question = CompareQuery(self.run_ids)
-        self.place = f"runs › {count(len(run_ids), 'run')} compared"
+        self.store_query = CompareQuery(self.run_ids)
+        self.breadcrumb = f"runs › {count(len(run_ids), 'run')} compared"
         self.comparison: Comparison | None = None
-        self._judged: list[tuple[str, int]] = []  # runs whose numbers were compared
+        self._compared: list[tuple[str, int]] = []  # runs whose numbers were compared
         self._numbers = ""  # what came of it
 
     def compose_body(self) -> ComposeResult:
@@ -70,34 +70,34 @@ class CompareScreen(JmlpScreen[None]):
         table: DataTable[Text] = DataTable(cursor_type="none", fixed_columns=1, id="differences")
         yield table
 
-    def on_fed(self, event: Fed) -> None:
+    def on_feed_update(self, event: FeedUpdate) -> None:
         """Draws what is new."""
-        self.trouble = ""
+        self.store_error = ""
         if event.value is None or event.value == self.comparison:
             return
         self.comparison = event.value
-        self._judge()
+        self._compare_numbers()
         self.draw()
 
-    def _judge(self) -> None:
+    def _compare_numbers(self) -> None:
         """Compares all numbers once they are known; that reads files."""
         assert self.comparison is not None
         runs = [(run.run_id, run.attempt) for run in self.comparison.runs]
         if not self.comparison.have_ended:
-            self._judged, self._numbers = [], ""
-        elif runs != self._judged:
-            self._judged = runs
+            self._compared, self._numbers = [], ""
+        elif runs != self._compared:
+            self._compared = runs
             folder = self.app.folder
             self.app.perform(
                 "compare numbers",
                 lambda: same_numbers(folder, self.run_ids),
-                lambda same: self._tell_numbers(runs, same),
+                lambda same: self._show_numbers(runs, same),
             )
 
-    def _tell_numbers(self, judged: "list[tuple[str, int]]", same: bool | None) -> None:
-        if self.is_there and judged == self._judged:
+    def _show_numbers(self, compared: "list[tuple[str, int]]", same: bool | None) -> None:
+        if self.is_there and compared == self._compared:
             self._numbers = numbers_text(same)
-            self._say()
+            self._show_sentence()
 
     # ---- drawing
 
@@ -109,7 +109,7 @@ class CompareScreen(JmlpScreen[None]):
         curves.title, curves.bounds = self.quantity.title, (0.0, self.quantity.most)
         log = self.log_scale and self.quantity.is_cost
         curves.show([self._series(i, run) for i, run in enumerate(self.comparison.runs)], log)
-        self._say()
+        self._show_sentence()
         self._show_table(self.comparison)
 
     watch_quantity = watch_log_scale = watch_shows_all = draw
@@ -119,13 +119,13 @@ class CompareScreen(JmlpScreen[None]):
         values = np.array([self.quantity.value(p) for p in run.points], np.float64)
         return Series(run.letter, epochs, values, None, None, index)
 
-    def _say(self) -> None:
+    def _show_sentence(self) -> None:
         if self.comparison is not None:
             text = f"{self.comparison.parting} {self._numbers}"
             if not self.comparison.differing:
                 text = f"{SAME} {text}"
-            for said in self.query("#said").results(Static):  # none once the screen was left
-                said.update(text)
+            for sentence in self.query("#said").results(Static):  # none once the screen was left
+                sentence.update(text)
 
     def _show_table(self, comparison: Comparison) -> None:
         table: DataTable[Text] = self.query_one("#differences", DataTable)
@@ -162,4 +162,4 @@ class CompareScreen(JmlpScreen[None]):
 
 def _cut(text: str) -> str:
     text = visible(text)
-    return fit(text, MOST_TEXT) if len(text) > MOST_TEXT else text
+    return fit(text, MAX_TEXT) if len(text) > MAX_TEXT else text

@@ -18,7 +18,7 @@ from jmlp.client.choice import Choice
 from jmlp.store import StudyRow
 from jmlp.system import environment
 from tui.dialogs import Confirm
-from tui.feed import Fed, error_text
+from tui.feed import FeedUpdate, error_text
 from tui.framework.screens import FollowsFocus
 from tui.screens.base import JmlpScreen
 from tui.screens.form_source import choose
@@ -39,8 +39,8 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
     """Dismissed with the label of the study that was started, or None."""
 
     app: "JmlpApp"
-    place = "studies › new study"
-    question = staticmethod(form.stored_studies)
+    breadcrumb = "studies › new study"
+    store_query = staticmethod(form.stored_studies)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "start", "Start", tooltip="Start the study"),
         Binding("ctrl+o", "choose", "Another study", tooltip="Choose what to start from"),
@@ -53,7 +53,7 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
     CSS_PATH = "form.tcss"
 
     @dataclass
-    class Told(Message):
+    class Progress(Message):
         """What a thread says of the start."""
 
         text: str
@@ -68,14 +68,17 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         super().__init__()
         self.origin = Choice(source or "", row)
         self.checked = Checked()
-        self.right = Choice()  # what was looked at, and may be started
+        self.checked_choice = Choice()  # what was looked at, and may be started
         self.stored: tuple[Stored, ...] = ()
         self.outline: Outline | None = None
         self.ticks: list[Tick] = []
-        self.wanted, self.looked = 0, 0  # the number of changes, and of those that were looked at
-        self.looking = self.starting = self.start_then = False
+        self.n_changes, self.n_checked = (
+            0,
+            0,
+        )  # the number of changes, and of those that were looked at
+        self.checking = self.starting = self.start_then = False
         self.failure = ""  # of a start
-        self.begun: str | None = None  # the label, while another screen lies above
+        self.started_label: str | None = None  # the label, while another screen lies above
         self._timer: Timer | None = None
         self._facts: tuple[str, DataFacts] | None = None
 
@@ -107,11 +110,11 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         if self.origin == Choice():
             self.call_after_refresh(self.action_choose)
         else:
-            self.look()
+            self.check_now()
 
-    def on_fed(self, event: Fed) -> None:
+    def on_feed_update(self, event: FeedUpdate) -> None:
         """Takes the studies of the store, which can be started from."""
-        self.trouble = ""
+        self.store_error = ""
         self.stored = event.value
         self.show_plan()
 
@@ -119,9 +122,9 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
 
     def action_choose(self) -> None:
         """Asks for another study."""
-        choose(self.app, self.stored, self.chose)
+        choose(self.app, self.stored, self.source_chosen)
 
-    def chose(self, origin: Choice | None) -> None:
+    def source_chosen(self, origin: Choice | None) -> None:
         """Starts from the answer; leaves where there was nothing before."""
         if origin is not None:
             self.start_from(origin)
@@ -132,7 +135,7 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         """Begins with another study; what is typed stays."""
         self.origin, self.outline, self.ticks = origin, None, []
         self.show_experiments()
-        self.look()
+        self.check_now()
 
     # ---- what is typed
 
@@ -154,10 +157,10 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
     @on(Input.Changed)
     def typed(self) -> None:
         """Looks at it after a moment of quiet."""
-        self.wanted += 1
+        self.n_changes += 1
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self.set_timer(WAIT_SECONDS, self.look_again)
+        self._timer = self.set_timer(WAIT_SECONDS, self.check_pending)
 
     @on(Input.Submitted)
     def entered(self) -> None:
@@ -168,22 +171,22 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
     def pressed(self, event: Pressable.Pressed) -> None:
         """Chooses another study, or takes in other experiments."""
         if isinstance(event.sender, Tick):
-            self.look()
+            self.check_now()
         else:
             self.action_choose()
 
     # ---- whether it is right
 
-    def look(self) -> None:
+    def check_now(self) -> None:
         """Looks at all of it, now."""
-        self.wanted += 1
-        self.look_again()
+        self.n_changes += 1
+        self.check_pending()
 
-    def look_again(self) -> None:
+    def check_pending(self) -> None:
         """Looks at what is new, in a thread: one look at a time."""
-        if self.looking or self.looked == self.wanted or self.origin == Choice():
+        if self.checking or self.n_checked == self.n_changes or self.origin == Choice():
             return
-        self.looking, self.looked, self.failure = True, self.wanted, ""
+        self.checking, self.n_checked, self.failure = True, self.n_changes, ""
         origin, choice, served = self.origin, self.choice(), self.app.served
         none_chosen = bool(self.ticks) and not self.chosen
         cores = origin.hardware()["cores"] or environment.default_cores()
@@ -196,7 +199,9 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
             except Exception as error:
                 return Checked(problems=(("", error_text(error)),))
 
-        self.app.perform("look at the study", work, lambda checked: self.looked_at(choice, checked))
+        self.app.perform(
+            "look at the study", work, lambda checked: self.check_done(choice, checked)
+        )
 
     def choice(self) -> Choice:
         """The study that is meant."""
@@ -211,15 +216,15 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
             self._facts = data, facts_of(data)
         return self._facts[1]
 
-    def looked_at(self, choice: Choice, checked: Checked) -> None:
+    def check_done(self, choice: Choice, checked: Checked) -> None:
         """Shows what came of it, and looks again if more was typed meanwhile."""
-        self.looking = False
+        self.checking = False
         if not self.is_there:
             return
         if (choice.source, choice.row) == (self.origin.source, self.origin.row):
-            self.checked, self.right = checked, choice
+            self.checked, self.checked_choice = checked, choice
             self.show()
-        self.look_again()
+        self.check_pending()
         if self.start_then and self.settled:
             self.start_then = False
             self.action_start()
@@ -227,7 +232,7 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
     @property
     def settled(self) -> bool:
         """Whether all that was typed was looked at."""
-        return not self.looking and self.looked == self.wanted
+        return not self.checking and self.n_checked == self.n_changes
 
     # ---- what is shown
 
@@ -263,7 +268,7 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         """The plan, or all that is wrong; and in one line below whether it can begin."""
         checked = self.checked
         if checked.ok:
-            lines = (f"name  {checked.label}", *self.standing(), "", *checked.plan)
+            lines = (f"name  {checked.label}", *self.stored_notes(), "", *checked.plan)
         else:
             lines = tuple(f"✗ {text}" for _, text in checked.problems)
         if self.failure:
@@ -275,10 +280,10 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         self.query_one("#start", Button).disabled = self.starting or not checked.ok
         self.refresh_bindings()
 
-    def standing(self) -> list[str]:
+    def stored_notes(self) -> list[str]:
         """What the store has of that study already."""
         found = [s for s in self.stored if s.row.label == self.checked.label]
-        return [s.standing() for s in found if not self.starting]
+        return [s.note() for s in found if not self.starting]
 
     # ---- the start
 
@@ -291,36 +296,36 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
     @on(Button.Pressed, "#start")
     def action_start(self) -> None:
         """Starts it, once all that was typed was looked at."""
-        if not self.settled or self.choice() != self.right:
+        if not self.settled or self.choice() != self.checked_choice:
             self.start_then = True
-            self.look()
+            self.check_now()
         elif self.checked.ok and not self.starting:
             self.starting, self.failure = True, ""
-            self.tell("starting")
+            self.show_progress("starting")
             self.show_plan()
-            choice, folder = self.right, self.app.folder
+            choice, folder = self.checked_choice, self.app.folder
 
             def work() -> tuple[str, str]:
                 from jmlp.client.starting import start
 
                 try:
-                    return start(folder, choice, self.say), ""
+                    return start(folder, choice, self.report_progress), ""
                 except Exception as error:
                     return "", error_text(error)
 
             self.app.perform("start", work, lambda answer: self.started(*answer))
 
-    def say(self, text: str) -> None:
+    def report_progress(self, text: str) -> None:
         """Shows how the start gets on; called in a thread."""
-        self.post_message(self.Told(text))
+        self.post_message(self.Progress(text))
         if text.startswith("warning: "):
-            self.app.say(text)
+            self.app.toast(text)
 
-    def on_study_form_told(self, event: Told) -> None:
+    def on_study_form_progress(self, event: Progress) -> None:
         """Shows the last thing that the thread said."""
-        self.tell(event.text)
+        self.show_progress(event.text)
 
-    def tell(self, text: str) -> None:
+    def show_progress(self, text: str) -> None:
         """Shows a text at the bottom, while the study starts."""
         if self.is_there:
             self.query_one("#verdict", Static).update(f"{visible(text)} …")
@@ -329,23 +334,23 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         """It has begun, or could not: then nothing that was typed is lost."""
         self.starting = False
         if not self.is_there:
-            self.app.say(error or f"{label} has begun")
+            self.app.toast(error or f"{label} has begun")
         elif error:
             self.failure = error
             self.show_plan()
             self.query_one("#plan").scroll_visible()
         else:
-            self.begun = label
-            self.leave_begun()
+            self.started_label = label
+            self.open_started()
 
-    def leave_begun(self) -> None:
+    def open_started(self) -> None:
         """To the study, unless something else lies above: then when that is gone."""
-        if self.begun is not None:
-            self.dismiss(self.begun)
+        if self.started_label is not None:
+            self.dismiss(self.started_label)
 
     def on_screen_resume(self) -> None:
         """Leaves for a study that began while another screen lay above."""
-        self.call_after_refresh(self.leave_begun)
+        self.call_after_refresh(self.open_started)
 
     def action_page(self, direction: int) -> None:
         """Moves what does not fit: the plan where it stands beside, else all of it."""
@@ -359,11 +364,11 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         """Without starting; asks where something would be lost."""
         if self.changed and not self.starting:
             question = "Leave, and forget what was typed here?"
-            self.app.push_screen(Confirm(question, "Leave"), self.left)
+            self.app.push_screen(Confirm(question, "Leave"), self.leave_confirmed)
         else:
             self.dismiss(None)
 
-    def left(self, answer: bool | None) -> None:
+    def leave_confirmed(self, answer: bool | None) -> None:
         """Leaves if that was the answer."""
         if answer:
             self.dismiss(None)

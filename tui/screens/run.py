@@ -13,8 +13,8 @@ from jmlp.client.texts import percent_text, state_text
 from jmlp.inspection.records import Inspection, Part
 from jmlp.results.curves import FEWEST_FOR_BAND
 from jmlp.store import RunRow
-from tui.feed import Fed
-from tui.inspections import Failure, Inspections, Key, Waiting
+from tui.feed import FeedUpdate
+from tui.inspections import Failure, Inspections, Key, Pending
 from tui.panels.confusion import ConfusionPanel
 from tui.panels.curves import CurvesPanel
 from tui.panels.layers import LayersPanel
@@ -70,7 +70,7 @@ class RunScreen(JmlpScreen[None]):
             title: what they are, for the line on top.
         """
         super().__init__()
-        self.place = title
+        self.breadcrumb = title
         self.query_of_runs = RunQuery(run_ids)
         self.runs: tuple[SeenRun, ...] = ()
         self.set_reactive(RunScreen.together, len(run_ids) > 1)
@@ -98,23 +98,23 @@ class RunScreen(JmlpScreen[None]):
 
     def _begin(self) -> None:
         self._focus()
-        self.question = self.query_of_runs
+        self.store_query = self.query_of_runs
         if self.is_current:
             self.on_screen_resume()
 
     def on_unmount(self) -> None:
         """Waits for no inspection any more."""
-        self.inspections.leave()
+        self.inspections.cancel()
 
-    def on_fed(self, event: Fed) -> None:
+    def on_feed_update(self, event: FeedUpdate) -> None:
         """Draws what is new."""
-        self.trouble = ""
+        self.store_error = ""
         before = {seen.row.run_id: seen for seen in self.runs}
         self.runs = event.value
         for seen in self.runs:
             known = before.get(seen.row.run_id)
             if known is not None and version_of(known.row) != version_of(seen.row):
-                self.inspections.drop(seen.row.run_id)  # it has other networks now
+                self.inspections.discard(seen.row.run_id)  # it has other networks now
         self._show()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -138,7 +138,7 @@ class RunScreen(JmlpScreen[None]):
         """Goes to a neighbouring snapshot, or has the run looked into."""
         inspection = self.inspection
         if inspection is None:
-            self._want()
+            self._request()
             self._show()
         else:
             at = self._index(inspection) + by
@@ -178,8 +178,8 @@ class RunScreen(JmlpScreen[None]):
     def action_update(self) -> None:
         """What was known of the run is looked at anew."""
         if self.runs:
-            self.inspections.drop(self.runs[self.chosen].row.run_id)
-            self._want()
+            self.inspections.discard(self.runs[self.chosen].row.run_id)
+            self._request()
             self._show()
 
     def action_back(self) -> None:
@@ -220,16 +220,16 @@ class RunScreen(JmlpScreen[None]):
         distances = [abs(epoch - self.epoch) for epoch in inspection.epochs]
         return distances.index(min(distances))
 
-    def _want(self) -> None:
+    def _request(self) -> None:
         if self.runs:
-            self.inspections.want(self._key(self.runs[self.chosen]))
+            self.inspections.request(self._key(self.runs[self.chosen]))
 
     def _show(self) -> None:
         """Draws all of it as it is now."""
         if not self.runs or not self.is_there or not self.is_mounted:
             return
         if self.panel != "curves":
-            self._want()
+            self._request()
         with self.app.batch_update():
             self._show_scrubber()
             if self.panel == "curves":
@@ -246,7 +246,7 @@ class RunScreen(JmlpScreen[None]):
         scrubber, inspection = self.query_one(Scrubber), self.inspection
         state = self.inspections.get(self._key(self.runs[self.chosen]))
         scrubber.words = "[ and ] look into them" if state is None else "not known"
-        if isinstance(state, Waiting):
+        if isinstance(state, Pending):
             scrubber.words = "computing…"
         scrubber.epochs = () if inspection is None else inspection.epochs
         scrubber.best = None if inspection is None else inspection.best
@@ -286,7 +286,7 @@ class RunScreen(JmlpScreen[None]):
             self._page(f"{self.panel}-page")
         else:
             about.update(about_runs(self.runs, self.chosen, False), layout=False)
-            text = state.words if isinstance(state, Waiting) else ""
+            text = state.text if isinstance(state, Pending) else ""
             text = f"{state.text}\n\nu tries again" if isinstance(state, Failure) else text
             self.query_one("#notice", Static).update(text)
             self._page("notice")

@@ -24,7 +24,7 @@ def tag(app: "JmlpApp", lines: Sequence[RunLine]) -> None:
         if text is not None and (word := text.strip()):
             ids = [line.run_id for line in lines]
             app.perform(
-                f"tag {named(lines)}", lambda: run_work.change_tag(app.folder, ids, word), app.say
+                f"tag {named(lines)}", lambda: run_work.change_tag(app.folder, ids, word), app.toast
             )
 
     tags = sorted({tag for line in lines for tag in line.tags})
@@ -45,7 +45,7 @@ def delete(app: "JmlpApp", lines: Sequence[RunLine], n_hidden: int) -> None:
             app.perform(
                 f"delete {what}",
                 lambda: delete_runs(app.folder, ids),
-                lambda _: app.say(f"deleted {count(len(ids), 'run')}"),
+                lambda _: app.toast(f"deleted {count(len(ids), 'run')}"),
             )
 
     def once_more(yes: bool | None) -> None:
@@ -71,13 +71,13 @@ def export(app: "JmlpApp", lines: Sequence[RunLine]) -> None:
         if as_ is None:
             return
         if app.served:
-            _write(app, lines, as_, run_work.free_target(app.folder, as_), replace=False)
+            _write(app, lines, as_, run_work.unused_target(app.folder, as_), replace=False)
             return
         what = "folder, with something for each run" if as_ in run_work.FOLDERS else "file"
         app.push_screen(
             Ask(
                 f"Write {named(lines)} as {as_}",
-                run_work.usual_target(as_),
+                run_work.default_target(as_),
                 f"The path of a {what}. Only runs that have ended are written.",
             ),
             lambda text: check_place(as_, text),
@@ -86,8 +86,8 @@ def export(app: "JmlpApp", lines: Sequence[RunLine]) -> None:
     def check_place(as_: str, text: str | None) -> None:
         if text is None or not text.strip():
             return
-        target = run_work.target_of(text)
-        if not run_work.holds_something(target, as_):
+        target = run_work.typed_target(text)
+        if not run_work.would_overwrite(target, as_):
             _write(app, lines, as_, target, replace=False)
             return
         question = f"{target} exists. Replace it?"
@@ -106,11 +106,11 @@ def _write(
     app: "JmlpApp", lines: Sequence[RunLine], as_: str, target: Path, *, replace: bool
 ) -> None:
     ids = [line.run_id for line in lines]
-    app.say(f"writing {target} …")
+    app.toast(f"writing {target} …")
     app.perform(
         f"export {named(lines)}",
         lambda: exports.export(app.folder, ids, as_, target, replace=replace),
-        app.say,
+        app.toast,
     )
 
 

@@ -12,7 +12,7 @@ from textual.widgets import Input, Static
 
 from jmlp.errors import ConfigError
 from tui.dialogs import Choose
-from tui.feed import Fed
+from tui.feed import FeedUpdate
 from tui.screens import run_actions
 from tui.screens.base import JmlpScreen
 from tui.text import count, visible
@@ -35,14 +35,14 @@ LABELS = {
 }
 NO_RUNS = "There are no runs yet. Start a study (key 1, then n)."
 NO_MATCH = "No run matches the filter. Escape clears it."
-MOST_COMPARED = 8
+MAX_COMPARED = 8
 
 
 class RunsScreen(JmlpScreen[None]):
     """Runs, one a line."""
 
-    place = "runs"
-    question = staticmethod(runs_view)
+    breadcrumb = "runs"
+    store_query = staticmethod(runs_view)
     CSS = """
     RunsScreen {
         #count { height: 1; padding: 0 1; color: $secondary; }
@@ -96,9 +96,9 @@ class RunsScreen(JmlpScreen[None]):
         """Gives the keys to the list."""
         self.query_one(RunList).focus()
 
-    def on_fed(self, event: Fed) -> None:
+    def on_feed_update(self, event: FeedUpdate) -> None:
         """Shows the runs that there are now."""
-        self.trouble = ""
+        self.store_error = ""
         self.selected &= {line.run_id for line in event.value.lines}
         self.view = event.value
 
@@ -245,9 +245,9 @@ class RunsScreen(JmlpScreen[None]):
 
         n = len(self.selected)
         if n < 2:
-            self.app.say("select two or more runs (x), then compare them")
-        elif n > MOST_COMPARED:
-            self.app.say(f"at most {MOST_COMPARED} runs can be compared, and {n:,} are selected")
+            self.app.toast("select two or more runs (x), then compare them")
+        elif n > MAX_COMPARED:
+            self.app.toast(f"at most {MAX_COMPARED} runs can be compared, and {n:,} are selected")
         else:
             self.app.push_screen(CompareScreen([line.run_id for line in self._chosen()]))
 

@@ -11,13 +11,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import DataTable, Static
 
-from tui.feed import Fed, Look
+from tui.feed import FeedUpdate, StoreView
 from tui.framework.tables import Table, show_rows
 from tui.screens.base import JmlpScreen
 from tui.text import cell, duration, fit, visible
 from tui.views.study import study_state
 
-LEAST_LABEL = 14
+MIN_LABEL = 14
 OTHER_COLUMNS = 46  # at most as wide
 
 WELCOME = """\
@@ -47,14 +47,14 @@ class StudyLine:
     submitted_at: int
 
 
-def study_lines(look: Look) -> tuple[StudyLine, ...]:
+def study_lines(view: StoreView) -> tuple[StudyLine, ...]:
     """All studies of the store, the newest first."""
-    if look.store is None:
+    if view.store is None:
         return ()
     lines = []
-    for row in reversed(look.store.studies()):
-        done, n_runs = look.store.counts(row.label)
-        held = look.owner is not None and look.owner.study == row.label
+    for row in reversed(view.store.studies()):
+        done, n_runs = view.store.counts(row.label)
+        held = view.owner is not None and view.owner.study == row.label
         state = study_state(row, held)
         remaining = row.progress.remaining if state == "running" else None
         lines.append(StudyLine(row.label, state, done, n_runs, remaining, row.submitted_at))
@@ -74,8 +74,8 @@ def _cells(line: StudyLine, room: int) -> list[Text]:
 class StudiesScreen(JmlpScreen[None]):
     """Studies, one a line."""
 
-    place = "studies"
-    question = staticmethod(study_lines)
+    breadcrumb = "studies"
+    store_query = staticmethod(study_lines)
     lines: tuple[StudyLine, ...] = ()
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New study", tooltip="Choose a study, change it, start it"),
@@ -100,9 +100,9 @@ class StudiesScreen(JmlpScreen[None]):
             table.add_column(cell(title), key=key)
         yield table
 
-    def on_fed(self, event: Fed) -> None:
+    def on_feed_update(self, event: FeedUpdate) -> None:
         """Draws what is new."""
-        self.trouble = ""
+        self.store_error = ""
         lines: tuple[StudyLine, ...] = event.value
         self.set_class(not lines, "empty")
         self.lines = lines
@@ -114,7 +114,7 @@ class StudiesScreen(JmlpScreen[None]):
         self._show()
 
     def _show(self) -> None:
-        room = max(LEAST_LABEL, self.size.width - OTHER_COLUMNS)
+        room = max(MIN_LABEL, self.size.width - OTHER_COLUMNS)
         rows = {line.label: _cells(line, room) for line in self.lines}
         table = self.query_one(DataTable)
         show_rows(table, rows)

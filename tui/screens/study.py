@@ -13,7 +13,7 @@ from jmlp.client import steering
 from jmlp.client.texts import MISSING
 from jmlp.store import Action, Store
 from tui.charts.sparkline import bar
-from tui.feed import Fed
+from tui.feed import FeedUpdate
 from tui.screens.base import JmlpScreen
 from tui.text import count, duration
 from tui.views.study import ConfigurationLine, StudyQuery, StudyView
@@ -48,8 +48,8 @@ class StudyScreen(JmlpScreen[None]):
     def __init__(self, label: str) -> None:
         super().__init__()
         self.label = label
-        self.place = f"studies › {label}"
-        self.question = StudyQuery(label)
+        self.breadcrumb = f"studies › {label}"
+        self.store_query = StudyQuery(label)
         self.view: StudyView | None = None
 
     def compose_body(self) -> ComposeResult:
@@ -66,9 +66,9 @@ class StudyScreen(JmlpScreen[None]):
         self.query_one(Tabs).can_focus = False
         self.query_one(ConfigurationList).focus()
 
-    def on_fed(self, event: Fed) -> None:
+    def on_feed_update(self, event: FeedUpdate) -> None:
         """Draws what is new."""
-        self.trouble = ""
+        self.store_error = ""
         view: StudyView | None = event.value
         self.view = view
         if view is None:
@@ -195,7 +195,7 @@ class StudyScreen(JmlpScreen[None]):
         self.app.perform(
             f"report of {self.label}",
             lambda: exports.write_report(folder, self.label, output),
-            lambda written: self.app.say(f"report: {written}"),
+            lambda written: self.app.toast(f"report: {written}"),
         )
 
 

@@ -8,23 +8,27 @@ from aiohttp import web
 
 # Connections beyond which the oldest that has not shown the token makes room for a new one. A
 # browser has about six.
-MOST_STRANGERS = 256
+MAX_UNAUTHENTICATED = 256
 REQUEST_SECONDS = 15.0  # in which a whole request has to come
 REPORT_SECONDS = 60.0  # between two lines about the same thing
 
 Say = Callable[[str], object]
 
 
-def most_strangers() -> int:
+def max_unauthenticated() -> int:
     """As many as leave three quarters of the files that this process may open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_STRANGERS if soft == resource.RLIM_INFINITY else min(MOST_STRANGERS, soft // 4)
+    return (
+        MAX_UNAUTHENTICATED
+        if soft == resource.RLIM_INFINITY
+        else min(MAX_UNAUTHENTICATED, soft // 4)
+    )
 
 
 class Connections:
     """Accepts connections for a server, and closes those that are too many."""
 
-    def __init__(self, server: web.Server, most: int, report: "Report") -> None:
+    def __init__(self, server: web.Server, most: int, report: "RepeatLog") -> None:
         """Nothing is accepted yet.
 
         Args:
@@ -33,20 +37,20 @@ class Connections:
             report: takes what the person at the server should know.
         """
         self._server, self._most, self._report = server, most, report
-        self._known: set[asyncio.Protocol] = set()
+        self._authenticated: set[asyncio.Protocol] = set()
 
-    def know(self, request: web.Request) -> None:
+    def authenticate(self, request: web.Request) -> None:
         """This one has shown the token: its connection is never closed to make room."""
-        self._known.add(request.protocol)
+        self._authenticated.add(request.protocol)
 
     def accept(self) -> asyncio.Protocol:
         """The protocol of a new connection."""
         connections = self._server.connections
-        self._known.intersection_update(connections)
+        self._authenticated.intersection_update(connections)
         strangers = [
             each.transport
             for each in connections
-            if each not in self._known
+            if each not in self._authenticated
             and each.transport is not None
             and not each.transport.is_closing()
         ]
@@ -56,7 +60,7 @@ class Connections:
         return self._server()
 
 
-class Report:
+class RepeatLog:
     """Says each thing at once, and then once a minute how often it came again."""
 
     def __init__(self, say: Say) -> None:

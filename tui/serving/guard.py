@@ -45,7 +45,7 @@ class Guard:
         self.url = f"http://{min(_places(host, port), key=len)}"
         self.cookie = f"jmlp-{port}"  # browsers send the cookies of a host to all of its ports
         self._token = secrets.token_urlsafe(TOKEN_BYTES)
-        self._once: set[str] = set()
+        self._one_time_tokens: set[str] = set()
         websockets = " ".join(f"ws://{place}" for place in sorted(self.hosts))
         self._headers = {
             "Content-Security-Policy": POLICY.format(websockets=websockets),
@@ -62,19 +62,21 @@ class Guard:
     def address_once(self) -> str:
         """One for the browser's command line, which others can read: it opens the app once."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        self._once.add(token)
+        self._one_time_tokens.add(token)
         return f"{self.url}/?token={token}"
 
-    def lets_in(self, token: str) -> bool:
+    def accepts(self, token: str) -> bool:
         """Whether this token of an address is right."""
         if self._is_token(token):
             return True
-        if token in self._once:  # long and random: how long a comparison takes tells nothing
-            self._once.remove(token)
+        if (
+            token in self._one_time_tokens
+        ):  # long and random: how long a comparison takes tells nothing
+            self._one_time_tokens.remove(token)
             return True
         return False
 
-    def give_cookie(self, response: web.StreamResponse) -> None:
+    def set_cookie(self, response: web.StreamResponse) -> None:
         """Lets the browser in from now on, until it is closed."""
         response.set_cookie(self.cookie, self._token, httponly=True, samesite="Strict", path="/")
 
@@ -101,7 +103,7 @@ class Guard:
             return "This page may not be used from another one."
         token = request.query.get("token")
         if token is not None and request.path == "/":
-            allowed = self.lets_in(token)
+            allowed = self.accepts(token)
         else:
             allowed = self._is_token(request.cookies.get(self.cookie, ""))
         return "" if allowed else "Open the address that jmlp serve printed, with its token."

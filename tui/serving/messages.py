@@ -10,7 +10,7 @@ MAX_BYTES = 64 * 1024  # of one message
 DEFAULT_SIZE = (80, 24)
 
 
-class Unacceptable(Exception):
+class InvalidMessage(Exception):
     """A message, or a size, that no page of ours sends."""
 
 
@@ -50,12 +50,12 @@ def parse(text: str) -> Message:
     """A message of the page.
 
     Raises:
-        Unacceptable: it is none.
+        InvalidMessage: it is none.
     """
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        raise Unacceptable("not JSON") from None
+        raise InvalidMessage("not JSON") from None
     match content:
         case ["stdin", str(data)]:
             return Typed(data.encode("utf-8", "replace"))
@@ -67,7 +67,7 @@ def parse(text: str) -> Message:
             return Focused(False)
         case ["ping", str(data)]:
             return Pinged(data)
-    raise Unacceptable("unknown message")
+    raise InvalidMessage("unknown message")
 
 
 def size_of(width: str, height: str) -> tuple[int, int]:
@@ -78,17 +78,17 @@ def size_of(width: str, height: str) -> tuple[int, int]:
         height: likewise.
 
     Raises:
-        Unacceptable: one is no integer.
+        InvalidMessage: one is no integer.
     """
     try:
         if not (width + height).isascii() or "_" in width + height:
             raise ValueError
         return _size(int(width), int(height))
     except ValueError:
-        raise Unacceptable("width and height must be integers") from None
+        raise InvalidMessage("width and height must be integers") from None
 
 
 def _size(width: Any, height: Any) -> tuple[int, int]:
     if type(width) is not int or type(height) is not int:  # nor a bool
-        raise Unacceptable("width and height must be integers")
+        raise InvalidMessage("width and height must be integers")
     return min(max(width, 1), MAX_WIDTH), min(max(height, 1), MAX_HEIGHT)

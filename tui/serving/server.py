@@ -15,9 +15,9 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from jmlp.system import processes
 from tui.serving import connections, messages
-from tui.serving.connections import Connections, Report
+from tui.serving.connections import Connections, RepeatLog
 from tui.serving.guard import WEBSOCKET, Guard, Handler
-from tui.serving.messages import Focused, Message, Pinged, Resized, Typed, Unacceptable
+from tui.serving.messages import Focused, InvalidMessage, Message, Pinged, Resized, Typed
 from tui.serving.session import Session
 
 MAX_SESSIONS = 4
@@ -57,7 +57,7 @@ class AppServer:
         say: Say,
         *,
         idle_seconds: float = IDLE_SECONDS,
-        most_strangers: int | None = None,
+        max_unauthenticated: int | None = None,
     ) -> None:
         """Nothing is served yet.
 
@@ -66,13 +66,13 @@ class AppServer:
             guard: who is let in, and where the server listens.
             say: takes what the person at the server should know.
             idle_seconds: after which an unused tab is closed.
-            most_strangers: connections without the token; default: by the limit of open files.
+            max_unauthenticated: connections without the token; default: by the limit of open files.
         """
         self.guard = guard
         self.sessions: set[Session] = set()
         self._arguments, self._say, self._idle_seconds = tuple(arguments), say, idle_seconds
-        self._report = Report(say)
-        self._most = most_strangers or connections.most_strangers()
+        self._report = RepeatLog(say)
+        self._most = max_unauthenticated or connections.max_unauthenticated()
         self._connections: Connections | None = None  # None until it listens
         self._ending = False
         self._websockets: set[web.WebSocketResponse] = set()
@@ -96,15 +96,15 @@ class AppServer:
             listener: where.
             ready: called once pages can be opened.
         """
-        came: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        received: asyncio.Queue[signal.Signals] = asyncio.Queue()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
-                loop.add_signal_handler(number, came.put_nowait, number)
+                loop.add_signal_handler(number, received.put_nowait, number)
         async with self.listening(listener):
             ready()
-            number = await came.get()
-            impatient = asyncio.create_task(self._kill_on(came))
+            number = await received.get()
+            impatient = asyncio.create_task(self._kill_on_signal(received))
         impatient.cancel()
         return number
 
@@ -144,7 +144,9 @@ class AppServer:
         await asyncio.gather(*goodbyes, *(session.stop() for session in self.sessions))
 
     def _application(self) -> web.Application:
-        app = web.Application(middlewares=[self._tell_bugs, self.guard.middleware, self._know])
+        app = web.Application(
+            middlewares=[self._report_bugs, self.guard.middleware, self._mark_authenticated]
+        )
         app.add_routes(
             [
                 web.get("/", self._index, allow_head=False),
@@ -157,7 +159,7 @@ class AppServer:
         return app
 
     @web.middleware
-    async def _tell_bugs(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _report_bugs(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
         except (web.HTTPException, ConnectionError):
@@ -167,14 +169,16 @@ class AppServer:
             raise web.HTTPInternalServerError from error
 
     @web.middleware
-    async def _know(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _mark_authenticated(
+        self, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
         """Whoever comes here has passed the guard."""
         assert self._connections is not None
-        self._connections.know(request)
+        self._connections.authenticate(request)
         return await handler(request)
 
-    async def _kill_on(self, came: "asyncio.Queue[signal.Signals]") -> None:
-        await came.get()
+    async def _kill_on_signal(self, received: "asyncio.Queue[signal.Signals]") -> None:
+        await received.get()
         for session in self.sessions:
             session.kill()
 
@@ -185,9 +189,9 @@ class AppServer:
         if "token" in request.query:
             # No redirect: after a link on another site its cookie would not be sent back.
             opening = web.Response(text=OPENING, content_type="text/html")
-            self.guard.give_cookie(opening)
+            self.guard.set_cookie(opening)
             return opening
-        self._demand_room()
+        self._require_free_slot()
         address = html.escape(f"ws://{request.host}/ws")
         return web.Response(text=self._page.substitute(address=address), content_type="text/html")
 
@@ -204,9 +208,9 @@ class AppServer:
         width, height = (str(cells) for cells in messages.DEFAULT_SIZE)
         try:
             size = messages.size_of(query.get("width", width), query.get("height", height))
-        except Unacceptable as error:
+        except InvalidMessage as error:
             raise web.HTTPBadRequest(text=f"{error}.") from None
-        self._demand_room()
+        self._require_free_slot()
         websocket = web.WebSocketResponse(
             heartbeat=HEARTBEAT_SECONDS,
             max_msg_size=messages.MAX_BYTES + 1,  # the first size that is too much
@@ -220,8 +224,8 @@ class AppServer:
             await websocket.prepare(request)
             self._websockets.add(websocket)
             await session.start(*size)
-            await self._obey(websocket, session)
-        except Unacceptable as error:
+            await self._handle_messages(websocket, session)
+        except InvalidMessage as error:
             reason = str(error)
         except OSError as error:
             reason = "the app could not be started"
@@ -234,34 +238,34 @@ class AppServer:
             self.sessions.discard(session)
         return websocket
 
-    def _demand_room(self) -> None:
+    def _require_free_slot(self) -> None:
         if self._ending or len(self.sessions) >= MAX_SESSIONS:
             raise web.HTTPServiceUnavailable(text=FULL)
 
-    async def _obey(self, websocket: web.WebSocketResponse, session: Session) -> None:
+    async def _handle_messages(self, websocket: web.WebSocketResponse, session: Session) -> None:
         """Passes on what the page says, until it says no more.
 
         Raises:
-            Unacceptable: it said what no page of ours says, or nothing for too long.
+            InvalidMessage: it said what no page of ours says, or nothing for too long.
         """
         while True:
             try:
                 async with asyncio.timeout(self._idle_seconds):
                     received = await websocket.receive()
             except TimeoutError:
-                raise Unacceptable("it was not used") from None
+                raise InvalidMessage("it was not used") from None
             if received.type is WSMsgType.BINARY:
-                raise Unacceptable("binary message")
+                raise InvalidMessage("binary message")
             if received.type is not WSMsgType.TEXT:
                 return
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    await _pass_on(messages.parse(received.data), websocket, session)
+                    await _forward(messages.parse(received.data), websocket, session)
             except TimeoutError:
-                raise Unacceptable("the app does not answer") from None
+                raise InvalidMessage("the app does not answer") from None
 
 
-async def _pass_on(message: Message, websocket: web.WebSocketResponse, session: Session) -> None:
+async def _forward(message: Message, websocket: web.WebSocketResponse, session: Session) -> None:
     match message:
         case Typed(data):
             await session.send_bytes(data)

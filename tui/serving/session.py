@@ -146,7 +146,7 @@ class Session(AppService):
         assert self.process.stdout is not None
         stdout = self.process.stdout
         await stdout.readuntil(READY)
-        takers: dict[bytes, Callable[[bytes], Awaitable[None]]] = {
+        handlers: dict[bytes, Callable[[bytes], Awaitable[None]]] = {
             b"D": self.on_data,
             b"M": self.on_meta,
             b"P": self.on_packed,
@@ -154,7 +154,7 @@ class Session(AppService):
         while True:
             kind = await stdout.readexactly(1)
             size = int.from_bytes(await stdout.readexactly(4), "big")
-            await takers[kind](await stdout.readexactly(size))
+            await handlers[kind](await stdout.readexactly(size))
 
     async def _keep_errors(self) -> None:
         assert self.process is not None

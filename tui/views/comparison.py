@@ -8,7 +8,7 @@ from jmlp.client.texts import short_ids
 from jmlp.store import RunRow, Store
 from jmlp.store.states import RUN_ENDED
 from jmlp.training.records import CostPoint
-from tui.feed import Look
+from tui.feed import StoreView
 from tui.views.runs import run_state
 
 LETTERS = "ABCDEFGH"  # of the runs, in their order
@@ -66,15 +66,15 @@ class CompareQuery:
 
     run_ids: tuple[str, ...]
 
-    def __call__(self, look: Look) -> Comparison | None:
+    def __call__(self, view: StoreView) -> Comparison | None:
         """None: there is no store any more.
 
         Raises:
             StoreError: there is no such run.
         """
-        if look.store is None:
+        if view.store is None:
             return None
-        store, rows = look.store, [look.store.run(run_id) for run_id in self.run_ids]
+        store, rows = view.store, [view.store.run(run_id) for run_id in self.run_ids]
         ids = short_ids(self.run_ids)
         runs = tuple(
             ComparedRun(
@@ -87,7 +87,7 @@ class CompareQuery:
             )
             for letter, row in zip(LETTERS, rows, strict=False)
         )
-        exact = differences.side_by_side([_sections(store, row, look) for row in rows])
+        exact = differences.side_by_side([_sections(store, row, view) for row in rows])
         everything = _readable(exact, rows)
         kept = differences.differing(exact)
         differing = {
@@ -97,9 +97,9 @@ class CompareQuery:
         return Comparison(runs, differing, everything, parting_text(runs))
 
 
-def _sections(store: Store, row: RunRow, look: Look) -> dict[str, differences.Values]:
+def _sections(store: Store, row: RunRow, view: StoreView) -> dict[str, differences.Values]:
     found = differences.sections(store, row)
-    state = {"state": run_state(row, look.owner)}
+    state = {"state": run_state(row, view.owner)}
     return {**found, "Outcome": {**found["Outcome"], **state}}
 
 

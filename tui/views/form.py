@@ -14,7 +14,7 @@ from jmlp.store import StudyRow
 from jmlp.study.config import DEFAULTS, USED_ONLY_WITH, Experiment, Study, in_use
 from jmlp.study.file import SHIPPED, load_study
 from jmlp.study.rules import plain, toml_value
-from tui.feed import Look
+from tui.feed import StoreView
 from tui.text import count
 
 if TYPE_CHECKING:
@@ -292,16 +292,16 @@ class Stored:
         """How it stands."""
         return f"{self.row.state}, {self.done} of {self.n_runs} runs"
 
-    def standing(self) -> str:
+    def note(self) -> str:
         """What follows for one who starts the same study."""
         known = "; those are not trained again" if self.done else ""
         return f"in the store: {self.text()}{known}"
 
 
-def stored_studies(look: Look) -> tuple[Stored, ...]:
+def stored_studies(view: StoreView) -> tuple[Stored, ...]:
     """All studies of the store, the newest first."""
-    if look.store is None:
+    if view.store is None:
         return ()
     return tuple(
-        Stored(row, *look.store.counts(row.label)) for row in reversed(look.store.studies())
+        Stored(row, *view.store.counts(row.label)) for row in reversed(view.store.studies())
     )

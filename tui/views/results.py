@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 GAP = 2  # columns of the terminal between two columns of the table
 NARROW = 18  # of the configurations where not all columns fit
-MOST_LINES = 3  # of a configuration's name
+MAX_LINES = 3  # of a configuration's name
 
 # In the order of their importance; columns in one line stay side by side, where that fits.
-ESSENCE = (("test accuracy %",), ("difference, points",), ("verdict",))
+PRIMARY = (("test accuracy %",), ("difference, points",), ("verdict",))
 ACCURACIES = ("training accuracy %", "validation accuracy %")
 COUNTS = ("diverged", "collapsed")
 BLOCKS = (
-    *ESSENCE,
+    *PRIMARY,
     ("seeds",),
     ("original test %",),
     ("simultaneous 95 % interval", "p"),
@@ -38,7 +38,7 @@ BLOCKS = (
 )
 
 # What is likely to come: room is kept for it while runs are missing, so that columns stay in place.
-LIKELY = {
+PLACEHOLDERS = {
     "seeds": "3 of 5",
     "training accuracy %": "92.31 ± 0.84",
     "validation accuracy %": "92.31 ± 0.84",
@@ -54,7 +54,7 @@ LIKELY = {
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownColumn:
     """A column on the page."""
 
     title: str  # as in the table
@@ -79,7 +79,7 @@ class Page:
 
     number: int  # from 0
     firsts: tuple[str, ...]  # of each page the title of its most important column
-    columns: tuple[Shown, ...]
+    columns: tuple[ShownColumn, ...]
     lines: tuple[Line, ...]
     header_height: int
 
@@ -103,7 +103,7 @@ def page(table: "ExperimentTable", width: int, sort: Sort | None = None, at: str
         for column, cells in zip(joined.columns, joined.cells, strict=True)
     }
     widths = {
-        title: _width(title, cells, "" if complete else LIKELY.get(title, ""))
+        title: _width(title, cells, "" if complete else PLACEHOLDERS.get(title, ""))
         for title, cells in made.items()
     }
     blocks = _blocks(table, list(made))
@@ -118,16 +118,16 @@ def page(table: "ExperimentTable", width: int, sort: Sort | None = None, at: str
     for column, header in zip(shown, headers, strict=True):
         low = [""] * (height - len(header)) + header
         header_text = _padded(low, column.align, widths[column.title])
-        columns.append(Shown(column.title, header_text, column.align, widths[column.title]))
+        columns.append(ShownColumn(column.title, header_text, column.align, widths[column.title]))
     lines = [_line(joined.pairs[i].row, i, columns, made) for i in order(joined, sort)]
     firsts = tuple(titles[0] for titles in pages)
     return Page(number, firsts, tuple(columns), tuple(lines), height)
 
 
-def _width(title: str, cells: Sequence[str], likely: str) -> int:
+def _width(title: str, cells: Sequence[str], placeholder: str) -> int:
     """As wide as the cells and the longest word of the title."""
     words = max(map(cell_len, title.split()))
-    return max([words, cell_len(likely), *map(cell_len, cells)])
+    return max([words, cell_len(placeholder), *map(cell_len, cells)])
 
 
 def _blocks(table: "ExperimentTable", titles: Sequence[str]) -> list[tuple[str, ...]]:
@@ -135,7 +135,7 @@ def _blocks(table: "ExperimentTable", titles: Sequence[str]) -> list[tuple[str, 
     blocks = list(BLOCKS)
     if any(row.diverged or row.collapsed for row in table.rows):
         blocks.remove(COUNTS)
-        blocks.insert(len(ESSENCE) + 1, COUNTS)  # what has gone wrong is to be seen early
+        blocks.insert(len(PRIMARY) + 1, COUNTS)  # what has gone wrong is to be seen early
     if "test accuracy %" not in titles:
         blocks.remove(ACCURACIES)
         blocks.insert(0, ACCURACIES)
@@ -149,8 +149,8 @@ def _first_width(
     cells: Sequence[str], widths: Mapping[str, int], blocks: Sequence[Sequence[str]], width: int
 ) -> int:
     """Of the configurations: they give way so far that what matters most is on the first page."""
-    essence = [title for block in ESSENCE for title in block if title in widths]
-    first = essence or [title for block in blocks[:2] for title in block]
+    primary = [title for block in PRIMARY for title in block if title in widths]
+    first = primary or [title for block in blocks[:2] for title in block]
     needed = sum(widths[title] + GAP for title in first)
     natural = max([len(CONFIGURATION), *map(cell_len, cells)])
     return min(natural, max(min(NARROW, width // 3), min(width * 2 // 5, width - needed - GAP)))
@@ -180,7 +180,9 @@ def marked(title: str, sort: Sort | None) -> str:
     return f"{title} {'↓' if sort.descending else '↑'}"
 
 
-def _line(row: "Row", index: int, columns: Sequence[Shown], cells: Mapping[str, list[str]]) -> Line:
+def _line(
+    row: "Row", index: int, columns: Sequence[ShownColumn], cells: Mapping[str, list[str]]
+) -> Line:
     lines = [fold(cells[column.title][index], column.width) for column in columns]
     lines[0] = _name(visible(row.label), cells[CONFIGURATION][index], columns[0].width)
     made = tuple(
@@ -193,11 +195,11 @@ def _line(row: "Row", index: int, columns: Sequence[Shown], cells: Mapping[str, 
 def _name(label: str, cell: str, width: int) -> list[str]:
     """A configuration with its marks; where it is too long its label is cut, and no mark."""
     lines = fold(cell, width)
-    if len(lines) <= MOST_LINES:
+    if len(lines) <= MAX_LINES:
         return lines
     marks = cell.removeprefix(label).strip()
-    ends = fold(marks, width)[: MOST_LINES - 1] if marks else []
-    kept = MOST_LINES - len(ends)
+    ends = fold(marks, width)[: MAX_LINES - 1] if marks else []
+    kept = MAX_LINES - len(ends)
     lines = fold(label, width)
     return [*lines[: kept - 1], fit(" ".join(lines[kept - 1 :]), width), *ends]
 

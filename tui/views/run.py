@@ -9,7 +9,7 @@ from jmlp.results.curves import mean_curve
 from jmlp.store import RunRow, Store
 from jmlp.training.records import CostPoint
 from tui.charts.lines import Series
-from tui.feed import Look
+from tui.feed import StoreView
 
 QUANTITIES = (("validation", 0), ("training", 1))  # part and style
 
@@ -39,11 +39,11 @@ class RunQuery:
         self.run_ids = tuple(run_ids)
         self._seen: dict[str, SeenRun] = {}
 
-    def __call__(self, look: Look) -> tuple[SeenRun, ...]:
+    def __call__(self, view: StoreView) -> tuple[SeenRun, ...]:
         """The runs as they are now; none where there is no store."""
-        if look.store is None:
+        if view.store is None:
             return ()
-        return tuple(self._read(look.store, run_id) for run_id in self.run_ids)
+        return tuple(self._read(view.store, run_id) for run_id in self.run_ids)
 
     def _read(self, store: Store, run_id: str) -> SeenRun:
         row = store.run(run_id)

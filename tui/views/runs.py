@@ -16,7 +16,7 @@ from jmlp.client.texts import (
     time_text,
 )
 from jmlp.store import Owner, RunRow
-from tui.feed import Look
+from tui.feed import StoreView
 from tui.text import Align, fit, natural_key, shortened, visible
 
 Tone = Literal["", "muted", "trouble", "accent"]
@@ -80,19 +80,19 @@ class RunsView:
     )  # that the columns would like
 
 
-def runs_view(look: Look) -> RunsView:
+def runs_view(view: StoreView) -> RunsView:
     """What the screen of runs shows."""
-    lines = run_lines(look)
+    lines = run_lines(view)
     return RunsView(lines, natural_widths(lines))
 
 
-def run_lines(look: Look) -> tuple[RunLine, ...]:
+def run_lines(view: StoreView) -> tuple[RunLine, ...]:
     """All runs of the store, in order of submission."""
-    if look.store is None:
+    if view.store is None:
         return ()
-    rows = look.store.runs()
+    rows = view.store.runs()
     ids, texts = short_ids([row.run_id for row in rows]), configuration_texts(rows)
-    return tuple(_line(row, ids[row.run_id], texts[row.run_id], look.owner) for row in rows)
+    return tuple(_line(row, ids[row.run_id], texts[row.run_id], view.owner) for row in rows)
 
 
 def _line(row: RunRow, short_id: str, configuration: str, owner: Owner | None) -> RunLine:
@@ -143,7 +143,7 @@ class Column:
     order: Callable[[RunLine], Any]  # None comes last either way
     enough: int = 0  # columns of the terminal to which it may be cut; 0: it is never cut
     least: int = 0  # that it may be cut to once no column is left that could give way
-    falling: bool = False  # what is looked for first is the highest
+    descending: bool = False  # what is looked for first is the highest
     short: str = ""  # its title where it is narrow
     shorten: Callable[[str], str] = str  # a text that does not fit
 
@@ -200,7 +200,7 @@ COLUMNS = (
         "right",
         lambda line: MISSING if line.epoch is None else str(line.epoch),
         lambda line: line.epoch,
-        falling=True,
+        descending=True,
     ),
     Column(
         "cost",
@@ -216,7 +216,7 @@ COLUMNS = (
         "right",
         lambda line: percent_text(line.accuracy),
         lambda line: line.accuracy,
-        falling=True,
+        descending=True,
     ),
     Column(
         "ended",
@@ -224,7 +224,7 @@ COLUMNS = (
         "left",
         lambda line: MISSING if line.ended_at is None else time_text(line.ended_at)[:_TO_MINUTES],
         lambda line: line.ended_at,
-        falling=True,
+        descending=True,
     ),
     Column(
         "tags",
@@ -290,18 +290,18 @@ class Order:
     """By which column, and in which direction."""
 
     key: str = "number"
-    falling: bool = False
+    descending: bool = False
 
     def by(self, key: str) -> "Order":
         """By a column in its own direction; by the same once more, in the other one."""
         if key == self.key:
-            return Order(key, not self.falling)
-        return Order(key, BY_KEY[key].falling)
+            return Order(key, not self.descending)
+        return Order(key, BY_KEY[key].descending)
 
     @property
     def sign(self) -> str:
         """Beside the column's title."""
-        return "↓" if self.falling else "↑"
+        return "↓" if self.descending else "↑"
 
 
 def ordered(lines: Iterable[RunLine], order: Order) -> list[RunLine]:
@@ -309,5 +309,5 @@ def ordered(lines: Iterable[RunLine], order: Order) -> list[RunLine]:
     value = BY_KEY[order.key].order
     lines = sorted(lines, key=lambda line: line.number)
     known = [line for line in lines if value(line) is not None]
-    known.sort(key=value, reverse=order.falling)
+    known.sort(key=value, reverse=order.descending)
     return known + [line for line in lines if value(line) is None]

@@ -16,13 +16,13 @@ from jmlp.study.config import Experiment, Study
 from jmlp.study.run_index import RunIndex
 from jmlp.training.records import CostPoint
 from tui.charts.sparkline import Point
-from tui.feed import Look
+from tui.feed import StoreView
 
 if TYPE_CHECKING:
     from jmlp.results.tables import ExperimentTable
     from jmlp.training.plan import DataFacts
 
-MOST_POINTS = 1024  # of a curve; a line has about a hundred columns
+MAX_POINTS = 1024  # of a curve; a line has about a hundred columns
 
 ENDINGS = ("stopped early", "limit")  # of runs that have not diverged
 
@@ -155,21 +155,21 @@ class StudyQuery:
         self._tables_of: Any = None
         self._paces: dict[str, Pace] = {}
 
-    def __call__(self, look: Look) -> StudyView | None:
+    def __call__(self, view: StoreView) -> StudyView | None:
         """The study as it is now; None where there is no store."""
-        if look.store is None:
+        if view.store is None:
             return None
-        if look.database != self._database:  # of another one, where points are counted anew
-            self._forget(look.database)
-        row = look.store.study(self.label)
+        if view.database != self._database:  # of another one, where points are counted anew
+            self._forget(view.database)
+        row = view.store.study(self.label)
         # Points first: one that is committed in between is then read the next time.
-        self._after, points = look.store.new_points(self.label, self._after)
-        runs = look.store.runs(self.label)
-        self._take_points(look.store, points, runs)
+        self._after, points = view.store.new_points(self.label, self._after)
+        runs = view.store.runs(self.label)
+        self._take_points(view.store, points, runs)
         if self._study is None or row.toml != self._toml:
             self._read_study(row)
         assert self._study is not None
-        held = look.owner is not None and look.owner.study == self.label
+        held = view.owner is not None and view.owner.study == self.label
         index = RunIndex(runs)
         now = _Now(row, held, self._points, self._groups, self._paces)
         return StudyView(
@@ -177,7 +177,7 @@ class StudyQuery:
             held=held,
             n_done=sum(run.result is not None for run in runs),
             n_runs=len(self._groups),
-            waits_for=look.owner.study if look.owner is not None and not held else None,
+            waits_for=view.owner.study if view.owner is not None and not held else None,
             n_classes=int(row.data.get("n_classes", 10)),
             experiments=tuple(
                 ExperimentLines(e.name, e.title or e.name, tuple(_lines(e, index, now)))
@@ -335,7 +335,7 @@ def median_curve(runs: Sequence[Iterable[Point]]) -> tuple[Point, ...]:
         if 2 * len(found) >= len(runs):
             median = statistics.median(found)
             curve.append((epoch, median if math.isfinite(median) else math.nan))
-    together = -(-len(curve) // MOST_POINTS)
+    together = -(-len(curve) // MAX_POINTS)
     if together <= 1:
         return tuple(curve)
     parts = (curve[first : first + together] for first in range(0, len(curve), together))
@@ -349,19 +349,19 @@ def _median(values: Sequence[float]) -> float | None:
 
 def state_text(runs: Sequence[RunRow], states: Sequence[str], now: _Now) -> str:
     """`running`, `stopped early`, `1 collapsed, done`: a configuration's seeds, trouble first."""
-    n, trouble = len(runs), []
+    n, problems = len(runs), []
     if not runs:
         return "deleted"
     steps = [step for run in runs if (step := now.diverged_at(run)) is not None]
     if steps:
         several = f"{len(steps)} " if 1 < len(steps) < n else ""
-        trouble.append(f"{several}diverged @{min(steps)}")
+        problems.append(f"{several}diverged @{min(steps)}")
     collapsed = sum(run.result is not None and run.result.collapsed for run in runs)
     if collapsed:
-        trouble.append("collapsed" if collapsed == n else f"{collapsed} collapsed")
+        problems.append("collapsed" if collapsed == n else f"{collapsed} collapsed")
     if len(steps) == n:
-        return trouble[0]
-    words = [*trouble, _progress_text(states)]
+        return problems[0]
+    words = [*problems, _progress_text(states)]
     waiting = sum(r.result is None and s in ENDINGS for r, s in zip(runs, states, strict=True))
     if waiting and words[-1] in ("running", "queued"):
         words.append(f"{waiting} stopped")  # the others of their cohorts train on

@@ -19,7 +19,7 @@ from tui.widgets.line_list import LineList
 
 GAP = "  "
 BASELINE = "·"  # before the baseline's name
-LEAST_LABEL, LEAST_SPARK, MOST_SPARK = 14, 10, 100
+MIN_LABEL, MIN_SPARK, MAX_SPARK = 14, 10, 100
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Columns:
         )
         room = width - len(made.numbers_head()) - made.state - 6
         # Names may take three fifths of it, and more only as far as they cannot be shortened.
-        label = min(longest, max(shortest, room * 3 // 5), max(LEAST_LABEL, room - LEAST_SPARK))
-        spark = max(LEAST_SPARK, min(MOST_SPARK, room - label))
+        label = min(longest, max(shortest, room * 3 // 5), max(MIN_LABEL, room - MIN_SPARK))
+        spark = max(MIN_SPARK, min(MAX_SPARK, room - label))
         return replace(made, label=label, spark=spark)
 
     def numbers_head(self) -> str:

@@ -25,7 +25,7 @@ __all__ = ["Curves", "Mark", "Series"]
 
 N_COLOURS = 6
 FAINT = 0.4
-MOST_NAME = 16
+MAX_NAME = 16
 BETWEEN = "   "
 
 
@@ -124,7 +124,7 @@ class Curves(Widget, can_focus=True):
         self.view.epochs = np.unique(np.concatenate(known)) if known else np.empty(0)
         self._draw()
 
-    def look(self, view: View) -> None:
+    def follow(self, view: View) -> None:
         """Shows what another one shows; no message is sent."""
         if self.view.follow(view):
             self._draw()
@@ -277,7 +277,7 @@ class Curves(Widget, can_focus=True):
             row = window.row(series.values[seen[-1:]])[0] / 4 if seen.size else height - 1
             ends.append((min(height - 1.0, max(0.0, row)), series))
         ends = ends[:height]
-        width = min(MOST_NAME, max((len(s.name) for _, s in ends), default=0))
+        width = min(MAX_NAME, max((len(s.name) for _, s in ends), default=0))
         lines = [Text()] * height
         rows = spread([row for row, _ in ends], height)
         for row, (_, series) in zip(rows, ends, strict=True):

@@ -14,7 +14,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 Line = TypeVar("Line")
-Said = TypeVar("Said")  # in a message, which cannot share the list's
+T = TypeVar("T")  # in a message, which cannot share the list's
 
 FAR = 1_000_000
 
@@ -52,16 +52,16 @@ class LineList(ScrollView, Generic[Line], can_focus=True):
     ]
 
     @dataclass
-    class Highlighted(Message, Generic[Said]):
+    class Highlighted(Message, Generic[T]):
         """What is at the cursor may be another line, or the same with other numbers."""
 
-        line: Said | None
+        line: T | None
 
     @dataclass
-    class Opened(Message, Generic[Said]):
+    class Opened(Message, Generic[T]):
         """A line is to be opened."""
 
-        line: Said
+        line: T
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)

@@ -12,7 +12,7 @@ from textual_hires_canvas import Canvas
 
 from tui.charts.lines import Dots, Window, inside, log_labels, log_ticks, tick_labels, ticks
 
-LEAST_WIDTH, LEAST_HEIGHT = 16, 5  # below that there is no room within the axes
+MIN_WIDTH, MIN_HEIGHT = 16, 5  # below that there is no room within the axes
 MARGIN_LEFT, MARGIN_BOTTOM = 8, 1
 CELLS_PER_TICK = (9, 3)  # columns, rows
 UP, RIGHT, DOWN, LEFT = 1, 2, 4, 8
@@ -56,7 +56,7 @@ class Plot(Canvas):
     @property
     def area(self) -> Size:
         """Cells within the axes; none where they would have no room."""
-        if self.size.width < LEAST_WIDTH or self.size.height < LEAST_HEIGHT:
+        if self.size.width < MIN_WIDTH or self.size.height < MIN_HEIGHT:
             return Size(0, 0)
         return Size(self.size.width - MARGIN_LEFT - 2, self.size.height - MARGIN_BOTTOM - 2)
 

@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
-from tui.dialogs import Choose, Paper
+from tui.dialogs import Choose, TextDialog
 from tui.text import visible
 from tui.views.result_rows import Sort, join, next_sort
 from tui.views.results import marked, page, sentences
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from jmlp.results.tables import ExperimentTable
 
 NOTHING = "There are no results yet: they are shown here as runs end."
-LEAST_GRID = 6  # lines of a table, its header included
-LEAST_TEXT = 5  # lines for the rest: experiments, a blank line, claims and notes
+MIN_GRID = 6  # lines of a table, its header included
+MIN_TEXT = 5  # lines for the rest: experiments, a blank line, claims and notes
 
 
 class ExperimentName(Static):
@@ -50,7 +50,7 @@ class ExperimentName(Static):
         super().__init__(markup=False)
         self.index = index
 
-    def say(self, table: "ExperimentTable", current: bool) -> None:
+    def draw(self, table: "ExperimentTable", current: bool) -> None:
         """The name and how many of its runs have ended; a sign marks the one that is shown."""
         mark = "▸" if current else " "
         self.update(f"{mark}{visible(table.name)} {table.n_ended}/{table.n_runs}")
@@ -94,7 +94,7 @@ class ExperimentView(Widget):
             width: of all results, in columns of the terminal.
             height: of all results, in lines.
         """
-        self._grid.styles.max_height = max(LEAST_GRID, height - LEAST_TEXT)
+        self._grid.styles.max_height = max(MIN_GRID, height - MIN_TEXT)
         self.page = page(self.table, width - 1, self.sort, self.at)  # 1 for a scroll bar
         self._grid.draw(self.page)
         lines = sentences(self.table, width - 3)
@@ -178,7 +178,7 @@ class ResultTables(Widget, can_focus=True):
             if before != table:
                 view.table = table
                 view.draw(*self._space)
-        self._say()
+        self._draw_names()
 
     def _build(self) -> None:
         """Makes the views of other experiments than before."""
@@ -194,7 +194,7 @@ class ResultTables(Widget, can_focus=True):
         self.mount_all(self._views)
         for view in self._views:
             view.draw(*self._space)
-        self._say()
+        self._draw_names()
         if had_focus:
             self.focus()
 
@@ -202,11 +202,11 @@ class ResultTables(Widget, can_focus=True):
     def _space(self) -> tuple[int, int]:
         return self.size if self.size.area else (80, 24)  # not laid out yet; a resize comes
 
-    def _say(self) -> None:
+    def _draw_names(self) -> None:
         """Draws the line of experiments."""
         for index, table in enumerate(self._tables):
             current = index == self._current
-            self._names[index].say(table, current)
+            self._names[index].draw(table, current)
             self._views[index].display = current
         view = self._view
         self._columns.update(view.columns_text if view else "")
@@ -233,7 +233,7 @@ class ResultTables(Widget, can_focus=True):
         """Shows as many columns as fit."""
         for view in self._views:
             view.draw(*event.size)
-        self._say()
+        self._draw_names()
 
     # ---- keys and the mouse
 
@@ -258,7 +258,7 @@ class ResultTables(Widget, can_focus=True):
 
     def _pick(self, index: int) -> None:
         self._current = index
-        self._say()
+        self._draw_names()
         self._names[index].scroll_visible(animate=False)
         self.focus()
 
@@ -299,14 +299,14 @@ class ResultTables(Widget, can_focus=True):
 
     def _redraw(self, view: ExperimentView) -> None:
         view.draw(*self._space)
-        self._say()
+        self._draw_names()
 
     def action_claims(self) -> None:
         """Shows all claims and notes on a sheet."""
         if view := self._view:
             width = max(20, self.app.size.width * 9 // 10 - 8)
             text = "\n".join(line for line, _ in sentences(view.table, width))
-            self.app.push_screen(Paper(visible(view.table.title), text))
+            self.app.push_screen(TextDialog(visible(view.table.title), text))
 
     @on(DataTable.RowSelected)
     def row_selected(self, event: DataTable.RowSelected) -> None:
