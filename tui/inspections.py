@@ -1,4 +1,4 @@
-"""The inspections that a screen shows: asked for in threads, kept while it is open."""
+"""The inspections that a screen shows: computed in threads, and cached while it is open."""
 
 import threading
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from tui.feed import error_text
 if TYPE_CHECKING:
     from tui.app import JmlpApp
 
-Key = tuple[str, Part]  # of a run, which part of the data
+Key = tuple[str, Part]  # run id, part of the data
 
 
 @dataclass
 class Pending:
-    """It is being computed."""
+    """An inspection that is being computed."""
 
     text: str = "computing…"
     stop: threading.Event = field(default_factory=threading.Event)
@@ -25,7 +25,7 @@ class Pending:
 
 @dataclass(frozen=True)
 class Failure:
-    """It could not be had."""
+    """An inspection that failed."""
 
     text: str
 
@@ -34,25 +34,25 @@ State = Inspection | Pending | Failure
 
 
 class Inspections:
-    """What is known of some runs; one at a time is computed."""
+    """A cache of inspections, of which at most one is being computed."""
 
     def __init__(self, app: "JmlpApp", folder: Path, changed: Callable[[], object]) -> None:
-        """Asks for nothing yet.
+        """Starts with an empty cache.
 
         Args:
-            app: performs what takes long.
-            folder: of the store.
-            changed: called in the app whenever something else is known.
+            app: runs the computations in threads.
+            folder: the store's folder.
+            changed: called in the app's thread after every change.
         """
         self._app, self._folder, self._changed = app, folder, changed
         self._states: dict[Key, State] = {}
 
     def get(self, key: Key) -> State | None:
-        """What is known; None where it was not asked for."""
+        """Returns an inspection or its state; None if it was not requested."""
         return self._states.get(key)
 
     def request(self, key: Key) -> None:
-        """Begins to compute it, unless it is there; others are not waited for any more."""
+        """Starts computing an inspection unless it is cached; cancels any other computation."""
         if self._states.get(key) is not None:
             return
         self.cancel()
@@ -64,19 +64,19 @@ class Inspections:
         )
 
     def discard(self, run_id: str) -> None:
-        """What was known of a run does not hold any more."""
+        """Removes a run's inspections, which are out of date."""
         for key in [key for key in self._states if key[0] == run_id]:
             state = self._states.pop(key)
             if isinstance(state, Pending):
                 state.stop.set()
 
     def cancel(self) -> None:
-        """The answer is no longer wanted."""
+        """Cancels what is being computed."""
         for key in [key for key, state in self._states.items() if isinstance(state, Pending)]:
             self.discard(key[0])
 
     def _compute(self, key: Key, pending: Pending) -> State | None:
-        """In a thread."""
+        """Computes an inspection; called in a thread."""
         from jmlp.inspection import client
 
         def say(line: str) -> None:
@@ -84,12 +84,12 @@ class Inspections:
 
         try:
             return client.inspect(self._folder, *key, say, pending.stop)
-        except Exception as error:  # a bug too is shown where the inspection would be
+        except Exception as error:  # even a bug is shown in place of the inspection
             return Failure(error_text(error))
 
     def _progressed(self, pending: Pending, line: str) -> None:
         pending.text = line
-        if pending in self._states.values():  # else it is no longer wanted
+        if pending in self._states.values():  # else it was cancelled
             self._changed()
 
     def _computed(self, key: Key, pending: Pending, state: State | None) -> None:

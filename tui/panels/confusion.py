@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""The confusion matrix."""
 
 import re
 
@@ -15,7 +15,7 @@ MOST = 12  # confusions that are listed
 
 
 class ConfusionPanel(ScrollableContainer, can_focus=True):
-    """The matrix, and the most frequent confusions beside or below it."""
+    """The confusion matrix, with the most frequent confusions beside or below it."""
 
     DEFAULT_CSS = """
     ConfusionPanel { padding: 0 1; scrollbar-size: 1 1; scrollbar-background: $background; }
@@ -23,21 +23,21 @@ class ConfusionPanel(ScrollableContainer, can_focus=True):
     """
 
     def compose(self) -> ComposeResult:
-        """One text."""
+        """Yields one static text."""
         yield Static(markup=False)
 
     def show(self, inspection: Inspection, e: int) -> None:
-        """Shows that of the snapshot at index `e`."""
+        """Shows the matrix of the snapshot at index `e`."""
         self.query_one(Static).update(confusion_text(inspection, e, self.app.size.width - 4))
 
 
 def confusion_text(i: Inspection, e: int, room: int) -> Text:
-    """Matrix and confusions as text, in so many columns where they fit.
+    """Draws the matrix and the confusions, side by side if they fit.
 
     Args:
-        i: of one run.
+        i: the inspection of a run.
         e: index of the snapshot.
-        room: columns.
+        room: columns of the terminal.
     """
     counts = i.confusion(e)
     matrix = matrix_lines(counts, room)

@@ -1,4 +1,4 @@
-"""A study as its screen shows it: a line a configuration, and the tables of what has ended."""
+"""A study as its screen shows it: a line per configuration, and the result tables."""
 
 import math
 import statistics
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
     from jmlp.results.tables import ExperimentTable
     from jmlp.training.plan import DataFacts
 
-MAX_POINTS = 1024  # of a curve; a line has about a hundred columns
+MAX_POINTS = 1024  # of a curve, which is drawn in about a hundred columns
 
 ENDINGS = ("stopped early", "limit")  # of runs that have not diverged
 
 
 @dataclass(frozen=True)
 class ConfigurationLine:
-    """One configuration and its seeds. Medians are over the seeds; None where there is none yet."""
+    """One configuration. Numbers are medians over its seeds; None if there is none yet."""
 
     experiment: str
     label: str
     run_ids: tuple[str, ...]
     curve: tuple[Point, ...]  # median validation cost by epoch; NaN where most are not finite
-    training_cost: float | None  # of the kept parameters where a run has ended, else the last one
+    training_cost: float | None  # of the kept parameters if a run has ended, else the latest
     validation_cost: float | None
     validation_accuracy: float | None
     range: tuple[float, float] | None  # of the validation cost, over the seeds
-    epoch: int | None  # the furthest one
+    epoch: int | None  # of the run that is furthest
     limit: int  # epochs
     n_done: int
     n_seeds: int
     state: str
-    left: float | None  # seconds to its limit, at the pace so far, while it is in training
+    left: float | None  # estimated seconds to its limit, while it is in training
     is_baseline: bool
 
 
@@ -62,8 +62,8 @@ class StudyView:
     """A study at one moment."""
 
     row: StudyRow
-    held: bool  # by a worker
-    waits_for: str | None  # the study that the worker has instead
+    held: bool  # whether a worker is training it
+    waits_for: str | None  # the study that the worker is training instead
     n_done: int
     n_runs: int
     n_classes: int
@@ -72,22 +72,22 @@ class StudyView:
 
     @property
     def state(self) -> str:
-        """Of the study, in words."""
+        """The state of the study, in words."""
         return study_state(self.row, self.held)
 
 
 def study_state(row: StudyRow, held: bool) -> str:
-    """How a study stands, in words.
+    """Returns the state of a study, in words.
 
     Args:
-        row: as the store has it.
-        held: whether a worker has it.
+        row: the study in the store.
+        held: whether a worker is training it.
     """
     return "its worker died" if row.state in STUDY_IN_HAND and not held else row.state
 
 
 class Shown(NamedTuple):
-    """What a line shows of one evaluation."""
+    """The numbers of one evaluation that a line shows."""
 
     training_cost: float
     validation_cost: float
@@ -95,15 +95,15 @@ class Shown(NamedTuple):
 
 
 class Costs:
-    """What the lines need of a run's cost points: numbers side by side, since there are many."""
+    """A run's cost points in compact arrays, reduced to the numbers that the lines need."""
 
     def __init__(self) -> None:
-        """No points yet."""
+        """Starts without points."""
         self.epochs = array("q")  # ascending
         self._columns = tuple(array("d") for _ in Shown._fields)
 
     def put(self, point: CostPoint) -> None:
-        """Adds a point; it takes the place of an earlier one of its epoch."""
+        """Adds a point, which replaces an earlier one of the same epoch."""
         place = bisect_left(self.epochs, point.epoch)
         end = place + (self.epochs[place : place + 1] == array("q", [point.epoch]))
         self.epochs[place:end] = array("q", [point.epoch])
@@ -118,51 +118,51 @@ class Costs:
             del column[place:]
 
     def at(self, epoch: int) -> Shown | None:
-        """The point of an epoch, if there is one."""
+        """Returns the point of an epoch, if there is one."""
         place = bisect_left(self.epochs, epoch)
         if place == len(self.epochs) or self.epochs[place] != epoch:
             return None
         return Shown(*(column[place] for column in self._columns))
 
     def curve(self) -> Iterable[Point]:
-        """Epochs and validation costs."""
+        """Returns pairs of epoch and validation cost."""
         costs = self._columns[Shown._fields.index("validation_cost")]
         return zip(self.epochs, costs, strict=True)
 
 
 class StudyQuery:
-    """Asks for one study again and again; what was read before is not read anew."""
+    """A query for one study, which reads only what is new since its last call."""
 
     def __init__(self, label: str) -> None:
-        """Nothing is read yet.
+        """Initialises the query.
 
         Args:
-            label: of the study.
+            label: the study's label.
         """
         self.label = label
         self._forget(None)
 
     def _forget(self, database: object) -> None:
         self._database = database
-        self._after = 0  # the last cost point that was read
+        self._after = 0  # number of the last cost point that was read
         self._points: dict[str, Costs] = defaultdict(Costs)  # by run
         self._attempts: dict[str, int] = {}
         self._toml = ""
         self._study: Study | None = None
         self._facts: DataFacts | None = None
-        self._groups: Mapping[str, str] = {}  # names of groups by run
+        self._groups: Mapping[str, str] = {}  # name of each run's group
         self._tables: tuple[Any, ...] = ()
         self._tables_of: Any = None
         self._paces: dict[str, Pace] = {}
 
     def __call__(self, view: StoreView) -> StudyView | None:
-        """The study as it is now; None where there is no store."""
+        """Reads the current state of the study; None if there is no store."""
         if view.store is None:
             return None
-        if view.database != self._database:  # of another one, where points are counted anew
+        if view.database != self._database:  # another database numbers its points anew
             self._forget(view.database)
         row = view.store.study(self.label)
-        # Points first: one that is committed in between is then read the next time.
+        # Points first, so that one committed before the runs are read is read the next time.
         self._after, points = view.store.new_points(self.label, self._after)
         runs = view.store.runs(self.label)
         self._take_points(view.store, points, runs)
@@ -194,12 +194,12 @@ class StudyQuery:
         for run in runs:
             known = self._points[run.run_id]
             if self._attempts.get(run.run_id, run.attempt) != run.attempt:
-                # Trained afresh: what was read of the attempt before is no part of this one.
+                # Retrained from scratch: the points of the previous attempt do not count.
                 known.cut(-1)
                 for point in store.points(run.run_id):
                     known.put(point)
             self._attempts[run.run_id] = run.attempt
-            # A run that resumes from a checkpoint has lost the points after it.
+            # A run resumed from a checkpoint has lost its later points.
             known.cut(-1 if run.epoch is None else run.epoch)
 
     def _read_study(self, row: StudyRow) -> None:
@@ -230,21 +230,21 @@ class StudyQuery:
 
 @dataclass
 class Pace:
-    """How fast a configuration trains, seen from here."""
+    """The observed training speed of a configuration."""
 
-    began: float  # by the monotonic clock
+    began: float  # on the monotonic clock
     first_epoch: int
     epoch: int
 
     def seconds_per_epoch(self, now: float) -> float | None:
-        """None until an epoch has passed."""
+        """Returns the mean time per epoch; None until one has passed."""
         passed = self.epoch - self.first_epoch
         return (now - self.began) / passed if passed > 0 else None
 
 
 @dataclass(frozen=True)
 class _Now:
-    """What all lines of a study have in common."""
+    """What is needed for all lines of a study."""
 
     study: StudyRow
     held: bool
@@ -253,7 +253,7 @@ class _Now:
     paces: dict[str, Pace]
 
     def state_of(self, run: RunRow) -> str:
-        """One word for a run; a lane that has stopped says so before its cohort ends."""
+        """Returns a run's state; a lane that has stopped counts as such before its cohort ends."""
         progress = self.study.progress
         stop = progress.stops.get(run.run_id)
         if run.state == "running":
@@ -271,7 +271,7 @@ class _Now:
         return run.state
 
     def diverged_at(self, run: RunRow) -> int | None:
-        """The update that gave a number not finite."""
+        """Returns the update that produced a number that is not finite."""
         if run.result is not None:
             return run.result.diverged_at
         stop = self.study.progress.stops.get(run.run_id)
@@ -311,7 +311,7 @@ def _lines(experiment: Experiment, index: RunIndex[RunRow], now: _Now) -> "list[
 
 
 def _shown_point(run: RunRow, now: _Now) -> "Shown | None":
-    """The point of the kept parameters where a run has ended, else its last; None if diverged."""
+    """Returns the point of the kept parameters, or of a run in training the last; None: diverged."""
     points = now.points[run.run_id]
     if run.state == "diverged" or now.diverged_at(run) is not None:
         return None
@@ -321,10 +321,10 @@ def _shown_point(run: RunRow, now: _Now) -> "Shown | None":
 
 
 def median_curve(runs: Sequence[Iterable[Point]]) -> tuple[Point, ...]:
-    """The median validation cost at each epoch that at least half of the runs have reached.
+    """Returns the median validation cost at each epoch that at least half of the runs have reached.
 
-    NaN where at least half of the values there are not finite. Of a long curve, each point is the
-    mean of several epochs, as a column of the sparkline is.
+    It is NaN if at least half of the values are not finite. Each point of a long curve is the mean
+    of several epochs, as is each column of the sparkline.
     """
     values: dict[int, list[float]] = defaultdict(list)
     for points in runs:
@@ -348,7 +348,7 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def state_text(runs: Sequence[RunRow], states: Sequence[str], now: _Now) -> str:
-    """`running`, `stopped early`, `1 collapsed, done`: a configuration's seeds, trouble first."""
+    """Summarises a configuration's runs, problems first: `running`, `1 collapsed, done`."""
     n, problems = len(runs), []
     if not runs:
         return "deleted"
@@ -364,7 +364,7 @@ def state_text(runs: Sequence[RunRow], states: Sequence[str], now: _Now) -> str:
     words = [*problems, _progress_text(states)]
     waiting = sum(r.result is None and s in ENDINGS for r, s in zip(runs, states, strict=True))
     if waiting and words[-1] in ("running", "queued"):
-        words.append(f"{waiting} stopped")  # the others of their cohorts train on
+        words.append(f"{waiting} stopped")  # while the rest of their cohorts continue
     return ", ".join(words)
 
 
@@ -381,7 +381,7 @@ def _progress_text(states: Sequence[str]) -> str:
 def _left(
     key: str, runs: Sequence[RunRow], states: Sequence[str], limit: int, now: _Now
 ) -> float | None:
-    """Seconds that a configuration needs to its limit, at the pace seen from here."""
+    """Estimates the seconds until a configuration reaches its limit, at the pace observed so far."""
     epochs = [run.epoch or 0 for run, state in zip(runs, states, strict=True) if state == "running"]
     if not epochs:
         now.paces.pop(key, None)
