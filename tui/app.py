@@ -67,11 +67,11 @@ class JmlpApp(SteadyApp[int]):
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "1", "switch_mode('studies')", "Studies", show=False, tooltip="All studies of the store"
+            "1", "switch_mode('studies')", "Studies", show=False, tooltip="All studies in the store"
         ),
-        Binding("2", "switch_mode('runs')", "Runs", show=False, tooltip="All runs of the store"),
-        Binding("question_mark", "help", "Help", key_display="?", tooltip="What every key does"),
-        Binding("t", "next_theme", "Theme", show=False, tooltip="Dark or light"),
+        Binding("2", "switch_mode('runs')", "Runs", show=False, tooltip="All runs in the store"),
+        Binding("question_mark", "help", "Help", key_display="?", tooltip="Show all keys"),
+        Binding("t", "next_theme", "Theme", show=False, tooltip="Switch between dark and light"),
         Binding("q", "leave", "Quit", tooltip="Quit; training continues"),
     ]
 

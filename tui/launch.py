@@ -68,7 +68,7 @@ def run(folder: Path, start: str | None) -> int:
         emergency.start()
         app.end(code)
 
-    # Signals that are ignored, as under `nohup`, stay ignored; the app still ends with its terminal.
+    # Ignored signals stay ignored, as under `nohup`; the app still ends with its terminal.
     handled = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, end) for number in handled}
     try:

@@ -39,13 +39,13 @@ def change_tag(folder: Path, run_ids: Sequence[str], text: str) -> str:
         if not text.startswith(REMOVE_PREFIX):
             for run_id in run_ids:
                 store.tag(run_id, tag)
-            return f"{tag}: put on {count(len(run_ids), 'run')}"
+            return f"{tag}: added to {count(len(run_ids), 'run')}"
         tagged = [run_id for run_id in run_ids if tag in store.run(run_id).tags]
         if not tagged:
             raise StoreError(f"{tag}: none of {count(len(run_ids), 'run')} has this tag")
         for run_id in tagged:
             store.untag(run_id, tag)
-    return f"{tag}: taken off {count(len(tagged), 'run')}"
+    return f"{tag}: removed from {count(len(tagged), 'run')}"
 
 
 def would_overwrite(target: Path, as_: str) -> bool:

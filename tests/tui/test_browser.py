@@ -125,9 +125,9 @@ def test_app_paints_and_keys_work_and_it_can_be_left_and_opened_again(
     tab.until(lambda: len(tab.colours(tmp_path / "page.png")) > 20)  # smooth letters, in colours
     assert "token" not in tab.page.url
     tab.page.keyboard.press("?")
-    tab.until_shown("What every key does")
+    tab.until_shown("Show all keys")
     tab.page.keyboard.press("Escape")
-    tab.until(lambda: "What every key does" not in tab.text())
+    tab.until(lambda: "Show all keys" not in tab.text())
     tab.page.set_viewport_size({"width": 700, "height": 500})
     tab.until(lambda: len(tab.lines()) == 23 and "Quit" in tab.lines()[-1])
     tab.page.keyboard.press("q")

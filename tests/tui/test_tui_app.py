@@ -33,7 +33,7 @@ def commands(folder: Path) -> list[str]:
 
 def test_without_a_store_nothing_is_made(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
-        await until_shown(pilot, "see how sure a result is")
+        await until_shown(pilot, "see how certain a result is")
 
     drive(tmp_path / "store", steps)
     assert not (tmp_path / "store").exists()
@@ -150,7 +150,7 @@ def test_a_study_without_a_worker_is_stopped_by_the_app_itself(tmp_path: Path) -
         await open_study(pilot)
         await pilot.press("s")
         await until_shown(pilot, "\n stopped")
-        await until_shown(pilot, "r resumes where it was")
+        await until_shown(pilot, "r resumes the training")
 
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))
@@ -383,7 +383,7 @@ def test_a_start_that_takes_long_does_not_take_the_screen_away(
         await pilot.press("enter")
         await until_shown(pilot, "studies › small")
         go.set()
-        await until_shown(pilot, "newer has begun")
+        await until_shown(pilot, "newer has started")
         await until_shown(pilot, "studies › small")
 
     with filled(tmp_path, "finished"):

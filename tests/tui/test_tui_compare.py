@@ -68,7 +68,7 @@ def test_runs_in_training_part_only_where_both_have_been() -> None:
     running = compared((3.0, 2.0, 1.0), (3.0, 2.0), has_ended=False)
     assert parting_text(running) == "Their cost curves are the same so far."
     begun = compared((3.0,), (), has_ended=False)
-    assert parting_text(begun) == "Not all of them have a cost curve yet."
+    assert parting_text(begun) == "Not all runs have a cost curve yet."
     assert parting_text(compared((3.0,), (3.0,))) == "Their cost curves are the same."
 
 

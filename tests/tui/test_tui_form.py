@@ -121,9 +121,7 @@ def test_all_that_is_wrong_is_told_at_once_each_by_its_field() -> None:
     }
     assert len(checked.problems) == 5
     assert not checked.ok
-    assert checked.verdict() == (
-        "5 things are wrong: seeds, epochs, learning rate, hidden, momentum"
-    )
+    assert checked.verdict() == ("5 problems: seeds, epochs, learning rate, hidden, momentum")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +166,7 @@ def test_study_that_cannot_be_read_has_no_outline() -> None:
     origin = Choice("no-such.toml")
     checked = check(origin, origin, facts_of, 2)
     assert checked.outline is None
-    assert checked.verdict() == "1 thing is wrong: the study"
+    assert checked.verdict() == "1 problem: the study"
 
 
 # ---- the screen
@@ -214,7 +212,7 @@ DEMO = """\
   Experiments
   [x] learning-rate  Learning rate, 4 configurations × 5 seeds
 
-  An empty field means: as the study says.
+  Empty fields keep the study's values.
   seeds             5
   epochs            20
   data              synthetic
@@ -268,7 +266,7 @@ def test_wrong_text_is_told_below_its_field_and_nothing_can_be_started(tmp_path:
         await type_in(pilot, opened, "epochs", "1.5")
         shown = dump(pilot.app)
         assert "✗ must be an integer from 1 to 100,000, got 1.5 (a float)" in shown
-        assert "1 thing is wrong: epochs" in shown
+        assert "1 problem: epochs" in shown
         await pilot.press("ctrl+s")
         await pilot.pause()
         assert not opened.starting
@@ -346,7 +344,7 @@ def test_experiments_are_left_out_by_space_and_one_has_to_stay(tmp_path: Path) -
         await until(pilot, lambda: opened.settled and opened.checked.label != "original")
         assert opened.checked.label == "original-dropout-final"
         await pilot.press("down", "space", "down", "space")
-        await until_shown(pilot, "choose an experiment: space takes one in or leaves it out")
+        await until_shown(pilot, "choose at least one experiment (space)")
         assert not opened.checked.ok
 
     with_form(steps, tmp_path, "original")

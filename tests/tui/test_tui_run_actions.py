@@ -36,14 +36,14 @@ def test_tag_is_put_on_the_selected_runs_and_taken_off_with_a_minus(folder: Path
         await until_shown(pilot, "Tag 2 runs")
         await typed(pilot, "best of all")
         await pilot.press("enter")
-        await until_shown(pilot, "best of all: put on 2 runs")
+        await until_shown(pilot, "best of all: added to 2 runs")
         assert tags(folder) == dict.fromkeys(ids()[:2], ("best of all",))
         await until(pilot, lambda: screen(pilot).shown[0].tags)
         await pilot.press("X", "g")
         await until_shown(pilot, "Tags now: best of all")
         await typed(pilot, "-best of all")
         await pilot.press("enter")
-        await until_shown(pilot, "best of all: taken off 2 runs")
+        await until_shown(pilot, "best of all: removed from 2 runs")
         assert tags(folder) == {}
 
     drive(folder, steps)
@@ -84,7 +84,7 @@ def test_runs_are_deleted_after_a_question_that_says_how_many(folder: Path) -> N
         await pilot.press("slash")
         await typed(pilot, ids()[1])
         await pilot.press("enter", "delete")
-        await until_shown(pilot, "1 of them cannot be seen: the filter hides")
+        await until_shown(pilot, "The filter hides 1 of them")
         await pilot.press("y")
         await until_shown(pilot, "deleted 2 runs")
         assert left(folder) == ids()[2:]
@@ -113,7 +113,7 @@ def test_in_a_browser_it_is_asked_twice_before_runs_are_deleted(folder: Path) ->
         await opened(pilot)
         for again in ("n", "y"):
             await pilot.press("delete", "y")
-            await until_shown(pilot, f"Really delete run {ids()[0]}? Nothing brings")
+            await until_shown(pilot, f"Really delete run {ids()[0]}? This cannot")
             assert left(folder) == ids()
             await pilot.press(again)
         await until_shown(pilot, "deleted 1 run")

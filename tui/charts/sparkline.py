@@ -48,8 +48,8 @@ def sparkline(points: Sequence[Point], width: int, last_epoch: int, scale: Scale
     Args:
         points: in order of epochs.
         width: columns of the terminal.
-        last_epoch: the last epoch of all curves that are drawn alike. Each epoch has a column of its
-            own if they all fit; otherwise, several epochs share one.
+        last_epoch: the last epoch of all curves that are drawn alike. Each epoch has its own column
+            if they all fit; otherwise, several epochs share one.
         scale: shared by these curves too.
 
     Returns:

@@ -23,8 +23,8 @@ WAIT_SECONDS = 1.0  # at most, until a screen is mounted
 class Palette(OnceDismissed, CommandPalette):
     """A command palette that ignores keys while its list is missing or empty.
 
-    Textual's palette queries its list in actions and watchers that may run before the list is mounted
-    or after it is removed, and moves the cursor in an empty list. Either raises and ends the app.
+    Textual's palette queries its list in actions and watchers that may run before the list is
+    mounted or after it is removed, and moves the cursor in an empty list. Either ends the app.
     """
 
     def _action_command_list(self, action: str) -> None:

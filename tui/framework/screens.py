@@ -27,7 +27,7 @@ class OnceDismissed:
     def is_there(self) -> bool:
         """Whether the screen is on a stack, so that all of its widgets exist.
 
-        Textual's `is_running` and `is_mounted` stay true while a screen's widgets are being removed.
+        Textual's `is_running` and `is_mounted` are true even while a screen's widgets are removed.
         """
         screen = cast(Screen[Any], self)
         return any(screen in stack for stack in screen.app._screen_stacks.values())

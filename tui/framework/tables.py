@@ -1,6 +1,6 @@
 """Updates a table in place, so that the cursor stays and nothing flickers.
 
-Clearing and refilling Textual's `DataTable` loses cursor and scroll position and redraws everything.
+Clearing and refilling Textual's `DataTable` loses cursor and scroll position and redraws it all.
 """
 
 from collections.abc import Mapping, Sequence

@@ -32,9 +32,8 @@ RESET = (
 class Writer:
     """A file that writes to the terminal, and discards everything once the terminal is gone.
 
-    Textual's file raises if the terminal is gone, in a thread that then ends while the app waits for
-    it for ever. It also raises if another program made the terminal non-blocking, and it cannot
-    write ASCII.
+    Textual's file raises if the terminal is gone, in a thread for which the app then waits for ever.
+    It also raises if another program made the terminal non-blocking, and it cannot write ASCII.
     """
 
     def __init__(self, fileno: int, *, ascii_only: bool, on_gone: Callable[[], object]) -> None:
@@ -104,7 +103,7 @@ class TerminalDriver(LinuxDriver):
         return min(columns or 80, MAX_COLUMNS), min(rows or 24, MAX_ROWS)
 
     def _query_in_band_window_resize(self) -> None:
-        """Does not ask: Textual would trust any size in the input, and the input may be anything."""
+        """Does not ask: Textual would trust any size in the input, which may be anything."""
 
     # ---- keys and mouse
 
@@ -118,7 +117,7 @@ class TerminalDriver(LinuxDriver):
     def run_input_thread(self) -> None:
         """Reads until the app exits or the terminal is gone.
 
-        Textual spins at 100 % of a core once the terminal is gone, stops at invalid UTF-8, and reads
+        Textual uses 100 % of a core once the terminal is gone, stops at invalid UTF-8, and reads
         faster than the app can handle messages, so that its queue grows without limit.
         """
         parser = XTermParser(self._debug)

@@ -1,4 +1,4 @@
-"""What all screens have: a line on top, the keys at the bottom, and one word where it is tiny."""
+"""The base of all screens: the top line, the footer, and a message if the terminal is too small."""
 
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,36 +21,36 @@ MIN_WIDTH, MIN_HEIGHT = 60, 20
 
 
 class TopLine(Static):
-    """Where one is, and what the worker does."""
+    """The breadcrumb and the worker's status."""
 
     breadcrumb = reactive("")
     status = reactive("")
 
     def render(self) -> str:
-        """Both in one line; the place gives way."""
+        """Draws both in one line; the breadcrumb is cut first."""
         width, status = self.size.width - 2, self.status
         phase, _, study = status.partition(" ")
         if study and self.breadcrumb.endswith(study):
-            status = phase  # it is named already
+            status = phase  # the breadcrumb names the study already
         room = max(0, width - len(status) - 2)
         left = fit(f"jmlp  {self.breadcrumb}", room) if room else ""
         return f" {left}  {status} " if room else f" {fit(status, max(0, width))} "
 
 
 class JmlpScreen(SteadyScreen[Result]):
-    """A screen of the app; subclasses compose its body, and say where it is and what it asks.
+    """The base class of screens: subclasses compose the body and set `breadcrumb`, `store_query`.
 
-    Textual calls the handlers of all classes of a screen, these too: no `super()` is needed.
+    Textual calls a message's handlers in every class of a screen, so they do not call `super()`.
     """
 
     app: "JmlpApp"
     DROPPED = (FeedUpdate, FeedFailed)
     breadcrumb = ""  # such as "studies › original"
-    store_query: Query | None = None  # what it asks of the store while it is looked at
-    store_error = var("", init=False)  # a line above all else, until the store can be read again
+    store_query: Query | None = None  # runs while the screen is shown
+    store_error = var("", init=False)  # shown at the top until the store can be read again
 
     def compose(self) -> ComposeResult:
-        """Top line, body, keys."""
+        """Yields the top line, the error, the body and the footer."""
         yield TopLine(id="top", markup=False)
         yield Static(id="trouble", markup=False)
         with Vertical(id="body"):
@@ -59,30 +59,30 @@ class JmlpScreen(SteadyScreen[Result]):
         yield Static(id="tiny", markup=False)
 
     def compose_body(self) -> ComposeResult:
-        """Yields the widgets between top line and keys."""
+        """Yields the widgets between the top line and the footer."""
         yield from ()
 
     def on_mount(self) -> None:
-        """Follows the worker's status."""
+        """Shows the worker's status and its changes."""
         top = self.query_one(TopLine)
         top.breadcrumb = self.breadcrumb
         self.watch(self.app, "status", lambda status: setattr(top, "status", status))
 
     def on_screen_resume(self) -> None:
-        """Follows the store, from now on."""
+        """Subscribes to the store."""
         if self.store_query is not None:
             self.app.feed.subscribe(self, self.store_query)
 
     def on_screen_suspend(self) -> None:
-        """Reads nothing for a screen that is not looked at."""
+        """Unsubscribes: a hidden screen needs no updates."""
         self.app.feed.unsubscribe(self)
 
     def on_unmount(self) -> None:
-        """Reads nothing for a screen that is gone."""
+        """Unsubscribes from the store."""
         self.app.feed.unsubscribe(self)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Below the least size there is one plain line."""
+        """Adapts to the size; below the minimum, only one line is shown."""
         width, height = event.size
         tiny = width < MIN_WIDTH or height < MIN_HEIGHT
         self.keep_focus(hidden=tiny)
@@ -93,11 +93,11 @@ class JmlpScreen(SteadyScreen[Result]):
         self.query_one("#tiny", Static).update(text if width >= len(text) else "jmlp")
 
     def on_feed_failed(self, event: FeedFailed) -> None:
-        """Shows what is wrong with the store."""
+        """Shows the error."""
         self.store_error = event.error
 
     def watch_store_error(self, text: str) -> None:
-        """Shows the line, or takes it away."""
+        """Shows or hides the error line."""
         line = self.query_one("#trouble", Static)
         line.update(text)
         line.set_class(bool(text), "shown")

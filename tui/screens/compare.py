@@ -1,4 +1,4 @@
-"""A few runs compared: their curves over each other, and what they differ in."""
+"""The screen that compares a few runs: their curves, and what they differ in."""
 
 import math
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ from tui.views.comparison import QUANTITIES, ComparedRun, CompareQuery, Comparis
 from tui.widgets.curves import Curves, Series
 
 MAX_TEXT = 24  # columns of the terminal for a value
-SAME = "They do not differ in anything."
+SAME = "The runs do not differ."
 
 
 class CompareScreen(JmlpScreen[None]):
-    """Runs side by side, live or long over."""
+    """A comparison of runs, whether they are in training or have ended."""
 
     CSS = """
     CompareScreen {
@@ -37,12 +37,12 @@ class CompareScreen(JmlpScreen[None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("m", "quantity", "Cost/accuracy", tooltip="Costs or accuracies of another part"),
+        Binding("m", "quantity", "Cost/accuracy", tooltip="Next of costs and accuracies"),
         Binding("y", "toggle('log_scale')", "Log", tooltip="Logarithmic scale of the cost"),
         Binding(
-            "a", "toggle('shows_all')", "All rows", tooltip="All that is known, or what differs"
+            "a", "toggle('shows_all')", "All rows", tooltip="All rows, or only those that differ"
         ),
-        Binding("escape", "back", "Back", tooltip="To the runs"),
+        Binding("escape", "back", "Back", tooltip="Back to the runs"),
     ]
 
     quantity: var[Quantity] = var(QUANTITIES[0], init=False, bindings=True)
@@ -50,28 +50,28 @@ class CompareScreen(JmlpScreen[None]):
     shows_all = var(False, init=False)
 
     def __init__(self, run_ids: Sequence[str]) -> None:
-        """Nothing is read yet.
+        """Initialises the screen.
 
         Args:
-            run_ids: of two to eight runs.
+            run_ids: the ids of two to eight runs.
         """
         super().__init__()
         self.run_ids = tuple(run_ids)
         self.store_query = CompareQuery(self.run_ids)
         self.breadcrumb = f"runs › {count(len(run_ids), 'run')} compared"
         self.comparison: Comparison | None = None
-        self._compared: list[tuple[str, int]] = []  # runs whose numbers were compared
-        self._numbers = ""  # what came of it
+        self._compared: list[tuple[str, int]] = []  # ids and attempts whose numbers were compared
+        self._numbers = ""  # the sentence with the result
 
     def compose_body(self) -> ComposeResult:
-        """Curves, a sentence, a table."""
+        """Yields the curves, a sentence and the table."""
         yield Curves(self.quantity.title, bounds=(0.0, math.inf), id="curves")
         yield Static(id="said", markup=False)
         table: DataTable[Text] = DataTable(cursor_type="none", fixed_columns=1, id="differences")
         yield table
 
     def on_feed_update(self, event: FeedUpdate) -> None:
-        """Draws what is new."""
+        """Draws the new comparison."""
         self.store_error = ""
         if event.value is None or event.value == self.comparison:
             return
@@ -80,7 +80,7 @@ class CompareScreen(JmlpScreen[None]):
         self.draw()
 
     def _compare_numbers(self) -> None:
-        """Compares all numbers once they are known; that reads files."""
+        """Compares all numbers once all runs have ended, in a thread since that reads files."""
         assert self.comparison is not None
         runs = [(run.run_id, run.attempt) for run in self.comparison.runs]
         if not self.comparison.have_ended:
@@ -102,7 +102,7 @@ class CompareScreen(JmlpScreen[None]):
     # ---- drawing
 
     def draw(self) -> None:
-        """Draws curves, sentence and table."""
+        """Draws the curves, the sentence and the table."""
         if self.comparison is None:
             return
         curves = self.query_one(Curves)
@@ -124,7 +124,7 @@ class CompareScreen(JmlpScreen[None]):
             text = f"{self.comparison.parting} {self._numbers}"
             if not self.comparison.differing:
                 text = f"{SAME} {text}"
-            for sentence in self.query("#said").results(Static):  # none once the screen was left
+            for sentence in self.query("#said").results(Static):  # none once the screen is closed
                 sentence.update(text)
 
     def _show_table(self, comparison: Comparison) -> None:
@@ -146,7 +146,7 @@ class CompareScreen(JmlpScreen[None]):
     # ---- keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offers no logarithmic scale of an accuracy."""
+        """Offers the logarithmic scale only for costs."""
         del action
         return parameters != ("log_scale",) or self.quantity.is_cost
 

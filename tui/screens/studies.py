@@ -1,4 +1,4 @@
-"""The first screen: all studies of the store, or how to begin where there is none."""
+"""The first screen: all studies in the store, or how to start if there are none."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,21 +18,21 @@ from tui.text import cell, duration, fit, visible
 from tui.views.study import study_state
 
 MIN_LABEL = 14
-OTHER_COLUMNS = 46  # at most as wide
+OTHER_COLUMNS = 46  # their maximum width
 
 WELCOME = """\
-Train small neural networks many times over,
-and see how sure a result is.
+Train small neural networks with many seeds,
+and see how certain a result is.
 
   o   The original study, on MNIST, with five seeds:
       which batch size, which drop rate, batch norm or not?
 
-  d   A demo of twenty seconds, on digits drawn by jmlp.
+  d   A demo of 20 seconds, on digits drawn by jmlp.
 
-  n   Another study, or a file of yours.
+  n   Another study, or your own study file.
 
-Training is a process of its own: it continues when
-the app is closed, and nothing is lost."""
+Training runs in a process of its own: it continues
+when the app is closed, and nothing is lost."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class StudyLine:
 
 
 def study_lines(view: StoreView) -> tuple[StudyLine, ...]:
-    """All studies of the store, the newest first."""
+    """Queries all studies in the store, the newest first."""
     if view.store is None:
         return ()
     lines = []
@@ -72,7 +72,7 @@ def _cells(line: StudyLine, room: int) -> list[Text]:
 
 
 class StudiesScreen(JmlpScreen[None]):
-    """Studies, one a line."""
+    """All studies in the store, one per line."""
 
     breadcrumb = "studies"
     store_query = staticmethod(study_lines)
@@ -80,14 +80,12 @@ class StudiesScreen(JmlpScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New study", tooltip="Choose a study, change it, start it"),
         Binding("o", "start('original')", "Original", tooltip="Start the original study"),
-        Binding(
-            "d", "start('demo')", "Demo", tooltip="A demo of twenty seconds on digits drawn by jmlp"
-        ),
-        Binding("2", "app.switch_mode('runs')", "Runs", tooltip="All runs of the store"),
+        Binding("d", "start('demo')", "Demo", tooltip="Start a demo of 20 seconds"),
+        Binding("2", "app.switch_mode('runs')", "Runs", tooltip="All runs in the store"),
     ]
 
     def compose_body(self) -> ComposeResult:
-        """The list, or the welcome."""
+        """Yields the welcome and the list, of which one is shown."""
         with Vertical(id="welcome"):
             yield Static(WELCOME, markup=False)
         table = Table(cursor_type="row", id="studies")
@@ -101,7 +99,7 @@ class StudiesScreen(JmlpScreen[None]):
         yield table
 
     def on_feed_update(self, event: FeedUpdate) -> None:
-        """Draws what is new."""
+        """Shows the current studies."""
         self.store_error = ""
         lines: tuple[StudyLine, ...] = event.value
         self.set_class(not lines, "empty")
@@ -109,7 +107,7 @@ class StudiesScreen(JmlpScreen[None]):
         self._show()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Lets long names give way."""
+        """Fits long names to the new width."""
         del event
         self._show()
 
@@ -118,18 +116,18 @@ class StudiesScreen(JmlpScreen[None]):
         rows = {line.label: _cells(line, room) for line in self.lines}
         table = self.query_one(DataTable)
         show_rows(table, rows)
-        if rows and self.focused is None:  # before, there was nothing to be chosen
+        if rows and self.focused is None:  # the list was hidden while it was empty
             table.focus()
 
     @on(DataTable.RowSelected)
     def opened(self, event: DataTable.RowSelected) -> None:
-        """Opens the study that was chosen."""
+        """Opens the chosen study."""
         self.app.open_study(str(event.row_key.value))
 
     def action_new(self) -> None:
-        """Opens the form in which a study is chosen and changed."""
+        """Opens the form for a new study."""
         self.app.choose_study()
 
     def action_start(self, source: str) -> None:
-        """Starts a shipped study as it is."""
+        """Starts a built-in study unchanged."""
         self.app.start_study(source)

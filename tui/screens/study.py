@@ -1,4 +1,4 @@
-"""One study: its configurations as they train, its tables as they fill, and what steers it."""
+"""The screen of one study: its configurations, its result tables, and keys that steer it."""
 
 from typing import ClassVar
 
@@ -21,28 +21,30 @@ from tui.widgets.configurations import ConfigurationList
 from tui.widgets.result_tables import ResultTables
 
 BAR = 20  # columns
-# Keys that do not always make sense.
+# Actions that are not always possible.
 STEERING = ("pause", "resume", "stop", "start_worker", "write_report")
 
 
 class StudyScreen(JmlpScreen[None]):
-    """A study, live or long over."""
+    """A study, whether it is in training or has ended."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "pause", "Pause", tooltip="Let it rest"),
+        Binding("space", "pause", "Pause", tooltip="Pause the training"),
         Binding("space", "resume", "Resume", tooltip="Continue the paused training"),
-        Binding("s", "stop", "Stop", tooltip="End the training; all is saved"),
+        Binding("s", "stop", "Stop", tooltip="Stop the training; everything is saved"),
         Binding("r", "start_worker", "Resume", tooltip="Resume where it was interrupted"),
         Binding(
-            "n", "change", "Change", show=False, tooltip="Change it, and start that as a new study"
+            "n", "change", "Change", show=False, tooltip="Change it, and start it as a new study"
         ),
-        Binding("tab", "other_tab", "Page", tooltip="Training or results", priority=True),
+        Binding(
+            "tab", "other_tab", "Page", tooltip="Switch between training and results", priority=True
+        ),
         Binding("y", "log", "Log", show=False, tooltip="Logarithmic scale of the cost"),
         Binding("w", "write_report", "Report", tooltip="Write the report"),
-        Binding("escape", "back", "Back", tooltip="To all studies"),
+        Binding("escape", "back", "Back", tooltip="Back to all studies"),
     ]
 
-    # Of keys: their line flickers when it is drawn anew, so only where others make sense.
+    # Changes with the keys that make sense: refreshing the footer more often makes it flicker.
     offered: var[tuple[bool | None, ...]] = var((), bindings=True)
 
     def __init__(self, label: str) -> None:
@@ -53,7 +55,7 @@ class StudyScreen(JmlpScreen[None]):
         self.view: StudyView | None = None
 
     def compose_body(self) -> ComposeResult:
-        """A summary, and two tabs."""
+        """Yields a summary, the two tabs, and details of the configuration at the cursor."""
         yield Static("reading …", id="summary", markup=False)
         yield Tabs(Tab("Training", id="training"), Tab("Results", id="results"))
         with ContentSwitcher(initial="configurations", id="pages"):
@@ -62,12 +64,12 @@ class StudyScreen(JmlpScreen[None]):
         yield Static(id="detail", markup=False)
 
     def on_mount(self) -> None:
-        """Gives the keys to the list."""
+        """Focuses the list."""
         self.query_one(Tabs).can_focus = False
         self.query_one(ConfigurationList).focus()
 
     def on_feed_update(self, event: FeedUpdate) -> None:
-        """Draws what is new."""
+        """Draws the new state of the study."""
         self.store_error = ""
         view: StudyView | None = event.value
         self.view = view
@@ -82,7 +84,7 @@ class StudyScreen(JmlpScreen[None]):
 
     @on(ConfigurationList.Highlighted)
     def highlighted(self, event: ConfigurationList.Highlighted[ConfigurationLine]) -> None:
-        """Says all of the configuration at the cursor, whatever the width."""
+        """Shows everything about the configuration at the cursor, even what the columns omit."""
         if event.line is None:
             return
         scale = self.query_one(ConfigurationList).scale_text
@@ -95,7 +97,7 @@ class StudyScreen(JmlpScreen[None]):
 
     @on(ResultTables.Chosen)
     def row_chosen(self, event: ResultTables.Chosen) -> None:
-        """Opens the runs of a table's row."""
+        """Opens the runs of a row in a result table."""
         for experiment in self.view.experiments if self.view else ():
             for line in experiment.lines:
                 if (line.experiment, line.label) == (event.experiment, event.label):
@@ -109,7 +111,7 @@ class StudyScreen(JmlpScreen[None]):
 
     @on(Tabs.TabActivated)
     def tab_activated(self, event: Tabs.TabActivated) -> None:
-        """Shows the page of the tab."""
+        """Shows the tab's page."""
         training = event.tab.id == "training"
         page = "configurations" if training else "tables"
         self.query_one(ContentSwitcher).current = page
@@ -133,7 +135,7 @@ class StudyScreen(JmlpScreen[None]):
     # ---- steering
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that make no sense now are not offered."""
+        """Hides keys that make no sense now."""
         if action not in STEERING:
             return True
         if self.view is None:
@@ -158,7 +160,7 @@ class StudyScreen(JmlpScreen[None]):
         self._command("resume")
 
     def action_stop(self) -> None:
-        """Ends the training; all is saved."""
+        """Stops the training; everything is saved."""
         if self.view is not None and not self.view.held:
             self.app.perform(f"stop {self.label}", self._stop_unowned)
         else:
@@ -177,12 +179,12 @@ class StudyScreen(JmlpScreen[None]):
             steering.stop_unowned(store, store.study(self.label))
 
     def action_start_worker(self) -> None:
-        """Has a new worker train what is left."""
+        """Has a new worker train the remaining runs."""
         if self.view is not None:
             self.app.resume_study(self.view.row)
 
     def action_change(self) -> None:
-        """Opens the form with this study, to be changed and started as one of its own."""
+        """Opens the form to start a changed copy of this study."""
         if self.view is not None:
             self.app.choose_study(row=self.view.row)
 
@@ -200,11 +202,11 @@ class StudyScreen(JmlpScreen[None]):
 
 
 def summary(view: StudyView, accent: str) -> Text:
-    """How the study stands, in two lines.
+    """Summarises the state of a study in two lines.
 
     Args:
-        view: of the study.
-        accent: the colour of its bar.
+        view: the study.
+        accent: the colour of the progress bar.
     """
     row, progress = view.row, view.row.progress
     state = view.state
@@ -215,7 +217,7 @@ def summary(view: StudyView, accent: str) -> Text:
     elif state == "its worker died":
         parts.append("r resumes from the last checkpoint")
     elif state in ("stopped", "interrupted"):
-        parts.append("r resumes where it was")
+        parts.append("r resumes the training")
     elif state == "queued":
         parts.append(f"waits for {view.waits_for}" if view.waits_for else "waits for a worker")
     elif state == "done" and view.n_done < view.n_runs:
@@ -231,7 +233,7 @@ def summary(view: StudyView, accent: str) -> Text:
 
 
 def detail(line: ConfigurationLine, scale: str) -> Text:
-    """A configuration's name and state, the numbers that narrow lists leave out, and the scale."""
+    """Returns a configuration's name, state and numbers, and the legend of the sparklines."""
     spread = f"{line.range[0]:.4f} to {line.range[1]:.4f}" if line.range else MISSING
     numbers = [
         ("epoch", MISSING if line.epoch is None else f"{line.epoch} of {line.limit}"),
@@ -249,5 +251,5 @@ def detail(line: ConfigurationLine, scale: str) -> Text:
 
 
 def number(value: float | None, times: float = 1, decimals: int = 4) -> str:
-    """With equal decimals; a dash for none."""
+    """Formats a number with fixed decimals; a dash for None."""
     return MISSING if value is None else f"{times * value:.{decimals}f}"

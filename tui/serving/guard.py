@@ -69,9 +69,7 @@ class Guard:
         """Returns whether a token in an address is valid; one that works once is used up."""
         if self._is_token(token):
             return True
-        if (
-            token in self._one_time_tokens
-        ):  # long and random: how long a comparison takes tells nothing
+        if token in self._one_time_tokens:  # too random for a timing attack
             self._one_time_tokens.remove(token)
             return True
         return False

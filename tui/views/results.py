@@ -193,7 +193,7 @@ def _line(
 
 
 def _name(label: str, cell: str, width: int) -> list[str]:
-    """Folds a configuration with its marks; if it is too long, cuts the label but not the marks."""
+    """Folds a configuration with its marks; if it is too long, cuts the label, not the marks."""
     lines = fold(cell, width)
     if len(lines) <= MAX_LINES:
         return lines

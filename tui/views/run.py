@@ -61,7 +61,7 @@ def _place(row: RunRow) -> tuple[object, ...]:
 
 
 def cost_series(runs: Sequence[SeenRun]) -> list[Series]:
-    """Returns the mean validation and training cost in nats, with bands if there are enough runs."""
+    """Returns the mean validation and training cost in nats, with bands from enough runs on."""
     return [_series(runs, f"{part}_cost", part, style, 1.0) for part, style in QUANTITIES]
 
 

@@ -246,7 +246,7 @@ GAP = 2
 
 
 def natural_widths(lines: Sequence[RunLine]) -> dict[str, int]:
-    """Returns the width of each column's widest text; tags and study only if they tell something."""
+    """Returns each column's natural width, without tags if there are none, or a single study."""
     widths = {}
     for column in COLUMNS:
         texts = {column.text(line) for line in lines}

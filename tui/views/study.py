@@ -311,7 +311,7 @@ def _lines(experiment: Experiment, index: RunIndex[RunRow], now: _Now) -> "list[
 
 
 def _shown_point(run: RunRow, now: _Now) -> "Shown | None":
-    """Returns the point of the kept parameters, or of a run in training the last; None: diverged."""
+    """Returns the point of the kept parameters, or else the last one; None if the run diverged."""
     points = now.points[run.run_id]
     if run.state == "diverged" or now.diverged_at(run) is not None:
         return None
@@ -381,7 +381,7 @@ def _progress_text(states: Sequence[str]) -> str:
 def _left(
     key: str, runs: Sequence[RunRow], states: Sequence[str], limit: int, now: _Now
 ) -> float | None:
-    """Estimates the seconds until a configuration reaches its limit, at the pace observed so far."""
+    """Estimates the seconds until a configuration reaches its limit, at the pace so far."""
     epochs = [run.epoch or 0 for run, state in zip(runs, states, strict=True) if state == "running"]
     if not epochs:
         now.paces.pop(key, None)
