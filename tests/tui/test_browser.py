@@ -118,9 +118,7 @@ def tab(browser: Browser, tmp_path: Path) -> Iterator[Tab]:
         process.communicate()
 
 
-def test_app_paints_and_keys_work_and_it_can_be_left_and_opened_again(
-    tab: Tab, tmp_path: Path
-) -> None:
+def test_app_paints_reacts_to_keys_and_can_be_closed_and_reopened(tab: Tab, tmp_path: Path) -> None:
     tab.until_shown("Demo")
     tab.until(lambda: len(tab.colours(tmp_path / "page.png")) > 20)  # smooth letters, in colours
     assert "token" not in tab.page.url
@@ -138,7 +136,7 @@ def test_app_paints_and_keys_work_and_it_can_be_left_and_opened_again(
     assert tab.complaints == []
 
 
-def test_demo_runs_to_its_table(tab: Tab) -> None:
+def test_demo_runs_to_its_result_table(tab: Tab) -> None:
     tab.until_shown("Demo")
     tab.page.keyboard.press("d")
     tab.until_shown("20 of 20 runs")

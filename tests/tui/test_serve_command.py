@@ -84,7 +84,7 @@ def test_app_ends_with_the_server_however_that_ends(
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", address)
 
 
-def test_server_minds_no_signal_that_was_ignored_at_its_start_as_by_nohup(tmp_path: Path) -> None:
+def test_server_keeps_ignoring_signals_ignored_at_its_start_as_under_nohup(tmp_path: Path) -> None:
     nohup = ("sh", "-c", "trap '' HUP; exec \"$@\"", "sh")
     with serve(tmp_path / "store", *nohup) as (process, _):
         process.send_signal(signal.SIGHUP)
@@ -106,11 +106,11 @@ def test_server_minds_no_signal_that_was_ignored_at_its_start_as_by_nohup(tmp_pa
         ),
     ],
 )
-def test_wrong_place_to_listen_is_refused(arguments: list[str], error: str, here: Here) -> None:
+def test_invalid_host_or_port_is_refused(arguments: list[str], error: str, here: Here) -> None:
     assert here("serve", *arguments) == (2, "", f"jmlp: error: {error}\n")
 
 
-def test_port_that_is_taken_is_named(here: Here) -> None:
+def test_port_in_use_is_named(here: Here) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert here("serve", "--port", str(port)) == (
@@ -121,7 +121,7 @@ def test_port_that_is_taken_is_named(here: Here) -> None:
         )
 
 
-def test_what_the_app_starts_gets_none_of_its_pipes() -> None:
+def test_child_processes_do_not_inherit_the_pipes() -> None:
     code = (
         "import os, subprocess; from tui.serving.child import keep_pipes_private\n"
         "keep_pipes_private(); import sys\n"
@@ -167,7 +167,7 @@ def not_served(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("not_served")
-def test_other_machines_are_let_in_only_where_that_is_meant(
+def test_other_machines_have_access_only_with_allow_remote(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tui.serving.guard.listen", lambda *_: Listener())
@@ -200,7 +200,7 @@ def test_address_as_json(here: Here) -> None:
     ],
 )
 @pytest.mark.usefixtures("not_served")
-def test_browser_opens_where_the_person_sits_with_an_address_of_its_own(
+def test_browser_opens_only_on_a_local_display_with_its_own_address(
     environment: dict[str, str], opens: bool, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
@@ -217,7 +217,7 @@ def test_browser_opens_where_the_person_sits_with_an_address_of_its_own(
 
 
 @pytest.mark.parametrize("name", ["tui.py", "tui/__init__.py"])
-def test_app_of_another_package_with_its_name_is_told_and_not_taken_for_a_missing_extra(
+def test_another_package_named_tui_is_reported_and_not_mistaken_for_a_missing_extra(
     name: str, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = here.folder / name
@@ -234,7 +234,7 @@ def test_app_of_another_package_with_its_name_is_told_and_not_taken_for_a_missin
     assert f"remove it from {here.folder}, or" in done.err
 
 
-def test_package_that_is_missing_is_named(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_named(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tui.serving.server", None)
     done = here("serve")
     assert done.code == 2

@@ -42,7 +42,7 @@ def page(served: Served) -> Case:
 
 
 @pytest.mark.parametrize("text", [b"", b"GET / HTTP/1.1\r\nHost: "])
-def test_page_is_answered_beside_sixty_half_open_connections_where_sixteen_have_room(
+def test_page_is_answered_despite_sixty_half_open_connections_and_a_limit_of_sixteen(
     text: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async def found() -> tuple[list[int], list[str]]:
@@ -60,7 +60,7 @@ def test_page_is_answered_beside_sixty_half_open_connections_where_sixteen_have_
     assert capfd.readouterr() == ("", "")
 
 
-def test_connection_that_has_shown_the_token_is_never_closed_to_make_room() -> None:
+def test_connection_with_the_token_is_never_closed_to_make_room() -> None:
     async def found() -> list[bytes]:
         async with serving(NO_APP, max_unauthenticated=16) as served:
             reader, writer = await asyncio.open_connection(HOST, served.port)
@@ -80,7 +80,7 @@ def test_connection_that_has_shown_the_token_is_never_closed_to_make_room() -> N
 
 
 @pytest.mark.parametrize("text", [b"", b"GET / HTTP/1.1\r\nHost: "])
-def test_connection_whose_request_does_not_come_is_closed(
+def test_connection_without_a_complete_request_is_closed(
     text: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.05)
@@ -96,7 +96,7 @@ def test_connection_whose_request_does_not_come_is_closed(
     assert asyncio.run(rest()) == b""
 
 
-def test_what_the_event_loop_cannot_do_is_reported_in_one_line_however_often(
+def test_repeated_error_of_the_event_loop_is_reported_in_one_line(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     async def said() -> list[str]:
@@ -112,7 +112,7 @@ def test_what_the_event_loop_cannot_do_is_reported_in_one_line_however_often(
     assert capfd.readouterr() == ("", "")
 
 
-def test_after_a_minute_it_is_reported_how_often_it_came_again(
+def test_repetitions_are_counted_and_reported_after_a_minute(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     later: list[tuple[float, Callable[[str], None], str]] = []
@@ -138,7 +138,7 @@ def test_after_a_minute_it_is_reported_how_often_it_came_again(
 
 
 @pytest.mark.parametrize(("limit", "most"), [(1024, 256), (256, 64), (resource.RLIM_INFINITY, 256)])
-def test_room_for_connections_is_a_quarter_of_the_files_that_may_be_open(
+def test_connection_limit_is_a_quarter_of_the_open_file_limit(
     limit: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (limit, limit))

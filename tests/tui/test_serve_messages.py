@@ -36,7 +36,7 @@ JSON = st.recursive(
         ('["ping", "12"]', Pinged("12")),
     ],
 )
-def test_message_of_the_page_is_understood(text: str, message: Message) -> None:
+def test_message_of_the_page_is_parsed(text: str, message: Message) -> None:
     assert parse(text) == message
 
 
@@ -82,13 +82,11 @@ def test_no_text_does_harm(text: str) -> None:
         ("1000000000", "1", (500, 1)),
     ],
 )
-def test_size_in_an_address_is_kept_within_limits(
-    width: str, height: str, size: tuple[int, int]
-) -> None:
+def test_size_in_an_address_is_clamped(width: str, height: str, size: tuple[int, int]) -> None:
     assert size_of(width, height) == size
 
 
 @pytest.mark.parametrize("width", ["", "1e9", "80.0", "x", "8_0", "٨٠", "0x50", "NaN", "9" * 5000])
-def test_size_that_is_no_integer_is_refused(width: str) -> None:
+def test_size_that_is_not_an_integer_is_refused(width: str) -> None:
     with pytest.raises(InvalidMessage, match=r"^width and height must be integers$"):
         size_of(width, "24")

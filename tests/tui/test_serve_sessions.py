@@ -75,7 +75,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "GRACE_SECONDS", 0.2)
 
 
-def test_keys_sizes_and_focus_reach_the_app_and_what_it_draws_comes_back() -> None:
+def test_input_reaches_the_app_and_its_output_reaches_the_page() -> None:
     async def packets() -> list[bytes]:
         async with serving(echo()) as served, tab(served) as websocket:
             await started(websocket)
@@ -110,7 +110,7 @@ def test_keys_sizes_and_focus_reach_the_app_and_what_it_draws_comes_back() -> No
         ("?width=1000000000&height=1000", ["500", "200"]),
     ],
 )
-def test_size_of_a_new_tab_is_kept_within_limits(query: str, size: list[str]) -> None:
+def test_size_of_a_new_tab_is_clamped(query: str, size: list[str]) -> None:
     async def found() -> list[str]:
         async with serving(echo()) as served, tab(served, query) as websocket:
             sizes: list[str] = json.loads(await websocket.receive_bytes())[1:]
@@ -119,7 +119,7 @@ def test_size_of_a_new_tab_is_kept_within_limits(query: str, size: list[str]) ->
     assert asyncio.run(found()) == size
 
 
-def test_size_that_is_no_integer_starts_no_process() -> None:
+def test_size_that_is_not_an_integer_starts_no_process() -> None:
     async def status() -> tuple[int, int]:
         async with serving(echo()) as served:
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
@@ -140,7 +140,7 @@ def test_size_that_is_no_integer_starts_no_process() -> None:
         (json.dumps(["stdin", "x" * 64 * 1024]), 1009, None),
     ],
 )
-def test_what_no_page_says_closes_the_tab(
+def test_invalid_message_closes_the_tab(
     message: str | bytes, code: int, reason: str | None
 ) -> None:
     async def found() -> tuple[aiohttp.WSMessage, int]:
@@ -160,7 +160,7 @@ def test_what_no_page_says_closes_the_tab(
     assert not lives(process)
 
 
-def test_largest_message_that_is_allowed_arrives_whole() -> None:
+def test_largest_allowed_message_arrives_complete() -> None:
     async def size() -> int:
         async with serving(echo()) as served, tab(served) as websocket:
             await started(websocket)
@@ -174,7 +174,7 @@ def test_largest_message_that_is_allowed_arrives_whole() -> None:
     assert asyncio.run(size()) == 0
 
 
-def test_tab_that_nobody_uses_is_closed() -> None:
+def test_idle_tab_is_closed() -> None:
     async def reason() -> str | None:
         async with serving(echo(), idle_seconds=0.05) as served, tab(served) as websocket:
             while (last := await websocket.receive()).type is not aiohttp.WSMsgType.CLOSE:
@@ -184,7 +184,7 @@ def test_tab_that_nobody_uses_is_closed() -> None:
     assert asyncio.run(reason()) == "it was not used"
 
 
-def test_there_are_four_tabs_at_most_and_room_again_once_one_is_closed() -> None:
+def test_at_most_four_tabs_are_open_and_closing_one_makes_room() -> None:
     async def found() -> tuple[list[int], list[int]]:
         async with serving(echo()) as served, aiohttp.ClientSession() as client:
             ws = served.guard.url.replace("http", "ws") + "/ws"
@@ -213,7 +213,7 @@ def test_there_are_four_tabs_at_most_and_room_again_once_one_is_closed() -> None
     ids=["asked", "terminated", "killed"],
 )
 @pytest.mark.usefixtures("hasty")
-def test_process_ends_with_its_tab_whether_it_wants_or_not(
+def test_process_ends_with_its_tab_even_if_it_resists(
     arguments: Sequence[str],
 ) -> None:
     async def found() -> tuple[int, list[str]]:
@@ -228,7 +228,7 @@ def test_process_ends_with_its_tab_whether_it_wants_or_not(
 
 
 @pytest.mark.usefixtures("hasty")
-def test_helpers_of_a_killed_app_end_with_it_and_training_goes_on(tmp_path: Path) -> None:
+def test_helpers_of_a_killed_app_end_with_it_and_training_continues(tmp_path: Path) -> None:
     start = (
         f"{STUBBORN}; import pathlib; nowhere = subprocess.DEVNULL\n"
         "found = [subprocess.Popen(['sleep', '600'], stdin=nowhere, stdout=nowhere, stderr=nowhere,"
@@ -258,7 +258,7 @@ def _runs(process: int) -> bool:
     return False
 
 
-def test_app_that_is_left_closes_its_tab() -> None:
+def test_quitting_the_app_closes_its_tab() -> None:
     leave = "say(b'M', b'{\"type\": \"exit\"}'); break"
 
     async def found() -> tuple[aiohttp.WSMessage, list[str]]:
@@ -279,7 +279,7 @@ def test_app_that_is_left_closes_its_tab() -> None:
     assert said == []
 
 
-def test_app_that_breaks_closes_its_tab_and_its_last_words_are_told() -> None:
+def test_crash_of_the_app_closes_its_tab_and_the_end_of_stderr_is_reported() -> None:
     code = "import sys; print('x' * 5000, 'it broke', file=sys.stderr); sys.exit(3)"
 
     async def found() -> tuple[aiohttp.WSMsgType, list[str]]:
@@ -306,7 +306,7 @@ def test_app_that_cannot_be_started_closes_its_tab() -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_browser_that_reads_no_more_keeps_nothing_from_ending(tmp_path: Path) -> None:
+def test_browser_that_stops_reading_does_not_block_the_shutdown(tmp_path: Path) -> None:
     full = tmp_path / "full"
     code = (
         "import os, pathlib, select\n"
@@ -337,7 +337,7 @@ def test_browser_that_reads_no_more_keeps_nothing_from_ending(tmp_path: Path) ->
     assert n_sessions == 0
 
 
-def test_server_that_ends_tells_every_tab() -> None:
+def test_server_that_ends_closes_every_tab_with_a_reason() -> None:
     async def found() -> tuple[str | None, int]:
         async with aiohttp.ClientSession() as client:
             async with serving(echo()) as served:
@@ -352,7 +352,7 @@ def test_server_that_ends_tells_every_tab() -> None:
     assert not lives(process)
 
 
-def test_app_gets_what_it_needs_of_the_environment_and_no_secret() -> None:
+def test_environment_of_the_app_has_what_it_needs_and_no_secrets() -> None:
     mine = {
         "HOME": "/home/x",
         "JMLP_HOME": "/runs",

@@ -121,7 +121,7 @@ def test_both_plots_show_the_same_epochs_where_both_fit(tmp_path: Path) -> None:
         opened(tmp_path, ids(study), steps, (120, 40))
 
 
-def test_the_cost_has_a_logarithmic_scale_and_the_accuracy_is_a_key_away(tmp_path: Path) -> None:
+def test_the_cost_has_a_logarithmic_scale_and_a_key_shows_the_accuracy(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await pilot.press("y")
         assert "cost, nats, log" in shown(pilot)

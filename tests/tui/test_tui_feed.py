@@ -61,7 +61,7 @@ def subscribe(feed: Feed, query: feeding.Query) -> Pump:
     return pump
 
 
-def test_a_store_that_appears_is_read_without_being_asked(feed: Feed, tmp_path: Path) -> None:
+def test_a_store_created_later_is_read(feed: Feed, tmp_path: Path) -> None:
     pump = subscribe(feed, labels)
     assert pump.next() is None
     with Store(tmp_path) as store:
@@ -69,7 +69,7 @@ def test_a_store_that_appears_is_read_without_being_asked(feed: Feed, tmp_path: 
         pump.until(("small",))
 
 
-def test_what_another_connection_changes_is_told(feed: Feed, tmp_path: Path) -> None:
+def test_changes_by_another_connection_are_posted(feed: Feed, tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))
         pump = subscribe(feed, lambda view: view.store and view.store.study("small").state)
@@ -78,7 +78,7 @@ def test_what_another_connection_changes_is_told(feed: Feed, tmp_path: Path) -> 
         pump.until("stopped")
 
 
-def test_nothing_is_asked_again_while_nothing_changes(feed: Feed, tmp_path: Path) -> None:
+def test_queries_do_not_run_again_while_nothing_changes(feed: Feed, tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))
     asked: list[int] = []
@@ -93,7 +93,7 @@ def test_nothing_is_asked_again_while_nothing_changes(feed: Feed, tmp_path: Path
     assert asked == [1]
 
 
-def test_a_worker_that_takes_or_leaves_the_store_is_seen(feed: Feed, tmp_path: Path) -> None:
+def test_a_worker_that_acquires_or_releases_the_lock_is_noticed(feed: Feed, tmp_path: Path) -> None:
     with Store(tmp_path):
         pump = subscribe(feed, lambda view: view.owner and view.owner.study)
         assert pump.next() is None
@@ -105,7 +105,7 @@ def test_a_worker_that_takes_or_leaves_the_store_is_seen(feed: Feed, tmp_path: P
         pump.until(None)
 
 
-def test_a_damaged_store_is_told_until_it_can_be_read(feed: Feed, tmp_path: Path) -> None:
+def test_a_damaged_store_is_an_error_until_it_can_be_read(feed: Feed, tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"this is no database" * 100)
     pump = subscribe(feed, labels)
     error = pump.next()
@@ -115,7 +115,7 @@ def test_a_damaged_store_is_told_until_it_can_be_read(feed: Feed, tmp_path: Path
     pump.until(None)
 
 
-def test_a_database_put_in_place_of_another_is_opened_anew(feed: Feed, tmp_path: Path) -> None:
+def test_a_replaced_database_is_reopened(feed: Feed, tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))
     pump = subscribe(feed, labels)
@@ -126,7 +126,7 @@ def test_a_database_put_in_place_of_another_is_opened_anew(feed: Feed, tmp_path:
     pump.until(("another",))
 
 
-def test_an_error_of_a_query_is_told_and_others_go_on(feed: Feed, tmp_path: Path) -> None:
+def test_a_failing_query_is_reported_and_others_still_run(feed: Feed, tmp_path: Path) -> None:
     def wrong(view: StoreView) -> None:
         raise StoreError("no such study")
 
@@ -138,7 +138,7 @@ def test_an_error_of_a_query_is_told_and_others_go_on(feed: Feed, tmp_path: Path
     assert subscribe(feed, lambda view: view.folder).next() == tmp_path
 
 
-def test_who_has_left_is_told_nothing_more(feed: Feed, tmp_path: Path) -> None:
+def test_nothing_is_posted_after_unsubscribing(feed: Feed, tmp_path: Path) -> None:
     pump, other = subscribe(feed, labels), subscribe(feed, labels)
     assert (pump.next(), other.next()) == (None, None)
     feed.unsubscribe(pump)  # type: ignore[arg-type]
@@ -147,13 +147,13 @@ def test_who_has_left_is_told_nothing_more(feed: Feed, tmp_path: Path) -> None:
     assert pump.messages.empty()
 
 
-def test_of_two_answers_in_a_queue_the_later_one_is_enough() -> None:
+def test_a_newer_message_replaces_an_older_one() -> None:
     assert FeedUpdate(2).can_replace(FeedUpdate(1))
     assert not FeedUpdate(2).can_replace(FeedFailed("x"))
     assert FeedFailed("y").can_replace(FeedFailed("x"))
 
 
-def test_a_query_that_failed_is_asked_again_until_it_can_answer(feed: Feed) -> None:
+def test_a_failed_query_is_retried_until_it_succeeds(feed: Feed) -> None:
     tries: list[int] = []
 
     def at_first_busy(view: StoreView) -> str:
@@ -166,7 +166,7 @@ def test_a_query_that_failed_is_asked_again_until_it_can_answer(feed: Feed) -> N
     assert [pump.next(), pump.next(), pump.next()] == ["busy", "busy", "here"]
 
 
-def test_an_answer_that_says_nothing_new_is_not_told(feed: Feed, tmp_path: Path) -> None:
+def test_an_unchanged_result_is_not_posted_again(feed: Feed, tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))
         same = subscribe(feed, labels)
@@ -178,7 +178,7 @@ def test_an_answer_that_says_nothing_new_is_not_told(feed: Feed, tmp_path: Path)
         assert same.messages.empty()
 
 
-def test_an_error_that_nobody_foresaw_does_not_end_the_looking(
+def test_an_unexpected_error_does_not_end_the_polling(
     feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(feed: Feed) -> StoreView:

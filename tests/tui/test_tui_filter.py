@@ -40,7 +40,7 @@ NOT_ENDED = line(state="running", state_text="running", epoch=None, cost=None, a
         "!cost<0.1",
     ],
 )
-def test_run_is_found_by_what_is_true_of_it(text: str) -> None:
+def test_run_matches_filters_that_hold(text: str) -> None:
     assert parse(text).matches(FOUND)
 
 
@@ -60,7 +60,7 @@ def test_run_is_found_by_what_is_true_of_it(text: str) -> None:
         "batch cost>1",
     ],
 )
-def test_run_is_not_found_by_what_is_false_of_it(text: str) -> None:
+def test_run_does_not_match_filters_that_do_not_hold(text: str) -> None:
     assert not parse(text).matches(FOUND)
 
 
@@ -68,7 +68,7 @@ def test_number_is_compared_as_it_is_shown() -> None:
     assert parse("accuracy=92.15 cost=0.2346").matches(line(accuracy=0.92149, cost=0.234567))
 
 
-def test_number_that_a_run_has_not_is_neither_below_nor_above_any() -> None:
+def test_missing_number_is_neither_below_nor_above_any() -> None:
     assert not parse("cost<1e9").matches(NOT_ENDED)
     assert not parse("accuracy>=0").matches(NOT_ENDED)
     assert parse("!cost<1e9").matches(NOT_ENDED)
@@ -99,7 +99,7 @@ def test_number_that_a_run_has_not_is_neither_below_nor_above_any() -> None:
         ),
     ],
 )
-def test_mistake_is_told_with_what_is_allowed(text: str, said: str) -> None:
+def test_mistake_is_reported_with_what_is_allowed(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text)
     assert str(caught.value) == said

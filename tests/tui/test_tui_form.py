@@ -44,7 +44,7 @@ def check_texts(texts: dict[str, str], *experiments: str, **options: Any) -> Che
 # ---- what is typed
 
 
-def test_texts_become_what_the_command_takes() -> None:
+def test_texts_become_the_options_of_the_command() -> None:
     texts = {"seeds": " 3 ", "epochs": "7", "data": "~/digits.npz", "hidden": "[5]", "momentum": ""}
     assert choice_of(ORIGINAL, ("final",), texts) == Choice(
         "original",
@@ -56,12 +56,12 @@ def test_texts_become_what_the_command_takes() -> None:
     )
 
 
-def test_list_of_seeds_is_taken_as_the_command_takes_one() -> None:
+def test_list_of_seeds_is_accepted_as_by_the_command() -> None:
     chosen = choice_of(ORIGINAL, (), {"seeds": "[4, 9]"})
     assert {e.seeds for e in chosen.study().experiments} == {(4, 9)}
 
 
-def test_empty_field_shows_what_the_study_says() -> None:
+def test_empty_field_shows_the_value_of_the_study() -> None:
     outline = Outline(load_study("original"))
     everything = [part.name for part in outline.parts]
     assert {key: outline.hint(key, everything) for key in form.KEYS} == {
@@ -84,7 +84,7 @@ def test_empty_field_shows_what_the_study_says() -> None:
 
 
 @pytest.mark.parametrize("key", [key for key in form.KEYS if key not in form.FIRST])
-def test_what_a_hint_says_can_be_typed_and_changes_nothing(key: str) -> None:
+def test_typing_the_hint_changes_nothing(key: str) -> None:
     outline = Outline(load_study("demo"))
     hint = outline.hint(key, ["learning-rate"])
     if not hint.startswith(("varied", "only with")):
@@ -94,7 +94,7 @@ def test_what_a_hint_says_can_be_typed_and_changes_nothing(key: str) -> None:
 # ---- whether it is right
 
 
-def test_right_choice_has_the_plan_and_the_label_of_the_command() -> None:
+def test_valid_choice_has_the_plan_and_the_label_of_the_command() -> None:
     checked = check_texts({"epochs": "5", "learning_rate": "0.1"}, "final")
     assert checked.label == "original-final-epochs-5-learning-rate-0.1"
     assert checked.plan == (
@@ -108,7 +108,7 @@ def test_right_choice_has_the_plan_and_the_label_of_the_command() -> None:
     assert checked.verdict() == "20 runs · 2 programs to compile · about 0.9 GB"
 
 
-def test_all_that_is_wrong_is_told_at_once_each_by_its_field() -> None:
+def test_all_problems_are_reported_at_once_by_field() -> None:
     texts = {"seeds": "no", "epochs": "0", "learning_rate": "-1", "hidden": "5", "momentum": "0.5"}
     checked = check_texts(texts, "final")
     assert dict(checked.problems) == {
@@ -132,7 +132,7 @@ def test_all_that_is_wrong_is_told_at_once_each_by_its_field() -> None:
         ({"hidden": "[5]", "drop_rate": "[0.1, 0.2]"}, "drop_rate", f"{LAYERS} hidden = [5]"),
     ],
 )
-def test_what_does_not_fit_together_is_told_at_its_field(
+def test_conflicting_values_are_reported_at_the_field(
     tmp_path: Path, texts: dict[str, str], key: str, problem: str
 ) -> None:
     file = tmp_path / "one.toml"
@@ -142,7 +142,7 @@ def test_what_does_not_fit_together_is_told_at_its_field(
     assert checked.of(key) == problem
 
 
-def test_data_that_are_not_there_are_told_beside_everything_else() -> None:
+def test_missing_data_are_reported_along_with_other_problems() -> None:
     origin = Choice("demo")
     checked = check(choice_of(origin, (), {"data": "/nowhere", "epochs": "x"}), origin, facts_of, 2)
     assert dict(checked.problems) == {
@@ -152,7 +152,7 @@ def test_data_that_are_not_there_are_told_beside_everything_else() -> None:
     }
 
 
-def test_no_path_is_looked_at_for_a_browser() -> None:
+def test_no_path_is_read_for_a_browser() -> None:
     def refuse(data: str) -> Any:
         raise AssertionError(data)
 
@@ -238,7 +238,7 @@ def test_form_fits_a_small_terminal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)])
-def test_every_field_and_message_is_reached_by_keys_at_any_size(
+def test_every_field_and_message_can_be_reached_by_keys_at_any_size(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
@@ -261,7 +261,7 @@ def test_every_field_and_message_is_reached_by_keys_at_any_size(
     with_form(steps, tmp_path, size=size)
 
 
-def test_wrong_text_is_told_below_its_field_and_nothing_can_be_started(tmp_path: Path) -> None:
+def test_problem_is_shown_below_its_field_and_disables_the_start(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
         await type_in(pilot, opened, "epochs", "1.5")
         shown = dump(pilot.app)
@@ -276,7 +276,7 @@ def test_wrong_text_is_told_below_its_field_and_nothing_can_be_started(tmp_path:
     with_form(steps, tmp_path)
 
 
-def test_start_gives_the_label_and_waits_for_what_was_typed_last(
+def test_start_waits_for_the_last_change_and_returns_the_label(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[Choice] = []
@@ -295,7 +295,7 @@ def test_start_gives_the_label_and_waits_for_what_was_typed_last(
     assert begun == [Choice("demo", epochs=7)]
 
 
-def test_start_shows_what_happens_and_an_error_loses_nothing(
+def test_start_shows_its_progress_and_an_error_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proceed = threading.Event()
@@ -319,7 +319,7 @@ def test_start_shows_what_happens_and_an_error_loses_nothing(
     assert with_form(steps, tmp_path) == []
 
 
-def test_escape_asks_only_where_something_would_be_lost(tmp_path: Path) -> None:
+def test_escape_asks_only_if_changes_would_be_lost(tmp_path: Path) -> None:
     async def untouched(pilot: Pilot[int], opened: StudyForm) -> None:
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, StudiesScreen))
@@ -338,7 +338,7 @@ def test_escape_asks_only_where_something_would_be_lost(tmp_path: Path) -> None:
     assert with_form(typed, tmp_path) == [None]
 
 
-def test_experiments_are_left_out_by_space_and_one_has_to_stay(tmp_path: Path) -> None:
+def test_space_leaves_out_experiments_but_not_the_last_one(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
         await pilot.press("down", "space")
         await until(pilot, lambda: opened.settled and opened.checked.label != "original")
@@ -351,9 +351,7 @@ def test_experiments_are_left_out_by_space_and_one_has_to_stay(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("served", [False, True])
-def test_what_to_start_from_is_asked_and_a_browser_gets_no_path(
-    tmp_path: Path, served: bool
-) -> None:
+def test_source_is_asked_for_and_a_browser_cannot_give_a_path(tmp_path: Path, served: bool) -> None:
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
         await pilot.pause()
@@ -365,7 +363,7 @@ def test_what_to_start_from_is_asked_and_a_browser_gets_no_path(
     with_form(steps, tmp_path, None, served=served)
 
 
-def test_file_is_opened_by_its_path_and_its_text_is_no_markup(tmp_path: Path) -> None:
+def test_file_is_opened_by_its_path_and_its_text_is_not_markup(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     text = 'name = "mine"\ntitle = "[red]mine[/]"\nseeds = 1\n[experiments.only]\n'
     file.write_text(text, encoding="utf-8")
@@ -393,7 +391,7 @@ def test_paste_of_a_megabyte_or_of_control_characters_is_refused(tmp_path: Path)
     with_form(steps, tmp_path)
 
 
-def test_form_that_is_covered_while_its_study_starts_ends_when_it_is_seen_again(
+def test_form_covered_while_its_study_starts_closes_once_it_is_uncovered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proceed = threading.Event()

@@ -96,7 +96,7 @@ def offences(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_private_members_of_textual_are_used_in_the_framework_alone(name: str) -> None:
+def test_private_members_of_textual_are_used_only_in_the_framework(name: str) -> None:
     assert offences(name) == []
 
 
@@ -120,9 +120,7 @@ def test_private_member_of_textual_is_found(
     assert offences(made(code, tmp_path, monkeypatch)) != []
 
 
-def test_own_private_member_is_none_of_textual(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_own_private_member_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = "class Good(Static):\n    _mine = os._exit\n    def f(self): return self._mine"
     assert offences(made(code, tmp_path, monkeypatch)) == []
 

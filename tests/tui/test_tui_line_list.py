@@ -103,7 +103,7 @@ def test_a_click_moves_the_cursor_and_a_second_one_opens() -> None:
     assert drive(words(30), steps) == ["word02"]
 
 
-def test_the_cursor_stays_on_its_line_and_that_on_its_place() -> None:
+def test_the_cursor_stays_on_its_line_and_the_line_in_place() -> None:
     async def steps(pilot: Pilot[None], words: Words) -> None:
         await pilot.press("end")
         await pilot.pause()

@@ -69,7 +69,7 @@ def lines(app: Alone) -> list[str]:
     return dump(app).splitlines()
 
 
-def test_without_results_it_says_so() -> None:
+def test_without_results_a_message_is_shown() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         await pilot.press("e", "g", "o", "c", "enter")
         assert lines(app)[1].strip() == NOTHING
@@ -162,7 +162,7 @@ def test_keys_step_through_the_columns_and_back() -> None:
     drive(TWO, steps)
 
 
-def test_click_on_a_title_sorts_turns_and_restores() -> None:
+def test_clicks_on_a_title_sort_reverse_and_restore() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         seen = []
         for _ in range(3):
@@ -178,7 +178,7 @@ def test_click_on_a_title_sorts_turns_and_restores() -> None:
     drive(TWO, steps)
 
 
-def test_arrow_is_shown_though_the_order_is_that_of_the_plan() -> None:
+def test_arrow_is_shown_even_if_the_order_is_that_of_the_plan() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         await pilot.click(ResultGrid, offset=(3, 1))
         await pilot.pause()
@@ -258,7 +258,7 @@ def test_next_experiment_and_a_click_on_its_name() -> None:
     assert drive(TWO, steps).chosen == [("other", "batch size 64")]
 
 
-def test_other_experiments_take_the_place_of_the_old_ones_and_the_keys() -> None:
+def test_other_experiments_replace_the_old_ones_and_get_the_focus() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         app.query_one(ResultTables).show(TWO)
         await pilot.pause()
@@ -269,7 +269,7 @@ def test_other_experiments_take_the_place_of_the_old_ones_and_the_keys() -> None
     assert drive((), steps).chosen == [("sizes", "batch size 16")]
 
 
-def test_columns_follow_the_width_and_what_was_looked_at_stays() -> None:
+def test_columns_follow_the_width_and_the_current_one_stays() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         await pilot.press("g", "g")
         await pilot.pause()

@@ -29,7 +29,7 @@ def tags(folder: Path) -> dict[str, Sequence[str]]:
         return {row.run_id[:8]: row.tags for row in store.runs() if row.tags}
 
 
-def test_tag_is_put_on_the_selected_runs_and_taken_off_with_a_minus(folder: Path) -> None:
+def test_tag_is_added_to_the_selected_runs_and_removed_with_a_minus(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         await pilot.press("x", "x", "g")
@@ -49,7 +49,7 @@ def test_tag_is_put_on_the_selected_runs_and_taken_off_with_a_minus(folder: Path
     drive(folder, steps)
 
 
-def test_tag_that_cannot_be_found_again_is_refused_in_words(folder: Path) -> None:
+def test_tag_that_could_not_be_found_again_is_refused(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         for tag, said in (
@@ -74,7 +74,7 @@ def left(folder: Path) -> list[str]:
         return [row.run_id[:8] for row in store.runs()]
 
 
-def test_runs_are_deleted_after_a_question_that_says_how_many(folder: Path) -> None:
+def test_runs_are_deleted_after_a_confirmation_that_counts_them(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         await pilot.press("x", "x", "delete")
@@ -93,7 +93,7 @@ def test_runs_are_deleted_after_a_question_that_says_how_many(folder: Path) -> N
     drive(folder, steps)
 
 
-def test_runs_are_not_deleted_while_a_worker_has_the_store(folder: Path) -> None:
+def test_runs_are_not_deleted_while_a_worker_holds_the_store(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         lock = Lock(folder)
@@ -108,7 +108,7 @@ def test_runs_are_not_deleted_while_a_worker_has_the_store(folder: Path) -> None
     drive(folder, steps)
 
 
-def test_in_a_browser_it_is_asked_twice_before_runs_are_deleted(folder: Path) -> None:
+def test_in_a_browser_deletion_is_confirmed_twice(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         for again in ("n", "y"):
@@ -125,7 +125,7 @@ def test_in_a_browser_it_is_asked_twice_before_runs_are_deleted(folder: Path) ->
 # ---- export
 
 
-def test_runs_are_exported_and_a_file_that_is_there_is_replaced_only_on_request(
+def test_runs_are_exported_and_an_existing_file_is_replaced_only_after_confirmation(
     folder: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "here" / "runs.json"
@@ -151,7 +151,7 @@ def test_runs_are_exported_and_a_file_that_is_there_is_replaced_only_on_request(
     assert [run["run_id"][:8] for run in exported] == ids()[:5]
 
 
-def test_export_that_fails_says_why(folder: Path) -> None:
+def test_failed_export_is_reported(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         await pilot.press("end", "w", "enter")

@@ -86,7 +86,7 @@ def check(found: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize(("screen", "kind"), CASES)
-def test_screen_is_as_it_was_looked_at(screen: str, kind: Kind, tmp_path: Path) -> None:
+def test_screen_matches_its_snapshot(screen: str, kind: Kind, tmp_path: Path) -> None:
     dumps = []
 
     async def steps(pilot: Pilot[int]) -> None:
@@ -101,9 +101,7 @@ def test_screen_is_as_it_was_looked_at(screen: str, kind: Kind, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("screen", "kind", "theme"), PICTURES)
-def test_picture_is_as_it_was_looked_at(
-    screen: str, kind: Kind, theme: str, tmp_path: Path
-) -> None:
+def test_picture_matches_its_snapshot(screen: str, kind: Kind, theme: str, tmp_path: Path) -> None:
     found = []
 
     async def steps(pilot: Pilot[int]) -> None:

@@ -33,7 +33,7 @@ def type_ahead(pilot: Pilot[int], *keys: str) -> None:
         ("n", "escape", "escape", "n", "escape"),
     ],
 )
-def test_keys_that_come_at_once_leave_the_app_alive(keys: tuple[str, ...], tmp_path: Path) -> None:
+def test_keys_in_quick_succession_do_not_end_the_app(keys: tuple[str, ...], tmp_path: Path) -> None:
     with filled(tmp_path, "finished"):
 
         async def steps(pilot: Pilot[int]) -> None:
@@ -46,7 +46,7 @@ def test_keys_that_come_at_once_leave_the_app_alive(keys: tuple[str, ...], tmp_p
     assert app._exception is None
 
 
-def test_screen_that_was_opened_by_a_key_gets_the_next_one(tmp_path: Path) -> None:
+def test_screen_opened_by_a_key_receives_the_next_key(tmp_path: Path) -> None:
     with filled(tmp_path, "finished"):
 
         async def steps(pilot: Pilot[int]) -> None:
@@ -61,7 +61,7 @@ def test_screen_that_was_opened_by_a_key_gets_the_next_one(tmp_path: Path) -> No
         drive(tmp_path, steps)
 
 
-def test_dialog_answers_once(tmp_path: Path) -> None:
+def test_dialog_answers_only_once(tmp_path: Path) -> None:
     answers: list[str | None] = []
 
     async def steps(pilot: Pilot[int]) -> None:
@@ -77,7 +77,7 @@ def test_dialog_answers_once(tmp_path: Path) -> None:
     assert len(answers) == 1
 
 
-def test_focus_comes_back_when_the_terminal_is_large_enough_again(tmp_path: Path) -> None:
+def test_focus_returns_when_the_terminal_is_large_enough_again(tmp_path: Path) -> None:
     with filled(tmp_path, "finished"):
 
         async def steps(pilot: Pilot[int]) -> None:
@@ -91,7 +91,7 @@ def test_focus_comes_back_when_the_terminal_is_large_enough_again(tmp_path: Path
         drive(tmp_path, steps)
 
 
-def test_answers_that_come_when_a_screen_is_going_are_dropped(tmp_path: Path) -> None:
+def test_messages_for_a_dismissed_screen_are_dropped(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await until_shown(pilot, "q Quit")
         await pilot.press("n")

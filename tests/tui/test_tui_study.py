@@ -79,7 +79,7 @@ def test_a_study_whose_worker_is_gone_is_not_shown_as_running(tmp_path: Path) ->
     assert [line.state for line in study.experiments[0].lines] == ["interrupted", "interrupted"]
 
 
-def test_a_lane_that_stopped_is_told_before_its_cohort_ends(tmp_path: Path) -> None:
+def test_a_stopped_lane_is_shown_before_its_cohort_ends(tmp_path: Path) -> None:
     with filled(tmp_path, "running") as made, Store(tmp_path) as store:
         stop = Stop("diverged", epoch=2, step=17)
         run_id = in_training(made)[1]
@@ -90,7 +90,7 @@ def test_a_lane_that_stopped_is_told_before_its_cohort_ends(tmp_path: Path) -> N
         assert lines(tmp_path)[1].state == "queued, 1 stopped"
 
 
-def test_only_the_group_in_compilation_is_said_to_compile(tmp_path: Path) -> None:
+def test_only_the_group_in_compilation_is_shown_as_compiling(tmp_path: Path) -> None:
     with filled(tmp_path, "running") as made, Store(tmp_path) as store:
         store.set_runs(in_training(made), "queued")
         compiling = replace(PROGRESS, phase="compiling")
@@ -132,7 +132,7 @@ def test_one_diverged_run_among_others_is_counted(tmp_path: Path) -> None:
         ({"reached_limit": True, "collapsed": True}, "collapsed, done"),
     ],
 )
-def test_how_all_runs_ended_is_one_state(
+def test_ends_of_all_runs_are_summarised_in_one_state(
     tmp_path: Path, changes: dict[str, Any], state: str
 ) -> None:
     made = store_runs.plan()
@@ -176,7 +176,7 @@ def test_a_study_keeps_32_bytes_of_each_cost_point() -> None:
     assert not {type(held) for held in gc.get_referents(costs.__dict__)} & {CostPoint, dict, list}
 
 
-def test_a_cost_point_takes_the_place_of_an_earlier_one_of_its_epoch() -> None:
+def test_a_cost_point_replaces_an_earlier_one_of_its_epoch() -> None:
     costs = Costs()
     for epoch, cost in ((0, 3.0), (1, 2.0), (3, 1.0), (1, 5.0), (2, 4.0)):
         costs.put(point(epoch, cost))
@@ -200,7 +200,7 @@ def test_points_that_a_resumed_run_lost_are_not_shown(tmp_path: Path) -> None:
     assert second.curve[1:3] == ((1, (0.25 + 4.5) / 2), (2, 0.5 / 3))
 
 
-def test_a_study_trained_afresh_shows_nothing_of_the_attempt_before(tmp_path: Path) -> None:
+def test_a_retrained_study_shows_nothing_of_the_previous_attempt(tmp_path: Path) -> None:
     query = StudyQuery("small")
     with filled(tmp_path, "finished") as made:
         assert view(tmp_path, query).experiments[0].lines[0].curve
@@ -210,7 +210,7 @@ def test_a_study_trained_afresh_shows_nothing_of_the_attempt_before(tmp_path: Pa
     assert (line.curve, line.state, line.n_done) == ((), "queued", 0)
 
 
-def test_tables_are_made_anew_only_when_runs_have_ended(tmp_path: Path) -> None:
+def test_tables_are_rebuilt_only_when_runs_have_ended(tmp_path: Path) -> None:
     query = StudyQuery("small")
     with filled(tmp_path, "running") as made, Store(tmp_path) as store:
         first = view(tmp_path, query).tables
@@ -264,7 +264,7 @@ def test_a_point_committed_while_the_store_is_read_is_not_lost(
     assert first.curve[3] == (3, (0.5 / 4 + 0.5) / 2)
 
 
-def test_a_database_in_place_of_another_is_read_from_its_first_point(tmp_path: Path) -> None:
+def test_a_replaced_database_is_read_from_its_first_point(tmp_path: Path) -> None:
     query = StudyQuery("small")
 
     def seen(folder: Path, database: object) -> tuple[tuple[int, float], ...]:
@@ -282,7 +282,7 @@ def test_a_database_in_place_of_another_is_read_from_its_first_point(tmp_path: P
         assert seen(tmp_path / "short", 2) == ((0, 0.5), (1, 4.5), (2, 0.5 / 3))
 
 
-def test_a_configuration_without_runs_is_said_to_be_deleted(tmp_path: Path) -> None:
+def test_a_configuration_without_runs_is_shown_as_deleted(tmp_path: Path) -> None:
     with filled(tmp_path, "finished") as made, Store(tmp_path) as store:
         store.remove([r.run_id for r in made.runs if r.hyperparams.learning_rate == 0.1])
     study = view(tmp_path)

@@ -32,7 +32,7 @@ RESET = (
 class Writer:
     """A file that writes to the terminal, and discards everything once the terminal is gone.
 
-    Textual's file raises if the terminal is gone, in a thread for which the app then waits for ever.
+    Textual's file raises if the terminal is gone, and the app then waits for ever for its thread.
     It also raises if another program made the terminal non-blocking, and it cannot write ASCII.
     """
 

@@ -212,7 +212,7 @@ def _padded(lines: Sequence[str], align: Align, width: int) -> str:
 
 
 def fold(text: str, width: int) -> list[str]:
-    """Wraps a text at `width` columns of the terminal; only words that are too long are broken."""
+    """Wraps a text at `width` columns of the terminal; breaks only words that are too long."""
     if cell_len(text) <= width:
         return [text]
     lines: list[str] = []
@@ -226,7 +226,7 @@ def fold(text: str, width: int) -> list[str]:
 
 
 def aligned(cells: Sequence[str]) -> list[str]:
-    """Aligns the parts of cells such as `92.31 ± 0.84` or `45, 34–77`, and pads all to one width."""
+    """Aligns the parts of cells such as `92.31 ± 0.84` or `45, 34–77`, all padded to one width."""
     parts = list(map(_parts, cells))
     heads = [head for head, _, _ in parts]
     if any(tail and not sign for _, sign, tail in parts):  # text follows the first number
