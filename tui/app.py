@@ -76,7 +76,7 @@ class JmlpApp(SteadyApp[int]):
     ]
 
     status = reactive("")  # the worker's, for the top line
-    active_study: str | None = None  # the worker's
+    active_study: str | None = None  # that the worker is training
 
     def __init__(self, folder: Path, *, start: str | None = None, served: bool = False) -> None:
         """Initialises the app without reading the store.
@@ -188,14 +188,14 @@ class JmlpApp(SteadyApp[int]):
 
         asked_on = self.screen
 
-        def begun(label: str) -> None:
+        def started(label: str) -> None:
             if self.screen is asked_on:
                 self.open_study(label)
             else:  # the user has moved on to another screen
                 self.toast(f"{label} has started")
 
         self.toast(f"{source}: starting")
-        self.perform(f"start {source}", begin, begun)
+        self.perform(f"start {source}", begin, started)
 
     def choose_study(self, source: str | None = None, row: "StudyRow | None" = None) -> None:
         """Opens the form for a new study, and then the study that was started there."""

@@ -58,7 +58,7 @@ class Inspections:
         self.cancel()
         pending = self._states[key] = Pending()
         self._app.perform(
-            "look into a run",
+            "inspect a run",
             lambda: self._compute(key, pending),
             lambda state: self._computed(key, pending, state),
         )

@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from tui.app import JmlpApp, find
 from tui.framework.app import CommandApp
 from tui.framework.ascii import is_ascii_wanted
-from tui.framework.terminal import TerminalDriver, give_back, saved_attributes
+from tui.framework.terminal import TerminalDriver, restore_terminal, saved_attributes
 from tui.text import visible
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
@@ -55,7 +55,7 @@ def run(folder: Path, start: str | None) -> int:
     attributes = saved_attributes(fileno)
 
     def end_now(code: int) -> None:
-        give_back(fileno, attributes)
+        restore_terminal(fileno, attributes)
         os._exit(code)
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -74,7 +74,7 @@ def run(folder: Path, start: str | None) -> int:
     try:
         app.run()
     except BaseException:
-        give_back(fileno, attributes)
+        restore_terminal(fileno, attributes)
         raise
     finally:
         for number, handler in before.items():

@@ -1,4 +1,4 @@
-"""Bars over the snapshots."""
+"""Bar charts over the snapshots."""
 
 import math
 

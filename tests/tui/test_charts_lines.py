@@ -1,4 +1,4 @@
-"""Curves as dots, their ticks, and the names at their ends."""
+"""The geometry of line plots: dots, ticks, and where the curves' names go."""
 
 import math
 
@@ -30,7 +30,7 @@ def floats(*values: float) -> Floats:
 
 
 def drawn(dots: Dots, width: int, height: int) -> list[str]:
-    """Dots as a picture."""
+    """Draws dots as lines of text."""
     lines = [["."] * width for _ in range(height)]
     for x, y in dots.tolist():
         lines[y][x] = "#"

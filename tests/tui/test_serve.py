@@ -1,4 +1,4 @@
-"""The server: who is let in, and what is answered."""
+"""The server: access control and responses."""
 
 import asyncio
 import re
@@ -11,12 +11,12 @@ from serve_matrix import HOST, Case, Served, answer, cases, refusals, serving
 from tui.serving import server as server_module
 from tui.serving.guard import Guard
 
-# A tab is never opened here.
+# No tab is opened here, so the app never starts.
 NO_APP = ["/bin/false"]
 
 
 async def get(served: Served, path: str) -> tuple[int, dict[str, str]]:
-    """What a browser that was let in gets."""
+    """Requests a path as a browser with the cookie."""
     case = Case(path, f"{HOST}:{served.port}", served.guard.url, served.token, allowed=True)
     return await answer(served, case)
 
@@ -67,7 +67,7 @@ def test_address_sets_a_cookie_hidden_from_scripts_and_other_sites() -> None:
     served, given = asyncio.run(cookie())
     name = f"jmlp-{served.port}"
     assert given == f"{name}={served.token}; HttpOnly; Path=/; SameSite=Strict"
-    assert len(served.token) == 43  # 32 bytes, 6 bits a sign
+    assert len(served.token) == 43  # 32 bytes, 6 bits per character
 
 
 def test_address_on_the_command_line_of_a_browser_works_once() -> None:

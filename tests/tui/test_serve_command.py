@@ -1,4 +1,4 @@
-"""`jmlp serve` as it is called, with the real app behind a real tab."""
+"""The command `jmlp serve`, with the real app behind a real websocket."""
 
 import asyncio
 import json
@@ -27,9 +27,9 @@ MEANS = (
 
 @asynccontextmanager
 async def tab(address: str) -> AsyncIterator[None]:
-    """The page as a browser opens it; within it the app has drawn and the tab is open."""
+    """Opens the page as a browser does, and waits until the app has drawn."""
     url, _, _ = address.partition("/?")
-    jar = aiohttp.CookieJar(unsafe=True)  # for a host that is a number too
+    jar = aiohttp.CookieJar(unsafe=True)  # accepts cookies from an IP address
     async with aiohttp.ClientSession(cookie_jar=jar) as client:
         async with client.get(address) as opened:
             assert opened.status == 200
@@ -44,15 +44,15 @@ async def tab(address: str) -> AsyncIterator[None]:
 
 
 def child_of(process: int) -> int:
-    """Its only child."""
+    """Returns the id of a process's only child."""
     found = subprocess.run(
         ["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=True
     )
     return int(found.stdout)
 
 
-def lives(process: int) -> bool:
-    """Whether it runs."""
+def is_alive(process: int) -> bool:
+    """Returns whether a process is running."""
     found = subprocess.run(
         ["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True, check=False
     )
@@ -75,12 +75,14 @@ def test_app_ends_with_the_server_however_that_ends(
     with serve(tmp_path / "store") as (process, address):
         app, said = asyncio.run(end(process, address))
         assert process.returncode == code
-        until(lambda: not lives(app), 5.0)
-    begun = (
+        until(lambda: not is_alive(app), 5.0)
+    expected = (
         "open this address in a browser; it is the key to the app, so keep it to yourself:\n"
         "Ctrl-C ends it; training continues\n"
     )
-    assert said == begun + ("ended; training continues\n" if number is not signal.SIGKILL else "")
+    assert said == expected + (
+        "ended; training continues\n" if number is not signal.SIGKILL else ""
+    )
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", address)
 
 
@@ -140,24 +142,24 @@ def test_child_processes_do_not_inherit_the_pipes() -> None:
 
 
 class Listener:
-    """Would listen where other machines reach it."""
+    """Pretends to listen at an address that other machines can reach."""
 
     def __enter__(self) -> "Listener":
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing to close."""
+        """Does nothing."""
 
     def getsockname(self) -> tuple[str, int]:
         return "192.0.2.7", 8000
 
     def close(self) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 @pytest.fixture
 def not_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server is ready, and ended by SIGTERM at once."""
+    """A server that is ready, and ended by SIGTERM, at once."""
 
     async def run(_: object, __: object, ready: Callable[[], object]) -> signal.Signals:
         ready()

@@ -1,4 +1,4 @@
-"""The served app where many connections are open: who gets an answer, and what is reported."""
+"""The server with many open connections: which are answered, and what is reported."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ CLOSED = "more than 16 connections without the token: the oldest closed"
 async def half_open(
     served: Served, n: int, text: bytes = b""
 ) -> AsyncIterator[list[asyncio.StreamReader]]:
-    """So many connections that have begun a request and never end it."""
+    """Opens so many connections with an incomplete request."""
     readers, writers = [], []
     for _ in range(n):
         reader, writer = await asyncio.open_connection(HOST, served.port)
@@ -37,7 +37,7 @@ async def half_open(
 
 
 def page(served: Served) -> Case:
-    """The page, for a browser that was let in."""
+    """A request for the page by a browser with the cookie."""
     return Case("/", f"{HOST}:{served.port}", served.guard.url, served.token, allowed=True)
 
 

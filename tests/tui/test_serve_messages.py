@@ -1,4 +1,4 @@
-"""What a page may say to the server."""
+"""The messages that a page may send."""
 
 import json
 
@@ -27,7 +27,7 @@ JSON = st.recursive(
     ("text", "message"),
     [
         ('["stdin", "é\\u0000"]', Typed(b"\xc3\xa9\x00")),
-        ('["stdin", "\\ud800"]', Typed(b"?")),  # half a sign
+        ('["stdin", "\\ud800"]', Typed(b"?")),  # half a surrogate pair
         ('["resize", {"width": 80, "height": 24}]', Resized(80, 24)),
         ('["resize", {"width": -1, "height": 1000000000}]', Resized(1, 200)),
         ('["resize", {"width": 501, "height": 0}]', Resized(500, 1)),

@@ -1,4 +1,4 @@
-"""The app as a whole: its keys, its messages, what it asks of workers."""
+"""The app as a whole: its keys, its messages, and the commands that it sends to workers."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Signs on terminals that know none: the same width, and still readable."""
+"""Text on ASCII terminals: it keeps its width and stays readable."""
 
 import string
 

@@ -1,4 +1,4 @@
-"""The screen that compares runs: their curves over each other, and what they differ in."""
+"""The screen that compares runs: their curves, and what they differ in."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def compared(*costs: tuple[float, ...], has_ended: bool = True) -> list[ComparedRun]:
-    """Runs of these training costs."""
+    """Returns runs with these training costs."""
     return [
         ComparedRun("A", "", "", 1, has_ended, tuple(point(e, c) for e, c in enumerate(curve)))
         for curve in costs
@@ -35,7 +35,7 @@ def compared(*costs: tuple[float, ...], has_ended: bool = True) -> list[Compared
 
 
 async def opened(pilot: Pilot[int], *indices: int) -> CompareScreen:
-    """The screen, with some runs of the plan."""
+    """Opens the screen with some of the runs."""
     screen = CompareScreen([PLAN.runs[i].run_id for i in indices])
     await pilot.app.push_screen(screen)
     await until(pilot, lambda: screen.comparison)
@@ -43,13 +43,13 @@ async def opened(pilot: Pilot[int], *indices: int) -> CompareScreen:
 
 
 def table(pilot: Pilot[int]) -> dict[str, list[str]]:
-    """What the table shows, by the first cell of each row."""
+    """Returns the rows of the table by their first cell."""
     shown = pilot.app.screen.query_one(DataTable)
     rows = ([cell.plain for cell in shown.get_row(key)] for key in shown.rows)
     return {row[0].strip(): row[1:] for row in rows}
 
 
-# ---- what is told
+# ---- the comparison
 
 
 def test_curves_part_at_the_first_update_at_which_not_all_are_equal() -> None:
@@ -67,8 +67,8 @@ def test_runs_in_training_are_compared_up_to_the_shorter_curve() -> None:
     assert parting_text(ended) == "Their cost curves differ from update 20 on."
     running = compared((3.0, 2.0, 1.0), (3.0, 2.0), has_ended=False)
     assert parting_text(running) == "Their cost curves are the same so far."
-    begun = compared((3.0,), (), has_ended=False)
-    assert parting_text(begun) == "Not all runs have a cost curve yet."
+    unfinished = compared((3.0,), (), has_ended=False)
+    assert parting_text(unfinished) == "Not all runs have a cost curve yet."
     assert parting_text(compared((3.0,), (3.0,))) == "Their cost curves are the same."
 
 

@@ -19,7 +19,7 @@ SECONDS = 30.0
 
 
 class Pump:
-    """Takes messages as a widget would."""
+    """A stand-in for a widget, which collects messages."""
 
     def __init__(self) -> None:
         self.messages: queue.Queue[Message] = queue.Queue()
@@ -28,7 +28,7 @@ class Pump:
         self.messages.put(message)
 
     def next(self) -> Any:
-        """The value of the next answer, or the error."""
+        """Returns the value or the error of the next message."""
         message = self.messages.get(timeout=SECONDS)
         if isinstance(message, FeedFailed):
             return message.error
@@ -36,7 +36,7 @@ class Pump:
         return message.value
 
     def until(self, value: Any) -> None:
-        """Waits for an answer; those before it may be of moments in between."""
+        """Waits for a value, and skips intermediate ones."""
         while self.next() != value:
             pass
 
@@ -84,11 +84,11 @@ def test_queries_do_not_run_again_while_nothing_changes(feed: Feed, tmp_path: Pa
     asked: list[int] = []
     first = subscribe(feed, lambda view: asked.append(1))
     first.next()
-    n_looks = 0
+    n_polls = 0
     second = subscribe(feed, labels)
-    while n_looks < 20:  # each subscription makes the feed look
+    while n_polls < 20:  # each subscription makes the feed poll
         second.next()
-        n_looks += 1
+        n_polls += 1
         feed.subscribe(second, labels)  # type: ignore[arg-type]
     assert asked == [1]
 

@@ -1,4 +1,4 @@
-"""The filter of the runs: what it finds, and what it says to a mistake."""
+"""The filter of the runs: what it matches, and its error messages."""
 
 import pytest
 from run_lines import line
@@ -22,7 +22,7 @@ NOT_ENDED = line(state="running", state_text="running", epoch=None, cost=None, a
         "batch",
         "BATCH 64 early",  # in any order, in the configuration and in the state
         '"batch size 64"',
-        '"batch size 6',  # its end is still being typed
+        '"batch size 6',  # still being typed
         "9a4da2",
         "wide best",
         "!running",
@@ -75,7 +75,7 @@ def test_missing_number_is_neither_below_nor_above_any() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         (
             "state:done",
@@ -99,7 +99,7 @@ def test_missing_number_is_neither_below_nor_above_any() -> None:
         ),
     ],
 )
-def test_mistake_is_reported_with_what_is_allowed(text: str, said: str) -> None:
+def test_mistake_is_reported_with_what_is_allowed(text: str, error: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text)
-    assert str(caught.value) == said
+    assert str(caught.value) == error

@@ -1,4 +1,4 @@
-"""The form of a study: what is typed means what the command would mean, and is checked at once."""
+"""The study form: its fields mean the same as the command's options, and are checked at once."""
 
 import threading
 from collections.abc import Awaitable, Callable
@@ -36,7 +36,7 @@ FLAG = "leave the flag out, or choose other experiments with --experiment"
 
 
 def check_texts(texts: dict[str, str], *experiments: str, **options: Any) -> Checked:
-    """What the form finds about the original study with these texts."""
+    """Checks the original study with these texts in the form."""
     chosen = choice_of(ORIGINAL, experiments, texts)
     return check(chosen, ORIGINAL, lambda data: mnist_facts(), 2, **options)
 
@@ -91,7 +91,7 @@ def test_typing_the_hint_changes_nothing(key: str) -> None:
         assert choice_of(Choice("demo"), (), {key: hint}).study() == outline.study
 
 
-# ---- whether it is right
+# ---- the check
 
 
 def test_valid_choice_has_the_plan_and_the_label_of_the_command() -> None:
@@ -179,7 +179,7 @@ def with_form(
     size: tuple[int, int] = (80, 24),
     **options: Any,
 ) -> list[str | None]:
-    """Opens the form, presses its keys; what it was dismissed with."""
+    """Opens the form and runs the steps; returns what it was dismissed with."""
     answers: list[str | None] = []
 
     async def all_steps(pilot: Pilot[int]) -> None:
@@ -195,7 +195,7 @@ def with_form(
 
 
 async def type_in(pilot: Pilot[int], opened: StudyForm, key: str, text: str) -> None:
-    """Types into a field, and waits until it was looked at."""
+    """Types into a field, and waits until it has been checked."""
     opened.query_one(f"#input-{key}", Input).focus()
     for character in text:
         await pilot.press({".": "full_stop", "-": "minus", " ": "space"}.get(character, character))
@@ -248,7 +248,7 @@ def test_every_field_and_message_can_be_reached_by_keys_at_any_size(
             await pilot.press("x")
             await until_shown(pilot, form.title(key))
             await pilot.press("down")
-        assert pilot.app.focused is opened.query_one(Pick)  # what cannot be pressed is left out
+        assert pilot.app.focused is opened.query_one(Pick)  # skips the disabled button
         wrong = {key for key in form.KEYS if key != "learning_rate"}  # that one is an axis as well
         await until(pilot, lambda: {key for key, _ in opened.checked.problems} >= wrong)
         await pilot.pause()
@@ -279,10 +279,10 @@ def test_problem_is_shown_below_its_field_and_disables_the_start(tmp_path: Path)
 def test_start_waits_for_the_last_change_and_returns_the_label(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun: list[Choice] = []
+    started: list[Choice] = []
 
     def begin(folder: Path, choice: Choice, say: Callable[[str], None]) -> str:
-        begun.append(choice)
+        started.append(choice)
         return "the label"
 
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
@@ -292,7 +292,7 @@ def test_start_waits_for_the_last_change_and_returns_the_label(
 
     monkeypatch.setattr(starting, "start", begin)
     assert with_form(steps, tmp_path) == ["the label"]
-    assert begun == [Choice("demo", epochs=7)]
+    assert started == [Choice("demo", epochs=7)]
 
 
 def test_start_shows_its_progress_and_an_error_loses_nothing(

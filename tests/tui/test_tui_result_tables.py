@@ -1,4 +1,4 @@
-"""The widget that shows result tables."""
+"""The widget with the result tables."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,7 +20,7 @@ from tui.widgets.result_tables import NOTHING, ExperimentName, ResultTables
 
 
 class Alone(App[None]):
-    """Only the widget, in the app's style."""
+    """An app with only the widget, in jmlp's style."""
 
     CSS_PATH = Path(tui.__file__).with_name("app.tcss")
 
@@ -79,7 +79,7 @@ def test_without_results_a_message_is_shown() -> None:
 
 def test_table_with_claims_and_notes_at_80_columns() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
-        # What a scrollbar adds is not the table's.
+        # Ignore the scrollbar.
         assert [line.rstrip(" ▁") for line in lines(app)[:13]] == [
             "▸sizes 15/15   other 7/15                                           columns 1/5",
             "                               test  difference,",

@@ -1,4 +1,4 @@
-"""How result tables are laid out in the app."""
+"""The layout of result tables in the app."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from tui.views.results import aligned, fold, page, sentences
 
 
 def text(made: ExperimentTable, width: int, sort: Sort | None = None, at: str = "") -> str:
-    """A page as it looks, cells of several lines side by side."""
+    """Draws a page as text, with cells of several lines side by side."""
     shown = page(made, width, sort, at)
     headers = tuple(column.header for column in shown.columns)
     lines = []

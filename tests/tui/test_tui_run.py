@@ -1,4 +1,4 @@
-"""The panels of the run screen: computed when they are opened, and moved with the snapshots."""
+"""The panels of the run screen: computed on demand, and in step with the snapshots."""
 
 import threading
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from tui.screens.run import RunScreen
 from tui.widgets.gallery import Gallery
 from tui.widgets.scrubber import scrubber_parts
 
-__all__ = ["inspections"]  # a fixture, found by its name
+__all__ = ["inspections"]  # a fixture, which pytest finds by its name
 pytestmark = pytest.mark.usefixtures("inspections")
 
 SIZES = [(60, 20), (80, 24), (120, 40)]
@@ -35,7 +35,7 @@ def test_every_panel_is_drawn_whole(tmp_path: Path, kind: Kind, size: tuple[int,
             assert panel in lines[1]
             assert lines[0].startswith(" jmlp  studies › [b]small[/b] › a")
             assert lines[-2].startswith(" snapshot ")
-            await until_shown(pilot, " tab Panel")  # the keys are drawn a moment later
+            await until_shown(pilot, " tab Panel")  # the footer is drawn a moment later
             await pilot.press("tab")
 
     with filled(tmp_path, kind) as study:

@@ -1,4 +1,4 @@
-"""The screen of runs: columns, order, filter, selection, and how it follows the store."""
+"""The runs screen: columns, order, filter, selection, and live updates."""
 
 import sqlite3
 from contextlib import closing
@@ -177,7 +177,7 @@ def test_filter_applies_while_typing_and_escape_clears_it(folder: Path) -> None:
         await pilot.press("escape")
         await until_shown(pilot, " 6 runs")
         assert listed(pilot.app) == ids()
-        await pilot.press("x")  # the keys are for the list again
+        await pilot.press("x")  # the list has the focus again
         assert screen(pilot).selected == {PLAN.runs[0].run_id}
 
     drive(folder, steps)

@@ -1,4 +1,4 @@
-"""Keys faster than screens: nothing that is pressed twice, or too soon, ends the app."""
+"""Keys that come faster than screens open must not end the app."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tui.screens.study import StudyScreen
 
 
 def type_ahead(pilot: Pilot[int], *keys: str) -> None:
-    """Keys that are all there before the app has done anything about the first of them."""
+    """Queues keys before the app has handled the first of them."""
     characters = {"enter": "\r", "escape": "\x1b"}
     for key in keys:
         pilot.app.post_message(events.Key(key, characters.get(key)))
@@ -73,7 +73,7 @@ def test_dialog_answers_only_once(tmp_path: Path) -> None:
         assert isinstance(pilot.app.screen, StudiesScreen)
 
     drive(tmp_path, steps)
-    # Whether escape overtakes what enter chose is a matter of moments; twice would be wrong.
+    # Whether enter or escape wins is a race, but there must be only one answer.
     assert len(answers) == 1
 
 

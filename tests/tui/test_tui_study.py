@@ -1,4 +1,4 @@
-"""The study screen's logic: from what the store says to the lines that are drawn."""
+"""The logic of the study screen: the lines and tables that it makes from the store."""
 
 import gc
 import math
@@ -34,7 +34,7 @@ def point(epoch: int, cost: float) -> CostPoint:
 
 
 def in_training(made: Plan) -> list[str]:
-    """Of the learning rates 0.1 and 0.2, in this order."""
+    """Returns the runs in training, of learning rates 0.1 and 0.2 in this order."""
     runs = sorted(made.runs, key=lambda run: run.hyperparams.learning_rate)
     return [run.run_id for run in runs if run.seed == 1]
 
@@ -196,7 +196,7 @@ def test_points_that_a_resumed_run_lost_are_not_shown(tmp_path: Path) -> None:
             store.cut(run_id, 1)
             store.record("small", [(run_id, store_runs.point(1, 9.0))], PROGRESS)
         (_, second) = view(tmp_path, query).experiments[0].lines
-    # At epoch 1 the median of a run that is done and of this one, at epoch 2 that one alone.
+    # Epoch 1: the median of a finished run and this one; epoch 2: the finished run alone.
     assert second.curve[1:3] == ((1, (0.25 + 4.5) / 2), (2, 0.5 / 3))
 
 
@@ -234,7 +234,7 @@ def test_time_left_is_the_pace_seen_times_the_epochs_to_the_limit(
         clock[0] = 110.0
         store.record("small", [(in_training(made)[1], store_runs.point(3))], PROGRESS)
         left = view(tmp_path, query).experiments[0].lines[1].left
-    # Ten seconds an epoch: one is left of this run, and one more run of four is queued.
+    # Ten seconds per epoch: one epoch is left of this run, and a run of four epochs is queued.
     assert left == 10 * (1 + 4)
 
 
@@ -259,7 +259,7 @@ def test_a_point_committed_while_the_store_is_read_is_not_lost(
         view(tmp_path, query)
         writer.record("small", [(run_id, store_runs.point(4, 9.0))], PROGRESS)
         first = view(tmp_path, query).experiments[0].lines[0]
-    # Seed 0 is done with costs 0.5 / (e + 1) there, so both seeds count at every epoch.
+    # Seed 0 has finished with costs 0.5 / (e + 1), so both seeds count at every epoch.
     assert [epoch for epoch, _ in first.curve] == [0, 1, 2, 3, 4]
     assert first.curve[3] == (3, (0.5 / 4 + 0.5) / 2)
 

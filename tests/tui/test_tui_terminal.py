@@ -1,4 +1,4 @@
-"""The app in a real terminal: how it starts, what it sends, and that it gives the terminal back."""
+"""The app in a real terminal: its start, its output, and that it restores the terminal."""
 
 import os
 import random
@@ -36,10 +36,10 @@ TOUCHED = {"mode 1000", "mode 1003", "mode 1006", "mode 1049", "mode 2004", "mod
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Terminal]:
-    """The app, painted, without a store."""
+    """The app without a store, once it has been drawn."""
     with Terminal(store=tmp_path / "store") as terminal:
         terminal.until_shown(READY)
-        terminal.until_shown("no worker")  # the store was looked at: nothing more is to come
+        terminal.until_shown("no worker")  # the store was read: nothing more will change
         yield terminal
 
 
@@ -72,12 +72,12 @@ def test_bug_is_reported_after_the_terminal_is_restored(
         terminal.press("?")
         assert terminal.wait() == 1
         assert terminal.odd() == []
-        told = terminal.rest()
+        output = terminal.rest()
     if "--debug" in arguments:
-        assert told.startswith("Traceback (most recent call last):\n")
-        assert told.endswith("\nValueError: [red]of a test[/\n")
+        assert output.startswith("Traceback (most recent call last):\n")
+        assert output.endswith("\nValueError: [red]of a test[/\n")
     else:
-        assert told == (
+        assert output == (
             "jmlp: error: this is a bug in jmlp: ValueError: [red]of a test[/\n"
             "  Please report it with what --debug prints.\n"
         )
@@ -90,7 +90,7 @@ def test_signal_ends_even_an_app_that_does_not_respond(where: str, tmp_path: Pat
         terminal.until_shown(READY)
         if where == "action_help":
             terminal.press("?")
-            # Not as the screen shows it: it may stand within a sequence that the app was writing.
+            # Not on the screen: it may be inside an escape sequence that the app was writing.
             terminal.until(lambda: b"stuck" in terminal.written)
         terminal.send(signal.SIGTERM)
         assert terminal.wait() == 143
@@ -99,7 +99,7 @@ def test_signal_ends_even_an_app_that_does_not_respond(where: str, tmp_path: Pat
 
 @pytest.mark.parametrize("ignored", [False, True])
 def test_app_ends_with_its_terminal(ignored: bool, tmp_path: Path) -> None:
-    # Ignored, as under nohup: nothing but the terminal itself says that it has gone.
+    # With SIGHUP ignored, as under nohup, only the terminal itself tells that it is gone.
     ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" if ignored else ""
     with Terminal("-c", f"{ignore}import jmlp.__main__", store=tmp_path / "store") as terminal:
         terminal.until_shown(READY)
@@ -278,7 +278,7 @@ def test_invalid_input_does_not_end_the_app(opened: Terminal) -> None:
     numbers = random.Random(1)
     hostile = [
         b"\x1b[48;99999999;99999999;1;1t",  # a size
-        b"\x1b[999999;999999R",  # a place of the cursor
+        b"\x1b[999999;999999R",  # a cursor position
         b"\x1b[?2048;2$y\x1b[?2026;2$y",
         b"\x1b[<0;99999999;99999999M\x1b[<64;1;1M",
         b"\x1b[M\xff\xff\xff",

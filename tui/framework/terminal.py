@@ -179,14 +179,14 @@ class TerminalDriver(LinuxDriver):
 
 
 def saved_attributes(fileno: int) -> list[Any] | None:
-    """Returns the terminal's attributes, for `give_back`; None if the terminal is gone."""
+    """Returns the terminal's attributes, for `restore_terminal`; None if the terminal is gone."""
     try:
         return termios.tcgetattr(fileno)
     except termios.error:
         return None
 
 
-def give_back(fileno: int, attributes: list[Any] | None) -> None:
+def restore_terminal(fileno: int, attributes: list[Any] | None) -> None:
     """Restores a terminal, whatever state the app has left it in; never blocks."""
     with contextlib.suppress(termios.error):
         if attributes is not None:

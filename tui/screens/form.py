@@ -72,10 +72,7 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         self.stored: tuple[Stored, ...] = ()
         self.outline: Outline | None = None
         self.ticks: list[Tick] = []
-        self.n_changes, self.n_checked = (
-            0,
-            0,
-        )  # the number of changes, and of those that were looked at
+        self.n_changes = self.n_checked = 0  # all changes, and those that have been checked
         self.checking = self.starting = self.start_then = False
         self.failure = ""  # error of the last start
         self.started_label: str | None = None  # the study to open once the form is on top again

@@ -71,7 +71,7 @@ class RunScreen(JmlpScreen[None]):
         """
         super().__init__()
         self.breadcrumb = title
-        self.query_of_runs = RunQuery(run_ids)
+        self._runs_query = RunQuery(run_ids)
         self.runs: tuple[SeenRun, ...] = ()
         self.set_reactive(RunScreen.together, len(run_ids) > 1)
         self._drawn: object = None  # identifies the part of an inspection that is drawn
@@ -98,7 +98,7 @@ class RunScreen(JmlpScreen[None]):
 
     def _begin(self) -> None:
         self._focus()
-        self.store_query = self.query_of_runs
+        self.store_query = self._runs_query
         if self.is_current:
             self.on_screen_resume()
 
@@ -317,13 +317,11 @@ def about_runs(runs: Sequence[SeenRun], chosen: int, together: bool) -> str:
         training = sum(run.in_training for run in runs)
         begun = sum(bool(run.points) for run in runs)
         band = ", band: 95 % interval of the mean" if begun >= FEWEST_FOR_BAND else ""
-        seeds = (
-            f"{begun} seeds" if begun == len(runs) else f"the {begun} of {len(runs)} seeds begun"
-        )
+        seeds = f"{begun} seeds" if begun == len(runs) else f"{begun} of {len(runs)} seeds"
         text = f"mean of {seeds}{band}"
         return f"{text}   {training} in training" if training else text
     row = runs[chosen].row
-    parts = [_which(runs[chosen], chosen, len(runs)), state_text(row)]
+    parts = [_seed_text(runs[chosen], chosen, len(runs)), state_text(row)]
     if row.result is not None and row.result.best_epoch is not None:
         parts.append(f"best epoch {row.result.best_epoch}")
         parts.append(f"validation {percent_text(row.result.validation_accuracy)} %")
@@ -337,7 +335,7 @@ def about_inspection(
     """Describes the inspected network and its images in one line."""
     return "   ".join(
         [
-            _which(seen, chosen, n_runs),
+            _seed_text(seen, chosen, n_runs),
             f"epoch {inspection.epochs[e]}",
             f"{inspection.part}: accuracy {percent_text(float(inspection.accuracy[e]))} %",
             f"cost {inspection.cost[e]:.4f}",
@@ -345,5 +343,5 @@ def about_inspection(
     )
 
 
-def _which(seen: SeenRun, chosen: int, n_runs: int) -> str:
+def _seed_text(seen: SeenRun, chosen: int, n_runs: int) -> str:
     return f"seed {seen.row.seed}" + (f" ({chosen + 1} of {n_runs})" if n_runs > 1 else "")

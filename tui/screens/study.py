@@ -167,12 +167,12 @@ class StudyScreen(JmlpScreen[None]):
             self._command("stop")
 
     def _command(self, action: Action) -> None:
-        def obey() -> None:
+        def send() -> None:
             with Store(self.app.folder) as store:
                 steering.command(store, store.study(self.label), action)
 
         self.query_one("#summary", Static).update(f"{action} …", layout=False)
-        self.app.perform(f"{action} {self.label}", obey)
+        self.app.perform(f"{action} {self.label}", send)
 
     def _stop_unowned(self) -> None:
         with Store(self.app.folder) as store:

@@ -255,7 +255,7 @@ class AppServer:
                 async with asyncio.timeout(self._idle_seconds):
                     received = await websocket.receive()
             except TimeoutError:
-                raise InvalidMessage("it was not used") from None
+                raise InvalidMessage("it was idle for too long") from None
             if received.type is WSMsgType.BINARY:
                 raise InvalidMessage("binary message")
             if received.type is not WSMsgType.TEXT:
@@ -264,7 +264,7 @@ class AppServer:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     await _forward(messages.parse(received.data), websocket, session)
             except TimeoutError:
-                raise InvalidMessage("the app does not answer") from None
+                raise InvalidMessage("the app does not respond") from None
 
 
 async def _forward(message: Message, websocket: web.WebSocketResponse, session: Session) -> None:

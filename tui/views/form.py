@@ -173,7 +173,7 @@ class Checked:
     label: str = ""  # in the store
     plan: tuple[str, ...] = ()  # lines; none if there are problems
     summary: str = ""  # of the plan
-    problems: tuple[tuple[str, str], ...] = ()  # the field, or "", and what is wrong with it
+    problems: tuple[tuple[str, str], ...] = ()  # the field or "", and the message
 
     def __post_init__(self) -> None:
         """Sorts the problems in the order of the fields."""

@@ -282,8 +282,8 @@ def _lines(experiment: Experiment, index: RunIndex[RunRow], now: _Now) -> "list[
     lines = []
     for configuration, by_seed in index.of(experiment):
         limit, runs = configuration.hyperparams.epochs, list(by_seed.values())
-        begun = [run for run in runs if now.points[run.run_id].epochs]
-        latest = [p for run in begun if (p := _shown_point(run, now)) is not None]
+        started = [run for run in runs if now.points[run.run_id].epochs]
+        latest = [p for run in started if (p := _shown_point(run, now)) is not None]
         costs = [p.validation_cost for p in latest if math.isfinite(p.validation_cost)]
         epochs = [run.epoch for run in runs if run.epoch is not None]
         states = [now.state_of(run) for run in runs]
@@ -293,7 +293,7 @@ def _lines(experiment: Experiment, index: RunIndex[RunRow], now: _Now) -> "list[
                 experiment=experiment.name,
                 label=configuration.label,
                 run_ids=tuple(run.run_id for run in runs),
-                curve=median_curve([now.points[run.run_id].curve() for run in begun]),
+                curve=median_curve([now.points[run.run_id].curve() for run in started]),
                 training_cost=_median([p.training_cost for p in latest]),
                 validation_cost=_median([p.validation_cost for p in latest]),
                 validation_accuracy=_median([p.validation_accuracy for p in latest]),
