@@ -87,7 +87,7 @@ def test_missing_number_is_neither_below_nor_above_any() -> None:
         ),
         ("tag:", "tag: needs a word after it"),
         ("!", "!: needs a word"),
-        ("sede:3", "sede: is not a field; the fields are state:, study:, tag:, seed:"),
+        ("sede:3", "sede: cannot be searched; use state:, study:, tag:, seed:"),
         ("cost<", "cost< needs a number, such as cost<0.3"),
         ("cost<low", "cost< needs a number, such as cost<0.3, got low"),
         ("seed:x", "seed: needs a number, such as seed:3, got x"),

@@ -236,7 +236,7 @@ def test_equal_tables_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         drawn: list[object] = []
         monkeypatch.setattr(ResultGrid, "draw", lambda self, page: drawn.append(page))
-        monkeypatch.setattr(ExperimentName, "say", lambda self, *shown: drawn.append(shown))
+        monkeypatch.setattr(ExperimentName, "draw", lambda self, *shown: drawn.append(shown))
         app.query_one(ResultTables).show([table(FULL[:7])])
         await pilot.pause()
         assert drawn == []

@@ -11,7 +11,7 @@ from jmlp.inspection.records import Inspection
 from tui.charts.matrix import confusion_lines, confusions, matrix_lines
 
 GAP = 4
-MOST = 12  # confusions that are listed
+MAX_LISTED = 12  # confusions that are listed
 
 
 class ConfusionPanel(ScrollableContainer, can_focus=True):
@@ -42,7 +42,7 @@ def confusion_text(i: Inspection, e: int, room: int) -> Text:
     counts = i.confusion(e)
     matrix = matrix_lines(counts, room)
     pairs = confusions(counts)
-    listed = ["most frequent confusions", *confusion_lines(pairs[:MOST], i.n_classes)]
+    listed = ["most frequent confusions", *confusion_lines(pairs[:MAX_LISTED], i.n_classes)]
     if not pairs:
         listed = ["no confusions"]
     unknown = int((i.predicted[e] < 0).sum())

@@ -37,7 +37,7 @@ class CompareScreen(JmlpScreen[None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("m", "quantity", "Cost/accuracy", tooltip="Next of costs and accuracies"),
+        Binding("m", "quantity", "Cost/accuracy", tooltip="Switch between costs and accuracies"),
         Binding("y", "toggle('log_scale')", "Log", tooltip="Logarithmic scale of the cost"),
         Binding(
             "a", "toggle('shows_all')", "All rows", tooltip="All rows, or only those that differ"

@@ -92,8 +92,8 @@ def _test(text: str) -> Test:
         return _text(name, value)
     if sign != ":" or name == "seed":
         return _number(name, sign, value)
-    there_are = ", ".join(f"{known}:" for known in (*TEXTS, "seed"))
-    raise ConfigError(f"{name}: is not a field; the fields are {there_are}")
+    fields = ", ".join(f"{known}:" for known in (*TEXTS, "seed"))
+    raise ConfigError(f"{name}: cannot be searched; use {fields}")
 
 
 def _word(text: str) -> Test:

@@ -171,7 +171,7 @@ class StudyQuery:
         assert self._study is not None
         held = view.owner is not None and view.owner.study == self.label
         index = RunIndex(runs)
-        now = _Now(row, held, self._points, self._groups, self._paces)
+        context = _StudyContext(row, held, self._points, self._groups, self._paces)
         return StudyView(
             row=row,
             held=held,
@@ -180,7 +180,7 @@ class StudyQuery:
             waits_for=view.owner.study if view.owner is not None and not held else None,
             n_classes=int(row.data.get("n_classes", 10)),
             experiments=tuple(
-                ExperimentLines(e.name, e.title or e.name, tuple(_lines(e, index, now)))
+                ExperimentLines(e.name, e.title or e.name, tuple(_lines(e, index, context)))
                 for e in self._study.experiments
             ),
             tables=self._tables_now(self._study, runs),
@@ -243,7 +243,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class _Now:
+class _StudyContext:
     """What is needed for all lines of a study."""
 
     study: StudyRow
@@ -278,22 +278,24 @@ class _Now:
         return stop.step if stop is not None and stop.why == "diverged" else None
 
 
-def _lines(experiment: Experiment, index: RunIndex[RunRow], now: _Now) -> "list[ConfigurationLine]":
+def _lines(
+    experiment: Experiment, index: RunIndex[RunRow], context: _StudyContext
+) -> "list[ConfigurationLine]":
     lines = []
     for configuration, by_seed in index.of(experiment):
         limit, runs = configuration.hyperparams.epochs, list(by_seed.values())
-        started = [run for run in runs if now.points[run.run_id].epochs]
-        latest = [p for run in started if (p := _shown_point(run, now)) is not None]
+        started = [run for run in runs if context.points[run.run_id].epochs]
+        latest = [p for run in started if (p := _shown_point(run, context)) is not None]
         costs = [p.validation_cost for p in latest if math.isfinite(p.validation_cost)]
         epochs = [run.epoch for run in runs if run.epoch is not None]
-        states = [now.state_of(run) for run in runs]
+        states = [context.state_of(run) for run in runs]
         key = f"{experiment.name}\n{configuration.label}"
         lines.append(
             ConfigurationLine(
                 experiment=experiment.name,
                 label=configuration.label,
                 run_ids=tuple(run.run_id for run in runs),
-                curve=median_curve([now.points[run.run_id].curve() for run in started]),
+                curve=median_curve([context.points[run.run_id].curve() for run in started]),
                 training_cost=_median([p.training_cost for p in latest]),
                 validation_cost=_median([p.validation_cost for p in latest]),
                 validation_accuracy=_median([p.validation_accuracy for p in latest]),
@@ -302,18 +304,18 @@ def _lines(experiment: Experiment, index: RunIndex[RunRow], now: _Now) -> "list[
                 limit=limit,
                 n_done=sum(run.result is not None for run in runs),
                 n_seeds=len(experiment.seeds),
-                state=state_text(runs, states, now),
-                left=_left(key, runs, states, limit, now),
+                state=state_text(runs, states, context),
+                left=_left(key, runs, states, limit, context),
                 is_baseline=configuration.cell == experiment.baseline,
             )
         )
     return lines
 
 
-def _shown_point(run: RunRow, now: _Now) -> "Shown | None":
+def _shown_point(run: RunRow, context: _StudyContext) -> "Shown | None":
     """Returns the point of the kept parameters, or else the last one; None if the run diverged."""
-    points = now.points[run.run_id]
-    if run.state == "diverged" or now.diverged_at(run) is not None:
+    points = context.points[run.run_id]
+    if run.state == "diverged" or context.diverged_at(run) is not None:
         return None
     if run.result is not None and run.result.best_epoch is not None:
         return points.at(run.result.best_epoch)
@@ -347,12 +349,12 @@ def _median(values: Sequence[float]) -> float | None:
     return statistics.median(finite) if finite else None
 
 
-def state_text(runs: Sequence[RunRow], states: Sequence[str], now: _Now) -> str:
+def state_text(runs: Sequence[RunRow], states: Sequence[str], context: _StudyContext) -> str:
     """Summarises a configuration's runs, problems first: `running`, `1 collapsed, done`."""
     n, problems = len(runs), []
     if not runs:
         return "deleted"
-    steps = [step for run in runs if (step := now.diverged_at(run)) is not None]
+    steps = [step for run in runs if (step := context.diverged_at(run)) is not None]
     if steps:
         several = f"{len(steps)} " if 1 < len(steps) < n else ""
         problems.append(f"{several}diverged @{min(steps)}")
@@ -379,17 +381,17 @@ def _progress_text(states: Sequence[str]) -> str:
 
 
 def _left(
-    key: str, runs: Sequence[RunRow], states: Sequence[str], limit: int, now: _Now
+    key: str, runs: Sequence[RunRow], states: Sequence[str], limit: int, context: _StudyContext
 ) -> float | None:
     """Estimates the seconds until a configuration reaches its limit, at the pace so far."""
     epochs = [run.epoch or 0 for run, state in zip(runs, states, strict=True) if state == "running"]
     if not epochs:
-        now.paces.pop(key, None)
+        context.paces.pop(key, None)
         return None
     clock, epoch = time.monotonic(), min(epochs)
-    pace = now.paces.get(key)
+    pace = context.paces.get(key)
     if pace is None or epoch < pace.epoch:
-        pace = now.paces[key] = Pace(clock, epoch, epoch)
+        pace = context.paces[key] = Pace(clock, epoch, epoch)
     pace.epoch = epoch
     each = pace.seconds_per_epoch(clock)
     if each is None:
