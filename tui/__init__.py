@@ -1,13 +1,13 @@
-"""The terminal app: it draws what the store says, and training continues when it closes."""
+"""The terminal app: it shows what is in the store; training continues when it is closed."""
 
 from pathlib import Path
 
 
 def run(folder: Path, start: str | None = None) -> int:
-    """Opens the app on this terminal, until it is left; returns the exit code.
+    """Runs the app on this terminal and returns its exit code.
 
     Args:
-        folder: of the store.
+        folder: the store's folder.
         start: the study, run or tag to open first; None: the list of studies.
     """
     from tui.launch import run as launch

@@ -1,4 +1,4 @@
-"""The app: its screens, its keys, and the thread that reads the store for all of them."""
+"""The app: its screens and keys, and the thread that reads the store for all screens."""
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +13,7 @@ from textual.reactive import reactive
 from textual.screen import Screen
 
 from jmlp.store import Store
-from tui.feed import Fed, Feed, FeedFailed, Look, error_text
+from tui.feed import Feed, FeedFailed, FeedUpdate, StoreView, error_text
 from tui.framework.app import SteadyApp
 from tui.screens.studies import StudiesScreen
 from tui.theme import DARK, LIGHT
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TOAST_SECONDS = 5.0
-ERROR_SECONDS = 20.0  # there is more to read, and something to do
+ERROR_SECONDS = 20.0  # errors are longer, and say what to do
 
 
 @dataclass
 class Done(Message):
-    """An action that ran in a thread has ended well."""
+    """An action in a thread has succeeded."""
 
     then: Callable[[], object]
 
 
 @dataclass
 class Failed(Message):
-    """An action that ran in a thread has failed."""
+    """An action in a thread has failed."""
 
     what: str
     error: str
 
 
 @dataclass
-class Said(Message):
-    """A line that an action has for the person at the terminal."""
+class Notice(Message):
+    """A line of text for a toast."""
 
     text: str
 
@@ -56,7 +56,7 @@ def _runs_screen() -> Screen[None]:
 
 
 class JmlpApp(SteadyApp[int]):
-    """Draws what the store says, and asks workers to train."""
+    """Shows the store and has workers train; it trains nothing itself."""
 
     TITLE = "jmlp"
     CSS_PATH = "app.tcss"
@@ -67,34 +67,34 @@ class JmlpApp(SteadyApp[int]):
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "1", "switch_mode('studies')", "Studies", show=False, tooltip="All studies of the store"
+            "1", "switch_mode('studies')", "Studies", show=False, tooltip="All studies in the store"
         ),
-        Binding("2", "switch_mode('runs')", "Runs", show=False, tooltip="All runs of the store"),
-        Binding("question_mark", "help", "Help", key_display="?", tooltip="What every key does"),
-        Binding("t", "next_theme", "Theme", show=False, tooltip="Dark or light"),
+        Binding("2", "switch_mode('runs')", "Runs", show=False, tooltip="All runs in the store"),
+        Binding("question_mark", "help", "Help", key_display="?", tooltip="Show all keys"),
+        Binding("t", "next_theme", "Theme", show=False, tooltip="Switch between dark and light"),
         Binding("q", "leave", "Quit", tooltip="Quit; training continues"),
     ]
 
-    status = reactive("")  # of the worker, for the top line
-    at_work: str | None = None  # the study that it has
+    status = reactive("")  # the worker's, for the top line
+    active_study: str | None = None  # that the worker is training
 
     def __init__(self, folder: Path, *, start: str | None = None, served: bool = False) -> None:
-        """Nothing is read yet.
+        """Initialises the app without reading the store.
 
         Args:
-            folder: of the store; there may be none yet.
+            folder: the store's folder, which need not exist yet.
             start: the study, run or tag to open first.
-            served: it is shown in a browser, to whom no path of this machine is offered.
+            served: whether the app runs in a browser, where it accepts no local paths.
         """
         super().__init__()
         self.folder, self.start, self.served = folder, start, served
         self.feed = Feed(folder)
 
     def on_mount(self) -> None:
-        """Begins to read the store, and shows the studies."""
+        """Starts reading the store and shows the studies."""
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
-        if self.theme == "textual-dark":  # no other one was asked for
+        if self.theme == "textual-dark":  # the default: TEXTUAL_THEME is not set
             self.theme = DARK.name
         self.feed.start()
         self.feed.subscribe(self, worker_status)
@@ -103,118 +103,118 @@ class JmlpApp(SteadyApp[int]):
             self.call_after_refresh(self._open_start, self.start)
 
     def on_unmount(self) -> None:
-        """Ends the reading."""
+        """Stops reading the store."""
         self.feed.close()
 
-    def on_fed(self, event: Fed) -> None:
-        """The worker's status has changed."""
-        self.status, self.at_work = event.value
+    def on_feed_update(self, event: FeedUpdate) -> None:
+        """Takes the worker's new status."""
+        self.status, self.active_study = event.value
 
     def on_feed_failed(self, event: FeedFailed) -> None:
-        """Says so in the top line; the screens say why."""
+        """Shows in the top line that the store cannot be read; the screens show the reason."""
         del event
         self.status = "store not readable"
 
-    # ---- actions that take time
+    # ---- long actions
 
     def perform(
         self, what: str, action: Callable[[], T], then: Callable[[T], object] = lambda _: None
     ) -> None:
-        """Does something that may take long, in a thread; what goes wrong is shown.
+        """Runs an action in a thread, and shows its error if it fails.
 
         Args:
-            what: such as "pause original", for a message.
+            what: the title of an error message, such as "pause original".
             action: called in the thread.
-            then: called with its answer, in the app.
+            then: called with the result in the app's thread.
         """
 
         def work() -> None:
             try:
                 value = action()
-            except Exception as error:  # a bug must not end the app
+            except Exception as error:  # a bug must not crash the app
                 self.post_message(Failed(what, error_text(error)))
             else:
                 self.post_message(Done(lambda: then(value)))
 
-        # A daemon: leaving the app does not wait for it.
+        # A daemon, so that quitting the app does not wait for it.
         threading.Thread(target=work, name=what, daemon=True).start()
 
-    def say(self, text: str) -> None:
-        """A line for a while; may be called from any thread."""
-        self.post_message(Said(text))
+    def toast(self, text: str) -> None:
+        """Shows a line for a few seconds; may be called from any thread."""
+        self.post_message(Notice(text))
 
     def on_done(self, event: Done) -> None:
-        """Calls what the action's starter wants done with its answer."""
+        """Passes the result on to the callback."""
         event.then()
 
     def on_failed(self, event: Failed) -> None:
-        """Shows the error with its remedy, and longer than other messages."""
+        """Shows the error, for longer than other messages."""
         self.notify(
             event.error, title=event.what, severity="error", timeout=ERROR_SECONDS, markup=False
         )
 
-    def on_said(self, event: Said) -> None:
-        """Shows the line; a warning is coloured as one."""
+    def on_notice(self, event: Notice) -> None:
+        """Shows the line, with the severity of a warning if it begins with that word."""
         severity: Any = "warning" if event.text.startswith("warning: ") else "information"
         self.notify(event.text, severity=severity, timeout=TOAST_SECONDS, markup=False)
 
     # ---- studies and runs
 
     def _open_start(self, start: str) -> None:
-        """Looks for what was asked for at the start."""
+        """Looks up the study or run named on the command line."""
         self.perform(f"open {start}", lambda: find(self.folder, start), self._open_found)
 
     def _open_found(self, found: "Sequence[RunRow] | str") -> None:
-        """Shows what was asked for at the start."""
+        """Opens the study or the runs that were found."""
         if isinstance(found, str):
             self.open_study(found)
         else:
             self.open_runs([run.run_id for run in found], self.start or "")
 
     def open_runs(self, run_ids: Sequence[str], title: str) -> None:
-        """Shows the runs of one configuration, or one run."""
+        """Opens the runs of one configuration, or a single run."""
         from tui.screens.run import RunScreen
 
         self.push_screen(RunScreen(run_ids, title))
 
     def start_study(self, source: str) -> None:
-        """Starts a shipped study as it is, and opens it."""
+        """Starts a built-in study unchanged, and opens it."""
 
         def begin() -> str:
             from jmlp.client.choice import Choice
             from jmlp.client.starting import start
 
-            return start(self.folder, Choice(source), self.say)
+            return start(self.folder, Choice(source), self.toast)
 
         asked_on = self.screen
 
-        def begun(label: str) -> None:
+        def started(label: str) -> None:
             if self.screen is asked_on:
                 self.open_study(label)
-            else:  # something else is looked at by now
-                self.say(f"{label} has begun")
+            else:  # the user has moved on to another screen
+                self.toast(f"{label} has started")
 
-        self.say(f"{source}: starting")
-        self.perform(f"start {source}", begin, begun)
+        self.toast(f"{source}: starting")
+        self.perform(f"start {source}", begin, started)
 
     def choose_study(self, source: str | None = None, row: "StudyRow | None" = None) -> None:
-        """Lets a study be chosen, changed and started, and opens it then."""
+        """Opens the form for a new study, and then the study that was started there."""
         from tui.screens.form import StudyForm
 
         self.push_screen(StudyForm(source, row), self.open_study)
 
     def resume_study(self, row: "StudyRow") -> None:
-        """Has a worker train what is left of a study."""
+        """Has a worker train the rest of a study."""
 
         def begin() -> None:
             from jmlp.client.starting import resume
 
-            resume(self.folder, row, self.say)
+            resume(self.folder, row, self.toast)
 
         self.perform(f"resume {row.label}", begin)
 
     def open_study(self, label: str | None) -> None:
-        """Shows a study; None: nothing was chosen."""
+        """Opens a study; None: the form was left without starting one."""
         if label is not None:
             from tui.screens.study import StudyScreen
 
@@ -225,26 +225,26 @@ class JmlpApp(SteadyApp[int]):
     # ---- keys
 
     def action_help(self) -> None:
-        """Shows every key of this screen."""
+        """Shows the keys of the current screen."""
         from tui.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self.screen))
 
     def action_next_theme(self) -> None:
-        """Switches between dark and light."""
+        """Switches between the dark and the light theme."""
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
 
     def action_leave(self) -> None:
-        """Ends the app; training continues without it."""
+        """Quits the app; training continues."""
         self.exit(0)
 
     def get_key_display(self, binding: Binding) -> str:
-        """Names enter by the word on the key, where Textual draws a sign."""
+        """Shows the enter key as `enter`, where Textual shows a symbol."""
         return "enter" if binding.key == "enter" else super().get_key_display(binding)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Every action of the screen and the app, by name."""
+        """Lists every enabled action of the screen and the app for the command palette."""
         seen = set()
         for active in screen.active_bindings.values():
             binding = active.binding
@@ -260,10 +260,10 @@ class JmlpApp(SteadyApp[int]):
 
 
 def find(folder: Path, name: str) -> "str | list[RunRow]":
-    """What a name means: the label of a study, or runs.
+    """Finds what a name stands for: the label of a study, or runs.
 
     Raises:
-        StoreError: nothing in the store, or too much.
+        StoreError: the name matches nothing in the store, or is ambiguous.
     """
     with Store(folder, viewer=True) as store:
         if name in [row.label for row in store.studies()]:
@@ -271,11 +271,11 @@ def find(folder: Path, name: str) -> "str | list[RunRow]":
         return store.find_runs(name)
 
 
-def worker_status(look: Look) -> tuple[str, str | None]:
-    """What the worker does, in a few words, and the study that it has."""
-    if look.owner is None:
+def worker_status(view: StoreView) -> tuple[str, str | None]:
+    """Returns what the worker is doing, in a few words, and the study it is training."""
+    if view.owner is None:
         return "no worker", None
-    if look.owner.study is None or look.store is None:
+    if view.owner.study is None or view.store is None:
         return "worker starting", None
-    row = look.store.study(look.owner.study)
+    row = view.store.study(view.owner.study)
     return f"{'paused' if row.state == 'paused' else row.progress.phase} {row.label}", row.label

@@ -1,4 +1,4 @@
-"""Small questions that lie over a screen until they are answered."""
+"""Modal dialogs: confirm, ask for a line of text, choose from a list, show a text."""
 
 from collections.abc import Sequence
 from typing import ClassVar, TypeVar
@@ -18,17 +18,17 @@ Answer = TypeVar("Answer")
 
 
 class Dialog(OnceDismissed, ModalScreen[Answer]):
-    """A box in the middle; escape closes it without an answer."""
+    """A centred box that escape closes without an answer."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
 
     def action_cancel(self) -> None:
-        """Closes the box without an answer."""
+        """Closes the dialog without an answer."""
         self.dismiss(None)
 
 
 class Confirm(Dialog[bool]):
-    """A question with yes and no; no is chosen first."""
+    """A yes-or-no question; No has the focus at first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "Yes"),
@@ -41,7 +41,7 @@ class Confirm(Dialog[bool]):
         self.question, self.yes = question, yes
 
     def compose(self) -> ComposeResult:
-        """The question above its answers."""
+        """Yields the question and its two buttons."""
         with Vertical(classes="dialog"):
             yield Static(self.question, markup=False, classes="question")
             with Horizontal(classes="answers"):
@@ -49,20 +49,20 @@ class Confirm(Dialog[bool]):
                 yield Button(Text("No (n)"), id="no", variant="primary")
 
     def on_mount(self) -> None:
-        """Chooses no, so that enter alone does no harm."""
+        """Focuses No, so that enter alone does no harm."""
         self.query_one("#no").focus()
 
     def action_answer(self, answer: bool) -> None:
-        """Answers by the key of a button."""
+        """Answers by the keys y and n."""
         self.dismiss(answer)
 
     def action_cancel(self) -> None:
-        """Answers no by escape."""
+        """Answers no."""
         self.dismiss(False)
 
     @on(Button.Pressed)
     def pressed(self, event: Button.Pressed) -> None:
-        """Answers by the mouse or enter."""
+        """Answers by a button."""
         self.dismiss(event.button.id == "yes")
 
 
@@ -74,7 +74,7 @@ class Ask(Dialog[str | None]):
         self.question, self.value, self.hint = title, value, hint
 
     def compose(self) -> ComposeResult:
-        """A title, a field, a hint."""
+        """Yields a title, an input and a hint."""
         with Vertical(classes="dialog"):
             yield Static(self.question, markup=False, classes="question")
             yield Input(self.value, max_length=4096)
@@ -82,37 +82,37 @@ class Ask(Dialog[str | None]):
 
     @on(Input.Submitted)
     def submitted(self, event: Input.Submitted) -> None:
-        """Answers with the text."""
+        """Answers with the text that was typed."""
         self.dismiss(event.value)
 
 
 class Choose(Dialog[str | None]):
-    """Lets choose one of several words."""
+    """A choice from a list of options."""
 
     def __init__(self, title: str, options: Sequence[tuple[str, str]]) -> None:
-        """Nothing is chosen yet.
+        """Initialises the dialog.
 
         Args:
-            title: what is chosen.
-            options: of each the answer, and what is shown for it.
+            title: what is to be chosen.
+            options: pairs of an answer and the text shown for it.
         """
         super().__init__()
         self.question, self.options = title, options
 
     def compose(self) -> ComposeResult:
-        """A title and a list."""
+        """Yields a title and the list."""
         with Vertical(classes="dialog"):
             yield Static(self.question, markup=False, classes="question")
             yield OptionList(*(Option(Text(text), id=answer) for answer, text in self.options))
 
     @on(OptionList.OptionSelected)
     def selected(self, event: OptionList.OptionSelected) -> None:
-        """Answers with the chosen option."""
+        """Answers with the option that was chosen."""
         self.dismiss(event.option.id)
 
 
-class Paper(Dialog[None]):
-    """A text to be read, such as a long message."""
+class TextDialog(Dialog[None]):
+    """A long text to read."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,q", "cancel", "Close", show=False)]
 
@@ -121,7 +121,7 @@ class Paper(Dialog[None]):
         self.question, self.text = title, text
 
     def compose(self) -> ComposeResult:
-        """A title above the text, which can be scrolled."""
+        """Yields a title and the text, which scrolls."""
         with Vertical(classes="dialog paper"):
             yield Static(self.question, markup=False, classes="question")
             with VerticalScroll():

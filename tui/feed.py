@@ -1,7 +1,7 @@
-"""What the store says, brought to the screens: one thread looks, and notifies widgets.
+"""Reads the store for all screens in one thread, and sends them what has changed.
 
-A screen hands over a query, a function of the store that returns records. It is called in the
-feed's thread whenever the store or its worker has changed, and its answer comes as a message.
+A screen subscribes with a query, a function that returns records from the store. The feed calls it
+in its thread whenever the store or its worker has changed, and posts the result as a message.
 """
 
 import contextlib
@@ -20,98 +20,98 @@ from jmlp.store import Lock, Owner, Store
 from jmlp.store.database import NAME
 from jmlp.system.files import is_there
 
-POLL_SECONDS = 0.1  # so that screens are drawn ten times a second at most
-RETRY_SECONDS = 1.0  # after which what could not be read is tried again
+POLL_SECONDS = 0.1  # so that screens are drawn at most ten times a second
+RETRY_SECONDS = 1.0  # until a failed read is tried again
 LEAVE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Look:
-    """The store at one moment, for queries; valid only while they are called."""
+class StoreView:
+    """What a query gets to read; valid only during the call."""
 
     folder: Path
-    store: Store | None  # None: there is none yet
-    owner: Owner | None  # the worker that has it
-    database: object = None  # another one than before where the store's was replaced
+    store: Store | None  # None: it does not exist yet
+    owner: Owner | None  # the worker that holds its lock
+    database: object = None  # differs from the last one if the database file was replaced
 
 
-Query = Callable[[Look], Any]
+Query = Callable[[StoreView], Any]
 
 
-class Fed(Message, bubble=False):
-    """The whole answer of a subscriber's query: of two in the queue, the later one is enough."""
+class FeedUpdate(Message, bubble=False):
+    """The full result of a subscriber's query."""
 
     def __init__(self, value: Any) -> None:
         super().__init__()
         self.value = value
 
     def can_replace(self, message: Message) -> bool:
-        """A later answer takes an earlier one's place."""
-        return isinstance(message, Fed)
+        """Lets a newer result replace an older one in the queue."""
+        return isinstance(message, FeedUpdate)
 
 
 class FeedFailed(Message, bubble=False):
-    """The store could not be read, or not be understood; it is tried again."""
+    """The store could not be read, or the query failed; the feed will try again."""
 
     def __init__(self, error: str) -> None:
         super().__init__()
         self.error = error
 
     def can_replace(self, message: Message) -> bool:
-        """Said once is enough."""
+        """Lets a newer error replace an older one in the queue."""
         return isinstance(message, FeedFailed)
 
 
 class Feed:
-    """Looks at one store for all screens."""
+    """Polls one store for all screens."""
 
     def __init__(self, folder: Path) -> None:
-        """Nothing is looked at before `start`.
+        """Initialises the feed; it reads nothing before `start`.
 
         Args:
-            folder: of the store; there may be none yet.
+            folder: the store's folder, which need not exist yet.
         """
         self.folder = folder
         self._queries: dict[MessagePump, Query] = {}
         self._due: set[MessagePump] = set()
-        self._told: dict[MessagePump, Any] = {}  # its last answer
+        self._sent: dict[MessagePump, Any] = {}  # each subscriber's last result or error
         self._changed = threading.Condition()
         self._closing = False
         self._store: Store | None = None
-        self._identity: tuple[int, int] | None = None  # of the database's file
-        self._seen: Any = None
+        self._identity: tuple[int, int] | None = None  # device and inode of the database file
+        self._last_seen: Any = None
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
 
     def start(self) -> None:
-        """Begins to look."""
+        """Starts the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Stops the thread."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         if self._thread.is_alive():
-            self._thread.join(LEAVE_SECONDS)  # a daemon: a query that takes long is left to itself
+            self._thread.join(LEAVE_SECONDS)  # a daemon: a slow query does not delay the exit
 
     def subscribe(self, pump: MessagePump, query: Query) -> None:
-        """Asks this from now on, at once and at every change; `pump` gets `Fed`.
+        """Runs a query now and after every change; `pump` receives each new `FeedUpdate`.
 
         Args:
-            pump: a screen or widget; a new query takes the place of its last one.
+            pump: a screen or widget; a new query replaces its previous one.
             query: called in the feed's thread.
         """
         with self._changed:
             self._queries[pump] = query
-            self._told.pop(pump, None)
+            self._sent.pop(pump, None)
             self._due.add(pump)
             self._changed.notify_all()
 
     def unsubscribe(self, pump: MessagePump) -> None:
-        """Asks it no more."""
+        """Drops a subscriber's query."""
         with self._changed:
             self._queries.pop(pump, None)
-            self._told.pop(pump, None)
+            self._sent.pop(pump, None)
             self._due.discard(pump)
 
     # ---- in the thread
@@ -123,75 +123,75 @@ class Feed:
                     self._changed.wait_for(lambda: self._closing or self._due, POLL_SECONDS)
                     if self._closing:
                         return
-                if not self._look():
+                if not self._poll():
                     with self._changed:
                         self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)
         finally:
-            self._drop()
+            self._close_store()
 
-    def _look(self) -> bool:
-        """Tells what is new; False: the store could not be read."""
+    def _poll(self) -> bool:
+        """Sends new results to their subscribers; False: the store or a query failed."""
         try:
-            look = self._look_at_store()
-            seen = self._identity, look.store and look.store.version(), look.owner
+            view = self._open_view()
+            seen = self._identity, view.store and view.store.version(), view.owner
         except Exception as error:
-            self._drop()
-            self._tell_all(error_text(error))
+            self._close_store()
+            self._post_error(error_text(error))
             return False
-        changed, self._seen = seen != self._seen, seen
+        changed, self._last_seen = seen != self._last_seen, seen
         with self._changed:
             pumps = list(self._queries) if changed else list(self._due)
             self._due.clear()
             queries = [(pump, self._queries[pump]) for pump in pumps if pump in self._queries]
-        answers = [(pump, answer(query, look)) for pump, query in queries]
-        for pump, message in answers:
-            value = message.value if isinstance(message, Fed) else message
-            if pump not in self._told or self._told[pump] != value:  # else nothing is new to it
-                self._told[pump] = value
+        messages = [(pump, run_query(query, view)) for pump, query in queries]
+        for pump, message in messages:
+            value = message.value if isinstance(message, FeedUpdate) else message
+            if pump not in self._sent or self._sent[pump] != value:
+                self._sent[pump] = value
                 pump.post_message(message)
-        failed = {pump for pump, message in answers if isinstance(message, FeedFailed)}
+        failed = {pump for pump, message in messages if isinstance(message, FeedFailed)}
         with self._changed:
             self._due |= failed & set(self._queries)
         return not failed
 
-    def _look_at_store(self) -> Look:
-        """Opens the store, again where its database was replaced."""
+    def _open_view(self) -> StoreView:
+        """Opens the store if necessary, and again if its database file was replaced."""
         identity = None
         if is_there(self.folder / NAME):
             with contextlib.suppress(FileNotFoundError):
                 status = os.stat(self.folder / NAME)
                 identity = status.st_dev, status.st_ino
         if identity != self._identity:
-            self._drop()
+            self._close_store()
         if identity is not None and self._store is None:
             self._store, self._identity = Store(self.folder, viewer=True), identity
         owner = None if self._store is None else Lock(self.folder).owner()
-        return Look(self.folder, self._store, owner, self._identity)
+        return StoreView(self.folder, self._store, owner, self._identity)
 
-    def _drop(self) -> None:
+    def _close_store(self) -> None:
         if self._store is not None:
             self._store.close()
-        self._store = self._identity = self._seen = None
+        self._store = self._identity = self._last_seen = None
 
-    def _tell_all(self, error: str) -> None:
+    def _post_error(self, error: str) -> None:
         with self._changed:
             pumps = list(self._queries)
             self._due.update(pumps)
-            self._told.clear()
+            self._sent.clear()
         for pump in pumps:
             pump.post_message(FeedFailed(error))
 
 
-def answer(query: Query, look: Look) -> Message:
-    """What a query says, or why it could not."""
+def run_query(query: Query, view: StoreView) -> Message:
+    """Returns a query's result or its error as a message."""
     try:
-        return Fed(query(look))
-    except Exception as error:  # a bug must end neither the thread nor the app
+        return FeedUpdate(query(view))
+    except Exception as error:  # a bug must not end the thread
         return FeedFailed(error_text(error))
 
 
 def error_text(error: Exception) -> str:
-    """The words for an error: its own, or that it is unexpected."""
+    """Returns an error's message; of an unexpected error, that it is a bug."""
     if isinstance(error, JmlpError):
         return str(error)
     return f"this is a bug in jmlp: {type(error).__name__}: {error}"

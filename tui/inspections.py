@@ -1,4 +1,4 @@
-"""The inspections that a screen shows: asked for in threads, kept while it is open."""
+"""The inspections that a screen shows: computed in threads, and cached while it is open."""
 
 import threading
 from collections.abc import Callable
@@ -12,87 +12,87 @@ from tui.feed import error_text
 if TYPE_CHECKING:
     from tui.app import JmlpApp
 
-Key = tuple[str, Part]  # of a run, which part of the data
+Key = tuple[str, Part]  # run id, part of the data
 
 
 @dataclass
-class Waiting:
-    """It is being computed."""
+class Pending:
+    """An inspection that is being computed."""
 
-    words: str = "computing…"
+    text: str = "computing…"
     stop: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """It could not be had."""
+    """An inspection that failed."""
 
     text: str
 
 
-State = Inspection | Waiting | Failure
+State = Inspection | Pending | Failure
 
 
 class Inspections:
-    """What is known of some runs; one at a time is computed."""
+    """A cache of inspections, of which at most one is being computed."""
 
     def __init__(self, app: "JmlpApp", folder: Path, changed: Callable[[], object]) -> None:
-        """Asks for nothing yet.
+        """Starts with an empty cache.
 
         Args:
-            app: performs what takes long.
-            folder: of the store.
-            changed: called in the app whenever something else is known.
+            app: runs the computations in threads.
+            folder: the store's folder.
+            changed: called in the app's thread after every change.
         """
         self._app, self._folder, self._changed = app, folder, changed
-        self._known: dict[Key, State] = {}
+        self._states: dict[Key, State] = {}
 
     def get(self, key: Key) -> State | None:
-        """What is known; None where it was not asked for."""
-        return self._known.get(key)
+        """Returns an inspection or its state; None if it was not requested."""
+        return self._states.get(key)
 
-    def want(self, key: Key) -> None:
-        """Begins to compute it, unless it is there; others are not waited for any more."""
-        if self._known.get(key) is not None:
+    def request(self, key: Key) -> None:
+        """Starts computing an inspection unless it is cached; cancels any other computation."""
+        if self._states.get(key) is not None:
             return
-        self.leave()
-        waiting = self._known[key] = Waiting()
+        self.cancel()
+        pending = self._states[key] = Pending()
         self._app.perform(
-            "look into a run",
-            lambda: self._compute(key, waiting),
-            lambda state: self._arrived(key, waiting, state),
+            "inspect a run",
+            lambda: self._compute(key, pending),
+            lambda state: self._computed(key, pending, state),
         )
 
-    def drop(self, run_id: str) -> None:
-        """What was known of a run does not hold any more."""
-        for key in [key for key in self._known if key[0] == run_id]:
-            state = self._known.pop(key)
-            if isinstance(state, Waiting):
+    def discard(self, run_id: str) -> None:
+        """Removes a run's inspections, which are out of date."""
+        for key in [key for key in self._states if key[0] == run_id]:
+            state = self._states.pop(key)
+            if isinstance(state, Pending):
                 state.stop.set()
 
-    def leave(self) -> None:
-        """The answer is no longer wanted."""
-        for key in [key for key, state in self._known.items() if isinstance(state, Waiting)]:
-            self.drop(key[0])
+    def cancel(self) -> None:
+        """Cancels what is being computed."""
+        for key in [key for key, state in self._states.items() if isinstance(state, Pending)]:
+            self.discard(key[0])
 
-    def _compute(self, key: Key, waiting: Waiting) -> State | None:
-        """In a thread."""
+    def _compute(self, key: Key, pending: Pending) -> State | None:
+        """Computes an inspection; called in a thread."""
         from jmlp.inspection import client
 
         def say(line: str) -> None:
-            self._app.call_later(self._said, waiting, line)
+            self._app.call_later(self._progressed, pending, line)
 
         try:
-            return client.inspect(self._folder, *key, say, waiting.stop)
-        except Exception as error:  # a bug too is shown where the inspection would be
+            return client.inspect(self._folder, *key, say, pending.stop)
+        except Exception as error:  # even a bug is shown in place of the inspection
             return Failure(error_text(error))
 
-    def _said(self, waiting: Waiting, line: str) -> None:
-        waiting.words = line
-        if waiting in self._known.values():  # else it is no longer wanted
+    def _progressed(self, pending: Pending, line: str) -> None:
+        pending.text = line
+        if pending in self._states.values():  # else it was cancelled
             self._changed()
 
-    def _arrived(self, key: Key, waiting: Waiting, state: State | None) -> None:
-        if self._known.get(key) is waiting and state is not None:
-            self._known[key] = state
+    def _computed(self, key: Key, pending: Pending, state: State | None) -> None:
+        if self._states.get(key) is pending and state is not None:
+            self._states[key] = state
             self._changed()

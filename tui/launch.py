@@ -1,4 +1,4 @@
-"""The app on a terminal: how it looks where that knows less, and how it ends."""
+"""Runs the app on a terminal: limited terminals, signals, and the exit code."""
 
 import os
 import signal
@@ -13,20 +13,20 @@ from textual.binding import Binding, BindingType
 from tui.app import JmlpApp, find
 from tui.framework.app import CommandApp
 from tui.framework.ascii import is_ascii_wanted
-from tui.framework.terminal import TerminalDriver, give_back, saved_attributes
+from tui.framework.terminal import TerminalDriver, restore_terminal, saved_attributes
 from tui.text import visible
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
-LEAVE_SECONDS = 3.0  # in which the app has to end after a signal
+LEAVE_SECONDS = 3.0  # that the app has to exit after a signal
 
 
 class TerminalApp(CommandApp, JmlpApp):
-    """The app as it is on a terminal, not in a browser or a test."""
+    """The app on a terminal, as opposed to a browser or a test."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+z", "suspend_process", "Suspend", show=False, tooltip="Back with fg")
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, tooltip="Suspend; fg resumes")
     ]
-    # A selection is shown by colour, so it needs another sign where there is none.
+    # The cursor is shown by colour, so it needs something else without colours.
     CSS = """
     DataTable:nocolor > .datatable--cursor { text-style: reverse; }
     OptionList:nocolor > .option-list--option-highlighted { text-style: reverse; }
@@ -40,14 +40,14 @@ class TerminalApp(CommandApp, JmlpApp):
 
 
 def run(folder: Path, start: str | None) -> int:
-    """Opens the app, until it is left; returns the exit code, 128 + n after signal n.
+    """Runs the app and returns its exit code, 128 + n after signal n.
 
     Raises:
-        StoreError: what was to be opened first is not in the store.
-        Exception: a bug has ended the app; the terminal is as before.
+        StoreError: `start` is not in the store.
+        Exception: a bug has ended the app; the terminal is restored.
     """
     if start is not None:
-        find(folder, start)  # what is not there is reported before anything is drawn
+        find(folder, start)  # report a wrong name before anything is drawn
     TerminalDriver.ascii_only = is_ascii_wanted()
     app = TerminalApp(folder, start=start)
     assert sys.__stdin__ is not None
@@ -55,7 +55,7 @@ def run(folder: Path, start: str | None) -> int:
     attributes = saved_attributes(fileno)
 
     def end_now(code: int) -> None:
-        give_back(fileno, attributes)
+        restore_terminal(fileno, attributes)
         os._exit(code)
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -68,20 +68,20 @@ def run(folder: Path, start: str | None) -> int:
         emergency.start()
         app.end(code)
 
-    # Those that are ignored, as by `nohup`, stay so; a terminal that has gone ends the app anyway.
-    heard = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, end) for number in heard}
+    # Ignored signals stay ignored, as under `nohup`; the app still ends with its terminal.
+    handled = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in handled}
     try:
         app.run()
     except BaseException:
-        give_back(fileno, attributes)
+        restore_terminal(fileno, attributes)
         raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     if app.error is not None:
         raise app.error
-    if not app.return_code and app.at_work is not None:
-        label = visible(app.at_work)
+    if not app.return_code and app.active_study is not None:
+        label = visible(app.active_study)
         print(f"{label} continues without the app: jmlp attach shows it", file=sys.stderr)
     return app.return_code or 0

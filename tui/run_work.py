@@ -1,4 +1,4 @@
-"""What the screen of runs has done to them in a thread: tags, and files for other programs."""
+"""What the runs screen does in threads: it tags runs and chooses where to export them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,77 +7,77 @@ from jmlp.errors import StoreError
 from jmlp.store import Store
 from tui.text import count
 
-TAKES_OFF = "-"
+REMOVE_PREFIX = "-"
 EXPORTS = "exports"  # a folder beside the runs
-# Of each format what it is, and what is written by default.
+# Each format's description and default file name.
 FORMATS = {
-    "json": ("JSON          all of the runs, with their cost curves", "runs.json"),
-    "csv": ("CSV           a line a run, for a spreadsheet", "runs.csv"),
-    "parquet": ("Parquet       a row a run, with their cost curves", "runs.parquet"),
-    "safetensors": ("safetensors   the trained networks, a file each", "networks"),
-    "tensorboard": ("TensorBoard   the cost curves, a folder each", "tensorboard"),
+    "json": ("JSON          all runs, with their cost curves", "runs.json"),
+    "csv": ("CSV           one line per run, for a spreadsheet", "runs.csv"),
+    "parquet": ("Parquet       one row per run, with its cost curve", "runs.parquet"),
+    "safetensors": ("safetensors   the trained networks, one file each", "networks"),
+    "tensorboard": ("TensorBoard   the cost curves, one folder each", "tensorboard"),
 }
-FOLDERS = ("safetensors", "tensorboard")  # formats of a file for each run
+FOLDERS = ("safetensors", "tensorboard")  # formats with a file or folder for each run
 
 
 def change_tag(folder: Path, run_ids: Sequence[str], text: str) -> str:
-    """Puts a tag on runs, or with a leading `-` takes it off those that bear it.
+    """Adds a tag to runs, or with a leading `-` removes it from those that have it.
 
     Args:
-        folder: of the store.
-        run_ids: of the runs.
+        folder: the store's folder.
+        run_ids: the runs' ids.
         text: what was typed.
 
     Returns:
-        what was done, for people.
+        A message that says what was done.
 
     Raises:
-        StoreError: it cannot be a tag, or none of the runs bears it.
+        StoreError: the text is not a valid tag, or none of the runs has it.
     """
-    tag = text.removeprefix(TAKES_OFF).strip()
+    tag = text.removeprefix(REMOVE_PREFIX).strip()
     with Store(folder) as store:
-        if not text.startswith(TAKES_OFF):
+        if not text.startswith(REMOVE_PREFIX):
             for run_id in run_ids:
                 store.tag(run_id, tag)
-            return f"{tag}: put on {count(len(run_ids), 'run')}"
-        bearing = [run_id for run_id in run_ids if tag in store.run(run_id).tags]
-        if not bearing:
+            return f"{tag}: added to {count(len(run_ids), 'run')}"
+        tagged = [run_id for run_id in run_ids if tag in store.run(run_id).tags]
+        if not tagged:
             raise StoreError(f"{tag}: none of {count(len(run_ids), 'run')} has this tag")
-        for run_id in bearing:
+        for run_id in tagged:
             store.untag(run_id, tag)
-    return f"{tag}: taken off {count(len(bearing), 'run')}"
+    return f"{tag}: removed from {count(len(tagged), 'run')}"
 
 
-def holds_something(target: Path, as_: str) -> bool:
-    """Whether an export there would replace a file, or write among others."""
+def would_overwrite(target: Path, as_: str) -> bool:
+    """Returns whether an export would replace a file, or write into a folder that is not empty."""
     try:
         if as_ in FOLDERS:
             return target.is_dir() and any(target.iterdir())
         return target.is_file()
     except OSError:
-        return False  # the export says why it cannot write there
+        return False  # the export will report the reason
 
 
-def usual_target(as_: str) -> str:
-    """Where an export goes by default, as editable text."""
+def default_target(as_: str) -> str:
+    """Returns the path that is suggested for an export."""
     name = FORMATS[as_][1]
     try:
         return str(Path(name).absolute())
-    except OSError:  # the working folder is gone
+    except OSError:  # the working directory was removed
         return name
 
 
-def target_of(text: str) -> Path:
-    """The place that was typed."""
+def typed_target(text: str) -> Path:
+    """Returns the path that was typed."""
     path = Path(text.strip())
     try:
         return path.expanduser()
-    except RuntimeError:  # the home directory of a user who has none
+    except RuntimeError:  # `~` of a user without a home directory
         return path
 
 
-def free_target(folder: Path, as_: str) -> Path:
-    """A new name in the store's folder of exports: `runs.json`, `runs-2.json`."""
+def unused_target(folder: Path, as_: str) -> Path:
+    """Returns an unused path in the store's folder of exports: `runs.json`, `runs-2.json`."""
     name = Path(FORMATS[as_][1])
     target, n = folder / EXPORTS / name, 1
     while target.exists():

@@ -1,4 +1,4 @@
-"""Texts for widgets: whatever a file or a person wrote is shown as it is, never read as markup."""
+"""Text for widgets: text from files and users is shown as it is, never parsed as markup."""
 
 import re
 from typing import Literal
@@ -12,12 +12,12 @@ _NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e-?\d+)?)")
 
 
 def cell(text: str, align: Align = "left", style: str = "") -> Text:
-    """A table's cell: one line, no markup, control characters written out."""
+    """Returns a table cell: one line without markup, with control characters escaped."""
     return Text(visible(text), style=style, justify=align, no_wrap=True, overflow="ellipsis")
 
 
 def fit(text: str, width: int, align: Align = "left") -> str:
-    """A text in exactly so many columns of the terminal: cut with `…`, or filled with spaces."""
+    """Cuts a text with `…`, or pads it with spaces, to exactly `width` columns of the terminal."""
     text = visible(text)
     if cell_len(text) > width:
         return set_cell_size(text, width - 1) + "…" if width > 0 else ""
@@ -26,14 +26,14 @@ def fit(text: str, width: int, align: Align = "left") -> str:
 
 
 def visible(text: str) -> str:
-    """On one line, with control characters and lone surrogates written out."""
+    """Escapes newlines, other control characters and lone surrogates."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def duration(seconds: float) -> str:
-    """`0:07`, `3:10`, `1:02:03`: a time left or passed."""
+    """Formats seconds: `0:07`, `3:10`, `1:02:03`."""
     whole = max(0, round(seconds))
     hours, rest = divmod(whole, 3600)
     minutes, seconds = divmod(rest, 60)
@@ -43,18 +43,18 @@ def duration(seconds: float) -> str:
 
 
 def count(n: int, what: str) -> str:
-    """`1 run`, `1,200 runs`."""
+    """Formats a number with its noun: `1 run`, `1,200 runs`."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def shortened(configuration: str) -> str:
-    """`batch no, drop 0.5`: of every hyperparameter the first word and the value."""
+    """Keeps each hyperparameter's first word and value: `batch no, drop 0.5`."""
     parts = [part.split(" ") for part in configuration.split(", ")]
     return ", ".join(" ".join(dict.fromkeys((part[0], part[-1]))) for part in parts)
 
 
 def natural_key(text: str) -> tuple[tuple[int, float, str], ...]:
-    """Sorts `batch size 8` before `batch size 64`: by its words and its numbers in turn."""
+    """Returns a sort key that compares numbers by value: `batch size 8` before `batch size 64`."""
     parts = _NUMBER.split(text.casefold())
     return tuple(
         (0, float(part), "") if index % 2 else (1, 0.0, part) for index, part in enumerate(parts)

@@ -1,4 +1,4 @@
-"""How the app looks: two themes with one accent colour. No meaning is carried by colour alone."""
+"""The app's dark and light themes. No information is carried by colour alone."""
 
 from textual.theme import Theme
 

@@ -54,7 +54,7 @@ class Figure(NamedTuple):
 
 @asynccontextmanager
 async def serving(
-    arguments: Sequence[str], idle_seconds: float = 60.0, most_strangers: int | None = None
+    arguments: Sequence[str], idle_seconds: float = 60.0, max_unauthenticated: int | None = None
 ) -> AsyncIterator[Served]:
     """A server with this command behind each tab."""
     listener = listen(HOST, 0)
@@ -62,7 +62,11 @@ async def serving(
     said: list[str] = []
     guard = Guard(HOST, port, HOST)
     server = AppServer(
-        arguments, guard, said.append, idle_seconds=idle_seconds, most_strangers=most_strangers
+        arguments,
+        guard,
+        said.append,
+        idle_seconds=idle_seconds,
+        max_unauthenticated=max_unauthenticated,
     )
     async with server.listening(listener):
         yield Served(server, guard, port, said)

@@ -1,4 +1,4 @@
-"""The served app in a real browser: it paints, its keys work, and a study runs to its table."""
+"""The served app in a real browser: painting, keys, and a study that runs to its result table."""
 
 import json
 import os
@@ -23,7 +23,7 @@ PNG_COLOURS = 100_000
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A Chromium without a window."""
+    """A headless Chromium."""
     path = next(filter(_starts, filter(None, map(shutil.which, NAMES))), None)
     if path is None:
         pytest.skip(f"no browser on this machine: none of {', '.join(NAMES)} is there and starts")
@@ -36,13 +36,13 @@ def browser() -> Iterator[Browser]:
 
 
 def _starts(path: str) -> bool:
-    """Whether it is more than a hint where a browser could be had."""
+    """Returns whether a path is a browser that starts, and not a wrapper that prints a hint."""
     done = subprocess.run([path, "--version"], capture_output=True, check=False)
     return done.returncode == 0
 
 
 class Tab:
-    """A tab with the app: its text is read off what the server sends, its picture off the page."""
+    """A tab with the app; its text is read from the websocket, its picture from the page."""
 
     def __init__(self, browser: Browser, address: str) -> None:
         self.page: Page = browser.new_page(viewport={"width": 1000, "height": 700})
@@ -80,15 +80,15 @@ class Tab:
                 self._screen.resize(height, width)
 
     def lines(self) -> list[str]:
-        """What the app shows."""
+        """Returns the lines that the app shows."""
         return [line.rstrip() for line in self._screen.display]
 
     def text(self) -> str:
-        """The same as one text."""
+        """Returns them as one text."""
         return "\n".join(self.lines())
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Lets the browser run until something is so."""
+        """Lets the browser run until a condition holds."""
         for _ in range(int(WAIT_SECONDS * 1000 / POLL_MILLISECONDS)):
             if condition():
                 return
@@ -96,11 +96,11 @@ class Tab:
         raise AssertionError(f"it did not come; the app shows:\n{self.text()}")
 
     def until_shown(self, text: str) -> None:
-        """Waits for a text of the app."""
+        """Waits until the app shows a text."""
         self.until(lambda: text in self.text())
 
     def colours(self, file: Path) -> set[object]:
-        """Of all points of the page."""
+        """Returns the colours of all pixels of the page."""
         self.page.screenshot(path=file)
         with Image.open(file) as image:
             found = image.convert("RGB").getcolors(PNG_COLOURS)
@@ -109,7 +109,7 @@ class Tab:
 
 @pytest.fixture
 def tab(browser: Browser, tmp_path: Path) -> Iterator[Tab]:
-    """The app in a tab, on a store that is not there yet."""
+    """The app in a tab, on a store that does not exist yet."""
     with serve(tmp_path / "store") as (process, address):
         tab = Tab(browser, address)
         yield tab
@@ -118,16 +118,14 @@ def tab(browser: Browser, tmp_path: Path) -> Iterator[Tab]:
         process.communicate()
 
 
-def test_app_paints_and_keys_work_and_it_can_be_left_and_opened_again(
-    tab: Tab, tmp_path: Path
-) -> None:
+def test_app_paints_reacts_to_keys_and_can_be_closed_and_reopened(tab: Tab, tmp_path: Path) -> None:
     tab.until_shown("Demo")
     tab.until(lambda: len(tab.colours(tmp_path / "page.png")) > 20)  # smooth letters, in colours
     assert "token" not in tab.page.url
     tab.page.keyboard.press("?")
-    tab.until_shown("What every key does")
+    tab.until_shown("Show all keys")
     tab.page.keyboard.press("Escape")
-    tab.until(lambda: "What every key does" not in tab.text())
+    tab.until(lambda: "Show all keys" not in tab.text())
     tab.page.set_viewport_size({"width": 700, "height": 500})
     tab.until(lambda: len(tab.lines()) == 23 and "Quit" in tab.lines()[-1])
     tab.page.keyboard.press("q")
@@ -138,7 +136,7 @@ def test_app_paints_and_keys_work_and_it_can_be_left_and_opened_again(
     assert tab.complaints == []
 
 
-def test_demo_runs_to_its_table(tab: Tab) -> None:
+def test_demo_runs_to_its_result_table(tab: Tab) -> None:
     tab.until_shown("Demo")
     tab.page.keyboard.press("d")
     tab.until_shown("20 of 20 runs")

@@ -1,4 +1,4 @@
-"""Bars over the snapshots."""
+"""Bar charts over the snapshots."""
 
 import math
 
@@ -12,12 +12,12 @@ def test_bars_stand_below_their_epochs() -> None:
     assert pointer_row(4, 2, 4) == "           ▼"
 
 
-def test_a_value_that_is_unknown_or_zero_has_no_bar() -> None:
+def test_a_value_that_is_nan_or_zero_has_no_bar() -> None:
     values = [1e-1, math.nan, 1e-2, 0.0]
     assert bar_row(values, scale_of(values), 3) == " ██    ▁▁   "
 
 
-def test_shares_begin_at_nothing_and_end_at_all() -> None:
+def test_share_bars_range_from_empty_to_full() -> None:
     assert share_row([0.0, 0.01, 0.5, 1.0], 3) == "    ▁▁ ▅▅ ██"
 
 

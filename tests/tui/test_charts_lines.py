@@ -1,4 +1,4 @@
-"""Curves as dots, their ticks, and the names at their ends."""
+"""The geometry of line plots: dots, ticks, and where the curves' names go."""
 
 import math
 
@@ -30,7 +30,7 @@ def floats(*values: float) -> Floats:
 
 
 def drawn(dots: Dots, width: int, height: int) -> list[str]:
-    """Dots as a picture."""
+    """Draws dots as lines of text."""
     lines = [["."] * width for _ in range(height)]
     for x, y in dots.tolist():
         lines[y][x] = "#"
@@ -70,7 +70,7 @@ def test_kinds_of_lines_differ_by_their_dots() -> None:
     assert drawn(line_dots(x, y, (1, 3)), 14, 1) == ["#...#...#...#."]
 
 
-def test_a_pattern_continues_through_the_points_between() -> None:
+def test_a_dash_pattern_continues_across_points() -> None:
     x, y = floats(0, 5, 13), floats(0, 0, 0)
     assert drawn(line_dots(x, y, (4, 3)), 14, 1) == ["####...####..."]
 
@@ -93,17 +93,17 @@ def test_a_band_is_a_grid_of_dots_between_its_bounds() -> None:
     ]
 
 
-def test_a_band_is_clipped_to_the_existing_rows() -> None:
+def test_a_band_is_clipped_to_the_rows_of_the_window() -> None:
     dots = band_dots(floats(0, 0), floats(50, 50), floats(-50, -50), 8)
     assert dots[:, 1].tolist() == [0, 4]
 
 
-def test_a_band_has_gaps_where_a_bound_is_unknown() -> None:
+def test_a_band_has_gaps_where_a_bound_is_nan() -> None:
     low, high = floats(9, 9, NAN, 9), floats(0, 0, 0, 0)
     assert set(band_dots(floats(0, 2, 4, 6), low, high, 9)[:, 0].tolist()) == {0, 2}
 
 
-def test_what_lies_outside_of_the_window_is_left_out() -> None:
+def test_dots_outside_the_window_are_left_out() -> None:
     dots = np.array([(-1, 0), (0, 0), (3, 2), (4, 2), (3, 3)])
     assert inside(dots, 4, 3).tolist() == [[0, 0], [3, 2]]
 
@@ -127,7 +127,7 @@ def test_logarithms_are_of_positive_finite_numbers_only() -> None:
     assert scaled(floats(-1, 0), log=False).tolist() == [-1, 0]
 
 
-def test_the_range_of_values_is_that_of_the_shown_epochs_with_room() -> None:
+def test_the_range_of_values_covers_the_shown_epochs_with_padding() -> None:
     one = series(floats(100, 2, 1, 50))
     assert value_range([one], 1, 2, False, (-math.inf, math.inf)) == pytest.approx((0.96, 2.04))
 
@@ -141,7 +141,7 @@ def test_equal_values_have_a_range_around_them() -> None:
     assert value_range([series(floats(2, 2))], 0, 1, False, (-1, 9)) == pytest.approx((1.92, 2.08))
 
 
-def test_without_values_there_is_a_range_anyway() -> None:
+def test_without_values_there_is_a_default_range() -> None:
     assert value_range([], 0, 1, False, (0, 1)) == (0, 1)
     assert value_range([series(floats(NAN))], 0, 1, True, (0, 1)) == (-1, 0)
 
@@ -198,7 +198,7 @@ def test_ticks_of_logarithms_are_round_numbers(
         ([0.4, 0.0, 9.0], 3, [1, 0, 2]),
     ],
 )
-def test_names_stand_near_their_rows_and_never_on_each_other(
+def test_names_are_near_their_rows_and_never_overlap(
     rows: list[float], height: int, expected: list[int]
 ) -> None:
     assert spread(rows, height) == expected

@@ -17,7 +17,7 @@ def test_counts_are_right_aligned_and_the_diagonal_is_in_brackets() -> None:
     ]
 
 
-def test_where_there_is_no_room_counts_stand_alone() -> None:
+def test_without_room_only_counts_are_shown() -> None:
     assert matrix_lines(COUNTS[[0, 0, 2]] % 100, 30) == [
         "true   0   1   2",
         "   0[ 98]  2   ·",
@@ -32,7 +32,7 @@ def test_ten_classes_of_mnist_fit_in_80_and_in_60_columns() -> None:
     assert max(map(len, matrix_lines(counts, 57))) <= 57
 
 
-def test_confusions_are_listed_the_most_frequent_first() -> None:
+def test_confusions_are_listed_most_frequent_first() -> None:
     assert confusions(COUNTS) == [(1, 2, 20), (2, 0, 5), (0, 1, 2)]
     assert confusion_lines(confusions(COUNTS), 11) == [
         " 1 taken for  2  20×",

@@ -10,7 +10,7 @@ from tui.charts.picture import N_LEVELS, NO_PIXEL, as_plane, half_blocks, shades
 NAN = math.nan
 
 
-def test_ink_is_drawn_in_shades_two_lines_of_pixels_at_once() -> None:
+def test_shades_show_ink_two_lines_of_pixels_per_line() -> None:
     plane = np.array([[0.0, 0.25, 0.5, 0.75, 1.0]] * 2)
     assert shades(plane) == [" ░▒▓█"]
 
@@ -24,15 +24,15 @@ def test_signs_of_negative_values_are_strokes() -> None:
     assert shades(plane) == ["=~-, ░▒▓█"]
 
 
-def test_values_beyond_the_scale_are_as_dark_as_can_be() -> None:
+def test_values_beyond_the_scale_are_clipped() -> None:
     assert shades(np.array([[-7.0, 7.0]] * 2)) == ["=█"]
 
 
-def test_an_odd_last_line_stands_for_itself() -> None:
+def test_an_odd_last_line_is_averaged_alone() -> None:
     assert shades(np.array([[0.0], [0.0], [1.0]])) == [" ", "█"]
 
 
-def test_cells_without_a_pixel_are_blank() -> None:
+def test_missing_pixels_are_blank() -> None:
     assert shades(np.array([[NAN, 1.0]])) == [" █"]
 
 
@@ -62,7 +62,7 @@ def test_an_image_is_laid_out_by_its_shape(
     assert as_plane(np.arange(6), shape).tolist() == expected
 
 
-def test_a_vector_is_folded_to_a_square() -> None:
+def test_a_vector_is_wrapped_to_a_square() -> None:
     assert as_plane(np.arange(4), (4,)).tolist() == [[0, 1], [2, 3]]
     folded = as_plane(np.arange(5), (5,))
     assert folded.shape == (2, 3)

@@ -23,7 +23,7 @@ def test_a_value_that_is_not_finite_is_a_gap() -> None:
     assert sparkline(points, 4, 3, Scale(0.0, 1.0)) == "█  ▁"
 
 
-def test_a_gap_outlives_thinning_and_other_columns_show_means() -> None:
+def test_gaps_survive_downsampling_and_other_columns_show_means() -> None:
     values = [0.0, 1.0, math.nan, 1.0, 1.0, 1.0]
     assert sparkline(list(enumerate(values)), 3, 5, Scale(0.0, 1.0)) == "▅ █"
 
@@ -67,7 +67,7 @@ def test_a_million_points_fill_exactly_the_width() -> None:
     assert text == "▁▁▂▂▃▃▄▄▅▅▆▆▇▇██"
 
 
-def test_no_width_is_no_text() -> None:
+def test_zero_width_is_empty() -> None:
     assert sparkline([(0, 1.0)], 0, 0, Scale(0.0, 1.0)) == ""
 
 

@@ -55,7 +55,7 @@ def test_zoom_is_around_the_middle_without_a_cursor_and_around_an_epoch_given() 
     assert one.shown == pytest.approx((40 - 40 / 1.5, 40))
 
 
-def test_four_epochs_are_the_least_and_all_of_them_the_most() -> None:
+def test_a_window_has_at_least_four_epochs_and_at_most_all() -> None:
     one = view()
     for _ in range(20):
         one.zoom(closer=True)

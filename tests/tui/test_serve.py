@@ -1,4 +1,4 @@
-"""The server: who is let in, and what is answered."""
+"""The server: access control and responses."""
 
 import asyncio
 import re
@@ -11,12 +11,12 @@ from serve_matrix import HOST, Case, Served, answer, cases, refusals, serving
 from tui.serving import server as server_module
 from tui.serving.guard import Guard
 
-# A tab is never opened here.
+# No tab is opened here, so the app never starts.
 NO_APP = ["/bin/false"]
 
 
 async def get(served: Served, path: str) -> tuple[int, dict[str, str]]:
-    """What a browser that was let in gets."""
+    """Requests a path as a browser with the cookie."""
     case = Case(path, f"{HOST}:{served.port}", served.guard.url, served.token, allowed=True)
     return await answer(served, case)
 
@@ -27,7 +27,7 @@ def test_every_request_with_a_wrong_or_missing_host_origin_or_token_starts_nothi
     assert (figure.refused, figure.started) == (figure.requests, 0)
 
 
-def test_what_comes_from_the_page_itself_is_answered() -> None:
+def test_requests_from_the_page_itself_are_answered() -> None:
     async def statuses() -> dict[str, set[int]]:
         found: dict[str, set[int]] = {}
         async with serving(NO_APP) as served:
@@ -58,7 +58,7 @@ def test_nothing_but_get_is_answered(method: str) -> None:
     assert asyncio.run(status()) == 405
 
 
-def test_address_gives_a_cookie_that_scripts_and_other_sites_do_not_get() -> None:
+def test_address_sets_a_cookie_hidden_from_scripts_and_other_sites() -> None:
     async def cookie() -> tuple[Served, str]:
         async with serving(NO_APP) as served:
             case = Case(f"/?token={served.token}", f"{HOST}:{served.port}", None, None, True)
@@ -67,10 +67,10 @@ def test_address_gives_a_cookie_that_scripts_and_other_sites_do_not_get() -> Non
     served, given = asyncio.run(cookie())
     name = f"jmlp-{served.port}"
     assert given == f"{name}={served.token}; HttpOnly; Path=/; SameSite=Strict"
-    assert len(served.token) == 43  # 32 bytes, 6 bits a sign
+    assert len(served.token) == 43  # 32 bytes, 6 bits per character
 
 
-def test_address_for_the_command_line_of_a_browser_opens_the_app_once() -> None:
+def test_address_on_the_command_line_of_a_browser_works_once() -> None:
     async def statuses() -> list[int]:
         async with serving(NO_APP) as served:
             path = served.guard.address_once().removeprefix(served.guard.url)
@@ -81,7 +81,7 @@ def test_address_for_the_command_line_of_a_browser_opens_the_app_once() -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/?token=wrong", "/static/page.js", "/nothing"])
-def test_every_answer_keeps_other_sites_out_of_the_page(path: str) -> None:
+def test_every_response_has_the_security_headers(path: str) -> None:
     async def headers() -> tuple[int, dict[str, str]]:
         async with serving(NO_APP) as served:
             return served.port, (await get(served, path))[1]
@@ -99,7 +99,7 @@ def test_every_answer_keeps_other_sites_out_of_the_page(path: str) -> None:
     assert found["Cache-Control"] == ("no-cache" if path.endswith(".js") else "no-store")
 
 
-def test_page_and_what_it_loads_name_no_other_host() -> None:
+def test_page_and_its_files_name_no_other_host() -> None:
     own = list(server_module.PAGE.iterdir())
     assert {file.name for file in own} == {"index.html", "page.css", "page.js"}
     assert not re.search(r"https?:|//[a-z]", "".join(file.read_text() for file in own))
@@ -120,7 +120,7 @@ def test_no_name_reaches_another_file(name: str) -> None:
 @pytest.mark.parametrize(
     "text", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost"]
 )
-def test_requests_that_are_not_http_are_neither_answered_nor_reported(
+def test_requests_that_are_not_http_are_ignored_silently(
     text: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async def status() -> int:
@@ -158,7 +158,7 @@ def test_command_behind_a_tab_is_fixed() -> None:
     assert command == [sys.executable, "-P", "-m", "tui.serving.child", "/a store/$(x)"]
 
 
-def test_a_bug_is_reported_and_the_server_continues(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_reported_and_the_server_keeps_running(monkeypatch: pytest.MonkeyPatch) -> None:
     async def found() -> tuple[int, list[str]]:
         async with serving(NO_APP) as served:
             monkeypatch.setattr(served.server, "_page", None)

@@ -1,4 +1,4 @@
-"""`jmlp serve` as it is called, with the real app behind a real tab."""
+"""The command `jmlp serve`, with the real app behind a real websocket."""
 
 import asyncio
 import json
@@ -27,9 +27,9 @@ RISK = (
 
 @asynccontextmanager
 async def tab(address: str) -> AsyncIterator[None]:
-    """The page as a browser opens it; within it the app has drawn and the tab is open."""
+    """Opens the page as a browser does, and waits until the app has drawn."""
     url, _, _ = address.partition("/?")
-    jar = aiohttp.CookieJar(unsafe=True)  # for a host that is a number too
+    jar = aiohttp.CookieJar(unsafe=True)  # accepts cookies from an IP address
     async with aiohttp.ClientSession(cookie_jar=jar) as client:
         async with client.get(address) as opened:
             assert opened.status == 200
@@ -44,15 +44,15 @@ async def tab(address: str) -> AsyncIterator[None]:
 
 
 def child_of(process: int) -> int:
-    """Its only child."""
+    """Returns the id of a process's only child."""
     found = subprocess.run(
         ["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=True
     )
     return int(found.stdout)
 
 
-def lives(process: int) -> bool:
-    """Whether it runs."""
+def is_alive(process: int) -> bool:
+    """Returns whether a process is running."""
     found = subprocess.run(
         ["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True, check=False
     )
@@ -75,16 +75,18 @@ def test_app_ends_with_the_server_however_that_ends(
     with serve(tmp_path / "store") as (process, address):
         app, said = asyncio.run(end(process, address))
         assert process.returncode == code
-        until(lambda: not lives(app), 5.0)
-    begun = (
+        until(lambda: not is_alive(app), 5.0)
+    expected = (
         "open this address in a browser; it is the key to the app, so keep it to yourself:\n"
         "Ctrl-C ends the server; training continues\n"
     )
-    assert said == begun + ("ended; training continues\n" if number is not signal.SIGKILL else "")
+    assert said == expected + (
+        "ended; training continues\n" if number is not signal.SIGKILL else ""
+    )
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", address)
 
 
-def test_server_minds_no_signal_that_was_ignored_at_its_start_as_by_nohup(tmp_path: Path) -> None:
+def test_server_keeps_ignoring_signals_ignored_at_its_start_as_under_nohup(tmp_path: Path) -> None:
     nohup = ("sh", "-c", "trap '' HUP; exec \"$@\"", "sh")
     with serve(tmp_path / "store", *nohup) as (process, _):
         process.send_signal(signal.SIGHUP)
@@ -109,11 +111,11 @@ def test_server_minds_no_signal_that_was_ignored_at_its_start_as_by_nohup(tmp_pa
         ),
     ],
 )
-def test_wrong_place_to_listen_is_refused(arguments: list[str], error: str, here: Here) -> None:
+def test_invalid_host_or_port_is_refused(arguments: list[str], error: str, here: Here) -> None:
     assert here("serve", *arguments) == (2, "", f"jmlp: error: {error}\n")
 
 
-def test_port_that_is_taken_is_named(here: Here) -> None:
+def test_port_in_use_is_named(here: Here) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert here("serve", "--port", str(port)) == (
@@ -124,7 +126,7 @@ def test_port_that_is_taken_is_named(here: Here) -> None:
         )
 
 
-def test_what_the_app_starts_gets_none_of_its_pipes() -> None:
+def test_child_processes_do_not_inherit_the_pipes() -> None:
     code = (
         "import os, subprocess; from tui.serving.child import keep_pipes_private\n"
         "keep_pipes_private(); import sys\n"
@@ -143,24 +145,24 @@ def test_what_the_app_starts_gets_none_of_its_pipes() -> None:
 
 
 class Listener:
-    """Would listen where other machines reach it."""
+    """Pretends to listen at an address that other machines can reach."""
 
     def __enter__(self) -> "Listener":
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing to close."""
+        """Does nothing."""
 
     def getsockname(self) -> tuple[str, int]:
         return "192.0.2.7", 8000
 
     def close(self) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 @pytest.fixture
 def not_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server is ready, and ended by SIGTERM at once."""
+    """A server that is ready, and ended by SIGTERM, at once."""
 
     async def run(_: object, __: object, ready: Callable[[], object]) -> signal.Signals:
         ready()
@@ -170,7 +172,7 @@ def not_served(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("not_served")
-def test_other_machines_are_let_in_only_where_that_is_meant(
+def test_other_machines_have_access_only_with_allow_remote(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tui.serving.guard.listen", lambda *_: Listener())
@@ -203,7 +205,7 @@ def test_address_as_json(here: Here) -> None:
     ],
 )
 @pytest.mark.usefixtures("not_served")
-def test_browser_opens_where_the_person_sits_with_an_address_of_its_own(
+def test_browser_opens_only_on_a_local_display_with_its_own_address(
     environment: dict[str, str], opens: bool, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
@@ -220,7 +222,7 @@ def test_browser_opens_where_the_person_sits_with_an_address_of_its_own(
 
 
 @pytest.mark.parametrize("name", ["tui.py", "tui/__init__.py"])
-def test_another_package_named_tui_is_reported_and_not_taken_for_a_missing_extra(
+def test_another_package_named_tui_is_reported_and_not_mistaken_for_a_missing_extra(
     name: str, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = here.folder / name
@@ -237,7 +239,7 @@ def test_another_package_named_tui_is_reported_and_not_taken_for_a_missing_extra
     assert f"remove it from {here.folder}, or" in done.err
 
 
-def test_package_that_is_missing_is_named(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_named(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tui.serving.server", None)
     done = here("serve")
     assert done.code == 2

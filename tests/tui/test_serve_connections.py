@@ -1,4 +1,4 @@
-"""The served app where many connections are open: who gets an answer, and what is reported."""
+"""The server with many open connections: which are answered, and what is reported."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ import pytest
 from serve_matrix import HOST, Case, Served, answer, serving
 
 from tui.serving import connections
-from tui.serving.connections import Report
+from tui.serving.connections import RepeatLog
 
 NO_APP = ["/bin/false"]
 CLOSED = "more than 16 connections without the token: the oldest closed"
@@ -22,7 +22,7 @@ CLOSED = "more than 16 connections without the token: the oldest closed"
 async def half_open(
     served: Served, n: int, text: bytes = b""
 ) -> AsyncIterator[list[asyncio.StreamReader]]:
-    """So many connections that have begun a request and never end it."""
+    """Opens so many connections with an incomplete request."""
     readers, writers = [], []
     for _ in range(n):
         reader, writer = await asyncio.open_connection(HOST, served.port)
@@ -37,17 +37,17 @@ async def half_open(
 
 
 def page(served: Served) -> Case:
-    """The page, for a browser that was let in."""
+    """A request for the page by a browser with the cookie."""
     return Case("/", f"{HOST}:{served.port}", served.guard.url, served.token, allowed=True)
 
 
 @pytest.mark.parametrize("text", [b"", b"GET / HTTP/1.1\r\nHost: "])
-def test_page_is_answered_beside_sixty_half_open_connections_where_sixteen_have_room(
+def test_page_is_answered_despite_sixty_half_open_connections_and_a_limit_of_sixteen(
     text: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async def found() -> tuple[list[int], list[str]]:
         async with (
-            serving(NO_APP, most_strangers=16) as served,
+            serving(NO_APP, max_unauthenticated=16) as served,
             half_open(served, 60, text) as readers,
         ):
             statuses = [(await answer(served, page(served)))[0] for _ in range(3)]
@@ -60,9 +60,9 @@ def test_page_is_answered_beside_sixty_half_open_connections_where_sixteen_have_
     assert capfd.readouterr() == ("", "")
 
 
-def test_connection_that_has_shown_the_token_is_never_closed_to_make_room() -> None:
+def test_connection_with_the_token_is_never_closed_to_make_room() -> None:
     async def found() -> list[bytes]:
-        async with serving(NO_APP, most_strangers=16) as served:
+        async with serving(NO_APP, max_unauthenticated=16) as served:
             reader, writer = await asyncio.open_connection(HOST, served.port)
             cookie = served.headers()["Cookie"]
             request = f"GET /nothing HTTP/1.1\r\nHost: {HOST}:{served.port}\r\nCookie: {cookie}"
@@ -80,7 +80,7 @@ def test_connection_that_has_shown_the_token_is_never_closed_to_make_room() -> N
 
 
 @pytest.mark.parametrize("text", [b"", b"GET / HTTP/1.1\r\nHost: "])
-def test_connection_whose_request_does_not_come_is_closed(
+def test_connection_without_a_complete_request_is_closed(
     text: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.05)
@@ -96,7 +96,7 @@ def test_connection_whose_request_does_not_come_is_closed(
     assert asyncio.run(rest()) == b""
 
 
-def test_what_the_event_loop_cannot_do_is_reported_in_one_line_however_often(
+def test_repeated_error_of_the_event_loop_is_reported_in_one_line(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     async def said() -> list[str]:
@@ -112,7 +112,7 @@ def test_what_the_event_loop_cannot_do_is_reported_in_one_line_however_often(
     assert capfd.readouterr() == ("", "")
 
 
-def test_after_a_minute_it_is_reported_how_often_it_came_again(
+def test_repetitions_are_counted_and_reported_after_a_minute(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     later: list[tuple[float, Callable[[str], None], str]] = []
@@ -123,7 +123,7 @@ def test_after_a_minute_it_is_reported_how_often_it_came_again(
 
     monkeypatch.setattr(asyncio, "get_running_loop", Loop)
     said: list[str] = []
-    report = Report(said.append)
+    report = RepeatLog(said.append)
     for _ in range(1000):
         report("this")
     report("that")
@@ -138,8 +138,8 @@ def test_after_a_minute_it_is_reported_how_often_it_came_again(
 
 
 @pytest.mark.parametrize(("limit", "most"), [(1024, 256), (256, 64), (resource.RLIM_INFINITY, 256)])
-def test_room_for_connections_is_a_quarter_of_the_files_that_may_be_open(
+def test_connection_limit_is_a_quarter_of_the_open_file_limit(
     limit: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (limit, limit))
-    assert connections.most_strangers() == most
+    assert connections.max_unauthenticated() == most

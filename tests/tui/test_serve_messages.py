@@ -1,4 +1,4 @@
-"""What a page may say to the server."""
+"""The messages that a page may send."""
 
 import json
 
@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from tui.serving.messages import (
     Focused,
+    InvalidMessage,
     Message,
     Pinged,
     Resized,
     Typed,
-    Unacceptable,
     parse,
     size_of,
 )
@@ -27,7 +27,7 @@ JSON = st.recursive(
     ("text", "message"),
     [
         ('["stdin", "é\\u0000"]', Typed(b"\xc3\xa9\x00")),
-        ('["stdin", "\\ud800"]', Typed(b"?")),  # half a sign
+        ('["stdin", "\\ud800"]', Typed(b"?")),  # half a surrogate pair
         ('["resize", {"width": 80, "height": 24}]', Resized(80, 24)),
         ('["resize", {"width": -1, "height": 1000000000}]', Resized(1, 200)),
         ('["resize", {"width": 501, "height": 0}]', Resized(500, 1)),
@@ -36,7 +36,7 @@ JSON = st.recursive(
         ('["ping", "12"]', Pinged("12")),
     ],
 )
-def test_message_of_the_page_is_understood(text: str, message: Message) -> None:
+def test_message_of_the_page_is_parsed(text: str, message: Message) -> None:
     assert parse(text) == message
 
 
@@ -60,7 +60,7 @@ def test_message_of_the_page_is_understood(text: str, message: Message) -> None:
     ],
 )
 def test_anything_else_is_refused(text: str, problem: str) -> None:
-    with pytest.raises(Unacceptable, match=rf"^{problem}$"):
+    with pytest.raises(InvalidMessage, match=rf"^{problem}$"):
         parse(text)
 
 
@@ -68,7 +68,7 @@ def test_anything_else_is_refused(text: str, problem: str) -> None:
 def test_no_text_does_harm(text: str) -> None:
     try:
         message = parse(text)
-    except Unacceptable:
+    except InvalidMessage:
         return
     assert isinstance(message, Message)
 
@@ -82,13 +82,11 @@ def test_no_text_does_harm(text: str) -> None:
         ("1000000000", "1", (500, 1)),
     ],
 )
-def test_size_in_an_address_is_kept_within_limits(
-    width: str, height: str, size: tuple[int, int]
-) -> None:
+def test_size_in_an_address_is_clamped(width: str, height: str, size: tuple[int, int]) -> None:
     assert size_of(width, height) == size
 
 
 @pytest.mark.parametrize("width", ["", "1e9", "80.0", "x", "8_0", "٨٠", "0x50", "NaN", "9" * 5000])
-def test_size_that_is_no_integer_is_refused(width: str) -> None:
-    with pytest.raises(Unacceptable, match=r"^width and height must be integers$"):
+def test_size_that_is_not_an_integer_is_refused(width: str) -> None:
+    with pytest.raises(InvalidMessage, match=r"^width and height must be integers$"):
         size_of(width, "24")

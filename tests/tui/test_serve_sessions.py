@@ -1,4 +1,4 @@
-"""The process behind a tab: what it gets and gives, and how nothing is left of it."""
+"""The process behind a tab: its packets, its environment, and how it is ended."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from tui.serving import server as server_module
 from tui.serving import session as session_module
 from tui.serving.session import environment
 
-# Says that it is there, with its process id, size and group; then sends back what it gets.
+# Sends its process id and size, then echoes its input.
 ECHO = """
 import json, os, signal, subprocess, sys
 def say(kind, data):
@@ -34,13 +34,13 @@ STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
 
 
 def echo(each: str = LEAVE, first: str = "") -> list[str]:
-    """What starts it."""
+    """Returns the command that starts `ECHO`."""
     return [sys.executable, "-I", "-c", ECHO.format(first=first, each=each)]
 
 
 @asynccontextmanager
 async def tab(served: Served, query: str = "") -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    """A browser's websocket."""
+    """Opens a websocket as a browser does."""
     url = f"{served.guard.url}/ws{query}".replace("http", "ws")
     async with (
         aiohttp.ClientSession() as client,
@@ -50,32 +50,32 @@ async def tab(served: Served, query: str = "") -> AsyncIterator[aiohttp.ClientWe
 
 
 async def started(websocket: aiohttp.ClientWebSocketResponse) -> int:
-    """The id of the process behind the tab, which has begun."""
+    """Waits until the process behind the tab has started, and returns its id."""
     process: int = json.loads(await websocket.receive_bytes())[0]
     return process
 
 
-def lives(process: int) -> bool:
-    """Whether there is such a process."""
+def is_alive(process: int) -> bool:
+    """Returns whether a process exists."""
     with suppress(ProcessLookupError):
         os.kill(process, 0)
         return True
     return False
 
 
-async def left(served: Served) -> None:
-    """Waits until no process is left."""
+async def all_ended(served: Served) -> None:
+    """Waits until all sessions have ended."""
     while served.server.sessions:
         await asyncio.sleep(0.001)
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Little time for what will not come."""
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shortens the wait for processes that will not end."""
     monkeypatch.setattr(session_module, "GRACE_SECONDS", 0.2)
 
 
-def test_keys_sizes_and_focus_reach_the_app_and_what_it_draws_comes_back() -> None:
+def test_input_reaches_the_app_and_its_output_reaches_the_page() -> None:
     async def packets() -> list[bytes]:
         async with serving(echo()) as served, tab(served) as websocket:
             await started(websocket)
@@ -110,7 +110,7 @@ def test_keys_sizes_and_focus_reach_the_app_and_what_it_draws_comes_back() -> No
         ("?width=1000000000&height=1000", ["500", "200"]),
     ],
 )
-def test_size_of_a_new_tab_is_kept_within_limits(query: str, size: list[str]) -> None:
+def test_size_of_a_new_tab_is_clamped(query: str, size: list[str]) -> None:
     async def found() -> list[str]:
         async with serving(echo()) as served, tab(served, query) as websocket:
             sizes: list[str] = json.loads(await websocket.receive_bytes())[1:]
@@ -119,7 +119,7 @@ def test_size_of_a_new_tab_is_kept_within_limits(query: str, size: list[str]) ->
     assert asyncio.run(found()) == size
 
 
-def test_size_that_is_no_integer_starts_no_process() -> None:
+def test_size_that_is_not_an_integer_starts_no_process() -> None:
     async def status() -> tuple[int, int]:
         async with serving(echo()) as served:
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
@@ -140,7 +140,7 @@ def test_size_that_is_no_integer_starts_no_process() -> None:
         (json.dumps(["stdin", "x" * 64 * 1024]), 1009, None),
     ],
 )
-def test_what_no_page_says_closes_the_tab(
+def test_invalid_message_closes_the_tab(
     message: str | bytes, code: int, reason: str | None
 ) -> None:
     async def found() -> tuple[aiohttp.WSMessage, int]:
@@ -151,16 +151,16 @@ def test_what_no_page_says_closes_the_tab(
             else:
                 await websocket.send_bytes(message)
             last = await websocket.receive()
-            await left(served)
+            await all_ended(served)
             return last, process
 
     last, process = asyncio.run(found())
     assert (last.type, last.data) == (aiohttp.WSMsgType.CLOSE, code)
     assert reason is None or last.extra == reason
-    assert not lives(process)
+    assert not is_alive(process)
 
 
-def test_largest_message_that_is_allowed_arrives_whole() -> None:
+def test_largest_allowed_message_arrives_complete() -> None:
     async def size() -> int:
         async with serving(echo()) as served, tab(served) as websocket:
             await started(websocket)
@@ -174,17 +174,17 @@ def test_largest_message_that_is_allowed_arrives_whole() -> None:
     assert asyncio.run(size()) == 0
 
 
-def test_unused_tab_is_closed() -> None:
+def test_idle_tab_is_closed() -> None:
     async def reason() -> str | None:
         async with serving(echo(), idle_seconds=0.05) as served, tab(served) as websocket:
             while (last := await websocket.receive()).type is not aiohttp.WSMsgType.CLOSE:
                 pass
             return last.extra
 
-    assert asyncio.run(reason()) == "it was not used"
+    assert asyncio.run(reason()) == "it was idle for too long"
 
 
-def test_there_are_four_tabs_at_most_and_room_again_once_one_is_closed() -> None:
+def test_at_most_four_tabs_are_open_and_closing_one_makes_room() -> None:
     async def found() -> tuple[list[int], list[int]]:
         async with serving(echo()) as served, aiohttp.ClientSession() as client:
             ws = served.guard.url.replace("http", "ws") + "/ws"
@@ -204,7 +204,7 @@ def test_there_are_four_tabs_at_most_and_room_again_once_one_is_closed() -> None
 
     refused, processes = asyncio.run(found())
     assert refused == [503, 503]
-    assert not any(map(lives, processes))  # the server has ended
+    assert not any(map(is_alive, processes))  # the server has ended
 
 
 @pytest.mark.parametrize(
@@ -212,22 +212,22 @@ def test_there_are_four_tabs_at_most_and_room_again_once_one_is_closed() -> None
     [echo(), echo(each=""), echo(each="", first=STUBBORN)],
     ids=["asked", "terminated", "killed"],
 )
-@pytest.mark.usefixtures("hasty")
-def test_process_is_always_ended_with_its_tab(
+@pytest.mark.usefixtures("short_grace")
+def test_process_ends_with_its_tab_even_if_it_resists(
     arguments: Sequence[str],
 ) -> None:
     async def found() -> tuple[int, list[str]]:
         async with serving(arguments) as served:
             async with tab(served) as websocket:
                 process = await started(websocket)
-            await left(served)
-            assert not lives(process)
+            await all_ended(served)
+            assert not is_alive(process)
             return process, served.said
 
-    assert asyncio.run(found())[1] == []  # this is what was wanted of it: nothing to tell
+    assert asyncio.run(found())[1] == []  # an expected end is not reported
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("short_grace")
 def test_helpers_of_a_killed_app_end_with_it_and_training_continues(tmp_path: Path) -> None:
     start = (
         f"{STUBBORN}; import pathlib; nowhere = subprocess.DEVNULL\n"
@@ -240,7 +240,7 @@ def test_helpers_of_a_killed_app_end_with_it_and_training_continues(tmp_path: Pa
         async with serving(echo(each="", first=start)) as served:
             async with tab(served) as websocket:
                 await started(websocket)
-            await left(served)
+            await all_ended(served)
 
     asyncio.run(close())
     helper, training = json.loads((tmp_path / "pids").read_text())
@@ -252,13 +252,13 @@ def test_helpers_of_a_killed_app_end_with_it_and_training_continues(tmp_path: Pa
 
 
 def _runs(process: int) -> bool:
-    """Whether it runs, even if no one collects its exit code."""
+    """Returns whether a process is running; a zombie is not."""
     with suppress(OSError):
         return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0] != "Z"
     return False
 
 
-def test_app_that_is_left_closes_its_tab() -> None:
+def test_quitting_the_app_closes_its_tab() -> None:
     leave = "say(b'M', b'{\"type\": \"exit\"}'); break"
 
     async def found() -> tuple[aiohttp.WSMessage, list[str]]:
@@ -267,7 +267,7 @@ def test_app_that_is_left_closes_its_tab() -> None:
             await websocket.send_json(["stdin", "q"])
             assert await websocket.receive_bytes() == b"D\0\0\0\x01q"
             last = await websocket.receive()
-            await left(served)
+            await all_ended(served)
             return last, served.said
 
     last, said = asyncio.run(found())
@@ -279,13 +279,13 @@ def test_app_that_is_left_closes_its_tab() -> None:
     assert said == []
 
 
-def test_app_that_crashes_closes_its_tab_and_its_last_words_are_reported() -> None:
+def test_crash_of_the_app_closes_its_tab_and_the_end_of_stderr_is_reported() -> None:
     code = "import sys; print('x' * 5000, 'it broke', file=sys.stderr); sys.exit(3)"
 
     async def found() -> tuple[aiohttp.WSMsgType, list[str]]:
         async with serving([sys.executable, "-I", "-c", code]) as served, tab(served) as websocket:
             last = await websocket.receive()
-            await left(served)
+            await all_ended(served)
             return last.type, served.said
 
     kind, said = asyncio.run(found())
@@ -305,8 +305,8 @@ def test_app_that_cannot_be_started_closes_its_tab() -> None:
     )
 
 
-@pytest.mark.usefixtures("hasty")
-def test_browser_that_reads_no_more_keeps_nothing_from_ending(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("short_grace")
+def test_browser_that_stops_reading_does_not_block_the_shutdown(tmp_path: Path) -> None:
     full = tmp_path / "full"
     code = (
         "import os, pathlib, select\n"
@@ -333,11 +333,11 @@ def test_browser_that_reads_no_more_keeps_nothing_from_ending(tmp_path: Path) ->
             return session.process.pid, len(served.server.sessions)
 
     process, n_sessions = asyncio.run(end())
-    assert not lives(process)
+    assert not is_alive(process)
     assert n_sessions == 0
 
 
-def test_server_that_ends_notifies_every_tab() -> None:
+def test_server_that_ends_closes_every_tab_with_a_reason() -> None:
     async def found() -> tuple[str | None, int]:
         async with aiohttp.ClientSession() as client:
             async with serving(echo()) as served:
@@ -349,10 +349,10 @@ def test_server_that_ends_notifies_every_tab() -> None:
 
     reason, process = asyncio.run(found())
     assert reason == "jmlp serve was ended"
-    assert not lives(process)
+    assert not is_alive(process)
 
 
-def test_app_gets_what_it_needs_of_the_environment_and_no_secret() -> None:
+def test_environment_of_the_app_has_what_it_needs_and_no_secrets() -> None:
     mine = {
         "HOME": "/home/x",
         "JMLP_HOME": "/runs",

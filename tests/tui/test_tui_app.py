@@ -1,4 +1,4 @@
-"""The app as a whole: its keys, its messages, what it asks of workers."""
+"""The app as a whole: its keys, its messages, and the commands that it sends to workers."""
 
 import threading
 from collections.abc import Callable
@@ -31,9 +31,9 @@ def commands(folder: Path) -> list[str]:
         return list(store.take_commands("small"))
 
 
-def test_without_a_store_nothing_is_made(tmp_path: Path) -> None:
+def test_no_store_is_created_by_opening_the_app(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
-        await until_shown(pilot, "see how sure a result is")
+        await until_shown(pilot, "see how certain a result is")
 
     drive(tmp_path / "store", steps)
     assert not (tmp_path / "store").exists()
@@ -63,7 +63,7 @@ def test_one_key_starts_a_study_and_opens_it(
     assert asked == [(tmp_path, source)]
 
 
-def test_an_error_is_shown_with_its_remedy_and_the_app_continues(
+def test_an_error_is_shown_and_the_app_keeps_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(*arguments: object) -> str:
@@ -82,7 +82,7 @@ def test_an_error_is_shown_with_its_remedy_and_the_app_continues(
     drive(tmp_path / "store", steps)
 
 
-def test_a_bug_in_an_action_is_called_one_and_the_app_continues(tmp_path: Path) -> None:
+def test_a_bug_in_an_action_is_reported_and_the_app_keeps_running(tmp_path: Path) -> None:
     def action() -> None:
         raise ZeroDivisionError("by zero")
 
@@ -120,7 +120,7 @@ async def open_study(pilot: Pilot[int]) -> None:
         ("s", "paused", "stop", "stopped"),
     ],
 )
-def test_keys_steer_the_worker_that_has_the_study(
+def test_keys_steer_the_worker_that_trains_the_study(
     key: str, before: Any, command: str, after: Any, tmp_path: Path
 ) -> None:
     async def steps(pilot: Pilot[int]) -> None:
@@ -150,14 +150,14 @@ def test_a_study_without_a_worker_is_stopped_by_the_app_itself(tmp_path: Path) -
         await open_study(pilot)
         await pilot.press("s")
         await until_shown(pilot, "\n stopped")
-        await until_shown(pilot, "r resumes where it was")
+        await until_shown(pilot, "r resumes the training")
 
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))
     drive(tmp_path, steps)
 
 
-def test_a_study_whose_worker_died_is_resumed_by_one_key(
+def test_one_key_resumes_a_study_whose_worker_died(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -190,7 +190,7 @@ def test_keys_that_make_no_sense_do_nothing(key: str, tmp_path: Path) -> None:
     assert commands(tmp_path) == []
 
 
-def test_logarithmic_scale_is_shown_and_can_be_undone(tmp_path: Path) -> None:
+def test_logarithmic_scale_is_switched_on_and_off(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await open_study(pilot)
         await until_shown(pilot, "cost from ▁ 0.1000 to █ 0.5000\n")
@@ -204,7 +204,7 @@ def test_logarithmic_scale_is_shown_and_can_be_undone(tmp_path: Path) -> None:
         drive(tmp_path, steps)
 
 
-def test_the_cursor_shows_its_full_configuration(tmp_path: Path) -> None:
+def test_details_of_the_configuration_at_the_cursor_are_shown(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await open_study(pilot)
         await until_shown(pilot, "learning rate 0.1   done   baseline")
@@ -220,7 +220,7 @@ def test_the_cursor_shows_its_full_configuration(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("start", ["small", "last", "a11ea5cf"])
-def test_what_was_asked_for_at_the_start_is_opened(start: str, tmp_path: Path) -> None:
+def test_the_study_or_run_named_at_the_start_is_opened(start: str, tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         title = "studies › small" if start == "small" else start
         await until_shown(pilot, f" jmlp  {title}")
@@ -229,7 +229,7 @@ def test_what_was_asked_for_at_the_start_is_opened(start: str, tmp_path: Path) -
         drive(tmp_path, steps, start=start)
 
 
-def test_a_start_that_names_nothing_is_an_error_and_the_app_opens(tmp_path: Path) -> None:
+def test_an_unknown_name_at_the_start_is_an_error_and_the_app_opens(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await until_shown(pilot, "open nothing")
         assert isinstance(pilot.app.screen, StudiesScreen)
@@ -271,7 +271,7 @@ def test_help_names_the_keys_of_the_screen_below(tmp_path: Path) -> None:
         drive(tmp_path, steps, size=(100, 40))
 
 
-def test_the_theme_changes_by_a_key(tmp_path: Path) -> None:
+def test_a_key_switches_the_theme(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await until_shown(pilot, "q Quit")
         assert pilot.app.theme == "jmlp-dark"
@@ -293,7 +293,7 @@ def test_the_theme_changes_by_a_key(tmp_path: Path) -> None:
         ((1, 1), "j"),
     ],
 )
-def test_below_the_least_size_there_is_one_plain_line(
+def test_below_the_minimum_size_one_line_is_shown(
     size: tuple[int, int], text: str, tmp_path: Path
 ) -> None:
     async def steps(pilot: Pilot[int]) -> None:
@@ -310,7 +310,7 @@ HOSTILE = ("[red]", "[/", "[b", "a\x1b[31mb", "\u202eabc", "=cmd", "a" * 300, "�
 
 
 @pytest.mark.parametrize("label", HOSTILE)
-def test_a_hostile_label_is_shown_as_it_is(label: str, tmp_path: Path) -> None:
+def test_a_hostile_label_is_shown_verbatim(label: str, tmp_path: Path) -> None:
     made = store_runs.plan()
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(made, label=label))
@@ -343,7 +343,7 @@ def test_quitting_leaves_the_study_as_it_is(tmp_path: Path) -> None:
     assert app.return_value == 0
 
 
-def test_the_app_has_no_jax_and_no_numpy_at_its_first_paint() -> None:
+def test_the_app_imports_neither_jax_nor_numpy_before_its_first_paint() -> None:
     import subprocess
     import sys
 
@@ -353,7 +353,7 @@ def test_the_app_has_no_jax_and_no_numpy_at_its_first_paint() -> None:
     assert not heavy & set(done.stdout.split())
 
 
-def test_the_cursor_stays_on_its_study_when_another_one_comes(tmp_path: Path) -> None:
+def test_the_cursor_stays_on_its_study_when_another_is_added(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await until_shown(pilot, "6/6")
         with Store(tmp_path) as store:
@@ -366,7 +366,7 @@ def test_the_cursor_stays_on_its_study_when_another_one_comes(tmp_path: Path) ->
         drive(tmp_path, steps)
 
 
-def test_a_start_that_takes_long_does_not_take_the_screen_away(
+def test_a_slow_start_does_not_replace_another_screen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = threading.Event()
@@ -383,7 +383,7 @@ def test_a_start_that_takes_long_does_not_take_the_screen_away(
         await pilot.press("enter")
         await until_shown(pilot, "studies › small")
         go.set()
-        await until_shown(pilot, "newer has begun")
+        await until_shown(pilot, "newer has started")
         await until_shown(pilot, "studies › small")
 
     with filled(tmp_path, "finished"):

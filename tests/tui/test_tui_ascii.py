@@ -1,4 +1,4 @@
-"""Signs on terminals that know none: the same width, and still readable."""
+"""Text on ASCII terminals: it keeps its width and stays readable."""
 
 import string
 
@@ -23,18 +23,18 @@ from tui.framework.ascii import to_ascii, wants_ascii
         ("\x1b[1m▀▌\x1b[0m\u00a0|", '\x1b[1m"|\x1b[0m |'),
     ],
 )
-def test_signs_become_these(text: str, ascii_: str) -> None:
+def test_characters_become_their_ascii_likeness(text: str, ascii_: str) -> None:
     assert to_ascii(text) == ascii_
 
 
 @given(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]))
-def test_any_sign_becomes_ascii_of_its_width(sign: str) -> None:
+def test_any_character_becomes_ascii_of_its_width(sign: str) -> None:
     found = to_ascii(sign)
     assert found.isascii()
     assert len(found) == cell_len(sign)
 
 
-def test_ascii_stays_as_it_is() -> None:
+def test_ascii_is_unchanged() -> None:
     text = string.printable + "\x1b[38;2;1;2;3m"
     assert to_ascii(text) == text
 
@@ -54,7 +54,7 @@ def test_ascii_stays_as_it_is() -> None:
         ({"LANG": "de_DE@euro"}, True),
     ],
 )
-def test_locale_says_whether_the_terminal_knows_signs(
+def test_locale_tells_whether_the_terminal_needs_ascii(
     environ: dict[str, str], wanted: bool
 ) -> None:
     assert wants_ascii(environ) is wanted

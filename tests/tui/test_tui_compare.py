@@ -1,4 +1,4 @@
-"""The screen that compares runs: their curves over each other, and what they differ in."""
+"""The screen that compares runs: their curves, and what they differ in."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def compared(*costs: tuple[float, ...], has_ended: bool = True) -> list[ComparedRun]:
-    """Runs of these training costs."""
+    """Returns runs with these training costs."""
     return [
         ComparedRun("A", "", "", 1, has_ended, tuple(point(e, c) for e, c in enumerate(curve)))
         for curve in costs
@@ -35,7 +35,7 @@ def compared(*costs: tuple[float, ...], has_ended: bool = True) -> list[Compared
 
 
 async def opened(pilot: Pilot[int], *indices: int) -> CompareScreen:
-    """The screen, with some runs of the plan."""
+    """Opens the screen with some of the runs."""
     screen = CompareScreen([PLAN.runs[i].run_id for i in indices])
     await pilot.app.push_screen(screen)
     await until(pilot, lambda: screen.comparison)
@@ -43,13 +43,13 @@ async def opened(pilot: Pilot[int], *indices: int) -> CompareScreen:
 
 
 def table(pilot: Pilot[int]) -> dict[str, list[str]]:
-    """What the table shows, by the first cell of each row."""
+    """Returns the rows of the table by their first cell."""
     shown = pilot.app.screen.query_one(DataTable)
     rows = ([cell.plain for cell in shown.get_row(key)] for key in shown.rows)
     return {row[0].strip(): row[1:] for row in rows}
 
 
-# ---- what is reported
+# ---- the comparison
 
 
 def test_curves_part_at_the_first_update_at_which_not_all_are_equal() -> None:
@@ -62,17 +62,17 @@ def test_curves_part_at_the_first_update_at_which_not_all_are_equal() -> None:
     assert first_difference(nan, nan) is None
 
 
-def test_runs_in_training_part_only_where_both_have_been() -> None:
+def test_runs_in_training_are_compared_up_to_the_shorter_curve() -> None:
     ended = compared((3.0, 2.0, 1.0), (3.0, 2.0))
     assert parting_text(ended) == "Their cost curves differ from update 20 on."
     running = compared((3.0, 2.0, 1.0), (3.0, 2.0), has_ended=False)
     assert parting_text(running) == "Their cost curves are the same so far."
-    begun = compared((3.0,), (), has_ended=False)
-    assert parting_text(begun) == "Not all of them have a cost curve yet."
+    unfinished = compared((3.0,), (), has_ended=False)
+    assert parting_text(unfinished) == "Not all runs have a cost curve yet."
     assert parting_text(compared((3.0,), (3.0,))) == "Their cost curves are the same."
 
 
-def test_only_what_differs_is_kept_and_what_a_run_lacks_is_a_dash() -> None:
+def test_only_differences_are_kept_and_missing_values_are_dashes() -> None:
     runs = [{"Outcome": {"cost": "1", "state": "x"}}, {"Outcome": {"cost": "1"}}]
     both = side_by_side(runs)
     assert both == {"Outcome": {"cost": ("1", "1"), "state": ("x", "–")}}
@@ -97,7 +97,7 @@ def test_selected_runs_are_compared_and_escape_goes_back(folder: Path) -> None:
     drive(folder, steps)
 
 
-def test_table_has_a_column_for_each_run_and_what_differs_in_it(folder: Path) -> None:
+def test_table_has_a_column_for_each_run_and_a_row_for_each_difference(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot, 1, 3, 0)
         await until(pilot, lambda: table(pilot))
@@ -155,7 +155,7 @@ def test_another_quantity_is_shown_and_only_costs_have_a_logarithmic_scale(folde
     drive(folder, steps)
 
 
-def test_runs_in_training_are_followed_until_their_numbers_can_be_judged(folder: Path) -> None:
+def test_runs_in_training_are_followed_until_their_numbers_can_be_compared(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         screen = await opened(pilot, 4, 5)
         await until_shown(pilot, "Their cost curves are the same so far.")
@@ -171,7 +171,7 @@ def test_runs_in_training_are_followed_until_their_numbers_can_be_judged(folder:
     drive(folder, steps)
 
 
-def test_eight_runs_are_distinguishable(tmp_path: Path) -> None:
+def test_eight_runs_can_be_told_apart(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         screen = CompareScreen([run.run_id for run in made.runs[:8]])
         await pilot.app.push_screen(screen)
@@ -184,7 +184,7 @@ def test_eight_runs_are_distinguishable(tmp_path: Path) -> None:
     drive(tmp_path, steps, size=(60, 20))
 
 
-def test_screen_that_is_left_at_once_leaves_nothing_behind(folder: Path) -> None:
+def test_screen_closed_at_once_leaves_nothing_behind(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         for _ in range(3):
             await opened(pilot, 1, 2)
@@ -195,7 +195,7 @@ def test_screen_that_is_left_at_once_leaves_nothing_behind(folder: Path) -> None
     drive(folder, steps)
 
 
-def test_run_that_was_deleted_meanwhile_is_reported(folder: Path) -> None:
+def test_run_deleted_in_the_meantime_is_reported(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot, 1, 2)
         with Store(folder) as store:

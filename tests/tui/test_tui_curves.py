@@ -1,4 +1,4 @@
-"""The curves of the run screen: read by keys and mouse, zoomed, and live."""
+"""The curves of the run screen: the cursor, zoom, and live updates."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tui.widgets.plot import Plot
 
 def test_curves_of_three_seeds_are_means_with_their_intervals(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
-        # Costs of `points` are alike for all seeds: their interval has no width.
+        # The costs of `points` are the same for all seeds, so the interval has no width.
         expected = " epoch 4   ─── validation 0.1000 ± 0.0000   ╌╌╌ training 0.2000 ± 0.0000"
         assert reading(pilot) == expected
         assert "mean of 3 seeds, band: 95 % interval of the mean" in shown(pilot)
@@ -81,14 +81,14 @@ def test_the_mouse_reads_zooms_and_drags(tmp_path: Path) -> None:
 
 
 def long_run(folder: Path, study: Plan, n_points: int) -> None:
-    """The runs of the first configuration get more evaluations."""
+    """Adds evaluations to the runs of the first configuration."""
     with Store(folder) as store:
         points = [(run_id, p) for run_id in ids(study) for p in store_runs.points(n_points)]
         store.record("small", points, None)
 
 
 def axis(pilot: Pilot[int]) -> list[str]:
-    """The epochs below the plot."""
+    """Returns the epochs below the plot."""
     lines = [line.split() for line in shown(pilot).splitlines()]
     return next(words for words in lines if words and all(map(str.isdigit, words)))
 
@@ -121,7 +121,7 @@ def test_both_plots_show_the_same_epochs_where_both_fit(tmp_path: Path) -> None:
         opened(tmp_path, ids(study), steps, (120, 40))
 
 
-def test_the_cost_has_a_logarithmic_scale_and_the_accuracy_is_a_key_away(tmp_path: Path) -> None:
+def test_the_cost_has_a_logarithmic_scale_and_a_key_shows_the_accuracy(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await pilot.press("y")
         assert "cost, nats, log" in shown(pilot)

@@ -13,13 +13,13 @@ from jmlp.errors import StoreError
 from jmlp.store import Lock, Store
 from jmlp.store.database import NAME
 from tui import feed as feeding
-from tui.feed import Fed, Feed, FeedFailed, Look
+from tui.feed import Feed, FeedFailed, FeedUpdate, StoreView
 
 SECONDS = 30.0
 
 
 class Pump:
-    """Takes messages as a widget would."""
+    """A stand-in for a widget, which collects messages."""
 
     def __init__(self) -> None:
         self.messages: queue.Queue[Message] = queue.Queue()
@@ -28,15 +28,15 @@ class Pump:
         self.messages.put(message)
 
     def next(self) -> Any:
-        """The value of the next answer, or the error."""
+        """Returns the value or the error of the next message."""
         message = self.messages.get(timeout=SECONDS)
         if isinstance(message, FeedFailed):
             return message.error
-        assert isinstance(message, Fed)
+        assert isinstance(message, FeedUpdate)
         return message.value
 
     def until(self, value: Any) -> None:
-        """Waits for an answer; those before it may be of moments in between."""
+        """Waits for a value, and skips intermediate ones."""
         while self.next() != value:
             pass
 
@@ -51,8 +51,8 @@ def feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
     made.close()
 
 
-def labels(look: Look) -> tuple[str, ...] | None:
-    return None if look.store is None else tuple(row.label for row in look.store.studies())
+def labels(view: StoreView) -> tuple[str, ...] | None:
+    return None if view.store is None else tuple(row.label for row in view.store.studies())
 
 
 def subscribe(feed: Feed, query: feeding.Query) -> Pump:
@@ -61,7 +61,7 @@ def subscribe(feed: Feed, query: feeding.Query) -> Pump:
     return pump
 
 
-def test_a_store_that_appears_is_read_without_being_asked(feed: Feed, tmp_path: Path) -> None:
+def test_a_store_created_later_is_read(feed: Feed, tmp_path: Path) -> None:
     pump = subscribe(feed, labels)
     assert pump.next() is None
     with Store(tmp_path) as store:
@@ -69,33 +69,33 @@ def test_a_store_that_appears_is_read_without_being_asked(feed: Feed, tmp_path: 
         pump.until(("small",))
 
 
-def test_changes_by_another_connection_are_reported(feed: Feed, tmp_path: Path) -> None:
+def test_changes_by_another_connection_are_posted(feed: Feed, tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))
-        pump = subscribe(feed, lambda look: look.store and look.store.study("small").state)
+        pump = subscribe(feed, lambda view: view.store and view.store.study("small").state)
         pump.until("queued")
         store.set_study("small", "stopped")
         pump.until("stopped")
 
 
-def test_nothing_is_asked_again_while_nothing_changes(feed: Feed, tmp_path: Path) -> None:
+def test_queries_do_not_run_again_while_nothing_changes(feed: Feed, tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))
     asked: list[int] = []
-    first = subscribe(feed, lambda look: asked.append(1))
+    first = subscribe(feed, lambda view: asked.append(1))
     first.next()
-    n_looks = 0
+    n_polls = 0
     second = subscribe(feed, labels)
-    while n_looks < 20:  # each subscription makes the feed look
+    while n_polls < 20:  # each subscription makes the feed poll
         second.next()
-        n_looks += 1
+        n_polls += 1
         feed.subscribe(second, labels)  # type: ignore[arg-type]
     assert asked == [1]
 
 
-def test_a_worker_that_takes_or_leaves_the_store_is_seen(feed: Feed, tmp_path: Path) -> None:
+def test_a_worker_that_acquires_or_releases_the_lock_is_noticed(feed: Feed, tmp_path: Path) -> None:
     with Store(tmp_path):
-        pump = subscribe(feed, lambda look: look.owner and look.owner.study)
+        pump = subscribe(feed, lambda view: view.owner and view.owner.study)
         assert pump.next() is None
         lock = Lock(tmp_path)
         assert lock.acquire()
@@ -105,7 +105,7 @@ def test_a_worker_that_takes_or_leaves_the_store_is_seen(feed: Feed, tmp_path: P
         pump.until(None)
 
 
-def test_a_damaged_store_is_reported_until_it_can_be_read(feed: Feed, tmp_path: Path) -> None:
+def test_a_damaged_store_is_an_error_until_it_can_be_read(feed: Feed, tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"this is no database" * 100)
     pump = subscribe(feed, labels)
     error = pump.next()
@@ -126,19 +126,19 @@ def test_a_replaced_database_is_reopened(feed: Feed, tmp_path: Path) -> None:
     pump.until(("another",))
 
 
-def test_an_error_of_a_query_is_reported_and_others_continue(feed: Feed, tmp_path: Path) -> None:
-    def wrong(look: Look) -> None:
+def test_a_failing_query_is_reported_and_others_still_run(feed: Feed, tmp_path: Path) -> None:
+    def wrong(view: StoreView) -> None:
         raise StoreError("no such study")
 
-    def bug(look: Look) -> None:
+    def bug(view: StoreView) -> None:
         raise KeyError("x")
 
     assert subscribe(feed, wrong).next() == "no such study"
     assert subscribe(feed, bug).next() == "this is a bug in jmlp: KeyError: 'x'"
-    assert subscribe(feed, lambda look: look.folder).next() == tmp_path
+    assert subscribe(feed, lambda view: view.folder).next() == tmp_path
 
 
-def test_a_viewer_that_left_gets_no_more_updates(feed: Feed, tmp_path: Path) -> None:
+def test_nothing_is_posted_after_unsubscribing(feed: Feed, tmp_path: Path) -> None:
     pump, other = subscribe(feed, labels), subscribe(feed, labels)
     assert (pump.next(), other.next()) == (None, None)
     feed.unsubscribe(pump)  # type: ignore[arg-type]
@@ -147,16 +147,16 @@ def test_a_viewer_that_left_gets_no_more_updates(feed: Feed, tmp_path: Path) -> 
     assert pump.messages.empty()
 
 
-def test_of_two_answers_in_a_queue_the_later_one_is_enough() -> None:
-    assert Fed(2).can_replace(Fed(1))
-    assert not Fed(2).can_replace(FeedFailed("x"))
+def test_a_newer_message_replaces_an_older_one() -> None:
+    assert FeedUpdate(2).can_replace(FeedUpdate(1))
+    assert not FeedUpdate(2).can_replace(FeedFailed("x"))
     assert FeedFailed("y").can_replace(FeedFailed("x"))
 
 
-def test_a_query_that_failed_is_asked_again_until_it_can_answer(feed: Feed) -> None:
+def test_a_failed_query_is_retried_until_it_succeeds(feed: Feed) -> None:
     tries: list[int] = []
 
-    def at_first_busy(look: Look) -> str:
+    def at_first_busy(view: StoreView) -> str:
         tries.append(1)
         if len(tries) < 3:
             raise StoreError("busy")
@@ -166,11 +166,11 @@ def test_a_query_that_failed_is_asked_again_until_it_can_answer(feed: Feed) -> N
     assert [pump.next(), pump.next(), pump.next()] == ["busy", "busy", "here"]
 
 
-def test_an_unchanged_answer_is_not_reported(feed: Feed, tmp_path: Path) -> None:
+def test_an_unchanged_result_is_not_posted_again(feed: Feed, tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))
         same = subscribe(feed, labels)
-        state = subscribe(feed, lambda look: look.store and look.store.study("small").state)
+        state = subscribe(feed, lambda view: view.store and view.store.study("small").state)
         same.until(("small",))
         state.until("queued")
         store.set_study("small", "stopped")
@@ -181,13 +181,13 @@ def test_an_unchanged_answer_is_not_reported(feed: Feed, tmp_path: Path) -> None
 def test_an_unexpected_error_does_not_end_the_polling(
     feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(feed: Feed) -> Look:
+    def broken(feed: Feed) -> StoreView:
         monkeypatch.undo()
         raise OSError(5, "Input/output error")
 
     pump = subscribe(feed, labels)
     assert pump.next() is None
-    monkeypatch.setattr(Feed, "_look_at_store", broken)
+    monkeypatch.setattr(Feed, "_open_view", broken)
     pump.until("this is a bug in jmlp: OSError: [Errno 5] Input/output error")
     with Store(tmp_path):
         pump.until(())

@@ -1,4 +1,4 @@
-"""The filter of the runs: what it finds, and what it says to a mistake."""
+"""The filter of the runs: what it matches, and its error messages."""
 
 import pytest
 from run_lines import line
@@ -22,7 +22,7 @@ NOT_ENDED = line(state="running", state_text="running", epoch=None, cost=None, a
         "batch",
         "BATCH 64 early",  # in any order, in the configuration and in the state
         '"batch size 64"',
-        '"batch size 6',  # its end is still being typed
+        '"batch size 6',  # still being typed
         "9a4da2",
         "wide best",
         "!running",
@@ -40,7 +40,7 @@ NOT_ENDED = line(state="running", state_text="running", epoch=None, cost=None, a
         "!cost<0.1",
     ],
 )
-def test_run_is_found_by_what_is_true_of_it(text: str) -> None:
+def test_run_matches_filters_that_hold(text: str) -> None:
     assert parse(text).matches(FOUND)
 
 
@@ -60,7 +60,7 @@ def test_run_is_found_by_what_is_true_of_it(text: str) -> None:
         "batch cost>1",
     ],
 )
-def test_run_is_not_found_by_what_is_false_of_it(text: str) -> None:
+def test_run_does_not_match_filters_that_do_not_hold(text: str) -> None:
     assert not parse(text).matches(FOUND)
 
 
@@ -68,14 +68,14 @@ def test_number_is_compared_as_it_is_shown() -> None:
     assert parse("accuracy=92.15 cost=0.2346").matches(line(accuracy=0.92149, cost=0.234567))
 
 
-def test_number_that_a_run_has_not_is_neither_below_nor_above_any() -> None:
+def test_missing_number_is_neither_below_nor_above_any() -> None:
     assert not parse("cost<1e9").matches(NOT_ENDED)
     assert not parse("accuracy>=0").matches(NOT_ENDED)
     assert parse("!cost<1e9").matches(NOT_ENDED)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         (
             "state:done",
@@ -87,19 +87,19 @@ def test_number_that_a_run_has_not_is_neither_below_nor_above_any() -> None:
         ),
         ("tag:", "tag: needs a word after it"),
         ("!", "!: needs a word"),
-        ("sede:3", "sede: is nothing to look in; there are state:, study:, tag:, seed:"),
+        ("sede:3", "sede: cannot be searched; use state:, study:, tag:, seed:"),
         ("cost<", "cost< needs a number, such as cost<0.3"),
         ("cost<low", "cost< needs a number, such as cost<0.3, got low"),
         ("seed:x", "seed: needs a number, such as seed:3, got x"),
         ("accuracy>nan", "accuracy> needs a number, such as accuracy>92, got nan"),
-        ("loss<1", "loss< compares nothing; there are accuracy, cost, epoch, number, seed"),
+        ("loss<1", "loss: is not a numeric field; those are accuracy, cost, epoch, number, seed"),
         (
             "!tag: ok cost<",
             "tag: needs a word after it\ncost< needs a number, such as cost<0.3",
         ),
     ],
 )
-def test_mistake_is_reported_with_what_is_allowed(text: str, said: str) -> None:
+def test_mistake_is_reported_with_what_is_allowed(text: str, error: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text)
-    assert str(caught.value) == said
+    assert str(caught.value) == error

@@ -1,4 +1,4 @@
-"""The form of a study: what is typed means what the command would mean, and is checked at once."""
+"""The study form: its fields mean the same as the command's options, and are checked at once."""
 
 import threading
 from collections.abc import Awaitable, Callable
@@ -35,8 +35,8 @@ LAYERS = (
 FLAG = "leave the flag out, or choose other experiments with --experiment"
 
 
-def look(texts: dict[str, str], *experiments: str, **options: Any) -> Checked:
-    """What the form finds about the original study with these texts."""
+def check_texts(texts: dict[str, str], *experiments: str, **options: Any) -> Checked:
+    """Checks the original study with these texts in the form."""
     chosen = choice_of(ORIGINAL, experiments, texts)
     return check(chosen, ORIGINAL, lambda data: mnist_facts(), 2, **options)
 
@@ -44,7 +44,7 @@ def look(texts: dict[str, str], *experiments: str, **options: Any) -> Checked:
 # ---- what is typed
 
 
-def test_texts_become_what_the_command_takes() -> None:
+def test_texts_become_the_options_of_the_command() -> None:
     texts = {"seeds": " 3 ", "epochs": "7", "data": "~/digits.npz", "hidden": "[5]", "momentum": ""}
     assert choice_of(ORIGINAL, ("final",), texts) == Choice(
         "original",
@@ -56,12 +56,12 @@ def test_texts_become_what_the_command_takes() -> None:
     )
 
 
-def test_list_of_seeds_is_taken_as_the_command_takes_one() -> None:
+def test_list_of_seeds_is_accepted_as_by_the_command() -> None:
     chosen = choice_of(ORIGINAL, (), {"seeds": "[4, 9]"})
     assert {e.seeds for e in chosen.study().experiments} == {(4, 9)}
 
 
-def test_empty_field_shows_what_the_study_says() -> None:
+def test_empty_field_shows_the_value_of_the_study() -> None:
     outline = Outline(load_study("original"))
     everything = [part.name for part in outline.parts]
     assert {key: outline.hint(key, everything) for key in form.KEYS} == {
@@ -84,18 +84,18 @@ def test_empty_field_shows_what_the_study_says() -> None:
 
 
 @pytest.mark.parametrize("key", [key for key in form.KEYS if key not in form.FIRST])
-def test_what_a_hint_says_can_be_typed_and_changes_nothing(key: str) -> None:
+def test_typing_the_hint_changes_nothing(key: str) -> None:
     outline = Outline(load_study("demo"))
     hint = outline.hint(key, ["learning-rate"])
     if not hint.startswith(("varied", "only with")):
         assert choice_of(Choice("demo"), (), {key: hint}).study() == outline.study
 
 
-# ---- whether it is right
+# ---- the check
 
 
-def test_right_choice_has_the_plan_and_the_label_of_the_command() -> None:
-    checked = look({"epochs": "5", "learning_rate": "0.1"}, "final")
+def test_valid_choice_has_the_plan_and_the_label_of_the_command() -> None:
+    checked = check_texts({"epochs": "5", "learning_rate": "0.1"}, "final")
     assert checked.label == "original-final-epochs-5-learning-rate-0.1"
     assert checked.plan == (
         "study original on mnist",
@@ -108,9 +108,9 @@ def test_right_choice_has_the_plan_and_the_label_of_the_command() -> None:
     assert checked.verdict() == "20 runs · 2 programs to compile · about 0.9 GB"
 
 
-def test_all_problems_are_reported_at_once_each_with_its_field() -> None:
+def test_all_problems_are_reported_at_once_by_field() -> None:
     texts = {"seeds": "no", "epochs": "0", "learning_rate": "-1", "hidden": "5", "momentum": "0.5"}
-    checked = look(texts, "final")
+    checked = check_texts(texts, "final")
     assert dict(checked.problems) == {
         "seeds": "must be an integer from 1 to 100,000, or a list of distinct integers from 0 to "
         "2**63 - 1, got 'no' (a string)",
@@ -121,9 +121,7 @@ def test_all_problems_are_reported_at_once_each_with_its_field() -> None:
     }
     assert len(checked.problems) == 5
     assert not checked.ok
-    assert checked.verdict() == (
-        "5 things are wrong: seeds, epochs, learning rate, hidden, momentum"
-    )
+    assert checked.verdict() == ("5 problems: seeds, epochs, learning rate, hidden, momentum")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +132,7 @@ def test_all_problems_are_reported_at_once_each_with_its_field() -> None:
         ({"hidden": "[5]", "drop_rate": "[0.1, 0.2]"}, "drop_rate", f"{LAYERS} hidden = [5]"),
     ],
 )
-def test_inconsistent_values_are_reported_at_their_field(
+def test_conflicting_values_are_reported_at_the_field(
     tmp_path: Path, texts: dict[str, str], key: str, problem: str
 ) -> None:
     file = tmp_path / "one.toml"
@@ -144,7 +142,7 @@ def test_inconsistent_values_are_reported_at_their_field(
     assert checked.of(key) == problem
 
 
-def test_missing_data_is_reported_together_with_all_other_problems() -> None:
+def test_missing_data_are_reported_along_with_other_problems() -> None:
     origin = Choice("demo")
     checked = check(choice_of(origin, (), {"data": "/nowhere", "epochs": "x"}), origin, facts_of, 2)
     assert dict(checked.problems) == {
@@ -154,21 +152,21 @@ def test_missing_data_is_reported_together_with_all_other_problems() -> None:
     }
 
 
-def test_no_path_is_checked_for_a_browser() -> None:
+def test_no_path_is_read_for_a_browser() -> None:
     def refuse(data: str) -> Any:
         raise AssertionError(data)
 
     chosen = choice_of(ORIGINAL, (), {"data": "/etc"})
     checked = check(chosen, ORIGINAL, refuse, 2, served=True)
     assert checked.problems == (("data", "in the browser: mnist or synthetic"),)
-    assert look({"data": "synthetic"}, served=True).ok
+    assert check_texts({"data": "synthetic"}, served=True).ok
 
 
 def test_study_that_cannot_be_read_has_no_outline() -> None:
     origin = Choice("no-such.toml")
     checked = check(origin, origin, facts_of, 2)
     assert checked.outline is None
-    assert checked.verdict() == "1 thing is wrong: the study"
+    assert checked.verdict() == "1 problem: the study"
 
 
 # ---- the screen
@@ -181,7 +179,7 @@ def with_form(
     size: tuple[int, int] = (80, 24),
     **options: Any,
 ) -> list[str | None]:
-    """Opens the form, presses its keys; what it was dismissed with."""
+    """Opens the form and runs the steps; returns what it was dismissed with."""
     answers: list[str | None] = []
 
     async def all_steps(pilot: Pilot[int]) -> None:
@@ -197,7 +195,7 @@ def with_form(
 
 
 async def type_in(pilot: Pilot[int], opened: StudyForm, key: str, text: str) -> None:
-    """Types into a field, and waits until it was checked."""
+    """Types into a field, and waits until it has been checked."""
     opened.query_one(f"#input-{key}", Input).focus()
     for character in text:
         await pilot.press({".": "full_stop", "-": "minus", " ": "space"}.get(character, character))
@@ -214,7 +212,7 @@ DEMO = """\
   Experiments
   [x] learning-rate  Learning rate, 4 configurations × 5 seeds
 
-  An empty field means: as the study says.
+  Empty fields keep the study's values.
   seeds             5
   epochs            20
   data              synthetic
@@ -240,7 +238,7 @@ def test_form_fits_a_small_terminal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)])
-def test_every_field_and_message_is_reached_by_keys_at_any_size(
+def test_every_field_and_message_can_be_reached_by_keys_at_any_size(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
@@ -250,7 +248,7 @@ def test_every_field_and_message_is_reached_by_keys_at_any_size(
             await pilot.press("x")
             await until_shown(pilot, form.title(key))
             await pilot.press("down")
-        assert pilot.app.focused is opened.query_one(Pick)  # what cannot be pressed is left out
+        assert pilot.app.focused is opened.query_one(Pick)  # skips the disabled button
         wrong = {key for key in form.KEYS if key != "learning_rate"}  # that one is an axis as well
         await until(pilot, lambda: {key for key, _ in opened.checked.problems} >= wrong)
         await pilot.pause()
@@ -263,12 +261,12 @@ def test_every_field_and_message_is_reached_by_keys_at_any_size(
     with_form(steps, tmp_path, size=size)
 
 
-def test_wrong_text_is_reported_below_its_field_and_nothing_can_be_started(tmp_path: Path) -> None:
+def test_problem_is_shown_below_its_field_and_disables_the_start(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
         await type_in(pilot, opened, "epochs", "1.5")
         shown = dump(pilot.app)
         assert "✗ must be an integer from 1 to 100,000, got 1.5 (a float)" in shown
-        assert "1 thing is wrong: epochs" in shown
+        assert "1 problem: epochs" in shown
         await pilot.press("ctrl+s")
         await pilot.pause()
         assert not opened.starting
@@ -278,13 +276,13 @@ def test_wrong_text_is_reported_below_its_field_and_nothing_can_be_started(tmp_p
     with_form(steps, tmp_path)
 
 
-def test_start_gives_the_label_and_waits_for_what_was_typed_last(
+def test_start_waits_for_the_last_change_and_returns_the_label(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun: list[Choice] = []
+    started: list[Choice] = []
 
     def begin(folder: Path, choice: Choice, say: Callable[[str], None]) -> str:
-        begun.append(choice)
+        started.append(choice)
         return "the label"
 
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
@@ -294,10 +292,10 @@ def test_start_gives_the_label_and_waits_for_what_was_typed_last(
 
     monkeypatch.setattr(starting, "start", begin)
     assert with_form(steps, tmp_path) == ["the label"]
-    assert begun == [Choice("demo", epochs=7)]
+    assert started == [Choice("demo", epochs=7)]
 
 
-def test_start_shows_what_happens_and_an_error_loses_nothing(
+def test_start_shows_its_progress_and_an_error_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proceed = threading.Event()
@@ -321,7 +319,7 @@ def test_start_shows_what_happens_and_an_error_loses_nothing(
     assert with_form(steps, tmp_path) == []
 
 
-def test_escape_asks_only_where_something_would_be_lost(tmp_path: Path) -> None:
+def test_escape_asks_only_if_changes_would_be_lost(tmp_path: Path) -> None:
     async def untouched(pilot: Pilot[int], opened: StudyForm) -> None:
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, StudiesScreen))
@@ -340,22 +338,20 @@ def test_escape_asks_only_where_something_would_be_lost(tmp_path: Path) -> None:
     assert with_form(typed, tmp_path) == [None]
 
 
-def test_experiments_are_left_out_by_space_and_one_has_to_stay(tmp_path: Path) -> None:
+def test_space_leaves_out_experiments_but_not_the_last_one(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
         await pilot.press("down", "space")
         await until(pilot, lambda: opened.settled and opened.checked.label != "original")
         assert opened.checked.label == "original-dropout-final"
         await pilot.press("down", "space", "down", "space")
-        await until_shown(pilot, "choose an experiment: space takes one in or leaves it out")
+        await until_shown(pilot, "choose at least one experiment (space)")
         assert not opened.checked.ok
 
     with_form(steps, tmp_path, "original")
 
 
 @pytest.mark.parametrize("served", [False, True])
-def test_what_to_start_from_is_asked_and_a_browser_gets_no_path(
-    tmp_path: Path, served: bool
-) -> None:
+def test_source_is_asked_for_and_a_browser_cannot_give_a_path(tmp_path: Path, served: bool) -> None:
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
         await pilot.pause()
@@ -367,7 +363,7 @@ def test_what_to_start_from_is_asked_and_a_browser_gets_no_path(
     with_form(steps, tmp_path, None, served=served)
 
 
-def test_file_is_opened_by_its_path_and_its_text_is_no_markup(tmp_path: Path) -> None:
+def test_file_is_opened_by_its_path_and_its_text_is_not_markup(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     text = 'name = "mine"\ntitle = "[red]mine[/]"\nseeds = 1\n[experiments.only]\n'
     file.write_text(text, encoding="utf-8")
@@ -395,7 +391,7 @@ def test_paste_of_a_megabyte_or_of_control_characters_is_refused(tmp_path: Path)
     with_form(steps, tmp_path)
 
 
-def test_form_that_is_covered_while_its_study_starts_ends_when_it_is_seen_again(
+def test_form_covered_while_its_study_starts_closes_once_it_is_uncovered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proceed = threading.Event()
@@ -407,7 +403,7 @@ def test_form_that_is_covered_while_its_study_starts_ends_when_it_is_seen_again(
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
         await pilot.press("ctrl+s", "question_mark")
         proceed.set()
-        await until(pilot, lambda: opened.begun)
+        await until(pilot, lambda: opened.started_label)
         await pilot.pause()
         assert isinstance(pilot.app.screen, HelpScreen)
         await pilot.press("escape")

@@ -1,4 +1,4 @@
-"""Private members of Textual are used in `tui.framework` alone."""
+"""Only `tui.framework` uses private members of Textual."""
 
 import ast
 import importlib
@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LIBRARIES = ("textual", "textual_hires_canvas", "textual_serve")
-PYTHON = ("_exit", "_asdict", "_fields", "_replace")  # of os and named tuples: they are public
+PYTHON = ("_exit", "_asdict", "_fields", "_replace")  # public despite their names
 OUTSIDE = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in (ROOT / "tui").rglob("*.py")
@@ -31,7 +31,7 @@ def is_library(module: str | None) -> bool:
 
 
 def classes(holder: object, module: str) -> Iterator[type]:
-    """Those that a module defines, and those within them."""
+    """Yields the classes that a module defines, including nested ones."""
     for value in vars(holder).values():
         if isinstance(value, type) and value.__module__ == module:
             yield value
@@ -43,14 +43,14 @@ def parsed(thing: ModuleType | type) -> ast.Module:
 
 
 def attributes(tree: ast.AST) -> Iterator[tuple[str, ast.Attribute]]:
-    """Every private attribute in a piece of code, and of what it is one."""
+    """Yields each private attribute that is used in a piece of code, with its object."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr):
             yield ast.unparse(node.value), node
 
 
 def defined(class_: type) -> set[str]:
-    """What stands in the body of a class: Textual adds more to every class."""
+    """Returns the private names in the source of a class: Textual adds others at run time."""
     (body,) = parsed(class_).body
     assert isinstance(body, ast.ClassDef)
     names = [getattr(node, "name", "") for node in body.body]
@@ -63,7 +63,7 @@ def defined(class_: type) -> set[str]:
 
 @cache
 def private_members(class_: type) -> set[str]:
-    """What a class of a library defines, and what its methods set."""
+    """Returns the private members that a library's class defines or sets."""
     stored = {
         node.attr
         for of, node in attributes(parsed(class_))
@@ -73,9 +73,9 @@ def private_members(class_: type) -> set[str]:
 
 
 def offences(name: str) -> list[str]:
-    """Every private module, object or member of a library that a module uses or overrides.
+    """Returns private modules, objects and members of libraries that a module uses or overrides.
 
-    A private attribute of anything but `self` is one, whoever made it.
+    Private attributes of anything but `self` count, whatever they belong to.
     """
     module = importlib.import_module(name)
     tree, found = parsed(module), []
@@ -96,7 +96,7 @@ def offences(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_private_members_of_textual_are_used_in_the_framework_alone(name: str) -> None:
+def test_private_members_of_textual_are_used_only_in_the_framework(name: str) -> None:
     assert offences(name) == []
 
 
@@ -120,15 +120,13 @@ def test_private_member_of_textual_is_found(
     assert offences(made(code, tmp_path, monkeypatch)) != []
 
 
-def test_own_private_member_is_none_of_textual(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_own_private_member_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = "class Good(Static):\n    _mine = os._exit\n    def f(self): return self._mine"
     assert offences(made(code, tmp_path, monkeypatch)) == []
 
 
 def made(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a new module, which can be imported."""
+    """Writes a module that can be imported, and returns its name."""
     name = f"made_{uuid.uuid4().hex}"
     text = f"import os\nfrom textual.widgets import Static\n{code}\n"
     (folder / f"{name}.py").write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The list under configurations and runs: cursor, pages, clicks, and lines that come and go."""
+"""The list widget: cursor, pages, clicks, and lines that come and go."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +18,7 @@ HEIGHT = 10
 
 
 class Words(LineList[str]):
-    """Words; those that are titles cannot be opened."""
+    """A list of words, in which titles cannot be opened."""
 
     HEAD = 1
 
@@ -49,7 +49,7 @@ class WordsApp(App[None]):
 
 
 def drive(rows: Sequence[str], steps: Callable[[Pilot[None], Words], Awaitable[None]]) -> list[str]:
-    """The words that were opened."""
+    """Runs the steps, and returns the words that were opened."""
     app = WordsApp()
 
     async def run() -> None:
@@ -95,7 +95,7 @@ def test_keys_move_the_cursor_and_the_list_follows(
 
 def test_a_click_moves_the_cursor_and_a_second_one_opens() -> None:
     async def steps(pilot: Pilot[None], words: Words) -> None:
-        for row in (4, 0, 1):  # a word, then the head and a title, which are none
+        for row in (4, 0, 1):  # a word, then the header and a title, which are not lines
             await pilot.click(Words, offset=(3, row))
             assert words.at_cursor == "word02"
         await pilot.click(Words, offset=(3, 4))
@@ -103,7 +103,7 @@ def test_a_click_moves_the_cursor_and_a_second_one_opens() -> None:
     assert drive(words(30), steps) == ["word02"]
 
 
-def test_the_cursor_stays_on_its_line_and_that_on_its_place() -> None:
+def test_the_cursor_stays_on_its_line_and_the_line_in_place() -> None:
     async def steps(pilot: Pilot[None], words: Words) -> None:
         await pilot.press("end")
         await pilot.pause()

@@ -1,4 +1,4 @@
-"""The widget that shows result tables."""
+"""The widget with the result tables."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,7 +20,7 @@ from tui.widgets.result_tables import NOTHING, ExperimentName, ResultTables
 
 
 class Alone(App[None]):
-    """Only the widget, in the app's style."""
+    """An app with only the widget, in jmlp's style."""
 
     CSS_PATH = Path(tui.__file__).with_name("app.tcss")
 
@@ -69,7 +69,7 @@ def lines(app: Alone) -> list[str]:
     return dump(app).splitlines()
 
 
-def test_without_results_it_says_so() -> None:
+def test_without_results_a_message_is_shown() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         await pilot.press("e", "g", "o", "c", "enter")
         assert lines(app)[1].strip() == NOTHING
@@ -79,7 +79,7 @@ def test_without_results_it_says_so() -> None:
 
 def test_table_with_claims_and_notes_at_80_columns() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
-        # What a scrollbar adds is not the table's.
+        # Ignore the scrollbar.
         assert [line.rstrip(" ▁") for line in lines(app)[:13]] == [
             "▸sizes 15/15   other 7/15                                           columns 1/5",
             "                               test  difference,",
@@ -162,7 +162,7 @@ def test_keys_step_through_the_columns_and_back() -> None:
     drive(TWO, steps)
 
 
-def test_click_on_a_title_sorts_turns_and_restores() -> None:
+def test_clicks_on_a_title_sort_reverse_and_restore() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         seen = []
         for _ in range(3):
@@ -178,7 +178,7 @@ def test_click_on_a_title_sorts_turns_and_restores() -> None:
     drive(TWO, steps)
 
 
-def test_arrow_is_shown_though_the_order_is_that_of_the_plan() -> None:
+def test_arrow_is_shown_even_if_the_order_is_that_of_the_plan() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         await pilot.click(ResultGrid, offset=(3, 1))
         await pilot.pause()
@@ -236,7 +236,7 @@ def test_equal_tables_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         drawn: list[object] = []
         monkeypatch.setattr(ResultGrid, "draw", lambda self, page: drawn.append(page))
-        monkeypatch.setattr(ExperimentName, "say", lambda self, *shown: drawn.append(shown))
+        monkeypatch.setattr(ExperimentName, "draw", lambda self, *shown: drawn.append(shown))
         app.query_one(ResultTables).show([table(FULL[:7])])
         await pilot.pause()
         assert drawn == []
@@ -258,7 +258,7 @@ def test_next_experiment_and_a_click_on_its_name() -> None:
     assert drive(TWO, steps).chosen == [("other", "batch size 64")]
 
 
-def test_other_experiments_take_the_place_of_the_old_ones_and_the_keys() -> None:
+def test_other_experiments_replace_the_old_ones_and_get_the_focus() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         app.query_one(ResultTables).show(TWO)
         await pilot.pause()
@@ -269,7 +269,7 @@ def test_other_experiments_take_the_place_of_the_old_ones_and_the_keys() -> None
     assert drive((), steps).chosen == [("sizes", "batch size 16")]
 
 
-def test_columns_follow_the_width_and_the_scroll_position_stays() -> None:
+def test_columns_follow_the_width_and_the_current_one_stays() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         await pilot.press("g", "g")
         await pilot.pause()

@@ -1,4 +1,4 @@
-"""How result tables are laid out in the app."""
+"""The layout of result tables in the app."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from tui.views.results import aligned, fold, page, sentences
 
 
 def text(made: ExperimentTable, width: int, sort: Sort | None = None, at: str = "") -> str:
-    """A page as it looks, cells of several lines side by side."""
+    """Draws a page as text, with cells of several lines side by side."""
     shown = page(made, width, sort, at)
     headers = tuple(column.header for column in shown.columns)
     lines = []
@@ -33,7 +33,7 @@ def text(made: ExperimentTable, width: int, sort: Sort | None = None, at: str = 
 # ---- texts
 
 
-def test_decimals_stand_under_each_other() -> None:
+def test_decimal_points_are_aligned() -> None:
     assert aligned(["92.31 ± 0.84", "9.50", "–", "88.00 ± 10.25"]) == [
         "92.31 ±  0.84",
         " 9.50        ",
@@ -42,7 +42,7 @@ def test_decimals_stand_under_each_other() -> None:
     ]
 
 
-def test_epochs_keep_their_words_and_medians_end_under_each_other() -> None:
+def test_epochs_keep_their_text_and_medians_are_aligned() -> None:
     assert aligned(["45, 34–77", "–", "≥ 80, 60–100 (limit)", "100 (limit)"]) == [
         "  45, 34–77         ",
         "   –                ",
@@ -51,12 +51,12 @@ def test_epochs_keep_their_words_and_medians_end_under_each_other() -> None:
     ]
 
 
-def test_text_is_folded_by_columns_of_the_terminal() -> None:
+def test_text_is_wrapped_by_columns_of_the_terminal() -> None:
     assert fold("drop rate 0.5 (baseline, best)", 18) == ["drop rate 0.5", "(baseline, best)"]
     assert fold("数据数据数据", 4) == ["数据", "数据", "数据"]
 
 
-def test_numbers_within_labels_count_by_their_value() -> None:
+def test_numbers_in_labels_are_sorted_by_value() -> None:
     labels = ["batch size 128", "batch size 16", "rate 1e-05", "rate 0.001"]
     assert sorted(labels, key=natural_key) == [labels[1], labels[0], labels[2], labels[3]]
 
@@ -85,7 +85,7 @@ def test_half_filled_table_says_how_many_seeds_have_ended() -> None:
     )
 
 
-def test_results_about_the_original_are_on_a_page_of_their_own() -> None:
+def test_columns_about_the_original_have_their_own_page() -> None:
     assert text(table(FULL), 80, at="original is") == (
         "                                                  seeds\n"
         "                           prediction  original   below  original\n"
@@ -97,13 +97,13 @@ def test_results_about_the_original_are_on_a_page_of_their_own() -> None:
     )
 
 
-def test_accuracy_of_the_original_stands_beside_ours() -> None:
+def test_accuracy_of_the_original_is_beside_ours() -> None:
     shown = text(table(FULL), 120).splitlines()
     assert shown[1].startswith("configuration              seeds    accuracy %    test %  ")
     assert shown[3].startswith("batch size 64 (best)           5  92.05 ± 2.75     87.18  ")
 
 
-def test_diverged_and_collapsed_runs_come_early() -> None:
+def test_columns_of_diverged_and_collapsed_runs_come_early() -> None:
     results = [*FULL[:4], diverged(size(16), 4, 99), *runs(size(128), SPREAD, collapsed=True)]
     assert text(table(results), 120).splitlines()[1:3] == [
         "configuration               seeds    accuracy %    test %  diverged  collapsed"
@@ -141,7 +141,7 @@ def test_every_column_is_on_one_page_and_no_page_is_too_wide(
                 assert {cell_len(part) for part in cell.split("\n")} == {column.width}
 
 
-def test_hostile_labels_are_shown_as_they_are_and_keep_their_mark() -> None:
+def test_hostile_labels_are_shown_verbatim_and_keep_their_mark() -> None:
     shown = page(hostile(), 60)
     names = [line.cells[0].split("\n") for line in shown.lines]
     assert [[part.strip() for part in name] for name in names] == [
@@ -154,7 +154,7 @@ def test_hostile_labels_are_shown_as_they_are_and_keep_their_mark() -> None:
     ]
 
 
-def test_claims_and_notes_are_folded_under_their_headings() -> None:
+def test_claims_and_notes_are_wrapped_under_their_headings() -> None:
     made = replace(table(FULL), notes=("one two three",))
     lines = list(sentences(made, 12))
     assert lines[0] == ("What the original says", True)
@@ -185,7 +185,7 @@ def test_rows_are_ordered_by_what_the_verdicts_mean() -> None:
     assert order(joined, Sort("verdict", True)) == [1, 0, 2]
 
 
-def test_third_press_restores_the_order_of_the_plan() -> None:
+def test_third_click_restores_the_order_of_the_plan() -> None:
     one = next_sort(None, "p", "right")
     two = next_sort(one, "p", "right")
     assert (one, two, next_sort(two, "p", "right")) == (Sort("p", True), Sort("p", False), None)

@@ -1,4 +1,4 @@
-"""The panels of the run screen: computed when they are opened, and moved with the snapshots."""
+"""The panels of the run screen: computed on demand, and in step with the snapshots."""
 
 import threading
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from tui.screens.run import RunScreen
 from tui.widgets.gallery import Gallery
 from tui.widgets.scrubber import scrubber_parts
 
-__all__ = ["inspections"]  # a fixture, found by its name
+__all__ = ["inspections"]  # a fixture, which pytest finds by its name
 pytestmark = pytest.mark.usefixtures("inspections")
 
 SIZES = [(60, 20), (80, 24), (120, 40)]
@@ -35,7 +35,7 @@ def test_every_panel_is_drawn_whole(tmp_path: Path, kind: Kind, size: tuple[int,
             assert panel in lines[1]
             assert lines[0].startswith(" jmlp  studies › [b]small[/b] › a")
             assert lines[-2].startswith(" snapshot ")
-            await until_shown(pilot, " tab Panel")  # the keys are drawn a moment later
+            await until_shown(pilot, " tab Panel")  # the footer is drawn a moment later
             await pilot.press("tab")
 
     with filled(tmp_path, kind) as study:
@@ -68,16 +68,16 @@ def test_nothing_is_computed_before_a_panel_is_opened(
         opened(tmp_path, ids(study), steps)
 
 
-def test_test_images_are_inspected_on_demand_only(tmp_path: Path, inspections: Inspector) -> None:
+def test_test_images_are_inspected_only_on_demand(tmp_path: Path, inspections: Inspector) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await pilot.press("tab")
         await until_shown(pilot, "Gradient norm")
         assert {part for _, part in inspections.asked} == {"validation"}
         await pilot.press("v")
-        await until_shown(pilot, "they give 0 for every one of the 200 test images")
+        await until_shown(pilot, "their output is 0 for all 200 test images")
         assert inspections.asked == [(first, "validation"), (first, "test")]
         await pilot.press("v")
-        await until_shown(pilot, "they give 0 for every one of the 200 validation images")
+        await until_shown(pilot, "their output is 0 for all 200 validation images")
         assert len(inspections.asked) == 2
 
     with filled(tmp_path, "finished") as study:
@@ -99,9 +99,9 @@ def test_scrubbing_moves_all_panels_in_time(tmp_path: Path) -> None:
         await pilot.press("tab", "tab", "tab")
         wrong = len(inspection.mistakes(0))
         assert f" {wrong} of 200 validation images misclassified" in shown(pilot)
-        surest = inspection.mistakes(0)[0]
-        true, said = inspection.labels[surest], inspection.predicted[0, surest]
-        assert f"true {true}, said {said}" in shown(pilot)
+        most_confident = inspection.mistakes(0)[0]
+        true, predicted = inspection.labels[most_confident], inspection.predicted[0, most_confident]
+        assert f"true {true}, pred {predicted}" in shown(pilot)
         await pilot.click("Scrubber", offset=(len(" snapshot ") + 3 * 4 + 1, 0))
         assert line_with(pilot, " snapshot") == " snapshot  0   1   2* [3 ]  * best"
         wrong = len(inspection.mistakes(3))
@@ -129,7 +129,7 @@ def test_another_seed_is_shown_at_the_same_epoch(tmp_path: Path, inspections: In
         opened(tmp_path, ids(study), steps)
 
 
-def test_the_screen_continues_while_an_inspection_is_computed(
+def test_the_screen_stays_responsive_while_an_inspection_is_computed(
     tmp_path: Path, inspections: Inspector
 ) -> None:
     may_end = threading.Event()
@@ -157,7 +157,7 @@ def test_the_screen_continues_while_an_inspection_is_computed(
         opened(tmp_path, ids(study), steps)
 
 
-def test_what_went_wrong_is_shown_in_the_panel_and_can_be_tried_again(
+def test_an_error_is_shown_in_the_panel_and_can_be_retried(
     tmp_path: Path, inspections: Inspector
 ) -> None:
     def fail(*_: object) -> Inspection:
@@ -167,7 +167,7 @@ def test_what_went_wrong_is_shown_in_the_panel_and_can_be_tried_again(
         working, inspections.answer = inspections.answer, fail
         await pilot.press("tab")
         await until_shown(pilot, "has no [snapshots] yet; wait for its first epoch")
-        assert "u tries again" in shown(pilot)
+        assert "u: try again" in shown(pilot)
         inspections.answer = working
         await pilot.press("u")
         await until_shown(pilot, "Gradient norm")
@@ -176,7 +176,7 @@ def test_what_went_wrong_is_shown_in_the_panel_and_can_be_tried_again(
         opened(tmp_path, ids(study), steps)
 
 
-def test_an_unexpected_error_ends_nothing(tmp_path: Path, inspections: Inspector) -> None:
+def test_an_unexpected_error_does_not_end_the_app(tmp_path: Path, inspections: Inspector) -> None:
     def fail(*_: object) -> Inspection:
         raise ZeroDivisionError("by nought")
 
@@ -192,9 +192,7 @@ def test_an_unexpected_error_ends_nothing(tmp_path: Path, inspections: Inspector
         opened(tmp_path, ids(study), steps)
 
 
-def test_an_inspection_is_cancelled_when_the_screen_is_left(
-    tmp_path: Path, inspections: Inspector
-) -> None:
+def test_closing_the_screen_cancels_the_inspection(tmp_path: Path, inspections: Inspector) -> None:
     stopped = threading.Event()
 
     def answer(run_id: str, part: Part, say: Callable[[str], None], stop: threading.Event) -> None:
@@ -252,7 +250,7 @@ def test_keys_that_make_no_sense_are_not_offered(tmp_path: Path) -> None:
 # ---- pictures
 
 
-def test_pictures_are_half_blocks_or_signs_and_signs_without_colour(tmp_path: Path) -> None:
+def test_pictures_are_half_blocks_or_without_colour_characters(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await pilot.press("tab", "tab")
         await until_shown(pilot, "unit 0")
@@ -273,7 +271,7 @@ def test_pictures_are_half_blocks_or_signs_and_signs_without_colour(tmp_path: Pa
 @pytest.mark.parametrize(
     ("size", "per_row", "factor"), [((60, 20), 3, 2), ((80, 24), 2, 1), ((120, 40), 4, 1)]
 )
-def test_as_many_pictures_stand_in_a_row_as_fit(
+def test_as_many_pictures_as_fit_are_in_a_row(
     tmp_path: Path, size: tuple[int, int], per_row: int, factor: int
 ) -> None:
     async def steps(pilot: Pilot[int]) -> None:
@@ -295,7 +293,7 @@ def test_as_many_pictures_stand_in_a_row_as_fit(
         opened(tmp_path, ids(study), steps, size)
 
 
-def test_a_network_without_mistakes_says_so(tmp_path: Path, inspections: Inspector) -> None:
+def test_a_network_without_mistakes_has_a_message(tmp_path: Path, inspections: Inspector) -> None:
     one = made()
     right = replace(
         one,
@@ -315,9 +313,7 @@ def test_a_network_without_mistakes_says_so(tmp_path: Path, inspections: Inspect
         opened(tmp_path, ids(study), steps)
 
 
-def test_networks_that_are_not_finite_have_no_weights_to_scale(
-    tmp_path: Path, inspections: Inspector
-) -> None:
+def test_weights_that_are_not_finite_have_no_scale(tmp_path: Path, inspections: Inspector) -> None:
     one = made()
     broken = replace(
         one,
@@ -334,7 +330,7 @@ def test_networks_that_are_not_finite_have_no_weights_to_scale(
         await pilot.press("tab")
         await until_shown(pilot, "hidden 1           –")
         await pilot.press("tab")
-        await until_shown(pilot, "3 units   whose weights are not finite")
+        await until_shown(pilot, "3 units   the weights are not finite")
         await pilot.press("tab")
         await until_shown(pilot, "200 without a prediction: not finite")
         await pilot.press("tab")

@@ -1,4 +1,4 @@
-"""What is done to selected runs: tags, deletion with a question, and export."""
+"""Actions on the selected runs: tagging, deletion and export."""
 
 import json
 from collections.abc import Sequence
@@ -24,35 +24,35 @@ def folder(tmp_path: Path) -> Path:
 
 
 def tags(folder: Path) -> dict[str, Sequence[str]]:
-    """The tags of the runs that bear some, by the ids that are shown."""
+    """Returns the tags of the tagged runs by their short ids."""
     with Store(folder, viewer=True) as store:
         return {row.run_id[:8]: row.tags for row in store.runs() if row.tags}
 
 
-def test_tag_is_put_on_the_selected_runs_and_taken_off_with_a_minus(folder: Path) -> None:
+def test_tag_is_added_to_the_selected_runs_and_removed_with_a_minus(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         await pilot.press("x", "x", "g")
         await until_shown(pilot, "Tag 2 runs")
         await typed(pilot, "best of all")
         await pilot.press("enter")
-        await until_shown(pilot, "best of all: put on 2 runs")
+        await until_shown(pilot, "best of all: added to 2 runs")
         assert tags(folder) == dict.fromkeys(ids()[:2], ("best of all",))
         await until(pilot, lambda: screen(pilot).shown[0].tags)
         await pilot.press("X", "g")
         await until_shown(pilot, "Tags now: best of all")
         await typed(pilot, "-best of all")
         await pilot.press("enter")
-        await until_shown(pilot, "best of all: taken off 2 runs")
+        await until_shown(pilot, "best of all: removed from 2 runs")
         assert tags(folder) == {}
 
     drive(folder, steps)
 
 
-def test_tag_that_cannot_be_found_again_is_refused_in_words(folder: Path) -> None:
+def test_tag_that_could_not_be_found_again_is_refused(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
-        for tag, said in (
+        for tag, error in (
             ("all", "all: cannot be a tag: no run"),
             ("-best", "best: none of 1 run has this tag"),
         ):
@@ -60,7 +60,7 @@ def test_tag_that_cannot_be_found_again_is_refused_in_words(folder: Path) -> Non
             await until_shown(pilot, "Tag run")
             await typed(pilot, tag)
             await pilot.press("enter")
-            await until_shown(pilot, said)
+            await until_shown(pilot, error)
 
     drive(folder, steps)
 
@@ -68,32 +68,32 @@ def test_tag_that_cannot_be_found_again_is_refused_in_words(folder: Path) -> Non
 # ---- deletion
 
 
-def left(folder: Path) -> list[str]:
-    """The ids of the runs in the store."""
+def remaining(folder: Path) -> list[str]:
+    """Returns the ids of the runs in the store."""
     with Store(folder, viewer=True) as store:
         return [row.run_id[:8] for row in store.runs()]
 
 
-def test_runs_are_deleted_after_a_question_that_says_how_many(folder: Path) -> None:
+def test_runs_are_deleted_after_a_confirmation_that_counts_them(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         await pilot.press("x", "x", "delete")
         await until_shown(pilot, "Delete 2 runs for good")
         await pilot.press("n")
-        assert left(folder) == ids()
+        assert remaining(folder) == ids()
         await pilot.press("slash")
         await typed(pilot, ids()[1])
         await pilot.press("enter", "delete")
-        await until_shown(pilot, "1 of them cannot be seen: the filter hides")
+        await until_shown(pilot, "The filter hides 1 of them")
         await pilot.press("y")
         await until_shown(pilot, "deleted 2 runs")
-        assert left(folder) == ids()[2:]
+        assert remaining(folder) == ids()[2:]
         await until(pilot, lambda: not screen(pilot).selected)
 
     drive(folder, steps)
 
 
-def test_runs_are_not_deleted_while_a_worker_has_the_store(folder: Path) -> None:
+def test_runs_are_not_deleted_while_a_worker_holds_the_store(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         lock = Lock(folder)
@@ -103,21 +103,21 @@ def test_runs_are_not_deleted_while_a_worker_has_the_store(folder: Path) -> None
             await until_shown(pilot, "runs are being trained")
         finally:
             lock.release()
-        assert left(folder) == ids()
+        assert remaining(folder) == ids()
 
     drive(folder, steps)
 
 
-def test_in_a_browser_it_is_asked_twice_before_runs_are_deleted(folder: Path) -> None:
+def test_in_a_browser_deletion_is_confirmed_twice(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         for again in ("n", "y"):
             await pilot.press("delete", "y")
-            await until_shown(pilot, f"Really delete run {ids()[0]}? Nothing brings")
-            assert left(folder) == ids()
+            await until_shown(pilot, f"Really delete run {ids()[0]}? This cannot")
+            assert remaining(folder) == ids()
             await pilot.press(again)
         await until_shown(pilot, "deleted 1 run")
-        assert left(folder) == ids()[1:]
+        assert remaining(folder) == ids()[1:]
 
     drive(folder, steps, served=True)
 
@@ -125,7 +125,7 @@ def test_in_a_browser_it_is_asked_twice_before_runs_are_deleted(folder: Path) ->
 # ---- export
 
 
-def test_runs_are_exported_and_an_existing_file_is_replaced_only_on_request(
+def test_runs_are_exported_and_an_existing_file_is_replaced_only_after_confirmation(
     folder: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "here" / "runs.json"
@@ -151,7 +151,7 @@ def test_runs_are_exported_and_an_existing_file_is_replaced_only_on_request(
     assert [run["run_id"][:8] for run in exported] == ids()[:5]
 
 
-def test_export_that_fails_says_why(folder: Path) -> None:
+def test_failed_export_is_reported(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         await pilot.press("end", "w", "enter")

@@ -1,4 +1,4 @@
-"""The screen of runs: columns, order, filter, selection, and how it follows the store."""
+"""The runs screen: columns, order, filter, selection, and live updates."""
 
 import sqlite3
 from contextlib import closing
@@ -44,7 +44,7 @@ def test_every_run_is_a_line_with_its_outcome(folder: Path) -> None:
     drive(folder, steps, size=(120, 30))
 
 
-def test_columns_give_way_where_it_is_narrow_and_the_configuration_stays() -> None:
+def test_narrow_lists_drop_columns_but_not_the_configuration() -> None:
     lines = [
         line(configuration="batch norm yes, drop rate none", studies=(name,), tags=("best",))
         for name in ("original", "replica")
@@ -76,7 +76,7 @@ def test_shortened_configuration_keeps_every_value() -> None:
     assert shortened("defaults") == "defaults"
 
 
-def test_markup_in_a_tag_is_shown_as_it_is(folder: Path) -> None:
+def test_markup_in_a_tag_is_shown_verbatim(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         await until_shown(pilot, r"[red]a\x1b")
@@ -86,7 +86,7 @@ def test_markup_in_a_tag_is_shown_as_it_is(folder: Path) -> None:
     drive(folder, steps, size=(120, 30))
 
 
-def test_store_without_runs_says_how_to_get_some(tmp_path: Path) -> None:
+def test_without_runs_a_hint_is_shown(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await pilot.press("2")
         await until_shown(pilot, "There are no runs yet. Start a study (key 1, then n).")
@@ -116,7 +116,7 @@ def test_runs_are_ordered_by_any_column_and_those_without_a_value_come_last() ->
         return [ordered_line.number for ordered_line in ordered(lines, order)]
 
     assert numbers(Order("cost")) == [2, 3, 0, 1]
-    assert numbers(Order("cost", falling=True)) == [0, 3, 2, 1]
+    assert numbers(Order("cost", descending=True)) == [0, 3, 2, 1]
 
 
 def test_configurations_are_ordered_by_the_size_of_their_numbers() -> None:
@@ -127,8 +127,8 @@ def test_configurations_are_ordered_by_the_size_of_their_numbers() -> None:
     ]
 
 
-def test_same_order_again_is_the_other_way_and_accuracies_begin_with_the_best() -> None:
-    assert Order().by("accuracy") == Order("accuracy", falling=True)
+def test_same_order_again_is_reversed_and_accuracies_start_with_the_best() -> None:
+    assert Order().by("accuracy") == Order("accuracy", descending=True)
     assert Order().by("accuracy").by("accuracy") == Order("accuracy")
 
 
@@ -168,7 +168,7 @@ def test_cursor_stays_on_its_run_when_others_are_ordered_before_it(folder: Path)
 # ---- filter
 
 
-def test_filter_works_as_it_is_typed_and_escape_clears_it(folder: Path) -> None:
+def test_filter_applies_while_typing_and_escape_clears_it(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         await pilot.press("slash", *"diver")
@@ -177,13 +177,13 @@ def test_filter_works_as_it_is_typed_and_escape_clears_it(folder: Path) -> None:
         await pilot.press("escape")
         await until_shown(pilot, " 6 runs")
         assert listed(pilot.app) == ids()
-        await pilot.press("x")  # the keys are for the list again
+        await pilot.press("x")  # the list has the focus again
         assert screen(pilot).selected == {PLAN.runs[0].run_id}
 
     drive(folder, steps)
 
 
-def test_mistake_in_the_filter_is_reported_below_it_and_hides_nothing_more(folder: Path) -> None:
+def test_mistake_in_the_filter_is_shown_below_it_and_keeps_the_list(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         await pilot.press("slash")
@@ -201,7 +201,7 @@ def test_mistake_in_the_filter_is_reported_below_it_and_hides_nothing_more(folde
 # ---- selection
 
 
-def test_all_that_are_shown_are_selected_and_then_none(folder: Path) -> None:
+def test_all_shown_runs_are_selected_and_then_none(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         await pilot.press("x", "slash")
@@ -231,7 +231,7 @@ def test_one_run_or_more_than_eight_are_not_compared(tmp_path: Path) -> None:
 # ---- live
 
 
-def test_new_numbers_come_by_themselves_and_the_cursor_stays(folder: Path) -> None:
+def test_new_numbers_appear_by_themselves_and_the_cursor_stays(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         shown = await opened(pilot)
         await pilot.press("end", "x")
@@ -246,7 +246,7 @@ def test_new_numbers_come_by_themselves_and_the_cursor_stays(folder: Path) -> No
     drive(folder, steps, size=(120, 30))
 
 
-def test_list_draws_only_what_is_seen_of_a_thousand_runs(
+def test_list_of_a_thousand_runs_draws_only_the_visible_ones(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[int] = []

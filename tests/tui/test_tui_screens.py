@@ -1,7 +1,7 @@
-"""Every screen, with every kind of store, at three sizes, as lines of text.
+"""Snapshots of every screen with every kind of store at three sizes, as text.
 
-A few of them with their colours, as pictures. The expected ones lie in `tests/tui/screens`;
-UPDATE_SCREENS=1 writes them anew, to be looked at before they are committed.
+For a few of them, there are SVG pictures with colours too. The snapshots are in
+`tests/tui/screens`; UPDATE_SCREENS=1 rewrites them: review them before you commit.
 """
 
 import os
@@ -16,9 +16,9 @@ from tui_pilot import Kind, drive, dump, filled, until, until_shown
 
 EXPECTED = Path(__file__).parent / "screens"
 SIZES = ((80, 24), (120, 40), (60, 20))
-NOON = 1_764_000_000_000_000_000  # nanoseconds; the clock stands still
+NOON = 1_764_000_000_000_000_000  # the fixed time, in nanoseconds
 
-# Of each screen the keys that lead to it, each with a text that is there when it may be pressed.
+# The keys that open each screen, each with a text to wait for before it is pressed.
 SCREENS: dict[str, tuple[tuple[str, str], ...]] = {
     "studies": (),
     "help": (("q Quit", "question_mark"),),
@@ -39,7 +39,7 @@ CASES = [
 
 
 async def settled(pilot: Pilot[int]) -> str:
-    """What the screen shows when it has ceased to change."""
+    """Returns the screen once it no longer changes."""
     seen = [""] * 4
 
     def is_still() -> bool:
@@ -51,7 +51,7 @@ async def settled(pilot: Pilot[int]) -> str:
     return seen[-1]
 
 
-# Screens compared with their colours: enough to see that themes, cursor and marks are right.
+# The pictures: enough to see that themes, cursor and marks are right.
 PICTURES: tuple[tuple[str, Kind, str], ...] = (
     ("studies", "empty", "jmlp-dark"),
     ("study", "running", "jmlp-dark"),
@@ -64,21 +64,21 @@ PICTURES: tuple[tuple[str, Kind, str], ...] = (
 
 @pytest.fixture(autouse=True)
 def _still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clock, machine and folder are the same in every run."""
+    """Fixes the clock, the host name and the working directory."""
     monkeypatch.setattr("time.time_ns", lambda: NOON)
     monkeypatch.setattr("socket.gethostname", lambda: "host")
     monkeypatch.chdir(tmp_path)
 
 
 async def go_to(pilot: Pilot[int], screen: str) -> None:
-    """Presses the keys that lead to a screen."""
+    """Presses the keys that open a screen."""
     for text, key in SCREENS[screen]:
         await until_shown(pilot, text)
         await pilot.press(key)
 
 
 def check(found: str, path: Path) -> None:
-    """Compares with the reviewed screen, or rewrites it."""
+    """Compares with a snapshot, or rewrites it."""
     if os.environ.get("UPDATE_SCREENS"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(found, encoding="utf-8")
@@ -86,7 +86,7 @@ def check(found: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize(("screen", "kind"), CASES)
-def test_screen_matches_the_reviewed_one(screen: str, kind: Kind, tmp_path: Path) -> None:
+def test_screen_matches_its_snapshot(screen: str, kind: Kind, tmp_path: Path) -> None:
     dumps = []
 
     async def steps(pilot: Pilot[int]) -> None:
@@ -101,9 +101,7 @@ def test_screen_matches_the_reviewed_one(screen: str, kind: Kind, tmp_path: Path
 
 
 @pytest.mark.parametrize(("screen", "kind", "theme"), PICTURES)
-def test_picture_matches_the_reviewed_one(
-    screen: str, kind: Kind, theme: str, tmp_path: Path
-) -> None:
+def test_picture_matches_its_snapshot(screen: str, kind: Kind, theme: str, tmp_path: Path) -> None:
     found = []
 
     async def steps(pilot: Pilot[int]) -> None:
@@ -118,6 +116,6 @@ def test_picture_matches_the_reviewed_one(
 
 
 def picture(app: App[int]) -> str:
-    """The screen as SVG, in whatever font a viewer has: nothing is fetched."""
+    """Returns the screen as SVG without web fonts."""
     svg = app.export_screenshot(title="jmlp")
     return re.sub(r"@font-face \{.*?\}\n *", "", svg, flags=re.DOTALL)

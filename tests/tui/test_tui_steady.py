@@ -1,4 +1,4 @@
-"""Keys faster than screens: nothing that is pressed twice, or too soon, ends the app."""
+"""Keys that come faster than screens open must not end the app."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from textual.widgets import DataTable, OptionList
 from tui_pilot import drive, filled, until, until_shown
 
 from tui.dialogs import Choose
-from tui.feed import Fed
+from tui.feed import FeedUpdate
 from tui.screens.form import StudyForm
 from tui.screens.studies import StudiesScreen
 from tui.screens.study import StudyScreen
 
 
 def type_ahead(pilot: Pilot[int], *keys: str) -> None:
-    """Keys that are all there before the app has done anything about the first of them."""
+    """Queues keys before the app has handled the first of them."""
     characters = {"enter": "\r", "escape": "\x1b"}
     for key in keys:
         pilot.app.post_message(events.Key(key, characters.get(key)))
@@ -33,7 +33,7 @@ def type_ahead(pilot: Pilot[int], *keys: str) -> None:
         ("n", "escape", "escape", "n", "escape"),
     ],
 )
-def test_keys_that_come_at_once_leave_the_app_alive(keys: tuple[str, ...], tmp_path: Path) -> None:
+def test_keys_in_quick_succession_do_not_end_the_app(keys: tuple[str, ...], tmp_path: Path) -> None:
     with filled(tmp_path, "finished"):
 
         async def steps(pilot: Pilot[int]) -> None:
@@ -46,7 +46,7 @@ def test_keys_that_come_at_once_leave_the_app_alive(keys: tuple[str, ...], tmp_p
     assert app._exception is None
 
 
-def test_screen_that_was_opened_by_a_key_gets_the_next_one(tmp_path: Path) -> None:
+def test_screen_opened_by_a_key_receives_the_next_key(tmp_path: Path) -> None:
     with filled(tmp_path, "finished"):
 
         async def steps(pilot: Pilot[int]) -> None:
@@ -61,7 +61,7 @@ def test_screen_that_was_opened_by_a_key_gets_the_next_one(tmp_path: Path) -> No
         drive(tmp_path, steps)
 
 
-def test_dialog_answers_once(tmp_path: Path) -> None:
+def test_dialog_answers_only_once(tmp_path: Path) -> None:
     answers: list[str | None] = []
 
     async def steps(pilot: Pilot[int]) -> None:
@@ -73,11 +73,11 @@ def test_dialog_answers_once(tmp_path: Path) -> None:
         assert isinstance(pilot.app.screen, StudiesScreen)
 
     drive(tmp_path, steps)
-    # Whether escape overtakes what enter chose is a matter of moments; twice would be wrong.
+    # Whether enter or escape wins is a race, but there must be only one answer.
     assert len(answers) == 1
 
 
-def test_focus_comes_back_when_the_terminal_is_large_enough_again(tmp_path: Path) -> None:
+def test_focus_returns_when_the_terminal_is_large_enough_again(tmp_path: Path) -> None:
     with filled(tmp_path, "finished"):
 
         async def steps(pilot: Pilot[int]) -> None:
@@ -91,7 +91,7 @@ def test_focus_comes_back_when_the_terminal_is_large_enough_again(tmp_path: Path
         drive(tmp_path, steps)
 
 
-def test_answers_that_come_when_a_screen_is_going_are_dropped(tmp_path: Path) -> None:
+def test_messages_for_a_dismissed_screen_are_dropped(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await until_shown(pilot, "q Quit")
         await pilot.press("n")
@@ -105,8 +105,8 @@ def test_answers_that_come_when_a_screen_is_going_are_dropped(tmp_path: Path) ->
         assert not form.is_there
         await form.query_one("#no-experiment").remove()
         await form.query_one("#plan-text").remove()
-        form.looked_at(form.right, form.checked)
-        form.post_message(Fed(()))
+        form.check_done(form.checked_choice, form.checked)
+        form.post_message(FeedUpdate(()))
         await until(pilot, lambda: isinstance(pilot.app.screen, StudiesScreen))
 
     drive(tmp_path / "store", steps)

@@ -1,4 +1,4 @@
-"""The study screen's logic: from what the store says to the lines that are drawn."""
+"""The logic of the study screen: the lines and tables that it makes from the store."""
 
 import gc
 import math
@@ -14,13 +14,13 @@ from jmlp.store import Lock, Store
 from jmlp.study.file import parse_study
 from jmlp.training.plan import Plan, make_plan
 from jmlp.training.records import CostPoint, Stop
-from tui.feed import Look
+from tui.feed import StoreView
 from tui.views.study import ConfigurationLine, Costs, StudyQuery, StudyView, median_curve
 
 
 def view(folder: Path, query: StudyQuery | None = None) -> StudyView:
     with Store(folder, viewer=True) as store:
-        seen = (query or StudyQuery("small"))(Look(folder, store, Lock(folder).owner()))
+        seen = (query or StudyQuery("small"))(StoreView(folder, store, Lock(folder).owner()))
     assert seen is not None
     return seen
 
@@ -34,7 +34,7 @@ def point(epoch: int, cost: float) -> CostPoint:
 
 
 def in_training(made: Plan) -> list[str]:
-    """Of the learning rates 0.1 and 0.2, in this order."""
+    """Returns the runs in training, of learning rates 0.1 and 0.2 in this order."""
     runs = sorted(made.runs, key=lambda run: run.hyperparams.learning_rate)
     return [run.run_id for run in runs if run.seed == 1]
 
@@ -79,7 +79,7 @@ def test_a_study_whose_worker_is_gone_is_not_shown_as_running(tmp_path: Path) ->
     assert [line.state for line in study.experiments[0].lines] == ["interrupted", "interrupted"]
 
 
-def test_a_lane_that_stopped_is_reported_before_its_cohort_ends(tmp_path: Path) -> None:
+def test_a_stopped_lane_is_shown_before_its_cohort_ends(tmp_path: Path) -> None:
     with filled(tmp_path, "running") as made, Store(tmp_path) as store:
         stop = Stop("diverged", epoch=2, step=17)
         run_id = in_training(made)[1]
@@ -90,7 +90,7 @@ def test_a_lane_that_stopped_is_reported_before_its_cohort_ends(tmp_path: Path) 
         assert lines(tmp_path)[1].state == "queued, 1 stopped"
 
 
-def test_only_the_compiling_group_is_reported_as_compiling(tmp_path: Path) -> None:
+def test_only_the_group_in_compilation_is_shown_as_compiling(tmp_path: Path) -> None:
     with filled(tmp_path, "running") as made, Store(tmp_path) as store:
         store.set_runs(in_training(made), "queued")
         compiling = replace(PROGRESS, phase="compiling")
@@ -132,7 +132,7 @@ def test_one_diverged_run_among_others_is_counted(tmp_path: Path) -> None:
         ({"reached_limit": True, "collapsed": True}, "collapsed, done"),
     ],
 )
-def test_how_all_runs_ended_is_one_state(
+def test_ends_of_all_runs_are_summarised_in_one_state(
     tmp_path: Path, changes: dict[str, Any], state: str
 ) -> None:
     made = store_runs.plan()
@@ -176,7 +176,7 @@ def test_a_study_keeps_32_bytes_of_each_cost_point() -> None:
     assert not {type(held) for held in gc.get_referents(costs.__dict__)} & {CostPoint, dict, list}
 
 
-def test_a_cost_point_takes_the_place_of_an_earlier_one_of_its_epoch() -> None:
+def test_a_cost_point_replaces_an_earlier_one_of_its_epoch() -> None:
     costs = Costs()
     for epoch, cost in ((0, 3.0), (1, 2.0), (3, 1.0), (1, 5.0), (2, 4.0)):
         costs.put(point(epoch, cost))
@@ -196,11 +196,11 @@ def test_points_that_a_resumed_run_lost_are_not_shown(tmp_path: Path) -> None:
             store.cut(run_id, 1)
             store.record("small", [(run_id, store_runs.point(1, 9.0))], PROGRESS)
         (_, second) = view(tmp_path, query).experiments[0].lines
-    # At epoch 1 the median of a run that is done and of this one, at epoch 2 that one alone.
+    # Epoch 1: the median of a finished run and this one; epoch 2: the finished run alone.
     assert second.curve[1:3] == ((1, (0.25 + 4.5) / 2), (2, 0.5 / 3))
 
 
-def test_a_study_trained_afresh_shows_nothing_of_the_attempt_before(tmp_path: Path) -> None:
+def test_a_retrained_study_shows_nothing_of_the_previous_attempt(tmp_path: Path) -> None:
     query = StudyQuery("small")
     with filled(tmp_path, "finished") as made:
         assert view(tmp_path, query).experiments[0].lines[0].curve
@@ -234,12 +234,12 @@ def test_time_left_is_the_pace_seen_times_the_epochs_to_the_limit(
         clock[0] = 110.0
         store.record("small", [(in_training(made)[1], store_runs.point(3))], PROGRESS)
         left = view(tmp_path, query).experiments[0].lines[1].left
-    # Ten seconds an epoch: one is left of this run, and one more run of four is queued.
+    # Ten seconds per epoch: one epoch is left of this run, and a run of four epochs is queued.
     assert left == 10 * (1 + 4)
 
 
 def test_without_a_store_there_is_no_view(tmp_path: Path) -> None:
-    assert StudyQuery("small")(Look(tmp_path, None, None)) is None
+    assert StudyQuery("small")(StoreView(tmp_path, None, None)) is None
 
 
 def test_a_point_committed_while_the_store_is_read_is_not_lost(
@@ -259,17 +259,17 @@ def test_a_point_committed_while_the_store_is_read_is_not_lost(
         view(tmp_path, query)
         writer.record("small", [(run_id, store_runs.point(4, 9.0))], PROGRESS)
         first = view(tmp_path, query).experiments[0].lines[0]
-    # Seed 0 is done with costs 0.5 / (e + 1) there, so both seeds count at every epoch.
+    # Seed 0 has finished with costs 0.5 / (e + 1), so both seeds count at every epoch.
     assert [epoch for epoch, _ in first.curve] == [0, 1, 2, 3, 4]
     assert first.curve[3] == (3, (0.5 / 4 + 0.5) / 2)
 
 
-def test_a_database_in_place_of_another_is_read_from_its_first_point(tmp_path: Path) -> None:
+def test_a_replaced_database_is_read_from_its_first_point(tmp_path: Path) -> None:
     query = StudyQuery("small")
 
     def seen(folder: Path, database: object) -> tuple[tuple[int, float], ...]:
         with Store(folder, viewer=True) as store:
-            study = query(Look(folder, store, None, database))
+            study = query(StoreView(folder, store, None, database))
         assert study is not None
         return study.experiments[0].lines[0].curve
 
@@ -282,7 +282,7 @@ def test_a_database_in_place_of_another_is_read_from_its_first_point(tmp_path: P
         assert seen(tmp_path / "short", 2) == ((0, 0.5), (1, 4.5), (2, 0.5 / 3))
 
 
-def test_a_configuration_without_runs_is_reported_as_deleted(tmp_path: Path) -> None:
+def test_a_configuration_without_runs_is_shown_as_deleted(tmp_path: Path) -> None:
     with filled(tmp_path, "finished") as made, Store(tmp_path) as store:
         store.remove([r.run_id for r in made.runs if r.hyperparams.learning_rate == 0.1])
     study = view(tmp_path)

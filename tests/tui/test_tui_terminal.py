@@ -1,4 +1,4 @@
-"""The app in a real terminal: how it starts, what it sends, and that it gives the terminal back."""
+"""The app in a real terminal: its start, its output, and that it restores the terminal."""
 
 import os
 import random
@@ -36,14 +36,14 @@ TOUCHED = {"mode 1000", "mode 1003", "mode 1006", "mode 1049", "mode 2004", "mod
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Terminal]:
-    """The app, painted, without a store."""
+    """The app without a store, once it has been drawn."""
     with Terminal(store=tmp_path / "store") as terminal:
         terminal.until_shown(READY)
-        terminal.until_shown("no worker")  # the store was read: nothing more follows
+        terminal.until_shown("no worker")  # the store was read: nothing more will change
         yield terminal
 
 
-def test_key_q_ends_the_app_with_code_0_and_gives_the_terminal_back(opened: Terminal) -> None:
+def test_key_q_ends_the_app_with_code_0_and_restores_the_terminal(opened: Terminal) -> None:
     assert {*opened.odd()} >= {"its settings", "the keyboard's protocol", *TOUCHED}
     opened.press("q")
     assert opened.wait() == 0
@@ -52,7 +52,7 @@ def test_key_q_ends_the_app_with_code_0_and_gives_the_terminal_back(opened: Term
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1"])
-def test_signal_ends_the_app_with_its_code_and_gives_the_terminal_back(
+def test_signal_ends_the_app_with_its_code_and_restores_the_terminal(
     opened: Terminal, name: str
 ) -> None:
     number = signal.Signals[name]
@@ -63,7 +63,7 @@ def test_signal_ends_the_app_with_its_code_and_gives_the_terminal_back(
 
 
 @pytest.mark.parametrize("arguments", [[], ["tui"], ["tui", "--debug"]])
-def test_bug_gives_the_terminal_back_and_is_reported_in_words(
+def test_bug_is_reported_after_the_terminal_is_restored(
     arguments: list[str], tmp_path: Path
 ) -> None:
     code = BROKEN.format(arguments=arguments)
@@ -72,27 +72,25 @@ def test_bug_gives_the_terminal_back_and_is_reported_in_words(
         terminal.press("?")
         assert terminal.wait() == 1
         assert terminal.odd() == []
-        told = terminal.rest()
+        output = terminal.rest()
     if "--debug" in arguments:
-        assert told.startswith("Traceback (most recent call last):\n")
-        assert told.endswith("\nValueError: [red]of a test[/\n")
+        assert output.startswith("Traceback (most recent call last):\n")
+        assert output.endswith("\nValueError: [red]of a test[/\n")
     else:
-        assert told == (
+        assert output == (
             "jmlp: error: this is a bug in jmlp: ValueError: [red]of a test[/\n"
             "  Please report it with the output of --debug.\n"
         )
 
 
 @pytest.mark.parametrize("where", ["action_help", "on_unmount"])
-def test_app_that_does_not_answer_is_ended_by_a_signal_nevertheless(
-    where: str, tmp_path: Path
-) -> None:
+def test_signal_ends_even_an_app_that_does_not_respond(where: str, tmp_path: Path) -> None:
     code = STUCK.format(where=where)
     with Terminal("-c", code, store=tmp_path / "store") as terminal:
         terminal.until_shown(READY)
         if where == "action_help":
             terminal.press("?")
-            # Not as the screen shows it: it may stand within a sequence that the app was writing.
+            # Not on the screen: it may be inside an escape sequence that the app was writing.
             terminal.until(lambda: b"stuck" in terminal.written)
         terminal.send(signal.SIGTERM)
         assert terminal.wait() == 143
@@ -101,7 +99,7 @@ def test_app_that_does_not_answer_is_ended_by_a_signal_nevertheless(
 
 @pytest.mark.parametrize("ignored", [False, True])
 def test_app_ends_with_its_terminal(ignored: bool, tmp_path: Path) -> None:
-    # Ignored, as under nohup: nothing but the terminal itself says that it has gone.
+    # With SIGHUP ignored, as under nohup, only the terminal itself tells that it is gone.
     ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" if ignored else ""
     with Terminal("-c", f"{ignore}import jmlp.__main__", store=tmp_path / "store") as terminal:
         terminal.until_shown(READY)
@@ -109,7 +107,7 @@ def test_app_ends_with_its_terminal(ignored: bool, tmp_path: Path) -> None:
         assert terminal.wait() == 129
 
 
-def test_signal_that_was_ignored_at_the_start_does_not_end_the_app(tmp_path: Path) -> None:
+def test_signal_ignored_at_the_start_does_not_end_the_app(tmp_path: Path) -> None:
     ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
     with Terminal("-c", f"{ignore}import jmlp.__main__", store=tmp_path / "store") as terminal:
         terminal.until_shown(READY)
@@ -118,7 +116,7 @@ def test_signal_that_was_ignored_at_the_start_does_not_end_the_app(tmp_path: Pat
         assert terminal.wait() == 0
 
 
-def test_ctrl_z_gives_the_terminal_back_and_resuming_repaints_it(opened: Terminal) -> None:
+def test_ctrl_z_restores_the_terminal_and_resuming_repaints_it(opened: Terminal) -> None:
     painted = opened.text()
     for _ in range(2):
         opened.press("\x1a")
@@ -133,7 +131,7 @@ def test_ctrl_z_gives_the_terminal_back_and_resuming_repaints_it(opened: Termina
     assert opened.odd() == []
 
 
-def test_app_that_was_stopped_from_outside_gives_the_terminal_back_at_its_end(
+def test_app_stopped_from_outside_restores_the_terminal_at_its_end(
     opened: Terminal,
 ) -> None:
     opened.send(signal.SIGSTOP)
@@ -159,7 +157,7 @@ def _is_stopped(terminal: Terminal) -> bool:
         ({"TERM": "unknown"}, "TERM is 'unknown'"),
     ],
 )
-def test_app_is_refused_where_the_terminal_knows_nothing(
+def test_app_is_refused_on_a_terminal_without_capabilities(
     environ: dict[str, str], lacks: str, tmp_path: Path
 ) -> None:
     with Terminal("-m", "jmlp", "tui", store=tmp_path, environ=environ) as terminal:
@@ -170,7 +168,7 @@ def test_app_is_refused_where_the_terminal_knows_nothing(
         )
 
 
-def test_app_is_refused_where_input_is_no_terminal(tmp_path: Path) -> None:
+def test_app_is_refused_if_input_is_not_a_terminal(tmp_path: Path) -> None:
     done = command("tui", cwd=tmp_path)
     assert (done.code, done.out) == (2, "")
     assert done.err == (
@@ -179,7 +177,7 @@ def test_app_is_refused_where_input_is_no_terminal(tmp_path: Path) -> None:
     )
 
 
-def test_app_of_another_package_with_its_name_is_not_run(tmp_path: Path) -> None:
+def test_another_package_named_tui_is_not_run(tmp_path: Path) -> None:
     other = tmp_path / "tui"
     other.mkdir()
     (other / "__init__.py").write_text("def run(*arguments): raise SystemExit('wrong')\n")
@@ -194,7 +192,7 @@ def test_app_of_another_package_with_its_name_is_not_run(tmp_path: Path) -> None
         )
 
 
-def test_no_color_means_no_code_of_a_colour(tmp_path: Path) -> None:
+def test_no_color_disables_all_colour_codes(tmp_path: Path) -> None:
     for environ in ({"NO_COLOR": "1"}, {"NO_COLOR": "1", "FORCE_COLOR": "3"}):
         with Terminal(store=tmp_path, environ=environ) as terminal:
             terminal.until_shown(READY)
@@ -223,7 +221,7 @@ def test_colours_are_sent_by_default(opened: Terminal) -> None:
         {"PYTHONIOENCODING": "latin-1"},
     ],
 )
-def test_only_ascii_is_sent_where_the_locale_is_not_utf_8(
+def test_only_ascii_is_sent_if_the_locale_is_not_utf_8(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
     with Terminal(store=tmp_path, environ=environ) as terminal:
@@ -236,7 +234,7 @@ def test_only_ascii_is_sent_where_the_locale_is_not_utf_8(
 
 
 @pytest.mark.parametrize("environ", [{}, {"LANG": ""}, {"LANG": "C", "LC_ALL": "en_US.utf8"}])
-def test_boxes_are_sent_where_the_locale_is_utf_8_or_says_nothing(
+def test_boxes_are_sent_if_the_locale_is_utf_8_or_unset(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
     with Terminal(store=tmp_path, environ=environ) as terminal:
@@ -246,7 +244,7 @@ def test_boxes_are_sent_where_the_locale_is_utf_8_or_says_nothing(
 
 
 @pytest.mark.parametrize("size", [(1, 1), (500, 2), (2, 500), (59, 20), (60, 19)])
-def test_terminal_too_small_has_one_line(size: tuple[int, int], tmp_path: Path) -> None:
+def test_too_small_terminal_shows_one_line(size: tuple[int, int], tmp_path: Path) -> None:
     with Terminal(store=tmp_path, size=size) as terminal:
         columns, rows = size
         text = f"jmlp needs 60×20, this is {columns}×{rows}"
@@ -256,13 +254,13 @@ def test_terminal_too_small_has_one_line(size: tuple[int, int], tmp_path: Path) 
         assert terminal.wait() == 0
 
 
-def test_terminal_without_a_size_is_one_of_80_columns_and_24_rows(tmp_path: Path) -> None:
+def test_terminal_without_a_size_counts_as_80_by_24(tmp_path: Path) -> None:
     with Terminal(store=tmp_path, size=(80, 24)) as terminal:
         terminal.resize(0, 0)
         terminal.until_shown(READY)
 
 
-def test_storm_of_sizes_leaves_the_right_picture(opened: Terminal, tmp_path: Path) -> None:
+def test_screen_is_right_after_many_fast_resizes(opened: Terminal, tmp_path: Path) -> None:
     painted = opened.text()
     numbers = random.Random(0)
     for _ in range(60):
@@ -275,12 +273,12 @@ def test_storm_of_sizes_leaves_the_right_picture(opened: Terminal, tmp_path: Pat
     opened.until(lambda: opened.text() == painted)
 
 
-def test_bytes_that_mean_nothing_do_not_end_the_app(opened: Terminal) -> None:
+def test_invalid_input_does_not_end_the_app(opened: Terminal) -> None:
     painted = opened.text()
     numbers = random.Random(1)
     hostile = [
         b"\x1b[48;99999999;99999999;1;1t",  # a size
-        b"\x1b[999999;999999R",  # a place of the cursor
+        b"\x1b[999999;999999R",  # a cursor position
         b"\x1b[?2048;2$y\x1b[?2026;2$y",
         b"\x1b[<0;99999999;99999999M\x1b[<64;1;1M",
         b"\x1b[M\xff\xff\xff",
@@ -300,7 +298,7 @@ def test_bytes_that_mean_nothing_do_not_end_the_app(opened: Terminal) -> None:
     assert opened.odd() == []
 
 
-def test_app_at_rest_does_nothing(opened: Terminal) -> None:
+def test_idle_app_uses_almost_no_cpu(opened: Terminal) -> None:
     opened.read(0.5)
     before, started = opened.cpu_seconds(), time.monotonic()
     opened.read(1.0)

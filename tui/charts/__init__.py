@@ -1,1 +1,1 @@
-"""Charts as pure functions from numbers to lines of text: no app, no colours."""
+"""Charts as pure functions from numbers to lines of text; without widgets or colours."""

@@ -1,4 +1,4 @@
-"""Values over the snapshots as bars, one a snapshot, below the snapshots' epochs."""
+"""Bar charts of values over the snapshots, one bar per snapshot."""
 
 import math
 from collections.abc import Sequence
@@ -8,24 +8,24 @@ from tui.text import fit
 
 
 def scale_of(values: Sequence[float]) -> Scale:
-    """One scale for all bars of a chart; logarithmic, as such values span powers of ten."""
+    """Returns a logarithmic scale for all bars of a chart."""
     return Scale.of(values, math.inf, log=True)
 
 
 def epoch_row(epochs: Sequence[int], cell: int) -> str:
-    """Epochs, each right-aligned in its cell; those that do not fit are left out."""
+    """Right-aligns each epoch in its cell; epochs that do not fit are left out."""
     return "".join(
         fit(str(epoch) if len(str(epoch)) < cell else "", cell, "right") for epoch in epochs
     )
 
 
 def bar_row(values: Sequence[float], scale: Scale, cell: int) -> str:
-    """A bar for each value, at the right of its cell, one column of space before it at least."""
+    """Draws a bar for each value, which fills its cell except for one column at the left."""
     return "".join(fit(scale.block(value) * (cell - 1), cell, "right") for value in values)
 
 
 def share_row(shares: Sequence[float], cell: int) -> str:
-    """Bars of shares from 0 to 1; nothing at 0."""
+    """Draws bars of shares from 0 to 1; no bar at 0."""
     scale = Scale(0.0, 1.0)
     return "".join(
         fit((scale.block(share) if share > 0 else "") * (cell - 1), cell, "right")
@@ -34,10 +34,10 @@ def share_row(shares: Sequence[float], cell: int) -> str:
 
 
 def pointer_row(n: int, shown: int, cell: int) -> str:
-    """A sign above the bar of the snapshot that is shown."""
+    """Draws a pointer above the bar of the snapshot that is shown."""
     return "".join(fit("▼" if i == shown else "", cell, "right") for i in range(n)).rstrip()
 
 
 def cell_width(n: int, room: int, most: int = 5) -> int:
-    """Columns for each of `n` bars."""
+    """Returns the width of each of `n` bars."""
     return max(2, min(most, room // max(1, n)))

@@ -1,4 +1,4 @@
-"""Curves as dots, their ticks and their names at the right: arithmetic, and no drawing."""
+"""The geometry of line plots: curves and bands as dots, ticks, and where the curves' names go."""
 
 import math
 from collections.abc import Sequence
@@ -8,31 +8,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Dots = NDArray[np.int64]  # (n, 2): column and row, from the left and from the top
+Dots = NDArray[np.int64]  # (n, 2): column and row, from the top left
 
-# How lines are distinguished without colour: a sample of it, and dots on, off, on, off ...
+# Dash patterns that tell lines apart without colour: a sample, and how many dots are on, off, ...
 KINDS: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("───", (1,)),
     ("╌╌╌", (4, 3)),
     ("···", (1, 3)),
     ("─·─", (6, 3, 1, 3)),
 )
-PADDING = 0.04  # of the span of values, above and below
+PADDING = 0.04  # above and below, as a share of the span of values
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One curve; a value that is not finite is a gap."""
+    """One curve; values that are not finite are gaps."""
 
     name: str
-    epochs: Floats  # (n,), rising
+    epochs: Floats  # (n,), ascending
     values: Floats  # (n,)
-    low: Floats | None  # (n,): the band; NaN where there is none
+    low: Floats | None  # (n,), of the band; NaN where there is none
     high: Floats | None
-    style: int  # of colour and line
+    style: int  # index of its colour and dash pattern
 
     def at(self, epoch: float) -> tuple[float, float] | None:
-        """The value at an epoch, and half the width of its band; None where it has no value."""
+        """Returns the value at an epoch and half its band's width; None if there is no value."""
         found = np.flatnonzero(self.epochs == epoch)
         if not found.size or not math.isfinite(self.values[found[0]]):
             return None
@@ -42,27 +42,27 @@ class Series:
 
 @dataclass(frozen=True)
 class Window:
-    """What of the plane is shown, and in how many dots. With `log`, values are logarithms."""
+    """The part of the plane that is shown, and its size in dots."""
 
     left: float  # epochs
     right: float
-    bottom: float
+    bottom: float  # value, or its decimal logarithm if `log`
     top: float
     width: int  # dots
     height: int
     log: bool
 
     def column(self, epochs: Floats) -> Floats:
-        """Where epochs lie, in dots from the left edge."""
+        """Converts epochs to dots from the left edge."""
         return (epochs - self.left) / (self.right - self.left) * (self.width - 1)
 
     def row(self, values: Floats) -> Floats:
-        """Where values lie, in dots from the top edge; NaN where they cannot be drawn."""
+        """Converts values to dots from the top edge; NaN where they cannot be drawn."""
         return (self.top - scaled(values, self.log)) / (self.top - self.bottom) * (self.height - 1)
 
 
 def scaled(values: Floats, log: bool) -> Floats:
-    """Decimal logarithms where asked for; NaN for what is not finite or has none."""
+    """Takes the decimal logarithm if `log`; NaN where the result is not finite."""
     values = np.asarray(values, np.float64)
     known = np.isfinite(values) & ((values > 0) | (not log))
     kept = np.where(known, values, np.nan if not log else 1.0)
@@ -72,14 +72,14 @@ def scaled(values: Floats, log: bool) -> Floats:
 def value_range(
     series: Sequence[Series], left: float, right: float, log: bool, bounds: tuple[float, float]
 ) -> tuple[float, float]:
-    """The lowest and the highest value to show between two epochs, with a little room.
+    """Returns the range of values between two epochs, with some padding.
 
     Args:
-        series: the curves; bands count as far as they lie within `bounds`.
+        series: the curves; their bands are clipped to `bounds`.
         left: the first epoch that is shown.
         right: the last one.
-        log: whether the answer is in decimal logarithms.
-        bounds: beyond which no value can be, such as 0 and 100 for per cent.
+        log: whether to return decimal logarithms.
+        bounds: the lowest and highest possible value, such as 0 and 100 for per cent.
     """
     found: list[Floats] = []
     for one in series:
@@ -96,15 +96,15 @@ def value_range(
 
 
 def line_dots(x: Floats, y: Floats, pattern: Sequence[int]) -> Dots:
-    """A line through points, in pieces where one of them is NaN.
+    """Draws a line through points, with a gap at each NaN.
 
     Args:
         x: (n,) columns.
         y: (n,) rows.
-        pattern: how many dots are on, off, on, off ..., over and over.
+        pattern: how many dots are on, off, on, off ..., repeated along the line.
 
     Returns:
-        Each dot once. A point that has no neighbour is a square of four dots: one is overlooked.
+        Each dot once. An isolated point is a square of four dots, since a single dot is overlooked.
     """
     pieces = []
     known = np.isfinite(x) & np.isfinite(y)
@@ -116,7 +116,7 @@ def line_dots(x: Floats, y: Floats, pattern: Sequence[int]) -> Dots:
             corner = np.rint([x[start], y[start]])
             pieces.append(corner + np.array([(0, 0), (1, 0), (0, 1), (1, 1)]))
             continue
-        # A dot for each step of the longer direction, as terminals have no half dots.
+        # One dot per step along the longer axis leaves no holes.
         steps = np.maximum(np.abs(np.diff(x[start:end])), np.abs(np.diff(y[start:end])))
         walked = np.concatenate([[0.0], np.cumsum(steps)])
         at = np.arange(math.ceil(walked[-1]) + 1)
@@ -129,13 +129,13 @@ def line_dots(x: Floats, y: Floats, pattern: Sequence[int]) -> Dots:
 
 
 def band_dots(x: Floats, low: Floats, high: Floats, height: int) -> Dots:
-    """The area between two lines as a grid of dots, one a cell of the terminal, as in a print.
+    """Fills the area between two lines with a halftone of one dot per cell.
 
     Args:
         x: (n,) columns.
-        low: (n,) rows of the lower bound, so larger numbers than `high`.
+        low: (n,) rows of the lower bound, which are larger numbers than `high`.
         high: (n,) rows of the upper bound.
-        height: rows that there are; the area is cut to them.
+        height: rows of the window, to which the area is clipped.
     """
     dots: list[tuple[int, int]] = []
     known = np.isfinite(x) & np.isfinite(low) & np.isfinite(high)
@@ -144,7 +144,7 @@ def band_dots(x: Floats, low: Floats, high: Floats, height: int) -> Dots:
         for column in range(first + first % 2, last + 1, 2):
             top = max(0.0, float(np.interp(column, x[i : i + 2], high[i : i + 2])))
             bottom = min(height - 1.0, float(np.interp(column, x[i : i + 2], low[i : i + 2])))
-            offset = column % 4  # columns next to each other are half a cell apart
+            offset = column % 4  # stagger adjacent columns by half a cell
             start = math.ceil((top - offset) / 4) * 4 + offset
             rows = range(start, math.floor(bottom) + 1, 4)
             dots.extend((column, row) for row in rows)
@@ -152,18 +152,18 @@ def band_dots(x: Floats, low: Floats, high: Floats, height: int) -> Dots:
 
 
 def inside(dots: Dots, width: int, height: int) -> Dots:
-    """Those that lie in the window."""
+    """Returns the dots that lie in the window."""
     x, y = dots[:, 0], dots[:, 1]
     return dots[(x >= 0) & (x < width) & (y >= 0) & (y < height)]
 
 
 def ticks(low: float, high: float, most: int, least_step: float = 0.0) -> list[float]:
-    """Round numbers between two bounds: steps of 1, 2 or 5 times a power of ten, `most` at most."""
+    """Returns at most `most` round numbers between two bounds, in steps of 1, 2 or 5 × 10ⁿ."""
     span = high - low
     if most < 1 or not span > 0 or not math.isfinite(span):
         return []
     power = 10.0 ** math.floor(math.log10(span / most))
-    # A step that is a tenth of a power of ten is inexact; the quotient's rounding takes that out.
+    # Steps such as 0.1 are inexact; the tolerance of 1e-9 and rounding to 12 digits absorb that.
     for step in (factor * power for factor in (1, 2, 5, 10, 20)):
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
         if step >= least_step and last - first + 1 <= most:
@@ -172,7 +172,7 @@ def ticks(low: float, high: float, most: int, least_step: float = 0.0) -> list[f
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Round numbers between two decimal logarithms, as logarithms, `most` at most."""
+    """Returns at most `most` round numbers between two decimal logarithms, as logarithms."""
     decades = range(math.floor(low), math.ceil(high) + 1)
     for digits in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         found = [d + math.log10(digit) for d in decades for digit in digits]
@@ -181,13 +181,13 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
             break
     else:
         found = found[:: math.ceil(len(found) / most)]
-    if len(found) < 2:  # less than a decade: round numbers of any kind
+    if len(found) < 2:  # less than a decade: use linear ticks
         found = [math.log10(t) for t in ticks(10.0**low, 10.0**high, most) if t > 0]
     return found
 
 
 def tick_labels(values: Sequence[float]) -> list[str]:
-    """Numbers with as many decimals as tell them apart, all with equally many."""
+    """Formats numbers with the fewest decimals that show all of them exactly."""
     for decimals in range(7):
         texts = [f"{value:.{decimals}f}" for value in values]
         exact = all(abs(float(t) - v) < 1e-9 for t, v in zip(texts, values, strict=True))
@@ -197,16 +197,16 @@ def tick_labels(values: Sequence[float]) -> list[str]:
 
 
 def log_labels(values: Sequence[float]) -> list[str]:
-    """Of decimal logarithms, the numbers themselves."""
+    """Formats the numbers of which these are the decimal logarithms."""
     return [f"{10.0**value:.4g}" for value in values]
 
 
 def spread(rows: Sequence[float], height: int) -> list[int]:
-    """Rows for names, each as near to its own as the others allow, none twice.
+    """Assigns each name a row of its own, close to the row where it belongs.
 
     Args:
-        rows: where they would stand, in any order.
-        height: rows that there are; at least as many as names.
+        rows: the preferred rows, in any order.
+        height: the number of rows, at least as many as names.
     """
     order = sorted(range(len(rows)), key=lambda i: rows[i])
     placed: list[int] = []

@@ -1,4 +1,4 @@
-"""A confusion matrix as lines of text: the diagonal stands in brackets."""
+"""Confusion matrices as lines of text."""
 
 from collections.abc import Sequence
 
@@ -6,26 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 NONE = "·"
-CORNER, TRUST = "true", "precision %"
+CORNER, PRECISION = "true", "precision %"
 
 
 def matrix_lines(counts: NDArray[np.int64], room: int) -> list[str]:
-    """Rows: true classes, columns: predicted ones, counts right-aligned; `·` for none.
+    """Draws a confusion matrix, with the diagonal in brackets and `·` for zero.
 
     Args:
-        counts: (classes, classes).
-        room: columns of the terminal. Where shares fit beside the counts, each row ends with the
-            share of its examples that were found, and a last line says of each predicted class
-            how often that was right.
+        counts: (true classes, predicted classes).
+        room: columns of the terminal. If it suffices, a column with each class's recall and a line
+            with each class's precision are added.
 
     Returns:
-        A line of predicted classes, then the rows; all as wide as they need to be.
+        A header of predicted classes, then a line per true class; all as wide as they need to be.
     """
     n = len(counts)
     width = max(len(str(int(counts.max(initial=0)))), len(str(n - 1)), 3)
-    wide = len(TRUST) + n * (max(width, 4) + 1) + 10 <= room
+    wide = len(PRECISION) + n * (max(width, 4) + 1) + 10 <= room
     width = max(width, 4) if wide else width
-    label = max(len(TRUST) if wide else len(CORNER), len(str(n - 1)))
+    label = max(len(PRECISION) if wide else len(CORNER), len(str(n - 1)))
     lines = [CORNER.rjust(label) + " " + "".join(f"{j:>{width}} " for j in range(n))]
     for i, row in enumerate(counts):
         line = f"{i:>{label}}" + ("[" if i == 0 else " ")
@@ -37,24 +36,24 @@ def matrix_lines(counts: NDArray[np.int64], room: int) -> list[str]:
         lines[0] += " recall %"
         for i in range(n):
             lines[i + 1] += percent(int(counts[i, i]), int(counts[i].sum())).rjust(9)
-        trust = [percent(int(counts[j, j]), int(counts[:, j].sum())) for j in range(n)]
-        lines.append(TRUST + " " + "".join(f"{text:>{width}} " for text in trust))
+        precision = [percent(int(counts[j, j]), int(counts[:, j].sum())) for j in range(n)]
+        lines.append(PRECISION + " " + "".join(f"{text:>{width}} " for text in precision))
     return [line.rstrip() for line in lines]
 
 
 def percent(part: int, whole: int) -> str:
-    """With one decimal; a dash of nothing."""
+    """Formats a percentage with one decimal; a dash if `whole` is 0."""
     return f"{100 * part / whole:.1f}" if whole else "–"
 
 
 def confusions(counts: NDArray[np.int64]) -> list[tuple[int, int, int]]:
-    """Which classes are taken for which, the most frequent first: true, predicted, how often."""
+    """Lists confusions as true class, predicted class and count, the most frequent first."""
     pairs = [(int(i), int(j), int(counts[i, j])) for i, j in np.argwhere(counts) if i != j]
     return sorted(pairs, key=lambda pair: (-pair[2], pair[:2]))
 
 
 def confusion_lines(pairs: Sequence[tuple[int, int, int]], n_classes: int) -> list[str]:
-    """`4 taken for 9   12×`, with numbers right-aligned."""
+    """Formats confusions as `4 taken for 9  12×`."""
     label = len(str(n_classes - 1))
     width = max((len(str(count)) for _, _, count in pairs), default=1)
     return [f"{i:>{label}} taken for {j:>{label}}  {n:>{width}}×" for i, j, n in pairs]

@@ -1,7 +1,7 @@
-"""Pictures as characters: two pixels in a cell by half blocks, or one by how dark its sign is.
+"""Pictures as characters: half blocks with two pixels per cell, or shades for ASCII.
 
-A plane is an array (height, width), with NaN where there is no pixel. Its values are 0 (paper) to
-1 (ink), or -1 to 1 with nothing at 0.
+A plane is an array (height, width), NaN where there is no pixel. Its values are from 0 (paper) to
+1 (ink), or from -1 to 1, where 0 is paper.
 """
 
 import math
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 Plane = NDArray[np.float64]
 Levels = NDArray[np.int64]
 
-N_LEVELS = 31  # of ink; as few as the eye can tell apart on a screen, so that styles are few too
+N_LEVELS = 31  # of ink: enough for the eye, and few enough to cache a style for each pair
 NO_PIXEL = -99  # in place of a level
 
 SHADES = " ░▒▓█"
-NEGATIVE = " ,-~="  # strokes, which cannot be mistaken for blocks
+NEGATIVE = " ,-~="  # strokes, so that they are not mistaken for blocks
 
 
 def as_plane(values: NDArray[np.generic], shape: tuple[int, ...]) -> Plane:
-    """One picture's values in two dimensions.
+    """Arranges the values of one picture as a plane.
 
     Args:
-        values: as many as `shape` has; of any shape.
-        shape: (height, width), or (height, width, channels), whose mean is taken; anything else is
-            folded to something near a square.
+        values: the pixels, in an array of any shape.
+        shape: (height, width), or (height, width, channels), of which the mean over channels is
+            taken; for any other shape the values are wrapped to roughly a square.
     """
     pixels = np.asarray(values, np.float64)
     if len(shape) == 2:
@@ -40,7 +40,7 @@ def as_plane(values: NDArray[np.generic], shape: tuple[int, ...]) -> Plane:
 
 
 def shrink(plane: Plane, factor: int) -> Plane:
-    """Means over squares of `factor` × `factor` pixels; those at the edge may be smaller."""
+    """Averages squares of `factor` × `factor` pixels; those at the edge may be smaller."""
     if factor == 1:
         return plane
     height, width = (math.ceil(n / factor) for n in plane.shape)
@@ -51,10 +51,10 @@ def shrink(plane: Plane, factor: int) -> Plane:
 
 
 def half_blocks(plane: Plane) -> tuple[Levels, Levels]:
-    """How much ink the upper and the lower half of each cell have.
+    """Returns how much ink the upper and the lower half of each cell have.
 
     Returns:
-        two arrays (cells high, cells wide) of -`N_LEVELS` to `N_LEVELS`, or `NO_PIXEL`.
+        Two arrays (rows, columns) of integers from -`N_LEVELS` to `N_LEVELS`, or `NO_PIXEL`.
     """
     height, width = plane.shape
     even = np.full((height + height % 2, width), np.nan)
@@ -66,7 +66,7 @@ def half_blocks(plane: Plane) -> tuple[Levels, Levels]:
 
 
 def shades(plane: Plane) -> list[str]:
-    """A line of signs for two lines of pixels; what is negative is drawn in strokes."""
+    """Draws two lines of pixels per line of text; negative values are strokes."""
     height, width = plane.shape
     even = np.full((height + height % 2, width), np.nan)
     even[:height] = plane
@@ -82,7 +82,7 @@ def _sign(value: float) -> str:
 
 
 def _mean(values: NDArray[np.float64]) -> Plane:
-    """Over the last axis, of what is known; NaN where nothing is."""
+    """Averages the last axis, ignoring NaN; NaN where there is nothing else."""
     known = np.isfinite(values)
     sums = np.where(known, values, 0.0).sum(axis=-1)
     counts = known.sum(axis=-1)

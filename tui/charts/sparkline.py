@@ -1,6 +1,6 @@
-"""A curve in one line of text: `▲█▆▄▃▂▂▁▁`.
+"""Sparklines, curves in one line of text: `▲█▆▄▃▂▂▁▁`.
 
-A mark stands where it is clipped, a gap where it is not finite.
+`▲` marks values above the scale; values that are not finite are gaps.
 """
 
 import math
@@ -16,7 +16,7 @@ Point = tuple[int, float]  # epoch, value
 
 @dataclass(frozen=True)
 class Scale:
-    """The values of the lowest and the highest block; what is above is clipped."""
+    """The values of the lowest and the highest block; higher values are clipped."""
 
     low: float
     high: float
@@ -24,13 +24,13 @@ class Scale:
 
     @classmethod
     def of(cls, values: Iterable[float], cap: float, *, log: bool = False) -> "Scale":
-        """One for all of these values, up to `cap`; only positive ones count where it is `log`."""
+        """Returns a scale for these values up to `cap`; for `log`, of the positive ones."""
         finite = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
         high = min(cap, max(finite, default=cap))
         return cls(min(high, min(finite, default=high)), high, log)
 
     def block(self, value: float) -> str:
-        """The character of one value."""
+        """Returns the character of one value."""
         if not math.isfinite(value) or (self.log and value <= 0):
             return GAP
         if value > self.high:
@@ -43,17 +43,17 @@ class Scale:
 
 
 def sparkline(points: Sequence[Point], width: int, last_epoch: int, scale: Scale) -> str:
-    """A curve in `width` columns.
+    """Draws a curve in `width` columns.
 
     Args:
         points: in order of epochs.
         width: columns of the terminal.
-        last_epoch: of the longest curve that stands beside this one: all share the columns. There
-            is one for each epoch while they fit, else several epochs share one.
-        scale: shared too.
+        last_epoch: the last epoch of all curves that are drawn alike. Each epoch has its own column
+            if they all fit; otherwise, several epochs share one.
+        scale: shared by these curves too.
 
     Returns:
-        Exactly `width` characters. A column shows the mean of its values; a gap, where one of them
+        Exactly `width` characters. A column shows the mean of its values, or a gap if one of them
         is not finite.
     """
     columns: list[list[float]] = [[] for _ in range(width)]
@@ -75,6 +75,6 @@ def _finite(values: Sequence[float]) -> bool:
 
 
 def bar(share: float, width: int) -> str:
-    """How much of something is done: `████░░░░`."""
+    """Draws a progress bar: `████░░░░`."""
     full = round(max(0.0, min(1.0, share)) * width)
     return "█" * full + "░" * (width - full)

@@ -1,20 +1,20 @@
-"""Which epochs of a plot are looked at, and at which one its values are read: no drawing."""
+"""The zoom and the cursor of a plot, without any drawing."""
 
 import numpy as np
 
 from tui.charts.lines import Floats
 
 ZOOM = 1.5
-LEAST_SPAN = 4.0  # epochs
+MIN_SPAN = 4.0  # epochs
 
 
 class View:
-    """A window on the epochs and a cursor; both keep within the epochs that there are."""
+    """A window of epochs and a cursor; both stay within the epochs of the data."""
 
     def __init__(self) -> None:
-        self.epochs: Floats = np.empty(0)  # at which a curve has a value, rising
-        self.zoomed: tuple[float, float] | None = None  # None: all epochs, which may grow
-        self.cursor: float | None = None  # None: the last one, which may move on
+        self.epochs: Floats = np.empty(0)  # at which a curve has a value, ascending
+        self.zoomed: tuple[float, float] | None = None  # None: all epochs, even as more come
+        self.cursor: float | None = None  # None: the last epoch, even as more come
 
     @property
     def all(self) -> tuple[float, float]:
@@ -25,18 +25,18 @@ class View:
 
     @property
     def shown(self) -> tuple[float, float]:
-        """The window."""
+        """The first and the last epoch of the window."""
         return self.zoomed or self.all
 
     @property
     def read_at(self) -> float | None:
-        """The epoch whose values are read; None where there is no epoch."""
+        """The epoch whose values are displayed; None if there are no epochs."""
         if self.cursor is None and self.epochs.size:
             return float(self.epochs[-1])
         return self.cursor
 
     def step(self, by: int) -> None:
-        """Moves the cursor to a neighbouring epoch; the window follows it."""
+        """Moves the cursor by so many epochs with values; the window follows it."""
         if self.epochs.size:
             last = len(self.epochs) - 1
             at = last if self.cursor is None else int(np.abs(self.epochs - self.cursor).argmin())
@@ -48,7 +48,7 @@ class View:
             self.point(float(self.epochs[np.abs(self.epochs - epoch).argmin()]))
 
     def point(self, epoch: float | None) -> None:
-        """Moves the cursor; None: to the last epoch, whichever that will be."""
+        """Moves the cursor, or with None makes it follow the last epoch."""
         self.cursor = epoch
         left, right = self.shown
         at = self.all[1] if epoch is None else epoch
@@ -58,7 +58,7 @@ class View:
             self.shift(at - left)
 
     def shift(self, by: float) -> None:
-        """Moves the window by so many epochs."""
+        """Moves the window by so many epochs, within the data."""
         if self.zoomed is not None:
             (left, right), (first, last) = self.zoomed, self.all
             by = max(first - left, min(last - right, by))
@@ -68,15 +68,15 @@ class View:
         """Narrows or widens the window.
 
         Args:
-            closer: narrows it.
-            around: the epoch that stays where it is; else the cursor, else the middle.
+            closer: whether to narrow it.
+            around: the epoch that stays in place; default: the cursor, else the middle.
         """
         (left, right), (first, last) = self.shown, self.all
         if around is None:
             around = (left + right) / 2 if self.cursor is None else self.cursor
         around = min(right, max(left, around))
         span = (right - left) * (1 / ZOOM if closer else ZOOM)
-        span = max(min(LEAST_SPAN, last - first), span)
+        span = max(min(MIN_SPAN, last - first), span)
         if span >= last - first:
             self.zoomed = None
         else:
@@ -85,11 +85,11 @@ class View:
             self.zoomed = start, start + span
 
     def reset(self) -> None:
-        """All epochs, and no cursor."""
+        """Shows all epochs, and removes the cursor."""
         self.zoomed = self.cursor = None
 
     def follow(self, other: "View") -> bool:
-        """Looks at what another one looks at; whether anything has changed."""
+        """Copies another view's window and cursor; returns whether anything has changed."""
         changed = (self.zoomed, self.cursor) != (other.zoomed, other.cursor)
         self.zoomed, self.cursor = other.zoomed, other.cursor
         return changed

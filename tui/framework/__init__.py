@@ -1,5 +1,5 @@
-"""What works around Textual: the one place that overrides its private members, as a test says.
+"""Workarounds for Textual: a test checks that only this package uses its private members.
 
-Each piece names what Textual does, and why that is bad for this app. All of it was seen in Textual
-8.2.8, the version that `pyproject.toml` pins: look at every piece before you raise that.
+Each workaround says what Textual does and why that is a problem for this app. All were observed in
+Textual 8.2.8, the version that `pyproject.toml` pins: review each of them before you raise it.
 """

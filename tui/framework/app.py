@@ -1,4 +1,4 @@
-"""An app that fast fingers cannot bring down, and that ends as a command should."""
+"""App base classes: one survives keys pressed at any time, one exits like a command."""
 
 import asyncio
 import contextlib
@@ -17,15 +17,14 @@ from tui.framework.screens import OnceDismissed
 
 Result = TypeVar("Result")
 
-WAIT_SECONDS = 1.0  # at most, for a screen to be made
+WAIT_SECONDS = 1.0  # at most, until a screen is mounted
 
 
 class Palette(OnceDismissed, CommandPalette):
-    """All actions by name; keys mean nothing to a list that is not there yet or has no lines.
+    """A command palette that ignores keys while its list is missing or empty.
 
-    Textual's looks its list up without asking whether there is one, in actions and in watchers
-    that are called while it is made or removed, and moves in a list that has no lines. Either
-    raises, and ends the app.
+    Textual's palette queries its list in actions and watchers that may run before the list is
+    mounted or after it is removed, and moves the cursor in an empty list. Either ends the app.
     """
 
     def _action_command_list(self, action: str) -> None:
@@ -39,7 +38,7 @@ class Palette(OnceDismissed, CommandPalette):
                 super()._action_cursor_down()
 
     def _watch__list_visible(self) -> None:
-        if self.query(CommandList):  # else it is going, while commands were still looked for
+        if self.query(CommandList):  # else the palette was closed during a search
             super()._watch__list_visible()
 
     async def _watch__show_busy(self) -> None:
@@ -48,24 +47,24 @@ class Palette(OnceDismissed, CommandPalette):
 
 
 class SteadyApp(App[Result]):
-    """Gives keys to screens that are there, and takes away only those."""
+    """An app that sends keys only to mounted screens, and replaces only those."""
 
     async def on_event(self, event: events.Event) -> None:
-        """Makes a key wait until its screen has its widgets.
+        """Delays a key until the widgets of its screen are mounted.
 
-        Textual hands keys to a screen that has none yet: they are lost, or their actions fail.
+        Textual sends keys to a screen without widgets: they are lost, or their actions fail.
         """
         if isinstance(event, events.Key) and not event.is_forwarded and self._screen_stack:
             await _until_made(self.screen)
         await super().on_event(event)
 
     async def _replace_screen(self, screen: Screen[Any]) -> Screen[Any]:
-        """Textual removes a screen that is still being made, whose handlers then fail."""
+        """Waits for the screen: Textual removes it even while mounting, and its handlers fail."""
         await _until_made(screen)
         return await super()._replace_screen(screen)
 
     def action_command_palette(self) -> None:
-        """Opens the palette above, in place of Textual's."""
+        """Opens `Palette` in place of Textual's."""
         if not isinstance(self.screen, CommandPalette):
             self.push_screen(Palette(id="--command-palette"))
 
@@ -77,13 +76,13 @@ async def _until_made(screen: Screen[Any]) -> None:
 
 
 class NoColours(LineFilter):
-    """Takes every colour away; what is bold or reversed stays so.
+    """Removes all colours but keeps bold and reverse.
 
-    Textual's `Monochrome` makes them grey, which is a colour too.
+    Textual's `Monochrome` turns colours into greys, which are colours too.
     """
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        """The same text, without colours."""
+        """Returns the segments without colours."""
         del background
         return [
             Segment(text, None if style is None else style.without_color, control)
@@ -92,25 +91,25 @@ class NoColours(LineFilter):
 
 
 class CommandApp(App[int]):
-    """Ends with the exit code of a command; to stand before the app's class."""
+    """A mixin that exits with the code of a command; it must precede the app's class."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.error: Exception | None = None  # what has ended the app
-        self.code = 0  # to leave with as soon as it can be; 0: stay
-        # Textual takes an empty NO_COLOR, which means nothing, for a wish.
+        self.error: Exception | None = None  # that has ended the app
+        self.code = 0  # to exit with as soon as possible; 0: no exit was requested
+        # Textual honours an empty NO_COLOR, which by convention counts as unset.
         self.no_color = bool(os.environ.get("NO_COLOR"))
         if self.no_color:
             self._filters = [NoColours()]
 
     def on_mount(self) -> None:
-        """A signal may have come before there was a loop to hear it."""
+        """Exits if a signal came before the event loop was running."""
         self._leave_if_asked()
 
     def end(self, code: int) -> None:
-        """Leaves with this exit code; may be called by a handler of signals, and at any time.
+        """Exits with this code; may be called at any time, even by a signal handler.
 
-        Textual's `exit` may be called in the app's thread and while it runs only.
+        Textual's `exit` may only be called in the app's thread while the app is running.
         """
         self.code = code
         if self._loop is not None:
@@ -121,10 +120,10 @@ class CommandApp(App[int]):
             self.exit(return_code=self.code)
 
     def _handle_exception(self, error: Exception) -> None:
-        """Ends the app, and keeps the error for whoever runs it.
+        """Exits and stores the error for the caller.
 
-        Textual prints a traceback with all local variables, even for what fails in screens that
-        were still being made when the app was left: that is no error.
+        Textual prints a traceback with all local variables, even for a screen that was still being
+        mounted when the app exited, whose errors do not matter.
         """
         if not self._exit:
             self.error = self.error or error

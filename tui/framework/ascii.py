@@ -1,4 +1,4 @@
-"""Text for terminals that know nothing but ASCII: every sign becomes one of the same width."""
+"""Text for ASCII terminals: every character is replaced by ASCII of the same width."""
 
 import os
 import re
@@ -15,12 +15,12 @@ _SIGNS = str.maketrans(
     "_.-=+*%#\"||.:%##***o@.*..x/~-----|V<>~#<>^v-^<^v><^v><^v><>vvvxx**''\"\"<><>uDtsl'",
 )
 _ANY = re.compile(r"[^\x00-\x7f]+")
-_UPPER_DOTS, _LOWER_DOTS = 0b00011011, 0b11100100  # of a braille sign: rows 1 and 2, 3 and 4
+_UPPER_DOTS, _LOWER_DOTS = 0b00011011, 0b11100100  # rows 1 and 2, 3 and 4 of a braille character
 _HEAVY = "═║╔╗╚╝╠╣╦╩╬"
 
 
 def to_ascii(text: str) -> str:
-    """The text in ASCII, as many columns wide as before; what has no likeness becomes `?`."""
+    """Converts a text to ASCII of the same width; characters without a likeness become `?`."""
     return text if text.isascii() else _ANY.sub(lambda found: _run(found[0]), text)
 
 
@@ -34,7 +34,7 @@ def _run(text: str) -> str:
 
 
 def _sign(text: str, width: int) -> str:
-    """One sign, which may be several characters."""
+    """Converts one grapheme, which may be several characters."""
     code = ord(text[0])
     if 0x2500 <= code < 0x2580:
         return _line(text[0])
@@ -51,7 +51,7 @@ def _sign(text: str, width: int) -> str:
 
 
 def _line(sign: str) -> str:
-    """A sign that draws lines or boxes."""
+    """Converts a box-drawing character."""
     if sign in _HEAVY:
         return {"═": "=", "║": "|"}.get(sign, "+")
     name = unicodedata.name(sign)
@@ -63,23 +63,23 @@ def _line(sign: str) -> str:
 
 
 def wants_ascii(environ: Mapping[str, str]) -> bool:
-    """Whether the locale in an environment says that the terminal is not one of UTF-8."""
+    """Returns whether the locale in an environment has another encoding than UTF-8."""
     locale = next(filter(None, map(environ.get, ("LC_ALL", "LC_CTYPE", "LANG"))), "")
-    # No locale at all says nothing: so are containers, and shells on other machines.
+    # Containers and remote shells often have no locale, which proves nothing about the terminal.
     return bool(locale) and "utf8" not in locale.lower().replace("-", "")
 
 
 def is_ascii_wanted() -> bool:
-    """The same for this process, whose streams Python may have been told to write otherwise."""
+    """Returns whether this process needs ASCII, by its locale or the encoding of stderr."""
     assert sys.__stderr__ is not None
     other = sys.__stderr__.encoding.lower().replace("-", "") != "utf8"
     return other or wants_ascii(_environ_at_start())
 
 
 def _environ_at_start() -> Mapping[str, str]:
-    """Python sets LC_CTYPE to UTF-8 where it is started in the locale C."""
+    """Returns the original environment: in the locale C, Python sets LC_CTYPE to UTF-8."""
     try:
         entries = Path("/proc/self/environ").read_bytes().split(b"\0")
-    except OSError:  # other systems than Linux do not tell
+    except OSError:  # only Linux has it
         return os.environ
     return dict(os.fsdecode(entry).partition("=")[::2] for entry in entries if entry)

@@ -1,4 +1,4 @@
-"""Screens that go once, drop what comes too late, and keep the focus and what has it in sight."""
+"""Screens that are dismissed once, drop late messages, and keep the focus and keep it visible."""
 
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -11,47 +11,48 @@ Result = TypeVar("Result")
 
 
 class OnceDismissed:
-    """Makes a screen go away once, and only while it is on top; to stand before its class.
+    """A mixin that dismisses a screen once, and only if it is on top; it must precede its class.
 
-    Textual takes away whatever screen is on top, whichever one is dismissed and however often. That
-    ends the app where no other one is left: Escape pressed twice is enough.
+    Textual pops whatever screen is on top, whichever screen is dismissed and however often. Popping
+    the last one ends the app: pressing escape twice is enough.
     """
 
     def dismiss(self, result: Any = None) -> AwaitComplete:
-        """Does nothing if it has gone or another screen lies above it."""
+        """Dismisses the screen unless it is already gone or covered by another one."""
         if not cast(Screen[Any], self).is_active:
             return AwaitComplete()
         return cast(AwaitComplete, super().dismiss(result))  # type: ignore[misc]
 
     @property
     def is_there(self) -> bool:
-        """Whether it is open, on top or below: not while it is taken away, widget by widget.
+        """Whether the screen is on a stack, so that all of its widgets exist.
 
-        Textual's `is_running` and `is_mounted` are still true while a screen's widgets are removed.
+        Textual's `is_running` and `is_mounted` are true even while a screen's widgets are removed.
         """
         screen = cast(Screen[Any], self)
         return any(screen in stack for stack in screen.app._screen_stacks.values())
 
 
 class SteadyScreen(OnceDismissed, Screen[Result]):
-    """A screen whose handlers find its widgets, and whose focus survives that it is hidden."""
+    """A screen whose handlers can rely on its widgets, and whose focus survives hiding them."""
 
-    DROPPED: ClassVar[tuple[type[Message], ...]] = ()  # messages only for a screen that is there
-    _hidden_focus: Widget | None = None  # had the focus before everything was hidden
+    DROPPED: ClassVar[tuple[type[Message], ...]] = ()  # messages to drop once it was dismissed
+    _hidden_focus: Widget | None = None  # that had the focus before all widgets were hidden
 
     async def _dispatch_message(self, message: Message) -> None:
-        """Textual hands messages of threads to a screen whose widgets are partly removed.
+        """Drops messages for a dismissed screen.
 
-        Its handlers then fail to find them, which ends the app.
+        Textual delivers messages from threads even after some of the screen's widgets were removed.
+        Handlers that query them fail, which ends the app.
         """
         if self.is_there or not isinstance(message, self.DROPPED):
             await super()._dispatch_message(message)
 
     def keep_focus(self, hidden: bool) -> None:
-        """Textual takes the focus from a widget that is hidden, and never gives it back.
+        """Restores the focus, which Textual takes from a hidden widget and never gives back.
 
         Args:
-            hidden: whether the styles hide all widgets from now on.
+            hidden: whether all widgets are about to be hidden.
         """
         if hidden:
             self._hidden_focus = self.focused or self._hidden_focus
@@ -61,33 +62,33 @@ class SteadyScreen(OnceDismissed, Screen[Result]):
 
 
 class FollowsFocus(Screen[Result]):
-    """Scrolls to what has the focus, at once, whatever moves it; to stand before other screens.
+    """A screen that keeps the focused widget visible; it must precede other screen classes.
 
-    Textual scrolls when the focus changes, with an animation that the next key overtakes. It shows
-    no more than the widget itself, and loses sight of it when the layout changes.
+    Textual scrolls to it with an animation that the next key interrupts, shows only the widget
+    itself, and does not scroll again when the layout changes.
     """
 
     _place: object = None
 
     def on_mount(self) -> None:
-        """Looks again after every layout."""
+        """Scrolls again after every layout."""
         self.screen_layout_refresh_signal.subscribe(self, self.keep_in_sight, immediate=True)
 
     def place_of(self, focused: Widget) -> Widget:
-        """What is to be seen where this has the focus."""
+        """Returns the widget that should be visible when `focused` has the focus."""
         return focused
 
     def set_focus(
         self, widget: Widget | None, scroll_visible: bool = True, from_app_focus: bool = False
     ) -> None:
-        """Moves the focus, without the animation."""
+        """Moves the focus without the animation."""
         super().set_focus(widget, False, from_app_focus)
         if scroll_visible:
             self._place = None
             self.call_after_refresh(self.keep_in_sight)
 
     def keep_in_sight(self, _: object = None) -> None:
-        """Scrolls to what has the focus, if it has moved; else something else has scrolled."""
+        """Scrolls to the focus if it has moved, so that the user can scroll away from it."""
         if self.focused is None:
             return
         node = self.place_of(self.focused)

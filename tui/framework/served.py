@@ -1,4 +1,4 @@
-"""The driver with which the app draws for a server, and leaves with it."""
+"""The driver of the app in a browser: it exits when its server does."""
 
 import contextlib
 import os
@@ -9,16 +9,16 @@ from typing import Any
 from textual import messages
 from textual.drivers.web_driver import WebDriver
 
-LOOK_SECONDS = 0.5  # how often it is looked whether the server lives
-GRACE_SECONDS = 3.0  # for the app to end as usual
+POLL_SECONDS = 0.5  # between two checks whether the server is alive
+GRACE_SECONDS = 3.0  # for the app to exit normally
 SERVER_GONE = 129  # 128 + SIGHUP
 
 
 class ServedDriver(WebDriver):
-    """Ends the app when its server has died, where Textual's driver would run for ever.
+    """Ends the app when its server dies; with Textual's driver it would run for ever.
 
-    It is the server's end that is seen, by the end of stdin or a new parent process, whatever the
-    app is doing at that moment.
+    A thread notices the end of the server by the end of stdin or a new parent process, even if the
+    app is blocked.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -28,20 +28,20 @@ class ServedDriver(WebDriver):
         self._write = self._write_all  # type: ignore[assignment]
 
     def start_application_mode(self) -> None:
-        """Begins to draw, and to look after the server."""
+        """Starts drawing and watching the server."""
         threading.Thread(target=self._leave_with_server, daemon=True).start()
         super().start_application_mode()
 
     def run_input_thread(self) -> None:
-        """Takes what the server sends, until it sends no more, which Textual tells nobody."""
+        """Reads input, and notes its end, which Textual ignores."""
         super().run_input_thread()
         if not self.exit_event.is_set():
             self._gone.set()
 
     def _write_all(self, data: bytes) -> None:
-        """Writes the whole of it; a server that has gone is no error of the app.
+        """Writes all of the data; a dead server is not an error of the app.
 
-        Textual writes once, whatever part of it the pipe takes, and raises where it is broken.
+        Textual writes once, even if the pipe accepts only a part, and raises if the pipe is broken.
         """
         rest = memoryview(data)
         try:
@@ -51,9 +51,9 @@ class ServedDriver(WebDriver):
             self._gone.set()
 
     def _leave_with_server(self) -> None:
-        while not self._gone.wait(LOOK_SECONDS) and os.getppid() == self._parent:
+        while not self._gone.wait(POLL_SECONDS) and os.getppid() == self._parent:
             pass
-        with contextlib.suppress(RuntimeError):  # its loop has ended already
+        with contextlib.suppress(RuntimeError):  # the event loop is closed
             self._app.post_message(messages.ExitApp())
         time.sleep(GRACE_SECONDS)
         os._exit(SERVER_GONE)

@@ -1,6 +1,6 @@
-"""Rows of a table brought up to date in place: the cursor stays, and nothing flickers.
+"""Updates a table in place, so that the cursor stays and nothing flickers.
 
-Textual's `DataTable` can be emptied and filled, which loses cursor and scroll and draws all anew.
+Clearing and refilling Textual's `DataTable` loses cursor and scroll position and redraws it all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ from textual.widgets import DataTable
 
 
 class Table(DataTable[Text]):
-    """A table of rows, in which home and end go to the first and the last one.
+    """A table in which home and end go to the first and the last row.
 
-    In Textual's they go to the first and last column, which a cursor of whole rows does not show.
+    In Textual's they go to the first and last column, which means nothing for a row cursor.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -24,11 +24,11 @@ class Table(DataTable[Text]):
 
 
 def show_rows(table: "DataTable[Text]", rows: Mapping[str, Sequence[Text]]) -> None:
-    """Makes a table show these rows, in this order, and its columns as wide as they need.
+    """Shows these rows in this order, and makes the columns as wide as their cells.
 
     Args:
-        table: with its columns.
-        rows: cells by the row's key.
+        table: a table that already has its columns.
+        rows: each row's cells by its key.
     """
     if _fit(table, rows) or [str(key.value) for key in table.rows] != list(rows):
         shown, scroll = [str(key.value) for key in table.rows], table.scroll_offset
@@ -50,9 +50,9 @@ def show_rows(table: "DataTable[Text]", rows: Mapping[str, Sequence[Text]]) -> N
 
 
 def _fit(table: "DataTable[Text]", rows: Mapping[str, Sequence[Text]]) -> bool:
-    """Sets the columns' widths; whether one has changed.
+    """Sets the columns' widths; returns whether one has changed.
 
-    Textual measures the columns itself, but may draw before it has, and keeps what it drew.
+    Textual measures the columns itself, but may draw the table before that and cache the result.
     """
     changed = False
     for index, column in enumerate(table.columns.values()):

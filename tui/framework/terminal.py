@@ -1,4 +1,4 @@
-"""The terminal as the app's driver: nothing that it sends or fails at can end or block the app."""
+"""A terminal driver that no input and no error of the terminal can crash or block."""
 
 import contextlib
 import os
@@ -17,12 +17,12 @@ from textual.drivers.linux_driver import LinuxDriver
 
 from tui.framework.ascii import to_ascii
 
-MOST_COLUMNS, MOST_ROWS = 1000, 500
-MOST_WAITING = 500  # messages that the app has not handled yet: no more is read before
+MAX_COLUMNS, MAX_ROWS = 1000, 500
+MAX_QUEUED = 500  # messages in the app's queue, above which reading pauses
 WAIT_SECONDS = 0.05
 READ_BYTES = 4096
 
-# Everything that the driver may have switched on.
+# Undoes every mode that the driver may have set.
 RESET = (
     "\x1b[?2004l\x1b[?7h\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1004l\x1b[<u"
     "\x1b[?2026l\x1b[?1049l\x1b[?25h\x1b[0m"
@@ -30,35 +30,34 @@ RESET = (
 
 
 class Writer:
-    """What is written to the terminal; one that has gone takes everything and does nothing.
+    """A file that writes to the terminal, and discards everything once the terminal is gone.
 
-    The file that Textual writes to raises where the terminal has gone, in a thread that then ends:
-    the app waits for that thread for ever. It raises too where another program has made the
-    terminal non-blocking, and it cannot write ASCII.
+    Textual's file raises if the terminal is gone, and the app then waits for ever for its thread.
+    It also raises if another program made the terminal non-blocking, and it cannot write ASCII.
     """
 
     def __init__(self, fileno: int, *, ascii_only: bool, on_gone: Callable[[], object]) -> None:
-        """Writes nothing yet.
+        """Initialises the writer.
 
         Args:
-            fileno: of the terminal.
-            ascii_only: it knows no other signs.
-            on_gone: called once, by whoever writes, when the terminal has gone.
+            fileno: the terminal's file descriptor.
+            ascii_only: whether to convert all text to ASCII.
+            on_gone: called once, in the thread that writes, when the terminal is gone.
         """
         self._fileno, self._ascii_only, self._on_gone = fileno, ascii_only, on_gone
         self._gone = False
 
     def fileno(self) -> int:
-        """The number of its descriptor."""
+        """Returns the file descriptor."""
         return self._fileno
 
     def write(self, text: str) -> int:
-        """Writes all of it at once."""
+        """Writes the text without buffering."""
         data = memoryview((to_ascii(text) if self._ascii_only else text).encode("utf-8", "replace"))
         while data and not self._gone:
             try:
                 data = data[os.write(self._fileno, data) :]
-            except BlockingIOError:  # another program made the terminal so
+            except BlockingIOError:  # another program made the terminal non-blocking
                 select.select([], [self._fileno], [])
             except OSError:
                 self._gone = True
@@ -66,60 +65,60 @@ class Writer:
         return len(text)
 
     def flush(self) -> None:
-        """Does nothing: nothing is kept back."""
+        """Does nothing: there is no buffer."""
 
 
 class TerminalDriver(LinuxDriver):
-    """Draws on the terminal of stderr, and reads the one of stdin."""
+    """Draws on stderr's terminal and reads from stdin's."""
 
-    ascii_only = False  # set by the launcher, for the class
+    ascii_only = False  # set on the class by `tui.launch`
 
     def __init__(self, app: Any, **options: Any) -> None:
-        """Takes nothing of the terminal yet; options are those of Textual's driver."""
+        """Initialises the driver; takes the options of Textual's."""
         super().__init__(app, **options)
         assert sys.__stderr__ is not None
         writer = Writer(
             sys.__stderr__.fileno(), ascii_only=self.ascii_only, on_gone=self._leave_gone_terminal
         )
         self._file = cast(Any, writer)
-        self._stopped = False  # by the person at the terminal
+        self._stopped = False  # with ctrl+z
 
     def _leave_gone_terminal(self) -> None:
-        """Ends the app, from any thread."""
+        """Exits the app because its terminal is gone; may be called from any thread."""
         self._call_in_app(lambda: self._app.exit(return_code=128 + signal.SIGHUP))
 
     def _call_in_app(self, function: Callable[[], object]) -> None:
-        with contextlib.suppress(RuntimeError):  # the app has ended
+        with contextlib.suppress(RuntimeError):  # the event loop is closed
             self._loop.call_soon_threadsafe(function)
 
     # ---- size
 
     def _get_terminal_size(self) -> tuple[int, int]:
-        # Textual looks at COLUMNS and LINES first, which hold though the terminal is resized, and
-        # takes any size: cells are made for every one of 65,535 × 65,535.
+        # Textual prefers COLUMNS and LINES, which do not change when the terminal is resized, and
+        # accepts any size: it would allocate 65,535 × 65,535 cells.
         try:
             columns, rows = os.get_terminal_size(self.fileno)
         except OSError:
             columns = rows = 0
-        return min(columns or 80, MOST_COLUMNS), min(rows or 24, MOST_ROWS)
+        return min(columns or 80, MAX_COLUMNS), min(rows or 24, MAX_ROWS)
 
     def _query_in_band_window_resize(self) -> None:
-        """Asks for none: Textual believes sizes in what it reads, and bytes may say any size."""
+        """Does not ask: Textual would trust any size in the input, which may be anything."""
 
     # ---- keys and mouse
 
     def _run_input_thread(self) -> None:
-        """Ends the app at an error, of which Textual prints a traceback and nothing else."""
+        """Ends the app on an error; Textual only prints a traceback."""
         try:
             self.run_input_thread()
         except Exception as error:
             self._call_in_app(lambda error=error: self._app._handle_exception(error))  # type: ignore[misc]
 
     def run_input_thread(self) -> None:
-        """Reads until the app ends or the terminal has gone.
+        """Reads until the app exits or the terminal is gone.
 
-        Textual reads on with 100 % of a core where it has gone, ends at bytes that are no UTF-8,
-        and reads faster than the app can handle, so that memory fills.
+        Textual uses 100 % of a core once the terminal is gone, stops at invalid UTF-8, and reads
+        faster than the app can handle messages, so that its queue grows without limit.
         """
         parser = XTermParser(self._debug)
         decode = getincrementaldecoder("utf-8")("replace").decode
@@ -139,20 +138,20 @@ class TerminalDriver(LinuxDriver):
                     self.process_message(message)
             for message in parser.tick():
                 self.process_message(message)
-            while self._app.message_queue_size > MOST_WAITING and not self.exit_event.is_set():
+            while self._app.message_queue_size > MAX_QUEUED and not self.exit_event.is_set():
                 time.sleep(WAIT_SECONDS)
 
     def process_message(self, message: Any) -> None:
-        """Hands it to the app, unless it answers what was never asked: Textual obeys that too."""
+        """Drops responses to queries that were never sent, which Textual would act on."""
         unasked = (events.Resize, events.CursorPosition, messages.InBandWindowResize)
         if not isinstance(message, unasked):
             super().process_message(message)
 
     # ---- stopping and continuing (Ctrl-Z, fg)
 
-    # Textual does both inside of handlers of signals, where locks may be held, such as that of its
-    # writer: the app then waits for itself. After a SIGSTOP, of which it hears nothing, it goes on
-    # as if others had not used the terminal meanwhile.
+    # Textual does both within signal handlers, which deadlock if the interrupted code holds a lock,
+    # such as the writer's. After a SIGSTOP, which it cannot handle, it continues as if no other
+    # program had used the terminal in the meantime.
 
     def _sigtstp_application(self, *_: object) -> None:
         self._call_in_app(self._stop)
@@ -167,28 +166,28 @@ class TerminalDriver(LinuxDriver):
         os.kill(os.getpid(), signal.SIGSTOP)
 
     def _continue(self) -> None:
-        """Takes the terminal again, which others have used meanwhile."""
+        """Takes over the terminal again, which other programs may have used in the meantime."""
         if not self._auto_restart:
             return
-        if not self._stopped:  # it was stopped from outside, without a chance to give it back
+        if not self._stopped:  # stopped by SIGSTOP, without a chance to release the terminal
             self.suspend_application_mode()
         self._key_thread = None
         self.resume_application_mode()
-        if self._key_thread is not None:  # else it is in the background, and was stopped again
+        if self._key_thread is not None:  # else the app is in the background and was stopped again
             self._stopped = False
             self._app.refresh(layout=True)
 
 
 def saved_attributes(fileno: int) -> list[Any] | None:
-    """How the terminal is set, for `give_back`; None where there is none any more."""
+    """Returns the terminal's attributes, for `restore_terminal`; None if the terminal is gone."""
     try:
         return termios.tcgetattr(fileno)
     except termios.error:
         return None
 
 
-def give_back(fileno: int, attributes: list[Any] | None) -> None:
-    """Sets a terminal as it was, whatever the app has left there; never waits for it."""
+def restore_terminal(fileno: int, attributes: list[Any] | None) -> None:
+    """Restores a terminal, whatever state the app has left it in; never blocks."""
     with contextlib.suppress(termios.error):
         if attributes is not None:
             termios.tcsetattr(fileno, termios.TCSANOW, attributes)

@@ -1,1 +1,1 @@
-"""The panels of the run screen: each shows one side of a run."""
+"""The panels of the run screen, one per tab."""

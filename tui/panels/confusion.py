@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""The confusion matrix."""
 
 import re
 
@@ -11,11 +11,11 @@ from jmlp.inspection.records import Inspection
 from tui.charts.matrix import confusion_lines, confusions, matrix_lines
 
 GAP = 4
-MOST = 12  # confusions that are listed
+MAX_LISTED = 12  # confusions that are listed
 
 
 class ConfusionPanel(ScrollableContainer, can_focus=True):
-    """The matrix, and the most frequent confusions beside or below it."""
+    """The confusion matrix, with the most frequent confusions beside or below it."""
 
     DEFAULT_CSS = """
     ConfusionPanel { padding: 0 1; scrollbar-size: 1 1; scrollbar-background: $background; }
@@ -23,35 +23,35 @@ class ConfusionPanel(ScrollableContainer, can_focus=True):
     """
 
     def compose(self) -> ComposeResult:
-        """One text."""
+        """Yields one static text."""
         yield Static(markup=False)
 
     def show(self, inspection: Inspection, e: int) -> None:
-        """Shows that of the snapshot at index `e`."""
+        """Shows the matrix of the snapshot at index `e`."""
         self.query_one(Static).update(confusion_text(inspection, e, self.app.size.width - 4))
 
 
 def confusion_text(i: Inspection, e: int, room: int) -> Text:
-    """Matrix and confusions as text, in so many columns where they fit.
+    """Draws the matrix and the confusions, side by side if they fit.
 
     Args:
-        i: of one run.
+        i: the inspection of a run.
         e: index of the snapshot.
-        room: columns.
+        room: columns of the terminal.
     """
     counts = i.confusion(e)
     matrix = matrix_lines(counts, room)
     pairs = confusions(counts)
-    told = ["most frequent confusions", *confusion_lines(pairs[:MOST], i.n_classes)]
+    listed = ["most frequent confusions", *confusion_lines(pairs[:MAX_LISTED], i.n_classes)]
     if not pairs:
-        told = ["no confusions"]
+        listed = ["no confusions"]
     unknown = int((i.predicted[e] < 0).sum())
     if unknown:
-        told.append(f"{unknown} without a prediction: not finite")
+        listed.append(f"{unknown} without a prediction: not finite")
     width = max(map(len, matrix))
     text = Text(no_wrap=True)
-    beside = width + GAP + max(map(len, told)) <= room
-    right = ["", *told] if beside else []
+    beside = width + GAP + max(map(len, listed)) <= room
+    right = ["", *listed] if beside else []
     for k in range(max(len(matrix), len(right))):
         left = matrix[k] if k < len(matrix) else ""
         line = Text(left.ljust(width))
@@ -61,6 +61,6 @@ def confusion_text(i: Inspection, e: int, room: int) -> Text:
             line.append(" " * GAP + right[k])
         text.append_text(line).append("\n")
     if not beside:
-        text.append("\n" + "\n".join(told))
+        text.append("\n" + "\n".join(listed))
     text.append("\n[ ] right   rows: true class, columns: predicted")
     return text

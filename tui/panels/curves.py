@@ -1,4 +1,4 @@
-"""Cost and accuracy over the epochs."""
+"""The cost and accuracy curves."""
 
 import math
 from collections.abc import Sequence
@@ -11,51 +11,51 @@ from textual.reactive import var
 from tui.views.run import SeenRun, accuracy_series, cost_series
 from tui.widgets.curves import Curves, Mark
 
-LEAST_FOR_BOTH = 26  # rows of the panel from which on both are shown
+MIN_FOR_BOTH = 26  # rows of the panel that both plots need
 
 
 class CurvesPanel(Vertical):
-    """One large plot, or both where there is room."""
+    """The plots of cost and accuracy, or one of them if there is no room for both."""
 
     DEFAULT_CSS = """
     CurvesPanel { height: 1fr; }
     """
 
-    first = var("cost", init=False)  # the plot that is shown where there is room for one
+    first = var("cost", init=False)  # the plot that is shown if only one fits
 
     def compose(self) -> ComposeResult:
-        """Cost above accuracy."""
+        """Yields the plots, cost above accuracy."""
         yield Curves("cost, nats", bounds=(0.0, math.inf), id="cost")
         yield Curves("accuracy, %", bounds=(0.0, 100.0), decimals=2, id="accuracy")
 
     def on_resize(self) -> None:
-        """Shows both where they fit."""
+        """Shows both plots if they fit."""
         self.watch_first()
 
     def watch_first(self) -> None:
-        """Shows the other one, unless both are shown."""
+        """Shows the first plot, and the other one if it fits."""
         for curves in self.query(Curves):
-            curves.display = self.size.height >= LEAST_FOR_BOTH or curves.id == self.first
+            curves.display = self.size.height >= MIN_FOR_BOTH or curves.id == self.first
 
     def swap(self) -> None:
-        """Shows the other one alone, or gives it the keys."""
+        """Switches to the other plot."""
         self.first = "accuracy" if self.first == "cost" else "cost"
         self.focus_first()
 
     def focus_first(self) -> None:
-        """Gives the keys to the plot that was chosen."""
+        """Focuses the current plot."""
         self.query_one(f"#{self.first}", Curves).focus()
 
     def show(self, runs: Sequence[SeenRun], log: bool, marks: Sequence[Mark]) -> None:
-        """Draws the means over those of the runs that have begun; a log scale is for costs."""
+        """Draws the means over the runs that have begun; `log` affects only the cost."""
         runs = [run for run in runs if run.points]
         self.query_one("#cost", Curves).show(cost_series(runs), log, marks)
         self.query_one("#accuracy", Curves).show(accuracy_series(runs), False, marks)
 
     @on(Curves.Moved)
     def moved(self, event: Curves.Moved) -> None:
-        """Shows the same epochs in the other one."""
+        """Shows the same epochs in the other plot."""
         event.stop()
         for curves in self.query(Curves):
             if curves is not event.curves:
-                curves.look(event.curves.view)
+                curves.follow(event.curves.view)

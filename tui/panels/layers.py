@@ -1,4 +1,4 @@
-"""What happens in each layer over the snapshots: gradients, updates, units that are dead."""
+"""Statistics of each layer over the snapshots: gradients, updates, dead units."""
 
 import numpy as np
 from rich.text import Text
@@ -15,7 +15,7 @@ NUMBER = 10
 
 
 class LayersPanel(VerticalScroll):
-    """Three charts below one row of epochs, a line for each layer."""
+    """Three bar charts below a row of epochs, with one line per layer."""
 
     DEFAULT_CSS = """
     LayersPanel { padding: 0 1; scrollbar-size-vertical: 1; scrollbar-background: $background; }
@@ -24,12 +24,12 @@ class LayersPanel(VerticalScroll):
     """
 
     def compose(self) -> ComposeResult:
-        """The charts, and how they were computed."""
+        """Yields the charts and a note on how they were computed."""
         yield Static(classes="charts", markup=False)
         yield Static(classes="how", markup=False)
 
     def show(self, inspection: Inspection, e: int) -> None:
-        """All snapshots, with the numbers of the one at index `e`."""
+        """Shows all snapshots, and the numbers of the one at index `e`."""
         colours = self.app.theme_variables
         charts = layers_text(
             inspection, e, self.app.size.width - 3, colours["accent"], colours["secondary"]
@@ -39,14 +39,14 @@ class LayersPanel(VerticalScroll):
 
 
 def layers_text(i: Inspection, e: int, room: int, bars: str, units: str) -> Text:
-    """The charts as text.
+    """Draws the charts as text.
 
     Args:
-        i: of one run.
-        e: index of the snapshot whose numbers are described.
-        room: columns.
-        bars: their style.
-        units: that of what is measured in which units.
+        i: the inspection of a run.
+        e: index of the snapshot whose numbers are shown.
+        room: columns of the terminal.
+        bars: style of the bars.
+        units: style of the epochs and the units of measurement.
     """
     cell = cell_width(len(i.epochs), room - NAME - NUMBER - 1)
     lines = [
@@ -64,7 +64,7 @@ def layers_text(i: Inspection, e: int, room: int, bars: str, units: str) -> Text
             number = f"{value:.2e}" if np.isfinite(value) else MISSING
             row = bar_row(values[:, k].tolist(), scale, cell)
             lines.append(_line(name, number, row, bars))
-    unit = f"they give 0 for every one of the {len(i.labels):,} {i.part} images"
+    unit = f"their output is 0 for all {len(i.labels):,} {i.part} images"
     lines.append(Text.assemble(("Dead ReLU units", "bold"), (f"  {unit}", units)))
     for k, total in enumerate(i.n_units.tolist()):
         dead = i.dead_units[:, k]

@@ -1,4 +1,4 @@
-"""The first layer's weights, and the images that were misclassified, as pictures."""
+"""Galleries of the first layer's weights and of misclassified images."""
 
 import math
 
@@ -11,11 +11,11 @@ from jmlp.inspection.records import Inspection
 from tui.charts.picture import as_plane
 from tui.widgets.gallery import Card, Gallery
 
-WITHIN = 99.0  # per cent of the weights that the scale of their pictures covers
+WITHIN = 99.0  # per cent of the weights that the colour scale covers
 
 
 class PicturesPanel(Vertical):
-    """A line of words above pictures."""
+    """A gallery below a line of text."""
 
     DEFAULT_CSS = """
     PicturesPanel { height: 1fr; }
@@ -23,22 +23,22 @@ class PicturesPanel(Vertical):
     """
 
     def compose(self) -> ComposeResult:
-        """Words and pictures."""
+        """Yields the text and the gallery."""
         yield Static(classes="about", markup=False)
         yield Gallery()
 
     def focus_first(self) -> None:
-        """Gives the keys to the pictures, which they scroll."""
+        """Focuses the gallery, so that keys scroll it."""
         self.query_one(Gallery).focus()
 
     def show(self, inspection: Inspection, e: int) -> None:
-        """Shows those of the snapshot at index `e`."""
+        """Shows the pictures of the snapshot at index `e`."""
         about, cards = self.cards_of(inspection, e)
         self.query_one(".about", Static).update(about)
         self.query_one(Gallery).cards = cards
 
     def cards_of(self, inspection: Inspection, e: int) -> tuple[str, list[Card]]:
-        """The caption, and the pictures."""
+        """Returns the text and the pictures of the snapshot at index `e`."""
         raise NotImplementedError
 
 
@@ -46,7 +46,7 @@ class WeightsPanel(PicturesPanel):
     """A picture for each unit of the first layer."""
 
     def cards_of(self, inspection: Inspection, e: int) -> tuple[str, list[Card]]:
-        """On one scale, so that units can be compared."""
+        """Draws all units on one scale, so that they can be compared."""
         weights = inspection.weights[e].astype(np.float64)
         finite = np.abs(weights[np.isfinite(weights)])
         scale = float(np.percentile(finite, WITHIN)) if finite.size else math.nan
@@ -58,29 +58,29 @@ class WeightsPanel(PicturesPanel):
         shown = f"{len(cards)} of {units} units" if len(cards) < units else f"{units} units"
         signs = "orange ░▒▓█ positive, blue ,-~= negative"
         if not finite.size:
-            return f"{shown}   whose weights are not finite", cards
+            return f"{shown}   the weights are not finite", cards
         about = f"{shown}   {signs}, full at ±{scale:.3g} ({WITHIN:g} %)"
         return about, cards
 
 
 class MistakesPanel(PicturesPanel):
-    """The images that were taken for another class, those that were surest first."""
+    """The misclassified images, those with the highest confidence first."""
 
     def cards_of(self, inspection: Inspection, e: int) -> tuple[str, list[Card]]:
-        """Each with its true class, the predicted one, and the probability of that."""
+        """Captions each image with its class, the predicted class, and the probability of that."""
         mistakes = inspection.mistakes(e)
         cards = []
         for example in mistakes.tolist():
             image = inspection.image_of(example)
             if image is not None:
-                true, said = inspection.labels[example], inspection.predicted[e, example]
+                true, predicted = inspection.labels[example], inspection.predicted[e, example]
                 sure = 100 * float(inspection.confidence[e, example])
-                words = (f"true {true}, said {said}", f"{sure:.1f} % sure")
+                words = (f"true {true}, pred {predicted}", f"{sure:.1f} % sure")
                 cards.append(Card(as_plane(image / 255.0, inspection.image_shape), words))
         n, of = len(mistakes), len(inspection.labels)
         about = f"{n:,} of {of:,} {inspection.part} images misclassified"
         if len(cards) < n:
-            about += f"   the {len(cards)} surest"
+            about += f"   the {len(cards)} most confident"
         elif n:
-            about += "   the surest first"
+            about += "   most confident first"
         return about, cards

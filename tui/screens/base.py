@@ -1,4 +1,4 @@
-"""What all screens have: a line on top, the keys at the bottom, and one word where it is tiny."""
+"""The base of all screens: the top line, the footer, and a message if the terminal is too small."""
 
 from typing import TYPE_CHECKING, TypeVar
 
@@ -8,7 +8,7 @@ from textual.containers import Vertical
 from textual.reactive import reactive, var
 from textual.widgets import Footer, Static
 
-from tui.feed import Fed, FeedFailed, Query
+from tui.feed import FeedFailed, FeedUpdate, Query
 from tui.framework.screens import SteadyScreen
 from tui.text import fit
 
@@ -17,40 +17,40 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-LEAST_WIDTH, LEAST_HEIGHT = 60, 20
+MIN_WIDTH, MIN_HEIGHT = 60, 20
 
 
 class TopLine(Static):
-    """Where one is, and what the worker does."""
+    """The breadcrumb and the worker's status."""
 
-    place = reactive("")
+    breadcrumb = reactive("")
     status = reactive("")
 
     def render(self) -> str:
-        """Both in one line; the place gives way."""
+        """Draws both in one line; the breadcrumb is cut first."""
         width, status = self.size.width - 2, self.status
         phase, _, study = status.partition(" ")
-        if study and self.place.endswith(study):
-            status = phase  # it is named already
+        if study and self.breadcrumb.endswith(study):
+            status = phase  # the breadcrumb names the study already
         room = max(0, width - len(status) - 2)
-        left = fit(f"jmlp  {self.place}", room) if room else ""
+        left = fit(f"jmlp  {self.breadcrumb}", room) if room else ""
         return f" {left}  {status} " if room else f" {fit(status, max(0, width))} "
 
 
 class JmlpScreen(SteadyScreen[Result]):
-    """A screen of the app; subclasses compose its body, and say where it is and what it asks.
+    """The base class of screens: subclasses compose the body and set `breadcrumb`, `store_query`.
 
-    Textual calls the handlers of all classes of a screen, these too: no `super()` is needed.
+    Textual calls a message's handlers in every class of a screen, so they do not call `super()`.
     """
 
     app: "JmlpApp"
-    DROPPED = (Fed, FeedFailed)
-    place = ""  # such as "studies › original"
-    question: Query | None = None  # what it asks of the store while it is looked at
-    trouble = var("", init=False)  # a line above all else, until the store can be read again
+    DROPPED = (FeedUpdate, FeedFailed)
+    breadcrumb = ""  # such as "studies › original"
+    store_query: Query | None = None  # runs while the screen is shown
+    store_error = var("", init=False)  # shown at the top until the store can be read again
 
     def compose(self) -> ComposeResult:
-        """Top line, body, keys."""
+        """Yields the top line, the error, the body and the footer."""
         yield TopLine(id="top", markup=False)
         yield Static(id="trouble", markup=False)
         with Vertical(id="body"):
@@ -59,45 +59,45 @@ class JmlpScreen(SteadyScreen[Result]):
         yield Static(id="tiny", markup=False)
 
     def compose_body(self) -> ComposeResult:
-        """Yields the widgets between top line and keys."""
+        """Yields the widgets between the top line and the footer."""
         yield from ()
 
     def on_mount(self) -> None:
-        """Follows the worker's status."""
+        """Shows the worker's status and its changes."""
         top = self.query_one(TopLine)
-        top.place = self.place
+        top.breadcrumb = self.breadcrumb
         self.watch(self.app, "status", lambda status: setattr(top, "status", status))
 
     def on_screen_resume(self) -> None:
-        """Follows the store, from now on."""
-        if self.question is not None:
-            self.app.feed.subscribe(self, self.question)
+        """Subscribes to the store."""
+        if self.store_query is not None:
+            self.app.feed.subscribe(self, self.store_query)
 
     def on_screen_suspend(self) -> None:
-        """Reads nothing for a screen that is not looked at."""
+        """Unsubscribes: a hidden screen needs no updates."""
         self.app.feed.unsubscribe(self)
 
     def on_unmount(self) -> None:
-        """Reads nothing for a screen that is gone."""
+        """Unsubscribes from the store."""
         self.app.feed.unsubscribe(self)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Below the least size there is one plain line."""
+        """Adapts to the size; below the minimum, only one line is shown."""
         width, height = event.size
-        tiny = width < LEAST_WIDTH or height < LEAST_HEIGHT
+        tiny = width < MIN_WIDTH or height < MIN_HEIGHT
         self.keep_focus(hidden=tiny)
         self.set_class(tiny, "tiny")
         self.set_class(width < 100, "narrow")
         self.set_class(height < 30, "short")
-        text = f"jmlp needs {LEAST_WIDTH}×{LEAST_HEIGHT}, this is {width}×{height}"
+        text = f"jmlp needs {MIN_WIDTH}×{MIN_HEIGHT}, this is {width}×{height}"
         self.query_one("#tiny", Static).update(text if width >= len(text) else "jmlp")
 
     def on_feed_failed(self, event: FeedFailed) -> None:
-        """Shows what is wrong with the store."""
-        self.trouble = event.error
+        """Shows the error."""
+        self.store_error = event.error
 
-    def watch_trouble(self, text: str) -> None:
-        """Shows the line, or takes it away."""
+    def watch_store_error(self, text: str) -> None:
+        """Shows or hides the error line."""
         line = self.query_one("#trouble", Static)
         line.update(text)
         line.set_class(bool(text), "shown")

@@ -1,4 +1,4 @@
-"""A few runs compared: their curves over each other, and what they differ in."""
+"""The screen that compares a few runs: their curves, and what they differ in."""
 
 import math
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from textual.reactive import var
 from textual.widgets import DataTable, Static
 
 from jmlp.client.differences import numbers_text, same_numbers
-from tui.feed import Fed
+from tui.feed import FeedUpdate
 from tui.framework.tables import show_rows
 from tui.screens.base import JmlpScreen
 from tui.text import cell, count, fit, visible
 from tui.views.comparison import QUANTITIES, ComparedRun, CompareQuery, Comparison, Quantity
 from tui.widgets.curves import Curves, Series
 
-MOST_TEXT = 24  # columns of the terminal for a value
-SAME = "They do not differ in anything."
+MAX_TEXT = 24  # columns of the terminal for a value
+SAME = "The runs do not differ."
 
 
 class CompareScreen(JmlpScreen[None]):
-    """Runs side by side, live or long over."""
+    """A comparison of runs, whether they are in training or have ended."""
 
     CSS = """
     CompareScreen {
@@ -37,12 +37,12 @@ class CompareScreen(JmlpScreen[None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("m", "quantity", "Cost/accuracy", tooltip="Costs or accuracies of another part"),
+        Binding("m", "quantity", "Cost/accuracy", tooltip="Switch between costs and accuracies"),
         Binding("y", "toggle('log_scale')", "Log", tooltip="Logarithmic scale of the cost"),
         Binding(
-            "a", "toggle('shows_all')", "All rows", tooltip="All that is known, or what differs"
+            "a", "toggle('shows_all')", "All rows", tooltip="All rows, or only those that differ"
         ),
-        Binding("escape", "back", "Back", tooltip="To the runs"),
+        Binding("escape", "back", "Back", tooltip="Back to the runs"),
     ]
 
     quantity: var[Quantity] = var(QUANTITIES[0], init=False, bindings=True)
@@ -50,66 +50,66 @@ class CompareScreen(JmlpScreen[None]):
     shows_all = var(False, init=False)
 
     def __init__(self, run_ids: Sequence[str]) -> None:
-        """Nothing is read yet.
+        """Initialises the screen.
 
         Args:
-            run_ids: of two to eight runs.
+            run_ids: the ids of two to eight runs.
         """
         super().__init__()
         self.run_ids = tuple(run_ids)
-        self.question = CompareQuery(self.run_ids)
-        self.place = f"runs › {count(len(run_ids), 'run')} compared"
+        self.store_query = CompareQuery(self.run_ids)
+        self.breadcrumb = f"runs › {count(len(run_ids), 'run')} compared"
         self.comparison: Comparison | None = None
-        self._judged: list[tuple[str, int]] = []  # runs whose numbers were compared
-        self._numbers = ""  # what came of it
+        self._compared: list[tuple[str, int]] = []  # ids and attempts whose numbers were compared
+        self._numbers = ""  # the sentence with the result
 
     def compose_body(self) -> ComposeResult:
-        """Curves, a sentence, a table."""
+        """Yields the curves, a sentence and the table."""
         yield Curves(self.quantity.title, bounds=(0.0, math.inf), id="curves")
         yield Static(id="said", markup=False)
         table: DataTable[Text] = DataTable(cursor_type="none", fixed_columns=1, id="differences")
         yield table
 
-    def on_fed(self, event: Fed) -> None:
-        """Draws what is new."""
-        self.trouble = ""
+    def on_feed_update(self, event: FeedUpdate) -> None:
+        """Draws the new comparison."""
+        self.store_error = ""
         if event.value is None or event.value == self.comparison:
             return
         self.comparison = event.value
-        self._judge()
+        self._compare_numbers()
         self.draw()
 
-    def _judge(self) -> None:
-        """Compares all numbers once they are known; that reads files."""
+    def _compare_numbers(self) -> None:
+        """Compares all numbers once all runs have ended, in a thread since that reads files."""
         assert self.comparison is not None
         runs = [(run.run_id, run.attempt) for run in self.comparison.runs]
         if not self.comparison.have_ended:
-            self._judged, self._numbers = [], ""
-        elif runs != self._judged:
-            self._judged = runs
+            self._compared, self._numbers = [], ""
+        elif runs != self._compared:
+            self._compared = runs
             folder = self.app.folder
             self.app.perform(
                 "compare numbers",
                 lambda: same_numbers(folder, self.run_ids),
-                lambda same: self._tell_numbers(runs, same),
+                lambda same: self._show_numbers(runs, same),
             )
 
-    def _tell_numbers(self, judged: "list[tuple[str, int]]", same: bool | None) -> None:
-        if self.is_there and judged == self._judged:
+    def _show_numbers(self, compared: "list[tuple[str, int]]", same: bool | None) -> None:
+        if self.is_there and compared == self._compared:
             self._numbers = numbers_text(same)
-            self._say()
+            self._show_sentence()
 
     # ---- drawing
 
     def draw(self) -> None:
-        """Draws curves, sentence and table."""
+        """Draws the curves, the sentence and the table."""
         if self.comparison is None:
             return
         curves = self.query_one(Curves)
         curves.title, curves.bounds = self.quantity.title, (0.0, self.quantity.most)
         log = self.log_scale and self.quantity.is_cost
         curves.show([self._series(i, run) for i, run in enumerate(self.comparison.runs)], log)
-        self._say()
+        self._show_sentence()
         self._show_table(self.comparison)
 
     watch_quantity = watch_log_scale = watch_shows_all = draw
@@ -119,13 +119,13 @@ class CompareScreen(JmlpScreen[None]):
         values = np.array([self.quantity.value(p) for p in run.points], np.float64)
         return Series(run.letter, epochs, values, None, None, index)
 
-    def _say(self) -> None:
+    def _show_sentence(self) -> None:
         if self.comparison is not None:
             text = f"{self.comparison.parting} {self._numbers}"
             if not self.comparison.differing:
                 text = f"{SAME} {text}"
-            for said in self.query("#said").results(Static):  # none once the screen was left
-                said.update(text)
+            for sentence in self.query("#said").results(Static):  # none once the screen is closed
+                sentence.update(text)
 
     def _show_table(self, comparison: Comparison) -> None:
         table: DataTable[Text] = self.query_one("#differences", DataTable)
@@ -146,7 +146,7 @@ class CompareScreen(JmlpScreen[None]):
     # ---- keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offers no logarithmic scale of an accuracy."""
+        """Offers the logarithmic scale only for costs."""
         del action
         return parameters != ("log_scale",) or self.quantity.is_cost
 
@@ -162,4 +162,4 @@ class CompareScreen(JmlpScreen[None]):
 
 def _cut(text: str) -> str:
     text = visible(text)
-    return fit(text, MOST_TEXT) if len(text) > MOST_TEXT else text
+    return fit(text, MAX_TEXT) if len(text) > MAX_TEXT else text

@@ -1,4 +1,4 @@
-"""A study is chosen, changed in fields that are checked as one types, and started."""
+"""The form for a new study: its fields are checked while the user types."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from jmlp.client.choice import Choice
 from jmlp.store import StudyRow
 from jmlp.system import environment
 from tui.dialogs import Confirm
-from tui.feed import Fed, error_text
+from tui.feed import FeedUpdate, error_text
 from tui.framework.screens import FollowsFocus
 from tui.screens.base import JmlpScreen
 from tui.screens.form_source import choose
@@ -31,56 +31,56 @@ if TYPE_CHECKING:
     from jmlp.training.plan import DataFacts
     from tui.app import JmlpApp
 
-WAIT_SECONDS = 0.1  # of quiet after a key, before what was typed is looked at
-EMPTY = "An empty field means: as the study says."
+WAIT_SECONDS = 0.1  # without a key, before what was typed is checked
+EMPTY = "Empty fields keep the study's values."
 
 
 class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
-    """Dismissed with the label of the study that was started, or None."""
+    """The form; it is dismissed with the label of the study that was started, or None."""
 
     app: "JmlpApp"
-    place = "studies › new study"
-    question = staticmethod(form.stored_studies)
+    breadcrumb = "studies › new study"
+    store_query = staticmethod(form.stored_studies)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "start", "Start", tooltip="Start the study"),
         Binding("ctrl+o", "choose", "Another study", tooltip="Choose what to start from"),
         Binding("down", "app.focus_next", "Next", show=False, tooltip="Next field"),
-        Binding("up", "app.focus_previous", "Before", show=False, tooltip="Field before"),
-        Binding("pagedown", "page(1)", "Plan", show=False, tooltip="Down, to the plan"),
-        Binding("pageup", "page(-1)", "Fields", show=False, tooltip="Up, to the fields"),
+        Binding("up", "app.focus_previous", "Previous", show=False, tooltip="Previous field"),
+        Binding("pagedown", "page(1)", "Plan", show=False, tooltip="Down to the plan"),
+        Binding("pageup", "page(-1)", "Fields", show=False, tooltip="Up to the fields"),
         Binding("escape", "back", "Back", tooltip="Leave without starting"),
     ]
     CSS_PATH = "form.tcss"
 
     @dataclass
-    class Told(Message):
-        """What a thread says of the start."""
+    class Progress(Message):
+        """Progress of the start, reported by its thread."""
 
         text: str
 
     def __init__(self, source: str | None = None, row: StudyRow | None = None) -> None:
-        """Nothing is changed yet.
+        """Initialises the form.
 
         Args:
-            source: a shipped study, or the path of a file.
-            row: a study of the store, in place of a source.
+            source: the name of a built-in study, or the path of a study file.
+            row: a study in the store, instead of a source.
         """
         super().__init__()
         self.origin = Choice(source or "", row)
         self.checked = Checked()
-        self.right = Choice()  # what was looked at, and may be started
+        self.checked_choice = Choice()  # the choice that `checked` is about
         self.stored: tuple[Stored, ...] = ()
         self.outline: Outline | None = None
         self.ticks: list[Tick] = []
-        self.wanted, self.looked = 0, 0  # the number of changes, and of those that were looked at
-        self.looking = self.starting = self.start_then = False
-        self.failure = ""  # of a start
-        self.begun: str | None = None  # the label, while another screen lies above
+        self.n_changes = self.n_checked = 0  # all changes, and those that have been checked
+        self.checking = self.starting = self.start_then = False
+        self.failure = ""  # error of the last start
+        self.started_label: str | None = None  # the study to open once the form is on top again
         self._timer: Timer | None = None
         self._facts: tuple[str, DataFacts] | None = None
 
     def compose_body(self) -> ComposeResult:
-        """Fields, the plan beside or below, the way to start at the bottom."""
+        """Yields the fields, the plan beside or below them, and the bar with the start button."""
         with Vertical(id="form"):
             with Vertical(id="fields"):
                 yield Static("Study", classes="heading", markup=False)
@@ -102,16 +102,16 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
             )
 
     def on_mount(self) -> None:
-        """Asks what to start from, where that is not said."""
+        """Asks for a study if none was given."""
         self.query_one(Pick).focus()
         if self.origin == Choice():
             self.call_after_refresh(self.action_choose)
         else:
-            self.look()
+            self.check_now()
 
-    def on_fed(self, event: Fed) -> None:
-        """Takes the studies of the store, which can be started from."""
-        self.trouble = ""
+    def on_feed_update(self, event: FeedUpdate) -> None:
+        """Takes the studies in the store, which the user can start from."""
+        self.store_error = ""
         self.stored = event.value
         self.show_plan()
 
@@ -119,71 +119,71 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
 
     def action_choose(self) -> None:
         """Asks for another study."""
-        choose(self.app, self.stored, self.chose)
+        choose(self.app, self.stored, self.source_chosen)
 
-    def chose(self, origin: Choice | None) -> None:
-        """Starts from the answer; leaves where there was nothing before."""
+    def source_chosen(self, origin: Choice | None) -> None:
+        """Starts from the chosen study; if none was ever chosen, closes the form."""
         if origin is not None:
             self.start_from(origin)
         elif self.origin == Choice():
             self.dismiss(None)
 
     def start_from(self, origin: Choice) -> None:
-        """Begins with another study; what is typed stays."""
+        """Replaces the study; the fields keep their text."""
         self.origin, self.outline, self.ticks = origin, None, []
         self.show_experiments()
-        self.look()
+        self.check_now()
 
     # ---- what is typed
 
     @property
     def texts(self) -> dict[str, str]:
-        """What stands in the fields."""
+        """The text of each field."""
         return {line.key: line.text for line in self.query(FieldLine)}
 
     @property
     def chosen(self) -> list[str]:
-        """Names of the experiments that are taken in."""
+        """The names of the chosen experiments."""
         return [tick.key for tick in self.ticks if tick.on]
 
     @property
     def changed(self) -> bool:
-        """Whether something would be lost."""
+        """Whether closing the form would lose changes."""
         return any(self.texts.values()) or len(self.chosen) < len(self.ticks)
 
     @on(Input.Changed)
     def typed(self) -> None:
-        """Looks at it after a moment of quiet."""
-        self.wanted += 1
+        """Checks the fields once the user pauses."""
+        self.n_changes += 1
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self.set_timer(WAIT_SECONDS, self.look_again)
+        self._timer = self.set_timer(WAIT_SECONDS, self.check_pending)
 
     @on(Input.Submitted)
     def entered(self) -> None:
-        """Goes to the next field by enter."""
+        """Moves to the next field on enter."""
         self.app.action_focus_next()
 
     @on(Pressable.Pressed)
     def pressed(self, event: Pressable.Pressed) -> None:
-        """Chooses another study, or takes in other experiments."""
+        """Asks for another study, or checks the new choice of experiments."""
         if isinstance(event.sender, Tick):
-            self.look()
+            self.check_now()
         else:
             self.action_choose()
 
-    # ---- whether it is right
+    # ---- the check
 
-    def look(self) -> None:
-        """Looks at all of it, now."""
-        self.wanted += 1
-        self.look_again()
+    def check_now(self) -> None:
+        """Checks the form without waiting for a pause."""
+        self.n_changes += 1
+        self.check_pending()
 
-    def look_again(self) -> None:
-        """Looks at what is new, in a thread: one look at a time."""
-        if self.looking or self.looked == self.wanted or self.origin == Choice():
+    def check_pending(self) -> None:
+        """Starts checking in a thread if there are unchecked changes and no check is running."""
+        if self.checking or self.n_checked == self.n_changes or self.origin == Choice():
             return
-        self.looking, self.looked, self.failure = True, self.wanted, ""
+        self.checking, self.n_checked, self.failure = True, self.n_changes, ""
         origin, choice, served = self.origin, self.choice(), self.app.served
         none_chosen = bool(self.ticks) and not self.chosen
         cores = origin.hardware()["cores"] or environment.default_cores()
@@ -196,43 +196,43 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
             except Exception as error:
                 return Checked(problems=(("", error_text(error)),))
 
-        self.app.perform("look at the study", work, lambda checked: self.looked_at(choice, checked))
+        self.app.perform("check the study", work, lambda checked: self.check_done(choice, checked))
 
     def choice(self) -> Choice:
-        """The study that is meant."""
+        """Returns the choice that the form describes."""
         only = self.chosen if len(self.chosen) < len(self.ticks) else ()
         return form.choice_of(self.origin, only, self.texts)
 
     def facts(self, data: str) -> "DataFacts":
-        """Of data, read once as long as others are not asked for; called in a thread."""
+        """Reads the facts of data, and caches the last ones; called in a thread."""
         from jmlp.client.plans import facts_of
 
         if self._facts is None or self._facts[0] != data:
             self._facts = data, facts_of(data)
         return self._facts[1]
 
-    def looked_at(self, choice: Choice, checked: Checked) -> None:
-        """Shows what came of it, and looks again if more was typed meanwhile."""
-        self.looking = False
+    def check_done(self, choice: Choice, checked: Checked) -> None:
+        """Shows the result of a check, and checks again if the form has changed in the meantime."""
+        self.checking = False
         if not self.is_there:
             return
         if (choice.source, choice.row) == (self.origin.source, self.origin.row):
-            self.checked, self.right = checked, choice
+            self.checked, self.checked_choice = checked, choice
             self.show()
-        self.look_again()
+        self.check_pending()
         if self.start_then and self.settled:
             self.start_then = False
             self.action_start()
 
     @property
     def settled(self) -> bool:
-        """Whether all that was typed was looked at."""
-        return not self.looking and self.looked == self.wanted
+        """Whether all changes have been checked."""
+        return not self.checking and self.n_checked == self.n_changes
 
     # ---- what is shown
 
     def show(self) -> None:
-        """The study, what its fields mean, what is wrong, the plan."""
+        """Shows the study, placeholders, problems and the plan."""
         if self.checked.outline != self.outline:
             self.outline = self.checked.outline
             self.show_experiments()
@@ -244,11 +244,11 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         self.show_plan()
 
     def place_of(self, focused: Widget) -> Widget:
-        """A field with what is wrong with it, which stands below."""
+        """Returns the field's whole line, so that its problems are visible too."""
         return next((n for n in focused.ancestors if isinstance(n, FieldLine)), focused)
 
     def show_experiments(self) -> None:
-        """Makes a box for each experiment."""
+        """Shows the study's name, and a check box for each experiment."""
         pick = self.query_one(Pick)
         pick.chosen = self.origin.row.label if self.origin.row else Path(self.origin.source).name
         pick.about = self.outline.study.title if self.outline else ""
@@ -260,10 +260,10 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         box.mount_all(self.ticks)
 
     def show_plan(self) -> None:
-        """The plan, or all that is wrong; and in one line below whether it can begin."""
+        """Shows the plan or all problems, and the verdict in the bar."""
         checked = self.checked
         if checked.ok:
-            lines = (f"name  {checked.label}", *self.standing(), "", *checked.plan)
+            lines = (f"name  {checked.label}", *self.stored_notes(), "", *checked.plan)
         else:
             lines = tuple(f"✗ {text}" for _, text in checked.problems)
         if self.failure:
@@ -275,80 +275,80 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         self.query_one("#start", Button).disabled = self.starting or not checked.ok
         self.refresh_bindings()
 
-    def standing(self) -> list[str]:
-        """What the store has of that study already."""
+    def stored_notes(self) -> list[str]:
+        """Returns what the store already has of the study."""
         found = [s for s in self.stored if s.row.label == self.checked.label]
-        return [s.standing() for s in found if not self.starting]
+        return [s.note() for s in found if not self.starting]
 
     # ---- the start
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Whether it can be started; the line at the bottom says why not."""
+        """Disables the start while there are problems; the bar says which."""
         if action != "start":
             return super().check_action(action, parameters)
         return True if (self.checked.ok or not self.settled) and not self.starting else None
 
     @on(Button.Pressed, "#start")
     def action_start(self) -> None:
-        """Starts it, once all that was typed was looked at."""
-        if not self.settled or self.choice() != self.right:
+        """Starts the study, once all changes have been checked."""
+        if not self.settled or self.choice() != self.checked_choice:
             self.start_then = True
-            self.look()
+            self.check_now()
         elif self.checked.ok and not self.starting:
             self.starting, self.failure = True, ""
-            self.tell("starting")
+            self.show_progress("starting")
             self.show_plan()
-            choice, folder = self.right, self.app.folder
+            choice, folder = self.checked_choice, self.app.folder
 
             def work() -> tuple[str, str]:
                 from jmlp.client.starting import start
 
                 try:
-                    return start(folder, choice, self.say), ""
+                    return start(folder, choice, self.report_progress), ""
                 except Exception as error:
                     return "", error_text(error)
 
             self.app.perform("start", work, lambda answer: self.started(*answer))
 
-    def say(self, text: str) -> None:
-        """Shows how the start gets on; called in a thread."""
-        self.post_message(self.Told(text))
+    def report_progress(self, text: str) -> None:
+        """Reports the progress of the start; called in a thread."""
+        self.post_message(self.Progress(text))
         if text.startswith("warning: "):
-            self.app.say(text)
+            self.app.toast(text)
 
-    def on_study_form_told(self, event: Told) -> None:
-        """Shows the last thing that the thread said."""
-        self.tell(event.text)
+    def on_study_form_progress(self, event: Progress) -> None:
+        """Shows the progress of the start."""
+        self.show_progress(event.text)
 
-    def tell(self, text: str) -> None:
-        """Shows a text at the bottom, while the study starts."""
+    def show_progress(self, text: str) -> None:
+        """Shows a text in the bar while the study is starting."""
         if self.is_there:
             self.query_one("#verdict", Static).update(f"{visible(text)} …")
 
     def started(self, label: str, error: str) -> None:
-        """It has begun, or could not: then nothing that was typed is lost."""
+        """Opens the study, or shows why it could not be started and keeps the form."""
         self.starting = False
         if not self.is_there:
-            self.app.say(error or f"{label} has begun")
+            self.app.toast(error or f"{label} has started")
         elif error:
             self.failure = error
             self.show_plan()
             self.query_one("#plan").scroll_visible()
         else:
-            self.begun = label
-            self.leave_begun()
+            self.started_label = label
+            self.open_started()
 
-    def leave_begun(self) -> None:
-        """To the study, unless something else lies above: then when that is gone."""
-        if self.begun is not None:
-            self.dismiss(self.begun)
+    def open_started(self) -> None:
+        """Closes the form for the study that was started; does nothing while it is covered."""
+        if self.started_label is not None:
+            self.dismiss(self.started_label)
 
     def on_screen_resume(self) -> None:
-        """Leaves for a study that began while another screen lay above."""
-        self.call_after_refresh(self.leave_begun)
+        """Opens a study that was started while another screen covered the form."""
+        self.call_after_refresh(self.open_started)
 
     def action_page(self, direction: int) -> None:
-        """Moves what does not fit: the plan where it stands beside, else all of it."""
+        """Scrolls the plan, or in the narrow layout the whole form."""
         box = self.query_one("#form" if self.has_class("narrow") else "#plan")
         if direction > 0:
             box.scroll_page_down(animate=False)
@@ -356,14 +356,14 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
             box.scroll_page_up(animate=False)
 
     def action_back(self) -> None:
-        """Without starting; asks where something would be lost."""
+        """Closes the form, after a question if that would lose changes."""
         if self.changed and not self.starting:
-            question = "Leave, and forget what was typed here?"
-            self.app.push_screen(Confirm(question, "Leave"), self.left)
+            question = "Leave and discard your changes?"
+            self.app.push_screen(Confirm(question, "Leave"), self.leave_confirmed)
         else:
             self.dismiss(None)
 
-    def left(self, answer: bool | None) -> None:
-        """Leaves if that was the answer."""
+    def leave_confirmed(self, answer: bool | None) -> None:
+        """Closes the form if the answer was yes."""
         if answer:
             self.dismiss(None)

@@ -1,4 +1,4 @@
-"""What a new study is made from: a shipped one, one of the store, or a file."""
+"""Asks what a new study is made from: a built-in study, one in the store, or a file."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -18,12 +18,12 @@ PATH = "Path of a study file"
 def choose(
     app: "JmlpApp", stored: Sequence[Stored], then: Callable[[Choice | None], object]
 ) -> None:
-    """Asks which.
+    """Asks for a study.
 
     Args:
-        app: where to ask; one that is served offers no path.
-        stored: the studies of the store.
-        then: called with the study, without changes, or None.
+        app: shows the dialogs; in a browser it does not offer files.
+        stored: the studies in the store.
+        then: called with the unchanged study, or None.
     """
 
     def chose(answer: str | None) -> None:
@@ -39,7 +39,7 @@ def choose(
     def chose_file(path: str | None) -> None:
         if path and path.strip():
             then(Choice(path.strip()))
-        else:  # back to the other answers
+        else:  # cancelled: ask the first question again
             choose(app, stored, then)
 
     names = form.shipped()

@@ -1,4 +1,4 @@
-"""Every key of a screen, and the words that it uses."""
+"""The help screen: the keys of a screen, and the terms that the app uses."""
 
 from typing import Any, ClassVar
 
@@ -17,18 +17,18 @@ study           experiments on one data set
 experiment      a grid of configurations, with one table of results
 configuration   one choice of hyperparameters, trained with several seeds
 run             one configuration with one seed
-cost            mean cross-entropy, in nats; ln(classes) is what guessing costs
+cost            mean cross-entropy, in nats; guessing costs ln(classes)
 ±               half a 95 % interval of the mean over seeds
-diverged @k     update k gave a number that is not finite; the run has no accuracy
+diverged @k     update k produced a number that is not finite; the run has no accuracy
 collapsed       predicts one class for everything
-not settled     the seeds do not tell which is higher"""
+not settled     the seeds do not decide which is higher"""
 
-# What holds in every list, and so is not told key by key.
-LISTS = "arrows, page up and down, home, end and the mouse move; enter or a click opens"
+# The same in every list, so these keys are not listed one by one.
+LISTS = "arrows, page up/down, home, end and the mouse move the cursor; enter or a click opens"
 
 
 class HelpScreen(OnceDismissed, ModalScreen[None]):
-    """The keys that hold on the screen below."""
+    """The keys of the screen below, and a glossary."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,q,enter", "dismiss", "Close", show=False)
@@ -41,19 +41,19 @@ class HelpScreen(OnceDismissed, ModalScreen[None]):
         )
 
     def compose(self) -> ComposeResult:
-        """Keys above words."""
+        """Yields the keys and the glossary."""
         with Vertical(classes="dialog paper"), VerticalScroll():
             yield Static("Keys (esc closes)", classes="title", markup=False)
             yield Static(self.keys, classes="whole")
             yield Static(LISTS, markup=False, classes="muted")
-            yield Static("\nWords", classes="title")
+            yield Static("\nTerms", classes="title")
             yield Static(WORDS, markup=False, classes="whole")
 
 
 def keys_of(screen: Screen[Any]) -> list[tuple[str, str]]:
-    """Of each key that holds on a screen, how it is called and what it does; the screen's first.
+    """Lists each key of a screen and what it does, the screen's own keys first.
 
-    What moves a cursor or scrolls says nothing beyond its name, and is not among them.
+    Keys without a tooltip, which only move a cursor or scroll, are left out.
     """
     found: dict[str, list[str]] = {}
     texts = {}

@@ -1,4 +1,4 @@
-"""One configuration's runs, or one run: curves, and what is inside of its networks over time."""
+"""The screen of one configuration's runs, or one run: curves, and inspections of its networks."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -13,8 +13,8 @@ from jmlp.client.texts import percent_text, state_text
 from jmlp.inspection.records import Inspection, Part
 from jmlp.results.curves import FEWEST_FOR_BAND
 from jmlp.store import RunRow
-from tui.feed import Fed
-from tui.inspections import Failure, Inspections, Key, Waiting
+from tui.feed import FeedUpdate
+from tui.inspections import Failure, Inspections, Key, Pending
 from tui.panels.confusion import ConfusionPanel
 from tui.panels.curves import CurvesPanel
 from tui.panels.layers import LayersPanel
@@ -24,27 +24,27 @@ from tui.views.run import RunQuery, SeenRun
 from tui.widgets.curves import Mark
 from tui.widgets.scrubber import Scrubber
 
-SCRUB = "[ the snapshot before, ] the next one"
-SEED = ", the run before, . the next one"
+SCRUB = "[ previous snapshot, ] next one"
+SEED = ", previous run, . next one"
 PANELS = ("curves", "layers", "weights", "confusion", "mistakes")
 
 
 class RunScreen(JmlpScreen[None]):
-    """The seeds of one configuration, live or long over."""
+    """The seeds of one configuration, whether they are in training or have ended."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "panel(1)", "Panel", tooltip="The next panel", priority=True),
-        Binding("shift+tab", "panel(-1)", "Panel", show=False, tooltip="The panel before"),
+        Binding("tab", "panel(1)", "Panel", tooltip="Next panel", priority=True),
+        Binding("shift+tab", "panel(-1)", "Panel", show=False, tooltip="Previous panel"),
         Binding("left_square_bracket", "scrub(-1)", "Snapshot", key_display="[ ]", tooltip=SCRUB),
         Binding("right_square_bracket", "scrub(1)", "Later", show=False, system=True),
         Binding("comma", "seed(-1)", "Seed", key_display=", .", tooltip=SEED),
         Binding("full_stop", "seed(1)", "Next seed", show=False, system=True),
-        Binding("m", "mean", "Mean", tooltip="Curves of all seeds together, or of one"),
+        Binding("m", "mean", "Mean", tooltip="Curves of the mean, or of one seed"),
         Binding("v", "part", "Test", tooltip="Validation or test images"),
         Binding("y", "log", "Log", tooltip="Logarithmic scale of the cost"),
-        Binding("a", "swap", "Accuracy", tooltip="Curves of the cost, or of the accuracy"),
-        Binding("u", "update", "Update", tooltip="Look into the newest checkpoint"),
-        Binding("escape", "back", "Back", tooltip="To the screen before"),
+        Binding("a", "swap", "Accuracy", tooltip="Curves of cost or accuracy"),
+        Binding("u", "update", "Update", tooltip="Inspect the newest checkpoint"),
+        Binding("escape", "back", "Back", tooltip="Back to the previous screen"),
     ]
 
     DEFAULT_CSS = """
@@ -54,30 +54,30 @@ class RunScreen(JmlpScreen[None]):
     """
 
     panel = var("curves", init=False)
-    chosen = var(0, init=False)  # the run that the panels look into
+    chosen = var(0, init=False)  # index of the run that is inspected
     together = var(False, init=False)  # whether curves are means
     part: var[Part] = var("validation", init=False)
     epoch: var[int | None] = var(None, init=False)  # of the snapshot; None: the best one
     log_scale = var(False, init=False)
-    # Of keys: their line flickers when it is drawn anew, so only where others make sense.
+    # Changes with the keys that make sense: refreshing the footer more often makes it flicker.
     offered: var[object] = var(None, bindings=True)
 
     def __init__(self, run_ids: Sequence[str], title: str) -> None:
-        """Nothing is read yet.
+        """Initialises the screen.
 
         Args:
-            run_ids: of the runs, at least one.
-            title: what they are, for the line on top.
+            run_ids: the ids of one or more runs.
+            title: the breadcrumb.
         """
         super().__init__()
-        self.place = title
-        self.query_of_runs = RunQuery(run_ids)
+        self.breadcrumb = title
+        self._runs_query = RunQuery(run_ids)
         self.runs: tuple[SeenRun, ...] = ()
         self.set_reactive(RunScreen.together, len(run_ids) > 1)
-        self._drawn: object = None  # what was drawn last of an inspection
+        self._drawn: object = None  # identifies the part of an inspection that is drawn
 
     def compose_body(self) -> ComposeResult:
-        """Tabs, a line about the run, a panel, the snapshots."""
+        """Yields the tabs, a line about the run, the panels and the snapshots."""
         yield Tabs(*(Tab(name.capitalize(), id=name) for name in PANELS))
         yield Static(id="about", markup=False)
         with ContentSwitcher(initial="curves", id="pages"):
@@ -90,35 +90,35 @@ class RunScreen(JmlpScreen[None]):
         yield Scrubber()
 
     def on_mount(self) -> None:
-        """Follows the store."""
+        """Prepares the inspections, and subscribes once all panels are mounted."""
         self.inspections = Inspections(self.app, self.app.folder, self._show)
         self.query_one(Tabs).can_focus = False
-        # Pages within pages are mounted later than their screen.
+        # Nested pages are mounted later than their screen.
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
         self._focus()
-        self.question = self.query_of_runs
+        self.store_query = self._runs_query
         if self.is_current:
             self.on_screen_resume()
 
     def on_unmount(self) -> None:
-        """Waits for no inspection any more."""
-        self.inspections.leave()
+        """Cancels a running inspection."""
+        self.inspections.cancel()
 
-    def on_fed(self, event: Fed) -> None:
-        """Draws what is new."""
-        self.trouble = ""
+    def on_feed_update(self, event: FeedUpdate) -> None:
+        """Draws the new state of the runs."""
+        self.store_error = ""
         before = {seen.row.run_id: seen for seen in self.runs}
         self.runs = event.value
         for seen in self.runs:
             known = before.get(seen.row.run_id)
             if known is not None and version_of(known.row) != version_of(seen.row):
-                self.inspections.drop(seen.row.run_id)  # it has other networks now
+                self.inspections.discard(seen.row.run_id)  # its networks have changed
         self._show()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Draws anew in the room that there is now."""
+        """Redraws everything in the new size."""
         del event
         self.call_after_refresh(self._show)
 
@@ -126,19 +126,19 @@ class RunScreen(JmlpScreen[None]):
 
     @on(Tabs.TabActivated)
     def tab_activated(self, event: Tabs.TabActivated) -> None:
-        """Shows the panel of the tab."""
+        """Shows the tab's panel."""
         self.panel = str(event.tab.id)
         self._focus()
 
     def action_panel(self, by: int) -> None:
-        """Goes to a neighbour, around the ends."""
+        """Shows the next or previous panel, and wraps around."""
         self.query_one(Tabs).active = PANELS[(PANELS.index(self.panel) + by) % len(PANELS)]
 
     def action_scrub(self, by: int) -> None:
-        """Goes to a neighbouring snapshot, or has the run looked into."""
+        """Shows the next or previous snapshot; the first time, requests the inspection."""
         inspection = self.inspection
         if inspection is None:
-            self._want()
+            self._request()
             self._show()
         else:
             at = self._index(inspection) + by
@@ -154,17 +154,17 @@ class RunScreen(JmlpScreen[None]):
             self.epoch = self.inspection.epochs[index]
 
     def action_seed(self, by: int) -> None:
-        """Goes to a neighbouring run."""
+        """Shows the next or previous run."""
         if self.runs:
             self.chosen = (self.chosen + by) % len(self.runs)
             self.together = self.together and self.panel != "curves"
 
     def action_mean(self) -> None:
-        """Switches between all runs together and one."""
+        """Switches between the mean of all runs and one run."""
         self.together = not self.together
 
     def action_part(self) -> None:
-        """Switches to the other images; they are computed only now."""
+        """Switches between validation and test images."""
         self.part = "test" if self.part == "validation" else "validation"
 
     def action_log(self) -> None:
@@ -176,18 +176,18 @@ class RunScreen(JmlpScreen[None]):
         self.query_one(CurvesPanel).swap()
 
     def action_update(self) -> None:
-        """What was known of the run is looked at anew."""
+        """Inspects the run again."""
         if self.runs:
-            self.inspections.drop(self.runs[self.chosen].row.run_id)
-            self._want()
+            self.inspections.discard(self.runs[self.chosen].row.run_id)
+            self._request()
             self._show()
 
     def action_back(self) -> None:
-        """Returns to where one came from."""
+        """Returns to the previous screen."""
         self.dismiss()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that make no sense now are not offered."""
+        """Hides keys that make no sense now."""
         in_curves = self.panel == "curves"
         if action in ("seed", "mean"):
             return len(self.runs) > 1 and (action == "seed" or in_curves)
@@ -208,28 +208,28 @@ class RunScreen(JmlpScreen[None]):
 
     @property
     def inspection(self) -> Inspection | None:
-        """Of the chosen run, where it is known."""
+        """The inspection of the chosen run, if it is available."""
         state = self.inspections.get(self._key(self.runs[self.chosen])) if self.runs else None
         return state if isinstance(state, Inspection) else None
 
     def _index(self, inspection: Inspection) -> int:
-        """Of the snapshot that is shown: the best one unless another epoch was chosen."""
+        """Returns the index of the snapshot closest to the chosen epoch, by default of the best."""
         if self.epoch is None:
             last = len(inspection.epochs) - 1
             return last if inspection.best is None else inspection.best
         distances = [abs(epoch - self.epoch) for epoch in inspection.epochs]
         return distances.index(min(distances))
 
-    def _want(self) -> None:
+    def _request(self) -> None:
         if self.runs:
-            self.inspections.want(self._key(self.runs[self.chosen]))
+            self.inspections.request(self._key(self.runs[self.chosen]))
 
     def _show(self) -> None:
-        """Draws all of it as it is now."""
+        """Draws everything, and requests the inspection that the panel needs."""
         if not self.runs or not self.is_there or not self.is_mounted:
             return
         if self.panel != "curves":
-            self._want()
+            self._request()
         with self.app.batch_update():
             self._show_scrubber()
             if self.panel == "curves":
@@ -245,8 +245,8 @@ class RunScreen(JmlpScreen[None]):
     def _show_scrubber(self) -> None:
         scrubber, inspection = self.query_one(Scrubber), self.inspection
         state = self.inspections.get(self._key(self.runs[self.chosen]))
-        scrubber.words = "[ and ] look into them" if state is None else "not known"
-        if isinstance(state, Waiting):
+        scrubber.words = "press [ or ] to inspect" if state is None else "unavailable"
+        if isinstance(state, Pending):
             scrubber.words = "computing…"
         scrubber.epochs = () if inspection is None else inspection.epochs
         scrubber.best = None if inspection is None else inspection.best
@@ -260,7 +260,7 @@ class RunScreen(JmlpScreen[None]):
         self.query_one(CurvesPanel).show(shown, self.log_scale, self._marks())
 
     def _marks(self) -> list[Mark]:
-        """The best epoch of the chosen run, and the snapshot that the other panels show."""
+        """Returns marks for the chosen run's best epoch and the snapshot in the other panels."""
         row, inspection = self.runs[self.chosen].row, self.inspection
         texts: dict[int, list[str]] = {}
         if row.result is not None and row.result.best_epoch is not None:
@@ -286,13 +286,13 @@ class RunScreen(JmlpScreen[None]):
             self._page(f"{self.panel}-page")
         else:
             about.update(about_runs(self.runs, self.chosen, False), layout=False)
-            text = state.words if isinstance(state, Waiting) else ""
-            text = f"{state.text}\n\nu tries again" if isinstance(state, Failure) else text
+            text = state.text if isinstance(state, Pending) else ""
+            text = f"{state.text}\n\nu: try again" if isinstance(state, Failure) else text
             self.query_one("#notice", Static).update(text)
             self._page("notice")
 
     def _page(self, page: str) -> None:
-        """Shows a page; keys go to what is on it."""
+        """Shows a page and focuses it."""
         pages = self.query_one(ContentSwitcher)
         if pages.current != page:
             pages.current = page
@@ -307,23 +307,21 @@ class RunScreen(JmlpScreen[None]):
 
 
 def version_of(row: RunRow) -> tuple[int, int | None]:
-    """Another one where a run was trained afresh, or has ended."""
+    """Returns a value that changes when a run is retrained or ends."""
     return row.attempt, row.ended_at
 
 
 def about_runs(runs: Sequence[SeenRun], chosen: int, together: bool) -> str:
-    """What is drawn, in one line."""
+    """Describes the curves in one line."""
     if together:
         training = sum(run.in_training for run in runs)
         begun = sum(bool(run.points) for run in runs)
         band = ", band: 95 % interval of the mean" if begun >= FEWEST_FOR_BAND else ""
-        seeds = (
-            f"{begun} seeds" if begun == len(runs) else f"the {begun} of {len(runs)} seeds begun"
-        )
+        seeds = f"{begun} seeds" if begun == len(runs) else f"{begun} of {len(runs)} seeds"
         text = f"mean of {seeds}{band}"
         return f"{text}   {training} in training" if training else text
     row = runs[chosen].row
-    parts = [_which(runs[chosen], chosen, len(runs)), state_text(row)]
+    parts = [_seed_text(runs[chosen], chosen, len(runs)), state_text(row)]
     if row.result is not None and row.result.best_epoch is not None:
         parts.append(f"best epoch {row.result.best_epoch}")
         parts.append(f"validation {percent_text(row.result.validation_accuracy)} %")
@@ -334,10 +332,10 @@ def about_runs(runs: Sequence[SeenRun], chosen: int, together: bool) -> str:
 def about_inspection(
     seen: SeenRun, chosen: int, n_runs: int, inspection: Inspection, e: int
 ) -> str:
-    """Which network is looked at, on which images, in one line."""
+    """Describes the inspected network and its images in one line."""
     return "   ".join(
         [
-            _which(seen, chosen, n_runs),
+            _seed_text(seen, chosen, n_runs),
             f"epoch {inspection.epochs[e]}",
             f"{inspection.part}: accuracy {percent_text(float(inspection.accuracy[e]))} %",
             f"cost {inspection.cost[e]:.4f}",
@@ -345,5 +343,5 @@ def about_inspection(
     )
 
 
-def _which(seen: SeenRun, chosen: int, n_runs: int) -> str:
+def _seed_text(seen: SeenRun, chosen: int, n_runs: int) -> str:
     return f"seed {seen.row.seed}" + (f" ({chosen + 1} of {n_runs})" if n_runs > 1 else "")

@@ -1,4 +1,4 @@
-"""What is done to chosen runs: the questions before, and the messages afterwards."""
+"""The dialogs for tagging, deleting and exporting runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def tag(app: "JmlpApp", lines: Sequence[RunLine]) -> None:
-    """Asks for a tag, and puts it on these runs or takes it off."""
+    """Asks for a tag, and adds it to these runs or removes it."""
     if not lines:
         return
 
@@ -24,18 +24,18 @@ def tag(app: "JmlpApp", lines: Sequence[RunLine]) -> None:
         if text is not None and (word := text.strip()):
             ids = [line.run_id for line in lines]
             app.perform(
-                f"tag {named(lines)}", lambda: run_work.change_tag(app.folder, ids, word), app.say
+                f"tag {named(lines)}", lambda: run_work.change_tag(app.folder, ids, word), app.toast
             )
 
     tags = sorted({tag for line in lines for tag in line.tags})
-    hint = "A word to find them by; -word takes it off."
+    hint = "A word to find them by; -word removes it."
     if tags:
         hint += f"\nTags now: {', '.join(tags)}"
     app.push_screen(Ask(f"Tag {named(lines)}", hint=hint), change)
 
 
 def delete(app: "JmlpApp", lines: Sequence[RunLine], n_hidden: int) -> None:
-    """Asks whether that is meant, in a browser twice, and deletes these runs for good."""
+    """Asks for confirmation, in a browser twice, and deletes these runs."""
     if not lines:
         return
     what, ids = named(lines), [line.run_id for line in lines]
@@ -45,24 +45,24 @@ def delete(app: "JmlpApp", lines: Sequence[RunLine], n_hidden: int) -> None:
             app.perform(
                 f"delete {what}",
                 lambda: delete_runs(app.folder, ids),
-                lambda _: app.say(f"deleted {count(len(ids), 'run')}"),
+                lambda _: app.toast(f"deleted {count(len(ids), 'run')}"),
             )
 
     def once_more(yes: bool | None) -> None:
         if yes:
-            question = f"Really delete {what}? Nothing brings them back."
+            question = f"Really delete {what}? This cannot be undone."
             app.push_screen(Confirm(question, "Delete"), begin)
 
     question = f"Delete {what} for good: files, costs, events and tags?"
     if n_hidden:
-        question += f"\n{n_hidden:,} of them cannot be seen: the filter hides them."
+        question += f"\nThe filter hides {n_hidden:,} of them."
     app.push_screen(Confirm(question, "Delete"), once_more if app.served else begin)
 
 
 def export(app: "JmlpApp", lines: Sequence[RunLine]) -> None:
-    """Asks for a format and a place, and has the runs written there.
+    """Asks for a format and a path, and exports these runs.
 
-    In a browser no place is asked for: they go into a folder of the store.
+    In a browser it does not ask for a path: they are written to a folder in the store.
     """
     if not lines:
         return
@@ -71,13 +71,13 @@ def export(app: "JmlpApp", lines: Sequence[RunLine]) -> None:
         if as_ is None:
             return
         if app.served:
-            _write(app, lines, as_, run_work.free_target(app.folder, as_), replace=False)
+            _write(app, lines, as_, run_work.unused_target(app.folder, as_), replace=False)
             return
-        what = "folder, with something for each run" if as_ in run_work.FOLDERS else "file"
+        what = "folder with one entry per run" if as_ in run_work.FOLDERS else "file"
         app.push_screen(
             Ask(
                 f"Write {named(lines)} as {as_}",
-                run_work.usual_target(as_),
+                run_work.default_target(as_),
                 f"The path of a {what}. Only runs that have ended are written.",
             ),
             lambda text: check_place(as_, text),
@@ -86,13 +86,13 @@ def export(app: "JmlpApp", lines: Sequence[RunLine]) -> None:
     def check_place(as_: str, text: str | None) -> None:
         if text is None or not text.strip():
             return
-        target = run_work.target_of(text)
-        if not run_work.holds_something(target, as_):
+        target = run_work.typed_target(text)
+        if not run_work.would_overwrite(target, as_):
             _write(app, lines, as_, target, replace=False)
             return
         question = f"{target} exists. Replace it?"
         if as_ in run_work.FOLDERS:
-            question = f"{target} holds files already. Write into it all the same?"
+            question = f"{target} is not empty. Write into it anyway?"
         app.push_screen(
             Confirm(question, "Write"),
             lambda yes: _write(app, lines, as_, target, replace=True) if yes else None,
@@ -106,14 +106,14 @@ def _write(
     app: "JmlpApp", lines: Sequence[RunLine], as_: str, target: Path, *, replace: bool
 ) -> None:
     ids = [line.run_id for line in lines]
-    app.say(f"writing {target} …")
+    app.toast(f"writing {target} …")
     app.perform(
         f"export {named(lines)}",
         lambda: exports.export(app.folder, ids, as_, target, replace=replace),
-        app.say,
+        app.toast,
     )
 
 
 def named(lines: Sequence[RunLine]) -> str:
-    """`run 9a4da2f1`, `3 runs`."""
+    """Names runs in messages: `run 9a4da2f1`, `3 runs`."""
     return f"run {lines[0].short_id}" if len(lines) == 1 else count(len(lines), "run")

@@ -1,4 +1,4 @@
-"""All runs of the store: found, ordered, selected, and then tagged, compared, exported, deleted."""
+"""The list of all runs: filter, sort, select; compare, tag, export and delete the selected ones."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -12,7 +12,7 @@ from textual.widgets import Input, Static
 
 from jmlp.errors import ConfigError
 from tui.dialogs import Choose
-from tui.feed import Fed
+from tui.feed import FeedUpdate
 from tui.screens import run_actions
 from tui.screens.base import JmlpScreen
 from tui.text import count, visible
@@ -30,19 +30,19 @@ LABELS = {
     "epoch": "epoch",
     "cost": "validation cost",
     "accuracy": "test accuracy",
-    "ended": "when it ended",
+    "ended": "end time",
     "tags": "tags",
 }
 NO_RUNS = "There are no runs yet. Start a study (key 1, then n)."
 NO_MATCH = "No run matches the filter. Escape clears it."
-MOST_COMPARED = 8
+MAX_COMPARED = 8
 
 
 class RunsScreen(JmlpScreen[None]):
-    """Runs, one a line."""
+    """All runs of the store, one per line."""
 
-    place = "runs"
-    question = staticmethod(runs_view)
+    breadcrumb = "runs"
+    store_query = staticmethod(runs_view)
     CSS = """
     RunsScreen {
         #count { height: 1; padding: 0 1; color: $secondary; }
@@ -63,13 +63,13 @@ class RunsScreen(JmlpScreen[None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("x", "select", "Select", tooltip="Select the run, or not any more"),
-        Binding("slash", "find", "Filter", key_display="/", tooltip="Show only some runs"),
-        Binding("o", "sort", "Sort", tooltip="Choose their order; the same again reverses it"),
-        Binding("X", "select_all", "All", show=False, tooltip="Select all that are shown, or none"),
+        Binding("x", "select", "Select", tooltip="Select or deselect the run"),
+        Binding("slash", "find", "Filter", key_display="/", tooltip="Show only matching runs"),
+        Binding("o", "sort", "Sort", tooltip="Choose the order; the same again reverses it"),
+        Binding("X", "select_all", "All", show=False, tooltip="Select all runs shown, or none"),
         Binding("c", "compare", "Compare", tooltip="Compare the selected runs"),
         Binding("g", "tag", "Tag", tooltip="Tag the selected runs"),
-        Binding("w", "export", "Export", tooltip="Write the selected runs for other programs"),
+        Binding("w", "export", "Export", tooltip="Export the selected runs to files"),
         Binding("delete", "delete", "Delete", tooltip="Delete the selected runs for good"),
         Binding("escape", "clear_filter", "All runs", tooltip="Clear the filter"),
         Binding("down", "to_list", "To the list", show=False),
@@ -82,7 +82,7 @@ class RunsScreen(JmlpScreen[None]):
     shown: Sequence[RunLine] = ()
 
     def compose_body(self) -> ComposeResult:
-        """A summary, a field, the list."""
+        """Yields a summary, the filter, the list, and a line about the run at the cursor."""
         yield Static(id="count", markup=False)
         with Horizontal(id="find"):
             yield Static("/", markup=False)
@@ -93,27 +93,27 @@ class RunsScreen(JmlpScreen[None]):
         yield Static(id="about", markup=False)
 
     def on_mount(self) -> None:
-        """Gives the keys to the list."""
+        """Focuses the list."""
         self.query_one(RunList).focus()
 
-    def on_fed(self, event: Fed) -> None:
-        """Shows the runs that there are now."""
-        self.trouble = ""
+    def on_feed_update(self, event: FeedUpdate) -> None:
+        """Shows the current runs."""
+        self.store_error = ""
         self.selected &= {line.run_id for line in event.value.lines}
         self.view = event.value
 
     @on(RunList.Highlighted)
     def highlighted(self, event: RunList.Highlighted[RunLine]) -> None:
-        """Says all of the run at the cursor, whatever the width."""
+        """Shows everything about the run at the cursor, including what the columns leave out."""
         self.query_one("#about", Static).update(event.line.about if event.line else "")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that make no sense now are not offered."""
+        """Offers to clear the filter only while it is shown."""
         del parameters
         return action != "clear_filter" or self.has_class("finding")
 
     def draw(self) -> None:
-        """Shows the runs that match, in their order."""
+        """Shows the matching runs in the current order."""
         matching = [line for line in self.view.lines if self.filter.matches(line)]
         self.shown = ordered(matching, self.order)
         self.query_one(RunList).show(self.shown, self.selected, self.order, self.view.widths)
@@ -135,7 +135,7 @@ class RunsScreen(JmlpScreen[None]):
             parts.append(f"{len(self.selected):,} selected{more}")
         parts.append(f"by {LABELS[self.order.key]} {self.order.sign}")
         studies = {line.studies for line in self.view.lines}
-        if len(studies) == 1:  # which then has no column
+        if len(studies) == 1:  # the list then has no column for it
             parts += next(iter(studies))
         return visible(" · ".join(parts))
 
@@ -146,13 +146,13 @@ class RunsScreen(JmlpScreen[None]):
     # ---- filter and order
 
     def action_find(self) -> None:
-        """Shows the field of the filter."""
+        """Shows and focuses the filter."""
         self.add_class("finding")
         self.refresh_bindings()
         self.query_one(Input).focus()
 
     def action_clear_filter(self) -> None:
-        """Clears the filter, and hides its field."""
+        """Clears and hides the filter."""
         self.remove_class("finding")
         self.refresh_bindings()
         self.query_one(Input).value = ""
@@ -161,12 +161,12 @@ class RunsScreen(JmlpScreen[None]):
 
     @on(Input.Changed)
     def typed(self, event: Input.Changed) -> None:
-        """Filters as it is typed."""
+        """Filters while the user types."""
         self._filter_by(event.value)
 
     @on(Input.Submitted)
     def action_to_list(self) -> None:
-        """Goes from the field to the runs that it leaves."""
+        """Moves from the filter to the list."""
         self.query_one(RunList).focus()
 
     def _filter_by(self, text: str) -> None:
@@ -188,11 +188,11 @@ class RunsScreen(JmlpScreen[None]):
             (c.key, LABELS[c.key] + (f"  {self.order.sign}" if c.key == self.order.key else ""))
             for c in COLUMNS
         ]
-        self.app.push_screen(Choose("Sort by (the same again: the other way)", options), self._sort)
+        self.app.push_screen(Choose("Sort by (the same again: reverse)", options), self._sort)
 
     @on(RunList.HeadClicked)
     def head_clicked(self, event: RunList.HeadClicked) -> None:
-        """Orders by this column, or the other way."""
+        """Sorts by the clicked column, or reverses the order."""
         self._sort(event.key)
 
     def _sort(self, key: str | None) -> None:
@@ -202,7 +202,7 @@ class RunsScreen(JmlpScreen[None]):
     # ---- selection
 
     def action_select(self) -> None:
-        """Selects the run at the cursor, or not any more, and goes to the next one."""
+        """Selects or deselects the run at the cursor, and moves to the next one."""
         runs = self.query_one(RunList)
         if self.shown and (line := runs.at_cursor) is not None:
             self.selected ^= {line.run_id}
@@ -210,11 +210,11 @@ class RunsScreen(JmlpScreen[None]):
 
     @on(RunList.Marked)
     def marked(self, event: RunList.Marked) -> None:
-        """Selects the run that was clicked, or not any more."""
+        """Selects or deselects the clicked run."""
         self.selected ^= {event.line.run_id}
 
     def action_select_all(self) -> None:
-        """Selects all that are shown; if they all are, none of them."""
+        """Selects all runs shown, or deselects them if all are selected."""
         shown = {line.run_id for line in self.shown}
         if shown <= self.selected:
             self.selected -= shown
@@ -222,17 +222,17 @@ class RunsScreen(JmlpScreen[None]):
             self.selected |= shown
 
     def _chosen(self) -> list[RunLine]:
-        """The selected runs in order of submission, or else the one at the cursor."""
+        """Returns the selected runs in order of submission, or else the one at the cursor."""
         if self.selected:
             return [line for line in self.view.lines if line.run_id in self.selected]
         line = self.query_one(RunList).at_cursor if self.shown else None
         return [] if line is None else [line]
 
-    # ---- what is done to them
+    # ---- actions
 
     @on(RunList.Opened)
     def opened(self, event: RunList.Opened[RunLine]) -> None:
-        """Shows all about a run."""
+        """Opens a run."""
         from tui.screens.run import RunScreen
 
         line = event.line
@@ -245,21 +245,21 @@ class RunsScreen(JmlpScreen[None]):
 
         n = len(self.selected)
         if n < 2:
-            self.app.say("select two or more runs (x), then compare them")
-        elif n > MOST_COMPARED:
-            self.app.say(f"at most {MOST_COMPARED} runs can be compared, and {n:,} are selected")
+            self.app.toast("select two or more runs (x), then compare them")
+        elif n > MAX_COMPARED:
+            self.app.toast(f"at most {MAX_COMPARED} runs can be compared, and {n:,} are selected")
         else:
             self.app.push_screen(CompareScreen([line.run_id for line in self._chosen()]))
 
     def action_tag(self) -> None:
-        """Asks for a word to find them by."""
+        """Tags the selected runs."""
         run_actions.tag(self.app, self._chosen())
 
     def action_export(self) -> None:
-        """Writes files for other programs."""
+        """Exports the selected runs."""
         run_actions.export(self.app, self._chosen())
 
     def action_delete(self) -> None:
-        """Deletes them for good, if that is meant."""
+        """Deletes the selected runs."""
         n_hidden = len(self.selected) - self._n_selected_shown
         run_actions.delete(self.app, self._chosen(), n_hidden)

@@ -1,4 +1,4 @@
-"""The first screen: all studies of the store, or how to begin where there is none."""
+"""The first screen: all studies in the store, or how to start if there are none."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,28 +11,28 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import DataTable, Static
 
-from tui.feed import Fed, Look
+from tui.feed import FeedUpdate, StoreView
 from tui.framework.tables import Table, show_rows
 from tui.screens.base import JmlpScreen
 from tui.text import cell, duration, fit, visible
 from tui.views.study import study_state
 
-LEAST_LABEL = 14
-OTHER_COLUMNS = 46  # at most as wide
+MIN_LABEL = 14
+OTHER_COLUMNS = 46  # their maximum width
 
 WELCOME = """\
-Train small neural networks many times over,
-and see how sure a result is.
+Train small neural networks with many seeds,
+and see how certain a result is.
 
   o   The original study, on MNIST, with five seeds:
       which batch size, which drop rate, batch norm or not?
 
-  d   A demo of twenty seconds, on digits drawn by jmlp.
+  d   A demo of 20 seconds, on digits drawn by jmlp.
 
-  n   Another study, or a file of yours.
+  n   Another study, or your own study file.
 
-Training is a process of its own: it continues when
-the app is closed, and nothing is lost."""
+Training runs in a process of its own: it continues
+when the app is closed, and nothing is lost."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ class StudyLine:
     submitted_at: int
 
 
-def study_lines(look: Look) -> tuple[StudyLine, ...]:
-    """All studies of the store, the newest first."""
-    if look.store is None:
+def study_lines(view: StoreView) -> tuple[StudyLine, ...]:
+    """Queries all studies in the store, the newest first."""
+    if view.store is None:
         return ()
     lines = []
-    for row in reversed(look.store.studies()):
-        done, n_runs = look.store.counts(row.label)
-        held = look.owner is not None and look.owner.study == row.label
+    for row in reversed(view.store.studies()):
+        done, n_runs = view.store.counts(row.label)
+        held = view.owner is not None and view.owner.study == row.label
         state = study_state(row, held)
         remaining = row.progress.remaining if state == "running" else None
         lines.append(StudyLine(row.label, state, done, n_runs, remaining, row.submitted_at))
@@ -72,22 +72,20 @@ def _cells(line: StudyLine, room: int) -> list[Text]:
 
 
 class StudiesScreen(JmlpScreen[None]):
-    """Studies, one a line."""
+    """All studies in the store, one per line."""
 
-    place = "studies"
-    question = staticmethod(study_lines)
+    breadcrumb = "studies"
+    store_query = staticmethod(study_lines)
     lines: tuple[StudyLine, ...] = ()
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New study", tooltip="Choose a study, change it, start it"),
         Binding("o", "start('original')", "Original", tooltip="Start the original study"),
-        Binding(
-            "d", "start('demo')", "Demo", tooltip="A demo of twenty seconds on digits drawn by jmlp"
-        ),
-        Binding("2", "app.switch_mode('runs')", "Runs", tooltip="All runs of the store"),
+        Binding("d", "start('demo')", "Demo", tooltip="Start a demo of 20 seconds"),
+        Binding("2", "app.switch_mode('runs')", "Runs", tooltip="All runs in the store"),
     ]
 
     def compose_body(self) -> ComposeResult:
-        """The list, or the welcome."""
+        """Yields the welcome and the list, of which one is shown."""
         with Vertical(id="welcome"):
             yield Static(WELCOME, markup=False)
         table = Table(cursor_type="row", id="studies")
@@ -100,36 +98,36 @@ class StudiesScreen(JmlpScreen[None]):
             table.add_column(cell(title), key=key)
         yield table
 
-    def on_fed(self, event: Fed) -> None:
-        """Draws what is new."""
-        self.trouble = ""
+    def on_feed_update(self, event: FeedUpdate) -> None:
+        """Shows the current studies."""
+        self.store_error = ""
         lines: tuple[StudyLine, ...] = event.value
         self.set_class(not lines, "empty")
         self.lines = lines
         self._show()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Lets long names give way."""
+        """Fits long names to the new width."""
         del event
         self._show()
 
     def _show(self) -> None:
-        room = max(LEAST_LABEL, self.size.width - OTHER_COLUMNS)
+        room = max(MIN_LABEL, self.size.width - OTHER_COLUMNS)
         rows = {line.label: _cells(line, room) for line in self.lines}
         table = self.query_one(DataTable)
         show_rows(table, rows)
-        if rows and self.focused is None:  # before, there was nothing to be chosen
+        if rows and self.focused is None:  # the list was hidden while it was empty
             table.focus()
 
     @on(DataTable.RowSelected)
     def opened(self, event: DataTable.RowSelected) -> None:
-        """Opens the study that was chosen."""
+        """Opens the chosen study."""
         self.app.open_study(str(event.row_key.value))
 
     def action_new(self) -> None:
-        """Opens the form in which a study is chosen and changed."""
+        """Opens the form for a new study."""
         self.app.choose_study()
 
     def action_start(self, source: str) -> None:
-        """Starts a shipped study as it is."""
+        """Starts a built-in study unchanged."""
         self.app.start_study(source)

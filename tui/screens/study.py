@@ -1,4 +1,4 @@
-"""One study: its configurations as they train, its tables as they fill, and what steers it."""
+"""The screen of one study: its configurations, its result tables, and keys that steer it."""
 
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from jmlp.client import steering
 from jmlp.client.texts import MISSING
 from jmlp.store import Action, Store
 from tui.charts.sparkline import bar
-from tui.feed import Fed
+from tui.feed import FeedUpdate
 from tui.screens.base import JmlpScreen
 from tui.text import count, duration
 from tui.views.study import ConfigurationLine, StudyQuery, StudyView
@@ -21,39 +21,41 @@ from tui.widgets.configurations import ConfigurationList
 from tui.widgets.result_tables import ResultTables
 
 BAR = 20  # columns
-# Keys that do not always make sense.
+# Actions that are not always possible.
 STEERING = ("pause", "resume", "stop", "start_worker", "write_report")
 
 
 class StudyScreen(JmlpScreen[None]):
-    """A study, live or long over."""
+    """A study, whether it is in training or has ended."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "pause", "Pause", tooltip="Let it rest"),
+        Binding("space", "pause", "Pause", tooltip="Pause the training"),
         Binding("space", "resume", "Resume", tooltip="Continue the paused training"),
-        Binding("s", "stop", "Stop", tooltip="End the training; all is saved"),
+        Binding("s", "stop", "Stop", tooltip="Stop the training; everything is saved"),
         Binding("r", "start_worker", "Resume", tooltip="Resume where it was interrupted"),
         Binding(
-            "n", "change", "Change", show=False, tooltip="Change it, and start that as a new study"
+            "n", "change", "Change", show=False, tooltip="Change it, and start it as a new study"
         ),
-        Binding("tab", "other_tab", "Page", tooltip="Training or results", priority=True),
+        Binding(
+            "tab", "other_tab", "Page", tooltip="Switch between training and results", priority=True
+        ),
         Binding("y", "log", "Log", show=False, tooltip="Logarithmic scale of the cost"),
         Binding("w", "write_report", "Report", tooltip="Write the report"),
-        Binding("escape", "back", "Back", tooltip="To all studies"),
+        Binding("escape", "back", "Back", tooltip="Back to all studies"),
     ]
 
-    # Of keys: their line flickers when it is drawn anew, so only where others make sense.
+    # Changes with the keys that make sense: refreshing the footer more often makes it flicker.
     offered: var[tuple[bool | None, ...]] = var((), bindings=True)
 
     def __init__(self, label: str) -> None:
         super().__init__()
         self.label = label
-        self.place = f"studies › {label}"
-        self.question = StudyQuery(label)
+        self.breadcrumb = f"studies › {label}"
+        self.store_query = StudyQuery(label)
         self.view: StudyView | None = None
 
     def compose_body(self) -> ComposeResult:
-        """A summary, and two tabs."""
+        """Yields a summary, the two tabs, and details of the configuration at the cursor."""
         yield Static("reading …", id="summary", markup=False)
         yield Tabs(Tab("Training", id="training"), Tab("Results", id="results"))
         with ContentSwitcher(initial="configurations", id="pages"):
@@ -62,13 +64,13 @@ class StudyScreen(JmlpScreen[None]):
         yield Static(id="detail", markup=False)
 
     def on_mount(self) -> None:
-        """Gives the keys to the list."""
+        """Focuses the list."""
         self.query_one(Tabs).can_focus = False
         self.query_one(ConfigurationList).focus()
 
-    def on_fed(self, event: Fed) -> None:
-        """Draws what is new."""
-        self.trouble = ""
+    def on_feed_update(self, event: FeedUpdate) -> None:
+        """Draws the new state of the study."""
+        self.store_error = ""
         view: StudyView | None = event.value
         self.view = view
         if view is None:
@@ -82,7 +84,7 @@ class StudyScreen(JmlpScreen[None]):
 
     @on(ConfigurationList.Highlighted)
     def highlighted(self, event: ConfigurationList.Highlighted[ConfigurationLine]) -> None:
-        """Says all of the configuration at the cursor, whatever the width."""
+        """Shows everything about the configuration at the cursor, even what the columns omit."""
         if event.line is None:
             return
         scale = self.query_one(ConfigurationList).scale_text
@@ -95,7 +97,7 @@ class StudyScreen(JmlpScreen[None]):
 
     @on(ResultTables.Chosen)
     def row_chosen(self, event: ResultTables.Chosen) -> None:
-        """Opens the runs of a table's row."""
+        """Opens the runs of a row in a result table."""
         for experiment in self.view.experiments if self.view else ():
             for line in experiment.lines:
                 if (line.experiment, line.label) == (event.experiment, event.label):
@@ -109,7 +111,7 @@ class StudyScreen(JmlpScreen[None]):
 
     @on(Tabs.TabActivated)
     def tab_activated(self, event: Tabs.TabActivated) -> None:
-        """Shows the page of the tab."""
+        """Shows the tab's page."""
         training = event.tab.id == "training"
         page = "configurations" if training else "tables"
         self.query_one(ContentSwitcher).current = page
@@ -133,7 +135,7 @@ class StudyScreen(JmlpScreen[None]):
     # ---- steering
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that make no sense now are not offered."""
+        """Hides keys that make no sense now."""
         if action not in STEERING:
             return True
         if self.view is None:
@@ -158,31 +160,31 @@ class StudyScreen(JmlpScreen[None]):
         self._command("resume")
 
     def action_stop(self) -> None:
-        """Ends the training; all is saved."""
+        """Stops the training; everything is saved."""
         if self.view is not None and not self.view.held:
             self.app.perform(f"stop {self.label}", self._stop_unowned)
         else:
             self._command("stop")
 
     def _command(self, action: Action) -> None:
-        def obey() -> None:
+        def send() -> None:
             with Store(self.app.folder) as store:
                 steering.command(store, store.study(self.label), action)
 
         self.query_one("#summary", Static).update(f"{action} …", layout=False)
-        self.app.perform(f"{action} {self.label}", obey)
+        self.app.perform(f"{action} {self.label}", send)
 
     def _stop_unowned(self) -> None:
         with Store(self.app.folder) as store:
             steering.stop_without_worker(store, store.study(self.label))
 
     def action_start_worker(self) -> None:
-        """Has a new worker train what is left."""
+        """Has a new worker train the remaining runs."""
         if self.view is not None:
             self.app.resume_study(self.view.row)
 
     def action_change(self) -> None:
-        """Opens the form with this study, to be changed and started as one of its own."""
+        """Opens the form to start a changed copy of this study."""
         if self.view is not None:
             self.app.choose_study(row=self.view.row)
 
@@ -195,16 +197,16 @@ class StudyScreen(JmlpScreen[None]):
         self.app.perform(
             f"report of {self.label}",
             lambda: exports.write_report(folder, self.label, output),
-            lambda written: self.app.say(f"report: {written}"),
+            lambda written: self.app.toast(f"report: {written}"),
         )
 
 
 def summary(view: StudyView, accent: str) -> Text:
-    """How the study stands, in two lines.
+    """Summarises the state of a study in two lines.
 
     Args:
-        view: of the study.
-        accent: the colour of its bar.
+        view: the study.
+        accent: the colour of the progress bar.
     """
     row, progress = view.row, view.row.progress
     state = view.state
@@ -215,7 +217,7 @@ def summary(view: StudyView, accent: str) -> Text:
     elif state == "its worker died":
         parts.append("r resumes from the last checkpoint")
     elif state in ("stopped", "interrupted"):
-        parts.append("r resumes where it was")
+        parts.append("r resumes the training")
     elif state == "queued":
         parts.append(f"waits for {view.waits_for}" if view.waits_for else "waits for a worker")
     elif state == "done" and view.n_done < view.n_runs:
@@ -231,7 +233,7 @@ def summary(view: StudyView, accent: str) -> Text:
 
 
 def detail(line: ConfigurationLine, scale: str) -> Text:
-    """A configuration's name and state, the numbers that narrow lists leave out, and the scale."""
+    """Returns a configuration's name, state and numbers, and the legend of the sparklines."""
     spread = f"{line.range[0]:.4f} to {line.range[1]:.4f}" if line.range else MISSING
     numbers = [
         ("epoch", MISSING if line.epoch is None else f"{line.epoch} of {line.limit}"),
@@ -249,5 +251,5 @@ def detail(line: ConfigurationLine, scale: str) -> Text:
 
 
 def number(value: float | None, times: float = 1, decimals: int = 4) -> str:
-    """With equal decimals; a dash for none."""
+    """Formats a number with fixed decimals; a dash for None."""
     return MISSING if value is None else f"{times * value:.{decimals}f}"

@@ -1,1 +1,1 @@
-"""The app in a browser: a small web server on this machine, and one app process for each tab."""
+"""The app in a browser: a small local web server, and one app process per tab."""

@@ -1,4 +1,4 @@
-"""`python -m tui.serving.child STORE`: the app as one tab shows it, started by the server."""
+"""`python -m tui.serving.child STORE`: the app of one tab, started by the server."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Draws for the server, until the tab is closed; returns the exit code."""
+    """Runs the app until the tab is closed; returns the exit code."""
     keep_pipes_private()
     from tui.app import JmlpApp
 
@@ -15,10 +15,10 @@ def main() -> int:
 
 
 def keep_pipes_private() -> None:
-    """Moves the pipes to the server where no process that the app starts has them too.
+    """Moves the pipes to the server to descriptors that child processes do not inherit.
 
-    A worker that outlived the app would otherwise hold them open, and what it printed would
-    end up between the packets.
+    A worker that outlived the app would otherwise keep the pipes open, and its output would end up
+    among the packets.
     """
     sys.__stdin__ = sys.stdin = os.fdopen(os.dup(0), "r", encoding="utf-8")  # type: ignore[misc]
     sys.__stdout__ = sys.stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""How many connections a server holds: those that never ask for anything take no place for long."""
+"""Limits the number of open connections, so that idle strangers cannot block the server."""
 
 import asyncio
 import resource
@@ -6,70 +6,74 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-# Connections beyond which the oldest that has not shown the token makes room for a new one. A
-# browser has about six.
-MOST_STRANGERS = 256
-REQUEST_SECONDS = 15.0  # in which a whole request has to come
-REPORT_SECONDS = 60.0  # between two lines about the same thing
+# Connections without the token, above which a new one replaces the oldest. A browser opens about
+# six.
+MAX_UNAUTHENTICATED = 256
+REQUEST_SECONDS = 15.0  # within which a complete request must arrive
+REPORT_SECONDS = 60.0  # between two lines about the same event
 
 Say = Callable[[str], object]
 
 
-def most_strangers() -> int:
-    """As many as leave three quarters of the files that this process may open."""
+def max_unauthenticated() -> int:
+    """Returns the limit, at most a quarter of the files that this process may open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_STRANGERS if soft == resource.RLIM_INFINITY else min(MOST_STRANGERS, soft // 4)
+    return (
+        MAX_UNAUTHENTICATED
+        if soft == resource.RLIM_INFINITY
+        else min(MAX_UNAUTHENTICATED, soft // 4)
+    )
 
 
 class Connections:
-    """Accepts connections for a server, and closes those that are too many."""
+    """Accepts connections for a server, and closes the oldest ones above the limit."""
 
-    def __init__(self, server: web.Server, most: int, report: "Report") -> None:
-        """Nothing is accepted yet.
+    def __init__(self, server: web.Server, most: int, report: "RepeatLog") -> None:
+        """Initialises the limit.
 
         Args:
-            server: what answers.
-            most: how many may be open that have not shown the token.
-            report: takes what the person at the server should know.
+            server: handles the connections.
+            most: how many connections without the token may be open.
+            report: logs that connections were closed.
         """
         self._server, self._most, self._report = server, most, report
-        self._known: set[asyncio.Protocol] = set()
+        self._authenticated: set[asyncio.Protocol] = set()
 
-    def know(self, request: web.Request) -> None:
-        """This one has shown the token: its connection is never closed to make room."""
-        self._known.add(request.protocol)
+    def authenticate(self, request: web.Request) -> None:
+        """Exempts a request's connection from the limit, because it has the token."""
+        self._authenticated.add(request.protocol)
 
     def accept(self) -> asyncio.Protocol:
-        """The protocol of a new connection."""
+        """Returns the protocol of a new connection."""
         connections = self._server.connections
-        self._known.intersection_update(connections)
+        self._authenticated.intersection_update(connections)
         strangers = [
             each.transport
             for each in connections
-            if each not in self._known
+            if each not in self._authenticated
             and each.transport is not None
             and not each.transport.is_closing()
         ]
         for transport in strangers[: max(0, len(strangers) - self._most + 1)]:
-            transport.abort()  # `close` would wait for a peer that does not read
+            transport.abort()  # `close` would wait until the peer has read everything
             self._report(f"more than {self._most} connections without the token: the oldest closed")
         return self._server()
 
 
-class Report:
-    """Says each thing at once, and then once a minute how often it came again."""
+class RepeatLog:
+    """Logs an event at once, and then once a minute how often it was repeated."""
 
     def __init__(self, say: Say) -> None:
-        """Nothing has come yet.
+        """Initialises the log.
 
         Args:
-            say: takes the lines.
+            say: prints a line.
         """
         self._say = say
-        self._more: dict[str, int] = {}  # of what was logged within the last minute
+        self._more: dict[str, int] = {}  # repetitions of each event within the last minute
 
     def __call__(self, text: str) -> None:
-        """Something came."""
+        """Logs an event."""
         if text in self._more:
             self._more[text] += 1
             return
@@ -78,7 +82,7 @@ class Report:
         asyncio.get_running_loop().call_later(REPORT_SECONDS, self._again, text)
 
     def unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        """The event loop's exception handler, which would write a traceback each time."""
+        """Handles the event loop's exceptions, for which the default would print tracebacks."""
         del loop
         error = context.get("exception")
         if isinstance(error, OSError):

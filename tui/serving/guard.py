@@ -1,4 +1,4 @@
-"""Who may talk to the server: the right host, the right origin, and the token."""
+"""Access control: every request needs the right host, the right origin and the token."""
 
 import hmac
 import ipaddress
@@ -10,42 +10,42 @@ from aiohttp import web
 
 TOKEN_BYTES = 32
 
-# Everything that the page needs comes from the server itself. The terminal in the page makes style
-# elements, and an empty icon keeps the browser from asking for one.
+# The page loads everything from this server. The terminal in it needs inline styles, and an empty
+# icon in a data URL keeps the browser from requesting one.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self'; "
     "img-src data:; connect-src 'self' {websockets}; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-WEBSOCKET = "websocket"  # the name of its route
+WEBSOCKET = "websocket"  # name of the route
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Returns whether only this machine can reach an address."""
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
 class Guard:
-    """Refuses with 403 whatever does not come from the page that was opened with the token."""
+    """Refuses, with status 403, all requests that do not come from a page opened with the token."""
 
     def __init__(self, host: str, port: int, address: str) -> None:
-        """A new token.
+        """Makes a new token.
 
         Args:
-            host: the name or address that was asked for.
-            port: where the server listens.
-            address: what the name stands for.
+            host: the host name or address that the user gave.
+            port: the port that the server listens on.
+            address: the address that the name resolves to.
         """
         names = {host, address}
         if is_loopback(address):
-            names |= {"127.0.0.1", "localhost"}  # also what the end of a tunnel is called
+            names |= {"127.0.0.1", "localhost"}  # also used through an SSH tunnel
         self.hosts = frozenset(place for name in names for place in _places(name, port))
         self.url = f"http://{min(_places(host, port), key=len)}"
-        self.cookie = f"jmlp-{port}"  # browsers send the cookies of a host to all of its ports
+        self.cookie = f"jmlp-{port}"  # browsers send a host's cookies to all of its ports
         self._token = secrets.token_urlsafe(TOKEN_BYTES)
-        self._once: set[str] = set()
+        self._one_time_tokens: set[str] = set()
         websockets = " ".join(f"ws://{place}" for place in sorted(self.hosts))
         self._headers = {
             "Content-Security-Policy": POLICY.format(websockets=websockets),
@@ -56,37 +56,37 @@ class Guard:
         }
 
     def address(self) -> str:
-        """The address that opens the app, as often as wanted."""
+        """Returns the address that opens the app any number of times."""
         return f"{self.url}/?token={self._token}"
 
     def address_once(self) -> str:
-        """One for the browser's command line, which others can read: it opens the app once."""
+        """Returns an address that works once: other users can read a browser's command line."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        self._once.add(token)
+        self._one_time_tokens.add(token)
         return f"{self.url}/?token={token}"
 
-    def lets_in(self, token: str) -> bool:
-        """Whether this token of an address is right."""
+    def accepts(self, token: str) -> bool:
+        """Returns whether a token in an address is valid; one that works once is used up."""
         if self._is_token(token):
             return True
-        if token in self._once:  # long and random: how long a comparison takes tells nothing
-            self._once.remove(token)
+        if token in self._one_time_tokens:  # too random for a timing attack
+            self._one_time_tokens.remove(token)
             return True
         return False
 
-    def give_cookie(self, response: web.StreamResponse) -> None:
-        """Lets the browser in from now on, until it is closed."""
+    def set_cookie(self, response: web.StreamResponse) -> None:
+        """Sets the cookie that gives the browser access until it is closed."""
         response.set_cookie(self.cookie, self._token, httponly=True, samesite="Strict", path="/")
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Looks at every request before anything else does."""
+        """Checks every request before any other code handles it."""
         if refusal := self._refusal(request):
             raise web.HTTPForbidden(text=refusal)
         return await handler(request)
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        """What every answer says to the browser."""
+        """Adds the security headers to a response."""
         del request
         response.headers.update(self._headers)
         response.headers.setdefault("Cache-Control", "no-store")
@@ -95,13 +95,13 @@ class Guard:
         hosts, origins = request.headers.getall("Host", []), request.headers.getall("Origin", [])
         if len(hosts) != 1 or hosts[0] not in self.hosts:
             return f"This host is not served. Open the address that jmlp serve printed: {self.url}"
-        # A browser names the origin whenever a script asks, and for no page that is opened.
+        # Browsers send the origin with a script's requests, but not when a page is opened.
         needed = request.match_info.route.name == WEBSOCKET
         if origins != [f"http://{hosts[0]}"] and (origins or needed):
-            return "This page may not be used from another one."
+            return "This page may not be used from another site."
         token = request.query.get("token")
         if token is not None and request.path == "/":
-            allowed = self.lets_in(token)
+            allowed = self.accepts(token)
         else:
             allowed = self._is_token(request.cookies.get(self.cookie, ""))
         return "" if allowed else "Open the address that jmlp serve printed, with its token."
@@ -112,20 +112,20 @@ class Guard:
 
 
 def _places(name: str, port: int) -> tuple[str, ...]:
-    """How browsers write a host."""
+    """Returns the Host headers that browsers may send."""
     host = f"[{name}]" if ":" in name else name.lower()
     return (host, f"{host}:{port}") if port == 80 else (f"{host}:{port}",)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on this machine.
+    """Opens a listening socket.
 
     Args:
-        host: a name or an address.
-        port: 0 takes any that is free.
+        host: a host name or address of this machine.
+        port: the port; 0: any free one.
 
     Raises:
-        OSError: there is no such host here, or the port is taken or not allowed.
+        OSError: the host is not this machine, or the port is in use or not permitted.
     """
     family, kind, protocol, _, place = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

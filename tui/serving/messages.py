@@ -1,4 +1,4 @@
-"""What a page may say to the server; anything else ends its session."""
+"""The messages that a page may send; any other message ends its session."""
 
 import json
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ MAX_BYTES = 64 * 1024  # of one message
 DEFAULT_SIZE = (80, 24)
 
 
-class Unacceptable(Exception):
-    """A message, or a size, that no page of ours sends."""
+class InvalidMessage(Exception):
+    """A message or a size that jmlp's page never sends."""
 
 
 @dataclass(frozen=True)
 class Typed:
-    """Keys, pasted text, and what the mouse does."""
+    """Input: keys, pasted text and mouse events."""
 
     data: bytes
 
 
 @dataclass(frozen=True)
 class Resized:
-    """The page shows so many cells."""
+    """The size of the page's terminal has changed."""
 
     width: int
     height: int
@@ -31,14 +31,14 @@ class Resized:
 
 @dataclass(frozen=True)
 class Focused:
-    """The page has the keyboard, or has it no longer."""
+    """The page has gained or lost the focus."""
 
     now: bool
 
 
 @dataclass(frozen=True)
 class Pinged:
-    """To be sent back."""
+    """A ping, whose data are to be sent back."""
 
     data: str
 
@@ -47,15 +47,15 @@ Message = Typed | Resized | Focused | Pinged
 
 
 def parse(text: str) -> Message:
-    """A message of the page.
+    """Parses a message.
 
     Raises:
-        Unacceptable: it is none.
+        InvalidMessage: the text is not a valid message.
     """
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        raise Unacceptable("not JSON") from None
+        raise InvalidMessage("not JSON") from None
     match content:
         case ["stdin", str(data)]:
             return Typed(data.encode("utf-8", "replace"))
@@ -67,28 +67,28 @@ def parse(text: str) -> Message:
             return Focused(False)
         case ["ping", str(data)]:
             return Pinged(data)
-    raise Unacceptable("unknown message")
+    raise InvalidMessage("unknown message")
 
 
 def size_of(width: str, height: str) -> tuple[int, int]:
-    """Width and height in cells, within what is allowed.
+    """Parses a size in cells and clamps it to the limits.
 
     Args:
-        width: as given in an address.
+        width: the text of the query parameter.
         height: likewise.
 
     Raises:
-        Unacceptable: one is no integer.
+        InvalidMessage: one of them is not an integer.
     """
     try:
         if not (width + height).isascii() or "_" in width + height:
             raise ValueError
         return _size(int(width), int(height))
     except ValueError:
-        raise Unacceptable("width and height must be integers") from None
+        raise InvalidMessage("width and height must be integers") from None
 
 
 def _size(width: Any, height: Any) -> tuple[int, int]:
-    if type(width) is not int or type(height) is not int:  # nor a bool
-        raise Unacceptable("width and height must be integers")
+    if type(width) is not int or type(height) is not int:  # also rejects bools
+        raise InvalidMessage("width and height must be integers")
     return min(max(width, 1), MAX_WIDTH), min(max(height, 1), MAX_HEIGHT)

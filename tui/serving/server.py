@@ -1,4 +1,4 @@
-"""The web server: a page, the files it needs, and a websocket for each tab."""
+"""The web server: a page, its static files, and a websocket for each tab."""
 
 import asyncio
 import contextlib
@@ -15,40 +15,40 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from jmlp.system import processes
 from tui.serving import connections, messages
-from tui.serving.connections import Connections, Report
+from tui.serving.connections import Connections, RepeatLog
 from tui.serving.guard import WEBSOCKET, Guard, Handler
-from tui.serving.messages import Focused, Message, Pinged, Resized, Typed, Unacceptable
+from tui.serving.messages import Focused, InvalidMessage, Message, Pinged, Resized, Typed
 from tui.serving.session import Session
 
 MAX_SESSIONS = 4
-IDLE_SECONDS = 12 * 3600.0  # without a key or a move of the mouse; training continues without a tab
-HEARTBEAT_SECONDS = 15.0  # in which a browser has to answer
-ANSWER_SECONDS = 15.0  # in which the app has to take what was typed
-CLOSE_SECONDS = 2.0  # for it to say goodbye
+IDLE_SECONDS = 12 * 3600.0  # without input, after which a tab is closed; training continues
+HEARTBEAT_SECONDS = 15.0  # within which a browser must answer a ping
+ANSWER_SECONDS = 15.0  # within which the app must accept input
+CLOSE_SECONDS = 2.0  # for the closing handshake
 
-WAITING = 1024  # connections that the system keeps until they are accepted
+BACKLOG = 1024  # connections that the system queues until they are accepted
 
 PAGE = Path(__file__).parent / "page"
 STATICS = Path(textual_serve.__file__).parent / "static"
 OPENING = """\
 <!DOCTYPE html><title>jmlp</title><meta http-equiv="refresh" content="0;url=/"><a href="/">jmlp</a>
 """
-FULL = f"{MAX_SESSIONS} tabs show the app already. Close one of them, then open this page again."
+FULL = f"The app is already open in {MAX_SESSIONS} tabs. Close one, then open this page again."
 
-# Where aiohttp would write a traceback for each request that is no HTTP.
-_NOTHING = logging.getLogger("jmlp.serve")
-_NOTHING.disabled = True
+# aiohttp would log a traceback for each request that is not HTTP.
+_SILENT = logging.getLogger("jmlp.serve")
+_SILENT.disabled = True
 
 Say = Callable[[str], object]
 
 
 def command(folder: Path) -> list[str]:
-    """What starts the app of one tab."""
+    """Returns the command that starts the app of one tab."""
     return processes.command_line("-m", "tui.serving.child", str(folder))
 
 
 class AppServer:
-    """Serves the app with a guard at the door, and a limit for everything that a page may do."""
+    """Serves the app to browsers that have the token, and limits what a page can do."""
 
     def __init__(
         self,
@@ -57,22 +57,23 @@ class AppServer:
         say: Say,
         *,
         idle_seconds: float = IDLE_SECONDS,
-        most_strangers: int | None = None,
+        max_unauthenticated: int | None = None,
     ) -> None:
-        """Nothing is served yet.
+        """Initialises the server.
 
         Args:
-            arguments: of the process behind each tab.
-            guard: who is let in, and where the server listens.
-            say: takes what the person at the server should know.
+            arguments: the command of the process behind each tab.
+            guard: checks requests.
+            say: prints a line for whoever runs the server.
             idle_seconds: after which an unused tab is closed.
-            most_strangers: connections without the token; default: by the limit of open files.
+            max_unauthenticated: limit of connections without the token; default: by the limit of
+                open files.
         """
         self.guard = guard
         self.sessions: set[Session] = set()
         self._arguments, self._say, self._idle_seconds = tuple(arguments), say, idle_seconds
-        self._report = Report(say)
-        self._most = most_strangers or connections.most_strangers()
+        self._report = RepeatLog(say)
+        self._most = max_unauthenticated or connections.max_unauthenticated()
         self._connections: Connections | None = None  # None until it listens
         self._ending = False
         self._websockets: set[web.WebSocketResponse] = set()
@@ -88,35 +89,35 @@ class AppServer:
         }
 
     async def run(self, listener: socket.socket, ready: Callable[[], object]) -> signal.Signals:
-        """Serves until a signal comes; then ends every app, and returns the signal.
+        """Serves until a signal arrives, then ends every app and returns the signal.
 
-        A second signal ends them at once.
+        A second signal kills the apps.
 
         Args:
-            listener: where.
+            listener: the socket to listen on.
             ready: called once pages can be opened.
         """
-        came: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        received: asyncio.Queue[signal.Signals] = asyncio.Queue()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
-                loop.add_signal_handler(number, came.put_nowait, number)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under `nohup`
+                loop.add_signal_handler(number, received.put_nowait, number)
         async with self.listening(listener):
             ready()
-            number = await came.get()
-            impatient = asyncio.create_task(self._kill_on(came))
-        impatient.cancel()
+            number = await received.get()
+            killer = asyncio.create_task(self._kill_on_signal(received))
+        killer.cancel()
         return number
 
     @contextlib.asynccontextmanager
     async def listening(self, listener: socket.socket) -> AsyncIterator[None]:
-        """Within it pages can be opened; at its end every app is ended."""
+        """Serves pages within the context, and ends every app at its end."""
         runner = web.AppRunner(
             self._application(),
             access_log=None,
-            logger=_NOTHING,
+            logger=_SILENT,
             shutdown_timeout=1.0,
-            keepalive_timeout=connections.REQUEST_SECONDS,  # from the start of a connection on, too
+            keepalive_timeout=connections.REQUEST_SECONDS,  # also limits the first request
         )
         await runner.setup()
         assert runner.server is not None
@@ -125,11 +126,12 @@ class AppServer:
         before = loop.get_exception_handler()
         loop.set_exception_handler(self._report.unexpected)
         try:
-            # So many are accepted at once: each should be read before it is the oldest.
+            # As many are accepted at once; fewer than the limit, so that each is read before it is
+            # the oldest.
             server = await loop.create_server(
                 self._connections.accept, sock=listener, backlog=max(1, self._most // 4)
             )
-            listener.listen(WAITING)
+            listener.listen(BACKLOG)
             with contextlib.closing(server):
                 yield
         finally:
@@ -137,14 +139,16 @@ class AppServer:
             loop.set_exception_handler(before)
 
     async def _end_all(self, app: web.Application) -> None:
-        """Closes every tab, and waits for its process."""
+        """Closes every tab and waits for its process."""
         del app
         self._ending = True
         goodbyes = [_close(each, "jmlp serve was ended") for each in self._websockets]
         await asyncio.gather(*goodbyes, *(session.stop() for session in self.sessions))
 
     def _application(self) -> web.Application:
-        app = web.Application(middlewares=[self._tell_bugs, self.guard.middleware, self._know])
+        app = web.Application(
+            middlewares=[self._report_bugs, self.guard.middleware, self._mark_authenticated]
+        )
         app.add_routes(
             [
                 web.get("/", self._index, allow_head=False),
@@ -157,7 +161,7 @@ class AppServer:
         return app
 
     @web.middleware
-    async def _tell_bugs(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _report_bugs(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
         except (web.HTTPException, ConnectionError):
@@ -167,49 +171,51 @@ class AppServer:
             raise web.HTTPInternalServerError from error
 
     @web.middleware
-    async def _know(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Whoever comes here has passed the guard."""
+    async def _mark_authenticated(
+        self, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
+        """Exempts the connection from the limit; runs after the guard."""
         assert self._connections is not None
-        self._connections.know(request)
+        self._connections.authenticate(request)
         return await handler(request)
 
-    async def _kill_on(self, came: "asyncio.Queue[signal.Signals]") -> None:
-        await came.get()
+    async def _kill_on_signal(self, received: "asyncio.Queue[signal.Signals]") -> None:
+        await received.get()
         for session in self.sessions:
             session.kill()
 
-    # ---- what pages ask for
+    # ---- routes
 
     async def _index(self, request: web.Request) -> web.Response:
-        """The page; with the token in its address, the cookie and the way to the page without."""
+        """Sends the page; if the address has the token, sets the cookie and reloads without it."""
         if "token" in request.query:
-            # No redirect: after a link on another site its cookie would not be sent back.
+            # Not an HTTP redirect: coming from a link on another site, it would lack the cookie.
             opening = web.Response(text=OPENING, content_type="text/html")
-            self.guard.give_cookie(opening)
+            self.guard.set_cookie(opening)
             return opening
-        self._demand_room()
+        self._require_free_slot()
         address = html.escape(f"ws://{request.host}/ws")
         return web.Response(text=self._page.substitute(address=address), content_type="text/html")
 
     async def _static(self, request: web.Request) -> web.FileResponse:
-        """One of few files; a name is never a path."""
+        """Sends one of a fixed set of files; the name is never used as a path."""
         file = self._files.get(request.match_info["name"])
         if file is None:
             raise web.HTTPNotFound
         return web.FileResponse(file, headers={"Cache-Control": "no-cache"})
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
-        """A tab: one process, from here until the tab is closed."""
+        """Runs one app process for as long as the tab is open."""
         query = request.query
         width, height = (str(cells) for cells in messages.DEFAULT_SIZE)
         try:
             size = messages.size_of(query.get("width", width), query.get("height", height))
-        except Unacceptable as error:
+        except InvalidMessage as error:
             raise web.HTTPBadRequest(text=f"{error}.") from None
-        self._demand_room()
+        self._require_free_slot()
         websocket = web.WebSocketResponse(
             heartbeat=HEARTBEAT_SECONDS,
-            max_msg_size=messages.MAX_BYTES + 1,  # the first size that is too much
+            max_msg_size=messages.MAX_BYTES + 1,  # the smallest size that is refused
             timeout=CLOSE_SECONDS,
             compress=False,
         )
@@ -220,8 +226,8 @@ class AppServer:
             await websocket.prepare(request)
             self._websockets.add(websocket)
             await session.start(*size)
-            await self._obey(websocket, session)
-        except Unacceptable as error:
+            await self._handle_messages(websocket, session)
+        except InvalidMessage as error:
             reason = str(error)
         except OSError as error:
             reason = "the app could not be started"
@@ -229,39 +235,39 @@ class AppServer:
         finally:
             await asyncio.gather(_close(websocket, reason), session.stop())
             if request.transport is not None:
-                request.transport.abort()  # whatever it has not read by now
+                request.transport.abort()  # discards what the browser has not read
             self._websockets.discard(websocket)
             self.sessions.discard(session)
         return websocket
 
-    def _demand_room(self) -> None:
+    def _require_free_slot(self) -> None:
         if self._ending or len(self.sessions) >= MAX_SESSIONS:
             raise web.HTTPServiceUnavailable(text=FULL)
 
-    async def _obey(self, websocket: web.WebSocketResponse, session: Session) -> None:
-        """Passes on what the page says, until it says no more.
+    async def _handle_messages(self, websocket: web.WebSocketResponse, session: Session) -> None:
+        """Forwards the page's messages to the app until the websocket is closed.
 
         Raises:
-            Unacceptable: it said what no page of ours says, or nothing for too long.
+            InvalidMessage: a message is invalid, or there was none for too long.
         """
         while True:
             try:
                 async with asyncio.timeout(self._idle_seconds):
                     received = await websocket.receive()
             except TimeoutError:
-                raise Unacceptable("it was not used") from None
+                raise InvalidMessage("it was idle for too long") from None
             if received.type is WSMsgType.BINARY:
-                raise Unacceptable("binary message")
+                raise InvalidMessage("binary message")
             if received.type is not WSMsgType.TEXT:
                 return
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    await _pass_on(messages.parse(received.data), websocket, session)
+                    await _forward(messages.parse(received.data), websocket, session)
             except TimeoutError:
-                raise Unacceptable("the app does not answer") from None
+                raise InvalidMessage("the app does not respond") from None
 
 
-async def _pass_on(message: Message, websocket: web.WebSocketResponse, session: Session) -> None:
+async def _forward(message: Message, websocket: web.WebSocketResponse, session: Session) -> None:
     match message:
         case Typed(data):
             await session.send_bytes(data)
@@ -276,7 +282,7 @@ async def _pass_on(message: Message, websocket: web.WebSocketResponse, session: 
 
 
 async def _close(websocket: web.WebSocketResponse, reason: str) -> None:
-    """Says goodbye; a browser that does not hear it is left."""
+    """Closes a websocket without waiting long for a browser that does not respond."""
     if not websocket.prepared:
         return
     try:
@@ -285,8 +291,8 @@ async def _close(websocket: web.WebSocketResponse, reason: str) -> None:
     except (TimeoutError, ConnectionError):
         pass
     except asyncio.CancelledError:
-        # All who write to a browser that does not read wait for one thing together: where one of
-        # them is cancelled, aiohttp cancels the others.
+        # All writers to a browser that does not read wait for the same future; if one of them is
+        # cancelled, so are the others.
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise

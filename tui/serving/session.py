@@ -1,4 +1,4 @@
-"""One tab of a browser: the app's process behind it, from its start until nothing is left of it."""
+"""The app's process behind a browser tab: how it is started, connected and ended."""
 
 import asyncio
 import contextlib
@@ -14,12 +14,12 @@ from textual_serve.download_manager import DownloadManager
 from jmlp.system.processes import child_environment
 
 DRIVER = "tui.framework.served:ServedDriver"
-READY = b"__GANGLION__\n"  # the first thing that a Textual app says to a server
+READY = b"__GANGLION__\n"  # the first line that a Textual app sends to a server
 
 GRACE_SECONDS = 3.0  # after each step of ending a process
-LAST_BYTES = 2000  # of what a process wrote to stderr
+LAST_BYTES = 2000  # of stderr that are kept
 
-# What the app, its workers, Python and JAX read; a key of a cloud or an agent is none of it.
+# Variables that the app, its workers, Python and JAX read; credentials are not among them.
 NAMES = {
     *("CURL_CA_BUNDLE", "HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "REQUESTS_CA_BUNDLE"),
     *("SHELL", "TEMP", "TMP", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV"),
@@ -33,12 +33,12 @@ PREFIXES = (
 
 
 def environment(variables: Mapping[str, str], width: int, height: int) -> dict[str, str]:
-    """Of an app's process: what it and its workers need, and how it is to draw.
+    """Returns the environment of an app's process.
 
     Args:
-        variables: the server's own.
-        width: of the page, in cells.
-        height: likewise.
+        variables: the server's environment.
+        width: the page's width in cells.
+        height: the page's height in cells.
     """
     kept = {
         name: value
@@ -56,10 +56,10 @@ def environment(variables: Mapping[str, str], width: int, height: int) -> dict[s
 
 
 class Session(AppService):
-    """The app's process, and what goes to and from it.
+    """The app's process and its packets.
 
-    The packets are textual-serve's. How the process starts and ends is not: no shell, a group of
-    its own, and no wait without a limit.
+    The packets are textual-serve's, but the process is started without a shell and in its own
+    process group, and every wait for its end has a time limit.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class Session(AppService):
         websocket: web.WebSocketResponse,
         say: Callable[[str], object],
     ) -> None:
-        """Nothing is started yet.
+        """Initialises the session.
 
         Args:
-            arguments: of the process.
-            websocket: the page.
-            say: takes what the person at the server should know.
+            arguments: the command of the process.
+            websocket: the page's.
+            say: prints a line for whoever runs the server.
         """
 
         async def close() -> None:
@@ -84,7 +84,7 @@ class Session(AppService):
             write_bytes=websocket.send_bytes,
             write_str=websocket.send_str,
             close=close,
-            download_manager=DownloadManager(),  # which it must have; the app gives no files
+            download_manager=DownloadManager(),  # required, though the app offers no downloads
         )
         self._arguments = tuple(arguments)
         self._say = say
@@ -96,7 +96,7 @@ class Session(AppService):
 
     @property
     def stdin(self) -> asyncio.StreamWriter:
-        """The process's pipe, into which textual-serve writes packets."""
+        """The process's pipe, to which textual-serve writes packets."""
         assert self.process is not None
         assert self.process.stdin is not None
         return self.process.stdin
@@ -105,11 +105,11 @@ class Session(AppService):
         """Starts the process.
 
         Args:
-            width: of the page, in cells.
-            height: likewise.
+            width: the page's width in cells.
+            height: the page's height in cells.
 
         Raises:
-            OSError: the system has no room for it.
+            OSError: the process could not be started.
         """
         self.process = await asyncio.create_subprocess_exec(
             *self._arguments,
@@ -122,23 +122,23 @@ class Session(AppService):
         self._tasks = [asyncio.create_task(self.run()), asyncio.create_task(self._keep_errors())]
 
     async def run(self) -> None:
-        """Brings to the page what the process draws, until one of them has gone."""
+        """Forwards the process's output to the page until one of them is gone."""
         try:
             await self._relay()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
             await self.remote_close()
-        except Exception as error:  # what the process said was nothing that it should say
+        except Exception as error:  # the process sent an invalid packet
             self._say(f"this is a bug in jmlp: {type(error).__name__}: {error}")
             await self.remote_close()
 
     async def stop(self) -> None:
-        """Ends the process; however often it is called, and even where the caller is cancelled."""
+        """Ends the process, even if the caller is cancelled; may be called repeatedly."""
         if self._end is None:
             self._end = asyncio.create_task(self._stop())
         await asyncio.shield(self._end)
 
     def kill(self) -> None:
-        """Ends the process and all of its group at once."""
+        """Kills the process and its whole group."""
         self._signal(signal.SIGKILL)
 
     async def _relay(self) -> None:
@@ -146,7 +146,7 @@ class Session(AppService):
         assert self.process.stdout is not None
         stdout = self.process.stdout
         await stdout.readuntil(READY)
-        takers: dict[bytes, Callable[[bytes], Awaitable[None]]] = {
+        handlers: dict[bytes, Callable[[bytes], Awaitable[None]]] = {
             b"D": self.on_data,
             b"M": self.on_meta,
             b"P": self.on_packed,
@@ -154,7 +154,7 @@ class Session(AppService):
         while True:
             kind = await stdout.readexactly(1)
             size = int.from_bytes(await stdout.readexactly(4), "big")
-            await takers[kind](await stdout.readexactly(size))
+            await handlers[kind](await stdout.readexactly(size))
 
     async def _keep_errors(self) -> None:
         assert self.process is not None
@@ -167,7 +167,7 @@ class Session(AppService):
             return
         self._tasks[0].cancel()
         await asyncio.wait(self._tasks[:1])
-        drained = asyncio.create_task(self._drain())  # a process whose pipe is full cannot leave
+        drained = asyncio.create_task(self._drain())  # a process with a full pipe cannot exit
         for step in (self._ask, self._terminate, self.kill):
             step()
             with contextlib.suppress(TimeoutError):
@@ -199,7 +199,7 @@ class Session(AppService):
         self.stdin.close()
 
     def _signal(self, number: signal.Signals) -> None:
-        # Not after its end: the number may by then be that of another group.
+        # Not after it has ended: another group may have the same id by then.
         if self.process is not None and self.process.returncode is None:
             self._forced = True
             with contextlib.suppress(ProcessLookupError):

@@ -1,1 +1,1 @@
-"""What screens show, as records made from the store: no widgets, made in the feed's thread."""
+"""What screens show, as plain records that queries make in the feed's thread."""

@@ -1,4 +1,4 @@
-"""Runs side by side: their curves, and what they differ in."""
+"""Compares runs: their curves, and what they differ in."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from jmlp.client.texts import short_ids
 from jmlp.store import RunRow, Store
 from jmlp.store.states import RUN_ENDED
 from jmlp.training.records import CostPoint
-from tui.feed import Look
+from tui.feed import StoreView
 from tui.views.runs import run_state
 
-LETTERS = "ABCDEFGH"  # of the runs, in their order
-Table = Mapping[str, Mapping[str, tuple[str, ...]]]  # by section and name a text for each run
+LETTERS = "ABCDEFGH"  # names of the runs, in their order
+Table = Mapping[str, Mapping[str, tuple[str, ...]]]  # section -> name -> a text for each run
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """What the curves show."""
+    """A quantity that the curves can show."""
 
     title: str
     value: Callable[[CostPoint], float]
-    most: float  # no value is above
+    most: float  # upper bound of the values
     is_cost: bool
 
 
@@ -35,7 +35,7 @@ QUANTITIES = (
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One of the runs."""
+    """One of the compared runs."""
 
     letter: str
     run_id: str
@@ -47,34 +47,34 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs in their order, and what there is to say of them."""
+    """The compared runs and what they differ in."""
 
     runs: tuple[ComparedRun, ...]
     differing: Table
     everything: Table
-    parting: str  # a sentence about the cost curves
+    parting: str  # a sentence that says where the cost curves part
 
     @property
     def have_ended(self) -> bool:
-        """Whether all of them have, so that all their numbers are known."""
+        """Whether all runs have ended, so that all numbers are known."""
         return all(run.has_ended for run in self.runs)
 
 
 @dataclass(frozen=True)
 class CompareQuery:
-    """Asks for these runs."""
+    """A query for the comparison of some runs."""
 
     run_ids: tuple[str, ...]
 
-    def __call__(self, look: Look) -> Comparison | None:
-        """None: there is no store any more.
+    def __call__(self, view: StoreView) -> Comparison | None:
+        """Reads the runs and compares them; None if there is no store any more.
 
         Raises:
-            StoreError: there is no such run.
+            StoreError: one of the runs does not exist.
         """
-        if look.store is None:
+        if view.store is None:
             return None
-        store, rows = look.store, [look.store.run(run_id) for run_id in self.run_ids]
+        store, rows = view.store, [view.store.run(run_id) for run_id in self.run_ids]
         ids = short_ids(self.run_ids)
         runs = tuple(
             ComparedRun(
@@ -87,7 +87,7 @@ class CompareQuery:
             )
             for letter, row in zip(LETTERS, rows, strict=False)
         )
-        exact = differences.side_by_side([_sections(store, row, look) for row in rows])
+        exact = differences.side_by_side([_sections(store, row, view) for row in rows])
         everything = _readable(exact, rows)
         kept = differences.differing(exact)
         differing = {
@@ -97,14 +97,14 @@ class CompareQuery:
         return Comparison(runs, differing, everything, parting_text(runs))
 
 
-def _sections(store: Store, row: RunRow, look: Look) -> dict[str, differences.Values]:
+def _sections(store: Store, row: RunRow, view: StoreView) -> dict[str, differences.Values]:
     found = differences.sections(store, row)
-    state = {"state": run_state(row, look.owner)}
+    state = {"state": run_state(row, view.owner)}
     return {**found, "Outcome": {**found["Outcome"], **state}}
 
 
 def _readable(exact: Table, rows: Sequence[RunRow]) -> Table:
-    """With rounded numbers, but for those that only their last digits tell apart."""
+    """Rounds the numbers, except where rounding would make different ones look equal."""
     rounded = differences.side_by_side(
         [
             {"Outcome": differences.outcome_texts(row.result, exact=False) if row.result else {}}
@@ -121,15 +121,15 @@ def _readable(exact: Table, rows: Sequence[RunRow]) -> Table:
 
 
 def parting_text(runs: Sequence[ComparedRun]) -> str:
-    """Where the cost curves part; of runs in training, as far as all have come."""
+    """Says where the cost curves part; of runs in training, up to the shortest curve."""
     curves = [run.points for run in runs]
     all_ended = all(run.has_ended for run in runs)
     if not all_ended:
         shortest = min(map(len, curves))
         curves = [points[:shortest] for points in curves]
         if not shortest:
-            return "Not all of them have a cost curve yet."
-    update = differences.first_difference(*curves)
+            return "Not all runs have a cost curve yet."
+    update = differences.parting(*curves)
     if update is not None:
         return differences.first_difference_text(update)
     return "Their cost curves are the same" + ("." if all_ended else " so far.")

@@ -1,4 +1,4 @@
-"""What is typed into the form of a study, and the study that it means."""
+"""The logic of the study form: turns what is typed into a study, and checks it."""
 
 import json
 import math
@@ -14,14 +14,14 @@ from jmlp.store import StudyRow
 from jmlp.study.config import DEFAULTS, USED_ONLY_WITH, Experiment, Study, in_use
 from jmlp.study.file import SHIPPED, load_study
 from jmlp.study.rules import plain, toml_value
-from tui.feed import Look
+from tui.feed import StoreView
 from tui.text import count
 
 if TYPE_CHECKING:
     from jmlp.training.plan import DataFacts
 
 FIRST = ("seeds", "epochs", "data")
-# What decides most comes first; what has an effect only beside another comes after it.
+# The most important come first; one that has an effect only with another comes after that one.
 _ORDER = (
     "learning_rate",
     "schedule",
@@ -38,10 +38,10 @@ _ORDER = (
 KEYS = tuple(dict.fromkeys((*FIRST, *_ORDER, *DEFAULTS)))
 LONGEST = 200  # characters of a field
 LONGEST_PATH = 4096
-SHOWN = 4  # values of an axis
+SHOWN = 4  # values of an axis, above which some are left out
 
 NO_PATHS = "in the browser: mnist or synthetic"
-NO_EXPERIMENT = "choose an experiment: space takes one in or leaves it out"
+NO_EXPERIMENT = "choose at least one experiment (space)"
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _FLAG = re.compile(r"--(?:set )?(?P<key>\w+)(?P<step>[^:]*): (?P<text>.*)", re.DOTALL)
@@ -49,12 +49,12 @@ _IN_FILE = re.compile(r"(?:experiments\.[^:]*?\.)?(?P<key>\w+)(?:\[\d+\])*: .*",
 
 
 def title(key: str) -> str:
-    """How a field is called: `learning rate`."""
+    """Returns a field's label, such as `learning rate`."""
     return key.replace("_", " ")
 
 
 def shipped() -> list[tuple[str, str]]:
-    """Names and titles of the studies that jmlp brings along."""
+    """Returns the names and titles of the built-in studies."""
     return [(name, load_study(name).title) for name in SHIPPED]
 
 
@@ -62,12 +62,12 @@ def shipped() -> list[tuple[str, str]]:
 
 
 def choice_of(origin: Choice, experiments: Sequence[str], texts: Mapping[str, str]) -> Choice:
-    """The study that is meant, as the command would be told it.
+    """Returns the choice that the same options of the command would make.
 
     Args:
-        origin: the study without changes.
-        experiments: only these; all of them where there is none.
-        texts: what stands in each field; an empty one changes nothing.
+        origin: the unchanged study.
+        experiments: the experiments to run; none means all of them.
+        texts: the text of each field; an empty one changes nothing.
     """
     numbers: dict[str, Any] = {}
     overrides = []
@@ -84,12 +84,12 @@ def choice_of(origin: Choice, experiments: Sequence[str], texts: Mapping[str, st
     return replace(origin, experiments=tuple(experiments), overrides=tuple(overrides), **numbers)
 
 
-# ---- what stands in the study
+# ---- the unchanged study
 
 
 @dataclass(frozen=True)
 class Part:
-    """An experiment to be chosen or left out."""
+    """An experiment that can be chosen or left out."""
 
     name: str
     title: str
@@ -105,7 +105,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Outline:
-    """A study as it is without changes."""
+    """An unchanged study, for the form's experiments and placeholders."""
 
     study: Study
 
@@ -118,11 +118,11 @@ class Outline:
         )
 
     def hint(self, key: str, experiments: Sequence[str]) -> str:
-        """What an empty field means: the value in these experiments, as one would type it.
+        """Returns a field's placeholder: the value in these experiments, as one would type it.
 
         Args:
             key: the field.
-            experiments: names of those that are chosen.
+            experiments: names of the chosen experiments.
         """
         if key == "data":
             return self.study.data
@@ -146,7 +146,7 @@ def _setting(experiment: Experiment, key: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """As a study file may have it, strings without quotes."""
+    """Formats a value as in a study file, but strings without quotes."""
     value = toml_value(value)
     if isinstance(value, list):
         return f"[{', '.join(map(_text, value))}]"
@@ -156,49 +156,49 @@ def _text(value: Any) -> str:
 
 
 def _some(texts: Sequence[str]) -> str:
-    """All of a few; of many the first and the last."""
+    """Joins the texts; of many, the first two and the last."""
     if len(texts) <= SHOWN:
         return ", ".join(texts)
     return f"{', '.join(texts[:2])} … {texts[-1]}"
 
 
-# ---- whether it is right
+# ---- the check
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What came of looking at a choice."""
+    """The result of checking a choice."""
 
     outline: Outline | None = None  # None: the study cannot be read at all
     label: str = ""  # in the store
-    plan: tuple[str, ...] = ()  # lines; none where something is wrong
+    plan: tuple[str, ...] = ()  # lines; none if there are problems
     summary: str = ""  # of the plan
-    problems: tuple[tuple[str, str], ...] = ()  # the field, or "", and what is wrong with it
+    problems: tuple[tuple[str, str], ...] = ()  # the field or "", and the message
 
     def __post_init__(self) -> None:
-        """Problems stand in the order of the fields."""
+        """Sorts the problems in the order of the fields."""
         order = {key: i for i, key in enumerate(("", "experiments", *KEYS))}
         problems = sorted(self.problems, key=lambda problem: order[problem[0]])
         object.__setattr__(self, "problems", tuple(problems))
 
     @property
     def ok(self) -> bool:
-        """Whether it can be started."""
+        """Whether the study can be started."""
         return bool(self.plan)
 
     def of(self, key: str) -> str:
-        """All that is wrong with a field."""
+        """Returns the problems of a field, one per line."""
         return "\n".join(text for at, text in self.problems if at == key)
 
     def verdict(self) -> str:
-        """One line: what would be trained, or where it is wrong."""
+        """Returns one line: what would be trained, or which fields have problems."""
         if self.ok:
             return self.summary
         if not self.problems:
             return ""
         places = dict.fromkeys(title(key) or "the study" for key, _ in self.problems)
         n = len(self.problems)
-        return f"{n} {'thing is' if n == 1 else 'things are'} wrong: {', '.join(places)}"
+        return f"{count(n, 'problem')}: {', '.join(places)}"
 
 
 def check(
@@ -210,15 +210,15 @@ def check(
     none_chosen: bool = False,
     served: bool = False,
 ) -> Checked:
-    """Looks at a choice as the command would, and tells all that is wrong.
+    """Checks a choice as the command would, and collects all problems.
 
     Args:
-        choice: the study with its changes.
-        origin: without them.
-        facts: of data, by its name or path.
-        n_cores: CPU cores that would train.
-        none_chosen: all experiments were left out.
-        served: no paths of this machine may be given.
+        choice: the changed study.
+        origin: the unchanged study.
+        facts: reads the facts of data, given its name or path.
+        n_cores: the number of CPU cores to train on.
+        none_chosen: whether all experiments were left out.
+        served: whether the app runs in a browser, where it accepts no local paths.
     """
     try:
         outline = Outline(origin.study())
@@ -250,10 +250,10 @@ def check(
 
 
 def _plan(study: Study, facts: "DataFacts", n_cores: int) -> tuple[tuple[str, ...], str]:
-    """Its lines, and what matters most of them in one.
+    """Returns the plan's lines and its summary in one line.
 
     Raises:
-        ConfigError: it does not fit the data, or this machine.
+        ConfigError: the study does not fit the data or this machine.
     """
     from jmlp.client.plans import checked_plan, plan_lines
     from jmlp.training.plan import memory, size_text
@@ -265,11 +265,11 @@ def _plan(study: Study, facts: "DataFacts", n_cores: int) -> tuple[tuple[str, ..
 
 
 def placed(problem: str, name: str) -> tuple[str, str]:
-    """The field that a message is about, or "", and the message as it can stand there.
+    """Returns the field that a message is about, or "", and the message without the field's name.
 
     Args:
-        problem: as the command tells it.
-        name: of the study in messages.
+        problem: the message as the command prints it.
+        name: the study's name in messages.
     """
     if (flag := _FLAG.fullmatch(problem)) and flag["key"] in KEYS:
         step = f"{flag['key']}{flag['step']}: " if flag["step"] else ""
@@ -282,26 +282,26 @@ def placed(problem: str, name: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Stored:
-    """A study of the store, to be chosen or resumed."""
+    """A study in the store that one can start from."""
 
     row: StudyRow
     done: int
     n_runs: int
 
     def text(self) -> str:
-        """How it stands."""
+        """Returns its state and progress."""
         return f"{self.row.state}, {self.done} of {self.n_runs} runs"
 
-    def standing(self) -> str:
-        """What follows for one who starts the same study."""
+    def note(self) -> str:
+        """Says what is already there, for a user about to start the same study."""
         known = "; those are not trained again" if self.done else ""
         return f"in the store: {self.text()}{known}"
 
 
-def stored_studies(look: Look) -> tuple[Stored, ...]:
-    """All studies of the store, the newest first."""
-    if look.store is None:
+def stored_studies(view: StoreView) -> tuple[Stored, ...]:
+    """Returns all studies in the store, the newest first."""
+    if view.store is None:
         return ()
     return tuple(
-        Stored(row, *look.store.counts(row.label)) for row in reversed(look.store.studies())
+        Stored(row, *view.store.counts(row.label)) for row in reversed(view.store.studies())
     )

@@ -1,4 +1,4 @@
-"""The rows of a result table: configurations with their differences, and how they are ordered."""
+"""The rows of a result table: configurations with their differences, and how to sort them."""
 
 import math
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class Pair(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """The table of rows and that of differences as one."""
+    """The table of configurations and the table of differences, joined."""
 
     columns: "list[Column]"
     pairs: list[Pair]
@@ -28,7 +28,7 @@ class Joined(NamedTuple):
 
 
 def join(table: "ExperimentTable") -> Joined:
-    """One table: the original's accuracy beside ours, differences, the original's other figures."""
+    """Joins the tables, with the original's accuracy beside ours and its other figures last."""
     by_label = {row.label: row for row in table.differences}
     pairs = [Pair(row, by_label.get(row.label)) for row in table.rows]
     rows = [(c, [p.row.cells[i] for p in pairs]) for i, c in enumerate(table.columns)]
@@ -46,19 +46,19 @@ def join(table: "ExperimentTable") -> Joined:
 
 
 class Sort(NamedTuple):
-    """By which column rows are ordered."""
+    """The column that rows are sorted by."""
 
     title: str
     descending: bool
 
 
 def next_sort(sort: Sort | None, title: str, align: Align) -> Sort | None:
-    """The order after one more press: descending (texts: ascending), reversed, as planned.
+    """Returns the next order: descending (for text, ascending), then reversed, then as planned.
 
     Args:
-        sort: the order now.
-        title: of the column that was pressed.
-        align: of that column: "right" for numbers.
+        sort: the current order.
+        title: the title of the column that was clicked.
+        align: the column's alignment: "right" for numbers.
     """
     first = Sort(title, descending=align == "right")
     if sort is None or sort.title != title:
@@ -67,7 +67,7 @@ def next_sort(sort: Sort | None, title: str, align: Align) -> Sort | None:
 
 
 def order(joined: Joined, sort: Sort | None) -> list[int]:
-    """The rows' places in the plan, as they are shown; rows without a value come last."""
+    """Returns the rows' indices in the order to show; rows without a value come last."""
     places = list(range(len(joined.pairs)))
     if sort is None:
         return places
@@ -77,7 +77,7 @@ def order(joined: Joined, sort: Sort | None) -> list[int]:
     return known + [i for i in places if values[i] is None]
 
 
-# Where the number is that a column's cells show.
+# The attribute of a `Pair` behind each column.
 VALUES: Mapping[str, str] = {
     "seeds": "row.n",
     "training accuracy %": "row.training_accuracy.mean",
@@ -97,12 +97,12 @@ VALUES: Mapping[str, str] = {
     "seeds below it": "row.original.seeds_below",
     "original stopped": "row.original.stopped",
 }
-VERDICTS = ("lower", "not settled", "within", "higher")  # the others are none
+VERDICTS = ("lower", "not settled", "within", "higher")  # all others mean that there is none
 PLACES = ("below", "inside", "above")
 
 
 def sort_value(title: str, pair: Pair) -> Any:
-    """What a column's rows are ordered by; None where a row has no value."""
+    """Returns a row's sort key in a column; None if the row has no value."""
     if title == CONFIGURATION:
         return natural_key(pair.row.label)
     if title == "original is":
@@ -122,7 +122,7 @@ def _verdict(pair: Pair) -> tuple[int, float] | None:
 
 
 def _follow(value: Any, path: str) -> Any:
-    """The attribute at the end of the path; None where there is none on the way."""
+    """Follows a path of attributes; None if one on the way is None."""
     for name in path.split("."):
         value = None if value is None else getattr(value, name)
     return value

@@ -1,7 +1,7 @@
-"""A result table as it is laid out for a width: which columns, how wide, in which order of rows.
+"""Lays out a result table for a width: which columns, how wide, and the order of rows.
 
-The cells are the strings of `jmlp.results.tables`. A table that is too wide is shown in pages of
-columns, each beside the configurations, so that no number is ever cut.
+The cells are the strings of `jmlp.results.tables`. A table that is too wide is split into pages of
+columns, each beside the configurations, so that numbers are never truncated.
 """
 
 import re
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from jmlp.results.tables import ExperimentTable, Row
 
 GAP = 2  # columns of the terminal between two columns of the table
-NARROW = 18  # of the configurations where not all columns fit
-MOST_LINES = 3  # of a configuration's name
+NARROW = 18  # width of the configurations if not all columns fit
+MAX_LINES = 3  # of a configuration's name
 
-# In the order of their importance; columns in one line stay side by side, where that fits.
-ESSENCE = (("test accuracy %",), ("difference, points",), ("verdict",))
+# Columns by importance; those in one group stay side by side if they fit.
+PRIMARY = (("test accuracy %",), ("difference, points",), ("verdict",))
 ACCURACIES = ("training accuracy %", "validation accuracy %")
 COUNTS = ("diverged", "collapsed")
 BLOCKS = (
-    *ESSENCE,
+    *PRIMARY,
     ("seeds",),
     ("original test %",),
     ("simultaneous 95 % interval", "p"),
@@ -37,8 +37,8 @@ BLOCKS = (
     COUNTS,
 )
 
-# What is likely to come: room is kept for it while runs are missing, so that columns stay in place.
-LIKELY = {
+# Typical cells: while runs are missing, columns are wide enough for these, so that they stay put.
+PLACEHOLDERS = {
     "seeds": "3 of 5",
     "training accuracy %": "92.31 ± 0.84",
     "validation accuracy %": "92.31 ± 0.84",
@@ -54,18 +54,18 @@ LIKELY = {
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A column on the page."""
+class ShownColumn:
+    """A column of a page."""
 
     title: str  # as in the table
-    header: str  # its lines, each as wide as the column
+    header: str  # its lines are padded to the column's width
     align: Align
     width: int
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row on the page; each cell's lines are as wide as its column."""
+    """A row of a page; the lines of its cells are padded to their columns' widths."""
 
     label: str
     cells: tuple[str, ...]
@@ -75,11 +75,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Page:
-    """What of a table is shown at once."""
+    """The part of a table that is shown at once."""
 
     number: int  # from 0
-    firsts: tuple[str, ...]  # of each page the title of its most important column
-    columns: tuple[Shown, ...]
+    firsts: tuple[str, ...]  # title of the most important column of each page
+    columns: tuple[ShownColumn, ...]
     lines: tuple[Line, ...]
     header_height: int
 
@@ -88,13 +88,13 @@ class Page:
 
 
 def page(table: "ExperimentTable", width: int, sort: Sort | None = None, at: str = "") -> Page:
-    """Lays a table out.
+    """Lays out one page of a table.
 
     Args:
-        table: with all its columns.
-        width: of the widget, in columns of the terminal.
-        sort: None: the plan's order.
-        at: the title of a column that is to be on the page; without it, the first page.
+        table: the whole table.
+        width: the widget's width in columns of the terminal.
+        sort: the order of the rows; None: the plan's.
+        at: the title of a column on the page; default: the first page.
     """
     joined = join(table)
     complete = table.n_ended == table.n_runs
@@ -103,7 +103,7 @@ def page(table: "ExperimentTable", width: int, sort: Sort | None = None, at: str
         for column, cells in zip(joined.columns, joined.cells, strict=True)
     }
     widths = {
-        title: _width(title, cells, "" if complete else LIKELY.get(title, ""))
+        title: _width(title, cells, "" if complete else PLACEHOLDERS.get(title, ""))
         for title, cells in made.items()
     }
     blocks = _blocks(table, list(made))
@@ -118,24 +118,24 @@ def page(table: "ExperimentTable", width: int, sort: Sort | None = None, at: str
     for column, header in zip(shown, headers, strict=True):
         low = [""] * (height - len(header)) + header
         header_text = _padded(low, column.align, widths[column.title])
-        columns.append(Shown(column.title, header_text, column.align, widths[column.title]))
+        columns.append(ShownColumn(column.title, header_text, column.align, widths[column.title]))
     lines = [_line(joined.pairs[i].row, i, columns, made) for i in order(joined, sort)]
     firsts = tuple(titles[0] for titles in pages)
     return Page(number, firsts, tuple(columns), tuple(lines), height)
 
 
-def _width(title: str, cells: Sequence[str], likely: str) -> int:
-    """As wide as the cells and the longest word of the title."""
+def _width(title: str, cells: Sequence[str], placeholder: str) -> int:
+    """Returns the width of the widest cell, the placeholder, or the title's longest word."""
     words = max(map(cell_len, title.split()))
-    return max([words, cell_len(likely), *map(cell_len, cells)])
+    return max([words, cell_len(placeholder), *map(cell_len, cells)])
 
 
 def _blocks(table: "ExperimentTable", titles: Sequence[str]) -> list[tuple[str, ...]]:
-    """The columns that there are, the most important ones first."""
+    """Returns the table's groups of columns, the most important ones first."""
     blocks = list(BLOCKS)
     if any(row.diverged or row.collapsed for row in table.rows):
         blocks.remove(COUNTS)
-        blocks.insert(len(ESSENCE) + 1, COUNTS)  # what has gone wrong is to be seen early
+        blocks.insert(len(PRIMARY) + 1, COUNTS)  # show early that runs have failed
     if "test accuracy %" not in titles:
         blocks.remove(ACCURACIES)
         blocks.insert(0, ACCURACIES)
@@ -148,16 +148,16 @@ def _blocks(table: "ExperimentTable", titles: Sequence[str]) -> list[tuple[str, 
 def _first_width(
     cells: Sequence[str], widths: Mapping[str, int], blocks: Sequence[Sequence[str]], width: int
 ) -> int:
-    """Of the configurations: they give way so far that what matters most is on the first page."""
-    essence = [title for block in ESSENCE for title in block if title in widths]
-    first = essence or [title for block in blocks[:2] for title in block]
+    """Returns the configurations' width, reduced so that the first page fits the main columns."""
+    primary = [title for block in PRIMARY for title in block if title in widths]
+    first = primary or [title for block in blocks[:2] for title in block]
     needed = sum(widths[title] + GAP for title in first)
     natural = max([len(CONFIGURATION), *map(cell_len, cells)])
     return min(natural, max(min(NARROW, width // 3), min(width * 2 // 5, width - needed - GAP)))
 
 
 def _pack(blocks: Sequence[Sequence[str]], widths: Mapping[str, int], room: int) -> list[list[str]]:
-    """Every block goes to the first page that has room for it; one that fits nowhere is broken."""
+    """Puts each group on the first page with room for it; splits groups that fit on none."""
 
     def needed(titles: Sequence[str]) -> int:
         return sum(widths[title] + GAP for title in titles)
@@ -174,13 +174,15 @@ def _pack(blocks: Sequence[Sequence[str]], widths: Mapping[str, int], room: int)
 
 
 def marked(title: str, sort: Sort | None) -> str:
-    """A column's title, with an arrow where rows are ordered by it."""
+    """Adds an arrow to a column's title if the rows are sorted by it."""
     if sort is None or sort.title != title:
         return title
     return f"{title} {'↓' if sort.descending else '↑'}"
 
 
-def _line(row: "Row", index: int, columns: Sequence[Shown], cells: Mapping[str, list[str]]) -> Line:
+def _line(
+    row: "Row", index: int, columns: Sequence[ShownColumn], cells: Mapping[str, list[str]]
+) -> Line:
     lines = [fold(cells[column.title][index], column.width) for column in columns]
     lines[0] = _name(visible(row.label), cells[CONFIGURATION][index], columns[0].width)
     made = tuple(
@@ -191,13 +193,13 @@ def _line(row: "Row", index: int, columns: Sequence[Shown], cells: Mapping[str, 
 
 
 def _name(label: str, cell: str, width: int) -> list[str]:
-    """A configuration with its marks; where it is too long its label is cut, and no mark."""
+    """Folds a configuration with its marks; if it is too long, cuts the label, not the marks."""
     lines = fold(cell, width)
-    if len(lines) <= MOST_LINES:
+    if len(lines) <= MAX_LINES:
         return lines
     marks = cell.removeprefix(label).strip()
-    ends = fold(marks, width)[: MOST_LINES - 1] if marks else []
-    kept = MOST_LINES - len(ends)
+    ends = fold(marks, width)[: MAX_LINES - 1] if marks else []
+    kept = MAX_LINES - len(ends)
     lines = fold(label, width)
     return [*lines[: kept - 1], fit(" ".join(lines[kept - 1 :]), width), *ends]
 
@@ -210,7 +212,7 @@ def _padded(lines: Sequence[str], align: Align, width: int) -> str:
 
 
 def fold(text: str, width: int) -> list[str]:
-    """On lines of at most `width` columns of the terminal, words left whole where that fits."""
+    """Wraps a text at `width` columns of the terminal; breaks only words that are too long."""
     if cell_len(text) <= width:
         return [text]
     lines: list[str] = []
@@ -224,10 +226,10 @@ def fold(text: str, width: int) -> list[str]:
 
 
 def aligned(cells: Sequence[str]) -> list[str]:
-    """Equally wide cells whose parts stand under each other: `92.31 ± 0.84`, `45, 34–77`."""
+    """Aligns the parts of cells such as `92.31 ± 0.84` or `45, 34–77`, all padded to one width."""
     parts = list(map(_parts, cells))
     heads = [head for head, _, _ in parts]
-    if any(tail and not sign for _, sign, tail in parts):  # words follow the number at once
+    if any(tail and not sign for _, sign, tail in parts):  # text follows the first number
         wide = max(map(len, heads))
         heads = [head.rjust(wide) for head in heads]
     else:
@@ -239,11 +241,11 @@ def aligned(cells: Sequence[str]) -> list[str]:
     ]
 
 
-_WORDS = re.compile(r", | \(")  # after which a cell continues in words
+_WORDS = re.compile(r", | \(")  # where the text after a number begins
 
 
 def _parts(cell: str) -> tuple[str, str, str]:
-    """The number that a cell begins with, the sign before a second one, and the rest."""
+    """Splits a cell into its first number, the sign before a second number, and the rest."""
     for sign in (" ± ", " to "):
         head, found, tail = cell.partition(sign)
         if found:
@@ -254,7 +256,7 @@ def _parts(cell: str) -> tuple[str, str, str]:
 
 
 def _at_point(numbers: Sequence[str]) -> list[str]:
-    """Decimal points under each other; a dash or nothing ends where the numbers end."""
+    """Aligns numbers at their decimal points; dashes and empty cells are right-aligned."""
     split = [number.partition(".") for number in numbers]
     left = max((len(whole) for whole, _, _ in split), default=0)
     right = max((len(point + rest) for _, point, rest in split), default=0)
@@ -267,7 +269,7 @@ def _at_point(numbers: Sequence[str]) -> list[str]:
 
 
 def sentences(table: "ExperimentTable", width: int) -> Iterator[tuple[str, bool]]:
-    """Claims and notes, folded; each line with whether it is a heading."""
+    """Yields the lines of claims and notes, each with whether it is a heading."""
     claims = [claim.sentence for claim in table.claims]
     if claims:
         yield "What the original says", True

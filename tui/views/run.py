@@ -1,4 +1,4 @@
-"""Runs as the run screen shows them: what became of each, and its evaluations."""
+"""Runs as the run screen shows them: their rows and their cost points."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from jmlp.results.curves import mean_curve
 from jmlp.store import RunRow, Store
 from jmlp.training.records import CostPoint
 from tui.charts.lines import Series
-from tui.feed import Look
+from tui.feed import StoreView
 
-QUANTITIES = (("validation", 0), ("training", 1))  # part and style
+QUANTITIES = (("validation", 0), ("training", 1))  # part, style of its curve
 
 
 @dataclass(frozen=True)
@@ -23,27 +23,27 @@ class SeenRun:
 
     @property
     def in_training(self) -> bool:
-        """Whether there will be more of it."""
+        """Whether the run is being trained, so that more points will come."""
         return self.row.state == "running"
 
 
 class RunQuery:
-    """Asks for the same runs again and again; points that were read before are not read anew."""
+    """A query for some runs, which reads cost points again only if they may have changed."""
 
     def __init__(self, run_ids: Sequence[str]) -> None:
-        """Nothing is read yet.
+        """Initialises the query.
 
         Args:
-            run_ids: of the runs.
+            run_ids: the runs' ids.
         """
         self.run_ids = tuple(run_ids)
         self._seen: dict[str, SeenRun] = {}
 
-    def __call__(self, look: Look) -> tuple[SeenRun, ...]:
-        """The runs as they are now; none where there is no store."""
-        if look.store is None:
+    def __call__(self, view: StoreView) -> tuple[SeenRun, ...]:
+        """Reads the current state of the runs; none if there is no store."""
+        if view.store is None:
             return ()
-        return tuple(self._read(look.store, run_id) for run_id in self.run_ids)
+        return tuple(self._read(view.store, run_id) for run_id in self.run_ids)
 
     def _read(self, store: Store, run_id: str) -> SeenRun:
         row = store.run(run_id)
@@ -56,24 +56,24 @@ class RunQuery:
 
 
 def _place(row: RunRow) -> tuple[object, ...]:
-    """Equal where the run's points are the same."""
+    """Returns a value that changes whenever the run's points do."""
     return row.attempt, row.epoch, row.step, row.state, row.ended_at
 
 
 def cost_series(runs: Sequence[SeenRun]) -> list[Series]:
-    """Validation and training cost in nats: means over the runs, with bands where there are any."""
+    """Returns the mean validation and training cost in nats, with bands from enough runs on."""
     return [_series(runs, f"{part}_cost", part, style, 1.0) for part, style in QUANTITIES]
 
 
 def accuracy_series(runs: Sequence[SeenRun]) -> list[Series]:
-    """Validation and training accuracy in per cent, likewise."""
+    """Returns the mean validation and training accuracy in per cent, likewise."""
     return [_series(runs, f"{part}_accuracy", part, style, 100.0) for part, style in QUANTITIES]
 
 
 def _series(runs: Sequence[SeenRun], quantity: str, name: str, style: int, factor: float) -> Series:
     curve = mean_curve([run.points for run in runs], quantity)
     means = dict(zip(curve.epoch.tolist(), range(len(curve.epoch)), strict=True))
-    # An evaluation that no run has a finite value of is a gap, not left out.
+    # An epoch at which no run has a finite value must be a gap, so it is not left out.
     reached = sorted({point.epoch for run in runs for point in run.points})
     last = max(means, default=-1.0)
     epochs = [e for e in reached if e in means or e < last]

@@ -1,4 +1,4 @@
-"""What the filter field of the runs means: words, fields and numbers that must all match."""
+"""Parses the filter of the runs screen: words, fields and numbers that must all match."""
 
 import math
 import operator
@@ -19,7 +19,7 @@ TEXTS: Mapping[str, Callable[[RunLine], str]] = {
     "study": lambda line: "\n".join(line.studies),
     "tag": lambda line: "\n".join(line.tags),
 }
-# With the digits that are shown, so that what is read can be typed.
+# Rounded as in the list, so that a number can be typed as it is shown.
 NUMBERS: Mapping[str, Callable[[RunLine], float | None]] = {
     "accuracy": lambda line: None if line.accuracy is None else round(100 * line.accuracy, 2),
     "cost": lambda line: None if line.cost is None else round(line.cost, 4),
@@ -43,28 +43,28 @@ COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     ":": operator.eq,
 }
 
-# What is in quotes is one term, and its end may still have to be typed.
+# A quoted term; the closing quote may not have been typed yet.
 _TERM = re.compile(r'(?:"[^"]*(?:"|$)|[^\s"])+')
 _FIELD = re.compile(r"(?P<name>[a-z]+)(?P<sign><=|>=|<|>|=|:)(?P<value>.*)", re.S)
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Matches the runs that every one of its tests holds for."""
+    """Matches the runs that pass all of its tests."""
 
     text: str = ""
     tests: tuple[Test, ...] = ()
 
     def matches(self, line: RunLine) -> bool:
-        """Whether the run is shown."""
+        """Returns whether the run matches."""
         return all(test(line) for test in self.tests)
 
 
 def parse(text: str) -> Filter:
-    """What was typed.
+    """Parses a filter.
 
     Raises:
-        ConfigError: one line per mistake: what is wrong, and what is allowed.
+        ConfigError: with one line per mistake, which says what is allowed.
     """
     tests: list[Test] = []
     problems: list[str] = []
@@ -92,8 +92,8 @@ def _test(text: str) -> Test:
         return _text(name, value)
     if sign != ":" or name == "seed":
         return _number(name, sign, value)
-    there_are = ", ".join(f"{known}:" for known in (*TEXTS, "seed"))
-    raise ConfigError(f"{name}: is nothing to look in; there are {there_are}")
+    fields = ", ".join(f"{known}:" for known in (*TEXTS, "seed"))
+    raise ConfigError(f"{name}: cannot be searched; use {fields}")
 
 
 def _word(text: str) -> Test:
@@ -117,7 +117,7 @@ def _text(name: str, value: str) -> Test:
 
 def _number(name: str, sign: str, value: str) -> Test:
     if name not in NUMBERS:
-        raise ConfigError(f"{name}{sign} compares nothing; there are {', '.join(NUMBERS)}")
+        raise ConfigError(f"{name}: is not a numeric field; those are {', '.join(NUMBERS)}")
     try:
         wanted = float(value.removesuffix("%"))
     except ValueError:

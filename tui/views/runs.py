@@ -1,4 +1,4 @@
-"""The runs of a store, one a line: what is shown of each, in which order, in how many columns."""
+"""The list of runs: the text of each line, its columns and their widths, and the sort order."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,17 +16,17 @@ from jmlp.client.texts import (
     time_text,
 )
 from jmlp.store import Owner, RunRow
-from tui.feed import Look
+from tui.feed import StoreView
 from tui.text import Align, fit, natural_key, shortened, visible
 
 Tone = Literal["", "muted", "trouble", "accent"]
 
-_TO_MINUTES = 16  # characters of a moment
+_TO_MINUTES = 16  # characters of a timestamp without its seconds
 
 
 @dataclass(frozen=True)
 class RunLine:
-    """A run in the list."""
+    """One run in the list."""
 
     number: int
     run_id: str
@@ -35,22 +35,22 @@ class RunLine:
     configuration: str
     seed: int
     state: str  # as it is stored
-    state_text: str  # what became of it
+    state_text: str  # as it is shown
     epoch: int | None
     cost: float | None  # on the validation part, in nats
     accuracy: float | None  # on the test part, 0 to 1
     ended_at: int | None  # UTC, milliseconds
     tags: tuple[str, ...]
-    words: str  # what the filter looks for words in
+    words: str  # that the filter searches
 
     @property
     def title(self) -> str:
-        """What the run is called where it is shown alone."""
+        """The run's title on its own screen."""
         return f"{self.configuration}, seed {self.seed}"
 
     @property
     def about(self) -> str:
-        """All that tells it from others, whatever columns there are."""
+        """Everything about the run, including what the columns leave out."""
         parts = [
             self.title,
             self.state_text,
@@ -64,7 +64,7 @@ class RunLine:
 
     @property
     def tone(self) -> Tone:
-        """How its state is coloured, which its words say too."""
+        """The colour of its state."""
         if self.state in ("diverged", "failed") or "collapsed" in self.state_text:
             return "trouble"
         return "accent" if self.state == "running" else "muted"
@@ -77,22 +77,22 @@ class RunsView:
     lines: tuple[RunLine, ...] = ()
     widths: Mapping[str, int] = field(
         default_factory=lambda: natural_widths(())
-    )  # that the columns would like
+    )  # that the columns would take if there were room
 
 
-def runs_view(look: Look) -> RunsView:
-    """What the screen of runs shows."""
-    lines = run_lines(look)
+def runs_view(view: StoreView) -> RunsView:
+    """Queries the runs and the widths of their columns."""
+    lines = run_lines(view)
     return RunsView(lines, natural_widths(lines))
 
 
-def run_lines(look: Look) -> tuple[RunLine, ...]:
-    """All runs of the store, in order of submission."""
-    if look.store is None:
+def run_lines(view: StoreView) -> tuple[RunLine, ...]:
+    """Returns all runs of the store, in order of submission."""
+    if view.store is None:
         return ()
-    rows = look.store.runs()
+    rows = view.store.runs()
     ids, texts = short_ids([row.run_id for row in rows]), configuration_texts(rows)
-    return tuple(_line(row, ids[row.run_id], texts[row.run_id], look.owner) for row in rows)
+    return tuple(_line(row, ids[row.run_id], texts[row.run_id], view.owner) for row in rows)
 
 
 def _line(row: RunRow, short_id: str, configuration: str, owner: Owner | None) -> RunLine:
@@ -117,11 +117,12 @@ def _line(row: RunRow, short_id: str, configuration: str, owner: Owner | None) -
 
 
 def run_state(row: RunRow, owner: Owner | None) -> str:
-    """What became of a run; its epoch is not told.
+    """Returns a run's state as it is shown, without its epoch.
 
     Args:
         row: the run.
-        owner: of the store; without the study of a running run its worker has died.
+        owner: the worker that holds the store; if it trains another study, or there is none, the
+            worker of a running run has died.
     """
     held = owner is not None and (owner.study is None or owner.study in row.studies)
     if row.state == "running":
@@ -134,32 +135,32 @@ def run_state(row: RunRow, owner: Owner | None) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the list, and the order of runs that it stands for."""
+    """A column of the list, and the sort order by it."""
 
     key: str
     title: str
     align: Align
     text: Callable[[RunLine], str]
-    order: Callable[[RunLine], Any]  # None comes last either way
-    enough: int = 0  # columns of the terminal to which it may be cut; 0: it is never cut
-    least: int = 0  # that it may be cut to once no column is left that could give way
-    falling: bool = False  # what is looked for first is the highest
-    short: str = ""  # its title where it is narrow
-    shorten: Callable[[str], str] = str  # a text that does not fit
+    order: Callable[[RunLine], Any]  # sort key; None comes last either way
+    enough: int = 0  # width to which it may be cut before others are dropped; 0: never cut
+    least: int = 0  # width to which it may be cut once no other column can be dropped
+    descending: bool = False  # whether it is first sorted with the highest on top
+    short: str = ""  # title in a narrow list
+    shorten: Callable[[str], str] = str  # abbreviates texts that do not fit
 
     def cell(self, line: RunLine, width: int, natural: int) -> str:
-        """What is shown of a run, in exactly so many columns of the terminal.
+        """Returns a run's cell, exactly `width` columns of the terminal wide.
 
         Args:
             line: the run.
-            width: of the cell.
-            natural: width of the widest text in the column, so that all are shortened alike.
+            width: the column's width.
+            natural: the width of the column's widest text, so that all are abbreviated or none.
         """
         text = self.text(line)
         return fit(self.shorten(text) if natural > width else text, width, self.align)
 
     def head(self, width: int) -> str:
-        """Its title in a list so wide."""
+        """Returns the column's title in a list of this width."""
         return self.short if width < NARROW and self.short else self.title
 
 
@@ -200,7 +201,7 @@ COLUMNS = (
         "right",
         lambda line: MISSING if line.epoch is None else str(line.epoch),
         lambda line: line.epoch,
-        falling=True,
+        descending=True,
     ),
     Column(
         "cost",
@@ -216,7 +217,7 @@ COLUMNS = (
         "right",
         lambda line: percent_text(line.accuracy),
         lambda line: line.accuracy,
-        falling=True,
+        descending=True,
     ),
     Column(
         "ended",
@@ -224,7 +225,7 @@ COLUMNS = (
         "left",
         lambda line: MISSING if line.ended_at is None else time_text(line.ended_at)[:_TO_MINUTES],
         lambda line: line.ended_at,
-        falling=True,
+        descending=True,
     ),
     Column(
         "tags",
@@ -236,21 +237,21 @@ COLUMNS = (
     ),
 )
 BY_KEY = {column.key: column for column in COLUMNS}
-CUT = ("state", "configuration")  # where nothing can give way any more
-FILL = ("state", "configuration", "tags", "study")  # what is cut is filled up in this order
-NARROW = 70  # below which titles are short
-GIVE_WAY = ("ended", "number", "epoch", "tags", "study", "run")  # in this order where it is narrow
-MOST = 60  # columns of the terminal for one text
+CUT = ("state", "configuration")  # are cut if no column can be dropped any more
+FILL = ("state", "configuration", "tags", "study")  # get the spare width, in this order
+NARROW = 70  # width below which titles are short
+DROP_ORDER = ("ended", "number", "epoch", "tags", "study", "run")
+MAX_WIDTH = 60  # of a column
 GAP = 2
 
 
 def natural_widths(lines: Sequence[RunLine]) -> dict[str, int]:
-    """How wide each column's widest text is; no tags need no column, and neither does one study."""
+    """Returns each column's natural width, without tags if there are none, or a single study."""
     widths = {}
     for column in COLUMNS:
         texts = {column.text(line) for line in lines}
         widest = max((cell_len(visible(text)) for text in texts), default=0)
-        widths[column.key] = min(widest, MOST)
+        widths[column.key] = min(widest, MAX_WIDTH)
     if not widths["tags"]:
         del widths["tags"]
     if len({line.studies for line in lines}) == 1:
@@ -259,13 +260,13 @@ def natural_widths(lines: Sequence[RunLine]) -> dict[str, int]:
 
 
 def fitted_widths(natural: Mapping[str, int], width: int) -> dict[str, int]:
-    """The columns that fit in so many of the terminal, and how wide each is.
+    """Returns the columns that fit in a width, and the width of each.
 
-    Texts are cut as far as they can be before a column gives way.
+    Columns are cut to `enough` before any is dropped.
     """
     wanted = {key: max(n, len(BY_KEY[key].head(width)) + 1) for key, n in natural.items()}
     fitted = {key: min(n, BY_KEY[key].enough or n) for key, n in wanted.items()}
-    for key in GIVE_WAY:
+    for key in DROP_ORDER:
         if _total(fitted) <= width:
             break
         fitted.pop(key, None)
@@ -287,27 +288,27 @@ def _total(widths: Mapping[str, int]) -> int:
 
 @dataclass(frozen=True)
 class Order:
-    """By which column, and in which direction."""
+    """A sort order: a column and a direction."""
 
     key: str = "number"
-    falling: bool = False
+    descending: bool = False
 
     def by(self, key: str) -> "Order":
-        """By a column in its own direction; by the same once more, in the other one."""
+        """Returns the order by a column; by the same column again, in the other direction."""
         if key == self.key:
-            return Order(key, not self.falling)
-        return Order(key, BY_KEY[key].falling)
+            return Order(key, not self.descending)
+        return Order(key, BY_KEY[key].descending)
 
     @property
     def sign(self) -> str:
-        """Beside the column's title."""
-        return "↓" if self.falling else "↑"
+        """The arrow beside the column's title."""
+        return "↓" if self.descending else "↑"
 
 
 def ordered(lines: Iterable[RunLine], order: Order) -> list[RunLine]:
-    """In this order; among equals the older first; what has no value comes last."""
+    """Sorts runs; equal ones stay in order of submission, and those without a value come last."""
     value = BY_KEY[order.key].order
     lines = sorted(lines, key=lambda line: line.number)
     known = [line for line in lines if value(line) is not None]
-    known.sort(key=value, reverse=order.falling)
+    known.sort(key=value, reverse=order.descending)
     return known + [line for line in lines if value(line) is None]

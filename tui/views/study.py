@@ -1,4 +1,4 @@
-"""A study as its screen shows it: a line a configuration, and the tables of what has ended."""
+"""A study as its screen shows it: a line per configuration, and the result tables."""
 
 import math
 import statistics
@@ -16,35 +16,35 @@ from jmlp.study.config import Experiment, Study
 from jmlp.study.run_index import RunIndex
 from jmlp.training.records import CostPoint
 from tui.charts.sparkline import Point
-from tui.feed import Look
+from tui.feed import StoreView
 
 if TYPE_CHECKING:
     from jmlp.results.tables import ExperimentTable
     from jmlp.training.plan import DataFacts
 
-MOST_POINTS = 1024  # of a curve; a line has about a hundred columns
+MAX_POINTS = 1024  # of a curve, which is drawn in about a hundred columns
 
 ENDINGS = ("stopped early", "limit")  # of runs that have not diverged
 
 
 @dataclass(frozen=True)
 class ConfigurationLine:
-    """One configuration and its seeds. Medians are over the seeds; None where there is none yet."""
+    """One configuration. Numbers are medians over its seeds; None if there is none yet."""
 
     experiment: str
     label: str
     run_ids: tuple[str, ...]
     curve: tuple[Point, ...]  # median validation cost by epoch; NaN where most are not finite
-    training_cost: float | None  # of the kept parameters where a run has ended, else the last one
+    training_cost: float | None  # of the kept parameters if a run has ended, else the latest
     validation_cost: float | None
     validation_accuracy: float | None
     range: tuple[float, float] | None  # of the validation cost, over the seeds
-    epoch: int | None  # the furthest one
+    epoch: int | None  # of the run that is furthest
     limit: int  # epochs
     n_done: int
     n_seeds: int
     state: str
-    left: float | None  # seconds to its limit, at the pace so far, while it is in training
+    left: float | None  # estimated seconds to its limit, while it is in training
     is_baseline: bool
 
 
@@ -62,8 +62,8 @@ class StudyView:
     """A study at one moment."""
 
     row: StudyRow
-    held: bool  # by a worker
-    waits_for: str | None  # the study that the worker has instead
+    held: bool  # whether a worker is training it
+    waits_for: str | None  # the study that the worker is training instead
     n_done: int
     n_runs: int
     n_classes: int
@@ -72,22 +72,22 @@ class StudyView:
 
     @property
     def state(self) -> str:
-        """Of the study, in words."""
+        """The state of the study, in words."""
         return study_state(self.row, self.held)
 
 
 def study_state(row: StudyRow, held: bool) -> str:
-    """How a study stands, in words.
+    """Returns the state of a study, in words.
 
     Args:
-        row: as the store has it.
-        held: whether a worker has it.
+        row: the study in the store.
+        held: whether a worker is training it.
     """
     return "its worker died" if row.state in STUDY_ACTIVE and not held else row.state
 
 
 class Shown(NamedTuple):
-    """What a line shows of one evaluation."""
+    """The numbers of one evaluation that a line shows."""
 
     training_cost: float
     validation_cost: float
@@ -95,15 +95,15 @@ class Shown(NamedTuple):
 
 
 class Costs:
-    """What the lines need of a run's cost points: numbers side by side, since there are many."""
+    """A run's cost points in compact arrays, reduced to the numbers that the lines need."""
 
     def __init__(self) -> None:
-        """No points yet."""
+        """Starts without points."""
         self.epochs = array("q")  # ascending
         self._columns = tuple(array("d") for _ in Shown._fields)
 
     def put(self, point: CostPoint) -> None:
-        """Adds a point; it takes the place of an earlier one of its epoch."""
+        """Adds a point, which replaces an earlier one of the same epoch."""
         place = bisect_left(self.epochs, point.epoch)
         end = place + (self.epochs[place : place + 1] == array("q", [point.epoch]))
         self.epochs[place:end] = array("q", [point.epoch])
@@ -118,69 +118,69 @@ class Costs:
             del column[place:]
 
     def at(self, epoch: int) -> Shown | None:
-        """The point of an epoch, if there is one."""
+        """Returns the point of an epoch, if there is one."""
         place = bisect_left(self.epochs, epoch)
         if place == len(self.epochs) or self.epochs[place] != epoch:
             return None
         return Shown(*(column[place] for column in self._columns))
 
     def curve(self) -> Iterable[Point]:
-        """Epochs and validation costs."""
+        """Returns pairs of epoch and validation cost."""
         costs = self._columns[Shown._fields.index("validation_cost")]
         return zip(self.epochs, costs, strict=True)
 
 
 class StudyQuery:
-    """Asks for one study again and again; what was read before is not read anew."""
+    """A query for one study, which reads only what is new since its last call."""
 
     def __init__(self, label: str) -> None:
-        """Nothing is read yet.
+        """Initialises the query.
 
         Args:
-            label: of the study.
+            label: the study's label.
         """
         self.label = label
         self._forget(None)
 
     def _forget(self, database: object) -> None:
         self._database = database
-        self._after = 0  # the last cost point that was read
+        self._after = 0  # number of the last cost point that was read
         self._points: dict[str, Costs] = defaultdict(Costs)  # by run
         self._attempts: dict[str, int] = {}
         self._toml = ""
         self._study: Study | None = None
         self._facts: DataFacts | None = None
-        self._groups: Mapping[str, str] = {}  # names of groups by run
+        self._groups: Mapping[str, str] = {}  # name of each run's group
         self._tables: tuple[Any, ...] = ()
         self._tables_of: Any = None
         self._paces: dict[str, Pace] = {}
 
-    def __call__(self, look: Look) -> StudyView | None:
-        """The study as it is now; None where there is no store."""
-        if look.store is None:
+    def __call__(self, view: StoreView) -> StudyView | None:
+        """Reads the current state of the study; None if there is no store."""
+        if view.store is None:
             return None
-        if look.database != self._database:  # of another one, where points are counted anew
-            self._forget(look.database)
-        row = look.store.study(self.label)
-        # Points first: one that is committed in between is then read the next time.
-        self._after, points = look.store.new_points(self.label, self._after)
-        runs = look.store.runs(self.label)
-        self._take_points(look.store, points, runs)
+        if view.database != self._database:  # another database numbers its points anew
+            self._forget(view.database)
+        row = view.store.study(self.label)
+        # Points first, so that one committed before the runs are read is read the next time.
+        self._after, points = view.store.new_points(self.label, self._after)
+        runs = view.store.runs(self.label)
+        self._take_points(view.store, points, runs)
         if self._study is None or row.toml != self._toml:
             self._read_study(row)
         assert self._study is not None
-        held = look.owner is not None and look.owner.study == self.label
+        held = view.owner is not None and view.owner.study == self.label
         index = RunIndex(runs)
-        now = _Now(row, held, self._points, self._groups, self._paces)
+        context = _StudyContext(row, held, self._points, self._groups, self._paces)
         return StudyView(
             row=row,
             held=held,
             n_done=sum(run.result is not None for run in runs),
             n_runs=len(self._groups),
-            waits_for=look.owner.study if look.owner is not None and not held else None,
+            waits_for=view.owner.study if view.owner is not None and not held else None,
             n_classes=int(row.data.get("n_classes", 10)),
             experiments=tuple(
-                ExperimentLines(e.name, e.title or e.name, tuple(_lines(e, index, now)))
+                ExperimentLines(e.name, e.title or e.name, tuple(_lines(e, index, context)))
                 for e in self._study.experiments
             ),
             tables=self._tables_now(self._study, runs),
@@ -194,12 +194,12 @@ class StudyQuery:
         for run in runs:
             known = self._points[run.run_id]
             if self._attempts.get(run.run_id, run.attempt) != run.attempt:
-                # Trained afresh: what was read of the attempt before is no part of this one.
+                # Retrained from scratch: the points of the previous attempt do not count.
                 known.cut(-1)
                 for point in store.points(run.run_id):
                     known.put(point)
             self._attempts[run.run_id] = run.attempt
-            # A run that resumes from a checkpoint has lost the points after it.
+            # A run resumed from a checkpoint has lost its later points.
             known.cut(-1 if run.epoch is None else run.epoch)
 
     def _read_study(self, row: StudyRow) -> None:
@@ -230,21 +230,21 @@ class StudyQuery:
 
 @dataclass
 class Pace:
-    """How fast a configuration trains, seen from here."""
+    """The observed training speed of a configuration."""
 
-    began: float  # by the monotonic clock
+    began: float  # on the monotonic clock
     first_epoch: int
     epoch: int
 
     def seconds_per_epoch(self, now: float) -> float | None:
-        """None until an epoch has passed."""
+        """Returns the mean time per epoch; None until one has passed."""
         passed = self.epoch - self.first_epoch
         return (now - self.began) / passed if passed > 0 else None
 
 
 @dataclass(frozen=True)
-class _Now:
-    """What all lines of a study have in common."""
+class _StudyContext:
+    """What is needed for all lines of a study."""
 
     study: StudyRow
     held: bool
@@ -253,7 +253,7 @@ class _Now:
     paces: dict[str, Pace]
 
     def state_of(self, run: RunRow) -> str:
-        """One word for a run; a lane that has stopped says so before its cohort ends."""
+        """Returns a run's state; a lane that has stopped counts as such before its cohort ends."""
         progress = self.study.progress
         stop = progress.stops.get(run.run_id)
         if run.state == "running":
@@ -271,29 +271,31 @@ class _Now:
         return run.state
 
     def diverged_at(self, run: RunRow) -> int | None:
-        """The update that gave a number not finite."""
+        """Returns the update that produced a number that is not finite."""
         if run.result is not None:
             return run.result.diverged_at
         stop = self.study.progress.stops.get(run.run_id)
         return stop.step if stop is not None and stop.why == "diverged" else None
 
 
-def _lines(experiment: Experiment, index: RunIndex[RunRow], now: _Now) -> "list[ConfigurationLine]":
+def _lines(
+    experiment: Experiment, index: RunIndex[RunRow], context: _StudyContext
+) -> "list[ConfigurationLine]":
     lines = []
     for configuration, by_seed in index.of(experiment):
         limit, runs = configuration.hyperparams.epochs, list(by_seed.values())
-        begun = [run for run in runs if now.points[run.run_id].epochs]
-        latest = [p for run in begun if (p := _shown_point(run, now)) is not None]
+        started = [run for run in runs if context.points[run.run_id].epochs]
+        latest = [p for run in started if (p := _shown_point(run, context)) is not None]
         costs = [p.validation_cost for p in latest if math.isfinite(p.validation_cost)]
         epochs = [run.epoch for run in runs if run.epoch is not None]
-        states = [now.state_of(run) for run in runs]
+        states = [context.state_of(run) for run in runs]
         key = f"{experiment.name}\n{configuration.label}"
         lines.append(
             ConfigurationLine(
                 experiment=experiment.name,
                 label=configuration.label,
                 run_ids=tuple(run.run_id for run in runs),
-                curve=median_curve([now.points[run.run_id].curve() for run in begun]),
+                curve=median_curve([context.points[run.run_id].curve() for run in started]),
                 training_cost=_median([p.training_cost for p in latest]),
                 validation_cost=_median([p.validation_cost for p in latest]),
                 validation_accuracy=_median([p.validation_accuracy for p in latest]),
@@ -302,18 +304,18 @@ def _lines(experiment: Experiment, index: RunIndex[RunRow], now: _Now) -> "list[
                 limit=limit,
                 n_done=sum(run.result is not None for run in runs),
                 n_seeds=len(experiment.seeds),
-                state=state_text(runs, states, now),
-                left=_left(key, runs, states, limit, now),
+                state=state_text(runs, states, context),
+                left=_left(key, runs, states, limit, context),
                 is_baseline=configuration.cell == experiment.baseline,
             )
         )
     return lines
 
 
-def _shown_point(run: RunRow, now: _Now) -> "Shown | None":
-    """The point of the kept parameters where a run has ended, else its last; None if diverged."""
-    points = now.points[run.run_id]
-    if run.state == "diverged" or now.diverged_at(run) is not None:
+def _shown_point(run: RunRow, context: _StudyContext) -> "Shown | None":
+    """Returns the point of the kept parameters, or else the last one; None if the run diverged."""
+    points = context.points[run.run_id]
+    if run.state == "diverged" or context.diverged_at(run) is not None:
         return None
     if run.result is not None and run.result.best_epoch is not None:
         return points.at(run.result.best_epoch)
@@ -321,10 +323,10 @@ def _shown_point(run: RunRow, now: _Now) -> "Shown | None":
 
 
 def median_curve(runs: Sequence[Iterable[Point]]) -> tuple[Point, ...]:
-    """The median validation cost at each epoch that at least half of the runs have reached.
+    """Returns the median validation cost at each epoch that at least half of the runs have reached.
 
-    NaN where at least half of the values there are not finite. Of a long curve, each point is the
-    mean of several epochs, as a column of the sparkline is.
+    It is NaN if at least half of the values are not finite. Each point of a long curve is the mean
+    of several epochs, as is each column of the sparkline.
     """
     values: dict[int, list[float]] = defaultdict(list)
     for points in runs:
@@ -335,7 +337,7 @@ def median_curve(runs: Sequence[Iterable[Point]]) -> tuple[Point, ...]:
         if 2 * len(found) >= len(runs):
             median = statistics.median(found)
             curve.append((epoch, median if math.isfinite(median) else math.nan))
-    together = -(-len(curve) // MOST_POINTS)
+    together = -(-len(curve) // MAX_POINTS)
     if together <= 1:
         return tuple(curve)
     parts = (curve[first : first + together] for first in range(0, len(curve), together))
@@ -347,24 +349,24 @@ def _median(values: Sequence[float]) -> float | None:
     return statistics.median(finite) if finite else None
 
 
-def state_text(runs: Sequence[RunRow], states: Sequence[str], now: _Now) -> str:
-    """`running`, `stopped early`, `1 collapsed, done`: a configuration's seeds, trouble first."""
-    n, trouble = len(runs), []
+def state_text(runs: Sequence[RunRow], states: Sequence[str], context: _StudyContext) -> str:
+    """Summarises a configuration's runs, problems first: `running`, `1 collapsed, done`."""
+    n, problems = len(runs), []
     if not runs:
         return "deleted"
-    steps = [step for run in runs if (step := now.diverged_at(run)) is not None]
+    steps = [step for run in runs if (step := context.diverged_at(run)) is not None]
     if steps:
         several = f"{len(steps)} " if 1 < len(steps) < n else ""
-        trouble.append(f"{several}diverged @{min(steps)}")
+        problems.append(f"{several}diverged @{min(steps)}")
     collapsed = sum(run.result is not None and run.result.collapsed for run in runs)
     if collapsed:
-        trouble.append("collapsed" if collapsed == n else f"{collapsed} collapsed")
+        problems.append("collapsed" if collapsed == n else f"{collapsed} collapsed")
     if len(steps) == n:
-        return trouble[0]
-    words = [*trouble, _progress_text(states)]
+        return problems[0]
+    words = [*problems, _progress_text(states)]
     waiting = sum(r.result is None and s in ENDINGS for r, s in zip(runs, states, strict=True))
     if waiting and words[-1] in ("running", "queued"):
-        words.append(f"{waiting} stopped")  # the others of their cohorts train on
+        words.append(f"{waiting} stopped")  # while the rest of their cohorts continue
     return ", ".join(words)
 
 
@@ -379,17 +381,17 @@ def _progress_text(states: Sequence[str]) -> str:
 
 
 def _left(
-    key: str, runs: Sequence[RunRow], states: Sequence[str], limit: int, now: _Now
+    key: str, runs: Sequence[RunRow], states: Sequence[str], limit: int, context: _StudyContext
 ) -> float | None:
-    """Seconds that a configuration needs to its limit, at the pace seen from here."""
+    """Estimates the seconds until a configuration reaches its limit, at the pace so far."""
     epochs = [run.epoch or 0 for run, state in zip(runs, states, strict=True) if state == "running"]
     if not epochs:
-        now.paces.pop(key, None)
+        context.paces.pop(key, None)
         return None
     clock, epoch = time.monotonic(), min(epochs)
-    pace = now.paces.get(key)
+    pace = context.paces.get(key)
     if pace is None or epoch < pace.epoch:
-        pace = now.paces[key] = Pace(clock, epoch, epoch)
+        pace = context.paces[key] = Pace(clock, epoch, epoch)
     pace.epoch = epoch
     each = pace.seconds_per_epoch(clock)
     if each is None:

@@ -1,4 +1,4 @@
-"""The configurations of a study: one line each, with the sparkline of its validation cost."""
+"""The list of a study's configurations, each with a sparkline of its validation cost."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -18,13 +18,13 @@ from tui.views.study import ConfigurationLine, ExperimentLines
 from tui.widgets.line_list import LineList
 
 GAP = "  "
-BASELINE = "·"  # before the baseline's name
-LEAST_LABEL, LEAST_SPARK, MOST_SPARK = 14, 10, 100
+BASELINE = "·"  # marks the baseline
+MIN_LABEL, MIN_SPARK, MAX_SPARK = 14, 10, 100
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns there are, and how wide the two are that take what is left."""
+    """Which columns are shown, and the widths of those that are not fixed."""
 
     label: int
     spark: int
@@ -37,12 +37,12 @@ class Columns:
 
     @classmethod
     def for_width(cls, width: int, longest: int, shortest: int) -> "Columns":
-        """What fits into so many columns of the terminal.
+        """Chooses the columns for a width.
 
         Args:
-            width: of the list.
-            longest: of the configurations' names.
-            shortest: the longest one when all are shortened.
+            width: the list's width in columns of the terminal.
+            longest: the length of the longest name.
+            shortest: the length of the longest abbreviated name.
         """
         made = cls(
             label=0,
@@ -55,17 +55,17 @@ class Columns:
             left=width >= 116,
         )
         room = width - len(made.numbers_head()) - made.state - 6
-        # Names may take three fifths of it, and more only as far as they cannot be shortened.
-        label = min(longest, max(shortest, room * 3 // 5), max(LEAST_LABEL, room - LEAST_SPARK))
-        spark = max(LEAST_SPARK, min(MOST_SPARK, room - label))
+        # Names take up to three fifths, or more if even the abbreviated ones need it.
+        label = min(longest, max(shortest, room * 3 // 5), max(MIN_LABEL, room - MIN_SPARK))
+        spark = max(MIN_SPARK, min(MAX_SPARK, room - label))
         return replace(made, label=label, spark=spark)
 
     def numbers_head(self) -> str:
-        """The titles of the columns of numbers."""
+        """Returns the titles of the number columns."""
         return self._join("train. cost", "val. cost", "range", "acc. %", "epoch", "seeds", "left")
 
     def numbers(self, line: ConfigurationLine) -> str:
-        """The numbers of a configuration, as wide as their titles."""
+        """Returns a configuration's numbers, aligned with their titles."""
         spread = f"{line.range[0]:.4f}–{line.range[1]:.4f}" if line.range else MISSING
         accuracy = line.validation_accuracy
         return self._join(
@@ -105,7 +105,7 @@ def _longest(names: Iterable[str]) -> int:
 
 
 def _name(label: str, width: int) -> str:
-    """A configuration's name in its column, shortened where it is too long."""
+    """Fits a configuration's name into its column, abbreviated if it is too long."""
     return fit(label if cell_len(label) <= width else shortened(label), width)
 
 
@@ -114,7 +114,7 @@ def _cost(value: float | None) -> str:
 
 
 class ConfigurationList(LineList[ConfigurationLine]):
-    """Configurations under the names of their experiments."""
+    """Configurations, grouped by experiment."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"list--title"}
     DEFAULT_CSS = """
@@ -132,7 +132,7 @@ class ConfigurationList(LineList[ConfigurationLine]):
         self._cap = math.inf
         self._scale = Scale(0.0, 1.0)
         self._last_epoch = 0
-        self._lengths = 0, 0  # of the longest name, as it is and shortened
+        self._lengths = 0, 0  # of the longest name, in full and abbreviated
 
     # ---- what is shown
 
@@ -152,17 +152,17 @@ class ConfigurationList(LineList[ConfigurationLine]):
         self.show_rows(rows, places)
 
     def key_of(self, line: ConfigurationLine) -> tuple[str, str]:
-        """The configuration within its experiment."""
+        """Identifies a configuration by its experiment and label."""
         return line.experiment, line.label
 
     def watch_log_scale(self) -> None:
-        """Draws the curves anew, and says what they mean."""
+        """Redraws the curves, and reports the new scale."""
         self._rescale()
         self.action_move(0)
 
     @property
     def scale_text(self) -> str:
-        """What the blocks mean: `▁ 0.2034 to █ 2.3026 (ln of the classes), ▲ above`."""
+        """The legend: `cost from ▁ 0.2034 to █ 2.3026 = ln(classes), ▲ above`."""
         scale = self._scale
         if not any(line.curve for line in self._lines):
             return ""
@@ -177,7 +177,7 @@ class ConfigurationList(LineList[ConfigurationLine]):
     # ---- drawing
 
     def draw_row(self, row: Any, base: Style) -> list[Segment]:
-        """An experiment's heading, a configuration, or nothing."""
+        """Draws an experiment's heading, a configuration, or a blank line."""
         columns = Columns.for_width(self.size.width, *self._lengths)
         if isinstance(row, ExperimentLines):
             return self._heading(row, columns)

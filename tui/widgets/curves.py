@@ -1,4 +1,4 @@
-"""Large curves with their bands: zoom, a cursor that reads the values, marks at epochs."""
+"""A line plot with bands, zoom, a cursor that shows the values, and marks at epochs."""
 
 import math
 from collections.abc import Sequence
@@ -25,23 +25,23 @@ __all__ = ["Curves", "Mark", "Series"]
 
 N_COLOURS = 6
 FAINT = 0.4
-MOST_NAME = 16
+MAX_NAME = 16
 BETWEEN = "   "
 
 
 @dataclass(frozen=True)
 class Mark:
-    """An epoch of interest."""
+    """A labelled epoch."""
 
     epoch: float
     text: str
 
 
 class Curves(Widget, can_focus=True):
-    """Curves over epochs, their names at the right, their values at the cursor below."""
+    """Curves over epochs, with their names at the right and their values at the cursor below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "step(-1)", "Cursor", show=False, tooltip="Read the evaluation before"),
+        Binding("left", "step(-1)", "Cursor", show=False, tooltip="Read the previous evaluation"),
         Binding("right", "step(1)", "Cursor", show=False, tooltip="Read the next evaluation"),
         Binding("home", "first", "First", show=False, tooltip="Read the first evaluation"),
         Binding("end", "last", "Last", show=False, tooltip="Read the last evaluation"),
@@ -71,13 +71,13 @@ class Curves(Widget, can_focus=True):
 
     @dataclass
     class Moved(Message):
-        """Another window or another epoch is looked at."""
+        """The window or the cursor has moved."""
 
         curves: "Curves"
 
         @property
         def control(self) -> "Curves":
-            """The curves, by which handlers select."""
+            """The sender, for the selectors of `@on`."""
             return self.curves
 
     def __init__(
@@ -88,13 +88,13 @@ class Curves(Widget, can_focus=True):
         decimals: int = 4,
         id: str | None = None,
     ) -> None:
-        """Nothing is shown yet.
+        """Initialises an empty plot.
 
         Args:
-            title: what the values are, with their unit.
-            bounds: beyond which no value can be.
+            title: the name and unit of the values.
+            bounds: the lowest and highest possible value.
             decimals: of the values at the cursor.
-            id: of the widget.
+            id: the widget's id.
         """
         super().__init__(id=id)
         self.title, self.bounds, self.decimals = title, bounds, decimals
@@ -104,7 +104,7 @@ class Curves(Widget, can_focus=True):
         self.view = View()
 
     def compose(self) -> ComposeResult:
-        """Title and marks; the plot with names; the values at the cursor."""
+        """Yields the title with the marks, the plot with the names, and the values."""
         yield Static(classes="head", markup=False)
         with Horizontal():
             yield Plot()
@@ -115,44 +115,44 @@ class Curves(Widget, can_focus=True):
         """Draws these curves; window and cursor stay where they are.
 
         Args:
-            series: up to a handful; of one `style` each.
-            log: whether the values' scale is logarithmic.
-            marks: epochs that are pointed out.
+            series: a few curves, each with a style of its own.
+            log: whether the scale of the values is logarithmic.
+            marks: epochs to mark.
         """
         self.series, self.log_scale, self.marks = series, log, marks
         known = [one.epochs[np.isfinite(one.values)] for one in series]
         self.view.epochs = np.unique(np.concatenate(known)) if known else np.empty(0)
         self._draw()
 
-    def look(self, view: View) -> None:
-        """Shows what another one shows; no message is sent."""
+    def follow(self, view: View) -> None:
+        """Copies another plot's window and cursor, without posting `Moved`."""
         if self.view.follow(view):
             self._draw()
 
     # ---- window and cursor
 
     def action_step(self, by: int) -> None:
-        """Goes to a neighbouring evaluation."""
+        """Moves the cursor to the next or previous evaluation."""
         self.view.step(by)
         self._moved()
 
     def action_first(self) -> None:
-        """Goes to the first evaluation."""
+        """Moves the cursor to the first evaluation."""
         self.view.point_near(-math.inf)
         self._moved()
 
     def action_last(self) -> None:
-        """Goes to the last evaluation, whichever that will be."""
+        """Makes the cursor follow the last evaluation."""
         self.view.point(None)
         self._moved()
 
     def action_zoom(self, closer: bool) -> None:
-        """Zooms around the cursor, or the middle."""
+        """Zooms around the cursor, or else the middle."""
         self.view.zoom(closer)
         self._moved()
 
     def action_all(self) -> None:
-        """Shows all epochs, and no cursor."""
+        """Shows all epochs, and removes the cursor."""
         self.view.reset()
         self._moved()
 
@@ -163,13 +163,13 @@ class Curves(Widget, can_focus=True):
     # ---- the mouse
 
     def on_plot_wheel(self, event: Plot.Wheel) -> None:
-        """Zooms where the mouse is."""
+        """Zooms around the mouse."""
         event.stop()
         self.view.zoom(event.closer, event.epoch)
         self._moved()
 
     def on_plot_over(self, event: Plot.Over) -> None:
-        """Reads where the mouse is."""
+        """Moves the cursor to the mouse."""
         event.stop()
         before = self.view.cursor
         self.view.point_near(event.epoch)
@@ -183,12 +183,12 @@ class Curves(Widget, can_focus=True):
         self._moved()
 
     def on_canvas_resize(self, event: Plot.Resize) -> None:
-        """Draws with the number of dots that there are now."""
+        """Redraws the plot in its new size."""
         event.stop()
         self._draw()
 
     def notify_style_update(self) -> None:
-        """Draws in the colours of another theme."""
+        """Redraws the plot in the colours of a new theme."""
         super().notify_style_update()
         if self.is_mounted:
             self._draw()
@@ -202,12 +202,12 @@ class Curves(Widget, can_focus=True):
         return self._style(series.style % N_COLOURS)
 
     def _faint(self, series: Series) -> str:
-        """Of a band: its line's colour, near the background's."""
+        """Returns the colour of a band: its line's, blended with the background."""
         colour = self.get_component_styles(f"curves--{series.style % N_COLOURS}").color
         return str(self.background_colors[1].blend(colour, FAINT).rich_color.name)
 
     def _draw(self) -> None:
-        if not self.is_mounted or not self.size:  # its plot tells when there is room
+        if not self.is_mounted or not self.size:  # the plot's first resize will draw
             return
         self._read()
         plot = self.query_one(Plot)
@@ -218,7 +218,7 @@ class Curves(Widget, can_focus=True):
         left, right = self.view.shown
         bottom, top = value_range(self.series, left, right, self.log_scale, self.bounds)
         window = Window(left, right, bottom, top, 2 * area.width, 4 * area.height, self.log_scale)
-        with plot.batch_refresh():  # else each dot asks for one
+        with plot.batch_refresh():  # else each dot requests a refresh
             self._draw_plot(plot, window)
         self.query_one(".head", Static).update(self._head(window), layout=False)
         self._names(window)
@@ -226,7 +226,7 @@ class Curves(Widget, can_focus=True):
     def _draw_plot(self, plot: Plot, window: Window) -> None:
         cursor = self.view.cursor
         plot.begin(window)
-        for series in reversed(self.series):  # the first one's band lies above the others'
+        for series in reversed(self.series):  # the first curve's band is on top
             plot.dots(self._band(window, series), self._faint(series))
         for mark in self.marks:
             plot.upright(mark.epoch, "┊", self._style("mark"))
@@ -246,13 +246,13 @@ class Curves(Widget, can_focus=True):
         if series.low is None or series.high is None:
             return np.empty((0, 2), np.int64)
         low, high = (np.clip(bound, *self.bounds) for bound in (series.low, series.high))
-        if window.log:  # what is not positive lies below every window
+        if window.log:  # clip what has no logarithm to the bottom
             low = np.where(low <= 0, 10.0**window.bottom, low)
         x = window.column(series.epochs)
         return band_dots(x, window.row(low), window.row(high), window.height)
 
     def _head(self, window: Window) -> Text:
-        """What the values are, and names above the marks."""
+        """Returns the title, and the texts of the marks above their epochs."""
         title = f"{self.title}, log" if self.log_scale else self.title
         line = [*fit(f" {title}", max(len(title) + 2, self.size.width))]
         for mark in sorted(self.marks, key=lambda mark: mark.epoch):
@@ -266,7 +266,7 @@ class Curves(Widget, can_focus=True):
         return text
 
     def _names(self, window: Window) -> None:
-        """Each at the height of its curve's end."""
+        """Shows each name at the height of its curve's end."""
         names = self.query_one(".names", Static)
         height = window.height // 4
         ends = []
@@ -277,7 +277,7 @@ class Curves(Widget, can_focus=True):
             row = window.row(series.values[seen[-1:]])[0] / 4 if seen.size else height - 1
             ends.append((min(height - 1.0, max(0.0, row)), series))
         ends = ends[:height]
-        width = min(MOST_NAME, max((len(s.name) for _, s in ends), default=0))
+        width = min(MAX_NAME, max((len(s.name) for _, s in ends), default=0))
         lines = [Text()] * height
         rows = spread([row for row, _ in ends], height)
         for row, (_, series) in zip(rows, ends, strict=True):
@@ -287,7 +287,7 @@ class Curves(Widget, can_focus=True):
         names.update(Text("\n").join([Text(), *lines]), layout=False)
 
     def _read(self) -> None:
-        """The values at the cursor; at the last evaluation where there is none."""
+        """Shows the values at the cursor, or else at the last evaluation."""
         reading, epoch = self.query_one(".reading", Static), self.view.read_at
         if epoch is None:
             reading.update("no evaluation yet", layout=False)
@@ -306,7 +306,7 @@ class Curves(Widget, can_focus=True):
 
 
 def _lines_of(parts: Sequence[Text], width: int) -> Text:
-    """Side by side where they fit; a new line never begins within one of them."""
+    """Joins the parts on as few lines as fit, without breaking any part."""
     lines = [parts[0].copy()]
     for part in parts[1:]:
         if lines[-1].cell_len + len(BETWEEN) + part.cell_len <= width:

@@ -1,4 +1,4 @@
-"""What a form is made of: something to choose, something to take in or leave out, fields."""
+"""The parts of a form: a button for a choice, check boxes, fields, indented text."""
 
 from dataclasses import dataclass
 from textwrap import wrap
@@ -15,12 +15,12 @@ from textual.widgets import Input, Static
 
 from tui.text import visible
 
-# Nothing that a paste can bring may reach the terminal but what can be seen.
+# Pasted control characters must not reach the terminal.
 _PRINTABLE = r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*"
 
 
 class Pressable(Static, can_focus=True):
-    """A line that enter, space or a click presses; where it has the focus, a mark stands before."""
+    """A line that enter, space or a click presses; a mark shows that it has the focus."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "press", "Choose", show=False)]
 
@@ -32,42 +32,42 @@ class Pressable(Static, can_focus=True):
 
         @property
         def control(self) -> "Pressable":
-            """The line, by which handlers select."""
+            """The sender, for the selectors of `@on`."""
             return self.sender
 
     def line(self) -> Text:
-        """What stands behind the mark."""
+        """Returns the text after the mark."""
         return Text()
 
     def render(self) -> Text:
-        """The line behind its mark."""
+        """Draws the mark and the text."""
         mark = "▸ " if self.has_focus else "  "
         return Text(mark, no_wrap=True, overflow="ellipsis") + self.line()
 
     def on_click(self, event: events.Click) -> None:
-        """Presses it, as a key does."""
+        """Presses the line."""
         event.stop()
         self.action_press()
 
     def action_press(self) -> None:
-        """Says that it was pressed."""
+        """Posts `Pressed`."""
         self.post_message(self.Pressed(self))
 
 
 class Pick(Pressable):
-    """What was chosen, and how to choose something else."""
+    """Shows what was chosen; pressing it asks for another choice."""
 
     chosen = reactive("")
     about = reactive("")
 
     def line(self) -> Text:
-        """The name of what was chosen, and what it is."""
+        """Returns the name and the description of what was chosen."""
         name = visible(self.chosen) or "choose a study"
         return Text.assemble((name, "bold"), f"  {visible(self.about)}")
 
 
 class Tick(Pressable):
-    """Something to take in or to leave out."""
+    """A check box on one line."""
 
     on = reactive(True)
 
@@ -76,24 +76,24 @@ class Tick(Pressable):
         self.key, self.text = key, text
 
     def line(self) -> Text:
-        """A box with a cross, or an empty one."""
+        """Returns the box and its label."""
         return Text(f"[{'x' if self.on else ' '}] {visible(self.text)}")
 
     def action_press(self) -> None:
-        """Takes it in, or leaves it out."""
+        """Ticks or unticks the box."""
         self.on = not self.on
         super().action_press()
 
 
 class FieldLine(Vertical):
-    """A field with its name before it, and what is wrong with it below."""
+    """A field with its name, and its problems below."""
 
     def __init__(self, key: str, title: str, max_length: int) -> None:
         super().__init__(id=f"field-{key}")
         self.key, self.name_shown, self.max_length = key, title, max_length
 
     def compose(self) -> ComposeResult:
-        """Name, field, message."""
+        """Yields name, input and problems."""
         with Horizontal(classes="field"):
             yield Static(self.name_shown, markup=False, classes="name")
             yield Input(
@@ -107,27 +107,27 @@ class FieldLine(Vertical):
 
     @property
     def text(self) -> str:
-        """What was typed."""
+        """The text in the field."""
         return self.query_one(Input).value
 
     def hint(self, text: str) -> None:
-        """Shows what it means that the field is empty."""
+        """Shows a text while the field is empty."""
         self.query_one(Input).placeholder = visible(text)
 
     def wrong(self, text: str) -> None:
-        """Shows what is wrong; an empty text takes it away."""
+        """Shows the field's problems, one per line; an empty text removes them."""
         line = self.query_one(".wrong", Static)
         line.update("\n".join(f"✗ {visible(part)}" for part in text.splitlines()))
         self.set_class(bool(text), "has-problem")
 
 
 class Indented(Static):
-    """Lines that are broken to the width; continuation lines are indented further."""
+    """Lines wrapped to the width; continuation lines are indented further."""
 
     lines = reactive[tuple[str, ...]]((), layout=True)
 
     def render(self) -> Text:
-        """The line behind its mark."""
+        """Wraps the lines."""
         broken = []
         for line in map(visible, self.lines):
             indent = " " * (len(line) - len(line.lstrip()) + 2)

@@ -1,4 +1,4 @@
-"""Pictures in rows, with words below each: as many as fit, the others by scrolling."""
+"""A gallery: pictures with captions, in as many columns as fit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from textual.strip import Strip
 from tui.charts.picture import N_LEVELS, NO_PIXEL, Plane, half_blocks, shades, shrink
 from tui.text import fit
 
-GAPS = (1, 2)  # columns between cards: the least, and where they take no card's place
+GAPS = (1, 2)  # columns between cards: the minimum, and the gap if as many cards still fit
 MARGIN = 1
 POSITIVE, NEGATIVE = Color.parse("#f0883e"), Color.parse("#3f8cff")
 
@@ -27,13 +27,13 @@ POSITIVE, NEGATIVE = Color.parse("#f0883e"), Color.parse("#3f8cff")
 class Card:
     """A picture and its caption."""
 
-    plane: Plane  # 0 to 1, or -1 to 1 with nothing at 0
+    plane: Plane  # see `tui.charts.picture`
     words: tuple[str, ...]
     signed: bool = False
 
 
 class Gallery(ScrollView, can_focus=True):
-    """Cards of one size, from left to right and down."""
+    """A scrolling grid of cards of equal size."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -46,36 +46,36 @@ class Gallery(ScrollView, can_focus=True):
         ),
         Binding("minus", "reduce(2)", "Smaller", show=False, tooltip="Smaller pictures"),
         Binding(
-            "g", "toggle('signs')", "Signs", show=False, tooltip="Pictures by signs or by colours"
+            "g", "toggle('signs')", "Signs", show=False, tooltip="Draw with characters or colours"
         ),
     ]
     DEFAULT_CSS = """
     Gallery { overflow-y: scroll; scrollbar-size-vertical: 1; scrollbar-background: $background; }
     """
 
-    cards: var[Sequence[Card]] = var((), init=False)  # others leave it scrolled where it is
-    reduced: var[int | None] = var(None, init=False)  # pixels that are one; None: as it fits
-    signs = var(False, init=False)  # whether to draw by signs though there are colours
+    cards: var[Sequence[Card]] = var((), init=False)  # new cards keep the scroll position
+    reduced: var[int | None] = var(None, init=False)  # the chosen `factor`; None: automatic
+    signs = var(False, init=False)  # whether to draw characters even if there are colours
 
     def on_resize(self, event: events.Resize) -> None:
-        """Lays out as many in a row as fit."""
+        """Lays out the cards in the new width."""
         del event
         self._lay_out()
 
     def notify_style_update(self) -> None:
-        """Draws in the colours of another theme."""
+        """Redraws the pictures in the colours of a new theme."""
         super().notify_style_update()
         self._lay_out()
 
     def action_reduce(self, factor: int) -> None:
-        """Shows more at once, or larger ones."""
+        """Sets how many pixels are averaged."""
         self.reduced = factor
 
-    # ---- where things are
+    # ---- layout
 
     @property
     def factor(self) -> int:
-        """Pixels of a picture, in each direction, that are one on the screen."""
+        """How many pixels, in each direction, are averaged to one."""
         if self.reduced is not None or not self.cards:
             return self.reduced or 1
         height, width = self.cards[0].plane.shape
@@ -85,7 +85,7 @@ class Gallery(ScrollView, can_focus=True):
 
     @property
     def card_size(self) -> Size:
-        """Cells of one card, without the gap around it."""
+        """The size of one card in cells, without the gap around it."""
         planes = [shrink(card.plane, self.factor).shape for card in self.cards[:1]]
         height, width = planes[0] if planes else (0, 0)
         width = max([width, *(len(word) for card in self.cards for word in card.words)])
@@ -98,12 +98,12 @@ class Gallery(ScrollView, can_focus=True):
 
     @property
     def per_row(self) -> int:
-        """Cards in a row."""
+        """The number of cards in a row."""
         return self._fitting(GAPS[0])
 
     @property
     def gap(self) -> int:
-        """Columns between cards."""
+        """The number of columns between cards."""
         return GAPS[1] if self._fitting(GAPS[1]) == self.per_row else GAPS[0]
 
     def _lay_out(self) -> None:
@@ -120,7 +120,7 @@ class Gallery(ScrollView, can_focus=True):
     # ---- drawing
 
     def render_line(self, y: int) -> Strip:
-        """A line of the cards in one row."""
+        """Draws one line of a row of cards."""
         scroll_x, scroll_y = self.scroll_offset
         size, per_row, width = self.card_size, self.per_row, self.size.width
         base = self.rich_style
@@ -149,7 +149,7 @@ class Gallery(ScrollView, can_focus=True):
 
     @property
     def _is_ascii(self) -> bool:
-        """Half blocks cannot be drawn; shades have likenesses."""
+        """Whether the terminal has only ASCII, which can show shades but not half blocks."""
         return bool(getattr(self.app.driver_class, "ascii_only", False))
 
     def _by_signs(self, plane: Plane) -> list[list[Segment]]:
@@ -169,7 +169,7 @@ class Gallery(ScrollView, can_focus=True):
 
 @lru_cache(8192)
 def _cell_style(paper: str, ink: str, signed: bool, above: int, below: int) -> Style:
-    """The colours of a cell's two halves."""
+    """Returns the style of a cell from the levels of its two halves."""
     halves = [_colour(paper, ink, signed, level).rich_color for level in (above, below)]
     return Style(color=halves[0], bgcolor=halves[1])
 

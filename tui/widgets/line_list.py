@@ -1,4 +1,4 @@
-"""A list with a cursor that draws only the lines on the screen, however many there are."""
+"""A list with a cursor that draws only the visible lines."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 Line = TypeVar("Line")
-Said = TypeVar("Said")  # in a message, which cannot share the list's
+T = TypeVar("T")  # for messages: a nested class cannot share the type variable of the list
 
 FAR = 1_000_000
 
 
 class LineList(ScrollView, Generic[Line], can_focus=True):
-    """Lines that can be opened, and what stands between them; subclasses draw both."""
+    """A list of rows, of which some are lines that can be opened; subclasses draw the rows."""
 
-    HEAD = 0  # or 1: lines above the others, which do not scroll
+    HEAD = 0  # 1 for a header line, which does not scroll
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "list--accent",
         "list--cursor",
@@ -52,50 +52,50 @@ class LineList(ScrollView, Generic[Line], can_focus=True):
     ]
 
     @dataclass
-    class Highlighted(Message, Generic[Said]):
-        """What is at the cursor may be another line, or the same with other numbers."""
+    class Highlighted(Message, Generic[T]):
+        """The cursor has moved, or the line under it has changed."""
 
-        line: Said | None
+        line: T | None
 
     @dataclass
-    class Opened(Message, Generic[Said]):
-        """A line is to be opened."""
+    class Opened(Message, Generic[T]):
+        """The user has opened a line."""
 
-        line: Said
+        line: T
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._rows: Sequence[Any] = ()  # lines, and what stands between them
-        self._places: Sequence[int] = range(0)  # of the lines among the rows
-        self._cursor = 0  # among the lines
+        self._rows: Sequence[Any] = ()  # lines, and others such as headings
+        self._places: Sequence[int] = range(0)  # indices of the lines in `_rows`
+        self._cursor = 0  # index in `_places`
 
-    # ---- what subclasses say
+    # ---- for subclasses
 
     def key_of(self, line: Line) -> Hashable:
-        """By which a line is known again when its numbers have changed."""
+        """Returns a key that identifies a line even after its content has changed."""
         raise NotImplementedError
 
     def draw_head(self) -> list[Segment]:
-        """What stands above the rows, where `HEAD` says that there is a line for it."""
+        """Draws the header, if `HEAD` is 1."""
         return []
 
     def draw_row(self, row: Any, base: Style) -> list[Segment]:
-        """A row, in the style that it has at or away from the cursor."""
+        """Draws a row; `base` includes the cursor's style if it is on this row."""
         raise NotImplementedError
 
     @property
     def page_size(self) -> int:
-        """How many lines the cursor moves by a page."""
+        """How many lines page up and page down move the cursor."""
         return max(1, self.size.height - self.HEAD - 1)
 
     # ---- what is shown
 
     def show_rows(self, rows: Sequence[Any], places: Sequence[int]) -> None:
-        """Shows these rows. The cursor stays on its line, and that where it is on the screen.
+        """Shows these rows; the cursor stays on its line, and the line where it is on the screen.
 
         Args:
             rows: from top to bottom.
-            places: indices of those that are lines, rising.
+            places: indices of the rows that are lines, ascending.
         """
         before, y = self.at_cursor, self._y
         self._rows, self._places = rows, places
@@ -109,7 +109,7 @@ class LineList(ScrollView, Generic[Line], can_focus=True):
         self._changed()
 
     def on_resize(self) -> None:
-        """Keeps all as wide as the list, so that nothing scrolls sideways."""
+        """Keeps the content as wide as the list, so that it never scrolls sideways."""
         self.virtual_size = Size(self.size.width, self.HEAD + len(self._rows))
 
     # ---- the cursor
@@ -128,13 +128,13 @@ class LineList(ScrollView, Generic[Line], can_focus=True):
         self.post_message(self.Highlighted(self.at_cursor))
 
     def action_move(self, by: int) -> None:
-        """Moves the cursor, and the list so that it can be seen."""
+        """Moves the cursor by so many lines, and scrolls to it."""
         self._cursor = max(0, min(self._cursor + by, len(self._places) - 1))
         self.show_cursor()
         self._changed()
 
     def action_page(self, pages: int) -> None:
-        """Moves the cursor by many lines."""
+        """Moves the cursor by so many pages."""
         self.action_move(pages * self.page_size)
 
     def action_open(self) -> None:
@@ -143,7 +143,7 @@ class LineList(ScrollView, Generic[Line], can_focus=True):
             self.post_message(self.Opened(line))
 
     def show_cursor(self) -> None:
-        """Scrolls as little as need be; to what stands above the first line, too."""
+        """Scrolls to the cursor; at the first line, also to the headings above it."""
         top, n_seen = self.scroll_offset.y, max(1, self.size.height - self.HEAD)
         if (wanted := self._y if self._cursor else 0) < top:
             self.scroll_to(y=wanted, animate=False)
@@ -151,7 +151,7 @@ class LineList(ScrollView, Generic[Line], can_focus=True):
             self.scroll_to(y=self._y - n_seen + 1, animate=False)
 
     def on_click(self, event: events.Click) -> None:
-        """Moves the cursor there, and where it is there already opens the line."""
+        """Moves the cursor to the clicked line, or opens that if the cursor is there already."""
         index = self.index_at(event.y)
         if index == self._cursor:
             self.action_open()
@@ -159,7 +159,7 @@ class LineList(ScrollView, Generic[Line], can_focus=True):
             self.action_move(index - self._cursor)
 
     def index_at(self, y: int) -> int | None:
-        """Which line is at a row of the screen."""
+        """Returns the index of the line at a row of the widget; None if there is none."""
         place = y - self.HEAD + self.scroll_offset.y
         known = y >= self.HEAD and place in self._places
         return self._places.index(place) if known else None
@@ -167,7 +167,7 @@ class LineList(ScrollView, Generic[Line], can_focus=True):
     # ---- drawing
 
     def render_line(self, y: int) -> Strip:
-        """One line of the screen."""
+        """Draws the header or a row."""
         base, index = self.rich_style, y - self.HEAD + self.scroll_offset.y
         segments: list[Segment] = []
         if y < self.HEAD:
@@ -179,5 +179,5 @@ class LineList(ScrollView, Generic[Line], can_focus=True):
         return Strip(segments).adjust_cell_length(self.size.width, base)
 
     def style(self, name: str) -> Style:
-        """Of a component class, to be laid over another one."""
+        """Returns the style of a component class, to be combined with a base style."""
         return self.get_component_rich_style(name, partial=True)

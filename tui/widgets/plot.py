@@ -1,4 +1,4 @@
-"""Axes and dots on a canvas; what the mouse does there goes to whoever sets the window."""
+"""A canvas with axes and dots, which posts mouse events in terms of epochs."""
 
 from dataclasses import dataclass
 from math import ceil, floor
@@ -12,15 +12,15 @@ from textual_hires_canvas import Canvas
 
 from tui.charts.lines import Dots, Window, inside, log_labels, log_ticks, tick_labels, ticks
 
-LEAST_WIDTH, LEAST_HEIGHT = 16, 5  # below that there is no room within the axes
+MIN_WIDTH, MIN_HEIGHT = 16, 5  # below which there is no room within the axes
 MARGIN_LEFT, MARGIN_BOTTOM = 8, 1
 CELLS_PER_TICK = (9, 3)  # columns, rows
 UP, RIGHT, DOWN, LEFT = 1, 2, 4, 8
-LINES = " ╹╺┗╻┃┏┣╸┛━┻┓┫┳╋"  # by the sum of their arms
+LINES = " ╹╺┗╻┃┏┣╸┛━┻┓┫┳╋"  # indexed by the sum of their arms
 
 
 class Plot(Canvas):
-    """Axes and dots. Its limits are set from outside: the mouse only asks for others."""
+    """Axes and dots. The mouse does not move the window: the parent does, by the messages."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"plot--axis", "plot--tick"}
     DEFAULT_CSS = """
@@ -32,11 +32,11 @@ class Plot(Canvas):
     }
     """
 
-    _window = Window(0.0, 1.0, 0.0, 1.0, 0, 0, log=False)  # until there is another one
+    _window = Window(0.0, 1.0, 0.0, 1.0, 0, 0, log=False)
 
     @dataclass
     class Wheel(Message):
-        """Zoom asked for at an epoch."""
+        """The mouse wheel was turned at an epoch."""
 
         epoch: float
         closer: bool
@@ -49,21 +49,21 @@ class Plot(Canvas):
 
     @dataclass
     class Dragged(Message):
-        """The plane was drawn to the right, by so many epochs."""
+        """The plot was dragged to the right by so many epochs."""
 
         epochs: float
 
     @property
     def area(self) -> Size:
-        """Cells within the axes; none where they would have no room."""
-        if self.size.width < LEAST_WIDTH or self.size.height < LEAST_HEIGHT:
+        """The size within the axes in cells; zero if there is no room."""
+        if self.size.width < MIN_WIDTH or self.size.height < MIN_HEIGHT:
             return Size(0, 0)
         return Size(self.size.width - MARGIN_LEFT - 2, self.size.height - MARGIN_BOTTOM - 2)
 
     # ---- drawing
 
     def begin(self, window: Window) -> None:
-        """Draws axes with ticks alone, for what is drawn in this window from now on."""
+        """Clears the canvas, and draws the axes and ticks of a window."""
         self._window = window
         self.reset(self.size)
         self._axis = str(self.get_component_rich_style("plot--axis"))
@@ -100,7 +100,7 @@ class Plot(Canvas):
             self._write(MARGIN_LEFT - 1 - len(text), y, text)
 
     def _add_arm(self, x: int, y: int, arm: int) -> None:
-        """Lets a tick branch off from the frame."""
+        """Adds a tick to the frame."""
         joined = LINES.index(self.get_pixel(x, y)[0]) | arm
         self.set_pixel(x, y, LINES[joined], self._axis)
 
@@ -110,37 +110,37 @@ class Plot(Canvas):
             self.set_pixel(x + i, y, sign, style)
 
     def dots(self, dots: Dots, style: str) -> None:
-        """Draws dots, of which some may lie outside."""
+        """Draws the dots that lie in the window."""
         seen = inside(dots, self._window.width, self._window.height)
         cells = (seen + 0.5) / (2, 4) + (MARGIN_LEFT + 1, 1)
         self.set_hires_pixels(cells.tolist(), style=style)
 
     def upright(self, epoch: float, sign: str, style: str) -> None:
-        """Draws a line from bottom to top, of one sign in each row."""
+        """Draws a vertical line of one character per row."""
         column = int(self._window.column(np.array([epoch]))[0])
         for row in range(0, self._window.height, 4):
             self._sign(column, row, sign, style)
 
     def point(self, epoch: float, value: float, sign: str, style: str) -> None:
-        """Draws a sign where a value is."""
+        """Draws a character at a value."""
         column = self._window.column(np.array([epoch]))[0]
         row = self._window.row(np.array([value]))[0]
         if np.isfinite(row):
             self._sign(int(column), int(row), sign, style)
 
     def _sign(self, column: int, row: int, sign: str, style: str) -> None:
-        """A sign instead of the cell in which a dot lies."""
+        """Draws a character in the cell of a dot."""
         if 0 <= column < self._window.width and 0 <= row < self._window.height:
             self.set_pixel(MARGIN_LEFT + 1 + column // 2, 1 + row // 4, sign, style)
 
     # ---- the mouse
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Asks for fewer epochs around the mouse."""
+        """Asks to zoom in."""
         self._wheel(event, closer=True)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Asks for more epochs around the mouse."""
+        """Asks to zoom out."""
         self._wheel(event, closer=False)
 
     def _wheel(self, event: events.MouseEvent, closer: bool) -> None:
@@ -150,7 +150,7 @@ class Plot(Canvas):
             self.post_message(self.Wheel(epoch, closer))
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Reads, or drags with a button held down."""
+        """Reports the epoch under the mouse, or a drag if a button is held down."""
         event.stop()
         epoch = self._epoch(event)
         if epoch is None:
@@ -162,11 +162,11 @@ class Plot(Canvas):
 
     @property
     def _per_cell(self) -> float:
-        """How many epochs a cell is wide."""
+        """The width of a cell in epochs."""
         return (self._window.right - self._window.left) / self.area.width
 
     def _epoch(self, event: events.MouseEvent) -> float | None:
-        """Where the mouse is; None outside the axes."""
+        """Returns the epoch under the mouse; None outside the axes."""
         column, row = event.x - MARGIN_LEFT - 1, event.y - 1
         if not (0 <= column < self.area.width and 0 <= row < self.area.height):
             return None

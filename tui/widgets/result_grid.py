@@ -1,4 +1,4 @@
-"""A page of a result table on the screen."""
+"""The grid that shows one page of a result table."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from tui.views.results import Line, Page
 
 @dataclass
 class PageTurned(Message):
-    """Other columns are to be shown."""
+    """The user wants to see other columns."""
 
     by: int
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell that knows whose it is, so that rows can be ordered."""
+    """A cell with the label of its row, by which rows are sorted."""
 
     label: str
     text: Text
@@ -30,7 +30,7 @@ class Cell:
 
 
 class ResultGrid(DataTable[Cell]):
-    """Draws pages; what has not changed is left alone, so that nothing flickers."""
+    """A table that draws only what has changed, so that nothing flickers."""
 
     DEFAULT_CSS = """
     ResultGrid:focus { background-tint: transparent 0%; }
@@ -39,10 +39,10 @@ class ResultGrid(DataTable[Cell]):
     def __init__(self) -> None:
         super().__init__(cursor_type="row")
         self._page: Page | None = None
-        self.styles.height = "auto"  # the app's style of tables is all the height there is
+        self.styles.height = "auto"  # overrides the app's style for tables
 
     def draw(self, new: Page) -> None:
-        """Shows a page; cursor and scroll stay where they are."""
+        """Shows a page; cursor and scroll position stay."""
         old, self._page = self._page, new
         if old == new:
             return
@@ -52,7 +52,7 @@ class ResultGrid(DataTable[Cell]):
             self._draw_columns(new)
         self._draw_rows(new)
         labels = [line.label for line in new.lines]
-        # A new title is drawn only when something else has changed too: sorting counts as that.
+        # `DataTable` does not redraw for a new column title alone; sorting makes it redraw.
         if other_columns or [row.key.value for row in self.ordered_rows] != labels:
             ranks = {label: rank for rank, label in enumerate(labels)}
             self.sort(CONFIGURATION, key=lambda cell: ranks[cell.label])
@@ -61,13 +61,13 @@ class ResultGrid(DataTable[Cell]):
 
     @property
     def label_at_cursor(self) -> str:
-        """The configuration under the cursor, or an empty text."""
+        """The configuration under the cursor, or an empty string."""
         if not self.is_valid_row_index(self.cursor_row) or not self.columns:
             return ""
         return self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value or ""
 
     def _draw_columns(self, new: Page) -> None:
-        """Takes columns away and adds others; the rows stay."""
+        """Removes and adds columns; the rows stay."""
         wanted = [column.title for column in new.columns]
         if [column.key.value for column in self.ordered_columns] != wanted:
             for key in [column.key for column in self.ordered_columns[1:]]:
@@ -82,7 +82,7 @@ class ResultGrid(DataTable[Cell]):
         self.header_height = new.header_height
 
     def _draw_rows(self, new: Page) -> None:
-        """Adds, changes and takes away rows."""
+        """Adds, updates and removes rows."""
         there = {row.key.value: row for row in self.ordered_rows}
         for gone in there.keys() - {line.label for line in new.lines}:
             self.remove_row(gone or "")
@@ -97,11 +97,11 @@ class ResultGrid(DataTable[Cell]):
                     self.update_cell(line.label, column.title, cell, update_width=True)
 
     def action_cursor_left(self) -> None:
-        """Turns to the columns before; no page is wider than the table."""
+        """Shows the previous columns; a page never needs to scroll sideways."""
         self.post_message(PageTurned(-1))
 
     def action_cursor_right(self) -> None:
-        """Turns to the next columns."""
+        """Shows the next columns."""
         self.post_message(PageTurned(1))
 
 

@@ -1,4 +1,4 @@
-"""The result tables of a study: one experiment at a time, filling as runs end."""
+"""The result tables of a study, one experiment at a time; they fill as runs end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
-from tui.dialogs import Choose, Paper
+from tui.dialogs import Choose, TextDialog
 from tui.text import visible
 from tui.views.result_rows import Sort, join, next_sort
 from tui.views.results import marked, page, sentences
@@ -22,13 +22,13 @@ from tui.widgets.result_grid import PageTurned, ResultGrid
 if TYPE_CHECKING:
     from jmlp.results.tables import ExperimentTable
 
-NOTHING = "There are no results yet: they are shown here as runs end."
-LEAST_GRID = 6  # lines of a table, its header included
-LEAST_TEXT = 5  # lines for the rest: experiments, a blank line, claims and notes
+NOTHING = "There are no results yet. They appear here as runs end."
+MIN_GRID = 6  # lines of a table, including its header
+MIN_TEXT = 5  # lines for the experiments, a blank line, claims and notes
 
 
 class ExperimentName(Static):
-    """An experiment in the line of experiments; a click shows it."""
+    """The name of an experiment; a click shows its table."""
 
     DEFAULT_CSS = """
     ExperimentName {
@@ -42,7 +42,7 @@ class ExperimentName(Static):
 
     @dataclass
     class Picked(Message):
-        """This experiment is to be shown."""
+        """The name was clicked."""
 
         index: int
 
@@ -50,19 +50,19 @@ class ExperimentName(Static):
         super().__init__(markup=False)
         self.index = index
 
-    def say(self, table: "ExperimentTable", current: bool) -> None:
-        """The name and how many of its runs have ended; a sign marks the one that is shown."""
+    def draw(self, table: "ExperimentTable", current: bool) -> None:
+        """Shows the name, how many of its runs have ended, and a mark if it is the current one."""
         mark = "▸" if current else " "
         self.update(f"{mark}{visible(table.name)} {table.n_ended}/{table.n_runs}")
         self.set_class(current, "current")
 
     def on_click(self) -> None:
-        """Asks for it to be shown."""
+        """Posts `Picked`."""
         self.post_message(self.Picked(self.index))
 
 
 class ExperimentView(Widget):
-    """One experiment: its table above its claims and notes."""
+    """One experiment's table, above its claims and notes."""
 
     DEFAULT_CSS = """
     ExperimentView {
@@ -76,39 +76,39 @@ class ExperimentView(Widget):
         super().__init__()
         self.table = table
         self.sort: Sort | None = None
-        self.at = ""  # a column on the page that is shown
+        self.at = ""  # a column on the current page
         self.page = page(table, 80)
         self._grid = ResultGrid()
         self._notes = Static(markup=False)
 
     def compose(self) -> ComposeResult:
-        """The table, and texts that can be scrolled."""
+        """Yields the table and the texts, which scroll."""
         yield self._grid
         with VerticalScroll(can_focus=False):
             yield self._notes
 
     def draw(self, width: int, height: int) -> None:
-        """Shows the table as it is now.
+        """Draws the table and the texts.
 
         Args:
-            width: of all results, in columns of the terminal.
-            height: of all results, in lines.
+            width: the width of `ResultTables`.
+            height: the height of `ResultTables`.
         """
-        self._grid.styles.max_height = max(LEAST_GRID, height - LEAST_TEXT)
-        self.page = page(self.table, width - 1, self.sort, self.at)  # 1 for a scroll bar
+        self._grid.styles.max_height = max(MIN_GRID, height - MIN_TEXT)
+        self.page = page(self.table, width - 1, self.sort, self.at)  # 1 for the scrollbar
         self._grid.draw(self.page)
         lines = sentences(self.table, width - 3)
         texts = [Text(line, style="bold" if heading else "") for line, heading in lines]
         self._notes.update(Text("\n").join(texts))
 
     def focus(self, scroll_visible: bool = True) -> "ExperimentView":
-        """Gives the keys to the table."""
+        """Focuses the table."""
         self._grid.focus(scroll_visible)
         return self
 
     @property
     def columns_text(self) -> str:
-        """Which columns are shown, and by which one rows are ordered."""
+        """The sort order and the number of the page."""
         n = len(self.page.firsts)
         parts = [f"columns {self.page.number + 1}/{n}"] if n > 1 else []
         if self.sort is not None:
@@ -131,13 +131,13 @@ class ResultTables(Widget, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "experiment", "Experiment", tooltip="Show the next experiment's table"),
         Binding("g", "turn(1)", "Columns", tooltip="Show the next columns; so do left and right"),
-        Binding("o", "sort", "Sort", tooltip="Choose the column that rows are ordered by"),
+        Binding("o", "sort", "Sort", tooltip="Choose the column to sort by"),
         Binding("c", "claims", "Claims", tooltip="Read the claims and notes"),
     ]
 
     @dataclass
     class Chosen(Message):
-        """The runs of a configuration are to be opened."""
+        """The user wants to see the runs of a configuration."""
 
         experiment: str
         label: str
@@ -151,20 +151,20 @@ class ResultTables(Widget, can_focus=True):
         self._columns = Static(markup=False, classes="columns")
 
     def compose(self) -> ComposeResult:
-        """The line of experiments; tables come with the first results."""
+        """Yields the line of experiments; the tables are mounted with the first results."""
         with Horizontal(classes="line"):
             yield Horizontal(classes="names")
             yield self._columns
         yield Static(NOTHING, markup=False, classes="nothing")
 
     def on_mount(self) -> None:
-        """Shows what was given before."""
+        """Shows the tables that were set before."""
         self._build()
 
     # ---- what is shown
 
     def show(self, tables: "Sequence[ExperimentTable]") -> None:
-        """Shows these tables: experiment, columns, order, cursor and scroll stay as they are."""
+        """Shows these tables; experiment, columns, order, cursor and scroll position stay."""
         new = tuple(tables)
         if new == self._tables:
             return
@@ -178,10 +178,10 @@ class ResultTables(Widget, can_focus=True):
             if before != table:
                 view.table = table
                 view.draw(*self._space)
-        self._say()
+        self._draw_names()
 
     def _build(self) -> None:
-        """Makes the views of other experiments than before."""
+        """Replaces the views when the experiments have changed."""
         had_focus = self.has_focus or self.has_focus_within
         for widget in (*self._views, *self._names):
             widget.remove()
@@ -194,19 +194,19 @@ class ResultTables(Widget, can_focus=True):
         self.mount_all(self._views)
         for view in self._views:
             view.draw(*self._space)
-        self._say()
+        self._draw_names()
         if had_focus:
             self.focus()
 
     @property
     def _space(self) -> tuple[int, int]:
-        return self.size if self.size.area else (80, 24)  # not laid out yet; a resize comes
+        return self.size if self.size.area else (80, 24)  # before the first layout
 
-    def _say(self) -> None:
+    def _draw_names(self) -> None:
         """Draws the line of experiments."""
         for index, table in enumerate(self._tables):
             current = index == self._current
-            self._names[index].say(table, current)
+            self._names[index].draw(table, current)
             self._views[index].display = current
         view = self._view
         self._columns.update(view.columns_text if view else "")
@@ -217,7 +217,7 @@ class ResultTables(Widget, can_focus=True):
         return self._views[self._current] if self._views else None
 
     def focus(self, scroll_visible: bool = True) -> "ResultTables":
-        """Gives the keys to the table that is shown."""
+        """Focuses the current table."""
         if view := self._view:
             view.focus(scroll_visible)
         else:
@@ -225,20 +225,20 @@ class ResultTables(Widget, can_focus=True):
         return self
 
     def on_focus(self) -> None:
-        """Gives the keys to the table, after a click beside it."""
+        """Focuses the table, after a click beside it."""
         if view := self._view:
             view.focus()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Shows as many columns as fit."""
+        """Shows as many columns as fit now."""
         for view in self._views:
             view.draw(*event.size)
-        self._say()
+        self._draw_names()
 
     # ---- keys and the mouse
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that do nothing now are not offered."""
+        """Hides keys that would do nothing now."""
         del parameters
         if action == "experiment":
             return len(self._views) > 1
@@ -258,17 +258,17 @@ class ResultTables(Widget, can_focus=True):
 
     def _pick(self, index: int) -> None:
         self._current = index
-        self._say()
+        self._draw_names()
         self._names[index].scroll_visible(animate=False)
         self.focus()
 
     @on(PageTurned)
     def turn_page(self, event: PageTurned) -> None:
-        """Turns by the arrows, as by a key."""
+        """Shows other columns on left and right."""
         self.action_turn(event.by)
 
     def action_turn(self, by: int) -> None:
-        """Shows other columns."""
+        """Shows the next or previous columns."""
         view = self._view
         if view is not None and view.page.firsts:
             firsts = view.page.firsts
@@ -276,16 +276,16 @@ class ResultTables(Widget, can_focus=True):
             self._redraw(view)
 
     def action_sort(self) -> None:
-        """Asks by which column to order."""
+        """Asks for a column to sort by."""
         if view := self._view:
             titles = [column.title for column in join(view.table).columns]
             options = [(title, marked(title, view.sort)) for title in titles]
-            question = "Order rows by; again turns it, then as planned"
+            question = "Sort by (again: reverse, then the plan's order)"
             self.app.push_screen(Choose(question, options), self._sort_by)
 
     @on(DataTable.HeaderSelected)
     def header_selected(self, event: DataTable.HeaderSelected) -> None:
-        """Orders by the title that was clicked."""
+        """Sorts by the column whose title was clicked."""
         event.stop()
         self._sort_by(event.column_key.value)
 
@@ -299,18 +299,18 @@ class ResultTables(Widget, can_focus=True):
 
     def _redraw(self, view: ExperimentView) -> None:
         view.draw(*self._space)
-        self._say()
+        self._draw_names()
 
     def action_claims(self) -> None:
-        """Shows all claims and notes on a sheet."""
+        """Shows all claims and notes in a dialog."""
         if view := self._view:
             width = max(20, self.app.size.width * 9 // 10 - 8)
             text = "\n".join(line for line, _ in sentences(view.table, width))
-            self.app.push_screen(Paper(visible(view.table.title), text))
+            self.app.push_screen(TextDialog(visible(view.table.title), text))
 
     @on(DataTable.RowSelected)
     def row_selected(self, event: DataTable.RowSelected) -> None:
-        """Opens a configuration by enter, or a second click."""
+        """Opens a configuration on enter or a second click."""
         event.stop()
         label = event.row_key.value
         if label is not None:

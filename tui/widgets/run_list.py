@@ -1,4 +1,4 @@
-"""The list of runs, one a line, under the titles of their columns."""
+"""The list of runs, one per line, below the titles of its columns."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from tui.views.runs import BY_KEY, GAP, Order, RunLine, fitted_widths, natural_w
 from tui.widgets.line_list import LineList
 
 SELECTED = "●"
-MARK = 3  # columns of the terminal for the sign, with the space around it
+MARK = 3  # width of the selection mark with the spaces around it
 MUTED = ("number", "run", "study", "ended")
 
 
 class RunList(LineList[RunLine]):
-    """Runs whose columns fit into the width; a sign before them says which are selected."""
+    """A list of runs with as many columns as fit; a mark shows which are selected."""
 
     HEAD = 1
     COMPONENT_CLASSES: ClassVar[set[str]] = {"list--ordered"}
@@ -33,7 +33,7 @@ class RunList(LineList[RunLine]):
 
     @dataclass
     class Marked(Message):
-        """The sign of a run was clicked: it is to be selected, or not any more."""
+        """The selection mark of a run was clicked."""
 
         line: RunLine
 
@@ -62,10 +62,10 @@ class RunList(LineList[RunLine]):
         """Shows these runs.
 
         Args:
-            lines: in their order.
-            selected: ids of runs.
-            order: by which they are ordered, to be marked in the head.
-            widths: that the columns would like.
+            lines: the runs in order.
+            selected: ids of the selected runs.
+            order: the sort order, shown in the header.
+            widths: the natural widths of the columns.
         """
         self._selected, self._order = selected, order
         if widths != self._natural:
@@ -75,7 +75,7 @@ class RunList(LineList[RunLine]):
         self.show_cursor()
 
     def key_of(self, line: RunLine) -> str:
-        """The run, wherever it stands."""
+        """Identifies a run by its id."""
         return line.run_id
 
     @property
@@ -86,12 +86,12 @@ class RunList(LineList[RunLine]):
         self._widths = fitted_widths(self._natural, self._room)
 
     def on_resize(self) -> None:
-        """Takes the columns that fit."""
+        """Shows the columns that fit now."""
         self._fit_columns()
         self.show_cursor()
 
     def on_click(self, event: events.Click) -> None:
-        """On a title: orders by it. On the sign of a run: selects it, and does not open it."""
+        """Posts clicks on titles and selection marks; other clicks move the cursor or open."""
         if event.y < self.HEAD:
             if (key := self._column_at(event.x)) is not None:
                 self.post_message(self.HeadClicked(key))
@@ -111,7 +111,7 @@ class RunList(LineList[RunLine]):
     # ---- drawing
 
     def draw_head(self) -> list[Segment]:
-        """The titles of the columns."""
+        """Draws the titles of the columns."""
         base = self.rich_style
         segments = [Segment(" " * MARK, base)]
         for key, width in self._widths.items():
@@ -124,7 +124,7 @@ class RunList(LineList[RunLine]):
         return segments
 
     def draw_row(self, row: Any, base: Style) -> list[Segment]:
-        """A run in its columns."""
+        """Draws a run."""
         line: RunLine = row
         mark = SELECTED if line.run_id in self._selected else " "
         segments = [Segment(f" {mark} ", base + self.style("list--accent"))]

@@ -1,4 +1,4 @@
-"""The snapshots of a run in one line: which one is shown, which one is the best."""
+"""A line of a run's snapshots that marks the shown and the best one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ LABEL = " snapshot "
 
 
 class Scrubber(Widget):
-    """`snapshot   0   1   2 [ 5]* 8`; a click chooses."""
+    """Draws `snapshot   0   1   2 [ 5]* 8`; a click chooses a snapshot."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = """
@@ -23,7 +23,7 @@ class Scrubber(Widget):
     epochs: reactive[tuple[int, ...]] = reactive(())
     shown: reactive[int | None] = reactive(None)
     best: reactive[int | None] = reactive(None)
-    words = reactive("")  # in place of snapshots that are not known
+    words = reactive("")  # shown while the snapshots are not known
 
     @dataclass
     class Chosen(Message):
@@ -32,7 +32,7 @@ class Scrubber(Widget):
         index: int
 
     def render(self) -> Text:
-        """Epochs; the shown one in brackets, the best one with a star."""
+        """Draws the epochs, with the shown one in brackets and the best one starred."""
         text = Text(LABEL, no_wrap=True, overflow="ellipsis")
         if not self.epochs:
             return text.append(self.words)
@@ -56,7 +56,7 @@ class Scrubber(Widget):
 
 
 def scrubber_parts(epochs: Sequence[int], shown: int | None, best: int | None) -> list[str]:
-    """Of each snapshot, its epoch as it stands in the line; all together have no gap."""
+    """Returns the text of each snapshot, to be joined without gaps."""
     width = max((len(str(epoch)) for epoch in epochs), default=1)
     parts = []
     for i, epoch in enumerate(epochs):

@@ -1,6 +1,6 @@
 "use strict";
 
-// Takes the keyboard when a connection begins, and says why it has ended.
+// Focuses the terminal when a connection opens, and shows why it was closed.
 window.WebSocket = class extends WebSocket {
   constructor(...parameters) {
     super(...parameters);
@@ -15,7 +15,7 @@ window.WebSocket = class extends WebSocket {
   }
 
   send(data) {
-    // What the mouse does before and after is for nobody.
+    // Mouse events may come before the connection is open or after it was closed.
     if (this.readyState === WebSocket.OPEN) {
       super.send(data);
     }
@@ -25,7 +25,7 @@ window.WebSocket = class extends WebSocket {
 document.addEventListener("DOMContentLoaded", () => {
   document.getElementById("again").addEventListener("click", () => location.assign("/"));
 
-  // The terminal measures its cells once, so the font has to be there first.
+  // The terminal measures its cells only once, so the fonts must be loaded first.
   const open = window.onload;
   window.onload = async (event) => {
     const fonts = ["", "bold ", "italic "].map((style) => `${style}16px "Roboto Mono"`);
