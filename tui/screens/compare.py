@@ -121,7 +121,7 @@ class CompareScreen(JmlpScreen[None]):
 
     def _show_sentence(self) -> None:
         if self.comparison is not None:
-            text = f"{self.comparison.parting} {self._numbers}"
+            text = f"{self.comparison.first_difference} {self._numbers}"
             if not self.comparison.differing:
                 text = f"{SAME} {text}"
             for sentence in self.query("#said").results(Static):  # none once the screen is closed

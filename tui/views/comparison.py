@@ -52,7 +52,7 @@ class Comparison:
     runs: tuple[ComparedRun, ...]
     differing: Table
     everything: Table
-    parting: str  # a sentence that says where the cost curves part
+    first_difference: str  # a sentence that says from where on the cost curves differ
 
     @property
     def have_ended(self) -> bool:
@@ -94,7 +94,7 @@ class CompareQuery:
             section: {name: everything[section][name] for name in names}
             for section, names in kept.items()
         }
-        return Comparison(runs, differing, everything, parting_text(runs))
+        return Comparison(runs, differing, everything, first_difference_text(runs))
 
 
 def _sections(store: Store, row: RunRow, view: StoreView) -> dict[str, differences.Values]:
@@ -120,7 +120,7 @@ def _readable(exact: Table, rows: Sequence[RunRow]) -> Table:
     return {**exact, "Outcome": outcome}
 
 
-def parting_text(runs: Sequence[ComparedRun]) -> str:
+def first_difference_text(runs: Sequence[ComparedRun]) -> str:
     """Says where the cost curves part; of runs in training, up to the shortest curve."""
     curves = [run.points for run in runs]
     all_ended = all(run.has_ended for run in runs)
@@ -129,7 +129,7 @@ def parting_text(runs: Sequence[ComparedRun]) -> str:
         curves = [points[:shortest] for points in curves]
         if not shortest:
             return "Not all runs have a cost curve yet."
-    update = differences.parting(*curves)
+    update = differences.first_difference(*curves)
     if update is not None:
         return differences.first_difference_text(update)
     return "Their cost curves are the same" + ("." if all_ended else " so far.")
