@@ -13,7 +13,7 @@ from jmlp.client.differences import differing, first_difference, side_by_side
 from jmlp.store import Store
 from jmlp.training.records import CostPoint, Progress
 from tui.screens.compare import CompareScreen
-from tui.views.comparison import ComparedRun, parting_text
+from tui.views.comparison import ComparedRun, first_difference_text
 from tui.widgets.curves import Curves
 
 PLAN = plan()
@@ -64,12 +64,12 @@ def test_curves_part_at_the_first_update_at_which_not_all_are_equal() -> None:
 
 def test_runs_in_training_are_compared_up_to_the_shorter_curve() -> None:
     ended = compared((3.0, 2.0, 1.0), (3.0, 2.0))
-    assert parting_text(ended) == "Their cost curves differ from update 20 on."
+    assert first_difference_text(ended) == "Their cost curves differ from update 20 on."
     running = compared((3.0, 2.0, 1.0), (3.0, 2.0), has_ended=False)
-    assert parting_text(running) == "Their cost curves are the same so far."
+    assert first_difference_text(running) == "Their cost curves are the same so far."
     unfinished = compared((3.0,), (), has_ended=False)
-    assert parting_text(unfinished) == "Not all runs have a cost curve yet."
-    assert parting_text(compared((3.0,), (3.0,))) == "Their cost curves are the same."
+    assert first_difference_text(unfinished) == "Not all runs have a cost curve yet."
+    assert first_difference_text(compared((3.0,), (3.0,))) == "Their cost curves are the same."
 
 
 def test_only_differences_are_kept_and_missing_values_are_dashes() -> None:
