@@ -47,6 +47,14 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) else None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _jax() -> None:
+    """Starts JAX with the settings of the session, whatever environment the first test makes."""
+    import jax
+
+    jax.devices()
+
+
 @pytest.fixture(autouse=True)
 def _real_data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests marked `mnist` use the developer's own copy, and fetch it where there is none."""
