@@ -59,7 +59,7 @@ def test_report_of_a_study_half_done_says_so(folder: Path, here: Here) -> None:
     done = here("report", "small")
     assert done.code == 0
     assert done.err.startswith("4 of 6 runs have ended; the report covers only those\n")
-    assert "- Not complete: 4 of 6 runs have ended." in done.out
+    assert "- Incomplete: 4 of 6 runs have ended." in done.out
     text = (here.folder / "reports" / "small" / "report.md").read_text(encoding="utf-8")
     assert "4 of 6 runs have ended: 3 finished, 1 diverged." in text
 

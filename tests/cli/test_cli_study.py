@@ -378,7 +378,7 @@ def test_trained_configurations_are_shown_in_any_notation(here: Here) -> None:
     done = here("study", "spellings.toml")
     assert done.code == 0, done.err
     assert "4 runs" in done.err  # the drop rate of 0.1 with sgd is in both experiments
-    assert "Not complete" not in done.out
+    assert "Incomplete" not in done.out
     assert "0 of 1" not in done.out
     assert (
         "momentum does not help. Not settled: optimizer momentum against optimizer sgd" in done.out

@@ -179,7 +179,7 @@ def test_a_name_without_its_configuration_is_an_error(experiment: Experiment, me
 def test_a_varying_split_is_stated_as_covered_by_the_interval() -> None:
     table = experiment_table(replace(STUDY, split_seed="seed"), sizes(128), runs(HP, SPREAD))
     assert (
-        "± is half the 95 % t-interval of the mean over seeds. It holds initialisation, batch "
+        "± is half the 95 % t-interval of the mean over seeds. It covers initialisation, batch "
         "order, dropout and the split, not the sampling of the test set." in table.notes
     )
 
@@ -212,8 +212,8 @@ def test_runs_of_mixed_devices_widths_and_versions_are_noted() -> None:
     assert (
         "The runs mix devices: cpu (3 runs), gpu (2 runs); lane widths: 8 (3 runs), 16 (2 runs); "
         "programs: with dropout (2 runs), without dropout (3 runs); "
-        "versions of jax: 0.10.0 (3 runs), 0.12.0 (2 runs). Between these, equal runs may differ a "
-        "little." in experiment_table(STUDY, sizes(128), results).notes
+        "versions of jax: 0.10.0 (3 runs), 0.12.0 (2 runs). Between these, identical runs may "
+        "differ slightly." in experiment_table(STUDY, sizes(128), results).notes
     )
 
 
@@ -229,7 +229,7 @@ def test_runs_of_mixed_settings_and_sources_are_noted_and_missing_old_fields_are
     assert (
         "The runs mix jmlp's source, by digests: 00ff (3 runs), 11ff (1 run), unknown (1 run); "
         "jax_optimization_level: O1 (1 run), as usual (3 runs), unknown (1 run). Between these, "
-        "equal runs may differ a little." in experiment_table(STUDY, sizes(128), results).notes
+        "identical runs may differ slightly." in experiment_table(STUDY, sizes(128), results).notes
     )
 
 
@@ -238,6 +238,6 @@ def test_the_notes_explain_the_seeds_beside_a_verdict() -> None:
     table = experiment_table(STUDY, sizes(16, 128), results)
     assert table.differences[0].cells[-1] == "not settled (about 13 seeds)"
     assert (
-        "The seeds beside a verdict are the fewest that would settle it with the present mean and "
-        "spread." in table.notes
+        "The number of seeds next to a verdict is the smallest that would settle it with the "
+        "present mean and spread." in table.notes
     )

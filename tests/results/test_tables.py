@@ -87,16 +87,17 @@ def test_the_differences_and_claims_of_a_complete_table_are_exactly_these() -> N
 
 def test_the_notes_of_a_complete_table_are_exactly_these() -> None:
     assert whole_table().notes == (
-        "Best is the lowest mean validation cost (0.0800); nothing is chosen by the test set.",
-        "± is half the 95 % t-interval of the mean over seeds. It holds initialisation, batch "
+        "The best configuration has the lowest mean validation cost (0.0800); nothing is selected on "
+        "the test set.",
+        "± is half the 95 % t-interval of the mean over seeds. It covers initialisation, batch "
         "order and dropout, not the split or the sampling of the test set.",
         "The prediction interval (95 %) is for the test accuracy of one further run of ours: an "
-        "original outside it is unlike our runs.",
+        "original figure outside it is unlike our runs.",
         "Differences are in test accuracy to batch size 128, paired by seed. Their intervals hold "
-        "together at 95 %, and p is adjusted likewise (Bonferroni, 1); below 5 pairs there is no "
-        "verdict.",
+        "simultaneously at 95 %, and p is adjusted accordingly (Bonferroni, 1); with fewer than 5 "
+        "pairs there is no verdict.",
         "Batch sizes are compared at equal learning rate and limit of epochs, not at equal "
-        "updates: batch size 16 makes about 8 times as many updates an epoch as 128.",
+        "updates: batch size 16 makes about 8 times as many updates per epoch as 128.",
     )
 
 
@@ -141,7 +142,7 @@ def test_an_incomplete_table_counts_its_seeds_says_so_and_marks_no_best() -> Non
     assert column(table, "test accuracy %") == ["90.00", "92.00 ± 1.96"]
     assert column(table, "configuration") == ["batch size 16", "batch size 128 (baseline)"]
     assert table.notes[0] == (
-        "Not complete: 6 of 10 runs have ended. Verdicts and answers may change, and no "
+        "Incomplete: 6 of 10 runs have ended. Verdicts and answers may change, and no "
         "configuration is marked best yet."
     )
 
@@ -149,7 +150,7 @@ def test_an_incomplete_table_counts_its_seeds_says_so_and_marks_no_best() -> Non
 def test_one_seed_has_no_interval_and_says_so() -> None:
     table = experiment_table(STUDY, sizes(128, seeds=(0,)), runs(HP, [0.9]))
     assert column(table, "test accuracy %") == ["90.00"]
-    assert "One seed has no interval." in table.notes
+    assert "A single seed has no interval." in table.notes
 
 
 def test_without_a_test_set_there_is_no_test_column_no_comparison_and_no_answer() -> None:
@@ -172,9 +173,9 @@ def test_without_a_test_set_there_is_no_test_column_no_comparison_and_no_answer(
         "answers a claim."
     ]
     assert table.notes[1:3] == (
-        "± is half the 95 % t-interval of the mean over seeds. It holds initialisation, batch "
+        "± is half the 95 % t-interval of the mean over seeds. It covers initialisation, batch "
         "order and dropout, not the split.",
-        "There is no test set, so nothing is compared and no claim is answered: both take test "
+        "There is no test set, so nothing is compared and no claim is answered: both use test "
         "accuracy only.",
     )
 
@@ -205,8 +206,7 @@ def test_diverged_runs_are_counted_named_left_out_and_never_best() -> None:
     assert table.differences[0].cells[4:] == ("3", "2", "too few pairs")
     assert table.notes[1] == (
         "batch size 16: seed 3 diverged @12, seed 4 diverged @7. A diverged run (@ the update that "
-        "gave a number that is not finite) has no accuracy: it enters no mean, and its pair is "
-        "left out."
+        "gave a number that is not finite) has no accuracy: it is left out of means and pairs."
     )
 
 
@@ -262,8 +262,8 @@ def test_runs_at_the_limit_are_marked_and_explained() -> None:
     assert column(table, "best epoch") == ["98, 97–100 (limit)"]
     assert column(table, "stopped epoch") == ["100 (limit)"]
     assert (
-        "Epochs are median and range; a run stopped by the limit of epochs, marked (limit), might "
-        "have continued." in table.notes
+        "Epochs are median and range; a run marked (limit) was stopped by the limit of epochs and "
+        "might have continued." in table.notes
     )
 
 

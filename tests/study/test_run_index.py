@@ -86,7 +86,7 @@ def assert_all_is_shown(study: Study, results: list[RunResult]) -> tuple[Experim
         assert sum(row.is_baseline for row in table.rows) == (len(table.rows) > 1)
         assert len(table.claims) == len(experiment.claims)
         assert len([row for row in table.rows if row.original]) == len(experiment.reference)
-        assert not any(note.startswith("Not complete") for note in table.notes)
+        assert not any(note.startswith("Incomplete") for note in table.notes)
     index = RunIndex(results)
     found = {run.run_id for e in study.experiments for _, by in index.of(e) for run in by.values()}
     assert found == {run.run_id for run in results}

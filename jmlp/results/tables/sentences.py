@@ -120,7 +120,7 @@ def _best_reason(compared: list[tuple[str, Comparison]], answer: Answer, study: 
 # Texts for several comparisons with the same verdict, in a claim that is not settled.
 _NOT_SETTLED: Verdict = "not settled"
 _MANY: Mapping[Verdict, str] = {
-    "within": "are too near to tell apart",
+    "within": "are too close to tell apart",
     "not settled": "may be higher or lower",
     "too few pairs": f"have too few pairs ({FEWEST_PAIRS} are needed)",
     "no spread": "differ by the same in every pair, which has no interval",
@@ -151,13 +151,13 @@ def run_notes(experiment: Experiment, arms: Sequence[Arm], best: Arm | None) -> 
     n_runs, n_ended = len(arms) * len(experiment.seeds), sum(len(arm.runs) for arm in arms)
     if n_ended < n_runs:
         yield (
-            f"Not complete: {n_ended} of {n_runs} runs have ended. Verdicts and answers may change,"
+            f"Incomplete: {n_ended} of {n_runs} runs have ended. Verdicts and answers may change,"
             " and no configuration is marked best yet."
         )
     if best is not None:
         yield (
-            f"Best is the lowest mean validation cost ({best.validation_cost:.4f}); nothing is "
-            "chosen by the test set."
+            "The best configuration has the lowest mean validation cost "
+            f"({best.validation_cost:.4f}); nothing is selected on the test set."
         )
     diverged = [
         f"{arm.label}: "
@@ -168,7 +168,7 @@ def run_notes(experiment: Experiment, arms: Sequence[Arm], best: Arm | None) -> 
     if diverged:
         yield (
             f"{'; '.join(diverged)}. A diverged run (@ the update that gave a number that is not "
-            "finite) has no accuracy: it enters no mean, and its pair is left out."
+            "finite) has no accuracy: it is left out of means and pairs."
         )
     if any(run.collapsed for arm in arms for run in arm.finished):
         yield (
@@ -177,12 +177,12 @@ def run_notes(experiment: Experiment, arms: Sequence[Arm], best: Arm | None) -> 
         )
     if any(run.reached_limit for arm in arms for run in arm.finished):
         yield (
-            "Epochs are median and range; a run stopped by the limit of epochs, marked (limit), "
-            "might have continued."
+            "Epochs are median and range; a run marked (limit) was stopped by the limit of epochs "
+            "and might have continued."
         )
     mixed = list(_mixtures(arms))
     if mixed:
-        yield f"The runs mix {'; '.join(mixed)}. Between these, equal runs may differ a little."
+        yield f"The runs mix {'; '.join(mixed)}. Between these, identical runs may differ slightly."
 
 
 def accuracy_notes(
@@ -190,23 +190,23 @@ def accuracy_notes(
 ) -> Iterator[str]:
     """Notes on what the intervals of accuracies cover."""
     if len(experiment.seeds) == 1:
-        yield "One seed has no interval."
+        yield "A single seed has no interval."
     else:
-        yield f"± is half the 95 % t-interval of the mean over seeds. {_held(study, has_test)}"
+        yield f"± is half the 95 % t-interval of the mean over seeds. {_covered(study, has_test)}"
     if with_original:
         yield (
             "The prediction interval (95 %) is for the test accuracy of one further run of ours: "
-            "an original outside it is unlike our runs."
+            "an original figure outside it is unlike our runs."
         )
 
 
-def _held(study: Study, has_test: bool) -> str:
+def _covered(study: Study, has_test: bool) -> str:
     test = ["the sampling of the test set"] if has_test else []
     if study.split_seed == "seed":
-        held, not_held = "initialisation, batch order, dropout and the split", test
+        covered, not_covered = "initialisation, batch order, dropout and the split", test
     else:
-        held, not_held = "initialisation, batch order and dropout", ["the split", *test]
-    return f"It holds {held}{', not ' if not_held else ''}{' or '.join(not_held)}."
+        covered, not_covered = "initialisation, batch order and dropout", ["the split", *test]
+    return f"It covers {covered}{', not ' if not_covered else ''}{' or '.join(not_covered)}."
 
 
 def comparison_notes(
@@ -215,19 +215,19 @@ def comparison_notes(
     """Notes on how the comparisons were made, or why there are none."""
     if not has_test:
         yield (
-            "There is no test set, so nothing is compared and no claim is answered: both take test "
+            "There is no test set, so nothing is compared and no claim is answered: both use test "
             "accuracy only."
         )
     if comparisons:
         yield (
             f"Differences are in test accuracy to {baseline.label}, paired by seed. Their intervals"
-            f" hold together at 95 %, and p is adjusted likewise (Bonferroni, {len(comparisons)}); "
-            f"below {FEWEST_PAIRS} pairs there is no verdict."
+            f" hold simultaneously at 95 %, and p is adjusted accordingly (Bonferroni, "
+            f"{len(comparisons)}); with fewer than {FEWEST_PAIRS} pairs there is no verdict."
         )
     if any(c.verdict == "not settled" for c in comparisons):
         yield (
-            "The seeds beside a verdict are the fewest that would settle it with the present mean "
-            "and spread."
+            "The number of seeds next to a verdict is the smallest that would settle it with the "
+            "present mean and spread."
         )
 
 
@@ -240,7 +240,7 @@ def design_notes(experiment: Experiment, arms: Sequence[Arm]) -> Iterator[str]:
         yield (
             f"Batch sizes are compared {'at equal ' if equal else ''}{equal}{', ' if equal else ''}"
             f"not at equal updates: batch size {small} makes about {large / small:g} times as many "
-            f"updates an epoch as {large}."
+            f"updates per epoch as {large}."
         )
     if any(_dropout_before_batch_norm(arm.hyperparams) for arm in arms):
         yield (
