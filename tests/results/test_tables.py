@@ -87,8 +87,8 @@ def test_the_differences_and_claims_of_a_complete_table_are_exactly_these() -> N
 
 def test_the_notes_of_a_complete_table_are_exactly_these() -> None:
     assert whole_table().notes == (
-        "The best configuration has the lowest mean validation cost (0.0800); nothing is selected on "
-        "the test set.",
+        "The best configuration has the lowest mean validation cost (0.0800); nothing is selected "
+        "on the test set.",
         "± is half the 95 % t-interval of the mean over seeds. It covers initialisation, batch "
         "order and dropout, not the split or the sampling of the test set.",
         "The prediction interval (95 %) is for the test accuracy of one further run of ours: an "
