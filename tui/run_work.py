@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from jmlp.client import exports
 from jmlp.errors import StoreError
 from jmlp.store import Store
 from tui.text import count
 
 REMOVE_PREFIX = "-"
-EXPORTS = "exports"  # a folder beside the runs
 # Each format's description and default file name.
 FORMATS = {
     "json": ("JSON          all runs, with their cost curves", "runs.json"),
@@ -79,8 +79,8 @@ def typed_target(text: str) -> Path:
 def unused_target(folder: Path, as_: str) -> Path:
     """Returns an unused path in the store's folder of exports: `runs.json`, `runs-2.json`."""
     name = Path(FORMATS[as_][1])
-    target, n = folder / EXPORTS / name, 1
+    target, n = folder / exports.FOLDER / name, 1
     while target.exists():
         n += 1
-        target = folder / EXPORTS / f"{name.stem}-{n}{name.suffix}"
+        target = folder / exports.FOLDER / f"{name.stem}-{n}{name.suffix}"
     return target

@@ -81,14 +81,12 @@ def _run(arguments: Sequence[str]) -> Any:
     from jmlp.cli.commands import app
 
     streams.make_safe()
-    options: dict[str, Any] = {"exit_on_error": False, "print_error": False}
-    options["result_action"] = "return_value"
     if not arguments:
         with contextlib.redirect_stdout(sys.stderr):
-            app(["--help"], **options)
+            app(["--help"])
         raise needs_terminal(lacks)
     try:
-        return app(arguments, **options)
+        return app(arguments)
     except CycloptsError as error:
         _say_error(f"{error}\nSee jmlp --help, or jmlp COMMAND --help.")
         return ConfigError.exit_code

@@ -26,6 +26,9 @@ app = App(
     help_flags=("--help", "-h"),
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # `main` reports the interruption
+    exit_on_error=False,  # the caller reports errors and decides the exit code
+    print_error=False,
+    result_action="return_value",
     default_parameter=Parameter(show_default=_default_text),
 )
 

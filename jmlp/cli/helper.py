@@ -24,12 +24,7 @@ def command(request: Mapping[str, Any], send: Send) -> None:
 
     printed = io.StringIO()
     with contextlib.redirect_stderr(printed):
-        app(
-            request["arguments"],
-            exit_on_error=False,
-            print_error=False,
-            result_action="return_value",
-        )
+        app(request["arguments"])
     for line in printed.getvalue().splitlines():
         send({"say": line})
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from jmlp.system import helper_client
 
+FOLDER = "exports"  # in the store's folder, for those who can write nowhere else
+
 
 def default_folder(folder: Path, label: str, *, served: bool) -> Path:
     """The folder in which a study's report is written by default.
@@ -19,7 +21,7 @@ def default_folder(folder: Path, label: str, *, served: bool) -> Path:
         An absolute path; the folder need not exist.
     """
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", label).lstrip("._-")[:64] or "study"
-    return (folder / "exports" if served else Path("reports")).absolute() / name
+    return (folder / FOLDER if served else Path("reports")).absolute() / name
 
 
 def write_report(folder: Path, label: str, output: Path) -> Path:

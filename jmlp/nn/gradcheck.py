@@ -21,6 +21,7 @@ from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
 
 from jmlp.nn import cost, model
+from jmlp.nn.gradient import gradient
 from jmlp.study.config import Hyperparams
 from jmlp.system import numerics
 
@@ -103,16 +104,14 @@ def gradients(
     """The gradient of one network on one mini-batch: hand-written, `jax.grad`, differences."""
     flat, unravel = ravel_pytree(params)
 
-    def flat_cost(flat: Array) -> tuple[Array, tuple[cost.CostCache, model.Caches]]:
-        logits, _, caches = model.forward(unravel(flat), state, x, key, drop_rate)
-        value, cost_cache = cost.forward(logits, y)
-        return value, (cost_cache, caches)
+    def flat_cost(flat: Array) -> Array:
+        logits, _, _ = model.forward(unravel(flat), state, x, key, drop_rate)
+        return cost.forward(logits, y)[0]
 
-    autodiff, (cost_cache, caches) = jax.grad(flat_cost, has_aux=True)(flat)
-    by_hand = model.backward(cost.backward(1.0, cost_cache), caches)
+    _, by_hand, _ = gradient(params, state, x, y, key, drop_rate)
+    autodiff = jax.grad(flat_cost)(flat)
     steps = STEP * jnp.eye(flat.size, dtype=flat.dtype)
-    costs, _ = jax.vmap(flat_cost)(jnp.concatenate([flat + steps, flat - steps]))
-    up, down = jnp.split(costs, 2)
+    up, down = jnp.split(jax.vmap(flat_cost)(jnp.concatenate([flat + steps, flat - steps])), 2)
     return by_hand, unravel(autodiff), unravel((up - down) / (2 * STEP))
 
 

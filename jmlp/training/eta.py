@@ -21,6 +21,7 @@ class Tracker:
         self.plan = plan
         self.started = time.monotonic()
         self.group = 0
+        self.name = ""  # of the group
         self.runs_done = 0
         self.n_runs = len(plan.runs)
         self.work_done = 0.0  # by finished cohorts
@@ -40,6 +41,7 @@ class Tracker:
         """Records the start of a group; groups are counted from 1."""
         self.group, self.running, self.epoch, self.ended = number, [], 0, []
         group = self.plan.groups[number - 1]
+        self.name = group_name(group)
         self.to_come[_limit(group)] -= self.epoch_work(group) * len(group.cohorts)
 
     def resumed(self, epochs: int) -> None:
@@ -99,7 +101,7 @@ class Tracker:
             phase=phase,
             group=self.group,
             n_groups=len(self.plan.groups),
-            name=group_name(self.plan.groups[self.group - 1]) if self.group else "",
+            name=self.name,
             runs_done=self.runs_done,
             n_runs=self.n_runs,
             epoch=self.epoch,

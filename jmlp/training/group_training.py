@@ -71,13 +71,12 @@ class GroupTraining:
         self.max_programs = max_programs
         self.plan, self.group, self.data, self.tracker = plan, group, data, tracker
         self.rows, self.load_saved = rows, load_saved
-        self.strategy: Strategy = (
-            InTurn() if mesh.devices.flat[0].platform == "cpu" else AllAtOnce()
-        )
-        self.setup = Setup(mesh, dataset.n_in, dataset.n_classes, self.strategy)
+        on_cpu = mesh.devices.flat[0].platform == "cpu"
+        strategy: Strategy = InTurn() if on_cpu else AllAtOnce()
+        self.setup = Setup(mesh, dataset.n_in, dataset.n_classes, strategy)
         self.n_steps = planning.n_steps(plan.n_training, group.hyperparams.batch_size)
         self.n_busy = n_busy
-        self.per_device = self.strategy.n_slots(plan, group, n_busy)
+        self.per_device = strategy.n_slots(plan, group, n_busy)
         self.slots: list[Slot | None] = [None] * (self.per_device * mesh.size)
         self.waiting = deque(group.cohorts)
         n_test = 0 if dataset.y_test is None else len(dataset.y_test)
@@ -202,7 +201,7 @@ class GroupTraining:
     def balance(self) -> None:
         """Moves cohorts to other devices if that saves enough time."""
         lanes = {i: sum(slot.training_lanes) for i, slot in enumerate(self.slots) if slot}
-        source = self.strategy.moves(lanes, self.n_busy, self.per_device)
+        source = self.setup.strategy.moves(lanes, self.n_busy, self.per_device)
         if source is None:
             return
         source += range(len(source), len(self.slots))  # slots of idle devices stay
@@ -306,7 +305,7 @@ class GroupTraining:
         """Divides the wanted slots into calls of about `max_lanes` lanes per device."""
         lanes = {i: len(slot.cohort.runs) for i, slot in enumerate(self.slots) if slot}
         chosen = {index: n for index, n in lanes.items() if wanted[index]}
-        return self.strategy.calls(chosen, self.per_device, max_lanes)
+        return self.setup.strategy.calls(chosen, self.per_device, max_lanes)
 
     def evaluate(self, wanted: Sequence[bool]) -> Iterator[Progress]:
         """Evaluates some slots after their epochs; yields the new points after each call."""

@@ -156,8 +156,10 @@ class RunScreen(JmlpScreen[None]):
     def action_seed(self, by: int) -> None:
         """Shows the next or previous run."""
         if self.runs:
-            self.chosen = (self.chosen + by) % len(self.runs)
-            self.together = self.together and self.panel != "curves"
+            # Drawn once for both.
+            self.set_reactive(RunScreen.chosen, (self.chosen + by) % len(self.runs))
+            self.set_reactive(RunScreen.together, self.together and self.panel != "curves")
+            self._show()
 
     def action_mean(self) -> None:
         """Switches between the mean of all runs and one run."""
