@@ -84,11 +84,11 @@ class Terminal:
                 data = data[os.write(self._ours, data[:1024]) :]
 
     def resize(self, columns: int, rows: int) -> None:
-        """As a window manager does it."""
-        fcntl.ioctl(self._theirs, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+        """Resizes the screen, then notifies the app, whose next picture has the new size."""
         if hasattr(self, "_screen") and columns and rows:
             self.read(0.0)
             self._screen.resize(rows, columns)
+        fcntl.ioctl(self._theirs, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
 
     def discard(self, seconds: float) -> None:
         """Takes what is written within this time, and draws nothing: that would cost more."""
