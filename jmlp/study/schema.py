@@ -111,7 +111,8 @@ class _Draft:
             self._problem("seeds", "is missing: give them here or at the top, as in seeds = 5")
         self._axes = self._read_axes()
         self._on_axis = {
-            name: self._distinct(name, values) for name, values in self._axes.items()
+            name: {self._normalised(name, value): value for value in values}
+            for name, values in self._axes.items()
         }
         self._baseline = self._read_baseline()
         self._claims = self._read_claims()
@@ -170,18 +171,6 @@ class _Draft:
             if name in self._table:
                 self._problem(name, "is an axis of this experiment as well: leave one of them out")
         return axes
-
-    def _distinct(self, name: str, values: Sequence[Value]) -> dict[Value, Value]:
-        """The values of an axis by their normal form, which no two of them may share."""
-        by_form: dict[Value, Value] = {}
-        for value in values:
-            other = by_form.setdefault(self._normalised(name, value), value)
-            if other != value:
-                same = " and ".join(shown(toml_value(v)) for v in (other, value))
-                self._reader.problem(
-                    (*self._at, "axes", name), f"{same} are the same: leave one of them out"
-                )
-        return by_form
 
     def _normalised(self, name: str, value: Value) -> Value:
         """Normalises equivalent values: equal drop rates of all layers become a single one."""
