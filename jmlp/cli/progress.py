@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from jmlp.cli.output import Output
-from jmlp.training.records import CostPoint, Progress
+from jmlp.training.records import CostPoint, Progress, epoch_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -160,11 +160,15 @@ def _head(state: str, now: Progress) -> str:
     if state != "running" or not now.group:
         return "starting" if state == "running" else state
     place = f"group {now.group}/{now.n_groups}"
-    return f"{place} compiling" if now.phase == "compiling" else f"{place} epoch {now.epoch}"
+    return (
+        f"{place} compiling"
+        if now.phase == "compiling"
+        else f"{place} epoch {epoch_text(now.epoch)}"
+    )
 
 
-def _range(epochs: Sequence[int]) -> str:
-    return str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]}-{epochs[-1]}"
+def _range(epochs: Sequence[float]) -> str:
+    return "-".join(epoch_text(epoch) for epoch in dict.fromkeys((epochs[0], epochs[-1])))
 
 
 def _left(state: str, now: Progress) -> str:

@@ -26,6 +26,7 @@ from jmlp.client.differences import (
     side_by_side,
 )
 from jmlp.system.streams import shown
+from jmlp.training.records import epoch_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -166,7 +167,7 @@ def _costs(
     cells = [
         [
             ", ".join(names.get(index, ())),
-            str(p.epoch),
+            epoch_text(p.epoch),
             str(p.step),
             *map(texts.cost_text, (p.batch_cost, p.training_cost, p.validation_cost)),
             *map(texts.percent_text, (p.training_accuracy, p.validation_accuracy)),

@@ -169,6 +169,7 @@ def _print_list(
 ) -> None:
     from jmlp.cli.show import Column, print_grid
     from jmlp.client import texts
+    from jmlp.training.records import epoch_text
 
     columns = [
         Column("run"),
@@ -186,7 +187,6 @@ def _print_list(
     configurations = texts.configuration_texts(rows, study)
     cells = []
     for row in chosen:
-        result = row.result
         cells.append(
             [
                 ids[row.run_id],
@@ -194,8 +194,8 @@ def _print_list(
                 configurations[row.run_id],
                 str(row.seed),
                 texts.state_text(row),
-                texts.MISSING if result is None else texts.text_of("", result.best_epoch),
-                texts.MISSING if result is None else str(result.stopped_epoch),
+                epoch_text(_outcome(row, "best_epoch")),
+                epoch_text(_outcome(row, "stopped_epoch")),
                 texts.cost_text(_outcome(row, "validation_cost")),
                 texts.percent_text(_outcome(row, "test_accuracy")),
                 shown(", ".join(row.tags)),

@@ -47,6 +47,8 @@ def _options() -> type:
 
 
 def _as_text(default: Any) -> str:
+    if isinstance(default, str):
+        return default
     return ",".join(map(str, default)) if isinstance(default, tuple) else f"{default:g}"
 
 

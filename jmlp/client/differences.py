@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jmlp.client import texts
+from jmlp.training.records import epoch_text
 
 if TYPE_CHECKING:
     from jmlp.store import RunRow, Store
@@ -39,8 +40,11 @@ def outcome_texts(result: "RunResult", *, exact: bool) -> dict[str, str]:
         value = getattr(result, name)
         text = texts.text_of("", value)
         if isinstance(value, float) and not exact:
-            is_cost = name.endswith("cost")
-            text = texts.cost_text(value) if is_cost else f"{texts.percent_text(value)} %"
+            if name.endswith("epoch"):
+                text = epoch_text(value)
+            else:
+                is_cost = name.endswith("cost")
+                text = texts.cost_text(value) if is_cost else f"{texts.percent_text(value)} %"
         found[texts.words(name)] = text
     return found
 

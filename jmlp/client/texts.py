@@ -14,6 +14,7 @@ from jmlp.study.config import (
     label,
     value_text,
 )
+from jmlp.training.records import epoch_text
 
 if TYPE_CHECKING:
     from jmlp.store import Event, RunRow
@@ -39,7 +40,7 @@ def state_text(row: "RunRow") -> str:
         ended = "finished" if result.reached_limit else "stopped early"
         return f"{ended}, collapsed" if result.collapsed else ended
     if row.state == "running" and row.epoch is not None:
-        return f"running, epoch {row.epoch}"
+        return f"running, epoch {epoch_text(row.epoch)}"
     return row.state
 
 

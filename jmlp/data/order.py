@@ -50,6 +50,34 @@ def batch_order(seed: int, epoch: int, n: int) -> NDArray[np.int32]:
     return _permutation(seed, epoch, n)
 
 
+def mini_batches(
+    seed: int, first: int, n: int, n_examples: int, batch_size: int
+) -> NDArray[np.int32]:
+    """The training examples of consecutive updates, which may cross epochs.
+
+    An epoch visits its examples in the order of `batch_order`; the last ones, fewer than a
+    mini-batch, are not used.
+
+    Args:
+        seed: The run's seed.
+        first: The number of updates before these.
+        n: The number of these updates.
+        n_examples: Number of training examples.
+        batch_size: Examples per mini-batch.
+
+    Returns:
+        Indices of training examples, `(n, batch_size)`.
+    """
+    n_steps = n_examples // batch_size
+    begun, skipped = divmod(first, n_steps)  # epochs
+    n_epochs = -(-(skipped + n) // n_steps)
+    epochs = [
+        batch_order(seed, begun + 1 + index, n_examples)[: n_steps * batch_size]
+        for index in range(n_epochs)
+    ]
+    return np.concatenate(epochs).reshape(-1, batch_size)[skipped : skipped + n]
+
+
 def _permutation(seed: int, word: int, n: int) -> NDArray[np.int32]:
     key = np.array([seed, word], np.uint64)
     return Generator(Philox(key=key)).permutation(np.arange(n, dtype=np.int32))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from jmlp import data as datasets
 from jmlp.data.dataset import Dataset, Labels, Pixels, changed_arrays
-from jmlp.data.order import batch_order, split
+from jmlp.data.order import mini_batches, split
 from jmlp.errors import DataError
 from jmlp.inspection import records
 from jmlp.inspection.records import Floats, Inspection, Part, Singles
@@ -115,7 +115,7 @@ def look(stored: Networks, dataset: Dataset, part: Part) -> Inspection:
     predicted = np.stack([e.predicted for e in evaluated])
     confidence = np.stack([e.confidence for e in evaluated])
     n_hidden = len(hp.hidden)
-    sample = training[: single_run.TRAINING_SAMPLE]
+    sample = training[: plan.TRAINING_SAMPLE]
     arrays: dict[str, Any] = {
         "gradient_norm": gradient_norms(trained, dataset.x_train[sample], dataset.y_train[sample]),
         "update_ratio": update_ratios(stored, trained, dataset, training),
@@ -185,19 +185,20 @@ def update_ratios(
     """
     hp = stored.hyperparams
     n_steps = plan.n_steps(len(training), hp.batch_size)
+    updates = [round(epoch * n_steps) for epoch in stored.epochs]
     ratios = np.full((len(trained), len(hp.hidden) + 1), np.nan)
     n_known = len(trained) - (stored.diverged_at is not None)
     for index in range(n_known):
-        epoch, (params, bn_state) = stored.epochs[index], trained[index]
+        params, bn_state = trained[index]
         if hp.optimizer == "sgd":
-            rows = training[batch_order(stored.seed, epoch + 1, len(training))[: hp.batch_size]]
-            step = epoch * n_steps + 1
-            change = _sgd_change(stored, params, bn_state, dataset, rows, step, n_steps)
+            done = updates[index]
+            (batch,) = mini_batches(stored.seed, done, 1, len(training), hp.batch_size)
+            rows = training[batch]
+            change = _sgd_change(stored, params, bn_state, dataset, rows, done + 1, n_steps)
         elif index:
-            updates = (epoch - stored.epochs[index - 1]) * n_steps
             before = trained[index - 1][0]
             moved = jax.tree.map(lambda new, old: np.float64(new) - old, params, before)
-            change = _norms(moved) / updates
+            change = _norms(moved) / (updates[index] - updates[index - 1])
         else:
             continue
         ratios[index] = change / _norms(params)

@@ -38,7 +38,7 @@ class Inspection:
 
     run_id: str
     part: Part
-    epochs: tuple[int, ...]  # (E,), increasing
+    epochs: tuple[float, ...]  # (E,), increasing
     best: int | None  # the index of the kept network; None if the run diverged
     diverged_at: int | None  # the update; the last network is then the last finite one
     image_shape: tuple[int, ...]
@@ -83,7 +83,7 @@ class Inspection:
 _HEADER: Mapping[str, Any] = {
     "run_id": str,
     "part": Part,
-    "epochs": tuple[int, ...],
+    "epochs": tuple[float, ...],
     "best": int | None,
     "diverged_at": int | None,
     "image_shape": tuple[int, ...],

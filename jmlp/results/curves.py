@@ -41,7 +41,7 @@ def mean_curve(runs: Sequence[Sequence[CostPoint]], cost: str) -> Curve:
 
     Non-finite values are ignored.
     """
-    values: dict[tuple[int, int], list[float]] = {}
+    values: dict[tuple[float, int], list[float]] = {}
     for run in runs:
         for point in run:
             value = getattr(point, cost)

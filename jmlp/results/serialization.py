@@ -123,10 +123,11 @@ def run_from_table(table: Any, *, costs: bool = True) -> RunResult:
     needed = ("diverged_at",) if result.status == "diverged" else _OF_FINISHED
     if missing := [name for name in needed if getattr(result, name) is None]:
         raise UnreadableError(f"it {result.status} and has no {missing[0]}")
-    if result.best_epoch is None:
+    hp = result.hyperparams
+    if result.best_epoch is None or hp.evaluate_every != "epoch":
         return result
     # Earlier versions set `reached_limit` even if the patience ran out at the limit too.
-    limit = reached_limit(result.hyperparams, result.best_epoch, result.stopped_epoch)
+    limit = reached_limit(hp.patience, result.best_epoch, result.stopped_epoch, hp.epochs)
     return replace(result, reached_limit=limit)
 
 

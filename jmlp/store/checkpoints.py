@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,12 @@ from jmlp.store.packing import (
     unpack_snapshots,
 )
 from jmlp.system.files import names, remove_leftovers
-from jmlp.training.records import CohortState, Snapshot
+from jmlp.training.records import CohortState, Evaluations, Snapshot
 
 FORMAT = "jmlp-checkpoint-1"
+
+# Arrays by the names that earlier versions gave them.
+_RENAMED = {".best_epoch": ".best_evaluation", ".stopped_epoch": ".last_evaluation"}
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"[0-9]{12}\.safetensors")
@@ -44,9 +47,9 @@ class _About:
     note: Mapping[str, Any]
     run_ids: tuple[str, ...]
     width: int
-    epoch: int
+    evaluation: int
     step: int
-    n_steps: int
+    evaluations: Evaluations
 
 
 def key_of(run_ids: Sequence[str], width: int) -> str:
@@ -85,9 +88,9 @@ class Checkpoints:
             "note": about["note"],
             "run_ids": state.run_ids,
             "width": state.width,
-            "epoch": state.epoch,
+            "evaluation": state.evaluation,
             "step": state.step,
-            "n_steps": state.n_steps,
+            "evaluations": asdict(state.evaluations),
         }
         tensor_files.write(path, _pack(state), strict(header))
         self._refused.discard(path)
@@ -122,7 +125,7 @@ class Checkpoints:
                 self._refused.add(path)
         instead = "there is no other one to resume from"
         if state is not None:
-            instead = f"the one of epoch {state.epoch} step {state.step} is used instead"
+            instead = f"the one of update {state.updates} is used instead"
         return state, [f"{refusal}; {instead}" for refusal in refusals]
 
     def drop(self, key: str) -> None:
@@ -182,10 +185,11 @@ class Checkpoints:
 
 def _pack(state: CohortState) -> Tensors:
     tensors = {f"arrays.{name}": array for name, array in state.arrays.items()}
+    every = state.evaluations.every
     for lane, (costs, snapshots) in enumerate(zip(state.costs, state.snapshots, strict=True)):
-        tensors |= pack_costs(f"costs[{lane}]", costs)
-        epochs = [s.epoch for s in snapshots]
-        tensors |= pack_snapshots(f"snapshots[{lane}]", epochs, [s.params for s in snapshots])
+        tensors |= pack_costs(f"costs[{lane}]", costs, every)
+        epochs, networks = [s.epoch for s in snapshots], [s.params for s in snapshots]
+        tensors |= pack_snapshots(f"snapshots[{lane}]", epochs, networks, every)
     return tensors
 
 
@@ -231,11 +235,16 @@ def _header(about: Mapping[str, Any]) -> _About:
     Raises:
         UnreadableError: an entry is missing or invalid.
     """
-    found = read(_About, {key: about[key] for key in about.keys() - {"format"}})
+    table = {key: about[key] for key in about.keys() - {"format"}}
+    if "n_steps" in table:  # earlier versions evaluated by epoch, and counted epochs
+        table["evaluation"] = table.pop("epoch")
+        table["evaluations"] = asdict(Evaluations(table.pop("n_steps")))
+    found = read(_About, table)
     if not (
         0 < len(set(found.run_ids)) == len(found.run_ids) <= found.width
-        and found.epoch >= 0
-        and 0 <= found.step <= found.n_steps > 0
+        and found.evaluation >= 0
+        and found.evaluations.n_steps > 0
+        and 0 <= found.step <= found.evaluations.interval > 0
     ):
         raise UnreadableError("its lanes, or its position in the training, are impossible")
     return found
@@ -252,9 +261,9 @@ def _check_arrays(tensors: Tensors, found: _About) -> None:
         if array.shape[:1] != (found.width,):
             raise ValueError(f"arrays.{name} is {array.shape}, wanted ({found.width}, …)")
     for lane in range(len(found.run_ids)):
-        most = found.epoch + 2  # before the first epoch, after each, and within the current one
-        check_costs(f"costs[{lane}]", tensors, most)
-        check_snapshots(f"snapshots[{lane}]", tensors, most)
+        most = found.evaluation + 1  # from evaluation 0 on
+        check_costs(f"costs[{lane}]", tensors, most, found.evaluations.every)
+        check_snapshots(f"snapshots[{lane}]", tensors, most, found.evaluations.every)
         known |= {f"costs[{lane}]", f"snapshots[{lane}]"}
     if odd := [name for name in tensors if name.partition(".")[0] not in known]:
         raise ValueError(f"{odd[0]} belongs to no part of a checkpoint")
@@ -262,13 +271,14 @@ def _check_arrays(tensors: Tensors, found: _About) -> None:
 
 def _unpack(tensors: Tensors, found: _About) -> CohortState:
     lanes = range(len(found.run_ids))
+    arrays = {_RENAMED.get(name, name): a for name, a in under("arrays", tensors).items()}
     return CohortState(
         found.run_ids,
         found.width,
-        found.epoch,
+        found.evaluation,
         found.step,
-        found.n_steps,
-        under("arrays", tensors),
+        found.evaluations,
+        arrays,
         tuple(unpack_costs(f"costs[{lane}]", tensors) for lane in lanes),
         tuple(_snapshots(f"snapshots[{lane}]", tensors) for lane in lanes),
     )

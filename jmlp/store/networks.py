@@ -38,7 +38,7 @@ class Networks:
     validation_fraction: float
     data: Mapping[str, Any]  # name or path, and digests
     can_drop: bool  # whether the program draws random numbers for dropout
-    epochs: tuple[int, ...]  # ascending
+    epochs: tuple[float, ...]  # ascending
     tensors: tuple[Tensors, ...]  # one entry per epoch
     best: int | None  # the index of the best network; None if the run diverged
     diverged_at: int | None  # the update; the last network is then the last finite one
@@ -60,8 +60,7 @@ def key_of(store: Store, run_id: str) -> str:
 def read(store: Store, run_id: str) -> Networks:
     """The networks of a run: its snapshots, the best one, and the last one.
 
-    For a run in training, the last one is included only if its checkpoint is at the end of an
-    epoch.
+    For a run in training, the last one is included only if its checkpoint is at an evaluation.
 
     Raises:
         CheckpointError: the file of the run, or its newest checkpoint, is missing or damaged.
@@ -157,14 +156,15 @@ def _of_checkpoint(
     state = {name: array[lane] for name, array in found.arrays.items()}
     named = {snapshot.epoch: snapshot.params for snapshot in found.snapshots[lane]}
     diverged_at = int(state[".diverged_at"]) if state[".diverged_at"] >= 0 else None
-    best_epoch = None if diverged_at is not None else int(state[".best_epoch"])
+    when = found.evaluations
+    best_epoch = None if diverged_at is not None else when.epoch(int(state[".best_evaluation"]))
     if best_epoch is not None:
         named[best_epoch] = _network(state, ".best_params", ".best_bn_state")
     last = _network(state, ".params", ".bn_state")
     if diverged_at is not None:
-        named[-(-diverged_at // found.n_steps)] = last
+        named[when.epoch_of(diverged_at)] = last
     elif not state[".active"] or found.step == 0:
-        named[int(state[".stopped_epoch"])] = last
+        named[when.epoch(int(state[".last_evaluation"]))] = last
     sizes = (
         last["params[0].dense.W"].shape[1],
         len(last[f"params[{len(row.hyperparams.hidden)}].dense.W"]),
@@ -186,10 +186,10 @@ def _networks(
     run: RunRow | RunResult,
     key: str,
     about: Mapping[str, Any],
-    named: Mapping[int, Tensors],
+    named: Mapping[float, Tensors],
     *,
     can_drop: bool,
-    best_epoch: int | None,
+    best_epoch: float | None,
     diverged_at: int | None,
 ) -> Networks:
     if diverged_at == 0:
@@ -214,7 +214,7 @@ def _networks(
     )
 
 
-def _by_epoch(epochs: tuple[int, ...], stacked: Tensors) -> dict[int, Tensors]:
+def _by_epoch(epochs: tuple[float, ...], stacked: Tensors) -> dict[float, Tensors]:
     return {
         epoch: {name: array[index] for name, array in stacked.items()}
         for index, epoch in enumerate(epochs)

@@ -9,32 +9,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.nn.tensors import Tensors
+from jmlp.study.config import EvaluateEvery
 from jmlp.training.records import CostPoint
 
-# The integer fields of a cost point; the others are float64.
-_INTEGERS: Mapping[str, type[np.generic]] = {"epoch": np.int32, "step": np.int64}
 _HAS_BATCH_COST = "has_batch_cost"  # false if it is None, which an array stores as NaN
+# The type of each field's array; that of "epoch" depends on `Evaluations.every`.
 _COLUMNS: Mapping[str, type[np.generic]] = {
-    **{field.name: _INTEGERS.get(field.name, np.float64) for field in fields(CostPoint)},
+    **{field.name: np.float64 for field in fields(CostPoint)},
+    "step": np.int64,
     _HAS_BATCH_COST: np.bool_,
 }
 
 
-def pack_costs(place: str, costs: Sequence[CostPoint]) -> Tensors:
+def pack_costs(place: str, costs: Sequence[CostPoint], every: EvaluateEvery) -> Tensors:
     """The fields of the points, each as one array of shape (points,)."""
     packed: Tensors = {}
+    types = {**_COLUMNS, "epoch": epoch_type(every)}
     for field in fields(CostPoint):
         values = [getattr(point, field.name) for point in costs]
         if field.name == "batch_cost":
             has = np.array([value is not None for value in values], np.bool_)
             packed[f"{place}.{_HAS_BATCH_COST}"] = has
             values = [math.nan if value is None else value for value in values]
-        packed[f"{place}.{field.name}"] = np.array(values, _INTEGERS.get(field.name, np.float64))
+        packed[f"{place}.{field.name}"] = np.array(values, types[field.name])
     return packed
 
 
-def check_costs(place: str, tensors: Mapping[str, NDArray[Any]], most: int) -> None:
+def epoch_type(every: EvaluateEvery) -> type[np.generic]:
+    """The type of an array of epochs of a run that is evaluated so often."""
+    return np.int32 if every == "epoch" else np.float64
+
+
+def check_costs(
+    place: str, tensors: Mapping[str, NDArray[Any]], most: int, every: EvaluateEvery
+) -> None:
     """Checks names, types and lengths of the arrays of at most `most` points, but no values.
+
+    Args:
+        place: the prefix of the arrays' names.
+        tensors: the arrays.
+        most: the largest number of points.
+        every: how often the run is evaluated.
 
     Raises:
         ValueError: an array is missing or unexpected, or has the wrong type or length.
@@ -42,7 +57,7 @@ def check_costs(place: str, tensors: Mapping[str, NDArray[Any]], most: int) -> N
     n = len(_array(tensors, f"{place}.epoch"))
     if n > most:
         raise ValueError(f"{place} has {n:,} points, at most {most:,}")
-    for name, kind in _COLUMNS.items():
+    for name, kind in {**_COLUMNS, "epoch": epoch_type(every)}.items():
         column = _array(tensors, f"{place}.{name}")
         if column.shape != (n,) or column.dtype != kind:
             wanted = f"wanted {np.dtype(kind)} {(n,)}"
@@ -70,16 +85,27 @@ def unpack_costs(place: str, tensors: Mapping[str, NDArray[Any]]) -> tuple[CostP
 
 
 def pack_snapshots(
-    place: str, epochs: Sequence[int], networks: Sequence[Mapping[str, NDArray[Any]]]
+    place: str,
+    epochs: Sequence[float],
+    networks: Sequence[Mapping[str, NDArray[Any]]],
+    every: EvaluateEvery,
 ) -> Tensors:
     """The networks' arrays by name, stacked along a first axis of epochs; and the epochs."""
     names = networks[0] if networks else ()
     stacked = {f"{place}.{name}": np.stack([n[name] for n in networks]) for name in names}
-    return {f"{place}.epoch": np.array(epochs, np.int32), **stacked}
+    return {f"{place}.epoch": np.array(epochs, epoch_type(every)), **stacked}
 
 
-def check_snapshots(place: str, tensors: Mapping[str, NDArray[Any]], most: int) -> Tensors:
+def check_snapshots(
+    place: str, tensors: Mapping[str, NDArray[Any]], most: int, every: EvaluateEvery
+) -> Tensors:
     """Checks epochs and lengths of the arrays of at most `most` networks, but no values.
+
+    Args:
+        place: the prefix of the arrays' names.
+        tensors: the arrays.
+        most: the largest number of networks.
+        every: how often the run is evaluated.
 
     Returns:
         The arrays of the first network by name; empty if there is no network.
@@ -89,8 +115,9 @@ def check_snapshots(place: str, tensors: Mapping[str, NDArray[Any]], most: int) 
     """
     stacked = under(place, tensors)
     epochs = stacked.pop("epoch", None)
-    if epochs is None or epochs.ndim != 1 or epochs.dtype != np.int32:
-        raise ValueError(f"{place}.epoch is missing, or is not one axis of int32")
+    kind = np.dtype(epoch_type(every))
+    if epochs is None or epochs.ndim != 1 or epochs.dtype != kind:
+        raise ValueError(f"{place}.epoch is missing, or is not one axis of {kind}")
     if len(epochs) > most:
         raise ValueError(f"{place} has {len(epochs):,} networks, at most {most:,}")
     for name, array in stacked.items():
@@ -101,7 +128,7 @@ def check_snapshots(place: str, tensors: Mapping[str, NDArray[Any]], most: int) 
 
 def unpack_snapshots(
     place: str, tensors: Mapping[str, NDArray[Any]]
-) -> tuple[tuple[int, ...], Tensors]:
+) -> tuple[tuple[float, ...], Tensors]:
     """The epochs, and the arrays by name with the epochs as first axis.
 
     Args:

@@ -82,7 +82,7 @@ class RunRow:
     seed: int
     split_seed: int
     state: RunState
-    epoch: int | None  # of the last cost point
+    epoch: float | None  # of the last cost point
     step: int | None
     attempt: int  # from 1; one more each time it is trained afresh
     failure: str | None
@@ -207,13 +207,13 @@ def check_id(run_id: str) -> None:
         raise UnreadableError(f"{plain(run_id)} is not a run id")
 
 
-def with_checksum(epoch: int, step: int, has_batch_cost: int, costs: bytes) -> bytes:
+def with_checksum(epoch: float, step: int, has_batch_cost: int, costs: bytes) -> bytes:
     """The costs of a point, followed by a CRC over all its values, of four bytes."""
     place = f"{epoch} {step} {has_batch_cost} ".encode()
     return costs + _CHECKSUM.pack(zlib.crc32(place + costs))
 
 
-def point_values(point: CostPoint) -> tuple[int, int, int, bytes]:
+def point_values(point: CostPoint) -> tuple[float, int, int, bytes]:
     """Epoch, step, whether there is a batch cost, and five little-endian float64 with a CRC."""
     has_batch_cost = point.batch_cost is not None
     costs = _COSTS.pack(
@@ -227,7 +227,7 @@ def point_values(point: CostPoint) -> tuple[int, int, int, bytes]:
     return *place, with_checksum(*place, costs)
 
 
-def point_from(epoch: int, step: int, has_batch_cost: int, costs: bytes) -> CostPoint:
+def point_from(epoch: float, step: int, has_batch_cost: int, costs: bytes) -> CostPoint:
     """The point whose values `point_values` returned.
 
     Raises:

@@ -25,6 +25,7 @@ from jmlp.results.serialization import read as read_value
 from jmlp.store.packing import (
     check_costs,
     check_snapshots,
+    epoch_type,
     pack_costs,
     pack_snapshots,
     under,
@@ -40,6 +41,8 @@ from jmlp.store.rows import (
     data_from,
     hardware_from,
 )
+from jmlp.study.config import identity
+from jmlp.study.rules import MAX_UPDATES
 from jmlp.system.files import names
 from jmlp.training.records import RunResult
 
@@ -82,7 +85,7 @@ class _About:
     data: Mapping[str, Any]
     validation_fraction: float
     attempt: int
-    last_epoch: int
+    last_epoch: float
     events: tuple[_Event, ...]
     studies: tuple[_Link, ...]
     ended_at: int | None
@@ -97,7 +100,7 @@ class StoredRun:
     best: Tensors  # of the best epoch
     last: Tensors  # at the end of training, after the epoch `about["last_epoch"]`
     snapshots: Tensors  # with the epochs as first axis
-    snapshot_epochs: tuple[int, ...]
+    snapshot_epochs: tuple[float, ...]
     about: dict[str, Any]
 
 
@@ -146,7 +149,12 @@ def write(
         result,
         name_tensors(result.params, result.state),
         name_tensors(result.last.params, result.last.state),
-        pack_snapshots("snapshots", [s.epoch for s in result.snapshots], snapshots),
+        pack_snapshots(
+            "snapshots",
+            [s.epoch for s in result.snapshots],
+            snapshots,
+            result.hyperparams.evaluate_every,
+        ),
     )
     numbers = _digest(tensors, result)
     about = {
@@ -201,9 +209,9 @@ def numbers_of(stored: StoredRun, *, of_run: bool = True) -> str:
         stored: the run.
         of_run: include what identifies the run: its id, hyperparameters and seeds.
     """
-    epochs = np.array(stored.snapshot_epochs, np.int32)
     snapshots = {f"snapshots.{name}": array for name, array in stored.snapshots.items()}
-    snapshots["snapshots.epoch"] = epochs
+    kind = epoch_type(stored.result.hyperparams.evaluate_every)
+    snapshots["snapshots.epoch"] = np.array(stored.snapshot_epochs, kind)
     tensors = _join(stored.result, stored.best, stored.last, snapshots)
     return _digest(tensors, stored.result, of_run=of_run)
 
@@ -213,7 +221,7 @@ def _join(result: RunResult, best: Tensors, last: Tensors, snapshots: Tensors) -
         **{f"best.{name}": array for name, array in best.items()},
         **{f"last.{name}": array for name, array in last.items()},
         **snapshots,
-        **pack_costs("costs", result.costs),
+        **pack_costs("costs", result.costs, result.hyperparams.evaluate_every),
     }
 
 
@@ -224,8 +232,9 @@ def _digest(tensors: Mapping[str, NDArray[Any]], result: RunResult, *, of_run: b
         digest.update(_json([name, array.dtype.name, array.shape]))
         digest.update(array.tobytes())
     outcome = run_table(result, costs=False)
-    identity = () if of_run else ("run_id", "hyperparams", "seed", "split_seed")
-    for name in ("provenance", "experiments", *identity):
+    outcome["hyperparams"] = strict(identity(result.hyperparams))
+    of_the_run = () if of_run else ("run_id", "hyperparams", "seed", "split_seed")
+    for name in ("provenance", "experiments", *of_the_run):
         del outcome[name]
     digest.update(_json(outcome))
     return digest.hexdigest()
@@ -277,9 +286,10 @@ def _check_arrays(tensors: Tensors, result: RunResult) -> None:
     if odd := [name for name in tensors if not name.startswith(parts)]:
         raise ValueError(f"{odd[0]} belongs to no part of a run")
     hp = result.hyperparams
-    most = hp.epochs + 1  # before the first epoch, and after each
-    check_costs("costs", tensors, most)
-    snapshot = check_snapshots("snapshots", tensors, most)
+    every = hp.evaluate_every
+    most = 1 + (hp.epochs if every == "epoch" else MAX_UPDATES // every)  # before the first update
+    check_costs("costs", tensors, most, every)
+    snapshot = check_snapshots("snapshots", tensors, most, every)
     best = under("best", tensors)
     n_in = best["params[0].dense.W"].shape[-1]
     n_classes = best[f"params[{len(hp.hidden)}].dense.W"].shape[0]

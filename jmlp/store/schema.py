@@ -1,8 +1,9 @@
 """The tables of the store, and the migrations from each older schema to the next.
 
 SQLite has no checksums, so rows of studies and of completed runs have a digest, and cost points end
-with a CRC. Exact numbers are stored as bytes, because SQLite turns NaN into NULL. Ids of points and
-events are never reused, so that a viewer can ask for what is new.
+with a CRC. Exact numbers are stored as bytes, because SQLite turns NaN into NULL. An epoch is an
+integer or a float (`jmlp.training.records`). Ids of points and events are never reused, so that a
+viewer can ask for what is new.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import sqlite3
 from jmlp.store.rows import DIGESTED, STUDY_DIGESTED
 
 APPLICATION_ID = 0x6A6D6C70  # "jmlp": identifies our files
-SCHEMA = 2
+SCHEMA = 3
 
 # `row_digest` and `with_checksum` are SQL functions implemented in `jmlp.store.rows`.
 SET_STUDY_DIGEST = f"UPDATE studies SET digest = row_digest({', '.join(STUDY_DIGESTED)})"
@@ -43,7 +44,7 @@ CREATE = (
         data TEXT NOT NULL,
         validation_fraction REAL NOT NULL,
         state TEXT NOT NULL,
-        epoch INTEGER,
+        epoch ANY,
         step INTEGER,
         attempt INTEGER NOT NULL,
         failure TEXT,
@@ -65,7 +66,7 @@ CREATE = (
     """CREATE TABLE points (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
-        epoch INTEGER NOT NULL,
+        epoch ANY NOT NULL,
         step INTEGER NOT NULL,
         has_batch_cost INTEGER NOT NULL,
         costs BLOB NOT NULL,
@@ -102,6 +103,28 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE studies ADD COLUMN digest TEXT",
         SET_STUDY_DIGEST,
         "UPDATE points SET costs = with_checksum(epoch, step, has_batch_cost, costs)",
+    ),
+    (
+        "ALTER TABLE points RENAME TO old_points",
+        """CREATE TABLE points (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+            epoch ANY NOT NULL,
+            step INTEGER NOT NULL,
+            has_batch_cost INTEGER NOT NULL,
+            costs BLOB NOT NULL,
+            UNIQUE (run, epoch)
+        ) STRICT""",
+        "INSERT INTO points SELECT id, run, epoch, step, has_batch_cost, costs FROM old_points",
+        # The ids of points that were deleted are not used again either.
+        "DELETE FROM sqlite_sequence WHERE name = 'points'",
+        "INSERT INTO sqlite_sequence (name, seq)"
+        " SELECT 'points', seq FROM sqlite_sequence WHERE name = 'old_points'",
+        "DROP TABLE old_points",
+        "ALTER TABLE runs DROP COLUMN epoch",
+        "ALTER TABLE runs ADD COLUMN epoch ANY",
+        "UPDATE runs SET epoch = (SELECT points.epoch FROM points WHERE run = number"
+        " ORDER BY points.epoch DESC LIMIT 1)",
     ),
 )
 

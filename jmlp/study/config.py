@@ -6,7 +6,7 @@ Imports no JAX, so that reading and checking a study is instant. `rules` defines
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 Value = Any  # a TOML value: str, int, float, bool, or a tuple of them
@@ -15,17 +15,21 @@ Cell = Mapping[str, Value]  # part of a configuration: {"batch_size": 128}
 Optimizer = Literal["sgd", "momentum", "adam"]
 Initialization = Literal["he", "normal"]
 Schedule = Literal["constant", "linear"]  # of the learning rate
+EvaluateEvery = int | Literal["epoch"]  # a number of updates, or after every epoch
 
 
-def _metadata(text: str, *, static: bool = False, added: bool = False) -> Mapping[str, Any]:
+def _metadata(
+    text: str, *, static: bool = False, added: bool = False, optional: bool = False
+) -> Mapping[str, Any]:
     """Metadata of a hyperparameter, in addition to its type and default.
 
     Args:
         text: its description in `--help`.
         static: whether it is compiled into the program; otherwise it is an input of the program.
         added: whether files of earlier versions lack it; they are read with its default.
+        optional: whether `identity` omits its default, so that ids of earlier versions still hold.
     """
-    return {"help": text, "static": static, "added": added}
+    return {"help": text, "static": static, "added": added or optional, "optional": optional}
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,22 @@ class Hyperparams:
     patience: int | None = field(
         default=2,
         metadata=_metadata(
-            'Epochs without a new best validation cost, or "none": train to the limit.'
+            'Evaluations without a new best validation cost, or "none": train to the limit.'
+        ),
+    )
+    min_delta: float = field(
+        default=0.0,
+        metadata=_metadata(
+            "A validation cost is a new best only if it is lower by more than this, in nats.",
+            optional=True,
+        ),
+    )
+    evaluate_every: EvaluateEvery = field(
+        default="epoch",
+        metadata=_metadata(
+            'Updates from one evaluation to the next, or "epoch": after every epoch.',
+            static=True,
+            optional=True,
         ),
     )
 
@@ -117,6 +136,16 @@ def canonical(hp: Hyperparams) -> Hyperparams:
     hp = in_python_types(hp)
     unused = {name: DEFAULTS[name] for name in USED_ONLY_WITH if not in_use(name, hp)}
     return replace(hp, drop_rate=one_rate(hp.drop_rate, hp.hidden), **unused)
+
+
+def identity(hp: Hyperparams) -> dict[str, Value]:
+    """The hyperparameters that identify a run, by name.
+
+    Those marked "optional" in their metadata are included only if they differ from their default.
+    """
+    values = asdict(hp)
+    optional = [f.name for f in fields(Hyperparams) if f.metadata.get("optional")]
+    return {n: v for n, v in values.items() if n not in optional or v != DEFAULTS[n]}
 
 
 @dataclass(frozen=True)

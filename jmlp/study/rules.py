@@ -17,6 +17,7 @@ from jmlp.study.config import (
     DEFAULTS,
     MAX_EXACT_INTEGER,
     USED_ONLY_WITH,
+    EvaluateEvery,
     Hyperparams,
     Initialization,
     Optimizer,
@@ -29,6 +30,7 @@ from jmlp.study.config import (
 MAX_RUNS = 100_000  # per study: what one plan can hold in memory
 MAX_SEED = 2**63 - 1  # the largest integer that SQLite stores
 MAX_EPOCHS = 100_000
+MAX_UPDATES = 2**31 - 1  # of a run; the update counter is 32 bits wide
 MAX_LAYERS = 64
 MAX_UNITS = 2**20  # also the largest batch size
 MAX_TEXT = 500
@@ -208,6 +210,10 @@ def _patience(value: Any) -> int | None:
     return None if value == "none" else int(EPOCHS.read(value))
 
 
+def _evaluate_every(value: Any) -> EvaluateEvery:
+    return "epoch" if value == "epoch" else int(_UPDATES.read(value))
+
+
 def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise Refused(with_kind(value))
@@ -245,6 +251,7 @@ def _repeated(values: Sequence[Any]) -> list[Any]:
 
 
 EPOCHS = integer(1, MAX_EPOCHS)
+_UPDATES = integer(1, MAX_UPDATES)
 _DROP_RATE = number(">= 0 and < 1", lambda v: 0 <= v < 1)
 SEED = integer(0, MAX_SEED, "2**63 - 1")
 _SEED_COUNT = integer(1, MAX_RUNS)
@@ -287,6 +294,8 @@ HYPERPARAMETERS: dict[str, Rule] = {
     "weight_std": number("> 0", lambda v: v > 0),
     "epochs": EPOCHS,
     "patience": Rule(f"{EPOCHS.wanted}, or 'none'", _patience),
+    "min_delta": number("from 0 to 1,000", lambda v: 0 <= v <= 1000),
+    "evaluate_every": Rule(f"{_UPDATES.wanted}, or 'epoch'", _evaluate_every),
 }
 
 

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from jmlp.training import plan as planning
-from jmlp.training.plan import Group, Plan, group_name
-from jmlp.training.records import CostPoint, Phase, Progress, RunResult, Stop
+from jmlp.training.plan import TRAINING_SAMPLE, Group, Plan, group_name
+from jmlp.training.records import CostPoint, Evaluations, Phase, Progress, RunResult, Stop
 
 # Fixed cost of a step, in units of the time for one example of one lane.
 STEP_OVERHEAD = 100
+# Time to evaluate an example, in the same units: it goes through the network only forward.
+EVALUATION_SHARE = 1 / 3
 
 
 class Tracker:
@@ -26,11 +28,12 @@ class Tracker:
         self.n_runs = len(plan.runs)
         self.work_done = 0.0  # by finished cohorts
         self.left = [len(group.cohorts) for group in plan.groups]  # unfinished cohorts per group
-        self.running: list[int] = []  # epochs done by each cohort in training
-        self.epoch = 0  # of the cohort furthest ahead
+        self.running: list[float] = []  # epochs done by each cohort in training
+        self.epoch: float = 0  # of the cohort furthest ahead
         self.stops: dict[str, Stop] = {}  # of stopped runs whose cohort still trains
-        self.ended: list[int] = []  # epochs of each finished cohort of this group
-        self.n_ended = self.epochs_ended = 0  # finished cohorts of all groups, and their epochs
+        self.ended: list[float] = []  # epochs of each finished cohort of this group
+        self.n_ended = 0  # finished cohorts of all groups
+        self.epochs_ended = 0.0  # and their epochs
         # Work per epoch of all cohorts whose group has not begun, by epoch limit. Kept as sums,
         # since a study may have thousands of groups and every chunk yields a record.
         self.to_come: dict[int, float] = defaultdict(float)
@@ -44,16 +47,28 @@ class Tracker:
         self.name = group_name(group)
         self.to_come[_limit(group)] -= self.epoch_work(group) * len(group.cohorts)
 
-    def resumed(self, epochs: int) -> None:
-        """Records that a cohort resumed after `epochs` epochs, which took no time here."""
-        self.work_done -= self.epoch_work(self.plan.groups[self.group - 1]) * epochs
+    def evaluations(self, group: Group) -> Evaluations:
+        """When the runs of a group are evaluated."""
+        return planning.evaluations(self.plan.n_training, group.hyperparams)
 
-    def measured(self, epochs: Sequence[int]) -> None:
-        """Records the epochs done by each cohort in training."""
-        self.running, self.epoch = list(epochs), max(epochs, default=0)
+    def epoch_at(self, evaluation: int) -> float:
+        """The epoch of an evaluation in the current group."""
+        return self.evaluations(self.plan.groups[self.group - 1]).epoch(evaluation)
 
-    def finished(self, n_runs: int, epochs: int) -> None:
-        """Records that a cohort of `n_runs` runs finished after `epochs` epochs."""
+    def resumed(self, evaluation: int) -> None:
+        """Records that a cohort resumed after an evaluation, up to which it took no time here."""
+        self.work_done -= self.epoch_work(self.plan.groups[self.group - 1]) * self.epoch_at(
+            evaluation
+        )
+
+    def measured(self, evaluations: Sequence[int]) -> None:
+        """Records the last evaluation of each cohort in training."""
+        self.running = list(map(self.epoch_at, evaluations))
+        self.epoch = max(self.running, default=0)
+
+    def finished(self, n_runs: int, evaluation: int) -> None:
+        """Records that a cohort of `n_runs` runs finished after an evaluation."""
+        epochs = self.epoch_at(evaluation)
         self.runs_done += n_runs
         self.work_done += self.epoch_work(self.plan.groups[self.group - 1]) * epochs
         self.left[self.group - 1] -= 1
@@ -65,8 +80,11 @@ class Tracker:
 
     def epoch_work(self, group: Group) -> float:
         """The work of one epoch of one cohort."""
-        steps = planning.n_steps(self.plan.n_training, group.hyperparams.batch_size)
-        return group.width * self.plan.n_training + STEP_OVERHEAD * steps
+        plan, when = self.plan, self.evaluations(group)
+        evaluated = min(plan.n_training, TRAINING_SAMPLE) + plan.n_validation
+        evaluation = EVALUATION_SHARE * group.width * evaluated
+        training = group.width * plan.n_training + STEP_OVERHEAD * when.n_steps
+        return training + evaluation * when.n_steps / when.interval
 
     def remaining(self) -> float | None:
         """Estimated seconds left; None at the start.

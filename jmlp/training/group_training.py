@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ from jax.sharding import Mesh
 from numpy.typing import NDArray
 
 from jmlp.data.dataset import Dataset
-from jmlp.data.order import batch_order, split
+from jmlp.data.order import mini_batches, split
 from jmlp.nn.tensors import name_tensors
 from jmlp.study.config import Hyperparams
 from jmlp.training import load_balance, program
@@ -23,7 +22,7 @@ from jmlp.training.outcome import Ended, Outcome, provenance
 from jmlp.training.plan import Cohort, Group, Plan
 from jmlp.training.program import (
     Cohorts,
-    EpochEnd,
+    EvaluationInputs,
     Finals,
     Parts,
     Setup,
@@ -35,13 +34,13 @@ from jmlp.training.single_run import Measurement, TrainState
 from jmlp.training.slots import (
     Slot,
     add_snapshot,
-    is_snapshot_epoch,
+    has_snapshot,
     name_leaves,
     new_slot,
     restore_slot,
     save_slot,
 )
-from jmlp.training.strategies import AllAtOnce, Chunk, Epoch, InTurn, Strategy
+from jmlp.training.strategies import AllAtOnce, Chunk, Interval, InTurn, Strategy
 
 Rows = NDArray[np.int32]
 LoadSaved = Callable[[Cohort, int], CohortState | None]  # takes a cohort and its program's width
@@ -74,7 +73,8 @@ class GroupTraining:
         on_cpu = mesh.devices.flat[0].platform == "cpu"
         strategy: Strategy = InTurn() if on_cpu else AllAtOnce()
         self.setup = Setup(mesh, dataset.n_in, dataset.n_classes, strategy)
-        self.n_steps = planning.n_steps(plan.n_training, group.hyperparams.batch_size)
+        self.evaluations = planning.evaluations(plan.n_training, group.hyperparams)
+        self.interval = self.evaluations.interval
         self.n_busy = n_busy
         self.per_device = strategy.n_slots(plan, group, n_busy)
         self.slots: list[Slot | None] = [None] * (self.per_device * mesh.size)
@@ -82,7 +82,7 @@ class GroupTraining:
         n_test = 0 if dataset.y_test is None else len(dataset.y_test)
         self.test = len(dataset.y_train) + np.arange(n_test, dtype=np.int32)
         self.outcome = Outcome(
-            n_steps=self.n_steps,
+            evaluations=self.evaluations,
             n_training=plan.n_training,
             n_validation=plan.n_validation,
             n_test=n_test,
@@ -92,7 +92,7 @@ class GroupTraining:
         self.state: TrainState | None = None
         # Set by `put_inputs`; both are needed from the first `fill_slots` on.
         self.cohorts: Cohorts
-        self.order: NDArray[np.int32]  # of the next epoch
+        self.order: NDArray[np.int32]  # of the next interval
 
     def run(self) -> Iterator[Progress]:
         """Trains all cohorts; yields at least once per chunk."""
@@ -106,10 +106,10 @@ class GroupTraining:
                 lanes = self.starting_lanes()
                 self.state = program.refill(self.setup, self.state, self.cohorts, lanes)
                 yield from self.evaluate(fresh)
-            for _ in self.train_epoch():
+            for _ in self.train_interval():
                 yield self.tracker.progress()
             yield from self.evaluate([slot is not None for slot in self.slots])
-            self.tracker.measured([slot.epoch for slot in self.slots if slot])
+            self.tracker.measured([slot.evaluation for slot in self.slots if slot])
             ended = False
             for progress in self.collect_finished():
                 ended = True
@@ -128,9 +128,9 @@ class GroupTraining:
         no_lane = np.zeros((len(self.slots), self.group.width), np.bool_)
         self.state = self.first_call(program.refill, self.state, self.cohorts, no_lane)
         yield
-        self.state, _ = self.first_call(program.evaluate, self.state, self.epoch_end(no_slot))
+        self.state, _ = self.first_call(program.evaluate, self.state, self.evaluation_of(no_slot))
         yield
-        no_steps = self.chunk_of(self.epochs(self.order), first=0, end=0)
+        no_steps = self.chunk_of(self.intervals(self.order), first=0, end=0)
         self.state, _ = self.first_call(program.advance, self.state, no_steps)
         yield
         self.first_call(program.finals, self.state, self.cohorts.parts, no_lane, self.data)
@@ -140,24 +140,26 @@ class GroupTraining:
         """Calls one of the compiled functions for the first time in this group."""
         return program.call_first(function, self.max_programs, self.setup, *arguments)
 
-    def epochs(self, order: NDArray[np.int32]) -> Epoch:
-        """The inputs of the next epoch of all slots, on the devices."""
-        steps_before = [slot.epoch * self.n_steps if slot else 0 for slot in self.slots]
-        return Epoch(
+    def intervals(self, order: NDArray[np.int32]) -> Interval:
+        """The inputs of the next interval of all slots, on the devices."""
+        steps_before = [slot.evaluation * self.interval if slot else 0 for slot in self.slots]
+        return Interval(
             hp=self.cohorts.hp,
             root_key=self.cohorts.keys if self.group.can_drop else None,
             order=self.setup.put_slots(order),
             steps_before=np.array(steps_before, np.int32),
+            n_steps=self.evaluations.n_steps,
         )
 
-    def chunk_of(self, epochs: Epoch, first: int, end: int) -> Chunk:
-        """The steps of an epoch from `first` up to but excluding `end`."""
-        return Chunk(epochs, self.data, np.int32(first), np.int32(end))
+    def chunk_of(self, intervals: Interval, first: int, end: int) -> Chunk:
+        """The steps of an interval from `first` up to but excluding `end`."""
+        return Chunk(intervals, self.data, np.int32(first), np.int32(end))
 
-    def epoch_end(self, wanted: NDArray[np.bool_]) -> EpochEnd:
-        """The inputs for evaluating the slots in `wanted` after the epochs they have trained."""
-        epochs = np.array([slot.epoch if slot else 0 for slot in self.slots], np.int32)
-        return EpochEnd(self.cohorts, epochs, wanted, self.data, np.int32(self.n_steps))
+    def evaluation_of(self, wanted: NDArray[np.bool_]) -> EvaluationInputs:
+        """The inputs for evaluating the slots in `wanted` after the updates they have made."""
+        numbers = np.array([slot.evaluation if slot else 0 for slot in self.slots], np.int32)
+        interval = np.int32(self.interval)
+        return EvaluationInputs(self.cohorts, numbers, self.last, wanted, self.data, interval)
 
     def copies(self) -> list[CohortState]:
         """Copies of all cohorts in training, after waiting for the chunks already started."""
@@ -169,7 +171,7 @@ class GroupTraining:
             if slot is None or slot.fresh:
                 continue
             arrays = {name: np.array(leaf[index]) for name, leaf in named.items()}
-            copies.append(slot.saved or save_slot(slot, arrays, self.group.width, self.n_steps))
+            copies.append(slot.saved or save_slot(slot, arrays, self.group.width, self.evaluations))
         return copies
 
     def fill_slots(self) -> None:
@@ -186,9 +188,7 @@ class GroupTraining:
         if filler is None:
             return
         filled = [slot or filler for slot in self.slots]
-        # The batch size affects no shape except that of the order of examples. With it set to 0,
-        # groups that differ only in batch size share programs.
-        hp = replace(_stack([self.lane_hyperparams(s.cohort) for s in filled]), batch_size=0)
+        hp = planning.as_compiled(_stack([self.lane_hyperparams(s.cohort) for s in filled]))
         parts = Parts(
             training=np.stack([s.training for s in filled]),
             validation=np.stack([s.validation for s in filled]),
@@ -196,6 +196,9 @@ class GroupTraining:
         )
         keys = np.stack([root_key(s.cohort.seed) for s in filled])
         self.cohorts = self.setup.put_slots(Cohorts(hp, keys, parts))
+        epochs: Any = hp.epochs  # (slots, lanes)
+        last = [self.evaluations.last(int(n)) for n in epochs.flat]
+        self.last = np.array(last, np.int32).reshape(epochs.shape)
         self.order = self.next_order()
 
     def balance(self) -> None:
@@ -217,7 +220,7 @@ class GroupTraining:
             facts.n_examples, cohort.split_seed, study.validation_fraction
         )
         slot = new_slot(cohort, training, validation, self.load_saved(cohort, self.group.width))
-        self.tracker.resumed(slot.epoch)
+        self.tracker.resumed(slot.evaluation)
         return slot
 
     def lane_hyperparams(self, cohort: Cohort) -> Hyperparams:
@@ -234,34 +237,34 @@ class GroupTraining:
         return lanes
 
     def next_order(self) -> NDArray[np.int32]:
-        """The rows of the next epoch's mini-batches, `(slots, steps, B)`."""
-        batch_size = self.group.hyperparams.batch_size
-        order = np.zeros((len(self.slots), self.n_steps, batch_size), np.int32)
+        """The rows of the next interval's mini-batches, `(slots, steps, B)`."""
+        n, batch_size = self.interval, self.group.hyperparams.batch_size
+        order = np.zeros((len(self.slots), n, batch_size), np.int32)
         for index, slot in enumerate(self.slots):
             if slot is not None:
-                shuffled = batch_order(slot.cohort.seed, slot.epoch + 1, len(slot.training))
-                used = shuffled[: order[index].size]
-                order[index] = slot.training[used].reshape(order[index].shape)
+                seed, n_examples = slot.cohort.seed, len(slot.training)
+                used = mini_batches(seed, slot.evaluation * n, n, n_examples, batch_size)
+                order[index] = slot.training[used]
         return order
 
-    def train_epoch(self) -> Iterator[None]:
-        """Trains all slots for an epoch; yields after each chunk."""
-        epochs = self.epochs(self.order)
+    def train_interval(self) -> Iterator[None]:
+        """Trains all slots up to their next evaluation; yields after each chunk."""
+        intervals = self.intervals(self.order)
         for slot in self.slots:
             if slot is not None:
-                slot.epoch += 1
+                slot.evaluation += 1
         starts = [slot.resume_step for slot in self.slots if slot is not None]
         first, order_ready = min(starts), False
         previous: jax.Array | None = None  # to wait for; the state is donated to the next call
         while True:
             self.resume_slots(first)
-            if first == self.n_steps:
+            if first == self.interval:
                 break
-            # A cohort saved within an epoch waits until the others reach its step.
-            next_start = min([start for start in starts if start > first], default=self.n_steps)
+            # A cohort saved within an interval waits until the others reach its step.
+            next_start = min([start for start in starts if start > first], default=self.interval)
             end = min(first + self.chunk, next_start)
             started = time.monotonic()
-            chunk = self.chunk_of(epochs, first, end)
+            chunk = self.chunk_of(intervals, first, end)
             self.state, done = program.advance(self.setup, self.state, chunk)
             if not order_ready:
                 self.order, order_ready = self.next_order(), True  # while the device works
@@ -273,11 +276,11 @@ class GroupTraining:
                 if slot is not None and slot.saved is None:
                     slot.step = first
             yield
-        if not order_ready:  # all were saved at the very end of their epoch
+        if not order_ready:  # all were saved at the very end of their interval
             self.order = self.next_order()
 
     def resume_slots(self, step: int) -> None:
-        """Puts the cohorts that were saved at this step of an epoch on the devices."""
+        """Puts the cohorts that were saved at this step of an interval on the devices."""
         resuming = [
             (index, slot.saved)
             for index, slot in enumerate(self.slots)
@@ -297,7 +300,7 @@ class GroupTraining:
         """Adapts the chunk length to its time limits; it does not affect any number."""
         shortest, longest = CHUNK_SECONDS
         if seconds < shortest:
-            self.chunk = min(2 * self.chunk, self.n_steps)
+            self.chunk = min(2 * self.chunk, self.interval)
         elif seconds > longest:
             self.chunk = max(1, self.chunk // 2)
 
@@ -308,11 +311,13 @@ class GroupTraining:
         return self.setup.strategy.calls(chosen, self.per_device, max_lanes)
 
     def evaluate(self, wanted: Sequence[bool]) -> Iterator[Progress]:
-        """Evaluates some slots after their epochs; yields the new points after each call."""
+        """Evaluates some slots; yields the new points after each call."""
         for call in self.calls(wanted, LANES_PER_CALL):
             mask = np.zeros(len(self.slots), np.bool_)
             mask[call] = True
-            self.state, measurement = program.evaluate(self.setup, self.state, self.epoch_end(mask))
+            self.state, measurement = program.evaluate(
+                self.setup, self.state, self.evaluation_of(mask)
+            )
             yield self.record(call, jax.device_get(measurement))
 
     def record(self, call: Sequence[int], measured: Measurement) -> Progress:
@@ -323,22 +328,22 @@ class GroupTraining:
             slot = self.slots[index]
             assert slot is not None
             slot.step = 0
-            if is_snapshot_epoch(slot.epoch):
+            if has_snapshot(slot.evaluation):
                 self.add_snapshots(index, slot, np.asarray(measured.counted[index]))
             for lane, lane_run in enumerate(slot.cohort.runs):
                 if measured.counted[index, lane]:
                     numbers = jax.tree.map(lambda a, at=(index, lane): a[at], measured)
-                    point = self.outcome.point(slot.epoch, numbers)
+                    point = self.outcome.point(slot.evaluation, numbers)
                     slot.costs[lane].append(point)
                     points[lane_run.run_id] = point
                 if slot.training_lanes[lane] and not measured.active[index, lane]:
                     slot.training_lanes[lane] = False
-                    best_epoch, diverged_at = (
+                    best, diverged_at = (
                         int(self.read_slot(index, lanes)[lane])
-                        for lanes in (self.state.best_epoch, self.state.diverged_at)
+                        for lanes in (self.state.best_evaluation, self.state.diverged_at)
                     )
                     self.tracker.stops[lane_run.run_id] = self.outcome.stop(
-                        lane_run, slot.epoch, best_epoch, diverged_at
+                        lane_run, slot.evaluation, best, diverged_at
                     )
         return self.tracker.progress(points=points)
 
@@ -353,7 +358,8 @@ class GroupTraining:
         trained = self.read_slot(index, (self.state.params, self.state.bn_state))
         for lane in np.flatnonzero(lanes[: len(slot.cohort.runs)]):
             network = jax.tree.map(lambda a, at=lane: np.array(a[at]), trained)
-            add_snapshot(slot.snapshots[lane], Snapshot(slot.epoch, name_tensors(*network), None))
+            epoch = self.evaluations.epoch(slot.evaluation)
+            add_snapshot(slot.snapshots[lane], Snapshot(epoch, name_tensors(*network), None))
 
     def collect_finished(self) -> Iterator[Progress]:
         """Yields the results of cohorts whose lanes have all stopped, and empties their slots."""
@@ -384,7 +390,7 @@ class GroupTraining:
                     run, slot.costs[lane], slot.snapshots[lane], lane_ended, lane_finals
                 )
             )
-        self.tracker.finished(len(slot.cohort.runs), slot.epoch)
+        self.tracker.finished(len(slot.cohort.runs), slot.evaluation)
         self.slots[index] = None
         return results
 

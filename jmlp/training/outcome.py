@@ -11,19 +11,21 @@ from numpy.typing import NDArray
 from jmlp.nn.model import Params, State
 from jmlp.nn.tensors import name_tensors
 from jmlp.system import environment, numerics
-from jmlp.training.plan import Run
+from jmlp.training.plan import TRAINING_SAMPLE, Run
 from jmlp.training.program import Finals
 from jmlp.training.records import (
     FEWEST_FOR_COLLAPSE,
     FEWEST_OF_OTHERS,
     CostPoint,
+    Ending,
+    Evaluations,
     Provenance,
     RunResult,
     Snapshot,
     Stop,
     reached_limit,
 )
-from jmlp.training.single_run import TRAINING_SAMPLE, Evaluation, Measurement
+from jmlp.training.single_run import Evaluation, Measurement
 
 
 class Ended(NamedTuple):
@@ -33,8 +35,8 @@ class Ended(NamedTuple):
     bn_state: State
     best_params: Params
     best_bn_state: State
-    best_epoch: NDArray[np.int32]
-    stopped_epoch: NDArray[np.int32]
+    best_evaluation: NDArray[np.int32]
+    last_evaluation: NDArray[np.int32]
     diverged_at: NDArray[np.int32]
 
 
@@ -42,18 +44,18 @@ class Ended(NamedTuple):
 class Outcome:
     """Builds the records of a group's runs from what they have in common."""
 
-    n_steps: int  # updates per epoch
+    evaluations: Evaluations
     n_training: int
     n_validation: int
     n_test: int  # 0: no test set
     provenance: Provenance
 
-    def point(self, epoch: int, measured: Measurement) -> CostPoint:
-        """The record of one evaluation; before the first step there is no batch cost."""
+    def point(self, evaluation: int, measured: Measurement) -> CostPoint:
+        """The record of one evaluation; before the first update there is no batch cost."""
         return CostPoint(
-            epoch=epoch,
-            step=epoch * self.n_steps,
-            batch_cost=float(measured.batch_cost) if epoch else None,
+            epoch=self.evaluations.epoch(evaluation),
+            step=evaluation * self.evaluations.interval,
+            batch_cost=float(measured.batch_cost) if evaluation else None,
             training_cost=float(measured.training.cost),
             training_accuracy=int(measured.training.correct)
             / min(self.n_training, TRAINING_SAMPLE),
@@ -61,16 +63,19 @@ class Outcome:
             validation_accuracy=int(measured.validation.correct) / self.n_validation,
         )
 
-    def stop(self, run: Run, epoch: int, best_epoch: int, diverged_at: int) -> Stop:
-        """Why a run stopped training at the end of an epoch."""
+    def stop(self, run: Run, evaluation: int, best: int, diverged_at: int) -> Stop:
+        """Why a run stopped training after an evaluation."""
+        when = self.evaluations
         if diverged_at >= 0:
-            return Stop("diverged", self.epoch_of(diverged_at), diverged_at)
-        limit = reached_limit(run.hyperparams, best_epoch, epoch)
-        return Stop("limit" if limit else "stopped early", epoch, epoch * self.n_steps)
+            return Stop("diverged", when.epoch_of(diverged_at), diverged_at)
+        limit = self.reached_limit(run, best, evaluation)
+        why: Ending = "limit" if limit else "stopped early"
+        return Stop(why, when.epoch(evaluation), evaluation * when.interval)
 
-    def epoch_of(self, update: int) -> int:
-        """The epoch of an update, both counted from 1."""
-        return -(-update // self.n_steps)
+    def reached_limit(self, run: Run, best: int, stopped: int) -> bool:
+        """Whether a run was stopped by its limit, given its best and its last evaluation."""
+        hp = run.hyperparams
+        return reached_limit(hp.patience, best, stopped, self.evaluations.last(hp.epochs))
 
     def collapsed(self, validation: Evaluation | None) -> bool:
         """Whether all validation predictions are one class, and wrong often enough to count."""
@@ -92,10 +97,11 @@ class Outcome:
         `Snapshot.params` of the given snapshots are arrays by name.
         """
         diverged = bool(ended.diverged_at >= 0)
-        stopped = int(ended.stopped_epoch)
+        when = self.evaluations
+        best, stopped = int(ended.best_evaluation), int(ended.last_evaluation)
+        stopped_epoch = when.epoch(stopped)
         if diverged:
-            stopped = self.epoch_of(int(ended.diverged_at))
-        best = int(ended.best_epoch)
+            stopped_epoch = when.epoch_of(int(ended.diverged_at))
         training, validation, test = (None,) * 3 if diverged else finals
         return RunResult(
             run_id=run.run_id,
@@ -106,9 +112,9 @@ class Outcome:
             status="diverged" if diverged else "finished",
             diverged_at=int(ended.diverged_at) if diverged else None,
             collapsed=self.collapsed(validation),
-            best_epoch=None if diverged else best,
-            stopped_epoch=stopped,
-            reached_limit=not diverged and reached_limit(run.hyperparams, best, stopped),
+            best_epoch=None if diverged else when.epoch(best),
+            stopped_epoch=stopped_epoch,
+            reached_limit=not diverged and self.reached_limit(run, best, stopped),
             training_accuracy=_share(training, self.n_training),
             validation_accuracy=_share(validation, self.n_validation),
             test_accuracy=_share(test, self.n_test),
@@ -119,7 +125,7 @@ class Outcome:
             provenance=self.provenance,
             params=ended.best_params,
             state=ended.best_bn_state,
-            last=Snapshot(int(ended.stopped_epoch), ended.params, ended.bn_state),
+            last=Snapshot(when.epoch(stopped), ended.params, ended.bn_state),
             snapshots=tuple(
                 Snapshot(s.epoch, *unflatten((ended.params, ended.bn_state), s.params))
                 for s in snapshots

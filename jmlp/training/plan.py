@@ -9,7 +9,7 @@ import json
 import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,8 +17,16 @@ import numpy as np
 from jmlp.data import mnist
 from jmlp.data.dataset import Dataset
 from jmlp.errors import ConfigError
-from jmlp.study.config import STATIC_FIELDS, Hyperparams, Study, configurations
-from jmlp.training.records import NUMERICS
+from jmlp.study.config import (
+    STATIC_FIELDS,
+    EvaluateEvery,
+    Hyperparams,
+    Study,
+    configurations,
+    identity,
+)
+from jmlp.study.rules import MAX_UPDATES
+from jmlp.training.records import NUMERICS, Evaluations
 
 # Allowed widths. A CPU trains lanes in pairs, and a lane's bits depend on whether its program has
 # one lane or several (never a single pair, which XLA compiles without a loop, to other last
@@ -27,13 +35,13 @@ from jmlp.training.records import NUMERICS
 SMALL_WIDTHS = (1, 4, 8)
 WIDEST = 20
 
-MAX_UPDATES = 2**31 - 1  # the update counter is 32 bits wide
-
 # Examples that go through the network together, in training (except with batch norm, which needs
 # the whole mini-batch) and in an evaluation. Their pixels, as float32, fit in the second-level
 # cache of a core: 400 kB for 128 images of MNIST, while those of a mini-batch of 2048 would not.
 GRADIENT_BLOCK = 128
 EVALUATION_BLOCK = 500
+
+TRAINING_SAMPLE = 5000  # examples of the training part that each evaluation measures
 
 # Cohorts in training at once on a CPU core, which processes them one after the other; bits don't
 # depend on it. With several, the load of the cores is balanced, and one call from Python serves
@@ -174,10 +182,18 @@ def make_plan(study: Study, facts: DataFacts) -> Plan:
     made.sort(key=lambda group: -sum(len(c.runs) for c in group.cohorts))
     sharing: dict[object, list[Group]] = {}
     for group in made:
-        hp = replace(group.hyperparams, batch_size=0)
+        hp = as_compiled(group.hyperparams)
         common = tuple(getattr(hp, name) for name in STATIC_FIELDS)
         sharing.setdefault((common, group.width), []).append(group)
     return Plan(study, facts, tuple(group for members in sharing.values() for group in members))
+
+
+def as_compiled(hp: Hyperparams) -> Hyperparams:
+    """The hyperparameters without those that determine only the shape of the order of examples.
+
+    Groups that differ only in these share all programs but the one that makes updates.
+    """
+    return replace(hp, batch_size=0, evaluate_every="epoch")
 
 
 def _group(cohorts: tuple[Cohort, ...]) -> Group:
@@ -200,17 +216,22 @@ def n_steps(n_training: int, batch_size: int) -> int:
     return n_training // batch_size
 
 
+def evaluations(n_training: int, hp: Hyperparams) -> Evaluations:
+    """When a run is evaluated that trains on so many examples."""
+    return Evaluations(n_steps(n_training, hp.batch_size), hp.evaluate_every)
+
+
 def run_id(hp: Hyperparams, seed: int, split_seed: int, study: Study, facts: DataFacts) -> str:
     """SHA-256 of everything that determines the numbers of a run, except device and versions."""
-    identity = {
-        "hyperparams": asdict(hp),
+    determining = {
+        "hyperparams": identity(hp),
         "seed": seed,
         "split_seed": split_seed,
         "validation_fraction": study.validation_fraction,
         "data": dict(facts.digests),
         "numerics": NUMERICS,
     }
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(determining, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -252,6 +273,8 @@ def group_name(group: Group) -> str:
     parts += [] if hp.optimizer == "sgd" else [hp.optimizer]
     parts += [] if hp.schedule == "constant" else [f"{hp.schedule} schedule"]
     parts += [] if hp.initialization == "he" else [f"{hp.initialization} initialisation"]
+    if hp.evaluate_every != "epoch":
+        parts.append(f"evaluated every {hp.evaluate_every:,} updates")
     return ", ".join(parts)
 
 
@@ -295,9 +318,17 @@ def _check_against_data(runs: Sequence[Run], study: Study, facts: DataFacts) -> 
                 f"{study.name}: batch_size: must be at most the {n_training} examples of the "
                 f"training part of {study.data}, got {batch_size}"
             )
-    lengths = {(run.hyperparams.epochs, run.hyperparams.batch_size) for run in runs}
-    for epochs, batch_size in sorted(lengths):
+    lengths: dict[tuple[int, int], set[EvaluateEvery]] = {}
+    for hp in dict.fromkeys(run.hyperparams for run in runs):
+        lengths.setdefault((hp.epochs, hp.batch_size), set()).add(hp.evaluate_every)
+    for (epochs, batch_size), every in sorted(lengths.items()):
         updates = epochs * n_steps(n_training, batch_size)
+        if 0 < updates < (longest := max((n for n in every if n != "epoch"), default=0)):
+            problems.append(
+                f"{study.name}: evaluate_every: must be at most the {updates:,} updates of "
+                f"{epochs} {'epoch' if epochs == 1 else 'epochs'} at batch_size {batch_size}, got "
+                f"{longest:,}: nothing would be evaluated"
+            )
         if updates > MAX_UPDATES:
             problems.append(
                 f"{study.name}: epochs: {epochs} epochs at batch_size {batch_size} are "
@@ -347,7 +378,10 @@ def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
     batch = hp.batch_size * facts.n_in * facts.pixel_bytes
     batch += 4 * max(part, EVALUATION_BLOCK) * lanes_at_once * units
     data = (facts.n_examples + facts.n_test) * facts.n_in * facts.pixel_bytes
-    return n_devices * (states + updates + batch + data) + waiting + 2 * data
+    # The rows of the mini-batches of this interval and of the next.
+    interval = evaluations(plan.n_training, hp).interval
+    order = 2 * 4 * slots * interval * hp.batch_size
+    return n_devices * (states + updates + batch + order + data) + waiting + 2 * data
 
 
 def without(plan: Plan, done: Collection[str]) -> Plan:

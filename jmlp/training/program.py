@@ -5,10 +5,10 @@ lanes and slots of one device, and `jax.shard_map` over the devices, which do no
 
 Each compiles once per `Setup`, static hyperparameters (part of the pytree structure of
 `Hyperparams`) and shapes; swept hyperparameters are traced, so runs that differ only in them share
-the program. The batch size is kept out of the structure: only `advance`, where it is the shape of
-the order of examples, compiles again for another one. JAX keeps compiled programs for the lifetime
-of the process, 25 MB for the four functions, so a group makes its first calls with `call_first`,
-which frees the programs of earlier groups.
+the program. The batch size and the interval between evaluations are kept out of the structure: only
+`advance`, where they are the shape of the order of examples, compiles again for others. JAX keeps
+compiled programs for the lifetime of the process, 25 MB for the four functions, so a group makes
+its first calls with `call_first`, which frees the programs of earlier groups.
 """
 
 from collections import defaultdict
@@ -26,13 +26,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jmlp.study.config import DEFAULTS, SWEPT_FIELDS, Hyperparams
 from jmlp.training import single_run
 from jmlp.training.blocks import Data
-from jmlp.training.single_run import TRAINING_SAMPLE, Evaluation, Measurement, TrainState
+from jmlp.training.plan import TRAINING_SAMPLE
+from jmlp.training.single_run import Evaluation, Measurement, TrainState
 from jmlp.training.strategies import Chunk, Input, Strategy, choose
 
 SLOTS: Any = PartitionSpec("slots")
 EVERYWHERE: Any = PartitionSpec()
 
-NO_PATIENCE = np.iinfo(np.int32).max  # epochs; far more than the limit of any run
+NO_PATIENCE = np.iinfo(np.int32).max  # evaluations; more than any run has
 
 
 @dataclass(frozen=True)
@@ -105,19 +106,20 @@ class Parts(NamedTuple):
 class Cohorts(NamedTuple):
     """The cohorts in all slots: arrays with slots as their first axis."""
 
-    hp: Hyperparams  # swept ones: (slots, lanes); `batch_size` is 0, as it determines no shape here
+    hp: Hyperparams  # swept ones: (slots, lanes); the others from `plan.as_compiled`
     keys: Input  # raw root keys, (slots, 2)
     parts: Parts
 
 
-class EpochEnd(NamedTuple):
-    """Inputs of an evaluation at the end of an epoch."""
+class EvaluationInputs(NamedTuple):
+    """Inputs of an evaluation."""
 
     cohorts: Cohorts
-    epochs: Input  # trained by each slot, (slots,)
+    numbers: Input  # of the evaluation of each slot, (slots,)
+    last: Input  # the last evaluation that each lane's `epochs` allows, (slots, lanes)
     wanted: Input  # bool, the slots to measure, (slots,); others cost nothing and do not change
     data: Data
-    n_steps: Input  # updates per epoch
+    interval: Input  # updates from one evaluation to the next
 
 
 class Finals(NamedTuple):
@@ -200,49 +202,64 @@ def advance(setup: Setup, state: TrainState, chunk: Chunk) -> tuple[TrainState, 
         The state, and the number of lanes in training, `(slots,)`, which the caller
         can wait for.
     """
-    specs = Chunk(epochs=SLOTS, data=EVERYWHERE, first=EVERYWHERE, end=EVERYWHERE)
+    specs = Chunk(intervals=SLOTS, data=EVERYWHERE, first=EVERYWHERE, end=EVERYWHERE)
     state = setup.on_devices(setup.strategy.advance, SLOTS, specs)(state, chunk)
     return state, jnp.sum(state.active, axis=1, dtype=jnp.int32)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
-def evaluate(setup: Setup, state: TrainState, end: EpochEnd) -> tuple[TrainState, Measurement]:
-    """Evaluates slots at the end of their epochs, and stops the lanes that are done.
+def evaluate(
+    setup: Setup, state: TrainState, inputs: EvaluationInputs
+) -> tuple[TrainState, Measurement]:
+    """Evaluates slots, and stops the lanes that are done.
 
     Args:
         setup: the static arguments.
         state: state of all slots; donated.
-        end: inputs of the evaluation.
+        inputs: inputs of the evaluation.
     """
-    specs = EpochEnd(cohorts=SLOTS, epochs=SLOTS, wanted=SLOTS, data=EVERYWHERE, n_steps=EVERYWHERE)
+    specs = EvaluationInputs(
+        cohorts=SLOTS, numbers=SLOTS, last=SLOTS, wanted=SLOTS, data=EVERYWHERE, interval=EVERYWHERE
+    )
     measured: tuple[TrainState, Measurement] = setup.on_devices(
         partial(_evaluate, setup.strategy), SLOTS, specs
-    )(state, end)
+    )(state, inputs)
     return measured
 
 
 def _evaluate(
-    strategy: Strategy, state: TrainState, end: EpochEnd
+    strategy: Strategy, state: TrainState, inputs: EvaluationInputs
 ) -> tuple[TrainState, Measurement]:
-    hp, _, parts = end.cohorts
-    lanes = end.wanted[:, None] & state.active
+    hp, _, parts = inputs.cohorts
+    lanes = inputs.wanted[:, None] & state.active
     rows = parts.training[:, :TRAINING_SAMPLE], parts.validation
-    training, validation = strategy.evaluate(lanes, (state.params, state.bn_state), rows, end.data)
+    networks = state.params, state.bn_state
+    training, validation = strategy.evaluate(lanes, networks, rows, inputs.data)
 
     def apply_early_stopping(
         carry: tuple[TrainState, Measurement],
         hp: Hyperparams,
         training: Evaluation,
         validation: Evaluation,
-        epoch: Array,
+        number: Array,
+        last: Array,
     ) -> tuple[TrainState, Measurement]:
         state, _ = carry
-        return single_run.early_stopping(state, hp, training, validation, epoch, end.n_steps)
+        return single_run.early_stopping(
+            state, hp, training, validation, number, last, inputs.interval
+        )
 
     unmeasured = state, single_run.empty_measurement(lanes.shape)
-    epochs = jnp.broadcast_to(end.epochs[:, None], lanes.shape)
+    numbers = jnp.broadcast_to(inputs.numbers[:, None], lanes.shape)
     measured: tuple[TrainState, Measurement] = strategy.each_lane(
-        lanes, apply_early_stopping, unmeasured, hp, training, validation, epochs
+        lanes,
+        apply_early_stopping,
+        unmeasured,
+        hp,
+        training,
+        validation,
+        numbers,
+        inputs.last,
     )
     return measured
 

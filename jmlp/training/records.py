@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from jmlp.study.config import Hyperparams
+from jmlp.study.config import EvaluateEvery, Hyperparams
 
 if TYPE_CHECKING:  # so that code that only reads results need not import NumPy
     from numpy.typing import NDArray
@@ -27,10 +27,47 @@ Ending = Literal["diverged", "stopped early", "limit"]
 
 
 @dataclass(frozen=True)
+class Evaluations:
+    """When a run is evaluated: before the first update, and then at regular intervals.
+
+    Evaluations are counted from 0, the one before the first update.
+    """
+
+    n_steps: int  # updates per epoch
+    every: EvaluateEvery = "epoch"
+
+    @property
+    def interval(self) -> int:
+        """Updates from one evaluation to the next."""
+        return self.n_steps if self.every == "epoch" else self.every
+
+    def last(self, epochs: int) -> int:
+        """The last evaluation of a training of so many epochs.
+
+        Updates after it, fewer than an interval, could not affect the result and are not made.
+        """
+        return epochs * self.n_steps // self.interval
+
+    def epoch_of(self, update: int) -> float:
+        """The epoch of an update, counted from 1; 0 before the first one.
+
+        If evaluations are by epoch, it is the integer number of the epoch. Otherwise, it is the
+        number of updates in epochs, a float.
+        """
+        if self.every == "epoch":
+            return -(-update // self.n_steps)
+        return update / self.n_steps
+
+    def epoch(self, evaluation: int) -> float:
+        """The epoch at an evaluation, in the form of `epoch_of`."""
+        return self.epoch_of(evaluation * self.interval)
+
+
+@dataclass(frozen=True)
 class CostPoint:
     """One evaluation of one run. Costs are mean cross-entropy in nats; accuracies 0 to 1."""
 
-    epoch: int
+    epoch: float  # in the form of `Evaluations.epoch_of`, as in the other records
     step: int  # updates made so far
     batch_cost: float | None  # mean of the optimised mini-batch costs since the last point
     training_cost: float  # on a fixed sample of the training part, by `predict`
@@ -97,9 +134,9 @@ def changes(old: Provenance, new: Provenance) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Parameters and batch-norm state at the end of an epoch."""
+    """Parameters and batch-norm state at an evaluation."""
 
-    epoch: int
+    epoch: float
     params: Any
     state: Any
 
@@ -116,8 +153,8 @@ class RunResult:
     status: Status
     diverged_at: int | None  # the update that gave a non-finite number, from 1; 0: before the first
     collapsed: bool  # predicts one class for the whole validation part: see FEWEST_FOR_COLLAPSE
-    best_epoch: int | None  # the epoch whose parameters are kept
-    stopped_epoch: int  # the last epoch trained
+    best_epoch: float | None  # the epoch whose parameters are kept
+    stopped_epoch: float  # the last one trained
     reached_limit: bool  # stopped by `epochs`, not by patience: see `reached_limit`
     training_accuracy: float | None  # on the whole training part, with the kept parameters
     validation_accuracy: float | None
@@ -130,31 +167,43 @@ class RunResult:
     params: Any  # the kept parameters, a pytree of NumPy arrays as `jmlp.predict` takes it
     state: Any  # the kept batch-norm state
     last: Snapshot | None  # at the end of training; None if the result was read without parameters
-    snapshots: tuple[Snapshot, ...]  # at epochs 0, 1, 2, 3, 5, 8, 13 ..., as far as they fit
+    snapshots: tuple[Snapshot, ...]  # at evaluations 0, 1, 2, 3, 5, 8 ..., as far as they fit
 
 
-def reached_limit(hp: Hyperparams, best_epoch: int, stopped_epoch: int) -> bool:
-    """Whether a run that did not diverge was stopped only by its epoch limit.
+def reached_limit(patience: int | None, best: float, stopped: float, limit: float) -> bool:
+    """Whether a run that did not diverge was stopped only by its limit.
 
     A run whose patience ran out at the limit would not have continued with a higher one.
+
+    Args:
+        patience: evaluations without a better one after which the run stops.
+        best: its best evaluation.
+        stopped: its last evaluation.
+        limit: the last evaluation it may have.
     """
-    out_of_patience = hp.patience is not None and stopped_epoch - best_epoch >= hp.patience
-    return stopped_epoch == hp.epochs and not out_of_patience
+    out_of_patience = patience is not None and stopped - best >= patience
+    return stopped == limit and not out_of_patience
+
+
+def epoch_text(epoch: float | None) -> str:
+    """An epoch as shown to users: `3`; `3.25` if evaluations are by updates; a dash for none."""
+    if epoch is None:
+        return "–"
+    return str(epoch) if isinstance(epoch, int) else f"{epoch:.2f}"
 
 
 @dataclass(frozen=True)
 class CohortState:
     """A copy on the host of a cohort in training, between two chunks: all that resuming needs.
 
-    It omits what is a function of seed, epoch and step (batch order, dropout masks, the position in
-    the epoch's order).
+    It omits what is a function of the seed and the number of updates (batch order, dropout masks).
     """
 
     run_ids: tuple[str, ...]  # of the lanes in use, in their order
     width: int  # lanes, padding included
-    epoch: int  # the epoch in training; if `step` is 0, the last one done
-    step: int  # updates made in that epoch
-    n_steps: int  # updates per epoch
+    evaluation: int  # the number of the next evaluation; if `step` is 0, of the last one
+    step: int  # updates made in the interval before the next evaluation
+    evaluations: Evaluations
     arrays: "Mapping[str, NDArray[Any]]"  # the training state by name, lanes as the first axis
     costs: tuple[tuple[CostPoint, ...], ...]  # by lane in use
     snapshots: tuple[tuple[Snapshot, ...], ...]  # by lane in use; params by name, state None
@@ -162,8 +211,8 @@ class CohortState:
     @property
     def updates(self) -> int:
         """Updates made since the start of training."""
-        begun = self.epoch - 1 if self.step else self.epoch
-        return begun * self.n_steps + self.step
+        done = self.evaluation - 1 if self.step else self.evaluation
+        return done * self.evaluations.interval + self.step
 
 
 @dataclass(frozen=True)
@@ -171,7 +220,7 @@ class Stop:
     """Why and when a run stopped training."""
 
     why: Ending
-    epoch: int
+    epoch: float
     step: int  # the last update, or the one that gave a non-finite number; from 1
 
 
@@ -189,7 +238,7 @@ class Progress:
     name: str = ""  # of the group
     runs_done: int = 0
     n_runs: int = 0
-    epoch: int = 0  # the furthest epoch among the cohorts in training
+    epoch: float = 0  # the furthest epoch among the cohorts in training
     elapsed: float = 0.0  # seconds since the start
     remaining: float | None = None  # estimated seconds; None before there is an estimate
     # By run id: runs that have stopped but whose results must wait for the rest of their cohort.

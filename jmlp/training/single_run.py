@@ -26,8 +26,6 @@ jax.tree_util.register_dataclass(Hyperparams, SWEPT_FIELDS, STATIC_FIELDS)
 # Purposes of random numbers, folded into the root key of a run.
 INIT, DROPOUT = 0, 1
 
-TRAINING_SAMPLE = 5000  # examples of the training part that each evaluation measures
-
 
 class TrainState(NamedTuple):
     """The complete state of a run in training."""
@@ -38,9 +36,9 @@ class TrainState(NamedTuple):
     best_params: model.Params  # at the lowest validation cost so far, the first of equal ones
     best_bn_state: model.State
     best_cost: Array  # float32, validation
-    best_epoch: Array  # int32
+    best_evaluation: Array  # int32: its number; 0 is before the first update
     active: Array  # bool: still training
-    stopped_epoch: Array  # int32: the last epoch evaluated; the run stopped there once inactive
+    last_evaluation: Array  # int32; the run stopped there once inactive
     # int32: the update that gave a non-finite number, counted from 1, or after which an evaluation
     # did (0: before the first one); -1 while everything is finite.
     diverged_at: Array
@@ -75,9 +73,9 @@ def init(hp: Hyperparams, n_in: int, n_classes: int, root_key: Array) -> TrainSt
         best_params=params,
         best_bn_state=bn_state,
         best_cost=jnp.asarray(jnp.inf, jnp.float32),
-        best_epoch=jnp.zeros((), jnp.int32),
+        best_evaluation=jnp.zeros((), jnp.int32),
         active=jnp.ones((), jnp.bool_),
-        stopped_epoch=jnp.zeros((), jnp.int32),
+        last_evaluation=jnp.zeros((), jnp.int32),
         diverged_at=jnp.full((), -1, jnp.int32),
         batch_costs=jnp.zeros((), jnp.float32),
     )
@@ -195,40 +193,43 @@ def early_stopping(
     hp: Hyperparams,
     training: Evaluation,
     validation: Evaluation,
-    epoch: Array,
-    n_steps: Array | int,
+    evaluation: Array,
+    last: Array | int,
+    interval: Array | int,
 ) -> tuple[TrainState, Measurement]:
-    """Applies early stopping at the end of an epoch (0: before the first step).
+    """Applies early stopping after an evaluation.
 
-    A run continues if its validation cost reached a new minimum within the last `patience` epochs
-    and `epoch` is below its limit. The parameters at the minimum are kept.
+    An evaluation is better if its validation cost is below the best one by more than `min_delta`;
+    the parameters of the best one are kept. A run continues if one of its last `patience`
+    evaluations was better, up to the evaluation `last`.
 
     Args:
-        state: state after the epoch.
+        state: state after the updates of this interval.
         hp: swept hyperparameters as scalars; without patience, `patience` exceeds every limit.
         training: evaluation of the training sample, only recorded.
         validation: evaluation of the validation part, which decides.
-        epoch: the number of the epoch.
-        n_steps: updates per epoch.
+        evaluation: the number of this evaluation; 0 is before the first update.
+        last: the number of the last evaluation that `epochs` allows.
+        interval: updates from one evaluation to the next.
     """
     counted = state.active & jnp.isfinite(validation.cost)
-    better = counted & (validation.cost < state.best_cost)
-    best_params, best_bn_state, best_cost, best_epoch = select(
+    better = counted & (validation.cost < state.best_cost - hp.min_delta)
+    best_params, best_bn_state, best_cost, best_evaluation = select(
         better,
-        (state.params, state.bn_state, validation.cost, epoch),
-        (state.best_params, state.best_bn_state, state.best_cost, state.best_epoch),
+        (state.params, state.bn_state, validation.cost, evaluation),
+        (state.best_params, state.best_bn_state, state.best_cost, state.best_evaluation),
     )
-    continues = counted & (epoch - best_epoch < hp.patience) & (epoch < hp.epochs)
+    continues = counted & (evaluation - best_evaluation < hp.patience) & (evaluation < last)
     diverged = state.active & ~counted
-    batch_cost = state.batch_costs / jnp.asarray(n_steps, jnp.float32)
+    batch_cost = state.batch_costs / jnp.asarray(interval, jnp.float32)
     state = state._replace(
         best_params=best_params,
         best_bn_state=best_bn_state,
         best_cost=best_cost,
-        best_epoch=best_epoch,
+        best_evaluation=best_evaluation,
         active=continues,
-        stopped_epoch=jnp.where(counted, epoch, state.stopped_epoch),
-        diverged_at=jnp.where(diverged, epoch * n_steps, state.diverged_at),
+        last_evaluation=jnp.where(counted, evaluation, state.last_evaluation),
+        diverged_at=jnp.where(diverged, evaluation * interval, state.diverged_at),
         batch_costs=jnp.zeros_like(state.batch_costs),
     )
     return state, Measurement(counted, continues, batch_cost, training, validation)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jmlp.errors import CheckpointError
 from jmlp.training.plan import SNAPSHOT_BYTES, Cohort
-from jmlp.training.records import CohortState, CostPoint, Snapshot
+from jmlp.training.records import CohortState, CostPoint, Evaluations, Snapshot
 from jmlp.training.single_run import TrainState
 
 Rows = NDArray[np.int32]
@@ -28,9 +28,9 @@ class Slot:
     training: Rows  # rows of `Data`, as in `program.Parts`
     validation: Rows
     saved: CohortState | None = None  # state to resume from; None once it is on the device
-    epoch: int = 0  # epochs begun
-    step: int = 0  # updates made in this epoch; 0 between epochs
-    resume_step: int = 0  # the step within the next epoch at which it joins the others
+    evaluation: int = 0  # the evaluation it trains for; between two intervals, the last one
+    step: int = 0  # updates made in this interval; 0 between two intervals
+    resume_step: int = 0  # the step within the next interval at which it joins the others
     costs: list[list[CostPoint]] = field(default_factory=list)  # by lane
     snapshots: list[list[Snapshot]] = field(default_factory=list)  # by lane; params by name
     training_lanes: list[bool] = field(default_factory=list)  # which lanes have not stopped
@@ -70,8 +70,8 @@ def new_slot(cohort: Cohort, training: Rows, validation: Rows, saved: CohortStat
         training,
         validation,
         saved,
-        # A cohort saved within an epoch joins that epoch again at its step.
-        epoch=saved.epoch - 1 if saved.step else saved.epoch,
+        # A cohort saved within an interval joins that interval again at its step.
+        evaluation=saved.evaluation - 1 if saved.step else saved.evaluation,
         resume_step=saved.step,
         costs=[list(costs) for costs in saved.costs],
         snapshots=[list(snapshots) for snapshots in saved.snapshots],
@@ -80,7 +80,7 @@ def new_slot(cohort: Cohort, training: Rows, validation: Rows, saved: CohortStat
 
 
 def save_slot(
-    slot: Slot, arrays: Mapping[str, NDArray[Any]], width: int, n_steps: int
+    slot: Slot, arrays: Mapping[str, NDArray[Any]], width: int, evaluations: Evaluations
 ) -> CohortState:
     """A copy of a cohort from which it can resume.
 
@@ -88,14 +88,14 @@ def save_slot(
         slot: the cohort's slot.
         arrays: its part of the training state, by name.
         width: lanes of the program.
-        n_steps: updates per epoch.
+        evaluations: when its runs are evaluated.
     """
     return CohortState(
         run_ids=tuple(run.run_id for run in slot.cohort.runs),
         width=width,
-        epoch=slot.epoch,
+        evaluation=slot.evaluation,
         step=slot.step,
-        n_steps=n_steps,
+        evaluations=evaluations,
         arrays=arrays,
         costs=tuple(tuple(costs) for costs in slot.costs),
         snapshots=tuple(tuple(snapshots) for snapshots in slot.snapshots),
@@ -132,12 +132,12 @@ def restore_slot(state: TrainState, index: int, saved: CohortState) -> TrainStat
     return restored
 
 
-def is_snapshot_epoch(epoch: int) -> bool:
-    """Whether parameters are kept at this epoch: 0, 1, 2, 3, 5, 8, 13, 21 ..."""
+def has_snapshot(evaluation: int) -> bool:
+    """Whether parameters are kept at this evaluation: 0, 1, 2, 3, 5, 8, 13, 21 ..."""
     a, b = 0, 1
-    while a < epoch:
+    while a < evaluation:
         a, b = b, a + b
-    return a == epoch
+    return a == evaluation
 
 
 def add_snapshot(snapshots: list[Snapshot], new: Snapshot) -> None:

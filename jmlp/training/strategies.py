@@ -2,14 +2,14 @@
 
 A cohort consists of the runs that share a seed and every static hyperparameter: they see the same
 mini-batches and the same dropout uniforms, and each is a lane. A slot holds one cohort in training;
-all slots are at the same step of their own epochs. A strategy applies the functions of
-`single_run`, which handle one run, to all lanes of all slots of one device.
+all slots are at the same step of their own intervals between two evaluations. A strategy applies
+the functions of `single_run`, which handle one run, to all lanes of all slots of one device.
 
 Arrays have slots as their first axis and lanes as their second. Slots and lanes are independent.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -29,27 +29,40 @@ from jmlp.training.single_run import Evaluation, Sums, TrainState
 SLOTS_ON_ACCELERATORS = 16
 
 # Fields of `TrainState` that only evaluations change.
-EVALUATION_FIELDS = ("best_params", "best_bn_state", "best_cost", "best_epoch", "stopped_epoch")
+EVALUATION_FIELDS = (
+    "best_params",
+    "best_bn_state",
+    "best_cost",
+    "best_evaluation",
+    "last_evaluation",
+)
 
 Input = Any  # an array: NumPy on the host, JAX within a program
 Networks = tuple[model.Params, model.State]  # of all slots and lanes
 
 
-class Epoch(NamedTuple):
-    """The inputs of one epoch of one cohort."""
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("hp", "root_key", "order", "steps_before"),
+    meta_fields=("n_steps",),
+)
+@dataclass(frozen=True)
+class Interval:
+    """The inputs of one cohort's updates from one evaluation to the next."""
 
     hp: Hyperparams  # swept ones: (lanes,)
     root_key: Input | None  # as raw data, (2,); None where no lane drops units
     order: Input  # the rows of each mini-batch, (steps, B)
-    steps_before: Input  # updates made before this epoch
+    steps_before: Input  # updates made before this interval
+    n_steps: int  # updates per epoch; static
 
 
 class Chunk(NamedTuple):
-    """The inputs of a chunk: some steps of an epoch, for all slots."""
+    """The inputs of a chunk: some steps of an interval, for all slots."""
 
-    epochs: Epoch  # of each slot
+    intervals: Interval  # of each slot
     data: Data
-    first: Input  # first step within the epoch, counted from 0
+    first: Input  # first step within the interval, counted from 0
     # The step before which to stop. One program serves chunks of every length, so where they end
     # cannot change a bit.
     end: Input
@@ -107,23 +120,23 @@ class Strategy(Protocol):
 
 
 def make_step(
-    data: Data, epoch: Epoch, index: Array, params: model.Params
+    data: Data, interval: Interval, index: Array, params: model.Params
 ) -> Callable[[TrainState, Hyperparams], TrainState]:
     """Returns `step(state, hp)`, one update of any lane of a cohort: all share the mini-batch.
 
     Args:
         data: all examples.
-        epoch: inputs of the cohort's epoch.
-        index: the step within the epoch, counted from 0.
+        interval: inputs of the cohort.
+        index: the step within the interval, counted from 0.
         params: parameters of one or all lanes; only their structure matters.
     """
-    x, y = blocks.mini_batch(data, epoch.order[index], params)
-    step = epoch.steps_before + index + 1
+    x, y = blocks.mini_batch(data, interval.order[index], params)
+    step = interval.steps_before + index + 1
     key = None
-    if epoch.root_key is not None:
-        root_key = jax.random.wrap_key_data(epoch.root_key, impl="threefry2x32")
+    if interval.root_key is not None:
+        root_key = jax.random.wrap_key_data(interval.root_key, impl="threefry2x32")
         key = single_run.dropout_key(root_key, step)
-    n_steps = len(epoch.order)
+    n_steps = interval.n_steps
     return partial(single_run.train_step, x=x, y=y, key=key, step=step, n_steps=n_steps)
 
 
@@ -177,12 +190,12 @@ class AllAtOnce:
 def _step_of_all(chunk: Chunk, index: Array, state: TrainState) -> TrainState:
     """One step of every lane of every slot."""
 
-    def cohort(state: TrainState, epoch: Epoch) -> TrainState:
-        step = make_step(chunk.data, epoch, index, state.params)
-        new: TrainState = jax.vmap(step)(state, epoch.hp)
+    def cohort(state: TrainState, interval: Interval) -> TrainState:
+        step = make_step(chunk.data, interval, index, state.params)
+        new: TrainState = jax.vmap(step)(state, interval.hp)
         return new
 
-    stepped: TrainState = jax.vmap(cohort)(state, chunk.epochs)
+    stepped: TrainState = jax.vmap(cohort)(state, chunk.intervals)
     return stepped
 
 
@@ -216,7 +229,7 @@ class InTurn:
         busy = jnp.any(state.active, axis=1)
         end = jnp.where(busy, chunk.end, chunk.first)
         advance_slot = partial(_advance_slot, chunk.data, chunk.first)
-        advanced: TrainState = jax.lax.map(advance_slot, (state, chunk.epochs, end))
+        advanced: TrainState = jax.lax.map(advance_slot, (state, chunk.intervals, end))
         return advanced
 
     def evaluate(
@@ -234,23 +247,24 @@ class InTurn:
         return jax.lax.map(partial(_each_lane_of_slot, function), (lanes, carry, inputs))
 
 
-def _advance_slot(data: Data, first: Array, slot: tuple[TrainState, Epoch, Array]) -> TrainState:
-    """Trains one slot, `(state, epoch, end)`, from step `first` up to but excluding `end`."""
-    state, epoch, end = slot
+def _advance_slot(data: Data, first: Array, slot: tuple[TrainState, Interval, Array]) -> TrainState:
+    """Trains one slot, `(state, interval, end)`, from step `first` up to but excluding `end`."""
+    state, interval, end = slot
     # What no step changes stays out of the loops, which would copy it lane by lane.
     unchanged: Any = {name: getattr(state, name) for name in EVALUATION_FIELDS}
     absent: Any = dict.fromkeys(EVALUATION_FIELDS)
     compaction = Compaction(state.active)
-    compacted, hp = compaction.gather((state._replace(**absent), epoch.hp))
-    step = partial(_step, data, epoch._replace(hp=hp), compaction.n)
+    compacted, hp = compaction.gather((state._replace(**absent), interval.hp))
+    step = partial(_step, data, replace(interval, hp=hp), compaction.n)
     stepped: TrainState = jax.lax.fori_loop(first, end, step, compacted)
     restored: TrainState = compaction.restore(stepped)
     return restored._replace(**unchanged)
 
 
-def _step(data: Data, epoch: Epoch, n: Array, index: Array, state: TrainState) -> TrainState:
+def _step(data: Data, interval: Interval, n: Array, index: Array, state: TrainState) -> TrainState:
     """One step of the first `n` lanes of a cohort."""
-    stepped: TrainState = in_pairs(n, make_step(data, epoch, index, state.params), state, epoch.hp)
+    step = make_step(data, interval, index, state.params)
+    stepped: TrainState = in_pairs(n, step, state, interval.hp)
     return stepped
 
 

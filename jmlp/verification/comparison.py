@@ -94,7 +94,12 @@ def as_stored(result: RunResult) -> StoredRun:
     """A run that was just trained, in the form in which its file would be read back."""
     assert result.last is not None
     networks = [name_tensors(s.params, s.state) for s in result.snapshots]
-    packed = pack_snapshots("snapshots", [s.epoch for s in result.snapshots], networks)
+    packed = pack_snapshots(
+        "snapshots",
+        [s.epoch for s in result.snapshots],
+        networks,
+        result.hyperparams.evaluate_every,
+    )
     epochs, snapshots = unpack_snapshots("snapshots", packed)
     return StoredRun(
         result=replace(result, params=None, state=None, last=None, snapshots=()),

@@ -57,8 +57,8 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
         arrays = {"x_train": dataset.x_train[:n].reshape(shape), "y_train": dataset.y_train[:n]}
         dataset = make_dataset("part", arrays, "part")
     plan = make_plan(study_of(request), data_facts(dataset))
-    first_step, ended, trained, accuracies = None, None, 0, []
-    ends: dict[int, list[float]] = {}
+    first_step, ended, trained, accuracies = None, None, 0.0, []
+    ends: dict[float, list[float]] = {}
     for progress in engine.run(plan, dataset, engine.find_devices("cpu")[: request.get("cores")]):
         now = time.monotonic()
         if first_step is None and progress.phase == "training" and not progress.points:

@@ -22,8 +22,9 @@ HERE = Path(__file__).parent
 INTERVAL = 0.5  # seconds between two checkpoints
 LABEL = "small"
 
-# 36 runs in eight cohorts and two groups: with dropout, Adam and batch norm, early stopping, and
-# one run of each seed that diverges. {epochs} and {patience} make it longer or shorter.
+# 36 runs in eight cohorts and two groups: with dropout, Adam and batch norm, early stopping,
+# evaluations by epoch and by updates, and one run of each seed that diverges. {epochs} and
+# {patience} make it longer or shorter.
 SWEEP = """
 name = "small"
 data = "small.npz"
@@ -42,6 +43,8 @@ baseline.drop_rate = 0
 optimizer = "adam"
 batch_norm = true
 patience = {patience}
+evaluate_every = 40
+min_delta = 0.0001
 drop_rate = 0.2
 axes.learning_rate = [0.001, 0.003, 0.01, 1e36]
 baseline.learning_rate = 0.01

@@ -7,7 +7,7 @@ import numpy as np
 from measuring import Findings, Options, Row, say, workplace
 
 from jmlp.store.checkpoints import Checkpoints, key_of
-from jmlp.training.records import CohortState, CostPoint, Snapshot
+from jmlp.training.records import CohortState, CostPoint, Evaluations, Snapshot
 
 ABOUT: dict[str, Any] = {"must": {"numerics": 1, "width": 1}, "note": {}}
 
@@ -21,13 +21,15 @@ def damage(options: Options) -> Row:
     findings, every = Findings(), 10 if options.quick else 1
     refused = 0
     with workplace() as folder:
-        old, new = _state(epoch=1), _state(epoch=2)
+        old, new = _state(evaluation=1), _state(evaluation=2)
         key = key_of(new.run_ids, new.width)
         Checkpoints(folder).save(key, old, ABOUT)
         path = Checkpoints(folder).save(key, new, ABOUT)
         whole = path.read_bytes()
         state, messages = Checkpoints(folder).load(key, ABOUT)
-        findings.expect(state is not None and state.epoch == 2 and not messages, "not read whole")
+        findings.expect(
+            state is not None and state.evaluation == 2 and not messages, "not read whole"
+        )
         bits, lengths = range(0, 8 * len(whole), every), range(0, len(whole), every)
         for bit in bits:
             flipped = bytearray(whole)
@@ -54,26 +56,26 @@ def _is_refused(folder: Path, key: str, path: Path, findings: Findings, what: st
     state, messages = Checkpoints(folder).load(key, ABOUT)
     return findings.expect(
         state is not None
-        and state.epoch == 1
+        and state.evaluation == 1
         and len(messages) == 1
         and messages[0].startswith(f"{path}: ")
-        and messages[0].endswith("; the one of epoch 1 step 0 is used instead"),
+        and messages[0].endswith("; the one of update 3 is used instead"),
         f"{what}: {messages}",
     )
 
 
-def _state(epoch: int) -> CohortState:
+def _state(evaluation: int) -> CohortState:
     """The smallest cohort: one lane of a network of 2 inputs and 2 classes."""
-    W = np.arange(4, dtype=np.float32).reshape(1, 2, 2) + epoch
+    W = np.arange(4, dtype=np.float32).reshape(1, 2, 2) + evaluation
     points = tuple(
-        CostPoint(e, 3 * e, 0.5 if e else None, 0.5, 1.0, 0.5, 1.0) for e in range(epoch)
+        CostPoint(e, 3 * e, 0.5 if e else None, 0.5, 1.0, 0.5, 1.0) for e in range(evaluation)
     )
     return CohortState(
         ("ab" * 32,),
         1,
-        epoch,
+        evaluation,
         0,
-        3,
+        Evaluations(3),
         {".params[0].dense.W": W, ".active": np.array([True])},
         (points,),
         ((Snapshot(0, {"params[0].dense.W": W[0]}, None),),),

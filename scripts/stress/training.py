@@ -97,9 +97,8 @@ def train(case: Small, saved: Sequence[CohortState] = (), ended: set[str] | None
 
 def position(copy: CohortState) -> Position:
     """A cohort and twice its updates, plus one if its last epoch has been evaluated."""
-    begun = copy.epoch - 1 if copy.step else copy.epoch
     # The end of an epoch has two states, before and after its evaluation.
-    return copy.run_ids, 2 * (begun * copy.n_steps + copy.step) + (copy.step == 0)
+    return copy.run_ids, 2 * copy.updates + (copy.step == 0)
 
 
 def bits_of_state(copy: CohortState) -> dict[str, Any]:
@@ -224,7 +223,7 @@ def nan(options: Options) -> Row:
             # `train` would also record all boundaries, which is not needed here.
             again = _train_only(case, copies, whole.ended[at])
             updates = position(copy)[1] // 2
-            wanted = updates if copy.step == copy.n_steps else updates + 1
+            wanted = updates if copy.step == copy.evaluations.interval else updates + 1
             victim = copy.run_ids[lane]
             result = again.get(victim)
             found = None if result is None else (result.status, result.diverged_at)

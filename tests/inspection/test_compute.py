@@ -123,7 +123,7 @@ def test_with_sgd_the_update_is_that_of_the_next_training_step(
     for e, snapshot in enumerate(run.snapshots):
         params, bn_state = jax.tree.map(jnp.asarray, (snapshot.params, snapshot.state))
         state = fresh._replace(params=params, bn_state=bn_state)
-        rows = TRAINING[batch_order(0, snapshot.epoch + 1, N_TRAINING)[:16]]
+        rows = TRAINING[batch_order(0, int(snapshot.epoch) + 1, N_TRAINING)[:16]]
         step = jnp.int32(snapshot.epoch * N_STEPS + 1)
         x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
         step_key = one_run.dropout_key(key, step)

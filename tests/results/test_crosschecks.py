@@ -20,7 +20,7 @@ from jmlp.results.tables import experiment_table
 from jmlp.study.config import Experiment, Hyperparams
 from jmlp.training.outcome import Outcome
 from jmlp.training.plan import DataFacts, data_facts, make_plan
-from jmlp.training.records import Provenance
+from jmlp.training.records import Evaluations, Provenance
 from jmlp.training.single_run import Evaluation
 
 SEEDS = range(5)  # enough for verdicts
@@ -379,7 +379,7 @@ def test_fit_warns_of_what_bears_on_its_result() -> None:
 def test_a_run_has_collapsed_if_one_answer_is_wrong_often_enough(
     n: int, most: int, correct: int, collapsed: bool
 ) -> None:
-    outcome = Outcome(10, 166, n, 60, Provenance("cpu", 1, "", {}, False))
+    outcome = Outcome(Evaluations(10), 166, n, 60, Provenance("cpu", 1, "", {}, False))
     evaluation = Evaluation(jnp.float32(1), jnp.int32(correct), jnp.int32(most))
     assert outcome.collapsed(evaluation) == collapsed
     assert not outcome.collapsed(None)

@@ -16,7 +16,7 @@ from jmlp.errors import StoreError
 from jmlp.results import tensor_files
 from jmlp.store.checkpoints import FORMAT, Checkpoints, key_of
 from jmlp.system import fault_injection, files
-from jmlp.training.records import CohortState, CostPoint, Snapshot
+from jmlp.training.records import CohortState, CostPoint, Evaluations, Snapshot
 
 IDS = ("b" * 64, "a" * 64)
 KEY = key_of(IDS, 4)
@@ -50,7 +50,7 @@ def state(epoch: int = 3, step: int = 4) -> CohortState:
     second = CostPoint(1, 10, 0.1 + 0.2, 5e-324, 0.5, math.inf, 1 / 3)
     snapshots = ((snapshot(0), snapshot(1)), ())
     costs = ((first, second), (first,))
-    return CohortState(IDS, 4, epoch, step, N_STEPS, arrays, costs, snapshots)
+    return CohortState(IDS, 4, epoch, step, Evaluations(N_STEPS), arrays, costs, snapshots)
 
 
 def assert_equal(found: CohortState | None, expected: CohortState) -> None:
@@ -134,14 +134,14 @@ def test_after_any_failed_save_the_previous_or_the_new_one_is_used(
         fault_injection.arm(None)
         loaded, messages = Checkpoints(tmp_path / str(k)).load(KEY, ABOUT)
         assert loaded is not None
-        assert_equal(loaded, state(loaded.epoch, 0))
+        assert_equal(loaded, state(loaded.evaluation, 0))
         assert messages == []
         if not failed:
             break
         # The first is there as long as the third is not durable.
         assert names(checkpoints)[:2] == [file_of(10), file_of(20)]
-        assert names(checkpoints)[2:] == [file_of(30)] * (loaded.epoch == 3)
-        found.append(loaded.epoch)
+        assert names(checkpoints)[2:] == [file_of(30)] * (loaded.evaluation == 3)
+        found.append(loaded.evaluation)
     assert found == [2, 2, 2, 3]  # write, fsync, rename, flush of the folder
     assert names(checkpoints) == [file_of(20), file_of(30)]
 
@@ -203,7 +203,7 @@ def test_failure_to_remove_is_reported(checkpoints: Checkpoints) -> None:
 
 # Refusals
 
-INSTEAD = "; the one of epoch 1 step 0 is used instead"
+INSTEAD = "; the one of update 10 is used instead"
 NONE_ELSE = "; there is no other one to resume from"
 
 
@@ -212,9 +212,11 @@ def test_after_any_flipped_bit_or_truncation_the_previous_one_is_used_and_report
 ) -> None:
     ids, width = ("a",), 1
     key = key_of(ids, width)
-    small = CohortState(ids, width, 1, 0, 1, {"W": np.zeros(1, np.float32)}, ((),), ((),))
+    small = CohortState(
+        ids, width, 1, 0, Evaluations(1), {"W": np.zeros(1, np.float32)}, ((),), ((),)
+    )
     checkpoints.save(key, small, {"must": {}, "note": {}})
-    path = checkpoints.save(key, replace(small, epoch=2), {"must": {}, "note": {}})
+    path = checkpoints.save(key, replace(small, evaluation=2), {"must": {}, "note": {}})
     data = path.read_bytes()
     whole = int.from_bytes(data)
 
@@ -222,10 +224,10 @@ def test_after_any_flipped_bit_or_truncation_the_previous_one_is_used_and_report
         path.write_bytes(content)
         found, messages = checkpoints.load(key, {"must": {}})
         assert found is not None
-        assert found.epoch == 1
+        assert found.evaluation == 1
         (message,) = messages
         assert message.startswith(f"{path}: ")
-        assert message.endswith(INSTEAD)
+        assert message.endswith("; the one of update 1 is used instead")
 
     for bit in range(8 * len(data)):
         assert_refused((whole ^ 1 << bit).to_bytes(len(data)))

@@ -38,7 +38,7 @@ def test_a_connection_is_as_safe_as_sqlite_can_be(tmp_path: Path) -> None:
         "trusted_schema": 0,
         "cell_size_check": 1,
         "application_id": 0x6A6D6C70,
-        "user_version": 2,
+        "user_version": schema.SCHEMA,
         "query_only": 0,
     }
 

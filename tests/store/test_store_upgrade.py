@@ -6,13 +6,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from database_checks import BEGINNING, INSERT, add, foreign, kinds, refusal
+from store_runs import plan, point, submission
 
+from jmlp.store import Store, schema
 from jmlp.store import database as module
-from jmlp.store import schema
 from jmlp.store.database import Database
 
 
@@ -60,6 +62,54 @@ def test_an_older_schema_is_backed_up_and_brought_up_to_date(old: Path) -> None:
             (1, 0, None, None, "old", None, "")
         ]
         assert backup.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+# From the tables of this version to those of schema 2.
+TO_SCHEMA_2 = (
+    "ALTER TABLE points RENAME TO new_points",
+    """CREATE TABLE points (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+        epoch INTEGER NOT NULL,
+        step INTEGER NOT NULL,
+        has_batch_cost INTEGER NOT NULL,
+        costs BLOB NOT NULL,
+        UNIQUE (run, epoch)
+    ) STRICT""",
+    "INSERT INTO points SELECT * FROM new_points",
+    "DELETE FROM sqlite_sequence WHERE name = 'points'",
+    "INSERT INTO sqlite_sequence (name, seq) VALUES ('points', 3)",
+    "DROP TABLE new_points",
+    "ALTER TABLE runs DROP COLUMN epoch",
+    "ALTER TABLE runs ADD COLUMN epoch INTEGER",
+    "UPDATE runs SET epoch = (SELECT max(points.epoch) FROM points WHERE run = number)",
+    "PRAGMA user_version = 2",
+)
+
+
+@pytest.mark.parametrize("n_deleted", [0, 1, 3])
+def test_a_database_of_schema_2_keeps_its_points_and_never_gives_their_ids_again(
+    n_deleted: int, tmp_path: Path
+) -> None:
+    made = plan(n_seeds=1)
+    first, second = (run.run_id for run in made.runs)
+    with Store(tmp_path) as store:
+        store.submit(submission(made))
+        store.record("small", [(first, point(epoch)) for epoch in range(3)], None)
+        store.cut(first, 3 - n_deleted)
+        before = store.points(first)
+        rows = [(row.epoch, row.step) for row in store.runs()]
+    with contextlib.closing(sqlite3.connect(tmp_path / module.NAME)) as connection, connection:
+        for statement in TO_SCHEMA_2:
+            connection.execute(statement)
+    with Store(tmp_path) as store:
+        assert store.points(first) == before
+        assert [(row.epoch, row.step) for row in store.runs()] == rows
+        store.record("small", [(second, replace(point(1), epoch=0.25))], None)
+        assert store.new_points("small", 0)[0] == 4
+        assert store.points(second)[0].epoch == store.run(second).epoch == 0.25
+    with contextlib.closing(sqlite3.connect(tmp_path / module.NAME)) as connection:
+        assert schema.differences(connection) == []
 
 
 MIGRATE = """

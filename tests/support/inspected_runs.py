@@ -70,7 +70,7 @@ def save_midway(store: Store, made: Plan, dataset: Dataset, *, epoch: int, step:
     training = engine.Training(made, dataset, engine.take_devices("cpu", 1))
     for _ in training:
         for copy in training.copies():
-            if (copy.epoch, copy.step) == (epoch, step):
+            if (copy.evaluation, copy.step) == (epoch, step):
                 attempts = dict.fromkeys(copy.run_ids, 1)
                 must = {"attempts": attempts, "can_drop": made.groups[0].can_drop}
                 checkpoints = Checkpoints(store.folder / "checkpoints")

@@ -10,7 +10,7 @@ from store_runs import points
 from jmlp.store import Store
 from jmlp.store.checkpoints import Checkpoints, key_of
 from jmlp.training.plan import Plan
-from jmlp.training.records import CohortState, Progress
+from jmlp.training.records import CohortState, Evaluations, Progress
 
 
 def content(folder: Path) -> tuple[Any, ...]:
@@ -35,7 +35,7 @@ def checkpoint(folder: Path, made: Plan, n_points: int = 3) -> CohortState:
     ids = tuple(run.run_id for run in made.runs[-2:])
     costs = (points(n_points), points(n_points))
     arrays = {"step": np.arange(2)}
-    state = CohortState(ids, 2, n_points - 1, 4, 10, arrays, costs, ((), ()))
+    state = CohortState(ids, 2, n_points - 1, 4, Evaluations(10), arrays, costs, ((), ()))
     about = {"must": {"numerics": n_points}, "note": {}}
     Checkpoints(folder / "checkpoints").save(key_of(ids, 2), state, about)
     return state

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from engine_checks import TRAINING, assert_kept, assert_same_run, by_hand, logits, only
-from helpers import N_VALIDATION, SMALL_DATA, arrays, experiment, plan, results, trained
+from helpers import N_STEPS, N_VALIDATION, SMALL_DATA, arrays, experiment, plan, results, trained
 from numpy.typing import NDArray
 
 from jmlp.data import split
@@ -15,7 +15,7 @@ from jmlp.results.serialization import run_from_table, run_table
 from jmlp.training import engine
 from jmlp.training.outcome import Ended, Outcome
 from jmlp.training.program import Finals
-from jmlp.training.records import Provenance, RunResult
+from jmlp.training.records import Evaluations, Provenance, RunResult
 from jmlp.training.single_run import Evaluation
 
 # Divergence
@@ -34,7 +34,7 @@ def test_a_diverged_run_reports_the_exact_update_of_a_plain_loop() -> None:
     axes = {"learning_rate": (0.1, 1.0, 1e30)}
     found = trained(experiment(axes, seeds=(0, 1), patience=None), data=data)
     for result in found:
-        states = by_hand(result.hyperparams, result.seed, data, 4, dropout=False)
+        states = by_hand(result.hyperparams, result.seed, data, 4 * N_STEPS, dropout=False)
         expected = next((n for n, s in enumerate(states, start=1) if not s.active), None)
         assert result.diverged_at == expected
         assert result.status == ("diverged" if expected else "finished")
@@ -76,7 +76,7 @@ def test_a_run_is_collapsed_if_every_validation_answer_is_one_class(
     most: int, collapsed: bool
 ) -> None:
     (run,) = plan(experiment()).runs
-    outcome = Outcome(10, 166, N_VALIDATION, 60, Provenance("cpu", 1, "", {}, False))
+    outcome = Outcome(Evaluations(10), 166, N_VALIDATION, 60, Provenance("cpu", 1, "", {}, False))
     best_epoch, stopped_epoch, diverged_at = (np.array(n, np.int32) for n in (1, 2, -1))
     ended = Ended((), (), (), (), best_epoch, stopped_epoch, diverged_at)
     evaluation = Evaluation(jnp.float32(1), jnp.int32(14), jnp.int32(most))
@@ -103,7 +103,7 @@ def test_a_run_whose_patience_ran_out_at_the_limit_has_not_reached_it(
     patience: int | None, best: int, stopped: int, limit: bool
 ) -> None:
     (run,) = plan(experiment(patience=patience)).runs  # of 4 epochs
-    outcome = Outcome(10, 166, N_VALIDATION, 60, Provenance("cpu", 1, "", {}, False))
+    outcome = Outcome(Evaluations(10), 166, N_VALIDATION, 60, Provenance("cpu", 1, "", {}, False))
     ended = Ended((), (), (), (), *(np.array(n, np.int32) for n in (best, stopped, -1)))
     finals = Finals(*(Evaluation(jnp.float32(1), jnp.int32(14), jnp.int32(20)),) * 3)
     result = outcome.result(run, (), (), ended, finals)

@@ -12,8 +12,9 @@ PLAN = plan(
     experiment(seeds=(0, 1, 2), epochs=4, name="first"),
     experiment(batch_size=83, epochs=8, name="second"),
 )
-EPOCH = 166 + 10 * 100  # the work of one of the first group: its examples, and its steps
-EPOCH_2 = 166 + 2 * 100
+# The work of an epoch: its examples, its steps, and a third of the examples evaluated.
+EPOCH = 166 + 10 * 100 + (166 + 42) / 3
+EPOCH_2 = 166 + 2 * 100 + (166 + 42) / 3
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_time_left_is_hand_computed_from_the_limit_and_then_from_what_others_too
     assert made.progress("training").remaining == pytest.approx(10 * to_do / (3 * EPOCH))
     assert made.progress("training").epoch == 2
 
-    made.finished(1, epochs=3)
+    made.finished(1, evaluation=3)
     made.measured([2])
     # Now 3 epochs are expected everywhere: 1 and 3 here, 3 there; 3 + 2 are done.
     to_do = 4 * EPOCH + 3 * EPOCH_2
@@ -60,7 +61,7 @@ def test_cohorts_that_end_together_are_not_counted_twice(clock: list[float]) -> 
     made.measured([4, 4])
     clock[0] += 10
     for _ in range(2):
-        made.finished(1, epochs=4)
+        made.finished(1, evaluation=4)
     # Nothing is measured again before others begin: 8 are done, 4 wait here and 4 there.
     record = made.progress("training")
     assert record.remaining == pytest.approx(10 * (4 * EPOCH + 4 * EPOCH_2) / (8 * EPOCH))
@@ -71,7 +72,7 @@ def test_a_cohort_that_takes_longer_than_expected_has_an_epoch_left(clock: list[
     made = Tracker(plan(experiment(seeds=(0, 1), epochs=9)))
     made.begin(1)
     clock[0] += 12
-    made.finished(1, epochs=2)
+    made.finished(1, evaluation=2)
     made.measured([4])
     assert made.progress("training").remaining == pytest.approx(12 * 1 / 6)
 
@@ -86,6 +87,6 @@ def test_epochs_before_a_cohort_was_resumed_took_no_time_here(clock: list[float]
     made.measured([6])
     assert made.progress("training").remaining == pytest.approx(4 * 3)
     clock[0] += 8
-    made.finished(1, epochs=9)
+    made.finished(1, evaluation=9)
     made.measured([])
     assert made.progress("training").remaining == 0

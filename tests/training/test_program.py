@@ -18,9 +18,24 @@ from jmlp.data import batch_order
 from jmlp.study.config import Hyperparams
 from jmlp.training import program, single_run
 from jmlp.training.blocks import Data
-from jmlp.training.program import Cohorts, EpochEnd, Parts, Setup, root_key, stack_hyperparams
+from jmlp.training.program import (
+    Cohorts,
+    EvaluationInputs,
+    Parts,
+    Setup,
+    root_key,
+    stack_hyperparams,
+)
 from jmlp.training.single_run import TrainState
-from jmlp.training.strategies import AllAtOnce, Chunk, Compaction, Epoch, InTurn, Strategy, in_pairs
+from jmlp.training.strategies import (
+    AllAtOnce,
+    Chunk,
+    Compaction,
+    Interval,
+    InTurn,
+    Strategy,
+    in_pairs,
+)
 
 # All that a lane can have: batch norm, the moments of Adam, dropout.
 RICH = replace(SMALL, batch_norm=True, optimizer="adam")
@@ -65,20 +80,23 @@ class Bench:
 
     def advanced(self, state: TrainState, chunk: int = N_STEPS) -> TrainState:
         """After one epoch, so many steps at a time."""
-        epochs = Epoch(self.cohorts.hp, self.cohorts.keys, self.order, np.zeros(2, np.int32))
+        hp, keys = self.cohorts.hp, self.cohorts.keys
+        intervals = Interval(hp, keys, self.order, np.zeros(2, np.int32), N_STEPS)
         state = copied(state)
         for first in range(0, N_STEPS, chunk):
             end = np.int32(min(first + chunk, N_STEPS))
-            of_chunk = Chunk(epochs, self.data, np.int32(first), end)
+            of_chunk = Chunk(intervals, self.data, np.int32(first), end)
             state, _ = program.advance(self.setup, state, of_chunk)
         assert isinstance(state, TrainState)
         return state
 
     def evaluated(self, state: TrainState, wanted: Sequence[bool] = (True, True)) -> Any:
         """State and measurement after epoch 1."""
-        epochs = np.ones(2, np.int32)
-        end = EpochEnd(self.cohorts, epochs, np.array(wanted), self.data, np.int32(N_STEPS))
-        return program.evaluate(self.setup, copied(state), end)
+        ones, last = np.ones(2, np.int32), np.asarray(self.cohorts.hp.epochs)
+        inputs = EvaluationInputs(
+            self.cohorts, ones, last, np.array(wanted), self.data, np.int32(N_STEPS)
+        )
+        return program.evaluate(self.setup, copied(state), inputs)
 
     def epoch(self) -> Any:
         """State and measurement after an epoch from the start."""
@@ -233,7 +251,7 @@ def test_finals_are_measured_on_each_part_for_the_wanted_lanes_alone(either: Ben
         assert part is not None
         np.testing.assert_array_equal(np.isfinite(part.cost), wanted)
         assert np.all(np.asarray(part.correct)[~wanted] == 0)
-    best = np.asarray(state.best_epoch)[0, :3] == 1
+    best = np.asarray(state.best_evaluation)[0, :3] == 1
     assert best.any()
     for name in ("cost", "correct", "top"):
         expected = np.asarray(getattr(measured.validation, name))[0, :3][best]
@@ -286,15 +304,16 @@ class Original:
             ),
         )
         keys = self.cohorts.keys if dropout else None
-        epochs = Epoch(self.cohorts.hp, keys, order, np.zeros(2, np.int32))
-        self.all_steps = Chunk(epochs, data, np.int32(0), np.int32(STEPS))
+        intervals = Interval(self.cohorts.hp, keys, order, np.zeros(2, np.int32), STEPS)
+        self.all_steps = Chunk(intervals, data, np.int32(0), np.int32(STEPS))
 
     def epoch(self, state: Any) -> Any:
         """State and measurement after the steps."""
         state, _ = program.advance(self.setup, self.setup.put_slots(state), self.all_steps)
-        ends = np.ones(2, np.int32), np.ones(2, np.bool_)
-        end = EpochEnd(self.cohorts, *ends, self.all_steps.data, np.int32(STEPS))
-        return program.evaluate(self.setup, state, end)
+        ones, last = np.ones(2, np.int32), np.asarray(self.cohorts.hp.epochs)
+        wanted, data = np.ones(2, np.bool_), self.all_steps.data
+        inputs = EvaluationInputs(self.cohorts, ones, last, wanted, data, np.int32(STEPS))
+        return program.evaluate(self.setup, state, inputs)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -147,13 +146,13 @@ ROWS = jnp.arange(2), jnp.arange(2, 5)  # training part, validation part
 LABELS_0 = Data(jnp.zeros((5, 1)), jnp.zeros(5, jnp.int32))
 
 
-@partial(jax.jit, static_argnames="n_steps")
-def judge(hp: Hyperparams, state: TrainState, epoch: Array, n_steps: int) -> Any:
-    """State and measurement after an evaluation on `LABELS_0`."""
+@jax.jit
+def judge(hp: Hyperparams, state: TrainState, number: Array) -> Any:
+    """State and measurement after an evaluation on `LABELS_0`; there is one every 10 updates."""
     training, validation = (
         single_run.evaluate(state.params, state.bn_state, LABELS_0, rows) for rows in ROWS
     )
-    return single_run.early_stopping(state, hp, training, validation, epoch, n_steps)
+    return single_run.early_stopping(state, hp, training, validation, number, hp.epochs, 10)
 
 
 def with_cost(state: TrainState, value: float) -> TrainState:
@@ -170,17 +169,17 @@ def judged(
     hp = replace(JUDGED, **hyperparams)
     best = state = single_run.init(hp, 1, 2, key(0))
     measurements = []
-    for epoch, value in enumerate(costs):
+    for number, value in enumerate(costs):
         state = with_cost(state, value)
-        state, measured = judge(lane(hp), state, jnp.int32(epoch), n_steps=10)
-        best = state if state.best_epoch == epoch else best
+        state, measured = judge(lane(hp), state, jnp.int32(number))
+        best = state if state.best_evaluation == number else best
         measurements.append(measured)
         if not state.active:
             break
     return state, measurements, best
 
 
-# costs, hyperparameters, the epoch of the stop, the best one
+# costs, hyperparameters, the evaluation of the stop, the best one
 STOPS: dict[str, tuple[list[float], dict[str, Any], int, int]] = {
     "patience 1 stops at the first that is no best": ([3, 2, 2.5, 1], {"patience": 1}, 2, 1),
     "patience 2 bridges one": ([3, 2, 2.5, 1, 1.5, 1.2, 0.5], {}, 5, 3),
@@ -188,6 +187,8 @@ STOPS: dict[str, tuple[list[float], dict[str, Any], int, int]] = {
     "an equal cost is no fall": ([3, 2, 2, 2, 1], {}, 3, 1),
     "evaluation 0 counts as the first best": ([1, 2, 2, 0.5], {}, 2, 0),
     "the limit stops what still falls": ([8, 7, 6, 5], {"epochs": 3}, 3, 3),
+    "falls below min_delta are no better ones": ([4, 3, 2.75, 2.6, 1], {"min_delta": 0.5}, 3, 1),
+    "falls add up since the best one": ([4, 3.6, 3.1, 2.9, 2.7], {"min_delta": 0.5}, 4, 2),
     "no patience goes to the limit": (
         [1, 9, 9, 9, 9, 9, 9, 9],
         {"patience": None, "epochs": 7},
@@ -201,23 +202,36 @@ STOPS: dict[str, tuple[list[float], dict[str, Any], int, int]] = {
 def test_early_stopping(case: str) -> None:
     costs, hyperparams, stopped, best = STOPS[case]
     state, measurements, at_best = judged(costs, **hyperparams)
-    assert (len(measurements) - 1, int(state.stopped_epoch)) == (stopped, stopped)
+    assert (len(measurements) - 1, int(state.last_evaluation)) == (stopped, stopped)
     assert [bool(m.active) for m in measurements] == [True] * stopped + [False]
     assert all(m.counted for m in measurements)
-    assert (int(state.best_epoch), int(state.diverged_at)) == (best, -1)
+    assert (int(state.best_evaluation), int(state.diverged_at)) == (best, -1)
     np.testing.assert_allclose(state.best_cost, costs[best], rtol=1e-6)
     assert_equal_bits(state.best_params, at_best.params)
+
+
+def test_a_cost_lower_by_exactly_min_delta_is_no_better_one() -> None:
+    hp = lane(replace(JUDGED, min_delta=0.5))
+    state = single_run.init(JUDGED, 1, 2, key(0))
+    for number, (value, best) in enumerate(
+        [(1.0, 0), (0.5, 0), (np.nextafter(np.float32(0.5), 0), 2)]
+    ):
+        evaluation = single_run.Evaluation(jnp.float32(value), jnp.int32(1), jnp.int32(1))
+        state, _ = single_run.early_stopping(
+            state, hp, evaluation, evaluation, jnp.int32(number), hp.epochs, 10
+        )
+        assert state.best_evaluation == best
 
 
 def test_the_running_statistics_of_the_best_evaluation_are_kept_with_its_parameters() -> None:
     hp = replace(JUDGED, batch_norm=True)
     state = with_cost(single_run.init(hp, 1, 2, key(0)), 1)
     seen = []
-    for epoch, value in enumerate([3, 2, 2.5]):
+    for number, value in enumerate([3, 2, 2.5]):
         moved = jax.tree.map(lambda s: s + 1, state.bn_state)
         state = with_cost(state, value)._replace(bn_state=moved)
         seen.append(moved)
-        state, _ = judge(lane(hp), state, jnp.int32(epoch), n_steps=10)
+        state, _ = judge(lane(hp), state, jnp.int32(number))
     assert_equal_bits(state.best_bn_state, seen[1])
 
 
@@ -225,20 +239,20 @@ def test_a_validation_cost_that_is_not_finite_is_divergence_at_the_last_update()
     state, measurements, best = judged([3, 2, float("nan")])
     assert [bool(m.counted) for m in measurements] == [True, True, False]
     assert (bool(state.active), int(state.diverged_at)) == (False, 20)
-    assert (int(state.best_epoch), int(state.stopped_epoch)) == (1, 1)
+    assert (int(state.best_evaluation), int(state.last_evaluation)) == (1, 1)
     assert_equal_bits(state.best_params, best.params)
 
 
 def test_evaluating_the_same_lane_again_changes_nothing() -> None:
     for costs in ([3.0, 2.0], [1.0, 2.0, 2.0]):  # in training, stopped
         state, _, _ = judged(costs)
-        again, _ = judge(lane(JUDGED), state, jnp.int32(len(costs) - 1), n_steps=10)
+        again, _ = judge(lane(JUDGED), state, jnp.int32(len(costs) - 1))
         assert_equal_bits(again, state)
 
 
 def test_batch_cost_is_the_mean_over_the_steps_and_is_reset() -> None:
     state = single_run.init(JUDGED, 1, 2, key(0))._replace(batch_costs=jnp.float32(25))
-    state, measured = judge(lane(JUDGED), state, jnp.int32(1), n_steps=10)
+    state, measured = judge(lane(JUDGED), state, jnp.int32(1))
     assert (float(measured.batch_cost), float(state.batch_costs)) == (2.5, 0)
 
 

@@ -267,7 +267,7 @@ def test_a_point_committed_while_the_store_is_read_is_not_lost(
 def test_a_replaced_database_is_read_from_its_first_point(tmp_path: Path) -> None:
     query = StudyQuery("small")
 
-    def seen(folder: Path, database: object) -> tuple[tuple[int, float], ...]:
+    def seen(folder: Path, database: object) -> tuple[tuple[float, float], ...]:
         with Store(folder, viewer=True) as store:
             study = query(StoreView(folder, store, None, database))
         assert study is not None

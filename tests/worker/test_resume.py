@@ -18,6 +18,7 @@ from jmlp.training.plan import Cohort, Plan
 from jmlp.training.records import CohortState, Progress, RunResult, Snapshot
 
 # Two groups; three seeds on two devices, so that one cohort waits; lanes that stop at other epochs.
+# The second group is evaluated within epochs and across their ends.
 EVERYTHING = experiment(
     {"drop_rate": (0.0, 0.5), "learning_rate": (0.3, 1e30)},
     seeds=(0, 1, 2),
@@ -27,7 +28,13 @@ EVERYTHING = experiment(
     epochs=6,
     patience=1,
 )
-PLAIN = experiment({"learning_rate": (0.1, 0.2)}, seeds=(0, 1), epochs=3, name="plain")
+PLAIN = experiment(
+    {"learning_rate": (0.1, 0.2), "min_delta": (0.0, 0.01)},
+    seeds=(0, 1),
+    epochs=3,
+    evaluate_every=7,
+    name="plain",
+)
 PLAN = plan(EVERYTHING, PLAIN)
 
 Copies = Mapping[tuple[str, ...], CohortState]
@@ -91,11 +98,13 @@ def test_resuming_at_any_chunk_boundary_is_bitwise_identical(
     seen, records, over = set(), 1, False
     while not over:
         ended, copies, over = left_after(records)
-        seen |= {(copy.epoch, copy.step) for copy in copies.values()}
+        seen |= {(copy.evaluation, copy.step) for copy in copies.values()}
         assert_same(resume(ended, copies), undisturbed)
         records += 1
     # Within epochs, at their ends before they are measured, and between them.
     assert {(1, 4), (1, 8), (1, N_STEPS), (1, 0), (2, 4)} <= seen
+    # Within intervals of updates, and at their ends.
+    assert {(2, 4), (2, 7), (2, 0)} <= seen
 
 
 def test_cohorts_saved_at_different_steps_resume_together(
@@ -145,7 +154,8 @@ def test_a_copy_does_not_change_while_training_continues() -> None:
 
 
 def test_a_cohort_that_has_not_joined_yet_is_copied_as_it_was_saved() -> None:
-    made = plan(replace(PLAIN, seeds=(0, 1)))
+    by_epoch = replace(PLAIN.base, evaluate_every="epoch")
+    made = plan(replace(PLAIN, seeds=(0, 1), base=by_epoch))
     _, early, _ = left_after(2, made)  # after the first chunk
     _, late, _ = left_after(4, made)  # after the third
     (a, b) = early
@@ -158,7 +168,7 @@ def test_a_cohort_that_has_not_joined_yet_is_copied_as_it_was_saved() -> None:
     )
     next(begun(training))  # one chunk of the early one
     copies = {copy.run_ids: copy for copy in training.copies()}
-    assert (copies[a].epoch, copies[a].step) == (1, 8)
+    assert (copies[a].evaluation, copies[a].step) == (1, 8)
     assert copies[b] is late[b]
 
 
@@ -189,7 +199,7 @@ def test_runs_that_stop_wait_for_their_cohort_with_one_reason_and_step(
             assert (stop.why, stop.step, stop.epoch) == ("diverged", run.diverged_at, 1)
         else:
             why = "limit" if run.reached_limit else "stopped early"
-            expected = (why, run.stopped_epoch, run.stopped_epoch * N_STEPS)
+            expected = (why, run.stopped_epoch, run.costs[-1].step)
             assert (stop.why, stop.epoch, stop.step) == expected
     assert {stop.why for stop in stops.values()} == {"diverged", "limit", "stopped early"}
 
@@ -221,7 +231,7 @@ def test_nan_in_one_lane_is_reported_at_its_step_and_its_neighbours_are_bitwise_
     copies: Copies = {}
     training = engine.Training(made, SMALL_DATA)
     for _ in training:
-        at = [(c.epoch - bool(c.step)) * N_STEPS + c.step for c in training.copies()]
+        at = [copy.updates for copy in training.copies()]
         measured = all(c.step < N_STEPS for c in training.copies())
         if measured and at == [step - 1] != [0]:
             copies = {copy.run_ids: copy for copy in training.copies()}
@@ -245,7 +255,7 @@ def at_start(made: Plan) -> CohortState:
     training = engine.Training(made, SMALL_DATA)
     next(begun(training))
     (copy,) = training.copies()
-    assert (copy.epoch, copy.step) == (0, 0)
+    assert (copy.evaluation, copy.step) == (0, 0)
     return copy
 
 
@@ -294,7 +304,7 @@ def test_beyond_the_limit_snapshots_in_the_middle_go_first(
 ) -> None:
     monkeypatch.setattr(slots, "SNAPSHOT_BYTES", 40 * most + 39)
     snapshots: list[Snapshot] = []
-    for epoch in filter(slots.is_snapshot_epoch, range(20)):
+    for epoch in filter(slots.has_snapshot, range(20)):
         slots.add_snapshot(snapshots, Snapshot(epoch, {"W": np.zeros(10, np.float32)}, None))
     assert [snapshot.epoch for snapshot in snapshots] == kept
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from jmlp.training.records import epoch_text
 from tui.charts.sparkline import Scale
 from tui.text import fit
 
@@ -12,11 +13,10 @@ def scale_of(values: Sequence[float]) -> Scale:
     return Scale.of(values, math.inf, log=True)
 
 
-def epoch_row(epochs: Sequence[int], cell: int) -> str:
+def epoch_row(epochs: Sequence[float], cell: int) -> str:
     """Right-aligns each epoch in its cell; epochs that do not fit are left out."""
-    return "".join(
-        fit(str(epoch) if len(str(epoch)) < cell else "", cell, "right") for epoch in epochs
-    )
+    texts = map(epoch_text, epochs)
+    return "".join(fit(text if len(text) < cell else "", cell, "right") for text in texts)
 
 
 def bar_row(values: Sequence[float], scale: Scale, cell: int) -> str:

@@ -11,7 +11,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 CLIPPED = "▲"
 GAP = " "
 
-Point = tuple[int, float]  # epoch, value
+Point = tuple[float, float]  # epoch, value
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Scale:
         return BLOCKS[max(0, min(len(BLOCKS) - 1, math.floor(share * len(BLOCKS))))]
 
 
-def sparkline(points: Sequence[Point], width: int, last_epoch: int, scale: Scale) -> str:
+def sparkline(points: Sequence[Point], width: int, last_epoch: float, scale: Scale) -> str:
     """Draws a curve in `width` columns.
 
     Args:
@@ -58,7 +58,7 @@ def sparkline(points: Sequence[Point], width: int, last_epoch: int, scale: Scale
     """
     columns: list[list[float]] = [[] for _ in range(width)]
     for epoch, value in points:
-        column = epoch if last_epoch < width else epoch * width // (last_epoch + 1)
+        column = math.floor(epoch if last_epoch < width else epoch * width / (last_epoch + 1))
         if 0 <= column < width:
             columns[column].append(value)
     return "".join(_column(values, scale) for values in columns)

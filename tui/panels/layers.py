@@ -8,6 +8,7 @@ from textual.widgets import Static
 
 from jmlp.client.texts import MISSING
 from jmlp.inspection.records import Inspection
+from jmlp.training.records import epoch_text
 from tui.charts.bars import bar_row, cell_width, epoch_row, pointer_row, scale_of, share_row
 
 NAME = 12  # columns
@@ -50,7 +51,7 @@ def layers_text(i: Inspection, e: int, room: int, bars: str, units: str) -> Text
     """
     cell = cell_width(len(i.epochs), room - NAME - NUMBER - 1)
     lines = [
-        _line("epoch", str(i.epochs[e]), epoch_row(i.epochs, cell), units),
+        _line("epoch", epoch_text(i.epochs[e]), epoch_row(i.epochs, cell), units),
         _line("", "", pointer_row(len(i.epochs), e, cell), bars),
     ]
     for title, unit, values in (

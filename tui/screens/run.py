@@ -13,6 +13,7 @@ from jmlp.client.texts import percent_text, state_text
 from jmlp.inspection.records import Inspection, Part
 from jmlp.results.curves import FEWEST_FOR_BAND
 from jmlp.store import RunRow
+from jmlp.training.records import epoch_text
 from tui.feed import FeedUpdate
 from tui.inspections import Failure, Inspections, Key, Pending
 from tui.panels.confusion import ConfusionPanel
@@ -57,7 +58,7 @@ class RunScreen(JmlpScreen[None]):
     chosen = var(0, init=False)  # index of the run that is inspected
     together = var(False, init=False)  # whether curves are means
     part: var[Part] = var("validation", init=False)
-    epoch: var[int | None] = var(None, init=False)  # of the snapshot; None: the best one
+    epoch: var[float | None] = var(None, init=False)  # of the snapshot; None: the best one
     log_scale = var(False, init=False)
     # Changes with the keys that make sense: refreshing the footer more often makes it flicker.
     offered: var[object] = var(None, bindings=True)
@@ -264,7 +265,7 @@ class RunScreen(JmlpScreen[None]):
     def _marks(self) -> list[Mark]:
         """Returns marks for the chosen run's best epoch and the snapshot in the other panels."""
         row, inspection = self.runs[self.chosen].row, self.inspection
-        texts: dict[int, list[str]] = {}
+        texts: dict[float, list[str]] = {}
         if row.result is not None and row.result.best_epoch is not None:
             best = f"best of seed {row.seed}" if self.together else "best"
             texts.setdefault(row.result.best_epoch, []).append(best)
@@ -325,7 +326,7 @@ def about_runs(runs: Sequence[SeenRun], chosen: int, together: bool) -> str:
     row = runs[chosen].row
     parts = [_seed_text(runs[chosen], chosen, len(runs)), state_text(row)]
     if row.result is not None and row.result.best_epoch is not None:
-        parts.append(f"best epoch {row.result.best_epoch}")
+        parts.append(f"best epoch {epoch_text(row.result.best_epoch)}")
         parts.append(f"validation {percent_text(row.result.validation_accuracy)} %")
         parts.append(f"test {percent_text(row.result.test_accuracy)} %")
     return "   ".join(parts)
@@ -338,7 +339,7 @@ def about_inspection(
     return "   ".join(
         [
             _seed_text(seen, chosen, n_runs),
-            f"epoch {inspection.epochs[e]}",
+            f"epoch {epoch_text(inspection.epochs[e])}",
             f"{inspection.part}: accuracy {percent_text(float(inspection.accuracy[e]))} %",
             f"cost {inspection.cost[e]:.4f}",
         ]

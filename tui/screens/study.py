@@ -12,6 +12,7 @@ from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 from jmlp.client import steering
 from jmlp.client.texts import MISSING
 from jmlp.store import Action, Store
+from jmlp.training.records import epoch_text
 from tui.charts.sparkline import bar
 from tui.feed import FeedUpdate
 from tui.screens.base import JmlpScreen
@@ -236,7 +237,7 @@ def detail(line: ConfigurationLine, scale: str) -> Text:
     """Returns a configuration's name, state and numbers, and the legend of the sparklines."""
     spread = f"{line.range[0]:.4f} to {line.range[1]:.4f}" if line.range else MISSING
     numbers = [
-        ("epoch", MISSING if line.epoch is None else f"{line.epoch} of {line.limit}"),
+        ("epoch", f"{epoch_text(line.epoch)} of {line.limit}"),
         ("accuracy %", number(line.validation_accuracy, 100, 2)),
         ("validation cost over seeds", spread),
         ("training cost", number(line.training_cost)),

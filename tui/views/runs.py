@@ -16,6 +16,7 @@ from jmlp.client.texts import (
     time_text,
 )
 from jmlp.store import Owner, RunRow
+from jmlp.training.records import epoch_text
 from tui.feed import StoreView
 from tui.text import Align, fit, natural_key, shortened, visible
 
@@ -36,7 +37,7 @@ class RunLine:
     seed: int
     state: str  # as it is stored
     state_text: str  # as it is shown
-    epoch: int | None
+    epoch: float | None
     cost: float | None  # on the validation part, in nats
     accuracy: float | None  # on the test part, 0 to 1
     ended_at: int | None  # UTC, milliseconds
@@ -199,7 +200,7 @@ COLUMNS = (
         "epoch",
         "epoch",
         "right",
-        lambda line: MISSING if line.epoch is None else str(line.epoch),
+        lambda line: epoch_text(line.epoch),
         lambda line: line.epoch,
         descending=True,
     ),

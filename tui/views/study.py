@@ -39,7 +39,7 @@ class ConfigurationLine:
     validation_cost: float | None
     validation_accuracy: float | None
     range: tuple[float, float] | None  # of the validation cost, over the seeds
-    epoch: int | None  # of the run that is furthest
+    epoch: float | None  # of the run that is furthest
     limit: int  # epochs
     n_done: int
     n_seeds: int
@@ -99,25 +99,25 @@ class Costs:
 
     def __init__(self) -> None:
         """Starts without points."""
-        self.epochs = array("q")  # ascending
+        self.epochs = array("d")  # ascending
         self._columns = tuple(array("d") for _ in Shown._fields)
 
     def put(self, point: CostPoint) -> None:
         """Adds a point, which replaces an earlier one of the same epoch."""
         place = bisect_left(self.epochs, point.epoch)
-        end = place + (self.epochs[place : place + 1] == array("q", [point.epoch]))
-        self.epochs[place:end] = array("q", [point.epoch])
+        end = place + (self.epochs[place : place + 1] == array("d", [point.epoch]))
+        self.epochs[place:end] = array("d", [point.epoch])
         for name, column in zip(Shown._fields, self._columns, strict=True):
             column[place:end] = array("d", [getattr(point, name)])
 
-    def cut(self, last: int) -> None:
+    def cut(self, last: float) -> None:
         """Removes the points after an epoch."""
         place = bisect_right(self.epochs, last)
         del self.epochs[place:]
         for column in self._columns:
             del column[place:]
 
-    def at(self, epoch: int) -> Shown | None:
+    def at(self, epoch: float) -> Shown | None:
         """Returns the point of an epoch, if there is one."""
         place = bisect_left(self.epochs, epoch)
         if place == len(self.epochs) or self.epochs[place] != epoch:
@@ -233,8 +233,8 @@ class Pace:
     """The observed training speed of a configuration."""
 
     began: float  # on the monotonic clock
-    first_epoch: int
-    epoch: int
+    first_epoch: float
+    epoch: float
 
     def seconds_per_epoch(self, now: float) -> float | None:
         """Returns the mean time per epoch; None until one has passed."""
@@ -328,7 +328,7 @@ def median_curve(runs: Sequence[Iterable[Point]]) -> tuple[Point, ...]:
     It is NaN if at least half of the values are not finite. Each point of a long curve is the mean
     of several epochs, as is each column of the sparkline.
     """
-    values: dict[int, list[float]] = defaultdict(list)
+    values: dict[float, list[float]] = defaultdict(list)
     for points in runs:
         for epoch, cost in points:
             values[epoch].append(cost if math.isfinite(cost) else math.inf)

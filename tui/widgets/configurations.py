@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 
 from jmlp.client.texts import MISSING
+from jmlp.training.records import epoch_text
 from tui.charts.sparkline import Scale, sparkline
 from tui.text import duration, fit, shortened
 from tui.views.study import ConfigurationLine, ExperimentLines
@@ -73,7 +74,7 @@ class Columns:
             _cost(line.validation_cost),
             spread,
             MISSING if accuracy is None else f"{100 * accuracy:.2f}",
-            MISSING if line.epoch is None else str(line.epoch),
+            epoch_text(line.epoch),
             f"{line.n_done}/{line.n_seeds}",
             "" if line.left is None else f"≈ {duration(line.left)}",
         )
@@ -131,7 +132,7 @@ class ConfigurationList(LineList[ConfigurationLine]):
         self._lines: list[ConfigurationLine] = []
         self._cap = math.inf
         self._scale = Scale(0.0, 1.0)
-        self._last_epoch = 0
+        self._last_epoch: float = 0
         self._lengths = 0, 0  # of the longest name, in full and abbreviated
 
     # ---- what is shown

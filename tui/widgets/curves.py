@@ -16,6 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from jmlp.client.texts import MISSING
+from jmlp.training.records import epoch_text
 from tui.charts.lines import KINDS, Dots, Series, Window, band_dots, line_dots, spread, value_range
 from tui.charts.view import View
 from tui.text import fit
@@ -292,7 +293,7 @@ class Curves(Widget, can_focus=True):
         if epoch is None:
             reading.update("no evaluation yet", layout=False)
             return
-        parts = [Text(f"epoch {epoch:g}")]
+        parts = [Text(f"epoch {epoch_text(int(epoch) if epoch.is_integer() else epoch)}")]
         for series in self.series:
             found = series.at(epoch)
             value = MISSING if found is None else f"{found[0]:.{self.decimals}f}"

@@ -9,6 +9,8 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from jmlp.training.records import epoch_text
+
 LABEL = " snapshot "
 
 
@@ -20,7 +22,7 @@ class Scrubber(Widget):
     Scrubber { height: 1; background: $surface; }
     """
 
-    epochs: reactive[tuple[int, ...]] = reactive(())
+    epochs: reactive[tuple[float, ...]] = reactive(())
     shown: reactive[int | None] = reactive(None)
     best: reactive[int | None] = reactive(None)
     words = reactive("")  # shown while the snapshots are not known
@@ -55,11 +57,12 @@ class Scrubber(Widget):
             at += len(part)
 
 
-def scrubber_parts(epochs: Sequence[int], shown: int | None, best: int | None) -> list[str]:
+def scrubber_parts(epochs: Sequence[float], shown: int | None, best: int | None) -> list[str]:
     """Returns the text of each snapshot, to be joined without gaps."""
-    width = max((len(str(epoch)) for epoch in epochs), default=1)
+    texts = [epoch_text(epoch) for epoch in epochs]
+    width = max(map(len, texts), default=1)
     parts = []
-    for i, epoch in enumerate(epochs):
+    for i, epoch in enumerate(texts):
         before, after = ("[", "]") if i == shown else (" ", " ")
         parts.append(f"{before}{epoch:>{width}}{'*' if i == best else ' '}{after}")
     return parts

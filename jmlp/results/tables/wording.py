@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jmlp.results.statistics import MOST_SEEDS, Comparison, Interval
+from jmlp.training.records import epoch_text
 
 MISSING = "–"
 
@@ -20,8 +21,8 @@ class Epochs:
     """
 
     median: float
-    low: int
-    high: int
+    low: float
+    high: float
     text: str  # "45, 34–77", "100 (limit)", "≥ 80, 60–100 (limit)", "9 (limit in 1 of 3)"
 
 
@@ -78,7 +79,7 @@ def verdict_text(comparison: Comparison, margin: float) -> str:
     return comparison.verdict
 
 
-def summarise_epochs(epochs: Sequence[tuple[int, bool]]) -> Epochs | None:
+def summarise_epochs(epochs: Sequence[tuple[float, bool]]) -> Epochs | None:
     """Median and range of (epoch, whether that is the run's limit); None without runs.
 
     The median of an even number of runs is the mean of the middle two. If only the upper of them is
@@ -92,10 +93,12 @@ def summarise_epochs(epochs: Sequence[tuple[int, bool]]) -> Epochs | None:
     median = (below[0] + above[0]) / 2
     bound = "≥ " if above[1] and not below[1] else ""
     limit = " (limit)" if below[1] and above[1] else ""
-    text = f"{bound}{median:g}{limit}"
+    by_updates = any(isinstance(epoch, float) for epoch, _ in epochs)
+    middle = epoch_text(median) if by_updates else f"{median:g}"
+    text = f"{bound}{middle}{limit}"
     if low[0] == high[0] and low != high:  # patience ran out at the limit in some runs
         at_limit = sum(is_limit for _, is_limit in ordered)
-        text = f"{bound}{median:g} (limit in {at_limit} of {len(ordered)})"
+        text = f"{bound}{middle} (limit in {at_limit} of {len(ordered)})"
     elif low != high:
-        text += f", {low[0]}–{high[0]}" + (" (limit)" if high[1] else "")
+        text += f", {epoch_text(low[0])}–{epoch_text(high[0])}" + (" (limit)" if high[1] else "")
     return Epochs(median, low[0], high[0], text)
