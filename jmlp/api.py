@@ -105,7 +105,8 @@ def init(
     """Draws the parameters of a new network and initialises its state.
 
     Args:
-        hp: hyperparameters; uses `hidden`, `batch_norm`, `initialization` and `weight_std`.
+        hp: hyperparameters; uses `hidden`, `batch_norm`, `batch_norm_place`, `initialization` and
+            `weight_std`.
         n_in: number of inputs, 784 for MNIST.
         n_classes: number of outputs, 10 for MNIST.
         key: a PRNG key.
@@ -183,7 +184,7 @@ def _inputs_of(params: Any, state: Any, caller: str) -> tuple[int, Any]:
     """The number of inputs of a network, and its dtype."""
     try:
         weights = params[0].dense.W
-        normalised = [layer.batchnorm is not None for layer in params]
+        normalised = [layer.normalises for layer in params]
         has_state = [layer_state is not None for layer_state in state]
     except (AttributeError, IndexError, KeyError, TypeError):
         raise ConfigError(

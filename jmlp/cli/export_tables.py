@@ -79,6 +79,7 @@ def _row(row: "RunRow", result: RunResult) -> dict[str, Any]:
     hp = {f.name: getattr(result.hyperparams, f.name) for f in fields(Hyperparams)}
     if not isinstance(hp["drop_rate"], tuple):
         hp["drop_rate"] = (hp["drop_rate"],)
+    hp["evaluate_every"] = str(hp["evaluate_every"])
     where = result.provenance
     return {
         **{name: getattr(result, name) for name in FLAT_FIELDS},
@@ -97,8 +98,13 @@ def _row(row: "RunRow", result: RunResult) -> dict[str, Any]:
 
 
 def _arrow_type(pa: Any, hint: Any) -> Any:
-    """The Arrow type of a column; a column that holds either a number or a list is a list."""
+    """The Arrow type of a column.
+
+    One that holds either a number or a list is a list; one that holds a number or a word is a text.
+    """
     arguments = [a for a in get_args(hint) if a is not type(None) and a is not ...]
+    if any(get_origin(a) is Literal for a in arguments):
+        return pa.string()
     if get_origin(hint) is tuple:
         return pa.list_(_arrow_type(pa, arguments[0]))
     if get_origin(hint) is UnionType:

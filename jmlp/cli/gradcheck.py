@@ -9,6 +9,7 @@ from jmlp.cli.hardware import Hardware
 from jmlp.cli.output import Output
 from jmlp.cli.show import print_table
 from jmlp.errors import CheckFailed, ConfigError
+from jmlp.study.config import BackwardFault
 
 if TYPE_CHECKING:
     from jmlp.nn.gradcheck import LeafCheck
@@ -17,19 +18,24 @@ if TYPE_CHECKING:
 def gradcheck(
     *,
     seed: Annotated[int, Parameter(help="Seed of weights, examples, labels and dropout.")] = 0,
+    fault: Annotated[
+        BackwardFault, Parameter(help="Check a backward pass with this mistake in it.")
+    ] = "none",
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Compare the hand-written gradient with jax.grad and with central differences.
 
-    Every parameter leaf of networks with 0, 1 and 3 hidden layers, with and without batch norm and
-    dropout, in float64. Exits with code 7 if any error exceeds its tolerance.
+    Every parameter leaf of networks with 0, 1 and 3 hidden layers, with and without batch norm
+    (before or after ReLU) and dropout, in float64. Exits with code 7 if any error exceeds its
+    tolerance, and names the known mistakes that give the same gradient.
     """
     if not 0 <= seed < 2**32:
         raise ConfigError(f"--seed: must be 0 to {2**32 - 1}, got {seed}")
     Hardware(device="cpu", cores=1).start(out.say)
+    from jmlp.nn import faults
     from jmlp.nn.gradcheck import AUTODIFF_TOLERANCE, DIFFERENCE_TOLERANCE, check_gradients
 
-    checks = list(check_gradients(seed))
+    checks = list(check_gradients(seed, fault))
     failed = [check for check in checks if not check.ok]
     if out.json:
         out.print_json(
@@ -51,7 +57,11 @@ def gradcheck(
     if failed:
         names = ", ".join(f"{_network(c)} {c.leaf}" for c in failed[:5])
         more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
-        raise CheckFailed(f"the hand-written gradient exceeds its tolerance at {names}{more}")
+        text = f"the hand-written gradient exceeds its tolerance at {names}{more}"
+        mistakes = [name for name in faults.NAMES if all(name in c.same_as for c in failed)]
+        if mistakes:
+            text += f"; it is that of the mistake {' or '.join(mistakes)}"
+        raise CheckFailed(text)
 
 
 def _record(check: "LeafCheck") -> dict[str, Any]:
@@ -62,8 +72,8 @@ def _record(check: "LeafCheck") -> dict[str, Any]:
 
 def _network(check: "LeafCheck") -> str:
     sizes = "-".join(map(str, check.hidden)) or "none"
-    norm = "with" if check.batch_norm else "without"
-    return f"hidden {sizes}, {norm} batch norm, drop rate {check.drop_rate:g},"
+    norm = f"batch norm {check.batch_norm} ReLU" if check.batch_norm else "no batch norm"
+    return f"hidden {sizes}, {norm}, drop rate {check.drop_rate:g},"
 
 
 def _table(checks: "list[LeafCheck]", out: Output) -> Any:
@@ -80,7 +90,7 @@ def _table(checks: "list[LeafCheck]", out: Output) -> Any:
     for c in checks:
         cells = (
             "-".join(map(str, c.hidden)) or "none",
-            "yes" if c.batch_norm else "no",
+            c.batch_norm or "no",
             f"{c.drop_rate:g}" if c.drop_rate else "none",
             c.leaf,
             f"{c.autodiff_error:.1e}",

@@ -63,6 +63,8 @@ def predict(
             f"{file} was written by an earlier version and does not record the range of its "
             "training data; pixels are scaled to 0-1"
         )
+    if (fault := network.hyperparams.backward_fault) != "none":
+        cautions.append(f"{file} was trained with a mistake in the backward pass: {fault}")
 
     with numerics.pinned():
         logits = np.asarray(model.predict(network.params, network.state, picture.x[None]))[0]

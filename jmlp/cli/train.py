@@ -35,7 +35,8 @@ def _options() -> type:
         kind, default, text = TYPES[known.name], known.default, known.metadata["help"]
         if known.name in USED_ONLY_WITH:
             other, needed = USED_ONLY_WITH[known.name]
-            kind, default, text = kind | None, None, f"{text} Only with --{other} {needed}."
+            option = f"--{other.replace('_', '-')}" + ("" if needed is True else f" {needed}")
+            kind, default, text = kind | None, None, f"{text} Only with {option}."
         elif kind not in NUMBER and get_origin(kind) is not Literal:
             kind, default = str, _as_text(default)
         names = (f"--{known.name.replace('_', '-')}", *filter(None, [SHORT.get(known.name)]))

@@ -32,7 +32,15 @@ def short_ids(ids: Sequence[str]) -> dict[str, str]:
 
 
 def state_text(row: "RunRow") -> str:
-    """The state of a run as a text: `stopped early`, `diverged @1200`, `running, epoch 3`."""
+    """The state of a run as a text: `stopped early`, `diverged @1200`, `running, epoch 3`.
+
+    It names a mistake in the backward pass, if there is one on purpose.
+    """
+    state, fault = _state_text(row), row.hyperparams.backward_fault
+    return state if fault == "none" else f"{state}, backward fault {fault}"
+
+
+def _state_text(row: "RunRow") -> str:
     result = row.result
     if row.state == "diverged" and result is not None:
         return f"diverged @{result.diverged_at}"

@@ -4,6 +4,7 @@ Everything is computed from parameters that are stored anyway, at no cost to tra
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +20,13 @@ from jmlp.data.order import mini_batches, split
 from jmlp.errors import DataError
 from jmlp.inspection import records
 from jmlp.inspection.records import Floats, Inspection, Part, Singles
-from jmlp.nn import cost, model
+from jmlp.nn import cost, faults, model
 from jmlp.nn.optimizers import learning_rate
 from jmlp.nn.tensors import Tensors
 from jmlp.results.weights import restore
 from jmlp.store import Store, networks
 from jmlp.store.networks import Networks
+from jmlp.study.config import BackwardFault
 from jmlp.system import numerics
 from jmlp.training import blocks, plan, single_run
 from jmlp.training.program import root_key, stack_hyperparams
@@ -222,12 +224,15 @@ def _sgd_change(
         key = single_run.dropout_key(root, jnp.int32(step))
     x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
     drop_rate = jnp.asarray(hp.drop_rate)[0]
-    gradients = _gradients(params, bn_state, x, y, key, drop_rate)
     rate = learning_rate(hp.schedule, jnp.asarray(hp.learning_rate), step, n_steps, hp.epochs)
-    return _norms(gradients) * float(jnp.asarray(rate)[0])
+    rate = jnp.asarray(rate)[0]
+    gradients = _gradients(
+        params, bn_state, x, y, key, drop_rate, hp.backward_fault, hp.batch_norm_scale, rate
+    )
+    return _norms(gradients) * float(rate)
 
 
-@jax.jit
+@partial(jax.jit, static_argnames=("fault", "learn_scale"))
 def _gradients(
     params: model.Params,
     bn_state: model.State,
@@ -235,8 +240,12 @@ def _gradients(
     y: Array,
     key: Array | None,
     drop_rate: Array | float,
+    fault: BackwardFault = "none",
+    learn_scale: bool = True,
+    rate: Array | float = 0.0,
 ) -> model.Params:
-    return blocks.gradient(params, bn_state, x, y, key, drop_rate)[1]
+    derivatives = faults.derivatives(fault, learn_scale=learn_scale, rate=rate)
+    return blocks.gradient(params, bn_state, x, y, key, drop_rate, derivatives)[1]
 
 
 def _norms(layers: Iterable[model.Layer]) -> Floats:

@@ -9,7 +9,8 @@ of the whole gradient.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -20,18 +21,20 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
 
-from jmlp.nn import cost, model
+from jmlp.nn import cost, faults, model
 from jmlp.nn.gradient import gradient
-from jmlp.study.config import Hyperparams
+from jmlp.study.config import BackwardFault, BatchNormPlace, Hyperparams
 from jmlp.system import numerics
 
 AUTODIFF_TOLERANCE = 1e-9
 DIFFERENCE_TOLERANCE = 1e-6
 STEP = 1e-5  # of the central differences
+RATE = 0.1  # learning rate, for the fault "updated_weights"
 
 N_IN, N_CLASSES, BATCH = 12, 10, 16
 DEPTHS: tuple[tuple[int, ...], ...] = ((), (8,), (20, 7, 5))
 DROP_RATES = (0.0, 0.4)
+PLACES: tuple[BatchNormPlace | None, ...] = (None, "before", "after")
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,13 @@ class LeafCheck:
     """The errors of the gradient of one parameter leaf of one network."""
 
     hidden: tuple[int, ...]
-    batch_norm: bool
+    batch_norm: BatchNormPlace | None  # before or after ReLU
     drop_rate: float
     leaf: str  # such as "[0].dense.W"
     size: int  # number of elements
     autodiff_error: float
     difference_error: float
+    same_as: tuple[BackwardFault, ...] = ()  # faults that give this network's wrong gradient
 
     @property
     def ok(self) -> bool:
@@ -55,31 +59,51 @@ class LeafCheck:
         )
 
 
-def check_gradients(seed: int = 0) -> Iterator[LeafCheck]:
+def check_gradients(seed: int = 0, fault: BackwardFault = "none") -> Iterator[LeafCheck]:
     """Checks every leaf of every combination of depth, batch norm and dropout.
 
     Args:
         seed: seed of the weights, examples, labels and dropout.
+        fault: the fault in the gradient that is checked.
     """
-    for hidden, batch_norm, drop_rate in product(DEPTHS, (False, True), DROP_RATES):
-        if hidden or not (batch_norm or drop_rate):  # both need hidden layers
-            yield from check_network(hidden, batch_norm, drop_rate, seed)
+    for hidden, place, drop_rate in product(DEPTHS, PLACES, DROP_RATES):
+        if hidden or not (place or drop_rate):  # both need hidden layers
+            yield from check_network(hidden, place, drop_rate, seed, fault)
 
 
 def check_network(
-    hidden: tuple[int, ...], batch_norm: bool, drop_rate: float, seed: int
+    hidden: tuple[int, ...],
+    batch_norm: BatchNormPlace | None,
+    drop_rate: float,
+    seed: int,
+    fault: BackwardFault = "none",
 ) -> Sequence[LeafCheck]:
     """Checks every leaf of one network on one random mini-batch, in float64."""
     rng = np.random.default_rng(seed)
-    hp = Hyperparams(hidden=hidden, batch_norm=batch_norm)
+    hp = Hyperparams(hidden=hidden, batch_norm=batch_norm is not None)
+    if batch_norm is not None:
+        hp = replace(hp, batch_norm_place=batch_norm)
     with numerics.pinned(), jax.enable_x64(True):
         params, state = model.init(hp, N_IN, N_CLASSES, jax.random.key(seed), jnp.float64)
         # Biases, scales and shifts start at 0 or 1, where a wrong factor could go unnoticed.
         params = jax.tree.map(lambda p: p + 0.1 * rng.standard_normal(p.shape), params)
         x, y = rng.standard_normal((BATCH, N_IN)), rng.integers(0, N_CLASSES, BATCH, np.int32)
+        key, rate = jax.random.key(seed), np.float64(drop_rate)
         by_hand, autodiff, differences = jax.device_get(
-            gradients(params, state, x, y, jax.random.key(seed), np.float64(drop_rate))
+            gradients(params, state, x, y, key, rate, fault)
         )
+        same_as: tuple[BackwardFault, ...] = ()
+        if not _equal(by_hand, autodiff):
+            found = {
+                name: jax.device_get(by_derivatives(params, state, x, y, key, rate, name))
+                for name in (*faults.NAMES, "none")
+            }
+            # A fault without effect in this network explains nothing.
+            same_as = tuple(
+                name
+                for name in faults.NAMES
+                if _equal(by_hand, found[name]) and not _equal(found["none"], found[name])
+            )
     whole_norm = float(np.linalg.norm([np.linalg.norm(leaf) for leaf in jax.tree.leaves(autodiff)]))
     leaves = jax.tree.leaves_with_path(by_hand)
     others = zip(jax.tree.leaves(autodiff), jax.tree.leaves(differences), strict=True)
@@ -92,14 +116,43 @@ def check_network(
             size=leaf.size,
             autodiff_error=relative_error(leaf, by_autodiff, whole_norm),
             difference_error=relative_error(leaf, by_difference, whole_norm),
+            same_as=same_as,
         )
         for (path, leaf), (by_autodiff, by_difference) in zip(leaves, others, strict=True)
     ]
 
 
-@jax.jit
+def _equal(a: model.Params, b: model.Params) -> bool:
+    """Whether two gradients agree within the tolerance, in every leaf."""
+    pairs = list(zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+    whole_norm = float(np.linalg.norm([np.linalg.norm(leaf) for leaf in jax.tree.leaves(b)]))
+    return all(relative_error(x, y, whole_norm) <= AUTODIFF_TOLERANCE for x, y in pairs)
+
+
+@partial(jax.jit, static_argnames="fault")
+def by_derivatives(
+    params: model.Params,
+    state: model.State,
+    x: Array,
+    y: Array,
+    key: Array,
+    drop_rate: Array,
+    fault: BackwardFault,
+) -> model.Params:
+    """The gradient by the hand-written derivatives, with a fault in them."""
+    derivatives = faults.derivatives(fault, rate=RATE)
+    return gradient(params, state, x, y, key, drop_rate, derivatives=derivatives)[1]
+
+
+@partial(jax.jit, static_argnames="fault")
 def gradients(
-    params: model.Params, state: model.State, x: Array, y: Array, key: Array, drop_rate: Array
+    params: model.Params,
+    state: model.State,
+    x: Array,
+    y: Array,
+    key: Array,
+    drop_rate: Array,
+    fault: BackwardFault = "none",
 ) -> tuple[model.Params, model.Params, model.Params]:
     """The gradient of one network on one mini-batch: hand-written, `jax.grad`, differences."""
     flat, unravel = ravel_pytree(params)
@@ -108,7 +161,7 @@ def gradients(
         logits, _, _ = model.forward(unravel(flat), state, x, key, drop_rate)
         return cost.forward(logits, y)[0]
 
-    _, by_hand, _ = gradient(params, state, x, y, key, drop_rate)
+    by_hand = by_derivatives(params, state, x, y, key, drop_rate, fault)
     autodiff = jax.grad(flat_cost)(flat)
     steps = STEP * jnp.eye(flat.size, dtype=flat.dtype)
     up, down = jnp.split(jax.vmap(flat_cost)(jnp.concatenate([flat + steps, flat - steps])), 2)

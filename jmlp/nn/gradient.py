@@ -4,6 +4,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jmlp.nn import cost, model
+from jmlp.nn.derivatives import CORRECT, Derivatives
 
 
 def gradient(
@@ -14,6 +15,7 @@ def gradient(
     key: Array | None,
     drop_rate: Array | float | tuple[float, ...],
     share: float = 1.0,
+    derivatives: Derivatives = CORRECT,
 ) -> tuple[Array, model.Params, model.State]:
     """The mean cost of a set of examples, its gradient, and the new running statistics.
 
@@ -25,8 +27,9 @@ def gradient(
         key: the PRNG key of this step's dropout; None leaves dropout out of the program.
         drop_rate: a scalar, or `(n_hidden_layers,)`.
         share: the fraction of the mini-batch that these examples make up; scales cost and gradient.
+        derivatives: the derivative of each layer.
     """
     logits, new_state, caches = model.forward(params, state, x, key, drop_rate)
     mean_cost, cost_cache = cost.forward(logits, y)
-    grads = model.backward(cost.backward(share, cost_cache), caches)
+    grads = model.backward(derivatives.cost(share, cost_cache), caches, derivatives)
     return share * mean_cost, grads, new_state

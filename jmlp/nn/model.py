@@ -2,6 +2,8 @@
 
     x -> [ dense -> batch norm (if on) -> ReLU -> dropout ] x hidden layers -> dense -> logits
 
+Batch norm may also come after ReLU.
+
 `forward` trains: it needs a PRNG key for dropout, uses the statistics of the mini-batch, and
 returns what `backward` needs. `predict` uses the running statistics, without a key or dropout. Both
 are pure functions of the parameters (learned by gradient descent) and the state (the running
@@ -19,6 +21,7 @@ from jax.typing import ArrayLike
 from jmlp.nn import batchnorm, dense, dropout, relu
 from jmlp.nn.batchnorm import BatchNormCache, BatchNormParams, BatchNormState
 from jmlp.nn.dense import DenseCache, DenseParams
+from jmlp.nn.derivatives import CORRECT, Derivatives
 from jmlp.study.config import Hyperparams
 
 
@@ -27,6 +30,12 @@ class Layer(NamedTuple):
 
     dense: DenseParams
     batchnorm: BatchNormParams | None  # None in the last layer, and where batch norm is off
+    batchnorm_after: BatchNormParams | None = None  # in place of `batchnorm`, after ReLU
+
+    @property
+    def normalises(self) -> bool:
+        """Whether the layer has batch norm."""
+        return self.batchnorm is not None or self.batchnorm_after is not None
 
 
 class LayerCache(NamedTuple):
@@ -36,6 +45,7 @@ class LayerCache(NamedTuple):
     batchnorm: BatchNormCache | None
     relu: Array | None
     dropout: Array | None
+    batchnorm_after: BatchNormCache | None = None
 
 
 class Columns(NamedTuple):
@@ -62,7 +72,8 @@ def init(
     networks initialised from the same key are equal wherever their shapes agree.
 
     Args:
-        hp: hyperparameters; uses `hidden`, `batch_norm`, `initialization` and `weight_std`.
+        hp: hyperparameters; uses `hidden`, `batch_norm`, `batch_norm_place`, `initialization` and
+            `weight_std`.
         n_in: number of inputs, 784 for MNIST.
         n_classes: number of outputs, 10 for MNIST.
         key: a PRNG key.
@@ -72,15 +83,17 @@ def init(
     params, state = [], []
     for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         normalised = hp.batch_norm and layer < len(hp.hidden)
+        before = normalised and hp.batch_norm_place == "before"
         std = dense.he_std(fan_in) if hp.initialization == "he" else hp.weight_std
         layer_key = jax.random.fold_in(key, layer)
         dense_params = dense.init(
-            layer_key, fan_in, fan_out, jnp.asarray(std, dtype), bias=not normalised
+            layer_key, fan_in, fan_out, jnp.asarray(std, dtype), bias=not before
         )
         bn_params, bn_state = (
             batchnorm.init(fan_out, jnp.dtype(dtype)) if normalised else (None, None)
         )
-        params.append(Layer(dense_params, bn_params))
+        norms = (bn_params, None) if before else (None, bn_params)
+        params.append(Layer(dense_params, *norms))
         state.append(bn_state)
     return tuple(params), tuple(state)
 
@@ -110,40 +123,45 @@ def forward(
     rates = jnp.broadcast_to(jnp.asarray(drop_rate, A.dtype), (len(hidden),))
     new_state, caches = [], []
     for index, (layer, bn_state) in enumerate(zip(hidden, state, strict=False)):
-        new_bn_state = bn_cache = dropout_cache = None
+        new_bn_state = bn_cache = after_cache = dropout_cache = None
         Z, dense_cache = dense.forward(layer.dense, A)
         if layer.batchnorm is not None and bn_state is not None:
             Z, new_bn_state, bn_cache = batchnorm.forward(layer.batchnorm, bn_state, Z)
         A, relu_cache = relu.forward(Z)
+        if layer.batchnorm_after is not None and bn_state is not None:
+            A, new_bn_state, after_cache = batchnorm.forward(layer.batchnorm_after, bn_state, A)
         if key is not None:
             A, dropout_cache = dropout.forward(A, jax.random.fold_in(key, index), rates[index])
         new_state.append(new_bn_state)
-        caches.append(LayerCache(dense_cache, bn_cache, relu_cache, dropout_cache))
+        caches.append(LayerCache(dense_cache, bn_cache, relu_cache, dropout_cache, after_cache))
     Z, dense_cache = dense.forward(last.dense, A)
     caches.append(LayerCache(dense_cache, None, None, None))
     return Z, (*new_state, None), tuple(caches)
 
 
-def backward(dlogits: Array, caches: Caches) -> Params:
+def backward(dlogits: Array, caches: Caches, derivatives: Derivatives = CORRECT) -> Params:
     """The backward pass: the gradient of the cost, with the structure of the parameters.
 
     Args:
         dlogits: `(n_classes, B)`, as returned by `cost.backward`.
         caches: as returned by `forward`.
+        derivatives: the derivative of each layer.
     """
     *hidden, last = caches
-    dA, d_last = dense.backward(dlogits, last.dense)
+    dA, d_last = derivatives.dense(dlogits, last.dense)
     grads = [Layer(d_last, None)]
     for cache in reversed(hidden):
-        d_bn = None
+        d_bn = d_after = None
         if cache.dropout is not None:
-            dA = dropout.backward(dA, cache.dropout)
+            dA = derivatives.dropout(dA, cache.dropout)
+        if cache.batchnorm_after is not None:
+            dA, d_after = derivatives.batchnorm(dA, cache.batchnorm_after)
         assert cache.relu is not None
-        dZ = relu.backward(dA, cache.relu)
+        dZ = derivatives.relu(dA, cache.relu)
         if cache.batchnorm is not None:
-            dZ, d_bn = batchnorm.backward(dZ, cache.batchnorm)
-        dA, d_dense = dense.backward(dZ, cache.dense)
-        grads.append(Layer(d_dense, d_bn))
+            dZ, d_bn = derivatives.batchnorm(dZ, cache.batchnorm)
+        dA, d_dense = derivatives.dense(dZ, cache.dense)
+        grads.append(Layer(d_dense, d_bn, d_after))
     return tuple(reversed(grads))
 
 
@@ -169,6 +187,8 @@ def activations(params: Params, state: State, x: ArrayLike | Columns) -> tuple[A
         if layer.batchnorm is not None and layer_state is not None:
             Z = batchnorm.predict(layer.batchnorm, layer_state, Z)
         A, _ = relu.forward(Z)
+        if layer.batchnorm_after is not None and layer_state is not None:
+            A = batchnorm.predict(layer.batchnorm_after, layer_state, A)
         outputs.append(A)
     return tuple(outputs)
 

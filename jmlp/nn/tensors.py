@@ -61,7 +61,10 @@ def _shapes(hp: Hyperparams, n_in: int, n_classes: int) -> dict[str, tuple[int, 
         shapes[f"{prefix}.dense.W"] = (n_out, sizes[index])
         columns = [f"{prefix}.dense.b"]
         if hp.batch_norm and index < len(hp.hidden):
-            columns = [f"{prefix}.batchnorm.{name}" for name in ("gamma", "beta")]
+            before = hp.batch_norm_place == "before"
+            norm = "batchnorm" if before else "batchnorm_after"
+            columns = [] if before else columns
+            columns += [f"{prefix}.{norm}.{name}" for name in ("gamma", "beta")]
             columns += [f"state[{index}].{name}" for name in ("mean", "var")]
         shapes |= dict.fromkeys(columns, (n_out, 1))
     return shapes

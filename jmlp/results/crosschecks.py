@@ -24,8 +24,8 @@ from jmlp.study.config import (
     in_use,
     value_text,
 )
-from jmlp.training.plan import DataFacts, n_steps, n_validation
-from jmlp.training.records import FEWEST_FOR_COLLAPSE, RunResult
+from jmlp.training.plan import GRADIENT_BLOCK, DataFacts, n_steps, n_validation
+from jmlp.training.records import FEWEST_FOR_COLLAPSE, Evaluations, RunResult
 
 SMALL_BATCH = 8  # examples; below this, batch norm's estimates are poor
 FEW_UPDATES = 20  # of patience; with fewer, early stopping may be due to chance
@@ -82,6 +82,14 @@ class _Setting:
         """Updates per epoch; without data, the largest possible number."""
         n = self.n_training
         return 2**31 if n is None else n_steps(n, hp.batch_size)
+
+    def evaluations(self, hp: Hyperparams) -> Evaluations:
+        """When a run is evaluated."""
+        return Evaluations(self.n_steps(hp), hp.evaluate_every)
+
+    def may_stop_early(self, hp: Hyperparams) -> bool:
+        """Whether patience can end a run before its limit."""
+        return hp.patience is not None and hp.patience < self.evaluations(hp).last(hp.epochs)
 
 
 def refuse(study: Study, facts: DataFacts | None) -> None:
@@ -199,23 +207,22 @@ def _equal_configurations(setting: _Setting) -> Iterator[Remark]:
     found: dict[Hyperparams, Configuration] = {}
     same = []
     for configuration in setting.configurations:
-        other = found.setdefault(_as_trained(configuration.hyperparams), configuration)
+        other = found.setdefault(_as_trained(configuration.hyperparams, setting), configuration)
         if other is not configuration:
             same.append(f"{other.label} and {configuration.label}")
     if same:
         yield Remark(f"These train the same network, and have equal results: {_some(same)}.")
 
 
-def _as_trained(hp: Hyperparams) -> Hyperparams:
+def _as_trained(hp: Hyperparams, setting: _Setting) -> Hyperparams:
     """A form equal for equal training: numbers as float32, and settings without effect removed."""
     is_sgd = hp.optimizer == "momentum" and hp.momentum == 0
-    never_stops_early = hp.patience is not None and hp.patience >= hp.epochs
     return canonical(
         replace(
             hp,
             **{name: _float32(getattr(hp, name)) for name in FLOAT_FIELDS},
             optimizer="sgd" if is_sgd else hp.optimizer,
-            patience=None if never_stops_early else hp.patience,
+            patience=hp.patience if setting.may_stop_early(hp) else None,
         )
     )
 
@@ -225,6 +232,25 @@ def _float32(value: Any) -> Any:
         return tuple(map(_float32, value))
     with np.errstate(over="ignore"):
         return float(np.float32(value))
+
+
+def _faulty_backward_pass(setting: _Setting) -> Iterator[Remark]:
+    names = sorted({hp.backward_fault for hp in setting.hps if hp.backward_fault != "none"})
+    if names:
+        yield Remark(
+            f"The backward pass has a mistake on purpose (backward_fault: {_some(names)}): these "
+            "are not results of the correct algorithm."
+        )
+    for hp in setting.hps:
+        if hp.backward_fault == "updated_weights" and (
+            hp.optimizer != "sgd" or (hp.batch_size > GRADIENT_BLOCK and not hp.batch_norm)
+        ):
+            yield Remark(
+                "updated_weights is defined for SGD, and for mini-batches of at most "
+                f"{GRADIENT_BLOCK} examples unless there is batch norm",
+                refused="backward_fault",
+            )
+            return
 
 
 def _whole_layers_dropped(setting: _Setting) -> Iterator[Remark]:
@@ -251,11 +277,7 @@ def _rates(hp: Hyperparams) -> tuple[float, ...]:
 
 def _schedule_with_patience(setting: _Setting) -> Iterator[Remark]:
     limits = sorted(
-        {
-            hp.epochs
-            for hp in setting.hps
-            if hp.schedule == "linear" and hp.patience is not None and hp.patience < hp.epochs
-        }
+        {hp.epochs for hp in setting.hps if hp.schedule == "linear" and setting.may_stop_early(hp)}
     )
     if limits:
         yield Remark(
@@ -271,9 +293,9 @@ def _schedule_with_patience(setting: _Setting) -> Iterator[Remark]:
 def _patience_of_few_updates(setting: _Setting) -> Iterator[Remark]:
     cases = sorted(
         {
-            (hp.patience * setting.n_steps(hp), hp.patience, hp.batch_size)
+            (hp.patience * setting.evaluations(hp).interval, hp.patience, hp.batch_size)
             for hp in setting.hps
-            if hp.patience is not None and hp.patience < hp.epochs
+            if hp.patience is not None and setting.may_stop_early(hp)
         }
     )
     texts = [
@@ -383,6 +405,7 @@ CHECKS: tuple[Callable[[_Setting], Iterator[Remark]], ...] = (
     _too_small_for_float32,
     _batch_norm_of_few,
     _equal_configurations,
+    _faulty_backward_pass,
     _whole_layers_dropped,
     _short_epochs,
     _running_averages,

@@ -213,12 +213,14 @@ def restore(tensors: Tensors, hp: Hyperparams, n_in: int, n_classes: int) -> tup
     params, state = [], []
     for index in range(len(hp.hidden) + 1):
         dense = DenseParams(*_select(tensors, f"params[{index}].dense", DenseParams._fields))
-        bn = bn_state = None
+        norms: dict[str, Any] = {"batchnorm": None}
+        bn_state = None
         if hp.batch_norm and index < len(hp.hidden):
-            prefix = f"params[{index}].batchnorm"
-            bn = BatchNormParams(*_select(tensors, prefix, BatchNormParams._fields))
+            name = "batchnorm" if hp.batch_norm_place == "before" else "batchnorm_after"
+            arrays = _select(tensors, f"params[{index}].{name}", BatchNormParams._fields)
+            norms[name] = BatchNormParams(*arrays)
             bn_state = BatchNormState(*_select(tensors, f"state[{index}]", BatchNormState._fields))
-        params.append(Layer(dense, bn))
+        params.append(Layer(dense, **norms))
         state.append(bn_state)
     return tuple(params), tuple(state)
 

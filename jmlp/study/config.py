@@ -15,6 +15,10 @@ Cell = Mapping[str, Value]  # part of a configuration: {"batch_size": 128}
 Optimizer = Literal["sgd", "momentum", "adam"]
 Initialization = Literal["he", "normal"]
 Schedule = Literal["constant", "linear"]  # of the learning rate
+BatchNormPlace = Literal["before", "after"]  # ReLU
+BackwardFault = Literal[
+    "none", "batch_norm", "dropout_mask", "relu_mask", "batch_mean", "updated_weights"
+]
 EvaluateEvery = int | Literal["epoch"]  # a number of updates, or after every epoch
 
 
@@ -47,6 +51,16 @@ class Hyperparams:
         default=128, metadata=_metadata("Examples per mini-batch.", static=True)
     )
     batch_norm: bool = field(default=False, metadata=_metadata("Batch normalisation.", static=True))
+    batch_norm_place: BatchNormPlace = field(
+        default="before",
+        metadata=_metadata("Batch norm before or after ReLU.", static=True, optional=True),
+    )
+    batch_norm_scale: bool = field(
+        default=True,
+        metadata=_metadata(
+            "Whether batch norm learns a scale and a shift.", static=True, optional=True
+        ),
+    )
     optimizer: Optimizer = field(default="sgd", metadata=_metadata("The update rule.", static=True))
     initialization: Initialization = field(
         default="he",
@@ -89,6 +103,14 @@ class Hyperparams:
             optional=True,
         ),
     )
+    backward_fault: BackwardFault = field(
+        default="none",
+        metadata=_metadata(
+            "A mistake in the backward pass, for studies about mistakes.",
+            static=True,
+            optional=True,
+        ),
+    )
 
 
 STATIC_FIELDS = tuple(f.name for f in fields(Hyperparams) if f.metadata.get("static"))
@@ -97,11 +119,17 @@ DEFAULTS: Mapping[str, Value] = {f.name: f.default for f in fields(Hyperparams)}
 FLOAT_FIELDS = tuple(name for name, default in DEFAULTS.items() if isinstance(default, float))
 
 # Hyperparameters that have an effect only where another one has this value.
-USED_ONLY_WITH = {"momentum": ("optimizer", "momentum"), "weight_std": ("initialization", "normal")}
+USED_ONLY_WITH: Mapping[str, tuple[str, Value]] = {
+    "momentum": ("optimizer", "momentum"),
+    "weight_std": ("initialization", "normal"),
+    "batch_norm_place": ("batch_norm", True),
+    "batch_norm_scale": ("batch_norm", True),
+}
 
 
 # Integers up to this magnitude are exactly representable as floats.
 MAX_EXACT_INTEGER = 2**53
+MAX_UPDATES = 2**31 - 1  # of a run; the update counter is 32 bits wide
 
 
 def in_python_types(hp: Hyperparams) -> Hyperparams:

@@ -16,7 +16,10 @@ from jmlp.errors import ConfigError
 from jmlp.study.config import (
     DEFAULTS,
     MAX_EXACT_INTEGER,
+    MAX_UPDATES,
     USED_ONLY_WITH,
+    BackwardFault,
+    BatchNormPlace,
     EvaluateEvery,
     Hyperparams,
     Initialization,
@@ -30,7 +33,6 @@ from jmlp.study.config import (
 MAX_RUNS = 100_000  # per study: what one plan can hold in memory
 MAX_SEED = 2**63 - 1  # the largest integer that SQLite stores
 MAX_EPOCHS = 100_000
-MAX_UPDATES = 2**31 - 1  # of a run; the update counter is 32 bits wide
 MAX_LAYERS = 64
 MAX_UNITS = 2**20  # also the largest batch size
 MAX_TEXT = 500
@@ -281,6 +283,8 @@ HYPERPARAMETERS: dict[str, Rule] = {
     ),
     "batch_size": integer(1, MAX_UNITS),
     "batch_norm": Rule("true or false", _boolean),
+    "batch_norm_place": choice(*get_args(BatchNormPlace)),
+    "batch_norm_scale": Rule("true or false", _boolean),
     "optimizer": choice(*get_args(Optimizer)),
     "initialization": choice(*get_args(Initialization)),
     "schedule": choice(*get_args(Schedule)),
@@ -296,6 +300,7 @@ HYPERPARAMETERS: dict[str, Rule] = {
     "patience": Rule(f"{EPOCHS.wanted}, or 'none'", _patience),
     "min_delta": number("from 0 to 1,000", lambda v: 0 <= v <= 1000),
     "evaluate_every": Rule(f"{_UPDATES.wanted}, or 'epoch'", _evaluate_every),
+    "backward_fault": choice(*get_args(BackwardFault)),
 }
 
 
@@ -319,7 +324,7 @@ def layers_mismatch(drop_rate: Any, hidden: tuple[int, ...]) -> str | None:
 def no_effect(name: str) -> str:
     """The error message for setting a hyperparameter without effect."""
     other, needed = USED_ONLY_WITH[name]
-    return f"has no effect without {other} = {needed!r}: set that, or leave {name} out"
+    return f"has no effect without {other} = {shown(needed)}: set that, or leave {name} out"
 
 
 def check(hp: Hyperparams) -> None:

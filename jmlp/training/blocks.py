@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmlp.nn import model
+from jmlp.nn.derivatives import CORRECT, Derivatives
 from jmlp.nn.gradient import gradient as gradient_of_block
 from jmlp.training.plan import EVALUATION_BLOCK, GRADIENT_BLOCK
 
@@ -48,6 +49,7 @@ def gradient(
     y: Array,
     key: Array | None,
     drop_rate: Array | float | tuple[float, ...],
+    derivatives: Derivatives = CORRECT,
 ) -> tuple[Array, model.Params, model.State]:
     """`jmlp.nn.gradient` of a mini-batch of any size.
 
@@ -59,9 +61,10 @@ def gradient(
         key: this step's dropout key; if there are several blocks, each folds in its index. None
             leaves dropout out of the program.
         drop_rate: a scalar, or `(n_hidden_layers,)`.
+        derivatives: the derivative of each layer.
     """
     if isinstance(x, model.Columns) or not _needs_blocks(params, len(y)):
-        return gradient_of_block(params, bn_state, x, y, key, drop_rate)
+        return gradient_of_block(params, bn_state, x, y, key, drop_rate, derivatives=derivatives)
 
     def add(index: Array | int, total: Any, size: int = GRADIENT_BLOCK) -> Any:
         first = index * GRADIENT_BLOCK
@@ -73,6 +76,7 @@ def gradient(
             None if key is None else jax.random.fold_in(key, index),
             drop_rate,
             share=size / len(y),
+            derivatives=derivatives,
         )
         return jax.tree.map(jnp.add, total, (block_cost, grads))
 
@@ -88,7 +92,7 @@ def _needs_blocks(params: model.Params, n: int) -> bool:
 
     Never with batch norm, where each example depends on all others.
     """
-    return n > GRADIENT_BLOCK and all(layer.batchnorm is None for layer in params)
+    return n > GRADIENT_BLOCK and not any(layer.normalises for layer in params)
 
 
 def sum_over(data: Data, rows: Array, add: Callable[..., Any], zero: Any) -> Any:

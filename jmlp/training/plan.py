@@ -18,6 +18,7 @@ from jmlp.data import mnist
 from jmlp.data.dataset import Dataset
 from jmlp.errors import ConfigError
 from jmlp.study.config import (
+    MAX_UPDATES,
     STATIC_FIELDS,
     EvaluateEvery,
     Hyperparams,
@@ -25,7 +26,6 @@ from jmlp.study.config import (
     configurations,
     identity,
 )
-from jmlp.study.rules import MAX_UPDATES
 from jmlp.training.records import NUMERICS, Evaluations
 
 # Allowed widths. A CPU trains lanes in pairs, and a lane's bits depend on whether its program has
@@ -269,10 +269,15 @@ def group_name(group: Group) -> str:
     """The static hyperparameters that identify a group of a study, as shown to users."""
     hp = group.hyperparams
     parts = [f"hidden {'-'.join(map(str, hp.hidden)) or 'none'}", f"batch size {hp.batch_size}"]
-    parts += ["batch norm"] if hp.batch_norm else []
+    if hp.batch_norm:
+        place = " after ReLU" if hp.batch_norm_place == "after" else ""
+        scale = "" if hp.batch_norm_scale else " without scale"
+        parts.append(f"batch norm{place}{scale}")
     parts += [] if hp.optimizer == "sgd" else [hp.optimizer]
     parts += [] if hp.schedule == "constant" else [f"{hp.schedule} schedule"]
     parts += [] if hp.initialization == "he" else [f"{hp.initialization} initialisation"]
+    if hp.backward_fault != "none":
+        parts.append(f"backward fault {hp.backward_fault}")
     if hp.evaluate_every != "epoch":
         parts.append(f"evaluated every {hp.evaluate_every:,} updates")
     return ", ".join(parts)
@@ -282,8 +287,10 @@ def n_parameters(hp: Hyperparams, n_in: int, n_classes: int) -> int:
     """Number of learned parameters of one network."""
     sizes = (n_in, *hp.hidden, n_classes)
     weights = sum(a * b for a, b in pairwise(sizes))
-    # With batch norm a hidden unit has a scale and a shift instead of a bias.
-    per_hidden_unit = 2 if hp.batch_norm else 1
+    # With batch norm a hidden unit has a scale and a shift, before ReLU instead of a bias.
+    per_hidden_unit = 1
+    if hp.batch_norm:
+        per_hidden_unit = 2 if hp.batch_norm_place == "before" else 3
     return weights + per_hidden_unit * sum(hp.hidden) + n_classes
 
 

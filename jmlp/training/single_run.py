@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmlp.nn import cost, model
+from jmlp.nn import cost, faults, model
 from jmlp.nn.optimizers import OPTIMIZERS, learning_rate
 from jmlp.study.config import STATIC_FIELDS, SWEPT_FIELDS, Hyperparams
 from jmlp.training import blocks
@@ -106,10 +106,11 @@ def train_step(
         step: the number of this update, counted from 1.
         n_steps: updates per epoch.
     """
-    batch_cost, grads, bn_state = blocks.gradient(
-        state.params, state.bn_state, x, y, key, hp.drop_rate
-    )
     rate = learning_rate(hp.schedule, hp.learning_rate, step, n_steps, hp.epochs)
+    derivatives = faults.derivatives(hp.backward_fault, learn_scale=hp.batch_norm_scale, rate=rate)
+    batch_cost, grads, bn_state = blocks.gradient(
+        state.params, state.bn_state, x, y, key, hp.drop_rate, derivatives
+    )
     params, optimizer_state = OPTIMIZERS[hp.optimizer].update(
         state.params, grads, state.optimizer_state, rate, hp.momentum
     )

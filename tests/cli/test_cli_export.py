@@ -124,7 +124,8 @@ def test_types_of_parquet_columns_do_not_depend_on_the_runs(
         here("export", run.run_id, "--as", "parquet", "--output", name)
     a, b = (pq.read_schema(here.folder / name) for name in "ab")
     assert a.equals(b)
-    assert str(a.field("best_epoch").type) == "int64"
+    assert str(a.field("best_epoch").type) == "double"
+    assert str(a.field("evaluate_every").type) == "string"
     assert str(a.field("test_accuracy").type) == "double"
 
 

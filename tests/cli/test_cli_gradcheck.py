@@ -1,7 +1,6 @@
 """`jmlp gradcheck`: every leaf in a row, and code 7 where one is wrong."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 
 import jax
@@ -11,20 +10,20 @@ from commands import Here
 from jmlp.nn import gradcheck, model
 from jmlp.nn.gradcheck import LeafCheck
 
-RIGHT = LeafCheck((20, 7, 5), True, 0.4, "[0].batchnorm.gamma", 20, 1.2e-16, 3.4e-10)
-WRONG = LeafCheck((8,), False, 0.0, "[1].dense.b", 10, 2e-3, 2e-3)
-NAN = LeafCheck((), False, 0.0, "[0].dense.W", 120, float("nan"), 1e-10)
+RIGHT = LeafCheck((20, 7, 5), "before", 0.4, "[0].batchnorm.gamma", 20, 1.2e-16, 3.4e-10)
+WRONG = LeafCheck((8,), None, 0.0, "[1].dense.b", 10, 2e-3, 2e-3)
+NAN = LeafCheck((), None, 0.0, "[0].dense.W", 120, float("nan"), 1e-10)
 
 TABLE = """\
-          batch   drop                          against       against
- hidden   norm    rate   leaf                  jax.grad   differences
- ─────────────────────────────────────────────────────────────────────────
- 20-7-5   yes     0.4    [0].batchnorm.gamma    1.2e-16       3.4e-10   ok
+          batch    drop                          against       against
+ hidden   norm     rate   leaf                  jax.grad   differences
+ ──────────────────────────────────────────────────────────────────────────
+ 20-7-5   before   0.4    [0].batchnorm.gamma    1.2e-16       3.4e-10   ok
 """
 
 
 def found(monkeypatch: pytest.MonkeyPatch, *checks: LeafCheck) -> None:
-    monkeypatch.setattr(gradcheck, "check_gradients", lambda seed: iter(checks))
+    monkeypatch.setattr(gradcheck, "check_gradients", lambda seed, fault: iter(checks))
 
 
 def test_right_gradient_is_a_table_that_fits_80_columns(
@@ -49,7 +48,7 @@ def test_wrong_leaf_is_named_and_ends_with_code_7(
     )
     assert (done.code, done.err) == (
         7,
-        "jmlp: error: the hand-written gradient exceeds its tolerance at hidden 8, without batch "
+        "jmlp: error: the hand-written gradient exceeds its tolerance at hidden 8, no batch "
         "norm, drop rate 0, [1].dense.b\n",
     )
 
@@ -70,22 +69,24 @@ def test_json_holds_both_errors_of_every_leaf(here: Here, monkeypatch: pytest.Mo
         "leaves": [
             {
                 "hidden": [20, 7, 5],
-                "batch_norm": True,
+                "batch_norm": "before",
                 "drop_rate": 0.4,
                 "leaf": "[0].batchnorm.gamma",
                 "size": 20,
                 "autodiff_error": 1.2e-16,
                 "difference_error": 3.4e-10,
+                "same_as": [],
                 "ok": True,
             },
             {
                 "hidden": [],
-                "batch_norm": False,
+                "batch_norm": None,
                 "drop_rate": 0.0,
                 "leaf": "[0].dense.W",
                 "size": 120,
                 "autodiff_error": None,
                 "difference_error": 1e-10,
+                "same_as": [],
                 "ok": False,
             },
         ],
@@ -94,7 +95,7 @@ def test_json_holds_both_errors_of_every_leaf(here: Here, monkeypatch: pytest.Mo
 
 def test_seed_reaches_the_check(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        gradcheck, "check_gradients", lambda seed: [replace(RIGHT, leaf=f"seed {seed}")]
+        gradcheck, "check_gradients", lambda seed, _: [replace(RIGHT, leaf=f"seed {seed}")]
     )
     assert " seed 5 " in here("gradcheck", "--seed", "5").out
 
@@ -105,7 +106,7 @@ def test_real_gradient_is_right(here: Here, monkeypatch: pytest.MonkeyPatch) -> 
     assert (done.code, done.err) == (0, "")
     document = json.loads(done.out)
     assert document["ok"]
-    assert len(document["leaves"]) == 2 + 2 * 4 + 2 * 5
+    assert len(document["leaves"]) == 2 + 2 * 4 + 2 * 5 + 2 * 6
 
 
 def test_broken_backward_pass_ends_with_code_7(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,11 +115,13 @@ def test_broken_backward_pass_ends_with_code_7(here: Here, monkeypatch: pytest.M
     monkeypatch.setattr(
         model, "backward", lambda *args: jax.tree.map(lambda g: 2 * g, backward(*args))
     )
-    clear: Callable[[], None] = gradcheck.gradients.clear_cache  # type: ignore[attr-defined]
-    clear()
+    functions = gradcheck.gradients, gradcheck.by_derivatives
+    for function in functions:
+        function.clear_cache()  # type: ignore[attr-defined]
     done = here("gradcheck")
-    clear()  # no other test may see it
-    network = "hidden none, without batch norm, drop rate 0,"
+    for function in functions:  # no other test may see it
+        function.clear_cache()  # type: ignore[attr-defined]
+    network = "hidden none, no batch norm, drop rate 0,"
     assert (done.code, done.err) == (
         7,
         "jmlp: error: the hand-written gradient exceeds its tolerance at "

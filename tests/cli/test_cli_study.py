@@ -90,7 +90,8 @@ def test_dry_run_prints_the_plan_of_the_original_without_data_and_without_jax(
 def test_dry_run_as_json(here: Here) -> None:
     done = here("study", "small.toml", "--dry-run", "--json", "--cores", "1")
     static = {"hidden": [5, 4], "batch_size": 16, "optimizer": "sgd", "initialization": "he"}
-    static["schedule"] = "constant"
+    static |= {"schedule": "constant", "evaluate_every": "epoch", "backward_fault": "none"}
+    static |= {"batch_norm_place": "before", "batch_norm_scale": True}
     plan = json.loads(done.out)
     assert 600_000_000 < plan.pop("memory") < 700_000_000
     assert plan == {

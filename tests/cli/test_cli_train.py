@@ -65,6 +65,8 @@ def test_every_hyperparameter_has_a_flag(here: Here) -> None:
         "--hidden": ("3", [3]),
         "--batch-size": ("20", 20),
         "--batch-norm": (None, True),
+        "--batch-norm-place": ("after", "after"),
+        "--no-batch-norm-scale": (None, False),
         "--drop-rate": ("0.2", 0.2),
         "--optimizer": ("momentum", "momentum"),
         "--momentum": ("0.5", 0.5),
@@ -74,13 +76,16 @@ def test_every_hyperparameter_has_a_flag(here: Here) -> None:
         "--weight-std": ("0.3", 0.3),
         "--epochs": ("2", 2),
         "--patience": ("none", None),
+        "--min-delta": ("0.01", 0.01),
+        "--evaluate-every": ("7", 7),
+        "--backward-fault": ("relu_mask", "relu_mask"),
     }
     given = [text for flag, (value, _) in flags.items() for text in (flag, value) if text]
     done = here("train", "--data", "small.npz", *given, "--json", "--quiet")
     assert (done.code, done.err) == (0, "")
     (run,) = json.loads(done.out)["runs"]
     assert run["hyperparams"] == {
-        flag[2:].replace("-", "_"): value for flag, (_, value) in flags.items()
+        flag[2:].removeprefix("no-").replace("-", "_"): value for flag, (_, value) in flags.items()
     }
 
 

@@ -1,6 +1,6 @@
 """The check of the gradient finds what is wrong, in the leaf where it is, and only there."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -16,18 +16,22 @@ LEAVES = ["[0].dense.W", "[0].batchnorm.gamma", "[0].batchnorm.beta", "[1].dense
 @pytest.fixture
 def _compiled_anew() -> Iterator[None]:
     """Lets a test change the backward pass, and no other test see it."""
-    clear: Callable[[], None] = gradcheck.gradients.clear_cache  # type: ignore[attr-defined]
+
+    def clear() -> None:
+        for function in (gradcheck.gradients, gradcheck.by_derivatives):
+            function.clear_cache()  # type: ignore[attr-defined]
+
     clear()
     yield
     clear()
 
 
 def test_right_gradient_of_batch_norm_and_dropout_is_within_tolerance_in_every_leaf() -> None:
-    checks = check_network((8,), True, 0.4, seed=0)
+    checks = check_network((8,), "before", 0.4, seed=0)
     assert [check.leaf for check in checks] == LEAVES
     assert all(check.size == size for check, size in zip(checks, (96, 8, 8, 80, 10), strict=True))
     for check in checks:
-        assert (check.hidden, check.batch_norm, check.drop_rate) == ((8,), True, 0.4)
+        assert (check.hidden, check.batch_norm, check.drop_rate) == ((8,), "before", 0.4)
         assert 0 < check.autodiff_error < 1e-14
         assert 0 < check.difference_error < 1e-8
         assert check.ok
@@ -40,14 +44,14 @@ def test_leaf_that_is_wrong_by_a_millionth_is_found(
 ) -> None:
     backward = model.backward
 
-    def broken(dlogits: Any, caches: Any) -> Any:
+    def broken(dlogits: Any, caches: Any, derivatives: Any) -> Any:
         def scaled(path: Any, leaf: Any) -> Any:
             return leaf * (1 + 3e-6) if jax.tree_util.keystr(path) == wrong else leaf
 
-        return jax.tree_util.tree_map_with_path(scaled, backward(dlogits, caches))
+        return jax.tree_util.tree_map_with_path(scaled, backward(dlogits, caches, derivatives))
 
     monkeypatch.setattr(model, "backward", broken)
-    checks = check_network((8,), True, 0.4, seed=0)
+    checks = check_network((8,), "before", 0.4, seed=0)
     assert [check.leaf for check in checks if not check.ok] == [wrong]
     (found,) = (check for check in checks if check.leaf == wrong)
     assert found.autodiff_error == pytest.approx(3e-6, rel=1e-3)
@@ -66,11 +70,11 @@ def test_everything_is_checked_over_depth_batch_norm_and_dropout(
     monkeypatch.setattr(gradcheck, "check_network", check)
     assert list(gradcheck.check_gradients(seed=3)) == checked
     assert checked == [
-        ((), False, 0.0, 3),
+        ((), None, 0.0, 3, "none"),
         *[
-            (hidden, batch_norm, drop_rate, 3)
+            (hidden, batch_norm, drop_rate, 3, "none")
             for hidden in ((8,), (20, 7, 5))
-            for batch_norm in (False, True)
+            for batch_norm in (None, "before", "after")
             for drop_rate in (0.0, 0.4)
         ],
     ]
@@ -98,4 +102,4 @@ def test_error_is_relative_to_the_larger_norm_and_at_least_a_fraction_of_the_who
 def test_leaf_is_right_where_both_errors_are_within_tolerance(
     autodiff: float, difference: float, ok: bool
 ) -> None:
-    assert LeafCheck((), False, 0.0, "[0].dense.W", 1, autodiff, difference).ok is ok
+    assert LeafCheck((), None, 0.0, "[0].dense.W", 1, autodiff, difference).ok is ok

@@ -60,6 +60,21 @@ def test_predict_is_hand_computed_with_the_running_statistics() -> None:
     np.testing.assert_allclose(model.predict(params, state, x[:1]), [[1.5, -0.5]], atol=1e-5)
 
 
+def test_batch_norm_after_relu_is_hand_computed() -> None:
+    first, last = TINY
+    bn_params = BatchNormParams(column(2, 1), column(0, 1))
+    params = (Layer(first.dense, None, bn_params), last)
+    state = (BatchNormState(column(0, 0), column(1, 1)), None)
+    # Z = -1, 3 and 2, 1; A = 0, 3 and 2, 1; means 1, 2; deviations 1, 1: normalised -1, 1 and 1, -1
+    x = jnp.array([[1.0, 2.0], [2.0, 0.0]])
+    logits, (new, _), _ = model.forward(params, state, x, None, 0.0)
+    np.testing.assert_allclose(logits, [[1, 3], [-6, 4]], atol=1e-4)
+    assert new is not None
+    np.testing.assert_allclose(new.mean, [[0.1], [0.2]], rtol=1e-6)
+    # By the running statistics, 0 and 1, nothing is moved: 2 A, A + 1.
+    np.testing.assert_allclose(model.predict(params, state, x), [[5, -4], [7, 6]], atol=1e-3)
+
+
 # Gradients
 
 N_IN, N_CLASSES, BATCH = 4, 3, 8
