@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 def study(
     source: Annotated[
-        str, Parameter(help="original, replica, patience, fast, demo, or the path of a study file.")
+        str,
+        Parameter(
+            help="original, replica, forensics, stopping, fast, demo, or the path of a study file."
+        ),
     ],
     /,
     *,

@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import chdtri, ndtr, stdtr, stdtrit
 
 FEWEST_PAIRS = 5  # below it a comparison has no interval, no p and no verdict
 MOST_SEEDS = 1000  # the limit of `seeds_to_settle`
+POWER = 0.8  # the probability with which that many seeds settle a comparison
+_QUANTILES = 200  # of chi-squared, for the chance to settle
 # Equal accuracy differences can differ in the last bits, so a smaller spread counts as 0. It is far
 # below the effect of one example in any data set.
 _NO_SPREAD = 1e-12
 
-Verdict = Literal["higher", "lower", "within", "not settled", "too few pairs", "no spread"]
+Verdict = Literal[
+    "higher", "lower", "within", "not settled", "diverged", "too few pairs", "no spread"
+]
 Answer = Literal["supported", "contradicted", "not settled"]
 
 
@@ -109,8 +113,24 @@ def prediction_interval(
     return mean - half, mean + half
 
 
+def sampling_half_width(accuracy: float, n: int, confidence: float = 0.95) -> float:
+    """Half the width of the normal interval of an accuracy measured on `n` independent examples.
+
+    Args:
+        accuracy: the fraction of correct examples.
+        n: number of examples, at least one.
+        confidence: the fraction of such intervals that contain the true accuracy.
+    """
+    return t_quantile((1 + confidence) / 2, math.inf) * math.sqrt(accuracy * (1 - accuracy) / n)
+
+
 def compare(
-    differences: Sequence[float], family: int, margin: float, confidence: float = 0.95
+    differences: Sequence[float],
+    family: int,
+    margin: float,
+    confidence: float = 0.95,
+    *,
+    diverged: tuple[int, int] = (0, 0),
 ) -> Comparison:
     """Judge paired differences, one per seed, as one of `family` comparisons (Bonferroni).
 
@@ -129,22 +149,28 @@ def compare(
     - "higher" or "lower": the interval excludes 0;
     - "not settled": anything else, with `seeds_to_settle`.
 
+    A run that diverged has failed, but no difference includes it. So in place of a verdict that
+    favours a configuration with such runs, or finds the two alike, there is "diverged".
+
     Args:
         differences: one per pair; may be empty.
         family: the number of comparisons made together, including this one; at least 1.
         margin: the smallest difference that matters, at least 0.
         confidence: simultaneous confidence of the family's intervals.
+        diverged: numbers of diverged runs of the two configurations.
 
     Raises:
         ValueError: a difference is not finite.
     """
+    first, second = diverged
     n = len(differences)
     mean, std = _moments(differences) if n else (None, None)
     if n < FEWEST_PAIRS or mean is None or std is None:
         return Comparison(n, mean, std, None, None, None, "too few pairs", None)
     if std == 0:
         if mean == 0:
-            return Comparison(n, mean, std, mean, mean, None, "within", None)
+            equal: Verdict = "diverged" if first or second else "within"
+            return Comparison(n, mean, std, mean, mean, None, equal, None)
         return Comparison(n, mean, std, None, None, None, "no spread", None)
     error = std / math.sqrt(n)
     half = t_quantile(1 - (1 - confidence) / (2 * family), n - 1) * error
@@ -157,6 +183,13 @@ def compare(
         verdict = "higher"
     elif high < 0:
         verdict = "lower"
+    favours_failures = (
+        (verdict == "within" and (first or second))
+        or (verdict == "higher" and first)
+        or (verdict == "lower" and second)
+    )
+    if favours_failures:
+        verdict = "diverged"
     seeds = None
     if verdict == "not settled":
         seeds = seeds_to_settle(mean, std, family, margin, confidence)
@@ -164,26 +197,53 @@ def compare(
 
 
 def seeds_to_settle(
-    mean: float, std: float, family: int, margin: float, confidence: float = 0.95
+    mean: float,
+    std: float,
+    family: int,
+    margin: float,
+    confidence: float = 0.95,
+    power: float = POWER,
 ) -> int | None:
-    """The smallest number of pairs that would settle a comparison with this mean and spread.
+    """The number of pairs that would settle a comparison with a probability of `power`.
 
-    That is the smallest n, from `FEWEST_PAIRS` on, at which the interval `mean` ± t(n - 1)·`std`/√n
-    excludes 0 or lies inside ±`margin`, with the present `std` and `mean`, and t as in `compare`.
-    It is a guide, not a guarantee: the mean and the spread will change.
+    That is the smallest n, from `FEWEST_PAIRS` on, at which `chance_to_settle` is at least `power`,
+    if the differences are normal and the present mean and spread are the true ones.
 
     Returns:
         The number of pairs; None if it is more than `MOST_SEEDS`.
     """
 
     def settled(n: int) -> bool:
-        half = t_quantile(1 - (1 - confidence) / (2 * family), n - 1) * std / math.sqrt(n)
-        return half < abs(mean) or half <= margin - abs(mean)
+        return chance_to_settle(n, mean, std, family, margin, confidence) >= power
 
-    # The interval narrows with every pair, so `settled` is monotonic in n.
-    numbers = range(FEWEST_PAIRS, MOST_SEEDS + 1)
+    numbers = range(FEWEST_PAIRS, MOST_SEEDS + 1)  # the chance rises with every pair
     first = bisect.bisect_left(numbers, True, key=settled)
     return numbers[first] if first < len(numbers) else None
+
+
+def chance_to_settle(
+    n: int, mean: float, std: float, family: int, margin: float, confidence: float = 0.95
+) -> float:
+    """The probability that `compare` settles `n` normal differences of this true mean and spread.
+
+    With half = t·s/√n, they are settled unless max(0, margin - half) < |m| <= half for their mean m
+    and their sample standard deviation s. These are independent: m is normal with the deviation
+    std/√n, and (n - 1) s²/std² follows chi-squared with n - 1 degrees of freedom, over whose
+    quantiles the probability is averaged.
+    """
+    t = t_quantile(1 - (1 - confidence) / (2 * family), n - 1)
+    error = std / math.sqrt(n)
+    levels = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    half = t * error * np.sqrt(chdtri(n - 1, 1 - levels) / (n - 1))
+    # |m| between these bounds is not settled; below 0, every |m| up to half.
+    inner = np.where(half <= margin, margin - half, 0.0)
+    unsettled = (
+        ndtr((half - mean) / error)
+        - ndtr((inner - mean) / error)
+        + ndtr((-inner - mean) / error)
+        - ndtr((-half - mean) / error)
+    )
+    return 1 - float(np.mean(np.where(inner < half, unsettled, 0.0)))
 
 
 def answer_best(others: Sequence[Verdict]) -> Answer:

@@ -15,7 +15,7 @@ from jmlp.study.rules import HYPERPARAMETERS, plain, toml_value
 from jmlp.study.schema import CLAIM_CELLS, FIGURES, read_study
 from jmlp.study.toml_reader import Document, Key, Reader, did_you_mean, dotted
 
-SHIPPED = ("demo", "fast", "original", "patience", "replica")
+SHIPPED = ("demo", "fast", "forensics", "original", "replica", "stopping")
 MAX_BYTES = 1_000_000
 
 # The parser's time and memory grow with the square of the number of parts of a key: 1 MB of

@@ -38,7 +38,7 @@ USAGE = {
 }
 CONFIGURATION = {
     "study origina": "origina: there is no such file, nor a shipped study of that name (demo, "
-    "fast, original, patience, replica); did you mean original?",
+    "fast, forensics, original, replica, stopping); did you mean original?",
     "study bad.toml": f"bad.toml: seeds: {SEEDS}, got true (a boolean)\n"
     "  bad.toml: learning_rte: unknown key; did you mean learning_rate?",
     "study original --experiment fnal": "--experiment fnal: there is no such experiment (there "
@@ -204,7 +204,7 @@ def test_control_characters_are_shown_and_not_obeyed(here: Here) -> None:
         2,
         "",
         "jmlp: error: 'a\\x1b[31m\\nb': there is no such file, nor a shipped study of that name "
-        "(demo, fast, original, patience, replica)\n",
+        "(demo, fast, forensics, original, replica, stopping)\n",
     )
     assert here("data", "get", "a\x1b[31m").err.startswith(
         "jmlp: error: no data named 'a\\x1b[31m': "

@@ -7,10 +7,12 @@ import pytest
 from scipy import stats as oracle
 
 from jmlp.results.statistics import (
+    FEWEST_PAIRS,
     MOST_SEEDS,
     Verdict,
     answer_best,
     answer_not_higher,
+    chance_to_settle,
     compare,
     mean_interval,
     prediction_interval,
@@ -137,19 +139,41 @@ def test_one_difference_in_every_pair_gives_no_interval_and_no_verdict() -> None
     assert (c.low, c.high, c.p) == (None, None, None)
 
 
-def test_seeds_to_settle_is_hand_computed() -> None:
-    # t·0.01/√n < 0.004: 2.0595/√26 = 0.4039 is too wide, 2.0555/√27 = 0.3956 is not
-    assert seeds_to_settle(0.004, 0.01, family=1, margin=0.005) == 27
-    assert compare(spread(0.004, 0.01, 6), family=1, margin=0.005).seeds_to_settle == 27
+def test_without_a_margin_the_chance_to_settle_is_the_power_of_the_paired_t_test() -> None:
+    for n, mean, family in ((5, 0.01, 1), (10, 0.008, 7), (27, -0.004, 1), (200, 0.002, 9)):
+        critical = oracle.t.ppf(1 - 0.05 / (2 * family), n - 1)
+        shift = mean / (0.01 / math.sqrt(n))
+        expected = oracle.nct.sf(critical, n - 1, shift) + oracle.nct.cdf(-critical, n - 1, shift)
+        assert chance_to_settle(n, mean, 0.01, family, 0.0) == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("mean", "family", "n"),
+    [(0.0, 1, 30), (0.0, 7, 60), (0.004, 1, 30), (-0.003, 7, 200), (0.012, 7, 12), (0.007, 3, 30)],
+)
+def test_the_chance_to_settle_is_the_share_of_settled_simulations(
+    mean: float, family: int, n: int
+) -> None:
+    rng = np.random.default_rng(5)
+    n_trials = 4000
+    verdicts = [
+        compare(rng.normal(mean, 0.01, n).tolist(), family, 0.005).verdict for _ in range(n_trials)
+    ]
+    share = sum(verdict != "not settled" for verdict in verdicts) / n_trials
+    expected = chance_to_settle(n, mean, 0.01, family, 0.005)
+    assert share == pytest.approx(expected, abs=allowance(expected, n_trials) + 2e-3)
 
 
 @pytest.mark.parametrize("mean", [0.0, 0.001, -0.003, 0.012])
 @pytest.mark.parametrize("family", [1, 7])
-def test_seeds_to_settle_is_the_first_number_that_gets_a_verdict(mean: float, family: int) -> None:
+def test_seeds_to_settle_is_the_first_number_with_a_chance_of_80_percent(
+    mean: float, family: int
+) -> None:
     n = seeds_to_settle(mean, 0.01, family, margin=0.005)
     assert n is not None
-    assert compare(spread(mean, 0.01, n), family, 0.005).verdict != "not settled"
-    assert compare(spread(mean, 0.01, n - 1), family, 0.005).verdict == "not settled"
+    assert chance_to_settle(n, mean, 0.01, family, 0.005) >= 0.8
+    assert n == FEWEST_PAIRS or chance_to_settle(n - 1, mean, 0.01, family, 0.005) < 0.8
+    assert seeds_to_settle(mean, 0.01, family, 0.005, power=0.5) <= n  # type: ignore[operator]
 
 
 def test_seeds_to_settle_gives_up_at_its_bound() -> None:

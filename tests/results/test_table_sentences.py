@@ -62,7 +62,7 @@ def test_a_best_that_is_open_says_what_each_other_configuration_showed() -> None
     ]
     assert claim_sentence(best_of(8, 16, 32, 64, 128, 256), results) == (
         "Not settled: batch size 16 is within ±0.5 points (+0.10 points, -0.23 to +0.43); "
-        "batch size 32 may be higher or lower (+1.00 points, -2.26 to +4.26; about 21 seeds would "
+        "batch size 32 may be higher or lower (+1.00 points, -2.26 to +4.26; about 33 seeds would "
         "settle it); batch size 64 has too few pairs (3, and 5 are needed); batch size 256 differs "
         "by -1.00 points in every pair, which has no interval; 1 of the 5 others is lower."
     )
@@ -236,8 +236,9 @@ def test_runs_of_mixed_settings_and_sources_are_noted_and_missing_old_fields_are
 def test_the_notes_explain_the_seeds_beside_a_verdict() -> None:
     results = [*runs(HP, SPREAD), *runs(size(16), shifted(0.01, spread=0.01))]
     table = experiment_table(STUDY, sizes(16, 128), results)
-    assert table.differences[0].cells[-1] == "not settled (about 13 seeds)"
+    assert table.differences[0].cells[-1] == "not settled (about 22 seeds)"
     assert (
-        "The number of seeds next to a verdict is the smallest that would settle it with the "
-        "present mean and spread." in table.notes
+        "The number of seeds next to a verdict would settle it with a probability of 80 %, if the "
+        "present mean and spread are the true ones. Verdicts are for a number of seeds that was "
+        "fixed before looking." in table.notes
     )

@@ -8,6 +8,7 @@ from table_runs import HP, SEEDS, SPREAD, STUDY, diverged, finished, runs, shift
 from jmlp.results.tables import ExperimentTable, experiment_table, study_tables
 from jmlp.results.tables.wording import p_text, points, summarise_epochs
 from jmlp.study.config import Claim, Experiment, Reference
+from jmlp.training.plan import DataFacts
 
 
 def column(table: ExperimentTable, title: str) -> list[str]:
@@ -206,8 +207,73 @@ def test_diverged_runs_are_counted_named_left_out_and_never_best() -> None:
     assert table.differences[0].cells[4:] == ("3", "2", "too few pairs")
     assert table.notes[1] == (
         "batch size 16: seed 3 diverged @12, seed 4 diverged @7. A diverged run (@ the update that "
-        "gave a number that is not finite) has no accuracy: it is left out of means and pairs."
+        "gave a number that is not finite) has no accuracy: it is left out of means and pairs. It "
+        "counts as a failure: no verdict favours a configuration by its other runs."
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "diverged_in", "verdict"),
+    [
+        (0.03, "other", "not settled (runs diverged)"),  # better by its survivors
+        (-0.03, "other", "lower"),
+        (0.03, "baseline", "higher"),
+        (-0.03, "baseline", "not settled (runs diverged)"),
+        (0.0, "other", "not settled (runs diverged)"),
+        (0.0, "baseline", "not settled (runs diverged)"),
+        (0.03, "none", "higher"),
+    ],
+)
+def test_no_verdict_favours_a_configuration_by_the_survivors_of_diverged_runs(
+    change: float, diverged_in: str, verdict: str
+) -> None:
+    spread = [*SPREAD, *SPREAD]
+    seeds = range(len(spread))
+    experiment = replace(sizes(16, 128), seeds=tuple(seeds))
+    small = [
+        finished(size(16), s, a + change + s / 1e5) for s, a in zip(seeds, spread, strict=True)
+    ]
+    large = [finished(HP, s, a) for s, a in zip(seeds, spread, strict=True)]
+    if diverged_in == "other":
+        small[0] = diverged(size(16), 0, 12)
+    elif diverged_in == "baseline":
+        large[0] = diverged(HP, 0, 12)
+    claims = (
+        Claim("16 is best.", best={"batch_size": 16}),
+        Claim("128 is best.", best={"batch_size": 128}),
+    )
+    table = experiment_table(STUDY, replace(experiment, claims=claims), [*small, *large])
+    assert table.differences[0].cells[-1] == verdict
+    answers = [claim.answer for claim in table.claims]
+    if verdict.startswith("not"):
+        assert answers == ["not settled", "not settled"]
+        assert "cannot be judged, because runs diverged" in table.claims[0].sentence
+    assert (answers[0] == "supported") == (verdict == "higher")
+
+
+def test_an_interval_that_would_pass_100_is_cut_there_and_says_so() -> None:
+    accuracies = [0.99, 0.99, 0.99, 0.99, 0.5]
+    table = experiment_table(STUDY, sizes(128), runs(HP, accuracies))
+    # 0.892 ± 2.776445 · 0.219135 / √5 = 0.892 ± 0.272092
+    assert column(table, "test accuracy %") == ["89.20 (61.99–100)"]
+    note = (
+        "An interval given by its ends in brackets is the t-interval, cut at 0 or 100 %: it would "
+        "pass that, so the runs are far from normal."
+    )
+    assert note in table.notes
+    assert note not in whole_table().notes
+
+
+def test_what_the_sampling_of_the_test_set_adds_is_said_in_one_line() -> None:
+    accuracies = [0.9406 + d / 1000 for d in (-2, -1, 0, 1, 2)]
+    facts = DataFacts(60_000, 10_000, 784, 10, {})
+    table = experiment_table(STUDY, sizes(128), runs(HP, accuracies), facts)
+    # 1.959964 · √(0.9406 · 0.0594 / 10,000) = 0.004633
+    assert (
+        "The sampling of the test set, which no interval here covers, adds about ±0.46 points to "
+        "an accuracy (10,000 examples at 94.06 %, 95 %); it is the same set for all runs, so it "
+        "adds less to a difference."
+    ) in table.notes
 
 
 def test_a_pair_whose_two_runs_diverged_is_left_out_once() -> None:
@@ -287,6 +353,9 @@ def test_a_prediction_interval_ends_where_accuracies_end() -> None:
     experiment = sizes(128, reference=(Reference({"batch_size": 128}, test_accuracy=0.5),))
     table = experiment_table(STUDY, experiment, runs(HP, [a + 0.05 for a in SPREAD]))
     assert column(table, "prediction interval %") == ["92.19 to 100.00"]
+    note = "A prediction interval that ends at 0.00 or 100.00 is cut there."
+    assert note in table.notes
+    assert note not in whole_table().notes
 
 
 # ---- numbers as text

@@ -117,17 +117,17 @@ def test_file_of_one_byte_too_many_is_refused() -> None:
         (
             "orginal",
             "orginal: there is no such file, nor a shipped study of that name "
-            "(demo, fast, original, patience, replica); did you mean original?",
+            "(demo, fast, forensics, original, replica, stopping); did you mean original?",
         ),
         (
             Path("original"),  # a path is never a shipped name
             "original: there is no such file, nor a shipped study of that name "
-            "(demo, fast, original, patience, replica); did you mean original?",
+            "(demo, fast, forensics, original, replica, stopping); did you mean original?",
         ),
         (
             "no\x1b[2J/\n.toml",
             "'no\\x1b[2J/\\n.toml': there is no such file, nor a shipped study of that name "
-            "(demo, fast, original, patience, replica)",
+            "(demo, fast, forensics, original, replica, stopping)",
         ),
         ("a\0b", "'a\\x00b': cannot be read: embedded null byte"),
         ("x" * 300, f"{'x' * 199}…: cannot be read: File name too long"),
@@ -146,8 +146,9 @@ def test_source_that_does_not_exist_is_refused(source: str | Path, message: str)
     ("name", "counts"),
     [
         ("original", {"batch-size": 8, "dropout": 10, "final": 4}),
-        ("replica", {"batch-size": 8, "final": 4, "first-layer-dropout": 3}),
-        ("patience", {"patience": 6}),
+        ("replica", {"batch-size": 8, "final": 4}),
+        ("forensics", {"dropout": 6, "batch-norm": 8, "both": 24}),
+        ("stopping", {"by-epochs": 8, "by-updates": 8, "to-the-end": 8, "patience": 6}),
         ("fast", {"fast": 1}),
     ],
 )
@@ -155,7 +156,7 @@ def test_shipped_study_has_its_configurations(name: str, counts: dict[str, int])
     study = load_study(name)
     assert study.name == name
     assert {e.name: len(configurations(e)) for e in study.experiments} == counts
-    n_seeds = 10 if name == "fast" else 5
+    n_seeds = 5 if name == "original" else 10
     assert {e.seeds for e in study.experiments} == {tuple(range(n_seeds))}
 
 
@@ -176,12 +177,13 @@ def test_original_is_the_original() -> None:
     )
 
 
-def test_replica_starts_from_other_weights_and_tries_the_first_layer_alone() -> None:
-    study = load_study("replica")
-    assert {(e.base.initialization, e.base.weight_std) for e in study.experiments} == {
-        ("normal", 0.15)
-    }
-    assert study.experiments[2].axes == {"drop_rate": (0.0, (0.5, 0.0, 0.0), 0.5)}
+def test_replica_and_forensics_share_initial_weights_and_the_stopping_rule() -> None:
+    for name in ("replica", "forensics"):
+        for experiment in load_study(name).experiments:
+            base = experiment.base
+            assert (base.initialization, base.weight_std) == ("normal", 0.15)
+            assert (base.evaluate_every, base.patience, base.min_delta) == (100, 2, 0)
+            assert all(reference.stopped for reference in experiment.reference)
 
 
 def test_experiment_overrides_the_top_and_holds_the_baseline() -> None:

@@ -74,11 +74,16 @@ def test_empty_field_shows_the_value_of_the_study() -> None:
         "hidden": "[20, 7, 5]",
         "drop_rate": "0 or varied: 0, 0.1 … 0.9 or varied: 0, 0.5",
         "batch_norm": "false or varied: false, true",
+        "batch_norm_place": "only with batch norm or before",
+        "batch_norm_scale": "only with batch norm or true",
         "optimizer": "sgd",
         "momentum": "only with optimizer momentum",
         "initialization": "he",
         "weight_std": "only with initialization normal",
         "patience": "2",
+        "min_delta": "0",
+        "evaluate_every": "epoch",
+        "backward_fault": "none",
     }
     assert outline.hint("batch_size", ["final"]) == "128"
 
@@ -356,7 +361,7 @@ def test_source_is_asked_for_and_a_browser_cannot_give_a_path(tmp_path: Path, se
         await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
         await pilot.pause()
         assert ("a study file …" in dump(pilot.app)) is not served
-        await pilot.press("down", "down", "enter")
+        await pilot.press("down", "down", "down", "enter")
         await until(pilot, lambda: opened.checked.ok)
         assert opened.checked.label == "original"
 

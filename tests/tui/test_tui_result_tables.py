@@ -80,18 +80,18 @@ def test_without_results_a_message_is_shown() -> None:
 def test_table_with_claims_and_notes_at_80_columns() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         # Ignore the scrollbar.
-        assert [line.rstrip(" ▁") for line in lines(app)[:13]] == [
+        assert [line.rstrip(" ▁▂") for line in lines(app)[:13]] == [
             "▸sizes 15/15   other 7/15                                           columns 1/5",
             "                               test  difference,",
             " configuration           accuracy %       points  verdict",
             " batch size 16         90.00 ± 2.16        -2.00  lower",
-            " batch size 64 (best)  92.05 ± 2.75        +0.05  not settled (about 13 seeds)",
+            " batch size 64 (best)  92.05 ± 2.75        +0.05  not settled (about 23 seeds)",
             " batch size 128        92.00 ± 1.96",
             " (baseline)",
             "",
             " What the original says",
             " - The original says: Batch size 128 is best. Not settled: batch size 64 may",
-            "   be higher or lower (+0.05 points, -0.94 to +1.04; about 13 seeds would",
+            "   be higher or lower (+0.05 points, -0.94 to +1.04; about 23 seeds would",
             "   settle it); 1 of the 2 others is lower.",
             "",
         ]
@@ -126,7 +126,7 @@ def test_table_at_120_columns() -> None:
             " batch size 16                  5  90.00 ± 2.16         –        -2.00      5     0"
             "  lower",
             " batch size 64 (best)           5  92.05 ± 2.75     87.18        +0.05      5     0"
-            "  not settled (about 13 seeds)",
+            "  not settled (about 23 seeds)",
             " batch size 128 (baseline)      5  92.00 ± 1.96     92.32",
         ]
 

@@ -69,7 +69,7 @@ def test_first_page_of_80_columns_has_accuracy_difference_and_verdict() -> None:
         "                               test  difference,\n"
         "configuration            accuracy %       points  verdict\n"
         "batch size 16          90.00 ± 2.16        -2.00  lower\n"
-        "batch size 64 (best)   92.05 ± 2.75        +0.05  not settled (about 13 seeds)\n"
+        "batch size 64 (best)   92.05 ± 2.75        +0.05  not settled (about 23 seeds)\n"
         "batch size 128         92.00 ± 1.96\n"
         "(baseline)"
     )

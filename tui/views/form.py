@@ -34,6 +34,11 @@ _ORDER = (
     "initialization",
     "weight_std",
     "patience",
+    "min_delta",
+    "evaluate_every",
+    "batch_norm_place",
+    "batch_norm_scale",
+    "backward_fault",
 )
 KEYS = tuple(dict.fromkeys((*FIRST, *_ORDER, *DEFAULTS)))
 LONGEST = 200  # characters of a field
@@ -141,7 +146,7 @@ def _setting(experiment: Experiment, key: str) -> str:
         return f"varied: {_some([_text(value) for value in experiment.axes[key]])}"
     if not in_use(key, experiment.base, experiment.axes):
         other, needed = USED_ONLY_WITH[key]
-        return f"only with {title(other)} {needed}"
+        return f"only with {title(other)}" + ("" if needed is True else f" {needed}")
     return _text(getattr(experiment.base, key))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 from jmlp.results.crosschecks import remarks_after
@@ -11,6 +12,7 @@ from jmlp.results.statistics import (
     compare,
     mean_interval,
     prediction_interval,
+    sampling_half_width,
 )
 from jmlp.results.tables.runs_by_configuration import (
     Arm,
@@ -33,6 +35,7 @@ from jmlp.results.tables.wording import (
     Epochs,
     accuracy_text,
     p_text,
+    passes_range,
     percent,
     points,
     points_range,
@@ -60,7 +63,8 @@ class Original:
 
     test_accuracy: float
     stopped: int | None
-    interval: tuple[float, float] | None  # 95 %, for one further run; clipped to 0 to 1
+    interval: tuple[float, float] | None  # 95 %, for one further run; cut at 0 and 1
+    is_cut: bool  # whether the interval would pass 0 or 1
     place: Literal["inside", "below", "above"] | None  # None with fewer than two runs
     seeds_below: int  # our runs whose test accuracy is lower
     n: int
@@ -162,7 +166,9 @@ def experiment_table(
     family = max(1, len(arms) - 1)
 
     def against(arm: Arm, other: Arm) -> Comparison:
-        return compare(paired_differences(arm, other)[0], family, study.smallest_difference)
+        differences, _ = paired_differences(arm, other)
+        failed = len(arm.diverged), len(other.diverged)
+        return compare(differences, family, study.smallest_difference, diverged=failed)
 
     with_original = has_test and bool(experiment.reference)
     others = [arm for arm in arms if has_test and arm is not baseline]
@@ -190,6 +196,8 @@ def experiment_table(
         notes=(
             *run_notes(experiment, arms, best),
             *accuracy_notes(study, experiment, has_test, with_original),
+            *_range_notes(rows),
+            *_sampling_note(baseline, facts),
             *comparison_notes(baseline, [row.comparison for row in differences], has_test),
             *design_notes(experiment, arms),
             *remarks_after(
@@ -197,6 +205,32 @@ def experiment_table(
             ),
         ),
     )
+
+
+def _range_notes(rows: Sequence[Row]) -> Iterator[str]:
+    """Notes on intervals that would pass 0 or 100 %."""
+    intervals = [i for r in rows for i in (r.training_accuracy, r.validation_accuracy)]
+    intervals += [row.test_accuracy for row in rows]
+    if any(passes_range(interval) for interval in intervals if interval is not None):
+        yield (
+            "An interval given by its ends in brackets is the t-interval, cut at 0 or 100 %: it "
+            "would pass that, so the runs are far from normal."
+        )
+    if any(row.original is not None and row.original.is_cut for row in rows):
+        yield "A prediction interval that ends at 0.00 or 100.00 is cut there."
+
+
+def _sampling_note(baseline: Arm, facts: DataFacts | None) -> Iterator[str]:
+    """How much another test set of the same size would move an accuracy."""
+    accuracies = [r.test_accuracy for r in baseline.finished if r.test_accuracy is not None]
+    if facts is not None and facts.n_test and accuracies:
+        mean = fmean(accuracies)
+        half = percent(sampling_half_width(mean, facts.n_test))
+        yield (
+            f"The sampling of the test set, which no interval here covers, adds about ±{half} "
+            f"points to an accuracy ({facts.n_test:,} examples at {percent(mean)} %, 95 %); it is "
+            "the same set for all runs, so it adds less to a difference."
+        )
 
 
 def _columns(has_test: bool, with_original: bool) -> Iterator[Column]:
@@ -280,12 +314,13 @@ def _original(experiment: Experiment, arm: Arm) -> Original | None:
     below = sum(accuracy < figure for accuracy in ours)
     interval = prediction_interval(ours) if ours else None
     if interval is None:
-        return Original(figure, stopped, None, None, below, len(ours))
+        return Original(figure, stopped, None, False, None, below, len(ours))
     low, high = max(0.0, interval[0]), min(1.0, interval[1])
     place: Literal["inside", "below", "above"] = "inside"
     if not low <= figure <= high:
         place = "below" if figure < low else "above"
-    return Original(figure, stopped, (low, high), place, below, len(ours))
+    is_cut = (low, high) != interval
+    return Original(figure, stopped, (low, high), is_cut, place, below, len(ours))
 
 
 def _original_cells(original: Original | None) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from jmlp.errors import ConfigError
 from jmlp.results.statistics import (
     FEWEST_PAIRS,
+    POWER,
     Answer,
     Comparison,
     Verdict,
@@ -122,6 +123,7 @@ _NOT_SETTLED: Verdict = "not settled"
 _MANY: Mapping[Verdict, str] = {
     "within": "are too close to tell apart",
     "not settled": "may be higher or lower",
+    "diverged": "cannot be judged, because runs diverged",
     "too few pairs": f"have too few pairs ({FEWEST_PAIRS} are needed)",
     "no spread": "differ by the same in every pair, which has no interval",
 }
@@ -139,6 +141,8 @@ def _phrase(name: str, c: Comparison, study: Study) -> str:
     if c.verdict == "no spread":
         return f"{name} differs by {points(c.mean)} points in every pair, which has no interval"
     numbers = f"{points(c.mean)} points, {points_range(c)}"
+    if c.verdict == "diverged":
+        return f"{name} cannot be judged, because runs diverged ({numbers} without them)"
     if c.verdict == "within":
         return f"{name} is within {margin_text(study.smallest_difference)} ({numbers})"
     if c.verdict == "not settled":
@@ -168,7 +172,8 @@ def run_notes(experiment: Experiment, arms: Sequence[Arm], best: Arm | None) -> 
     if diverged:
         yield (
             f"{'; '.join(diverged)}. A diverged run (@ the update that gave a number that is not "
-            "finite) has no accuracy: it is left out of means and pairs."
+            "finite) has no accuracy: it is left out of means and pairs. It counts as a failure: "
+            "no verdict favours a configuration by its other runs."
         )
     if any(run.collapsed for arm in arms for run in arm.finished):
         yield (
@@ -226,8 +231,9 @@ def comparison_notes(
         )
     if any(c.verdict == "not settled" for c in comparisons):
         yield (
-            "The number of seeds next to a verdict is the smallest that would settle it with the "
-            "present mean and spread."
+            "The number of seeds next to a verdict would settle it with a probability of "
+            f"{100 * POWER:.0f} %, if the present mean and spread are the true ones. Verdicts are "
+            "for a number of seeds that was fixed before looking."
         )
 
 

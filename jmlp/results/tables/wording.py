@@ -38,11 +38,26 @@ def points(difference: float) -> str:
 
 
 def accuracy_text(interval: Interval | None) -> str:
-    """`92.31 ± 0.84` in per cent; `92.31` for one run; a dash for none."""
+    """`92.31 ± 0.84` in per cent; `92.31` for one run; a dash for none.
+
+    An interval that would pass 0 or 100 % is cut there and given by its ends: `82.46 (52.27–100)`.
+    """
     if interval is None:
         return MISSING
     half = interval.half_width
-    return percent(interval.mean) + ("" if half is None else f" ± {percent(half)}")
+    if half is None or interval.low is None or interval.high is None:
+        return percent(interval.mean)
+    if passes_range(interval):
+        ends = (percent(max(0.0, interval.low)), percent(min(1.0, interval.high)))
+        return f"{percent(interval.mean)} ({'–'.join(ends).replace('100.00', '100')})"
+    return f"{percent(interval.mean)} ± {percent(half)}"
+
+
+def passes_range(interval: Interval) -> bool:
+    """Whether the interval of an accuracy would pass 0 or 100 %."""
+    if interval.low is None or interval.high is None:
+        return False
+    return interval.low < 0 or interval.high > 1
 
 
 def points_range(comparison: Comparison) -> str:
@@ -60,7 +75,7 @@ def p_text(p: float | None) -> str:
 
 
 def seeds_text(comparison: Comparison) -> str:
-    """`about 34 seeds`: the number of seeds that would settle the comparison."""
+    """`about 34 seeds`: the number of seeds that would probably settle the comparison."""
     n = comparison.seeds_to_settle
     return f"over {MOST_SEEDS} seeds" if n is None else f"about {n} seeds"
 
@@ -76,6 +91,8 @@ def verdict_text(comparison: Comparison, margin: float) -> str:
         return f"within {margin_text(margin)}"
     if comparison.verdict == "not settled":
         return f"not settled ({seeds_text(comparison)})"
+    if comparison.verdict == "diverged":
+        return "not settled (runs diverged)"
     return comparison.verdict
 
 
