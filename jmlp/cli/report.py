@@ -1,7 +1,7 @@
 """`jmlp report`: writes the report of a stored study from what is in the store."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -28,6 +28,10 @@ def report(
         bool,
         Parameter(name=("--force", "-f"), negative=(), help="Replace an existing report."),
     ] = False,
+    as_: Annotated[
+        Literal["text", "markdown", "latex"],
+        Parameter(name="--as", help="The form of the printed tables; latex needs booktabs."),
+    ] = "text",
     store: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
@@ -38,6 +42,8 @@ def report(
             raise ConfigError(
                 f"{plain(study)}: not a valid name for a folder; give one with --output DIR"
             )
+        if out.json and as_ != "text":
+            raise ConfigError(f"--as {as_} and --json: give one of them")
         folder = output or Path("reports") / study
         results = opened.results(study)
         if not results:
@@ -68,7 +74,15 @@ def report(
             command=row.command,
             force=True,  # `check_output` above has ensured that they may be replaced
         )
-        if out.json:
+        if as_ == "markdown":
+            from jmlp.report.markdown import markdown_tables
+
+            print(markdown_tables(tables), end="")
+        elif as_ == "latex":
+            from jmlp.report.latex import latex
+
+            print(latex(tables), end="")
+        elif out.json:
             print((folder / "results.json").read_text(encoding="utf-8"), end="")
         else:
             show_tables(tables, out)

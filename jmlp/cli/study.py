@@ -179,10 +179,14 @@ def command_line() -> str:
 def document(submitted: "Submitted", results: "list[RunResult]") -> Any:
     """The content of `results.json` as JSON values."""
     from jmlp.report import in_order
-    from jmlp.report.files import results_head, results_json
+    from jmlp.report.files import results_head, results_json, tables_values
+    from jmlp.results.tables import study_tables
 
-    study, digests = submitted.plan.study, submitted.plan.facts.digests
-    head = results_head(study, submitted.source, digests, submitted.command, datetime.now(UTC))
+    study, facts = submitted.plan.study, submitted.plan.facts
+    head = results_head(
+        study, submitted.source, facts.digests, submitted.command, datetime.now(UTC)
+    )
+    head["tables"] = tables_values(study_tables(study, results, facts))
     return json.loads(results_json(head, in_order(study, results)))
 
 

@@ -19,6 +19,9 @@ from jmlp.report.files import (
     results_csv,
     results_head,
     results_json,
+    tables_csv,
+    tables_json,
+    tables_values,
 )
 from jmlp.study.config import Study
 from jmlp.study.rules import is_name
@@ -127,8 +130,10 @@ def write_report(
     results = in_order(study, results)
     head = results_head(study, source, facts.digests, command, created)
     raw = {
-        "results.json": results_json(head, results),
+        "results.json": results_json({**head, "tables": tables_values(tables)}, results),
         "results.csv": results_csv(results),
+        "tables.json": tables_json(head, tables),
+        "tables.csv": tables_csv(tables),
         "study.toml": study_toml,
     }
     try:

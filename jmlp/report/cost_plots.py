@@ -74,8 +74,10 @@ def cost_caption(arms: Sequence[Arm], by: By) -> str:
         sentences += [
             "Thick lines are the mean over the seeds still in training, as long as these are at "
             "least half of those that finished.",
-            "Thin lines are the validation cost of each seed until it stopped.",
+            "Thin lines are the validation cost of each seed, up to the dot where it stopped.",
         ]
+    else:
+        sentences.append("A dot marks where training stopped.")
     if max_seeds >= FEWEST_FOR_BAND:
         sentences.append(
             f"The band is the 95 % t-interval of the mean, from {FEWEST_FOR_BAND} seeds on."
@@ -115,6 +117,8 @@ def _draw(axes: Axes, panel: _Panel, others: Sequence[_Panel], by: By) -> None:
         thin: dict[str, Any] = {"color": style.VALIDATION, "linewidth": 0.5, "alpha": 0.5}
         for curve in panel.seeds:
             axes.plot(_x(curve, by), curve.mean, zorder=2, **thin)
+    for curve in panel.seeds:  # each ends where its seed stopped
+        axes.plot(_x(curve, by)[-1:], curve.mean[-1:], zorder=3.5, **style.STOP)
     for cost, (_, color, dashes) in COSTS.items():
         curve = panel.means[cost]
         x = _x(curve, by)
@@ -157,6 +161,7 @@ def _legend(panels: Sequence[_Panel]) -> list[Artist]:
         handles.append(Patch(color=style.MUTED, alpha=0.25, linewidth=0, label="95 % interval"))
     if max_seeds > 1:
         handles.append(style.legend_line("one seed", style.VALIDATION, linewidth=0.5))
+    handles.append(style.legend_mark("stopped", **style.STOP))
     if len(panels) > 1:
         handles.append(style.legend_line("other configurations", style.GHOST))
     if any(panel.diverged for panel in panels):

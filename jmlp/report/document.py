@@ -63,10 +63,11 @@ class Document:
 
 def make_section(name: str, table: ExperimentTable, plots: Sequence[Plot]) -> Section:
     """The section of one experiment; `name` is used in links and file names."""
-    return Section(name, table, tuple(_grids(table)), plots)
+    return Section(name, table, tuple(grids(table)), plots)
 
 
-def _grids(table: ExperimentTable) -> Iterator[Grid]:
+def grids(table: ExperimentTable) -> Iterator[Grid]:
+    """The parts of a result table, each narrow enough for a page."""
     ours = [i for i, column in enumerate(table.columns) if column.group != "original"]
     original = [i for i, column in enumerate(table.columns) if column.group == "original"]
     yield _grid("Results", table, range(len(table.rows)), ours)

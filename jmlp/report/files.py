@@ -1,4 +1,7 @@
-"""Raw results on disk: `results.json` for programs and for jmlp, `results.csv` for spreadsheets.
+"""Results on disk as JSON for programs and for jmlp, and as CSV for spreadsheets.
+
+`results.json` and `results.csv` hold the runs, `tables.json` and `tables.csv` every number of the
+result tables; `results.json` holds the tables too.
 
 The JSON is strict: a non-finite cost is the string "Infinity", "-Infinity" or "NaN", which `float`
 reads. The CSV is safe to open: no text in it is interpreted as a formula.
@@ -8,10 +11,10 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jmlp.errors import StoreError
 from jmlp.results.serialization import (
@@ -26,6 +29,10 @@ from jmlp.results.serialization import (
 from jmlp.study.config import Hyperparams, Study
 from jmlp.system.files import other_kind
 from jmlp.training.records import NUMERICS, RunResult
+
+if TYPE_CHECKING:
+    from jmlp.results.tables import ExperimentTable
+    from jmlp.results.tables.experiment_table import DifferenceRow, Row
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -64,6 +71,26 @@ def results_json(head: Mapping[str, Any], results: Sequence[RunResult]) -> str:
     opened = json.dumps(strict(head), indent=1, allow_nan=False).removesuffix("\n}")
     runs = [json.dumps(run_table(run), allow_nan=False) for run in results]
     return opened + ',\n "runs": [' + ",".join(f"\n  {run}" for run in runs) + "\n ]\n}\n"
+
+
+def tables_values(tables: "Sequence[ExperimentTable]") -> list[dict[str, Any]]:
+    """The result tables as JSON values: all numbers, and each cell's text by its column's title."""
+    made = []
+    for table in tables:
+        values = asdict(table)
+        for part, columns in (("rows", "columns"), ("differences", "difference_columns")):
+            titles = [column["title"] for column in values.pop(columns)]
+            for row in values[part]:
+                row["cells"] = dict(zip(titles, row["cells"], strict=True))
+        made.append(values)
+    strict_tables: list[dict[str, Any]] = strict(made)
+    return strict_tables
+
+
+def tables_json(head: Mapping[str, Any], tables: "Sequence[ExperimentTable]") -> str:
+    """The text of `tables.json`: `head`, then the tables."""
+    document = {**strict(head), "tables": tables_values(tables)}
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
 
 def read_results(path: Path) -> tuple[str, list[RunResult]]:
@@ -119,6 +146,54 @@ def results_csv(results: Sequence[RunResult]) -> str:
         values += [where.versions.get(package) for package in packages]
         writer.writerow([_field(value) for value in values])
     return out.getvalue()
+
+
+def tables_csv(tables: "Sequence[ExperimentTable]") -> str:
+    """The text of `tables.csv`: one row per configuration; missing values are empty fields.
+
+    Differences are those to the baseline of the experiment, whose own row has none.
+    """
+    rows = []
+    for table in tables:
+        differences = {row.label: row for row in table.differences}
+        for row in table.rows:
+            rows.append(_table_row(table.name, row, differences.get(row.label)))
+    out = io.StringIO()
+    names = list(rows[0]) if rows else []
+    writer = csv.DictWriter(out, names, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _field(value) for name, value in row.items()} for row in rows)
+    return out.getvalue()
+
+
+def _table_row(experiment: str, row: "Row", difference: "DifferenceRow | None") -> dict[str, Any]:
+    values: dict[str, Any] = {"experiment": experiment, "configuration": row.label}
+    values |= {f.name: getattr(row.hyperparams, f.name) for f in fields(Hyperparams)}
+    values |= {name: getattr(row, name) for name in ("n", "n_seeds", "diverged", "collapsed")}
+    values |= {"is_baseline": row.is_baseline, "is_best": row.is_best}
+    for part in ("training_accuracy", "validation_accuracy", "test_accuracy"):
+        interval = getattr(row, part)
+        for name in ("mean", "low", "high", "std"):
+            values[f"{part}_{name}"] = interval and getattr(interval, name)
+    for part in ("best_epoch", "stopped_epoch"):
+        epochs = getattr(row, part)
+        for name in ("median", "low", "high"):
+            values[f"{part}_{name}"] = epochs and getattr(epochs, name)
+    original = row.original
+    low, high = (original and original.interval) or (None, None)
+    values |= {
+        "original_test_accuracy": original and original.test_accuracy,
+        "original_stopped": original and original.stopped,
+        "prediction_low": low,
+        "prediction_high": high,
+        "original_is": original and original.place,
+        "seeds_below_original": original and original.seeds_below,
+    }
+    comparison = difference and difference.comparison
+    for name in ("mean", "low", "high", "p", "n", "verdict", "seeds_to_settle"):
+        values[f"difference_{name}"] = comparison and getattr(comparison, name)
+    values["difference_left_out"] = difference and difference.left_out
+    return values
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

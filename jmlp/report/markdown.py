@@ -1,11 +1,12 @@
 """The report as Markdown. Text from files and runs is escaped, so that it is shown literally."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from jmlp.report.document import Document, Grid, Section
+from jmlp.report.document import Document, Grid, Section, grids
 from jmlp.report.style import Plot
 from jmlp.report.text import visible
+from jmlp.results.tables import ExperimentTable
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&#])")
 # Starts a list at the beginning of a line, and has no meaning elsewhere.
@@ -24,7 +25,8 @@ def _blocks(document: Document, plots: str) -> Iterator[str]:
     yield _code(document.command)
     yield (
         "In this folder: [results.json](results.json) holds every run with its costs, "
-        "[results.csv](results.csv) one row per run, [study.toml](study.toml) the study."
+        "[results.csv](results.csv) one row per run, [tables.json](tables.json) and "
+        "[tables.csv](tables.csv) every number of the tables, [study.toml](study.toml) the study."
     )
     for section in document.sections:
         yield from _section(section, plots)
@@ -54,6 +56,16 @@ def _section(section: Section, plots: str) -> Iterator[str]:
 def _image(plot: Plot, plots: str) -> str:
     picture = f"![{_inline(plot.title)}]({plots}/{plot.name}.png)"
     return f"{picture}\n\n{_paragraph(plot.caption)} ([SVG]({plots}/{plot.name}.svg))"
+
+
+def markdown_tables(tables: Sequence[ExperimentTable]) -> str:
+    """All tables, each below a heading with its title."""
+    blocks = (
+        f"**{_inline(f'{table.title}: {grid.title}')}**\n\n{_table(grid)}\n"
+        for table in tables
+        for grid in grids(table)
+    )
+    return "\n".join(blocks)
 
 
 def _table(grid: Grid) -> str:

@@ -39,6 +39,15 @@ CROSS: dict[str, Any] = {
     "markersize": 5,
 }
 
+STOP: dict[str, Any] = {
+    "color": VALIDATION,
+    "linestyle": "none",
+    "linewidth": 0,
+    "marker": "o",
+    "markeredgewidth": 0,
+    "markersize": 2.6,
+}
+
 _STYLE: dict[str, Any] = {
     "axes.edgecolor": MUTED,
     "axes.facecolor": PAPER,

@@ -33,7 +33,8 @@ def test_report_of_a_study_prints_its_tables_and_writes_all_of_its_files(
     assert done.out == capsys.readouterr().out
     written = here.folder / "reports" / "small"
     assert {path.name for path in written.iterdir()} == {
-        *("results.json", "results.csv", "study.toml", "report.md", "report.html", "plots")
+        *("results.json", "results.csv", "tables.json", "tables.csv"),
+        *("study.toml", "report.md", "report.html", "plots"),
     }
     name, runs = read_results(written / "results.json")
     assert (name, len(runs)) == ("small", 6)
@@ -114,3 +115,15 @@ def test_study_whose_data_are_not_known_in_full_is_refused(folder: Path, here: H
         "(jmlp study … --fresh)"
     )
     assert here("report", "small") == (4, "", f"jmlp: error: {message}\n")
+
+
+@pytest.mark.parametrize(("form", "start"), [("latex", "% "), ("markdown", "**")])
+def test_tables_are_printed_in_another_form(form: str, start: str, here: Here) -> None:
+    here("study", "small.toml", "--output", "out")
+    done = here("report", "small", "--as", form)
+    assert done.code == 0
+    assert done.out.startswith(start)
+    assert done.out.count("Differences to the baseline") == 2
+    both = here("report", "small", "--as", form, "--json")
+    assert (both.code, both.out) == (2, "")
+    assert both.err == f"jmlp: error: --as {form} and --json: give one of them\n"

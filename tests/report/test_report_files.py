@@ -18,7 +18,15 @@ from table_runs import CPU, HP, diverged, finished
 
 from jmlp.errors import StoreError
 from jmlp.report import read_csv, read_results
-from jmlp.report.files import results_csv, results_head, results_json
+from jmlp.report.files import (
+    results_csv,
+    results_head,
+    results_json,
+    tables_csv,
+    tables_json,
+    tables_values,
+)
+from jmlp.results.tables import ExperimentTable, study_tables
 from jmlp.training.records import RunResult
 
 HEAD = results_head(sizes_study(), "a shelf", {"x_train": "ab12"}, "jmlp study", CREATED)
@@ -247,3 +255,60 @@ def test_every_text_is_safe_to_open_and_read_back_equal(device: str) -> None:
     (raw,) = raw_rows(results_csv([on(device)]))
     assert not raw["device"].startswith(("=", "+", "-", "@", "\t", "\r"))
     assert through_csv([on(device)])[0]["device"] == device
+
+
+# ---- tables
+
+
+def made_tables() -> tuple[ExperimentTable, ...]:
+    return study_tables(sizes_study(), sizes_runs())
+
+
+def test_the_tables_hold_every_cell_and_every_number() -> None:
+    tables = made_tables()
+    document = json.loads(tables_json(HEAD, tables), parse_constant=refuse)
+    assert (document["study"], len(document["tables"])) == ("mine", len(tables))
+    for found, table in zip(document["tables"], tables, strict=True):
+        assert (found["name"], found["notes"]) == (table.name, list(table.notes))
+        assert [claim["answer"] for claim in found["claims"]] == [c.answer for c in table.claims]
+        for part, columns, rows in (
+            ("rows", table.columns, table.rows),
+            ("differences", table.difference_columns, table.differences),
+        ):
+            titles = [column.title for column in columns]
+            assert [list(row["cells"]) for row in found[part]] == [titles] * len(rows)
+            cells = [tuple(row["cells"].values()) for row in found[part]]
+            assert cells == [row.cells for row in rows]
+        means = [row["test_accuracy"] and row["test_accuracy"]["mean"] for row in found["rows"]]
+        assert means == [row.test_accuracy and row.test_accuracy.mean for row in table.rows]
+        verdicts = [row["comparison"]["verdict"] for row in found["differences"]]
+        assert verdicts == [row.comparison.verdict for row in table.differences]
+
+
+def test_results_hold_the_tables_and_are_read_back_without_them(tmp_path: Path) -> None:
+    runs = sizes_runs()
+    values = tables_values(made_tables())
+    text = results_json({**HEAD, "tables": values}, runs)
+    assert json.loads(text)["tables"] == json.loads(json.dumps(values))
+    path = tmp_path / "results.json"
+    path.write_text(text, encoding="utf-8")
+    assert [run.run_id for run in read_results(path)[1]] == [run.run_id for run in runs]
+
+
+def test_the_csv_of_the_tables_has_a_row_for_each_configuration(tmp_path: Path) -> None:
+    tables = made_tables()
+    path = tmp_path / "tables.csv"
+    path.write_text(tables_csv(tables), encoding="utf-8")
+    rows = read_csv(path)
+    wanted = [(table.name, row) for table in tables for row in table.rows]
+    assert [(row["experiment"], row["configuration"]) for row in rows] == [
+        (name, row.label) for name, row in wanted
+    ]
+    for found, (_, row) in zip(rows, wanted, strict=True):
+        assert found["batch_size"] == str(row.hyperparams.batch_size)
+        assert found["n"] == str(row.n)
+        assert found["is_baseline"] == ("true" if row.is_baseline else "false")
+        mean = row.test_accuracy and row.test_accuracy.mean
+        assert found["test_accuracy_mean"] == ("" if mean is None else repr(mean))
+        assert (found["difference_verdict"] == "") == row.is_baseline
+    assert tables_csv(()) == "\n"

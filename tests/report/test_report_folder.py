@@ -45,6 +45,8 @@ def test_the_folder_holds_exactly_these_files_the_results_first(tmp_path: Path) 
     assert [str(path.relative_to(tmp_path)) for path in written] == [
         "results.json",
         "results.csv",
+        "tables.json",
+        "tables.csv",
         "study.toml",
         *(f"plots/{stem}.{suffix}" for stem in stems for suffix in ("png", "svg")),
         "report.md",
@@ -396,7 +398,7 @@ def test_a_command_with_backticks_stays_in_its_block(markdown: str) -> None:
 def test_every_file_that_markdown_refers_to_is_there(markdown: str, folder: Path) -> None:
     prose = re.sub(r"^````.*?^````$", "", markdown, flags=re.DOTALL | re.MULTILINE)
     targets = re.findall(r"(?<!\\)\]\(([^)]+)\)", prose)
-    assert len(targets) == 3 + 2 * 3
+    assert len(targets) == 5 + 2 * 3
     assert all((folder / target).is_file() for target in targets)
 
 

@@ -128,6 +128,17 @@ def test_training_and_validation_cost_differ_without_colour() -> None:
     assert [line.get_linestyle() for line in thick] == ["-", "--"]
 
 
+@pytest.mark.parametrize(("by", "unit"), [("epoch", 1), ("step", 100)])
+def test_a_dot_marks_where_each_seed_stopped(by: By, unit: int) -> None:
+    lengths = (2, 4, 7)
+    runs = [
+        with_costs(finished(HP, seed, 0.9), *[1.0 + seed] * n) for seed, n in enumerate(lengths)
+    ]
+    experiment = grid({}, seeds=(0, 1, 2))
+    (axes,) = cost_figure(collect(experiment, runs), by).axes
+    assert marks(axes, "o") == [(unit * (n - 1), 1.0 + seed) for seed, n in enumerate(lengths)]
+
+
 @pytest.mark.parametrize(("by", "place"), [("epoch", 3), ("step", 150)])
 def test_a_diverged_run_is_a_cross_at_its_place_and_no_curve(by: By, place: int) -> None:
     panel = cost_figure(collect(SIZES, sizes_runs()), by).axes[0]
@@ -242,10 +253,10 @@ def test_the_captions_say_exactly_how_bands_and_marks_were_made() -> None:
     assert cost_caption(arms, "step") == (
         "Cost against updates, on a logarithmic axis. Thick lines are the mean over the seeds "
         "still in training, as long as these are at least half of those that finished. Thin lines "
-        "are the validation cost of each seed until it stopped. The band is the 95 % t-interval of "
-        "the mean, from 3 seeds on. Grey lines are the mean validation cost of the other "
-        "configurations. A cross marks where a run diverged; it enters no mean. The evaluation "
-        "before the first update has no place on this axis."
+        "are the validation cost of each seed, up to the dot where it stopped. The band is the "
+        "95 % t-interval of the mean, from 3 seeds on. Grey lines are the mean validation cost of "
+        "the other configurations. A cross marks where a run diverged; it enters no mean. The "
+        "evaluation before the first update has no place on this axis."
     )
     rows = experiment_table(Study("s", ()), SIZES, sizes_runs()).rows
     assert accuracy_caption(arms, rows) == (
@@ -259,7 +270,7 @@ def test_one_seed_has_no_band_no_mean_and_no_mention_of_them() -> None:
     experiment = grid({}, seeds=(0,))
     arms = collect(experiment, runs_of(experiment))
     rows = experiment_table(Study("s", ()), experiment, runs_of(experiment)).rows
-    assert cost_caption(arms, "epoch") == "Cost against epochs."
+    assert cost_caption(arms, "epoch") == "Cost against epochs. A dot marks where training stopped."
     assert accuracy_caption(arms, rows) == "Test accuracy; every dot is one seed."
     assert not accuracy_axes(experiment, runs_of(experiment)).containers
 
