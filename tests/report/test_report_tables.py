@@ -1,5 +1,7 @@
 """Tables for other documents: LaTeX with booktabs, and Markdown."""
 
+# ruff: noqa: E501
+
 import re
 
 from hypothesis import given
@@ -69,15 +71,8 @@ def test_no_text_can_be_a_command_or_end_a_cell(text: str) -> None:
 
 def test_tables_as_markdown_have_a_heading_and_every_row() -> None:
     text = markdown_tables(study_tables(sizes_study(), sizes_runs()))
-    assert (
-        re.findall(r"^\*\*(.*)\*\*$", text, re.MULTILINE)
-        == [
-            "Sizes: Results",
-            "Sizes: Beside the original",
-            "Sizes: Differences to the baseline",
-        ]
-        or text.count("**") >= 4
-    )
+    headings = re.findall(r"^\*\*.*: (.*)\*\*$", text, re.MULTILINE)
+    assert headings == ["Results", "Beside the original", "Differences to the baseline"]
     for table in study_tables(sizes_study(), sizes_runs()):
         for row in table.rows:
             assert f"| {row.label}" in text
