@@ -23,7 +23,7 @@ _QUANTILES = 200  # of chi-squared, for the chance to settle
 _NO_SPREAD = 1e-12
 
 Verdict = Literal[
-    "higher", "lower", "within", "not settled", "diverged", "too few pairs", "no spread"
+    "higher", "lower", "within", "not settled", "failures", "too few pairs", "no spread"
 ]
 Answer = Literal["supported", "contradicted", "not settled"]
 
@@ -130,7 +130,7 @@ def compare(
     margin: float,
     confidence: float = 0.95,
     *,
-    diverged: tuple[int, int] = (0, 0),
+    failed: tuple[int, int] = (0, 0),
 ) -> Comparison:
     """Judge paired differences, one per seed, as one of `family` comparisons (Bonferroni).
 
@@ -149,27 +149,27 @@ def compare(
     - "higher" or "lower": the interval excludes 0;
     - "not settled": anything else, with `seeds_to_settle`.
 
-    A run that diverged has failed, but no difference includes it. So in place of a verdict that
-    favours a configuration with such runs, or finds the two alike, there is "diverged".
+    A configuration of which some runs failed is not judged by the others, whose accuracies are far
+    from normal: in place of a verdict that favours it, or finds the two alike, there is "failures".
 
     Args:
         differences: one per pair; may be empty.
         family: the number of comparisons made together, including this one; at least 1.
         margin: the smallest difference that matters, at least 0.
         confidence: simultaneous confidence of the family's intervals.
-        diverged: numbers of diverged runs of the two configurations.
+        failed: numbers of runs of the two configurations that diverged or collapsed.
 
     Raises:
         ValueError: a difference is not finite.
     """
-    first, second = diverged
+    first, second = failed
     n = len(differences)
     mean, std = _moments(differences) if n else (None, None)
     if n < FEWEST_PAIRS or mean is None or std is None:
         return Comparison(n, mean, std, None, None, None, "too few pairs", None)
     if std == 0:
         if mean == 0:
-            equal: Verdict = "diverged" if first or second else "within"
+            equal: Verdict = "failures" if first or second else "within"
             return Comparison(n, mean, std, mean, mean, None, equal, None)
         return Comparison(n, mean, std, None, None, None, "no spread", None)
     error = std / math.sqrt(n)
@@ -189,7 +189,7 @@ def compare(
         or (verdict == "lower" and second)
     )
     if favours_failures:
-        verdict = "diverged"
+        verdict = "failures"
     seeds = None
     if verdict == "not settled":
         seeds = seeds_to_settle(mean, std, family, margin, confidence)

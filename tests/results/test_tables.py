@@ -215,17 +215,18 @@ def test_diverged_runs_are_counted_named_left_out_and_never_best() -> None:
 @pytest.mark.parametrize(
     ("change", "diverged_in", "verdict"),
     [
-        (0.03, "other", "not settled (runs diverged)"),  # better by its survivors
+        (0.03, "other", "not settled (runs failed)"),  # better by its survivors
         (-0.03, "other", "lower"),
         (0.03, "baseline", "higher"),
-        (-0.03, "baseline", "not settled (runs diverged)"),
-        (0.0, "other", "not settled (runs diverged)"),
-        (0.0, "baseline", "not settled (runs diverged)"),
+        (-0.03, "baseline", "not settled (runs failed)"),
+        (0.0, "other", "not settled (runs failed)"),
+        (0.0, "baseline", "not settled (runs failed)"),
         (0.03, "none", "higher"),
     ],
 )
-def test_no_verdict_favours_a_configuration_by_the_survivors_of_diverged_runs(
-    change: float, diverged_in: str, verdict: str
+@pytest.mark.parametrize("collapse", [False, True])
+def test_no_verdict_favours_a_configuration_by_the_survivors_of_failed_runs(
+    change: float, diverged_in: str, verdict: str, collapse: bool
 ) -> None:
     spread = [*SPREAD, *SPREAD]
     seeds = range(len(spread))
@@ -235,9 +236,9 @@ def test_no_verdict_favours_a_configuration_by_the_survivors_of_diverged_runs(
     ]
     large = [finished(HP, s, a) for s, a in zip(seeds, spread, strict=True)]
     if diverged_in == "other":
-        small[0] = diverged(size(16), 0, 12)
+        small[0] = replace(small[0], collapsed=True) if collapse else diverged(size(16), 0, 12)
     elif diverged_in == "baseline":
-        large[0] = diverged(HP, 0, 12)
+        large[0] = replace(large[0], collapsed=True) if collapse else diverged(HP, 0, 12)
     claims = (
         Claim("16 is best.", best={"batch_size": 16}),
         Claim("128 is best.", best={"batch_size": 128}),
@@ -247,7 +248,7 @@ def test_no_verdict_favours_a_configuration_by_the_survivors_of_diverged_runs(
     answers = [claim.answer for claim in table.claims]
     if verdict.startswith("not"):
         assert answers == ["not settled", "not settled"]
-        assert "cannot be judged, because runs diverged" in table.claims[0].sentence
+        assert "cannot be judged, because runs diverged or collapsed" in table.claims[0].sentence
     assert (answers[0] == "supported") == (verdict == "higher")
 
 
@@ -285,11 +286,24 @@ def test_collapsed_runs_are_counted_and_stay_in_the_mean() -> None:
     results = [*runs(HP, SPREAD)[:4], finished(HP, 4, 0.1, collapsed=True)]
     table = experiment_table(STUDY, sizes(128), results)
     assert column(table, "collapsed") == ["1"]
+    assert column(table, "test accuracy %") == ["91.50 × 4, 10.00 × 1"]
+    assert any("accuracies have two modes" in note for note in table.notes)
     assert table.rows[0].n == 5
-    assert (
-        "A collapsed run predicts one class for the whole validation part. It counts in the means."
-        in table.notes
-    )
+    assert "A collapsed run predicts one class for the whole validation part." in table.notes
+
+
+def test_runs_that_all_collapsed_have_one_mean_and_a_verdict() -> None:
+    small = [finished(size(16), s, 0.1 + s / 1000, collapsed=True) for s in SEEDS]
+    reference = (Reference({"batch_size": 16}, test_accuracy=0.1),)
+    experiment = sizes(16, 128, reference=reference)
+    table = experiment_table(STUDY, experiment, [*small, *runs(HP, SPREAD)])
+    assert column(table, "test accuracy %")[0] == "10.20 ± 0.20"
+    assert table.differences[0].cells[-1] == "lower"
+    assert column(table, "original is")[0] == "inside"
+    mixed = [replace(small[0], collapsed=False), *small[1:]]
+    table = experiment_table(STUDY, experiment, [*mixed, *runs(HP, SPREAD)])
+    assert column(table, "original is")[0] == column(table, "prediction interval %")[0] == "–"
+    assert column(table, "seeds below it")[0] == "0 of 5"
 
 
 # ---- epochs

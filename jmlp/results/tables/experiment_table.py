@@ -63,9 +63,10 @@ class Original:
 
     test_accuracy: float
     stopped: int | None
-    interval: tuple[float, float] | None  # 95 %, for one further run; cut at 0 and 1
+    # 95 %, for one further run; cut at 0 and 1. None for a single run, or two modes.
+    interval: tuple[float, float] | None
     is_cut: bool  # whether the interval would pass 0 or 1
-    place: Literal["inside", "below", "above"] | None  # None with fewer than two runs
+    place: Literal["inside", "below", "above"] | None  # None without an interval
     seeds_below: int  # our runs whose test accuracy is lower
     n: int
 
@@ -167,8 +168,8 @@ def experiment_table(
 
     def against(arm: Arm, other: Arm) -> Comparison:
         differences, _ = paired_differences(arm, other)
-        failed = len(arm.diverged), len(other.diverged)
-        return compare(differences, family, study.smallest_difference, diverged=failed)
+        failed = arm.n_failed, other.n_failed
+        return compare(differences, family, study.smallest_difference, failed=failed)
 
     with_original = has_test and bool(experiment.reference)
     others = [arm for arm in arms if has_test and arm is not baseline]
@@ -273,7 +274,7 @@ def _row(
     cells = [
         arm.label + (f" ({', '.join(marks)})" if marks else ""),
         str(n) if n == n_seeds else f"{n} of {n_seeds}",
-        *map(accuracy_text, (training, validation, test)[: 3 if has_test else 2]),
+        *_accuracy_cells(arm, (training, validation, test)[: 3 if has_test else 2]),
         best_epoch.text if best_epoch else MISSING,
         stopped_epoch.text if stopped_epoch else MISSING,
         str(len(arm.diverged)),
@@ -300,6 +301,20 @@ def _row(
     )
 
 
+def _accuracy_cells(arm: Arm, intervals: Sequence[Interval | None]) -> Iterator[str]:
+    """Each mean with its interval; two means if only some of the runs collapsed."""
+    parts = ("training_accuracy", "validation_accuracy", "test_accuracy")
+    for part, interval in zip(parts, intervals, strict=False):
+        if not arm.collapsed_in_part:
+            yield accuracy_text(interval)
+            continue
+        groups = [[r for r in arm.finished if r.collapsed is it] for it in (False, True)]
+        means = [fmean(getattr(run, part) for run in group) for group in groups]
+        yield ", ".join(
+            f"{percent(mean)} × {len(group)}" for mean, group in zip(means, groups, strict=True)
+        )
+
+
 def _mean(accuracies: Sequence[float | None]) -> Interval | None:
     known = [accuracy for accuracy in accuracies if accuracy is not None]
     return mean_interval(known) if known else None
@@ -312,7 +327,7 @@ def _original(experiment: Experiment, arm: Arm) -> Original | None:
     figure, stopped = references[0].test_accuracy, references[0].stopped
     ours = [run.test_accuracy for run in arm.finished if run.test_accuracy is not None]
     below = sum(accuracy < figure for accuracy in ours)
-    interval = prediction_interval(ours) if ours else None
+    interval = prediction_interval(ours) if ours and not arm.collapsed_in_part else None
     if interval is None:
         return Original(figure, stopped, None, False, None, below, len(ours))
     low, high = max(0.0, interval[0]), min(1.0, interval[1])

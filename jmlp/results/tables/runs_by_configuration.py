@@ -45,6 +45,17 @@ class Arm:
         return [run for run in self.runs.values() if run.status == "diverged"]
 
     @property
+    def collapsed_in_part(self) -> bool:
+        """Whether some but not all finished runs collapsed, so that accuracies have two modes."""
+        return 0 < sum(run.collapsed for run in self.finished) < len(self.finished)
+
+    @property
+    def n_failed(self) -> int:
+        """The number of runs that diverged, or that collapsed while others did not."""
+        collapsed = sum(run.collapsed for run in self.finished) if self.collapsed_in_part else 0
+        return len(self.diverged) + collapsed
+
+    @property
     def validation_cost(self) -> float | None:
         """The mean over finished runs; None if there is none, or if a run diverged."""
         costs = [r.validation_cost for r in self.finished if r.validation_cost is not None]

@@ -123,7 +123,7 @@ _NOT_SETTLED: Verdict = "not settled"
 _MANY: Mapping[Verdict, str] = {
     "within": "are too close to tell apart",
     "not settled": "may be higher or lower",
-    "diverged": "cannot be judged, because runs diverged",
+    "failures": "cannot be judged, because runs failed",
     "too few pairs": f"have too few pairs ({FEWEST_PAIRS} are needed)",
     "no spread": "differ by the same in every pair, which has no interval",
 }
@@ -141,8 +141,8 @@ def _phrase(name: str, c: Comparison, study: Study) -> str:
     if c.verdict == "no spread":
         return f"{name} differs by {points(c.mean)} points in every pair, which has no interval"
     numbers = f"{points(c.mean)} points, {points_range(c)}"
-    if c.verdict == "diverged":
-        return f"{name} cannot be judged, because runs diverged ({numbers} without them)"
+    if c.verdict == "failures":
+        return f"{name} cannot be judged, because runs diverged or collapsed ({numbers})"
     if c.verdict == "within":
         return f"{name} is within {margin_text(study.smallest_difference)} ({numbers})"
     if c.verdict == "not settled":
@@ -176,9 +176,13 @@ def run_notes(experiment: Experiment, arms: Sequence[Arm], best: Arm | None) -> 
             "no verdict favours a configuration by its other runs."
         )
     if any(run.collapsed for arm in arms for run in arm.finished):
+        yield "A collapsed run predicts one class for the whole validation part."
+    if any(arm.collapsed_in_part for arm in arms):
         yield (
-            "A collapsed run predicts one class for the whole validation part. "
-            "It counts in the means."
+            "Where only some runs collapsed, accuracies have two modes and no meaningful interval: "
+            "× gives the number of runs that did not collapse and of those that did, after the "
+            "mean of each. Their collapse counts as a failure: no verdict favours such a "
+            "configuration."
         )
     if any(run.reached_limit for arm in arms for run in arm.finished):
         yield (

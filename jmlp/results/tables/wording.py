@@ -91,8 +91,8 @@ def verdict_text(comparison: Comparison, margin: float) -> str:
         return f"within {margin_text(margin)}"
     if comparison.verdict == "not settled":
         return f"not settled ({seeds_text(comparison)})"
-    if comparison.verdict == "diverged":
-        return "not settled (runs diverged)"
+    if comparison.verdict == "failures":
+        return "not settled (runs failed)"
     return comparison.verdict
 
 
