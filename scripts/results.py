@@ -2,8 +2,8 @@
 """Updates docs/reference/results.md from reports: .venv/bin/python scripts/results.py FOLDER...
 
 The text between `<!-- results NAME -->` and `<!-- end -->` is replaced by the tables of the study
-NAME, made from the results.json and study.toml in its folder. The pictures in the documents are
-copied from the folder of the original study.
+NAME, made from the results.json and study.toml in its folder. Its plots that the documents show are
+copied, those of other studies than the original with the study's name in front.
 """
 
 import json
@@ -78,7 +78,8 @@ def _markdown(heads: Sequence[str], right: Sequence[bool], rows: Sequence[Sequen
 def main() -> None:
     """Replaces the blocks of the studies whose folders are given."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    shown = "".join(page.read_text(encoding="utf-8") for page in ROOT.glob("docs/**/*.md"))
+    pages = [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
+    shown = "".join(page.read_text(encoding="utf-8") for page in pages)
     for folder in map(Path, sys.argv[1:]):
         name, _ = read_results(folder / "results.json")
         mark = re.compile(rf"(<!-- results {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -89,9 +90,10 @@ def main() -> None:
         begin, end, after = rest
         text = f"{before}{begin}\n{body}\n\n{end}{after}"
         for plot in (folder / "plots").glob("*.png"):
-            if plot.name in shown and name == "original":
+            target = plot.name if name == "original" else f"{name}-{plot.name}"
+            if f"/{target}" in shown:
                 PICTURES.mkdir(parents=True, exist_ok=True)
-                shutil.copy(plot, PICTURES / plot.name)
+                shutil.copy(plot, PICTURES / target)
     DOCUMENT.write_text(text, encoding="utf-8")
 
 
