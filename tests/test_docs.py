@@ -108,18 +108,41 @@ def test_the_study_file_that_is_shown_is_read(tmp_path: Path) -> None:
     assert len(load_study(path).experiments[0].axes) == 2
 
 
-def test_the_readme_shows_figures_of_the_result_table() -> None:
-    table = {
-        cells[0].split()[2]: cells
-        for line in read(REFERENCE / "results.md").split("**Drop rate**")[0].splitlines()
-        if line.startswith("| batch size ")
-        for cells in [[cell.strip() for cell in line.strip("| ").split(" | ")]]
-    }
+# The rows of the README's table, in the tables of the studies.
+ROWS = {
+    "batch size 16": "batch size 16",
+    **{str(size): f"batch size {size}" for size in (32, 64, 128, 256, 512, 1024, 2048)},
+    "neither": "batch norm no, drop rate none",
+    "dropout 0.5, first layer": "drop rate 0.5–0–0, backward fault none",
+    "batch norm, wrongly differentiated": (
+        "batch norm place after, batch norm scale no, backward fault batch_norm"
+    ),
+    "both": (
+        "drop rate 0.5–0–0, batch norm place after, batch norm scale no, backward fault batch_norm"
+    ),
+}
+MEANING = {
+    "inside": "as expected",
+    "below": "**below every seed**",
+    "above": "**above every seed**",
+}
+
+
+def test_the_readme_shows_the_twelve_figures_of_the_result_tables() -> None:
+    results = read(REFERENCE / "results.md").split("<!-- results replica -->")[1]
+    tables: dict[str, list[str]] = {}
+    for line in results.split("<!-- results stopping -->")[0].splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
+        tables.setdefault(re.sub(r" \((baseline|best|baseline, best)\)$", "", cells[0]), cells)
     rows = re.findall(
-        r"^\| (\d+) \| (.*) \| (.*) \| (.*) \|$", read(ROOT / "README.md"), re.MULTILINE
+        r"^\| (.*) \| ([\d.]+), (\d+) \| (.*), ([\d.]+)( \(.*\))? \| (.*) \|$",
+        read(ROOT / "README.md"),
+        re.MULTILINE,
     )
-    assert [row[0] for row in rows] == list(table)
-    for size, accuracy, verdict, original in rows:
-        _, shown, _, _, theirs, *_, against = table[size]
-        assert (accuracy, original) == (shown, theirs)
-        assert against.replace("-", "−").startswith(verdict)
+    assert len(rows) == 12
+    for name, figure, epoch, accuracy, stopped, spread, meaning in rows:
+        _, shown, epochs, _, theirs, _, place, theirs_stopped, _ = tables[ROWS[name]]
+        assert (figure, epoch, accuracy) == (theirs, theirs_stopped, shown), name
+        numbers = [f"{float(n):.1f}".removesuffix(".0") for n in re.findall(r"[\d.]+", epochs)]
+        assert [stopped, *re.findall(r"[\d.]+", spread)] == numbers, name
+        assert meaning.startswith(MEANING[place]), name
