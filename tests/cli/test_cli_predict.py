@@ -212,3 +212,21 @@ def test_wrong_image_ends_with_code_3(image: str, told: str, here: Here) -> None
     np.save(here.folder / "other.npy", np.zeros((4, 5)))
     np.save(here.folder / "cube.npy", np.arange(20, dtype=np.uint8).reshape(2, 2, 5))
     assert here("predict", "net.safetensors", image) == (3, "", f"jmlp: error: {told}\n")
+
+
+def test_a_network_trained_with_a_mistake_says_so_wherever_it_is_used(here: Here) -> None:
+    options = ["--batch-norm", "--batch-norm-place", "after", "--evaluate-every", "7"]
+    faulty = [*TRAIN, *options, "--backward-fault", "relu_mask", "--save", "net.safetensors"]
+    done = here(*faulty)
+    assert done.code == 0
+    assert "The backward pass has a mistake on purpose (backward_fault: relu_mask)" in done.out
+    np.save(here.folder / "digit.npy", X_TEST[0].reshape(4, 5))
+    done = here("predict", "net.safetensors", "digit.npy")
+    assert (done.code, done.err) == (
+        0,
+        "warning: net.safetensors was trained with a mistake in the backward pass: relu_mask\n",
+    )
+    assert ", backward fault relu_mask" in here("runs", "ls").out
+    assert "backward fault" in here("runs", "show", "last").out
+    verified = here("verify", "last")
+    assert (verified.code, "1 of 1 runs bit-identical" in verified.out) == (0, True)
