@@ -8,17 +8,17 @@ from tui.charts.view import View
 
 def view(*epochs: float) -> View:
     made = View()
-    made.epochs = np.array(epochs or range(41), np.float64)
+    made.x = np.array(epochs or range(41), np.float64)
     return made
 
 
 def test_without_a_cursor_the_last_epoch_is_read_even_when_there_are_more() -> None:
     one = view(0, 1, 2)
     assert one.read_at == 2
-    one.epochs = np.arange(4.0)
+    one.x = np.arange(4.0)
     assert one.read_at == 3
     one.step(-1)
-    one.epochs = np.arange(9.0)
+    one.x = np.arange(9.0)
     assert one.read_at == 2
 
 

@@ -155,6 +155,21 @@ def test_another_quantity_is_shown_and_only_costs_have_a_logarithmic_scale(folde
     drive(folder, steps)
 
 
+def test_curves_are_shown_against_epochs_or_updates(folder: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        screen = await opened(pilot, 1, 2)
+        curves = screen.query_one(Curves)
+        await until_shown(pilot, "epoch 4")
+        assert list(curves.series[0].x) == [p.epoch for p in points(5)]
+        await pilot.press("x")
+        await until_shown(pilot, "update 40")
+        assert list(curves.series[0].x) == [p.step for p in points(5)]
+        await pilot.press("x")
+        await until_shown(pilot, "epoch 4")
+
+    drive(folder, steps)
+
+
 def test_runs_in_training_are_followed_until_their_numbers_can_be_compared(folder: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         screen = await opened(pilot, 4, 5)

@@ -16,6 +16,7 @@ from jmlp.errors import StoreError
 from jmlp.inspection.records import Inspection, Part
 from jmlp.store import Store
 from tui.screens.run import RunScreen
+from tui.widgets.curves import Curves
 from tui.widgets.gallery import Gallery
 from tui.widgets.scrubber import scrubber_parts
 
@@ -49,6 +50,29 @@ WHAT = {
     "Confusion": "true",
     "Mistakes": "validation images misclassified",
 }
+
+
+def test_curves_and_marks_are_shown_against_epochs_or_updates(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        curves = pilot.app.screen.query_one("#cost", Curves)
+        await pilot.press("full_stop")  # one run
+        await until_shown(pilot, "best")
+        seen = pilot.app.screen.runs[pilot.app.screen.chosen]  # type: ignore[attr-defined]
+        best = seen.row.result.best_epoch
+        assert list(curves.series[0].x) == [point.epoch for point in seen.points]
+        assert [mark.x for mark in curves.marks] == [best]
+        await pilot.press("left", "left", "plus", "x")
+        assert curves.unit == "update"
+        assert (curves.view.zoomed, curves.view.cursor) == (None, None)
+        assert list(curves.series[0].x) == [point.step for point in seen.points]
+        steps_of = {point.epoch: point.step for point in seen.points}
+        assert [mark.x for mark in curves.marks] == [steps_of[best]]
+        await until_shown(pilot, f"update {seen.points[-1].step}")
+        await pilot.press("x")
+        assert (curves.unit, [mark.x for mark in curves.marks]) == ("epoch", [best])
+
+    with filled(tmp_path, "finished") as study:
+        opened(tmp_path, ids(study), steps)
 
 
 def test_nothing_is_computed_before_a_panel_is_opened(

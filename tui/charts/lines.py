@@ -3,11 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+XUnit = Literal["epoch", "update"]
 Dots = NDArray[np.int64]  # (n, 2): column and row, from the top left
 
 # Dash patterns that tell lines apart without colour: a sample, and how many dots are on, off, ...
@@ -25,15 +27,15 @@ class Series:
     """One curve; values that are not finite are gaps."""
 
     name: str
-    epochs: Floats  # (n,), ascending
+    x: Floats  # (n,), ascending: epochs or updates
     values: Floats  # (n,)
     low: Floats | None  # (n,), of the band; NaN where there is none
     high: Floats | None
     style: int  # index of its colour and dash pattern
 
-    def at(self, epoch: float) -> tuple[float, float] | None:
-        """Returns the value at an epoch and half its band's width; None if there is no value."""
-        found = np.flatnonzero(self.epochs == epoch)
+    def at(self, x: float) -> tuple[float, float] | None:
+        """Returns the value at `x` and half its band's width; None if there is no value."""
+        found = np.flatnonzero(self.x == x)
         if not found.size or not math.isfinite(self.values[found[0]]):
             return None
         value = float(self.values[found[0]])
@@ -44,7 +46,7 @@ class Series:
 class Window:
     """The part of the plane that is shown, and its size in dots."""
 
-    left: float  # epochs
+    left: float  # epochs or updates
     right: float
     bottom: float  # value, or its decimal logarithm if `log`
     top: float
@@ -52,9 +54,9 @@ class Window:
     height: int
     log: bool
 
-    def column(self, epochs: Floats) -> Floats:
-        """Converts epochs to dots from the left edge."""
-        return (epochs - self.left) / (self.right - self.left) * (self.width - 1)
+    def column(self, x: Floats) -> Floats:
+        """Converts positions on the x axis to dots from the left edge."""
+        return (x - self.left) / (self.right - self.left) * (self.width - 1)
 
     def row(self, values: Floats) -> Floats:
         """Converts values to dots from the top edge; NaN where they cannot be drawn."""
@@ -72,18 +74,18 @@ def scaled(values: Floats, log: bool) -> Floats:
 def value_range(
     series: Sequence[Series], left: float, right: float, log: bool, bounds: tuple[float, float]
 ) -> tuple[float, float]:
-    """Returns the range of values between two epochs, with some padding.
+    """Returns the range of values between two positions, with some padding.
 
     Args:
         series: the curves; their bands are clipped to `bounds`.
-        left: the first epoch that is shown.
+        left: the first position that is shown.
         right: the last one.
         log: whether to return decimal logarithms.
         bounds: the lowest and highest possible value, such as 0 and 100 for per cent.
     """
     found: list[Floats] = []
     for one in series:
-        seen = (one.epochs >= left) & (one.epochs <= right)
+        seen = (one.x >= left) & (one.x <= right)
         parts = [one.values] + [np.clip(b, *bounds) for b in (one.low, one.high) if b is not None]
         found.extend(scaled(part[seen], log) for part in parts)
     values = np.concatenate(found) if found else np.empty(0)

@@ -5,60 +5,60 @@ import numpy as np
 from tui.charts.lines import Floats
 
 ZOOM = 1.5
-MIN_SPAN = 4.0  # epochs
+MIN_SPAN = 4.0  # epochs or updates
 
 
 class View:
-    """A window of epochs and a cursor; both stay within the epochs of the data."""
+    """A window of the x axis and a cursor; both stay within the data."""
 
     def __init__(self) -> None:
-        self.epochs: Floats = np.empty(0)  # at which a curve has a value, ascending
-        self.zoomed: tuple[float, float] | None = None  # None: all epochs, even as more come
-        self.cursor: float | None = None  # None: the last epoch, even as more come
+        self.x: Floats = np.empty(0)  # where a curve has a value, ascending
+        self.zoomed: tuple[float, float] | None = None  # None: everything, even as more comes
+        self.cursor: float | None = None  # None: the last position, even as more come
 
     @property
     def all(self) -> tuple[float, float]:
-        """The first and the last epoch."""
-        if not self.epochs.size:
+        """The first and the last position of the data."""
+        if not self.x.size:
             return 0.0, 1.0
-        return float(self.epochs[0]), float(max(self.epochs[-1], self.epochs[0] + 1))
+        return float(self.x[0]), float(max(self.x[-1], self.x[0] + 1))
 
     @property
     def shown(self) -> tuple[float, float]:
-        """The first and the last epoch of the window."""
+        """The ends of the window."""
         return self.zoomed or self.all
 
     @property
     def read_at(self) -> float | None:
-        """The epoch whose values are displayed; None if there are no epochs."""
-        if self.cursor is None and self.epochs.size:
-            return float(self.epochs[-1])
+        """The position whose values are displayed; None without data."""
+        if self.cursor is None and self.x.size:
+            return float(self.x[-1])
         return self.cursor
 
     def step(self, by: int) -> None:
-        """Moves the cursor by so many epochs with values; the window follows it."""
-        if self.epochs.size:
-            last = len(self.epochs) - 1
-            at = last if self.cursor is None else int(np.abs(self.epochs - self.cursor).argmin())
-            self.point(float(self.epochs[min(last, max(0, at + by))]))
+        """Moves the cursor by so many positions with values; the window follows it."""
+        if self.x.size:
+            last = len(self.x) - 1
+            at = last if self.cursor is None else int(np.abs(self.x - self.cursor).argmin())
+            self.point(float(self.x[min(last, max(0, at + by))]))
 
-    def point_near(self, epoch: float) -> None:
-        """Moves the cursor to the nearest epoch with a value."""
-        if self.epochs.size:
-            self.point(float(self.epochs[np.abs(self.epochs - epoch).argmin()]))
+    def point_near(self, x: float) -> None:
+        """Moves the cursor to the nearest position with a value."""
+        if self.x.size:
+            self.point(float(self.x[np.abs(self.x - x).argmin()]))
 
-    def point(self, epoch: float | None) -> None:
-        """Moves the cursor, or with None makes it follow the last epoch."""
-        self.cursor = epoch
+    def point(self, x: float | None) -> None:
+        """Moves the cursor, or with None makes it follow the last position."""
+        self.cursor = x
         left, right = self.shown
-        at = self.all[1] if epoch is None else epoch
+        at = self.all[1] if x is None else x
         if at > right:
             self.shift(at - right)
         elif at < left:
             self.shift(at - left)
 
     def shift(self, by: float) -> None:
-        """Moves the window by so many epochs, within the data."""
+        """Moves the window by so much, within the data."""
         if self.zoomed is not None:
             (left, right), (first, last) = self.zoomed, self.all
             by = max(first - left, min(last - right, by))
@@ -69,7 +69,7 @@ class View:
 
         Args:
             closer: whether to narrow it.
-            around: the epoch that stays in place; default: the cursor, else the middle.
+            around: the position that stays in place; default: the cursor, else the middle.
         """
         (left, right), (first, last) = self.shown, self.all
         if around is None:
@@ -85,7 +85,7 @@ class View:
             self.zoomed = start, start + span
 
     def reset(self) -> None:
-        """Shows all epochs, and removes the cursor."""
+        """Shows everything, and removes the cursor."""
         self.zoomed = self.cursor = None
 
     def follow(self, other: "View") -> bool:

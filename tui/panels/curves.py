@@ -9,7 +9,7 @@ from textual.containers import Vertical
 from textual.reactive import var
 
 from tui.views.run import SeenRun, accuracy_series, cost_series
-from tui.widgets.curves import Curves, Mark
+from tui.widgets.curves import Curves, Mark, XUnit
 
 MIN_FOR_BOTH = 26  # rows of the panel that both plots need
 
@@ -46,15 +46,15 @@ class CurvesPanel(Vertical):
         """Focuses the current plot."""
         self.query_one(f"#{self.first}", Curves).focus()
 
-    def show(self, runs: Sequence[SeenRun], log: bool, marks: Sequence[Mark]) -> None:
+    def show(self, runs: Sequence[SeenRun], log: bool, marks: Sequence[Mark], unit: XUnit) -> None:
         """Draws the means over the runs that have begun; `log` affects only the cost."""
         runs = [run for run in runs if run.points]
-        self.query_one("#cost", Curves).show(cost_series(runs), log, marks)
-        self.query_one("#accuracy", Curves).show(accuracy_series(runs), False, marks)
+        self.query_one("#cost", Curves).show(cost_series(runs, unit), log, marks, unit)
+        self.query_one("#accuracy", Curves).show(accuracy_series(runs, unit), False, marks, unit)
 
     @on(Curves.Moved)
     def moved(self, event: Curves.Moved) -> None:
-        """Shows the same epochs in the other plot."""
+        """Shows the same part in the other plot."""
         event.stop()
         for curves in self.query(Curves):
             if curves is not event.curves:

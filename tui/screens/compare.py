@@ -40,6 +40,9 @@ class CompareScreen(JmlpScreen[None]):
         Binding("m", "quantity", "Cost/accuracy", tooltip="Switch between costs and accuracies"),
         Binding("y", "toggle('log_scale')", "Log", tooltip="Logarithmic scale of the cost"),
         Binding(
+            "x", "toggle('by_updates')", "Updates", show=False, tooltip="Against epochs or updates"
+        ),
+        Binding(
             "a", "toggle('shows_all')", "All rows", tooltip="All rows, or only those that differ"
         ),
         Binding("escape", "back", "Back", tooltip="Back to the runs"),
@@ -47,6 +50,7 @@ class CompareScreen(JmlpScreen[None]):
 
     quantity: var[Quantity] = var(QUANTITIES[0], init=False, bindings=True)
     log_scale = var(False, init=False)
+    by_updates = var(False, init=False)
     shows_all = var(False, init=False)
 
     def __init__(self, run_ids: Sequence[str]) -> None:
@@ -108,16 +112,17 @@ class CompareScreen(JmlpScreen[None]):
         curves = self.query_one(Curves)
         curves.title, curves.bounds = self.quantity.title, (0.0, self.quantity.most)
         log = self.log_scale and self.quantity.is_cost
-        curves.show([self._series(i, run) for i, run in enumerate(self.comparison.runs)], log)
+        series = [self._series(i, run) for i, run in enumerate(self.comparison.runs)]
+        curves.show(series, log, unit="update" if self.by_updates else "epoch")
         self._show_sentence()
         self._show_table(self.comparison)
 
-    watch_quantity = watch_log_scale = watch_shows_all = draw
+    watch_quantity = watch_log_scale = watch_by_updates = watch_shows_all = draw
 
     def _series(self, index: int, run: ComparedRun) -> Series:
-        epochs = np.array([p.epoch for p in run.points], np.float64)
+        x = np.array([p.step if self.by_updates else p.epoch for p in run.points], np.float64)
         values = np.array([self.quantity.value(p) for p in run.points], np.float64)
-        return Series(run.letter, epochs, values, None, None, index)
+        return Series(run.letter, x, values, None, None, index)
 
     def _show_sentence(self) -> None:
         if self.comparison is not None:

@@ -22,7 +22,7 @@ from tui.panels.layers import LayersPanel
 from tui.panels.pictures import MistakesPanel, WeightsPanel
 from tui.screens.base import JmlpScreen
 from tui.views.run import RunQuery, SeenRun
-from tui.widgets.curves import Mark
+from tui.widgets.curves import Mark, XUnit
 from tui.widgets.scrubber import Scrubber
 
 SCRUB = "[ previous snapshot, ] next one"
@@ -43,6 +43,7 @@ class RunScreen(JmlpScreen[None]):
         Binding("m", "mean", "Mean", tooltip="Curves of the mean, or of one seed"),
         Binding("v", "part", "Test", tooltip="Validation or test images"),
         Binding("y", "log", "Log", tooltip="Logarithmic scale of the cost"),
+        Binding("x", "unit", "Updates", show=False, tooltip="Curves against epochs or updates"),
         Binding("a", "swap", "Accuracy", tooltip="Curves of cost or accuracy"),
         Binding("u", "update", "Update", tooltip="Inspect the newest checkpoint"),
         Binding("escape", "back", "Back", tooltip="Back to the previous screen"),
@@ -60,6 +61,7 @@ class RunScreen(JmlpScreen[None]):
     part: var[Part] = var("validation", init=False)
     epoch: var[float | None] = var(None, init=False)  # of the snapshot; None: the best one
     log_scale = var(False, init=False)
+    unit: var[XUnit] = var("epoch", init=False)  # of the x axis of the curves
     # Changes with the keys that make sense: refreshing the footer more often makes it flicker.
     offered: var[object] = var(None, bindings=True)
 
@@ -174,6 +176,10 @@ class RunScreen(JmlpScreen[None]):
         """Switches between a logarithmic and a linear scale."""
         self.log_scale = not self.log_scale
 
+    def action_unit(self) -> None:
+        """Switches between epochs and updates."""
+        self.unit = "update" if self.unit == "epoch" else "epoch"
+
     def action_swap(self) -> None:
         """Switches between cost and accuracy."""
         self.query_one(CurvesPanel).swap()
@@ -194,7 +200,7 @@ class RunScreen(JmlpScreen[None]):
         in_curves = self.panel == "curves"
         if action in ("seed", "mean"):
             return len(self.runs) > 1 and (action == "seed" or in_curves)
-        if action in ("log", "swap"):
+        if action in ("log", "unit", "swap"):
             return in_curves
         if action == "part":
             return not in_curves
@@ -243,7 +249,7 @@ class RunScreen(JmlpScreen[None]):
         self.offered = in_curves, len(self.runs) > 1, update
 
     watch_panel = watch_chosen = watch_together = watch_part = watch_epoch = _show
-    watch_log_scale = _show
+    watch_log_scale = watch_unit = _show
 
     def _show_scrubber(self) -> None:
         scrubber, inspection = self.query_one(Scrubber), self.inspection
@@ -260,11 +266,12 @@ class RunScreen(JmlpScreen[None]):
         about = about_runs(self.runs, self.chosen, self.together)
         self.query_one("#about", Static).update(about, layout=False)
         self._page("curves-page")
-        self.query_one(CurvesPanel).show(shown, self.log_scale, self._marks())
+        self.query_one(CurvesPanel).show(shown, self.log_scale, self._marks(), self.unit)
 
     def _marks(self) -> list[Mark]:
         """Returns marks for the chosen run's best epoch and the snapshot in the other panels."""
-        row, inspection = self.runs[self.chosen].row, self.inspection
+        seen, inspection = self.runs[self.chosen], self.inspection
+        row, steps = seen.row, {point.epoch: point.step for point in seen.points}
         texts: dict[float, list[str]] = {}
         if row.result is not None and row.result.best_epoch is not None:
             best = f"best of seed {row.seed}" if self.together else "best"
@@ -272,7 +279,12 @@ class RunScreen(JmlpScreen[None]):
         if inspection is not None:
             epoch = inspection.epochs[self._index(inspection)]
             texts.setdefault(epoch, []).append("snapshot")
-        return [Mark(epoch, ", ".join(words)) for epoch, words in texts.items()]
+        by_updates = self.unit == "update"
+        return [
+            Mark(steps[epoch] if by_updates else epoch, ", ".join(words))
+            for epoch, words in texts.items()
+            if not by_updates or epoch in steps
+        ]
 
     def _show_inside(self) -> None:
         seen, about = self.runs[self.chosen], self.query_one("#about", Static)

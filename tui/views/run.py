@@ -8,7 +8,7 @@ import numpy as np
 from jmlp.results.curves import mean_curve
 from jmlp.store import RunRow, Store
 from jmlp.training.records import CostPoint
-from tui.charts.lines import Series
+from tui.charts.lines import Series, XUnit
 from tui.feed import StoreView
 
 QUANTITIES = (("validation", 0), ("training", 1))  # part, style of its curve
@@ -60,24 +60,34 @@ def _place(row: RunRow) -> tuple[object, ...]:
     return row.attempt, row.epoch, row.step, row.state, row.ended_at
 
 
-def cost_series(runs: Sequence[SeenRun]) -> list[Series]:
+def cost_series(runs: Sequence[SeenRun], unit: XUnit) -> list[Series]:
     """Returns the mean validation and training cost in nats, with bands from enough runs on."""
-    return [_series(runs, f"{part}_cost", part, style, 1.0) for part, style in QUANTITIES]
+    return [_series(runs, f"{part}_cost", part, style, 1.0, unit) for part, style in QUANTITIES]
 
 
-def accuracy_series(runs: Sequence[SeenRun]) -> list[Series]:
+def accuracy_series(runs: Sequence[SeenRun], unit: XUnit) -> list[Series]:
     """Returns the mean validation and training accuracy in per cent, likewise."""
-    return [_series(runs, f"{part}_accuracy", part, style, 100.0) for part, style in QUANTITIES]
+    return [
+        _series(runs, f"{part}_accuracy", part, style, 100.0, unit) for part, style in QUANTITIES
+    ]
 
 
-def _series(runs: Sequence[SeenRun], quantity: str, name: str, style: int, factor: float) -> Series:
+def x_of(point: CostPoint, unit: XUnit) -> float:
+    """Returns the position of a point on the x axis."""
+    return point.epoch if unit == "epoch" else point.step
+
+
+def _series(
+    runs: Sequence[SeenRun], quantity: str, name: str, style: int, factor: float, unit: XUnit
+) -> Series:
     curve = mean_curve([run.points for run in runs], quantity)
-    means = dict(zip(curve.epoch.tolist(), range(len(curve.epoch)), strict=True))
-    # An epoch at which no run has a finite value must be a gap, so it is not left out.
-    reached = sorted({point.epoch for run in runs for point in run.points})
+    known = curve.epoch if unit == "epoch" else curve.step
+    means = dict(zip(known.tolist(), range(len(known)), strict=True))
+    # A position at which no run has a finite value must be a gap, so it is not left out.
+    reached = sorted({x_of(point, unit) for run in runs for point in run.points})
     last = max(means, default=-1.0)
-    epochs = [e for e in reached if e in means or e < last]
-    at = [means.get(epoch, -1) for epoch in epochs]
+    x = [e for e in reached if e in means or e < last]
+    at = [means.get(position, -1) for position in x]
 
     def column(values: "np.typing.NDArray[np.float64]") -> "np.typing.NDArray[np.float64]":
         return factor * np.append(values, np.nan)[at] if at else np.empty(0)
@@ -85,7 +95,7 @@ def _series(runs: Sequence[SeenRun], quantity: str, name: str, style: int, facto
     banded = bool(np.isfinite(curve.low).any())
     return Series(
         name,
-        np.array(epochs, np.float64),
+        np.array(x, np.float64),
         column(curve.mean),
         column(curve.low) if banded else None,
         column(curve.high) if banded else None,

@@ -1,4 +1,4 @@
-"""A line plot with bands, zoom, a cursor that shows the values, and marks at epochs."""
+"""A line plot with bands, zoom, a cursor that shows the values, and marks."""
 
 import math
 from collections.abc import Sequence
@@ -17,12 +17,22 @@ from textual.widgets import Static
 
 from jmlp.client.texts import MISSING
 from jmlp.training.records import epoch_text
-from tui.charts.lines import KINDS, Dots, Series, Window, band_dots, line_dots, spread, value_range
+from tui.charts.lines import (
+    KINDS,
+    Dots,
+    Series,
+    Window,
+    XUnit,
+    band_dots,
+    line_dots,
+    spread,
+    value_range,
+)
 from tui.charts.view import View
 from tui.text import fit
 from tui.widgets.plot import MARGIN_LEFT, Plot
 
-__all__ = ["Curves", "Mark", "Series"]
+__all__ = ["Curves", "Mark", "Series", "XUnit"]
 
 N_COLOURS = 6
 FAINT = 0.4
@@ -32,23 +42,25 @@ BETWEEN = "   "
 
 @dataclass(frozen=True)
 class Mark:
-    """A labelled epoch."""
+    """A labelled position on the x axis."""
 
-    epoch: float
+    x: float
     text: str
 
 
 class Curves(Widget, can_focus=True):
-    """Curves over epochs, with their names at the right and their values at the cursor below."""
+    """Curves with their names at the right and their values at the cursor below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "step(-1)", "Cursor", show=False, tooltip="Read the previous evaluation"),
         Binding("right", "step(1)", "Cursor", show=False, tooltip="Read the next evaluation"),
         Binding("home", "first", "First", show=False, tooltip="Read the first evaluation"),
         Binding("end", "last", "Last", show=False, tooltip="Read the last evaluation"),
-        Binding("plus,equals_sign", "zoom(True)", "Zoom in", show=False, tooltip="Fewer epochs"),
-        Binding("minus", "zoom(False)", "Zoom out", show=False, tooltip="More epochs"),
-        Binding("0", "all", "All epochs", show=False, tooltip="All epochs"),
+        Binding(
+            "plus,equals_sign", "zoom(True)", "Zoom in", show=False, tooltip="A part of the curves"
+        ),
+        Binding("minus", "zoom(False)", "Zoom out", show=False, tooltip="More of the curves"),
+        Binding("0", "all", "All", show=False, tooltip="The whole curves"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *(f"curves--{i}" for i in range(N_COLOURS)),
@@ -102,6 +114,7 @@ class Curves(Widget, can_focus=True):
         self.series: Sequence[Series] = ()
         self.marks: Sequence[Mark] = ()
         self.log_scale = False
+        self.unit: XUnit = "epoch"
         self.view = View()
 
     def compose(self) -> ComposeResult:
@@ -112,17 +125,27 @@ class Curves(Widget, can_focus=True):
             yield Static(classes="names", markup=False)
         yield Static(classes="reading", markup=False)
 
-    def show(self, series: Sequence[Series], log: bool = False, marks: Sequence[Mark] = ()) -> None:
-        """Draws these curves; window and cursor stay where they are.
+    def show(
+        self,
+        series: Sequence[Series],
+        log: bool = False,
+        marks: Sequence[Mark] = (),
+        unit: XUnit = "epoch",
+    ) -> None:
+        """Draws these curves; window and cursor stay where they are, unless the unit changes.
 
         Args:
             series: a few curves, each with a style of its own.
             log: whether the scale of the values is logarithmic.
-            marks: epochs to mark.
+            marks: positions to mark.
+            unit: of the x axis.
         """
+        if unit != self.unit:
+            self.unit = unit
+            self.view.reset()
         self.series, self.log_scale, self.marks = series, log, marks
-        known = [one.epochs[np.isfinite(one.values)] for one in series]
-        self.view.epochs = np.unique(np.concatenate(known)) if known else np.empty(0)
+        known = [one.x[np.isfinite(one.values)] for one in series]
+        self.view.x = np.unique(np.concatenate(known)) if known else np.empty(0)
         self._draw()
 
     def follow(self, view: View) -> None:
@@ -153,7 +176,7 @@ class Curves(Widget, can_focus=True):
         self._moved()
 
     def action_all(self) -> None:
-        """Shows all epochs, and removes the cursor."""
+        """Shows everything, and removes the cursor."""
         self.view.reset()
         self._moved()
 
@@ -166,21 +189,21 @@ class Curves(Widget, can_focus=True):
     def on_plot_wheel(self, event: Plot.Wheel) -> None:
         """Zooms around the mouse."""
         event.stop()
-        self.view.zoom(event.closer, event.epoch)
+        self.view.zoom(event.closer, event.x)
         self._moved()
 
     def on_plot_over(self, event: Plot.Over) -> None:
         """Moves the cursor to the mouse."""
         event.stop()
         before = self.view.cursor
-        self.view.point_near(event.epoch)
+        self.view.point_near(event.x)
         if self.view.cursor != before:
             self._moved()
 
     def on_plot_dragged(self, event: Plot.Dragged) -> None:
         """Moves the window."""
         event.stop()
-        self.view.shift(-event.epochs)
+        self.view.shift(-event.by)
         self._moved()
 
     def on_canvas_resize(self, event: Plot.Resize) -> None:
@@ -230,11 +253,11 @@ class Curves(Widget, can_focus=True):
         for series in reversed(self.series):  # the first curve's band is on top
             plot.dots(self._band(window, series), self._faint(series))
         for mark in self.marks:
-            plot.upright(mark.epoch, "┊", self._style("mark"))
+            plot.upright(mark.x, "┊", self._style("mark"))
         if cursor is not None:
             plot.upright(cursor, "│", self._style("cursor"))
         for series in self.series:
-            x, y = window.column(series.epochs), window.row(series.values)
+            x, y = window.column(series.x), window.row(series.values)
             dots = line_dots(x, y, KINDS[series.style % len(KINDS)][1])
             plot.dots(dots, self._colour(series))
         if cursor is not None:
@@ -249,16 +272,16 @@ class Curves(Widget, can_focus=True):
         low, high = (np.clip(bound, *self.bounds) for bound in (series.low, series.high))
         if window.log:  # clip what has no logarithm to the bottom
             low = np.where(low <= 0, 10.0**window.bottom, low)
-        x = window.column(series.epochs)
+        x = window.column(series.x)
         return band_dots(x, window.row(low), window.row(high), window.height)
 
     def _head(self, window: Window) -> Text:
-        """Returns the title, and the texts of the marks above their epochs."""
+        """Returns the title, and the texts of the marks above their positions."""
         title = f"{self.title}, log" if self.log_scale else self.title
         line = [*fit(f" {title}", max(len(title) + 2, self.size.width))]
-        for mark in sorted(self.marks, key=lambda mark: mark.epoch):
-            if window.left <= mark.epoch <= window.right:
-                column = int(window.column(np.array([mark.epoch]))[0]) // 2
+        for mark in sorted(self.marks, key=lambda mark: mark.x):
+            if window.left <= mark.x <= window.right:
+                column = int(window.column(np.array([mark.x]))[0]) // 2
                 at = MARGIN_LEFT + 1 + column - len(mark.text) // 2
                 at = max(len(title) + 3, min(at, len(line) - len(mark.text)))
                 line[at : at + len(mark.text)] = mark.text
@@ -273,7 +296,7 @@ class Curves(Widget, can_focus=True):
         ends = []
         for series in self.series:
             seen = np.flatnonzero(
-                np.isfinite(window.row(series.values)) & (series.epochs <= window.right)
+                np.isfinite(window.row(series.values)) & (series.x <= window.right)
             )
             row = window.row(series.values[seen[-1:]])[0] / 4 if seen.size else height - 1
             ends.append((min(height - 1.0, max(0.0, row)), series))
@@ -289,13 +312,13 @@ class Curves(Widget, can_focus=True):
 
     def _read(self) -> None:
         """Shows the values at the cursor, or else at the last evaluation."""
-        reading, epoch = self.query_one(".reading", Static), self.view.read_at
-        if epoch is None:
+        reading, x = self.query_one(".reading", Static), self.view.read_at
+        if x is None:
             reading.update("no evaluation yet", layout=False)
             return
-        parts = [Text(f"epoch {epoch_text(int(epoch) if epoch.is_integer() else epoch)}")]
+        parts = [Text(f"{self.unit} {epoch_text(int(x) if x.is_integer() else x)}")]
         for series in self.series:
-            found = series.at(epoch)
+            found = series.at(x)
             value = MISSING if found is None else f"{found[0]:.{self.decimals}f}"
             if found is not None and math.isfinite(found[1]):
                 value += f" ± {found[1]:.{self.decimals}f}"

@@ -1,4 +1,4 @@
-"""A canvas with axes and dots, which posts mouse events in terms of epochs."""
+"""A canvas with axes and dots, which posts mouse events in terms of the x axis."""
 
 from dataclasses import dataclass
 from math import ceil, floor
@@ -36,22 +36,22 @@ class Plot(Canvas):
 
     @dataclass
     class Wheel(Message):
-        """The mouse wheel was turned at an epoch."""
+        """The mouse wheel was turned at a position."""
 
-        epoch: float
+        x: float
         closer: bool
 
     @dataclass
     class Over(Message):
-        """The mouse is at an epoch."""
+        """The mouse is at a position."""
 
-        epoch: float
+        x: float
 
     @dataclass
     class Dragged(Message):
-        """The plot was dragged to the right by so many epochs."""
+        """The plot was dragged to the right by so much."""
 
-        epochs: float
+        by: float
 
     @property
     def area(self) -> Size:
@@ -69,10 +69,10 @@ class Plot(Canvas):
         self._axis = str(self.get_component_rich_style("plot--axis"))
         right, bottom = self.size.width - 1, self.size.height - 1 - MARGIN_BOTTOM
         self.draw_rectangle_box(MARGIN_LEFT, 0, right, bottom, thickness=2, style=self._axis)
-        self._draw_epochs(bottom)
+        self._draw_positions(bottom)
         self._draw_values(right)
 
-    def _draw_epochs(self, bottom: int) -> None:
+    def _draw_positions(self, bottom: int) -> None:
         window, (width, _) = self._window, self.area
         found = ticks(window.left, window.right, max(2, width // CELLS_PER_TICK[0]), least_step=1.0)
         for tick, label in zip(found, tick_labels(found), strict=True):
@@ -115,15 +115,15 @@ class Plot(Canvas):
         cells = (seen + 0.5) / (2, 4) + (MARGIN_LEFT + 1, 1)
         self.set_hires_pixels(cells.tolist(), style=style)
 
-    def upright(self, epoch: float, sign: str, style: str) -> None:
+    def upright(self, x: float, sign: str, style: str) -> None:
         """Draws a vertical line of one character per row."""
-        column = int(self._window.column(np.array([epoch]))[0])
+        column = int(self._window.column(np.array([x]))[0])
         for row in range(0, self._window.height, 4):
             self._sign(column, row, sign, style)
 
-    def point(self, epoch: float, value: float, sign: str, style: str) -> None:
+    def point(self, x: float, value: float, sign: str, style: str) -> None:
         """Draws a character at a value."""
-        column = self._window.column(np.array([epoch]))[0]
+        column = self._window.column(np.array([x]))[0]
         row = self._window.row(np.array([value]))[0]
         if np.isfinite(row):
             self._sign(int(column), int(row), sign, style)
@@ -145,28 +145,28 @@ class Plot(Canvas):
 
     def _wheel(self, event: events.MouseEvent, closer: bool) -> None:
         event.stop()
-        epoch = self._epoch(event)
-        if epoch is not None:
-            self.post_message(self.Wheel(epoch, closer))
+        x = self._position(event)
+        if x is not None:
+            self.post_message(self.Wheel(x, closer))
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Reports the epoch under the mouse, or a drag if a button is held down."""
+        """Reports the position under the mouse, or a drag if a button is held down."""
         event.stop()
-        epoch = self._epoch(event)
-        if epoch is None:
+        x = self._position(event)
+        if x is None:
             return
         if event.button and event.delta_x:
             self.post_message(self.Dragged(event.delta_x * self._per_cell))
         elif not event.button:
-            self.post_message(self.Over(epoch))
+            self.post_message(self.Over(x))
 
     @property
     def _per_cell(self) -> float:
-        """The width of a cell in epochs."""
+        """The width of a cell on the x axis."""
         return (self._window.right - self._window.left) / self.area.width
 
-    def _epoch(self, event: events.MouseEvent) -> float | None:
-        """Returns the epoch under the mouse; None outside the axes."""
+    def _position(self, event: events.MouseEvent) -> float | None:
+        """Returns the position under the mouse; None outside the axes."""
         column, row = event.x - MARGIN_LEFT - 1, event.y - 1
         if not (0 <= column < self.area.width and 0 <= row < self.area.height):
             return None
