@@ -16,6 +16,8 @@ from jmlp.study.config import (
 from jmlp.study.run_index import RunIndex
 from jmlp.training.records import RunResult
 
+MODE_GAP = 0.1  # of accuracy between runs that collapsed and others; below it they are one mode
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -46,8 +48,15 @@ class Arm:
 
     @property
     def collapsed_in_part(self) -> bool:
-        """Whether some but not all finished runs collapsed, so that accuracies have two modes."""
-        return 0 < sum(run.collapsed for run in self.finished) < len(self.finished)
+        """Whether some finished runs collapsed and the others did not, far above these.
+
+        Then accuracies have two modes. Where the others are hardly better, they have one.
+        """
+        modes = [
+            [run.validation_accuracy or 0.0 for run in self.finished if run.collapsed is it]
+            for it in (True, False)
+        ]
+        return all(modes) and fmean(modes[1]) - fmean(modes[0]) > MODE_GAP
 
     @property
     def n_failed(self) -> int:
