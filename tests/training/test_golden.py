@@ -39,14 +39,29 @@ RICH: dict[str, Value] = {
 }
 
 
-# Hyperparameters; validation costs of evaluations 0 to 2; batch costs of epochs 1 and 2.
+WITHOUT_DERIVATIVE: dict[str, Value] = {
+    "batch_norm": True,
+    "batch_norm_place": "after",
+    "batch_norm_scale": False,
+    "backward_fault": "batch_norm",
+}
+
+
+# Hyperparameters; validation costs of evaluations 0 to 2; batch costs before evaluations 1 and 2.
 @pytest.mark.parametrize(
     ("hyperparams", "validation", "batch"),
     [
         ({}, [1.1031836, 1.0906881, 1.0731723], [1.0836840, 1.0652844]),
         (RICH, [1.0994124, 0.5081974, 0.1110837], [0.7708126, 0.6239648]),
+        ({"evaluate_every": 7}, [1.1031836, 1.0938891, 1.0841054], [1.0867161, 1.0721592]),
+        (
+            {**RICH, "evaluate_every": 7},
+            [1.0994124, 0.7871236, 0.2456491],
+            [0.8562348, 0.6810754],
+        ),
+        (WITHOUT_DERIVATIVE, [1.1031836, 0.8420289, 0.4322958], [1.0467598, 0.4167546]),
     ],
-    ids=["plain", "rich"],
+    ids=["plain", "rich", "by updates", "rich, by updates", "batch norm without its derivative"],
 )
 def test_first_costs(
     hyperparams: dict[str, Value], validation: list[float], batch: list[float]
