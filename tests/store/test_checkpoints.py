@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jmlp.errors import StoreError
 from jmlp.results import tensor_files
-from jmlp.store.checkpoints import FORMAT, Checkpoints, key_of
+from jmlp.store.checkpoints import FORMAT, Checkpoints, key_of, read_state
 from jmlp.system import fault_injection, files
 from jmlp.training.records import CohortState, CostPoint, Evaluations, Snapshot
 
@@ -345,3 +345,17 @@ def test_notes_and_the_order_of_conditions_do_not_matter(checkpoints: Checkpoint
     checkpoints.save(KEY, state(), ABOUT)
     must = dict(reversed(ABOUT["must"].items()))
     assert checkpoints.load(KEY, {"must": must})[1] == []
+
+
+def test_a_checkpoint_of_an_earlier_version_counts_epochs(checkpoints: Checkpoints) -> None:
+    path = checkpoints.save(KEY, state(3, 4), ABOUT)
+    tensors, about = tensor_files.read(path, FORMAT)
+    old = {k: v for k, v in about.items() if k not in ("evaluation", "evaluations")}
+    old |= {"epoch": 3, "n_steps": N_STEPS}
+    named = {"arrays..best_epoch": np.arange(4), "arrays..stopped_epoch": np.arange(4)}
+    tensor_files.write(path, {**tensors, **named}, old)
+    found, _ = read_state(path)
+    assert (found.evaluation, found.step, found.updates) == (3, 4, 24)
+    assert found.evaluations == Evaluations(N_STEPS, "epoch")
+    assert {".best_evaluation", ".last_evaluation"} < found.arrays.keys()
+    assert not {".best_epoch", ".stopped_epoch"} & found.arrays.keys()
