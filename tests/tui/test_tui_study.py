@@ -16,6 +16,7 @@ from jmlp.training.plan import Plan, make_plan
 from jmlp.training.records import CostPoint, Stop
 from tui.feed import StoreView
 from tui.views.study import ConfigurationLine, Costs, StudyQuery, StudyView, median_curve
+from tui.widgets import configurations
 
 
 def view(folder: Path, query: StudyQuery | None = None) -> StudyView:
@@ -309,3 +310,20 @@ def test_runs_of_drop_rates_are_found_whether_written_as_a_number_or_a_list(tmp_
     assert {run_id for line in seen for run_id in line.run_ids} == {r.run_id for r in made.runs}
     assert "deleted" not in {line.state for line in seen}
     assert [line.is_baseline for line in seen] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "text"),
+    [
+        (3, "3"),
+        (100_000, "100000"),
+        (3.25, "3.25"),
+        (100.0, "100.0"),
+        (1234.5, "1234"),
+        (None, "–"),
+    ],
+)
+def test_decimals_of_an_epoch_are_left_out_where_they_do_not_fit(
+    epoch: float | None, text: str
+) -> None:
+    assert configurations._epoch(epoch) == text

@@ -19,6 +19,7 @@ from tui.views.study import ConfigurationLine, ExperimentLines
 from tui.widgets.line_list import LineList
 
 GAP = "  "
+EPOCH = 5  # columns of the terminal
 BASELINE = "·"  # marks the baseline
 MIN_LABEL, MIN_SPARK, MAX_SPARK = 14, 10, 100
 
@@ -74,7 +75,7 @@ class Columns:
             _cost(line.validation_cost),
             spread,
             MISSING if accuracy is None else f"{100 * accuracy:.2f}",
-            epoch_text(line.epoch),
+            _epoch(line.epoch),
             f"{line.n_done}/{line.n_seeds}",
             "" if line.left is None else f"≈ {duration(line.left)}",
         )
@@ -94,11 +95,18 @@ class Columns:
             cost.rjust(9),
             *([spread.rjust(15)] if self.spread else ()),
             *([accuracy.rjust(6)] if self.accuracy else ()),
-            *([epoch.rjust(5)] if self.epoch else ()),
+            *([epoch.rjust(EPOCH)] if self.epoch else ()),
             seeds.rjust(5),
             *([left.rjust(8)] if self.left else ()),
         ]
         return (GAP if self.left else " ").join(parts)
+
+
+def _epoch(epoch: float | None) -> str:
+    """Formats an epoch, with as many of its decimals as fit into the column."""
+    whole, _, decimals = epoch_text(epoch).partition(".")
+    room = EPOCH - len(whole) - 1
+    return f"{whole}.{decimals[:room]}" if decimals and room > 0 else whole
 
 
 def _longest(names: Iterable[str]) -> int:
