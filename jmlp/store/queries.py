@@ -25,6 +25,7 @@ from jmlp.store.rows import (
     Event,
     RunRow,
     StudyRow,
+    check_epoch,
     check_id,
     check_time,
     check_toml,
@@ -341,6 +342,7 @@ class Queries:
             values["hyperparams"] = _hyperparams(values["hyperparams"])
             _check_state(values["state"], RUN_STATES)
             check_time(values["ended_at"])
+            check_epoch(values["epoch"])
             _check_code(values["code"])
         return RunRow(**values, result=result, tags=tuple(tags), studies=tuple(labels))
 

@@ -15,7 +15,7 @@ from jmlp.errors import ConfigError
 from jmlp.results.serialization import UnreadableError, checked, member
 from jmlp.store.states import RunState, StudyState
 from jmlp.study.config import Hyperparams, Study
-from jmlp.study.rules import FRACTION, Refused, check, plain
+from jmlp.study.rules import FRACTION, Refused, check, plain, with_kind
 from jmlp.training.records import CostPoint, Progress, RunResult
 
 if TYPE_CHECKING:
@@ -207,6 +207,16 @@ def check_id(run_id: str) -> None:
         raise UnreadableError(f"{plain(run_id)} is not a run id")
 
 
+def check_epoch(epoch: object) -> None:
+    """Checks that an epoch is a number or missing, since its column takes values of any type.
+
+    Raises:
+        UnreadableError: it is not.
+    """
+    if epoch is not None and type(epoch) not in (int, float):
+        raise UnreadableError(f"its epoch is {with_kind(epoch)}, not a number")
+
+
 def with_checksum(epoch: float, step: int, has_batch_cost: int, costs: bytes) -> bytes:
     """The costs of a point, followed by a CRC over all its values, of four bytes."""
     place = f"{epoch} {step} {has_batch_cost} ".encode()
@@ -233,6 +243,7 @@ def point_from(epoch: float, step: int, has_batch_cost: int, costs: bytes) -> Co
     Raises:
         UnreadableError: a value has changed since it was written.
     """
+    check_epoch(epoch)
     plain = costs[: _COSTS.size]
     if costs != with_checksum(epoch, step, has_batch_cost, plain) or len(plain) < _COSTS.size:
         raise UnreadableError(f"the cost point of epoch {epoch} is not the one that was written")

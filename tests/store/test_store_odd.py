@@ -431,6 +431,20 @@ def test_a_row_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
         store.runs()
 
 
+@pytest.mark.parametrize("value", ["'3'", "'NaN'", "x'33'"])
+@pytest.mark.parametrize("table", ["runs", "points"])
+def test_an_epoch_that_is_no_number_is_damage(table: str, value: str, tmp_path: Path) -> None:
+    made = plan()
+    fill(tmp_path, made, n_left=1)
+    number = len(made.runs)
+    key = {"runs": "number", "points": "run"}[table]
+    change_row(tmp_path, f"UPDATE {table} SET epoch = {value} WHERE {key} = {number} AND epoch = 1")
+    with Store(tmp_path) as store:
+        reading = {"runs": store.runs, "points": lambda: store.points(made.runs[-1].run_id)}
+        with pytest.raises(DamagedError, match=r"its epoch is .*, not a number"):
+            reading[table]()
+
+
 def test_text_that_is_no_utf8_is_damage(tmp_path: Path) -> None:
     fill(tmp_path)
     change_row(tmp_path, "UPDATE events SET detail = CAST(x'ff' AS TEXT) WHERE id = 1")
