@@ -440,7 +440,10 @@ def test_an_epoch_that_is_no_number_is_damage(table: str, value: str, tmp_path: 
     key = {"runs": "number", "points": "run"}[table]
     change_row(tmp_path, f"UPDATE {table} SET epoch = {value} WHERE {key} = {number} AND epoch = 1")
     with Store(tmp_path) as store:
-        reading = {"runs": store.runs, "points": lambda: store.points(made.runs[-1].run_id)}
+        reading: dict[str, Any] = {
+            "runs": store.runs,
+            "points": lambda: store.points(made.runs[-1].run_id),
+        }
         with pytest.raises(DamagedError, match=r"its epoch is .*, not a number"):
             reading[table]()
 
