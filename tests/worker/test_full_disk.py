@@ -82,7 +82,7 @@ def test_training_waits_where_four_results_wait_for_a_slow_disk(
 
     training = threading.Thread(target=train)
     training.start()
-    until(lambda: len(recorder._jobs) >= 4)
+    until(lambda: len(recorder._jobs) >= 3)  # the writer may have taken one already
     gate.set()
     training.join()
     recorder.close()
