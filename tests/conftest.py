@@ -120,6 +120,19 @@ def _unarmed() -> Iterator[None]:
 
 
 @pytest.fixture
+def gradients_compiled_anew() -> Iterator[None]:
+    """Lets a test change the backward pass that `gradcheck` compiles, and no other test see it."""
+    from jmlp.nn import gradcheck
+
+    functions: Any = (gradcheck.gradients, gradcheck.by_derivatives)
+    for function in functions:
+        function.clear_cache()
+    yield
+    for function in functions:
+        function.clear_cache()
+
+
+@pytest.fixture
 def databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Closes what a test of databases opened: from Python 3.13 on, one left open is a warning."""
     from jmlp.store.database import Database

@@ -35,18 +35,16 @@ def hyperparams_texts(row: "RunRow") -> dict[str, str]:
 
 def outcome_texts(result: "RunResult", *, exact: bool) -> dict[str, str]:
     """The outcome of a run; `exact` numbers have all their digits, so that they can be compared."""
-    found = {}
-    for name in OUTCOME:
-        value = getattr(result, name)
-        text = texts.text_of("", value)
-        if isinstance(value, float) and not exact:
-            if name.endswith("epoch"):
-                text = epoch_text(value)
-            else:
-                is_cost = name.endswith("cost")
-                text = texts.cost_text(value) if is_cost else f"{texts.percent_text(value)} %"
-        found[texts.words(name)] = text
-    return found
+    values = {name: getattr(result, name) for name in OUTCOME}
+    return {texts.words(n): _outcome_text(n, value, exact) for n, value in values.items()}
+
+
+def _outcome_text(name: str, value: float | None, exact: bool) -> str:
+    if exact or not isinstance(value, float):
+        return texts.text_of("", value)
+    if name.endswith("epoch"):
+        return epoch_text(value)
+    return texts.cost_text(value) if name.endswith("cost") else f"{texts.percent_text(value)} %"
 
 
 def made_with_texts(result: "RunResult") -> dict[str, str]:

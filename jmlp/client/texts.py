@@ -36,11 +36,11 @@ def state_text(row: "RunRow") -> str:
 
     It names a mistake in the backward pass, if there is one on purpose.
     """
-    state, fault = _state_text(row), row.hyperparams.backward_fault
+    state, fault = _state_with_detail(row), row.hyperparams.backward_fault
     return state if fault == "none" else f"{state}, backward fault {fault}"
 
 
-def _state_text(row: "RunRow") -> str:
+def _state_with_detail(row: "RunRow") -> str:
     result = row.result
     if row.state == "diverged" and result is not None:
         return f"diverged @{result.diverged_at}"

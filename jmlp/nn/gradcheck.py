@@ -104,7 +104,7 @@ def check_network(
                 for name in faults.NAMES
                 if _equal(by_hand, found[name]) and not _equal(found["none"], found[name])
             )
-    whole_norm = float(np.linalg.norm([np.linalg.norm(leaf) for leaf in jax.tree.leaves(autodiff)]))
+    whole_norm = _norm(autodiff)
     leaves = jax.tree.leaves_with_path(by_hand)
     others = zip(jax.tree.leaves(autodiff), jax.tree.leaves(differences), strict=True)
     return [
@@ -124,9 +124,14 @@ def check_network(
 
 def _equal(a: model.Params, b: model.Params) -> bool:
     """Whether two gradients agree within the tolerance, in every leaf."""
-    pairs = list(zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
-    whole_norm = float(np.linalg.norm([np.linalg.norm(leaf) for leaf in jax.tree.leaves(b)]))
+    whole_norm = _norm(b)
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
     return all(relative_error(x, y, whole_norm) <= AUTODIFF_TOLERANCE for x, y in pairs)
+
+
+def _norm(gradient: model.Params) -> float:
+    """The Euclidean norm of a whole gradient."""
+    return float(np.linalg.norm([np.linalg.norm(leaf) for leaf in jax.tree.leaves(gradient)]))
 
 
 @partial(jax.jit, static_argnames="fault")

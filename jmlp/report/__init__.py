@@ -129,10 +129,11 @@ def write_report(
     created = created or datetime.now(UTC)
     results = in_order(study, results)
     head = results_head(study, source, facts.digests, command, created)
+    head["tables"] = tables_values(tables)
     raw = {
-        "results.json": results_json({**head, "tables": tables_values(tables)}, results),
+        "results.json": results_json(head, results),
         "results.csv": results_csv(results),
-        "tables.json": tables_json(head, tables),
+        "tables.json": tables_json(head),
         "tables.csv": tables_csv(tables),
         "study.toml": study_toml,
     }

@@ -87,10 +87,9 @@ def tables_values(tables: "Sequence[ExperimentTable]") -> list[dict[str, Any]]:
     return strict_tables
 
 
-def tables_json(head: Mapping[str, Any], tables: "Sequence[ExperimentTable]") -> str:
-    """The text of `tables.json`: `head`, then the tables."""
-    document = {**strict(head), "tables": tables_values(tables)}
-    return json.dumps(document, indent=1, allow_nan=False) + "\n"
+def tables_json(head: Mapping[str, Any]) -> str:
+    """The text of `tables.json`: the metadata with the `tables_values`, as in `results.json`."""
+    return json.dumps(strict(head), indent=1, allow_nan=False) + "\n"
 
 
 def read_results(path: Path) -> tuple[str, list[RunResult]]:

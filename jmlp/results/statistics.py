@@ -162,14 +162,13 @@ def compare(
     Raises:
         ValueError: a difference is not finite.
     """
-    first, second = failed
     n = len(differences)
     mean, std = _moments(differences) if n else (None, None)
     if n < FEWEST_PAIRS or mean is None or std is None:
         return Comparison(n, mean, std, None, None, None, "too few pairs", None)
     if std == 0:
         if mean == 0:
-            equal: Verdict = "failures" if first or second else "within"
+            equal = _unless_failed("within", failed)
             return Comparison(n, mean, std, mean, mean, None, equal, None)
         return Comparison(n, mean, std, None, None, None, "no spread", None)
     error = std / math.sqrt(n)
@@ -183,17 +182,23 @@ def compare(
         verdict = "higher"
     elif high < 0:
         verdict = "lower"
-    favours_failures = (
-        (verdict == "within" and (first or second))
-        or (verdict == "higher" and first)
-        or (verdict == "lower" and second)
-    )
-    if favours_failures:
-        verdict = "failures"
+    verdict = _unless_failed(verdict, failed)
     seeds = None
     if verdict == "not settled":
         seeds = seeds_to_settle(mean, std, family, margin, confidence)
     return Comparison(n, mean, std, low, high, p, verdict, seeds)
+
+
+def _unless_failed(verdict: Verdict, failed: tuple[int, int]) -> Verdict:
+    """The verdict, or "failures" if it favours a configuration with failed runs or finds it equal.
+
+    Args:
+        verdict: on the first configuration against the second.
+        failed: numbers of failed runs of the first and the second.
+    """
+    first, second = failed
+    held_against = {"higher": first, "lower": second, "within": first + second}
+    return "failures" if held_against.get(verdict) else verdict
 
 
 def seeds_to_settle(
@@ -235,8 +240,7 @@ def chance_to_settle(
     error = std / math.sqrt(n)
     levels = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
     half = t * error * np.sqrt(chdtri(n - 1, 1 - levels) / (n - 1))
-    # |m| between these bounds is not settled; below 0, every |m| up to half.
-    inner = np.where(half <= margin, margin - half, 0.0)
+    inner = np.maximum(0.0, margin - half)
     unsettled = (
         ndtr((half - mean) / error)
         - ndtr((inner - mean) / error)

@@ -43,9 +43,14 @@ class Tracker:
     def begin(self, number: int) -> None:
         """Records the start of a group; groups are counted from 1."""
         self.group, self.running, self.epoch, self.ended = number, [], 0, []
-        group = self.plan.groups[number - 1]
+        group = self.current
         self.name = group_name(group)
         self.to_come[_limit(group)] -= self.epoch_work(group) * len(group.cohorts)
+
+    @property
+    def current(self) -> Group:
+        """The group in training; only after its `begin`."""
+        return self.plan.groups[self.group - 1]
 
     def evaluations(self, group: Group) -> Evaluations:
         """When the runs of a group are evaluated."""
@@ -53,13 +58,11 @@ class Tracker:
 
     def epoch_at(self, evaluation: int) -> float:
         """The epoch of an evaluation in the current group."""
-        return self.evaluations(self.plan.groups[self.group - 1]).epoch(evaluation)
+        return self.evaluations(self.current).epoch(evaluation)
 
     def resumed(self, evaluation: int) -> None:
         """Records that a cohort resumed after an evaluation, up to which it took no time here."""
-        self.work_done -= self.epoch_work(self.plan.groups[self.group - 1]) * self.epoch_at(
-            evaluation
-        )
+        self.work_done -= self.epoch_work(self.current) * self.epoch_at(evaluation)
 
     def measured(self, evaluations: Sequence[int]) -> None:
         """Records the last evaluation of each cohort in training."""
@@ -70,7 +73,7 @@ class Tracker:
         """Records that a cohort of `n_runs` runs finished after an evaluation."""
         epochs = self.epoch_at(evaluation)
         self.runs_done += n_runs
-        self.work_done += self.epoch_work(self.plan.groups[self.group - 1]) * epochs
+        self.work_done += self.epoch_work(self.current) * epochs
         self.left[self.group - 1] -= 1
         if epochs in self.running:
             self.running.remove(epochs)
@@ -96,7 +99,7 @@ class Tracker:
         to_do = sum(work * min(limit, overall) for limit, work in self.to_come.items())
         done = self.work_done
         if self.group:
-            group = self.plan.groups[self.group - 1]
+            group = self.current
             in_group = sum(self.ended) / len(self.ended) if self.ended else overall
             expected = min(_limit(group), in_group)
             epochs = expected * (self.left[self.group - 1] - len(self.running))

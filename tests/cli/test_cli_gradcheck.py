@@ -109,18 +109,14 @@ def test_real_gradient_is_right(here: Here, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(document["leaves"]) == 2 + 2 * 4 + 2 * 5 + 2 * 6
 
 
+@pytest.mark.usefixtures("gradients_compiled_anew")
 def test_broken_backward_pass_ends_with_code_7(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     backward = model.backward
     monkeypatch.setattr(gradcheck, "DEPTHS", ((),))
     monkeypatch.setattr(
         model, "backward", lambda *args: jax.tree.map(lambda g: 2 * g, backward(*args))
     )
-    functions = gradcheck.gradients, gradcheck.by_derivatives
-    for function in functions:
-        function.clear_cache()  # type: ignore[attr-defined]
     done = here("gradcheck")
-    for function in functions:  # no other test may see it
-        function.clear_cache()  # type: ignore[attr-defined]
     network = "hidden none, no batch norm, drop rate 0,"
     assert (done.code, done.err) == (
         7,

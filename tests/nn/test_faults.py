@@ -139,7 +139,7 @@ def test_batch_norm_after_relu_trains_and_predicts() -> None:
     assert jax.tree.leaves(run.params[0].batchnorm_after)
 
 
-# What is said and what is refused
+# Notes and errors
 
 
 def test_results_with_a_fault_say_so() -> None:

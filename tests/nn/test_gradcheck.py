@@ -1,6 +1,5 @@
 """The check of the gradient finds what is wrong, in the leaf where it is, and only there."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -11,19 +10,6 @@ from jmlp.nn import gradcheck, model
 from jmlp.nn.gradcheck import LeafCheck, check_network, relative_error
 
 LEAVES = ["[0].dense.W", "[0].batchnorm.gamma", "[0].batchnorm.beta", "[1].dense.W", "[1].dense.b"]
-
-
-@pytest.fixture
-def _compiled_anew() -> Iterator[None]:
-    """Lets a test change the backward pass, and no other test see it."""
-
-    def clear() -> None:
-        for function in (gradcheck.gradients, gradcheck.by_derivatives):
-            function.clear_cache()  # type: ignore[attr-defined]
-
-    clear()
-    yield
-    clear()
 
 
 def test_right_gradient_of_batch_norm_and_dropout_is_within_tolerance_in_every_leaf() -> None:
@@ -37,7 +23,7 @@ def test_right_gradient_of_batch_norm_and_dropout_is_within_tolerance_in_every_l
         assert check.ok
 
 
-@pytest.mark.usefixtures("_compiled_anew")
+@pytest.mark.usefixtures("gradients_compiled_anew")
 @pytest.mark.parametrize("wrong", LEAVES)
 def test_leaf_that_is_wrong_by_a_millionth_is_found(
     wrong: str, monkeypatch: pytest.MonkeyPatch

@@ -17,7 +17,8 @@ from tui.framework.tables import show_rows
 from tui.screens.base import JmlpScreen
 from tui.text import cell, count, fit, visible
 from tui.views.comparison import QUANTITIES, ComparedRun, CompareQuery, Comparison, Quantity
-from tui.widgets.curves import Curves, Series
+from tui.views.run import x_of
+from tui.widgets.curves import Curves, Series, XUnit
 
 MAX_TEXT = 24  # columns of the terminal for a value
 SAME = "The runs do not differ."
@@ -112,15 +113,16 @@ class CompareScreen(JmlpScreen[None]):
         curves = self.query_one(Curves)
         curves.title, curves.bounds = self.quantity.title, (0.0, self.quantity.most)
         log = self.log_scale and self.quantity.is_cost
-        series = [self._series(i, run) for i, run in enumerate(self.comparison.runs)]
-        curves.show(series, log, unit="update" if self.by_updates else "epoch")
+        unit: XUnit = "update" if self.by_updates else "epoch"
+        series = [self._series(i, run, unit) for i, run in enumerate(self.comparison.runs)]
+        curves.show(series, log, unit=unit)
         self._show_sentence()
         self._show_table(self.comparison)
 
     watch_quantity = watch_log_scale = watch_by_updates = watch_shows_all = draw
 
-    def _series(self, index: int, run: ComparedRun) -> Series:
-        x = np.array([p.step if self.by_updates else p.epoch for p in run.points], np.float64)
+    def _series(self, index: int, run: ComparedRun, unit: XUnit) -> Series:
+        x = np.array([x_of(p, unit) for p in run.points], np.float64)
         values = np.array([self.quantity.value(p) for p in run.points], np.float64)
         return Series(run.letter, x, values, None, None, index)
 

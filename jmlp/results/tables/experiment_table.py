@@ -12,7 +12,6 @@ from jmlp.results.statistics import (
     compare,
     mean_interval,
     prediction_interval,
-    sampling_half_width,
 )
 from jmlp.results.tables.runs_by_configuration import (
     Arm,
@@ -28,14 +27,15 @@ from jmlp.results.tables.sentences import (
     answer_claim,
     comparison_notes,
     design_notes,
+    range_notes,
     run_notes,
+    sampling_notes,
 )
 from jmlp.results.tables.wording import (
     MISSING,
     Epochs,
     accuracy_text,
     p_text,
-    passes_range,
     percent,
     points,
     points_range,
@@ -181,6 +181,11 @@ def experiment_table(
     for arm in arms:
         marks = [mark for mark, marked in marked_arms if arm is marked]
         rows.append(_row(experiment, arm, marks, has_test, with_original))
+    accuracies = [
+        accuracy
+        for row in rows
+        for accuracy in (row.training_accuracy, row.validation_accuracy, row.test_accuracy)
+    ]
     return ExperimentTable(
         name=experiment.name,
         title=experiment.title or experiment.name,
@@ -197,8 +202,10 @@ def experiment_table(
         notes=(
             *run_notes(experiment, arms, best),
             *accuracy_notes(study, experiment, has_test, with_original),
-            *_range_notes(rows),
-            *_sampling_note(baseline, facts),
+            *range_notes(
+                accuracies, any(row.original is not None and row.original.is_cut for row in rows)
+            ),
+            *sampling_notes(baseline, facts),
             *comparison_notes(baseline, [row.comparison for row in differences], has_test),
             *design_notes(experiment, arms),
             *remarks_after(
@@ -206,32 +213,6 @@ def experiment_table(
             ),
         ),
     )
-
-
-def _range_notes(rows: Sequence[Row]) -> Iterator[str]:
-    """Notes on intervals that would pass 0 or 100 %."""
-    intervals = [i for r in rows for i in (r.training_accuracy, r.validation_accuracy)]
-    intervals += [row.test_accuracy for row in rows]
-    if any(passes_range(interval) for interval in intervals if interval is not None):
-        yield (
-            "An interval given by its ends in brackets is the t-interval, cut at 0 or 100 %: it "
-            "would pass that, so the runs are far from normal."
-        )
-    if any(row.original is not None and row.original.is_cut for row in rows):
-        yield "A prediction interval that ends at 0.00 or 100.00 is cut there."
-
-
-def _sampling_note(baseline: Arm, facts: DataFacts | None) -> Iterator[str]:
-    """How much another test set of the same size would move an accuracy."""
-    accuracies = [r.test_accuracy for r in baseline.finished if r.test_accuracy is not None]
-    if facts is not None and facts.n_test and accuracies:
-        mean = fmean(accuracies)
-        half = percent(sampling_half_width(mean, facts.n_test))
-        yield (
-            f"The sampling of the test set, which no interval here covers, adds about ±{half} "
-            f"points to an accuracy ({facts.n_test:,} examples at {percent(mean)} %, 95 %); it is "
-            "the same set for all runs, so it adds less to a difference."
-        )
 
 
 def _columns(has_test: bool, with_original: bool) -> Iterator[Column]:

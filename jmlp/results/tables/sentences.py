@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from jmlp.errors import ConfigError
 from jmlp.results.statistics import (
@@ -10,12 +11,21 @@ from jmlp.results.statistics import (
     POWER,
     Answer,
     Comparison,
+    Interval,
     Verdict,
     answer_best,
     answer_not_higher,
+    sampling_half_width,
 )
 from jmlp.results.tables.runs_by_configuration import Arm, find
-from jmlp.results.tables.wording import margin_text, percent, points, points_range, seeds_text
+from jmlp.results.tables.wording import (
+    margin_text,
+    passes_range,
+    percent,
+    points,
+    points_range,
+    seeds_text,
+)
 from jmlp.study.config import (
     Claim,
     Experiment,
@@ -25,6 +35,7 @@ from jmlp.study.config import (
     label,
     matches,
 )
+from jmlp.training.plan import DataFacts
 from jmlp.training.records import made_with
 
 Against = Callable[[Arm, Arm], Comparison]  # test accuracy of the first minus that of the second
@@ -216,6 +227,30 @@ def _covered(study: Study, has_test: bool) -> str:
     else:
         covered, not_covered = "initialisation, batch order and dropout", ["the split", *test]
     return f"It covers {covered}{', not ' if not_covered else ''}{' or '.join(not_covered)}."
+
+
+def range_notes(accuracies: Sequence[Interval | None], has_cut_prediction: bool) -> Iterator[str]:
+    """Notes on intervals that would pass 0 or 100 %."""
+    if any(passes_range(interval) for interval in accuracies if interval is not None):
+        yield (
+            "An interval given by its ends in brackets is the t-interval, cut at 0 or 100 %: it "
+            "would pass that, so the runs are far from normal."
+        )
+    if has_cut_prediction:
+        yield "A prediction interval that ends at 0.00 or 100.00 is cut there."
+
+
+def sampling_notes(baseline: Arm, facts: DataFacts | None) -> Iterator[str]:
+    """How much another test set of the same size would move an accuracy."""
+    accuracies = [r.test_accuracy for r in baseline.finished if r.test_accuracy is not None]
+    if facts is not None and facts.n_test and accuracies:
+        mean = fmean(accuracies)
+        half = percent(sampling_half_width(mean, facts.n_test))
+        yield (
+            f"The sampling of the test set, which no interval here covers, adds about ±{half} "
+            f"points to an accuracy ({facts.n_test:,} examples at {percent(mean)} %, 95 %); it is "
+            "the same set for all runs, so it adds less to a difference."
+        )
 
 
 def comparison_notes(
