@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from jmlp.store import (
 )
 from jmlp.store.paths import path_of
 from jmlp.store.states import STUDY_ACTIVE, STUDY_UNFINISHED
-from jmlp.study.config import Experiment, Study
+from jmlp.study.config import Experiment, Hyperparams, Study, configurations
 from jmlp.study.file import parse_study, to_toml
 from jmlp.system.environment import CHECKPOINT_SECONDS
 from jmlp.system.files import is_there
@@ -112,12 +112,16 @@ def submit(
             "runs on a disk of this machine (--store DIR)"
         )
     with Store(folder) as store:
-        existing = {row.label: row for row in store.studies()}.get(label)
+        rows = store.studies()
+        existing = {row.label: row for row in rows}.get(label)
         worker = worker_of(store, label)
         if existing is not None and existing.state in STUDY_ACTIVE and worker is not None:
             check_not_in_training(existing, to_toml(study), fresh)
         if existing is not None and existing.state in STUDY_UNFINISHED and not fresh:
             check_unchanged(existing, study, plan.facts.digests)
+        if not study.sequential:
+            for warning in _looking_again(study, plan.facts.digests, rows):
+                say(warning)
         store.submit(
             Submission(
                 label=label,
@@ -178,6 +182,34 @@ def check_unchanged(existing: StudyRow, study: Study, digests: Mapping[str, str]
             "give the study another name, or train all of it as it is now (--fresh)"
         )
         raise ConfigError([*(f"{existing.label}: {change}" for change in changed), remedy])
+
+
+def _looking_again(
+    study: Study, digests: Mapping[str, str], rows: Sequence[StudyRow]
+) -> Iterator[str]:
+    """Warnings that a study adds seeds to experiments whose verdicts can be looked at already."""
+    from jmlp.results.statistics import FEWEST_PAIRS  # imports SciPy
+
+    for row in rows:
+        if row.state != "done" or row.data["digests"] != digests:
+            continue
+        past = parse_study(row.toml, row.label)
+        if _top(past) != _top(study):
+            continue
+        seen = {frozenset(_trained(e)): set(e.seeds) for e in past.experiments}
+        for experiment in study.experiments:
+            trained = _trained(experiment)
+            seeds = seen.get(frozenset(trained), set())
+            if len(trained) > 1 and len(seeds) >= FEWEST_PAIRS and seeds < set(experiment.seeds):
+                yield (
+                    f"warning: {experiment.name}: {len(seeds)} of its {len(experiment.seeds)} "
+                    f"seeds have a table already ({row.label}), and verdicts are for a number of "
+                    "seeds that was fixed before looking: unless it was, use --set sequential=true"
+                )
+
+
+def _trained(experiment: Experiment) -> list[Hyperparams]:
+    return [configuration.hyperparams for configuration in configurations(experiment)]
 
 
 def differences(old: Study, new: Study) -> list[str]:

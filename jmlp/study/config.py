@@ -228,6 +228,7 @@ class Study:
     validation_fraction: float = 0.2
     split_seed: int | Literal["seed"] = 0  # "seed": every run splits by its own seed
     smallest_difference: float = 0.005  # in accuracy; smaller differences count as none
+    sequential: bool = False  # whether verdicts stay valid if seeds are added after looking
     title: str = ""
     notes: tuple[str, ...] = ()  # sentences for the report, such as how hyperparameters were chosen
 

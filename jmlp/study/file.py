@@ -176,6 +176,7 @@ def _document(study: Study) -> Document:
             "split_seed": _python_number(study.split_seed),
             "validation_fraction": _python_number(study.validation_fraction),
             "smallest_difference": _python_number(study.smallest_difference),
+            "sequential": _python_number(study.sequential),
             "notes": list(study.notes),
             **shared,
             "experiments": {

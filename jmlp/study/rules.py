@@ -271,6 +271,7 @@ SEEDS = Rule(
 )
 SPLIT_SEED = Rule(f"{SEED.wanted}, or 'seed'", lambda v: v if v == "seed" else SEED.read(v))
 FRACTION = number("> 0 and < 1", lambda v: 0 < v < 1)
+BOOLEAN = Rule("true or false", _boolean)
 DIFFERENCE = number(">= 0 and < 1", lambda v: 0 <= v < 1)
 ACCURACY = number("from 0 to 1", lambda v: 0 <= v <= 1)
 
@@ -282,9 +283,9 @@ HYPERPARAMETERS: dict[str, Rule] = {
         MAX_LAYERS,
     ),
     "batch_size": integer(1, MAX_UNITS),
-    "batch_norm": Rule("true or false", _boolean),
+    "batch_norm": BOOLEAN,
     "batch_norm_place": choice(*get_args(BatchNormPlace)),
-    "batch_norm_scale": Rule("true or false", _boolean),
+    "batch_norm_scale": BOOLEAN,
     "optimizer": choice(*get_args(Optimizer)),
     "initialization": choice(*get_args(Initialization)),
     "schedule": choice(*get_args(Schedule)),

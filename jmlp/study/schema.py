@@ -38,6 +38,7 @@ STUDY_RULES = {
     "split_seed": rules.SPLIT_SEED,
     "validation_fraction": rules.FRACTION,
     "smallest_difference": rules.DIFFERENCE,
+    "sequential": rules.BOOLEAN,
     "notes": rules.SENTENCES,
     **HYPERPARAMETERS,
 }

@@ -157,3 +157,24 @@ def test_run_whose_file_is_gone_is_trained_again_when_its_finished_study_is_want
     )
     found = numbers(queue.folder)
     assert found.keys() == undisturbed.keys()
+
+
+def test_seeds_added_to_a_completed_table_are_warned_of_unless_the_study_is_sequential(
+    queue: Queue,
+) -> None:
+    options = ("--experiment", "rate", "--epochs", "1")
+    done = queue.here("study", "small.toml", *options, "--seeds", "5")
+    assert (done.code, "warning" in done.err) == (0, False)
+
+    def warnings(*more: str) -> list[str]:
+        found = queue.here("study", "small.toml", *options, *more)
+        assert found.code == 0
+        return [line for line in found.err.splitlines() if line.startswith("warning")]
+
+    assert warnings("--seeds", "6") == [
+        "warning: rate: 5 of its 6 seeds have a table already (small-rate-epochs-1), and verdicts are for a "
+        "number of seeds that was fixed before looking: unless it was, use --set sequential=true"
+    ]
+    assert warnings("--seeds", "7", "--set", "sequential=true") == []
+    assert warnings("--seeds", "4") == []  # nothing is added
+    assert warnings("--seeds", "8", "--set", "learning_rate=0.2") == []  # another experiment

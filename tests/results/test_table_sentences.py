@@ -240,5 +240,38 @@ def test_the_notes_explain_the_seeds_beside_a_verdict() -> None:
     assert (
         "The number of seeds next to a verdict would settle it with a probability of 80 %, if the "
         "present mean and spread are the true ones. Verdicts are for a number of seeds that was "
-        "fixed before looking." in table.notes
+        "fixed before looking: to add seeds until they are settled, set sequential = true."
+        in table.notes
     )
+
+
+def test_the_notes_of_a_sequential_table_say_what_its_intervals_hold_for() -> None:
+    results = [*runs(HP, SPREAD), *runs(size(16), shifted(0.01, spread=0.01))]
+    table = experiment_table(replace(STUDY, sequential=True), sizes(16, 128), results)
+    assert table.differences[0].cells[-1] == "not settled (about 49 seeds)"
+    assert (
+        "Differences are in test accuracy to batch size 128, paired by seed. Their intervals hold "
+        "simultaneously at 95 % and at every number of seeds, so that seeds may be added after "
+        "looking (sequential t-test, Wang and Ramdas 2024, arXiv:2310.03722), and p is adjusted "
+        "accordingly (Bonferroni, 1); with fewer than 5 pairs there is no verdict." in table.notes
+    )
+    assert (
+        "The number of seeds next to a verdict would settle it with a probability of 80 %, if the "
+        "present mean and spread are the true ones. At one of the looks before that, it may be "
+        "settled already." in table.notes
+    )
+
+
+def test_a_note_gives_the_failures_that_the_seeds_cannot_rule_out() -> None:
+    note = (
+        "Verdicts are about runs that do not fail. Where none of 5 diverged or collapsed, up to 45 "
+        "% of further ones may (95 %)."
+    )
+    better = runs(size(16), shifted(0.03))
+    assert note in experiment_table(STUDY, sizes(16, 128), [*runs(HP, SPREAD), *better]).notes
+    unsettled = runs(size(16), shifted(0.01, spread=0.01))
+    table = experiment_table(STUDY, sizes(16, 128), [*runs(HP, SPREAD), *unsettled])
+    assert not any("do not fail" in text for text in table.notes)
+    collapsed = runs(size(16), [0.1 + seed / 1000 for seed in range(5)], collapsed=True)
+    table = experiment_table(STUDY, sizes(16, 128), [*runs(HP, SPREAD), *collapsed])
+    assert note in table.notes  # for the baseline

@@ -166,14 +166,26 @@ def experiment_table(
     baseline = find(experiment, arms, experiment.baseline, "baseline")
     family = max(1, len(arms) - 1)
 
+    def pairs(arm: Arm, other: Arm) -> tuple[list[float], int]:
+        return paired_differences(arm, other, experiment.seeds, sequential=study.sequential)
+
     def against(arm: Arm, other: Arm) -> Comparison:
-        differences, _ = paired_differences(arm, other)
-        failed = arm.n_failed, other.n_failed
-        return compare(differences, family, study.smallest_difference, failed=failed)
+        differences, _ = pairs(arm, other)
+        return compare(
+            differences,
+            family,
+            study.smallest_difference,
+            failed=(arm.n_failed, other.n_failed),
+            bimodal=arm.collapsed_in_part or other.collapsed_in_part,
+            sequential=study.sequential,
+        )
 
     with_original = has_test and bool(experiment.reference)
     others = [arm for arm in arms if has_test and arm is not baseline]
-    differences = tuple(_difference_row(study, a, baseline, against(a, baseline)) for a in others)
+    differences = tuple(
+        _difference_row(study, arm.label, against(arm, baseline), pairs(arm, baseline)[1])
+        for arm in others
+    )
     several = len(arms) > 1  # a single configuration is marked neither baseline nor best
     best = best_arm(experiment, arms) if several else None
     marked_arms = (("baseline", baseline if several else None), ("best", best))
@@ -206,7 +218,9 @@ def experiment_table(
                 accuracies, any(row.original is not None and row.original.is_cut for row in rows)
             ),
             *sampling_notes(baseline, facts),
-            *comparison_notes(baseline, [row.comparison for row in differences], has_test),
+            *comparison_notes(
+                study, arms, baseline, [row.comparison for row in differences], has_test
+            ),
             *design_notes(experiment, arms),
             *remarks_after(
                 study, experiment, [(a.configuration, a.runs.values()) for a in arms], facts
@@ -331,10 +345,11 @@ def _original_cells(original: Original | None) -> list[str]:
     ]
 
 
-def _difference_row(study: Study, arm: Arm, baseline: Arm, comparison: Comparison) -> DifferenceRow:
-    left_out = paired_differences(arm, baseline)[1]
+def _difference_row(
+    study: Study, label: str, comparison: Comparison, left_out: int
+) -> DifferenceRow:
     cells = (
-        arm.label,
+        label,
         MISSING if comparison.mean is None else points(comparison.mean),
         points_range(comparison),
         p_text(comparison.p),
@@ -342,4 +357,4 @@ def _difference_row(study: Study, arm: Arm, baseline: Arm, comparison: Compariso
         str(left_out),
         verdict_text(comparison, study.smallest_difference),
     )
-    return DifferenceRow(arm.label, comparison, left_out, cells)
+    return DifferenceRow(label, comparison, left_out, cells)

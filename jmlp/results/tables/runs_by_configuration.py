@@ -1,5 +1,6 @@
 """The configurations of an experiment, each with its ended runs."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -112,14 +113,25 @@ def find(experiment: Experiment, arms: Sequence[Arm], cell: Cell, what: str) -> 
     return named[0]
 
 
-def paired_differences(arm: Arm, other: Arm) -> tuple[list[float], int]:
+def paired_differences(
+    arm: Arm, other: Arm, seeds: Sequence[int], *, sequential: bool = False
+) -> tuple[list[float], int]:
     """Test accuracy of `arm` minus that of `other`, one per seed finished in both.
+
+    Args:
+        arm: one arm of an experiment.
+        other: another one.
+        seeds: the seeds of the experiment.
+        sequential: take the pairs in the order of the seeds, up to the first that has not ended.
+            Which pairs are taken must not depend on their results, but runs that stop early end
+            first.
 
     Returns:
         The differences, and the number of pairs lost because one or both of their runs diverged.
     """
     differences, lost = [], 0
-    for seed in sorted(arm.runs.keys() | other.runs.keys()):
+    ended = arm.runs.keys() & other.runs.keys()
+    for seed in itertools.takewhile(ended.__contains__, seeds) if sequential else seeds:
         pair = [a.runs[seed] for a in (arm, other) if seed in a.runs]
         accuracies = [run.test_accuracy for run in pair if run.test_accuracy is not None]
         if any(run.status == "diverged" for run in pair):

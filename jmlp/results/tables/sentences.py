@@ -15,6 +15,7 @@ from jmlp.results.statistics import (
     Verdict,
     answer_best,
     answer_not_higher,
+    failure_bound,
     sampling_half_width,
 )
 from jmlp.results.tables.runs_by_configuration import Arm, find
@@ -193,7 +194,7 @@ def run_notes(experiment: Experiment, arms: Sequence[Arm], best: Arm | None) -> 
             "Where only some runs collapsed, accuracies have two modes and no meaningful interval: "
             "× gives the number of runs that did not collapse and of those that did, after the "
             "mean of each. Their collapse counts as a failure: no verdict favours such a "
-            "configuration."
+            "configuration, and one against it also needs a signed-rank test."
         )
     if any(run.reached_limit for arm in arms for run in arm.finished):
         yield (
@@ -254,25 +255,54 @@ def sampling_notes(baseline: Arm, facts: DataFacts | None) -> Iterator[str]:
 
 
 def comparison_notes(
-    baseline: Arm, comparisons: Sequence[Comparison], has_test: bool
+    study: Study,
+    arms: Sequence[Arm],
+    baseline: Arm,
+    comparisons: Sequence[Comparison],
+    has_test: bool,
 ) -> Iterator[str]:
-    """Notes on how the comparisons were made, or why there are none."""
+    """Notes on how the arms were compared with the baseline, or why they were not."""
     if not has_test:
         yield (
             "There is no test set, so nothing is compared and no claim is answered: both use test "
             "accuracy only."
         )
-    if comparisons:
-        yield (
-            f"Differences are in test accuracy to {baseline.label}, paired by seed. Their intervals"
-            f" hold simultaneously at 95 %, and p is adjusted accordingly (Bonferroni, "
-            f"{len(comparisons)}); with fewer than {FEWEST_PAIRS} pairs there is no verdict."
+    if not comparisons:
+        return
+    at_every_number = ""
+    if study.sequential:
+        at_every_number = (
+            " and at every number of seeds, so that seeds may be added after looking (sequential "
+            "t-test, Wang and Ramdas 2024, arXiv:2310.03722)"
         )
-    if any(c.verdict == "not settled" for c in comparisons):
+    yield (
+        f"Differences are in test accuracy to {baseline.label}, paired by seed. Their intervals"
+        f" hold simultaneously at 95 %{at_every_number}, and p is adjusted accordingly "
+        f"(Bonferroni, {len(comparisons)}); with fewer than {FEWEST_PAIRS} pairs there is no "
+        "verdict."
+    )
+    verdicts = {comparison.verdict for comparison in comparisons}
+    if "not settled" in verdicts:
+        looking = (
+            "At one of the looks before that, it may be settled already."
+            if study.sequential
+            else "Verdicts are for a number of seeds that was fixed before looking: to add seeds "
+            "until they are settled, set sequential = true."
+        )
         yield (
             "The number of seeds next to a verdict would settle it with a probability of "
-            f"{100 * POWER:.0f} %, if the present mean and spread are the true ones. Verdicts are "
-            "for a number of seeds that was fixed before looking."
+            f"{100 * POWER:.0f} %, if the present mean and spread are the true ones. {looking}"
+        )
+    sound = [
+        len(arm.finished)
+        for arm in arms
+        if arm.finished and not arm.diverged and not any(run.collapsed for run in arm.finished)
+    ]
+    if sound and verdicts & {"higher", "lower", "within"}:
+        n = min(sound)
+        yield (
+            f"Verdicts are about runs that do not fail. Where none of {n} diverged or collapsed, "
+            f"up to {100 * failure_bound(n):.0f} % of further ones may (95 %)."
         )
 
 

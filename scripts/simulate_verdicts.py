@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Simulates how often verdicts are wrong, and prints the tables of docs/explanation/statistics.md.
+
+False verdicts of those who look once and of those who look after every seed, what looking costs in
+seeds, and false verdicts where accuracies are not normal. `.venv/bin/python
+scripts/simulate_verdicts.py` takes a minute.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from jmlp.results.statistics import FEWEST_PAIRS, POWER, compare, seeds_to_settle, t_factor
+
+SEED = 20_261_130
+ALPHA = 0.05
+COLLAPSED = 0.1  # the accuracy of a run that predicts one class of ten
+
+Array = NDArray[np.float64]
+# Draws accuracies of the given shape, and which of the runs collapsed.
+Draw = Callable[[Generator, tuple[int, ...]], tuple[Array, NDArray[np.bool_]]]
+
+
+def settled(differences: Array, family: int, *, sequential: bool) -> NDArray[np.bool_]:
+    """Whether the interval of the first n pairs excludes 0, for all n from `FEWEST_PAIRS` on.
+
+    Args:
+        differences: `(..., pairs)`.
+        family: number of comparisons made together.
+        sequential: as in `compare`.
+    """
+    n = np.arange(1, differences.shape[-1] + 1)
+    mean = differences.cumsum(-1) / n
+    squares = (differences**2).cumsum(-1) - n * mean**2
+    n, mean, squares = (x[..., FEWEST_PAIRS - 1 :] for x in (n, mean, squares))
+    factors = [t_factor(int(k), ALPHA / family, sequential=sequential) for k in n]
+    excluded: NDArray[np.bool_] = np.abs(mean) > factors * np.sqrt(squares / (n - 1) / n)
+    return excluded
+
+
+def false_verdicts(
+    family: int, looks: int, n_tables: int, *, sequential: bool
+) -> tuple[float, float]:
+    """The share of tables with a false verdict, at the first look and at any of all looks.
+
+    All configurations have equal true accuracies and are compared with one of them.
+    """
+    draw = np.random.default_rng(SEED)
+    accuracies = draw.normal(size=(n_tables, family + 1, FEWEST_PAIRS - 1 + looks))
+    wrong = settled(accuracies[:, 1:] - accuracies[:, :1], family, sequential=sequential)
+    return float(wrong[..., 0].any(axis=1).mean()), float(wrong.any(axis=(1, 2)).mean())
+
+
+def seeds_needed(effect: float, family: int, n_tables: int) -> tuple[int, float]:
+    """Seeds by which `POWER` of sequential comparisons are settled, and their mean number then.
+
+    Args:
+        effect: the true difference in units of its spread.
+        family: number of comparisons made together.
+        n_tables: number of simulated comparisons.
+    """
+    draw = np.random.default_rng(SEED)
+    differences = draw.normal(effect, 1.0, size=(n_tables, 600))
+    found = settled(differences, family, sequential=True)
+    assert found.any(axis=1).all()
+    first = FEWEST_PAIRS + found.argmax(axis=1)
+    return int(np.quantile(first, POWER, method="inverted_cdf")), float(first.mean())
+
+
+def normal(mean: float, spread: float) -> Draw:
+    """Normal accuracies."""
+    return lambda draw, shape: (draw.normal(mean, spread, shape), np.zeros(shape, np.bool_))
+
+
+def skewed(mean: float, spread: float) -> Draw:
+    """Exponential, with the tail towards low accuracies."""
+    return lambda draw, shape: (
+        mean + spread * (1 - draw.exponential(size=shape)),
+        np.zeros(shape, np.bool_),
+    )
+
+
+def bimodal(mean: float, spread: float) -> Draw:
+    """One run in ten collapses; the others are so much better that the mean is the same."""
+    better = (mean - 0.1 * COLLAPSED) / 0.9
+
+    def accuracies(draw: Generator, shape: tuple[int, ...]) -> tuple[Array, NDArray[np.bool_]]:
+        collapsed = draw.random(shape) < 0.1
+        return np.where(collapsed, COLLAPSED, draw.normal(better, spread, shape)), collapsed
+
+    return accuracies
+
+
+def wrong_verdicts(one: Draw, other: Draw, n: int, n_tables: int) -> tuple[float, float]:
+    """The shares of comparisons of equal means that are not settled rightly: by t alone, by jmlp.
+
+    Args:
+        one: draws the accuracies of one configuration.
+        other: draws those of the other.
+        n: number of seeds.
+        n_tables: number of comparisons.
+    """
+    draw = np.random.default_rng(SEED)
+    (ones, one_collapsed), (others, other_collapsed) = (
+        one(draw, (n_tables, n)),
+        other(draw, (n_tables, n)),
+    )
+    differences = ones - others
+    by_t = settled(differences, 1, sequential=False)[:, n - FEWEST_PAIRS]
+    wrong = 0
+    for table in np.flatnonzero(by_t):
+        collapsed = [one_collapsed[table], other_collapsed[table]]
+        failed = [0 if runs.all() else int(runs.sum()) for runs in collapsed]
+        judged = compare(
+            differences[table].tolist(),
+            1,
+            0.0,
+            failed=(failed[0], failed[1]),
+            bimodal=any(failed),
+        )
+        wrong += judged.verdict in ("higher", "lower")
+    return float(by_t.mean()), wrong / n_tables
+
+
+def main() -> None:
+    """Prints the tables as Markdown."""
+    print("False verdicts, no configuration differs\n")
+    rows = []
+    for family in (1, 3, 9):
+        cells = [f"{family + 1}"]
+        for sequential in (False, True):
+            first, ever = false_verdicts(family, 96, 20_000, sequential=sequential)
+            cells += [f"{100 * first:.1f} %", f"{100 * ever:.1f} %"]
+        rows.append(cells)
+    heads = ["configurations", "fixed: 5 seeds", "fixed: 5 to 100", "sequential: 5", "5 to 100"]
+    print_table(heads, rows)
+
+    print("\nSeeds that settle a comparison\n")
+    rows = []
+    for family in (1, 7):
+        for effect in (0.5, 1.0, 2.0, 3.0):
+            fixed = seeds_to_settle(effect, 1.0, family, 0.0)
+            needed, mean = seeds_needed(effect, family, 20_000)
+            rows.append([f"{family + 1}", f"{effect:g}", f"{fixed}", f"{needed}", f"{mean:.1f}"])
+    heads = ["configurations", "difference / spread", "fixed", "sequential", "on average"]
+    print_table(heads, rows)
+
+    print("\nFalse verdicts where accuracies are not normal\n")
+    shapes: dict[str, Callable[[float, float], Draw]] = {
+        "normal": normal,
+        "skewed": skewed,
+        "bimodal": bimodal,
+    }
+    rows = []
+    for name, shape in shapes.items():
+        for against, other in (("the same", shape), ("normal", normal)):
+            if name == against:
+                continue
+            cells = [name, against]
+            for n in (5, 10, 20, 30):
+                both = wrong_verdicts(shape(0.85, 0.01), other(0.85, 0.01), n, 20_000)
+                cells.append(" / ".join(f"{100 * share:.1f}" for share in both))
+            rows.append(cells)
+    print_table(["accuracies", "against", *(f"{n} seeds" for n in (5, 10, 20, 30))], rows)
+
+
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a Markdown table."""
+    lines = [heads, ["--:"] * len(heads), *rows]
+    print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+if __name__ == "__main__":
+    main()
