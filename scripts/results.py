@@ -21,9 +21,8 @@ ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "reference" / "results.md"
 PICTURES = ROOT / ".github" / "images"
 
-# The columns to show; the report has all of them.
+# The columns to show beside the configuration; the report has all of them.
 SHOWN = (
-    "configuration",
     "test accuracy %",
     "stopped epoch",
     "collapsed",
@@ -64,9 +63,10 @@ def _merged(table: ExperimentTable) -> tuple[list[str], list[bool], list[list[st
         if cells is not None:
             points = cells[difference_titles.index("difference, points")]
             verdict = cells[difference_titles.index("verdict")]
-        rows.append([*(row.cells[i] for i in chosen), f"{points} {verdict}".strip()])
-    heads = [*(titles[i] for i in chosen), "against baseline, points"]
-    right = [*(table.columns[i].align == "right" for i in chosen), False]
+        chosen_cells = [row.cells[i] for i in chosen]
+        rows.append([row.marked_label, *chosen_cells, f"{points} {verdict}".strip()])
+    heads = ["configuration", *(titles[i] for i in chosen), "against baseline, points"]
+    right = [False, *(table.columns[i].align == "right" for i in chosen), False]
     return heads, right, rows
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from jmlp.results.tables import ExperimentTable
 
-NARROW = 18  # width of the first column if the columns do not all fit side by side
+NARROW = 18  # width of a single column of names if the columns do not all fit side by side
+NAMES = "configuration"  # the group of the first columns, where there are several with names
 
 
 class AnyColumn(Protocol):
@@ -83,10 +84,15 @@ def print_table(console: "Console", table: Any) -> None:
 def print_grid(
     console: "Console", columns: Sequence[AnyColumn], rows: Sequence[Sequence[str]], out: Output
 ) -> None:
-    """Prints one table if it fits; else as few as possible, without splitting groups that fit."""
+    """Prints one table if it fits; else as few as possible, without splitting groups that fit.
+
+    Each of them repeats the first column, or the first columns if they are those of `NAMES`.
+    """
     titles = [as_written(column.title) for column in columns]
     cells = [tuple(map(as_written, row)) for row in rows]
     everything = list(range(len(columns)))
+    names = [i for i in everything if columns[i].group == NAMES] or [0]
+    others = everything[len(names) :]
 
     def table(chosen: Sequence[int]) -> _Table:
         shown = [[row[index] for index in chosen] for row in cells]
@@ -101,16 +107,17 @@ def print_grid(
         titles = list(map(_fold_title, titles, zip(*cells, strict=True)))
         made = [table(everything)]
     if made[0].width > console.width:
-        cells = [(textwrap.fill(row[0], NARROW), *row[1:]) for row in cells]
-        parts = [[0]]
-        for _, members in groupby(everything[1:], key=lambda index: columns[index].group):
+        if len(names) == 1:
+            cells = [(textwrap.fill(row[0], NARROW), *row[1:]) for row in cells]
+        parts = [list(names)]
+        for _, members in groupby(others, key=lambda index: columns[index].group):
             group = list(members)
-            whole = fits([0, *group])
+            whole = fits([*names, *group])
             for piece in [group] if whole else [[index] for index in group]:
-                if parts[-1] == [0] or fits(parts[-1] + piece):
+                if parts[-1] == names or fits(parts[-1] + piece):
                     parts[-1] += piece
                 else:
-                    parts.append([0, *piece])
+                    parts.append([*names, *piece])
         made = list(map(table, parts))
     for number, part in enumerate(made):
         if number:

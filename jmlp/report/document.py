@@ -24,6 +24,20 @@ class Grid:
     rows: Sequence[Sequence[str]]
     best: int | None = None  # index of the row marked best
 
+    @property
+    def n_names(self) -> int:
+        """The number of its first columns, which name the configuration."""
+        return sum(column.group == "configuration" for column in self.columns)
+
+    @property
+    def name_widths(self) -> list[int]:
+        """The widths of these columns in characters; titles may wrap."""
+        texts = zip(*self.rows, strict=True)
+        return [
+            max(map(len, [*column.title.split(), *cells]))
+            for column, cells in zip(self.columns[: self.n_names], texts, strict=False)
+        ]
+
 
 @dataclass(frozen=True)
 class Section:
@@ -69,11 +83,12 @@ def make_section(name: str, table: ExperimentTable, plots: Sequence[Plot]) -> Se
 def grids(table: ExperimentTable) -> Iterator[Grid]:
     """The parts of a result table, each narrow enough for a page."""
     ours = [i for i, column in enumerate(table.columns) if column.group != "original"]
+    names = [i for i, column in enumerate(table.columns) if column.group == "configuration"]
     original = [i for i, column in enumerate(table.columns) if column.group == "original"]
     yield _grid("Results", table, range(len(table.rows)), ours)
     if original:
         compared = [i for i, row in enumerate(table.rows) if row.original]
-        yield _grid("Beside the original", table, compared, [0, *original])
+        yield _grid("Beside the original", table, compared, [*names, *original])
     if table.differences:
         cells = [row.cells for row in table.differences]
         yield Grid("Differences to the baseline", table.difference_columns, cells)

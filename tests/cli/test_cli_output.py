@@ -4,15 +4,16 @@ import io
 import json
 import re
 import sys
+from collections import Counter
 
 import pytest
 from commands import ESCAPE, Terminal
-from table_runs import SPREAD, runs, shifted, size, sizes
+from table_runs import HP, SEEDS, SPREAD, STUDY, runs, shifted, size, sizes
 
 from jmlp.cli.output import Output
 from jmlp.cli.show import show_tables
-from jmlp.results.tables import study_tables
-from jmlp.study.config import Claim, Reference, Study
+from jmlp.results.tables import experiment_table, study_tables
+from jmlp.study.config import Claim, Experiment, Reference, Study, configurations
 from jmlp.system import streams
 from jmlp.system.streams import say_error
 
@@ -220,3 +221,39 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     Output().say("said")
     Output(quiet=True).say("not said")
     assert capsys.readouterr() == ("", "said\n")
+
+
+def test_a_grid_of_three_axes_fits_80_columns_and_every_part_names_its_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    axes = {
+        "batch_norm": (False, True),
+        "initialization": ("he", "normal"),
+        "learning_rate": (0.0003, 0.001),
+    }
+    base = {"batch_norm": False, "initialization": "he", "learning_rate": 0.001}
+    reference = (Reference(base, test_accuracy=0.9, stopped=9),)
+    experiment = Experiment("grid", HP, axes, SEEDS, base, reference=reference)
+    results = [
+        run
+        for number, configuration in enumerate(configurations(experiment))
+        for run in runs(configuration.hyperparams, shifted(-0.01 * number))
+    ]
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "stdout", stream := Terminal())
+    show_tables([experiment_table(STUDY, experiment, results)], Output())
+    text = without_escapes(stream.getvalue())
+    assert max(map(len, text.splitlines())) <= 80
+    rows = [line for line in text.partition("Notes")[0].splitlines() if " he " in line]
+    rows += [line for line in text.partition("Notes")[0].splitlines() if " normal " in line]
+    names = Counter(tuple(row.split()[:3]) for row in rows)
+    assert set(names) == {
+        (norm, weights, rate)
+        for norm in ("no", "yes")
+        for weights in ("he", "normal")
+        for rate in ("0.0003", "0.001")
+    }
+    n_parts = text.count("─\n")
+    n_differences = text.partition("Differences to the baseline")[2].count("─\n")
+    assert names.pop(("no", "he", "0.001")) == n_parts - n_differences  # the baseline
+    assert set(names.values()) == {n_parts}

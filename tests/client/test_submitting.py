@@ -172,8 +172,9 @@ def test_seeds_added_to_a_completed_table_are_warned_of_unless_the_study_is_sequ
         return [line for line in found.err.splitlines() if line.startswith("warning")]
 
     assert warnings("--seeds", "6") == [
-        "warning: rate: 5 of its 6 seeds have a table already (small-rate-epochs-1), and verdicts are for a "
-        "number of seeds that was fixed before looking: unless it was, use --set sequential=true"
+        "warning: rate: 5 of its 6 seeds have a table already (small-rate-epochs-1), and verdicts "
+        "are for a number of seeds that was fixed before looking: unless it was, use --set "
+        "sequential=true"
     ]
     assert warnings("--seeds", "7", "--set", "sequential=true") == []
     assert warnings("--seeds", "4") == []  # nothing is added

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from commands import python
 from report_runs import sizes_runs, sizes_study, write
-from table_runs import HP, diverged, finished
+from table_runs import HP, SPREAD, STUDY, diverged, finished, grid, grid_runs, runs, sizes
 
 from jmlp.errors import DiskFullError, StoreError
 from jmlp.report import check_output, plots, read_csv, read_results
-from jmlp.report.document import make_section
-from jmlp.results.tables import study_tables
+from jmlp.report.document import grids, make_section
+from jmlp.results.tables import experiment_table, study_tables
 from jmlp.study.config import configurations
 from jmlp.system import fault_injection
 
@@ -345,6 +345,14 @@ def test_the_parts_after_plus_minus_are_equally_wide_so_that_digits_align() -> N
         "85.00 ± 12.42",
         "80.00 ± \N{FIGURE SPACE}0.00",
     ]
+
+
+def test_the_columns_of_a_grids_axes_stay_in_view_side_by_side() -> None:
+    (results, differences) = grids(experiment_table(STUDY, grid(), grid_runs(0.02, -0.03)))
+    assert (results.n_names, results.name_widths) == (2, [5, 4])  # "batch", "norm"; "rate", "none"
+    assert (differences.n_names, differences.name_widths) == (2, [5, 4])
+    (one, _) = grids(experiment_table(STUDY, sizes(16, 128), runs(HP, SPREAD)))
+    assert (one.n_names, one.name_widths) == (1, [len("batch size 128 (baseline)")])
 
 
 def test_the_figures_of_the_original_are_a_table_of_their_own_with_those_rows_only() -> None:

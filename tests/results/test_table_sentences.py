@@ -5,11 +5,23 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from table_runs import CPU, HP, SEEDS, SPREAD, STUDY, runs, shifted, size, sizes
+from table_runs import (
+    CPU,
+    HP,
+    SEEDS,
+    SPREAD,
+    STUDY,
+    grid,
+    grid_runs,
+    runs,
+    shifted,
+    size,
+    sizes,
+)
 
 from jmlp.errors import ConfigError
 from jmlp.results.tables import experiment_table
-from jmlp.study.config import Claim, Experiment, Hyperparams
+from jmlp.study.config import Claim, Experiment
 from jmlp.training.records import Provenance, RunResult
 
 
@@ -84,27 +96,9 @@ def test_what_several_configurations_have_in_common_is_stated_once_with_the_larg
     )
 
 
-def grid(*claims: Claim) -> Experiment:
-    axes = {"batch_norm": (False, True), "drop_rate": (0.0, 0.5)}
-    return Experiment("final", HP, axes, SEEDS, {"batch_norm": False, "drop_rate": 0.0}, claims)
-
-
-def cell(batch_norm: bool, drop_rate: float) -> Hyperparams:
-    return replace(HP, batch_norm=batch_norm, drop_rate=drop_rate)
-
-
 NO_HELP = Claim(
     "batch norm does not help", not_higher={"batch_norm": True}, than={"batch_norm": False}
 )
-
-
-def grid_runs(norm_plain: float, norm_dropped: float) -> list[RunResult]:
-    return [
-        *runs(cell(False, 0.0), SPREAD),
-        *runs(cell(False, 0.5), SPREAD),
-        *runs(cell(True, 0.0), shifted(norm_plain)),
-        *runs(cell(True, 0.5), shifted(norm_dropped)),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +136,7 @@ def test_not_higher_pairs_what_is_equal_but_for_the_claim(
 
 def test_a_pair_shown_in_the_differences_and_in_a_claim_shows_the_same_numbers() -> None:
     table = experiment_table(STUDY, grid(NO_HELP), grid_runs(0.02, -0.03))
-    low_to_high = table.differences[1].cells[2]
+    low_to_high = table.differences[1].cells[3]
     assert low_to_high == "+1.72 to +2.28"
     assert low_to_high in table.claims[0].sentence
 

@@ -4,7 +4,20 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from table_runs import HP, SEEDS, SPREAD, STUDY, diverged, finished, runs, shifted, size, sizes
+from table_runs import (
+    HP,
+    SEEDS,
+    SPREAD,
+    STUDY,
+    diverged,
+    finished,
+    grid,
+    grid_runs,
+    runs,
+    shifted,
+    size,
+    sizes,
+)
 
 from jmlp.results.tables import ExperimentTable, experiment_table, study_tables
 from jmlp.results.tables.wording import p_text, points, summarise_epochs
@@ -342,6 +355,32 @@ def test_a_diverged_run_is_left_out_of_a_sequential_table_and_ends_nothing() -> 
     study = replace(STUDY, sequential=True)
     table = experiment_table(study, sizes(16, 128), [*runs(HP, SPREAD), *small])
     assert (table.differences[0].comparison.n, table.differences[0].left_out) == (4, 1)
+
+
+def test_a_table_of_a_grid_has_one_column_per_axis() -> None:
+    table = experiment_table(STUDY, grid(), grid_runs(0.02, -0.03))
+    titles = [c.title for c in table.columns]
+    assert titles[:4] == ["batch norm", "drop rate", "mark", "seeds"]
+    assert [c.align for c in table.columns[:2]] == ["left", "right"]
+    assert [row.cells[:4] for row in table.rows] == [
+        ("no", "none", "baseline", "5"),
+        ("no", "0.5", "", "5"),
+        ("yes", "none", "best", "5"),
+        ("yes", "0.5", "", "5"),
+    ]
+    assert [c.title for c in table.difference_columns][:3] == [
+        "batch norm",
+        "drop rate",
+        "difference, points",
+    ]
+    assert [row.cells[:3] for row in table.differences] == [
+        ("no", "0.5", "0.00"),
+        ("yes", "none", "+2.00"),
+        ("yes", "0.5", "-3.00"),
+    ]
+    assert {len(row.cells) for row in table.rows} == {len(table.columns)}
+    assert {len(row.cells) for row in table.differences} == {len(table.difference_columns)}
+    assert table.rows[2].marked_label == "batch norm yes, drop rate none (best)"
 
 
 # ---- epochs

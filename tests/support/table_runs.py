@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from jmlp.study.config import Experiment, Hyperparams, Study, canonical
+from jmlp.study.config import Claim, Experiment, Hyperparams, Study, canonical
 from jmlp.training.records import Provenance, RunResult
 
 HP = Hyperparams()
@@ -77,3 +77,23 @@ def sizes(*values: int, **changes: Any) -> Experiment:
 def shifted(difference: float, spread: float = 0.001) -> list[float]:
     """Accuracies whose differences to SPREAD are `difference` ± a little."""
     return [a + difference + spread * (i - 2) for i, a in enumerate(SPREAD)]
+
+
+def grid(*claims: Claim) -> Experiment:
+    """Two axes, and so one column for each."""
+    axes = {"batch_norm": (False, True), "drop_rate": (0.0, 0.5)}
+    return Experiment("final", HP, axes, SEEDS, {"batch_norm": False, "drop_rate": 0.0}, claims)
+
+
+def cell(batch_norm: bool, drop_rate: float) -> Hyperparams:
+    return replace(HP, batch_norm=batch_norm, drop_rate=drop_rate)
+
+
+def grid_runs(norm_plain: float, norm_dropped: float) -> list[RunResult]:
+    """Runs of a grid, with what batch norm adds without and with dropout."""
+    return [
+        *runs(cell(False, 0.0), SPREAD),
+        *runs(cell(False, 0.5), SPREAD),
+        *runs(cell(True, 0.0), shifted(norm_plain)),
+        *runs(cell(True, 0.5), shifted(norm_dropped)),
+    ]

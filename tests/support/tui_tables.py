@@ -35,7 +35,7 @@ def hostile() -> ExperimentTable:
     """Rows whose labels somebody chose with care."""
     row = table(FULL).rows[0]
     rows = [
-        replace(row, label=label, cells=(f"{label} (baseline)", *row.cells[1:]))
+        replace(row, label=label, cells=(f"{label} (baseline)", *row.cells[1:]), is_baseline=True)
         for label in HOSTILE
     ]
     return replace(table(FULL), name="[/]", title="[b", rows=tuple(rows), notes=HOSTILE)

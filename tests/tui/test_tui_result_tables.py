@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
-from table_runs import runs, size
+from table_runs import STUDY, grid_runs, runs, size
+from table_runs import grid as grid_of_two
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import DataTable, OptionList
@@ -13,7 +14,7 @@ from tui_pilot import dump
 from tui_tables import FULL, HOSTILE, TWO, hostile, table
 
 import tui
-from jmlp.results.tables import ExperimentTable
+from jmlp.results.tables import ExperimentTable, experiment_table
 from tui.views.result_rows import join
 from tui.widgets.result_grid import ResultGrid
 from tui.widgets.result_tables import NOTHING, ExperimentName, ResultTables
@@ -80,7 +81,7 @@ def test_without_results_a_message_is_shown() -> None:
 def test_table_with_claims_and_notes_at_80_columns() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         # Ignore the scrollbar.
-        assert [line.rstrip(" ▁▂") for line in lines(app)[:13]] == [
+        assert [line.rstrip(" ▁▂▆") for line in lines(app)[:13]] == [
             "▸sizes 15/15   other 7/15                                           columns 1/5",
             "                               test  difference,",
             " configuration           accuracy %       points  verdict",
@@ -97,6 +98,29 @@ def test_table_with_claims_and_notes_at_80_columns() -> None:
         ]
 
     drive(TWO, steps)
+
+
+def test_a_grid_keeps_its_row_and_order_when_its_axes_become_one_column_and_back() -> None:
+    made = experiment_table(STUDY, grid_of_two(), grid_runs(0.02, -0.03))
+
+    async def steps(app: Alone, pilot: Pilot[None]) -> None:
+        assert lines(app)[2].startswith(" norm   rate  mark")
+        await pilot.press("down", "down")
+        chosen = grid(app).label_at_cursor
+        assert chosen == "batch norm yes, drop rate none"
+        for width, first in ((25, "configuration"), (80, "batch norm"), (25, "configuration")):
+            await pilot.resize_terminal(width, 17)
+            await pilot.pause()
+            assert grid(app).ordered_columns[0].key.value == first
+            assert grid(app).row_count == 4
+            assert grid(app).label_at_cursor == chosen
+        app.query_one(ResultTables)._sort_by("configuration")
+        await pilot.resize_terminal(80, 17)
+        await pilot.pause()
+        top = next(row.key.value for row in grid(app).ordered_rows)
+        assert top == "batch norm no, drop rate 0.5"
+
+    drive([made], steps)
 
 
 def test_table_at_60_columns() -> None:

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
-from table_runs import SPREAD, diverged, runs, size
+from table_runs import HP, SEEDS, SPREAD, STUDY, diverged, grid, grid_runs, runs, size
 from tui_tables import FULL, hostile, table
 
-from jmlp.results.tables import ExperimentTable
+from jmlp.results.tables import ExperimentTable, experiment_table
+from jmlp.study.config import Experiment
 from jmlp.training.records import RunResult
 from tui.text import natural_key
 from tui.views.result_rows import Sort, join, next_sort, order
@@ -160,6 +161,56 @@ def test_claims_and_notes_are_wrapped_under_their_headings() -> None:
     assert lines[0] == ("What the original says", True)
     assert lines[1] == ("- The", False)
     assert lines[-4:] == [("", False), ("Notes", True), ("- one two", False), ("  three", False)]
+
+
+# ---- grids
+
+GRID = experiment_table(STUDY, grid(), grid_runs(0.02, -0.03))
+
+
+def test_a_grid_has_one_column_per_axis_where_there_is_room() -> None:
+    assert text(GRID, 80) == (
+        "batch  drop                           test  difference,\n"
+        "norm   rate  mark      seeds    accuracy %       points  verdict\n"
+        "no     none  baseline      5  92.00 ± 1.96\n"
+        "no      0.5                5  92.00 ± 1.96         0.00  within ±0.5 points\n"
+        "yes    none  best          5  94.00 ± 2.16        +2.00  higher\n"
+        "yes     0.5                5  89.00 ± 2.16        -3.00  lower"
+    )
+
+
+def test_a_grid_whose_axes_are_too_wide_has_one_column_of_labels() -> None:
+    axes = {"hidden": ((64, 32, 16), (32, 16, 8)), "initialization": ("he", "normal")}
+    baseline = {"hidden": (64, 32, 16), "initialization": "he"}
+    made = experiment_table(STUDY, Experiment("wide", HP, axes, SEEDS, baseline), [])
+    assert page(made, 80).columns[0].title == "hidden"
+    shown = page(made, 50)
+    titles = [column.title for at in shown.firsts for column in page(made, 50, at=at).columns]
+    assert set(titles[:1]) == {"configuration"}
+    assert not {"hidden", "initialization", "mark"} & set(titles)
+    assert [" ".join(line.cells[0].split()) for line in shown.lines] == [
+        "hidden 64–32–16, initialization he (baseline)",
+        "hidden 64–32–16, initialization normal",
+        "hidden 32–16–8, initialization he",
+        "hidden 32–16–8, initialization normal",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("title", "ascending"),
+    [
+        ("batch norm", [0, 1, 2, 3]),
+        ("drop rate", [0, 2, 1, 3]),
+        ("mark", [1, 3, 0, 2]),
+        ("configuration", [1, 0, 3, 2]),
+    ],
+)
+def test_the_rows_of_a_grid_are_sorted_by_its_axes_in_either_form(
+    title: str, ascending: list[int]
+) -> None:
+    joined = join(GRID)
+    for form in (joined, joined.labelled()):
+        assert order(form, Sort(title, False)) == ascending
 
 
 # ---- the order of rows

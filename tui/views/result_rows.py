@@ -8,8 +8,9 @@ from tui.text import Align, natural_key, visible
 
 if TYPE_CHECKING:
     from jmlp.results.tables import Column, DifferenceRow, ExperimentTable, Row
+    from jmlp.study.config import Value
 
-CONFIGURATION = "configuration"
+CONFIGURATION = "configuration"  # the group of the columns that name one, and a column's title
 
 
 class Pair(NamedTuple):
@@ -26,6 +27,20 @@ class Joined(NamedTuple):
     pairs: list[Pair]
     cells: list[list[str]]  # by column; empty where there is no difference
 
+    def labelled(self) -> "Joined":
+        """The table with one column for the labels in place of those of a grid's axes."""
+        from jmlp.results.tables import Column
+
+        named = (CONFIGURATION, "mark")
+        others = [
+            (column, texts)
+            for column, texts in zip(self.columns, self.cells, strict=True)
+            if column.group not in named
+        ]
+        labels = [visible(pair.row.marked_label) for pair in self.pairs]
+        columns = [Column(CONFIGURATION, "left", "configuration"), *(c for c, _ in others)]
+        return Joined(columns, self.pairs, [labels, *(texts for _, texts in others)])
+
 
 def join(table: "ExperimentTable") -> Joined:
     """Joins the tables, with the original's accuracy beside ours and its other figures last."""
@@ -35,7 +50,7 @@ def join(table: "ExperimentTable") -> Joined:
     differences = [
         (c, [p.difference.cells[i] if p.difference else "" for p in pairs])
         for i, c in enumerate(table.difference_columns)
-        if c.title != CONFIGURATION
+        if c.group != CONFIGURATION
     ]
     ours = [column for column in rows if column[0].group != "original"]
     original = [column for column in rows if column[0].group == "original"]
@@ -105,12 +120,23 @@ def sort_value(title: str, pair: Pair) -> Any:
     """Returns a row's sort key in a column; None if the row has no value."""
     if title == CONFIGURATION:
         return natural_key(pair.row.label)
+    if title == "mark":
+        return (pair.row.is_best, pair.row.is_baseline)
+    if hasattr(pair.row.hyperparams, name := title.replace(" ", "_")):
+        return _natural(getattr(pair.row.hyperparams, name))
     if title == "original is":
         place = _follow(pair, "row.original.place")
         return None if place is None else PLACES.index(place)
     if title == "verdict":
         return _verdict(pair)
     return _follow(pair, VALUES[title])
+
+
+def _natural(value: "Value") -> Any:
+    """A sort key of a hyperparameter's value, among those of its axis."""
+    if isinstance(value, int | float):
+        return ((0, float(value), ""),)
+    return natural_key(str(value))
 
 
 def _verdict(pair: Pair) -> tuple[int, float] | None:

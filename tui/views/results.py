@@ -1,7 +1,8 @@
 """Lays out a result table for a width: which columns, how wide, and the order of rows.
 
 The cells are the strings of `jmlp.results.tables`. A table that is too wide is split into pages of
-columns, each beside the configurations, so that numbers are never truncated.
+columns, each beside the configurations, so that numbers are never truncated. The axes of a grid
+have a column each if they are narrow enough; otherwise there is one column of labels.
 """
 
 import re
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len, chop_cells
 
 from tui.text import Align, fit, visible
-from tui.views.result_rows import CONFIGURATION, Sort, join, order
+from tui.views.result_rows import CONFIGURATION, Joined, Sort, join, order
 
 if TYPE_CHECKING:
     from jmlp.results.tables import ExperimentTable, Row
@@ -26,6 +27,7 @@ PRIMARY = (("test accuracy %",), ("difference, points",), ("verdict",))
 ACCURACIES = ("training accuracy %", "validation accuracy %")
 COUNTS = ("diverged", "collapsed")
 BLOCKS = (
+    ("mark",),
     *PRIMARY,
     ("seeds",),
     ("original test %",),
@@ -96,21 +98,23 @@ def page(table: "ExperimentTable", width: int, sort: Sort | None = None, at: str
         sort: the order of the rows; None: the plan's.
         at: the title of a column on the page; default: the first page.
     """
-    joined = join(table)
+    joined = _named_within(join(table), width)
+    names = [column.title for column in joined.columns if column.group == CONFIGURATION]
     complete = table.n_ended == table.n_runs
-    made = {
-        column.title: aligned(cells) if column.align == "right" else cells
-        for column, cells in zip(joined.columns, joined.cells, strict=True)
-    }
+    made = {}
+    for column, cells in zip(joined.columns, joined.cells, strict=True):
+        measured = column.align == "right" and column.title not in names
+        made[column.title] = aligned(cells) if measured else cells
     widths = {
         title: _width(title, cells, "" if complete else PLACEHOLDERS.get(title, ""))
         for title, cells in made.items()
     }
-    blocks = _blocks(table, list(made))
-    widths[CONFIGURATION] = _first_width(made[CONFIGURATION], widths, blocks, width)
-    pages = _pack(blocks, widths, width - widths[CONFIGURATION] - GAP)
+    blocks = _blocks(table, [title for title in made if title not in names])
+    if names == [CONFIGURATION]:
+        widths[CONFIGURATION] = _first_width(made[CONFIGURATION], widths, blocks, width)
+    pages = _pack(blocks, widths, width - sum(widths[name] + GAP for name in names))
     number = next((i for i, titles in enumerate(pages) if at in titles), 0)
-    titles = {CONFIGURATION, *(pages[number] if pages else ())}
+    titles = {*names, *(pages[number] if pages else ())}
     shown = [column for column in joined.columns if column.title in titles]
     headers = [fold(marked(c.title, sort), widths[c.title]) for c in shown]
     height = max(map(len, headers))
@@ -124,6 +128,14 @@ def page(table: "ExperimentTable", width: int, sort: Sort | None = None, at: str
     return Page(number, firsts, tuple(columns), tuple(lines), height)
 
 
+def _named_within(joined: Joined, width: int) -> Joined:
+    """The table, with one column of labels if those of the axes take more than half the width."""
+    axes = [i for i, column in enumerate(joined.columns) if column.group == CONFIGURATION]
+    needed = sum(_width(joined.columns[i].title, joined.cells[i], "") + GAP for i in axes)
+    is_narrow = len(axes) == 1 or needed <= width // 2
+    return joined if is_narrow else joined.labelled()
+
+
 def _width(title: str, cells: Sequence[str], placeholder: str) -> int:
     """Returns the width of the widest cell, the placeholder, or the title's longest word."""
     words = max(map(cell_len, title.split()))
@@ -135,13 +147,13 @@ def _blocks(table: "ExperimentTable", titles: Sequence[str]) -> list[tuple[str, 
     blocks = list(BLOCKS)
     if any(row.diverged or row.collapsed for row in table.rows):
         blocks.remove(COUNTS)
-        blocks.insert(len(PRIMARY) + 1, COUNTS)  # show early that runs have failed
+        blocks.insert(len(PRIMARY) + 2, COUNTS)  # show early that runs have failed
     if "test accuracy %" not in titles:
         blocks.remove(ACCURACIES)
-        blocks.insert(0, ACCURACIES)
+        blocks.insert(1, ACCURACIES)
     there = [tuple(title for title in block if title in titles) for block in blocks]
     named = {title for block in there for title in block}
-    others = [(title,) for title in titles if title not in named and title != CONFIGURATION]
+    others = [(title,) for title in titles if title not in named]
     return [block for block in there if block] + others
 
 
@@ -184,7 +196,8 @@ def _line(
     row: "Row", index: int, columns: Sequence[ShownColumn], cells: Mapping[str, list[str]]
 ) -> Line:
     lines = [fold(cells[column.title][index], column.width) for column in columns]
-    lines[0] = _name(visible(row.label), cells[CONFIGURATION][index], columns[0].width)
+    if columns[0].title == CONFIGURATION:
+        lines[0] = _name(visible(row.label), cells[CONFIGURATION][index], columns[0].width)
     made = tuple(
         _padded(part, column.align, column.width)
         for part, column in zip(lines, columns, strict=True)

@@ -7,7 +7,6 @@ from rich.text import Text
 from textual.message import Message
 from textual.widgets import DataTable
 
-from tui.views.result_rows import CONFIGURATION
 from tui.views.results import Line, Page
 
 
@@ -55,7 +54,7 @@ class ResultGrid(DataTable[Cell]):
         # `DataTable` does not redraw for a new column title alone; sorting makes it redraw.
         if other_columns or [row.key.value for row in self.ordered_rows] != labels:
             ranks = {label: rank for rank, label in enumerate(labels)}
-            self.sort(CONFIGURATION, key=lambda cell: ranks[cell.label])
+            self.sort(new.columns[0].title, key=lambda cell: ranks[cell.label])
         if at in labels and self.label_at_cursor != at:
             self.move_cursor(row=labels.index(at))
 
@@ -69,6 +68,8 @@ class ResultGrid(DataTable[Cell]):
     def _draw_columns(self, new: Page) -> None:
         """Removes and adds columns; the rows stay."""
         wanted = [column.title for column in new.columns]
+        if self.ordered_columns and self.ordered_columns[0].key.value != wanted[0]:
+            self.clear(columns=True)  # without the first column, rows have no label
         if [column.key.value for column in self.ordered_columns] != wanted:
             for key in [column.key for column in self.ordered_columns[1:]]:
                 self.remove_column(key)

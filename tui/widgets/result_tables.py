@@ -294,6 +294,7 @@ class ResultTables(Widget, can_focus=True):
         if title is None or view is None:
             return
         aligns = {column.title: column.align for column in join(view.table).columns}
+        aligns |= {column.title: column.align for column in view.page.columns}
         view.sort = next_sort(view.sort, title, aligns[title])
         self._redraw(view)
 

@@ -42,7 +42,7 @@ from jmlp.results.tables.wording import (
     summarise_epochs,
     verdict_text,
 )
-from jmlp.study.config import Experiment, Hyperparams, Study, matches
+from jmlp.study.config import Experiment, Hyperparams, Study, matches, value_text
 from jmlp.study.run_index import RunIndex
 from jmlp.training.plan import DataFacts
 from jmlp.training.records import RunResult
@@ -50,11 +50,17 @@ from jmlp.training.records import RunResult
 
 @dataclass(frozen=True)
 class Column:
-    """A column. A table that is too wide is split between groups, repeating the first column."""
+    """A column.
+
+    A table that is too wide is split between groups; each part repeats the first columns, which
+    name the configuration.
+    """
 
     title: str
     align: Literal["left", "right"]
-    group: Literal["configuration", "accuracy", "epochs", "counts", "original", "difference"]
+    group: Literal[
+        "configuration", "mark", "seeds", "accuracy", "epochs", "counts", "original", "difference"
+    ]
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,11 @@ class Row:
     is_best: bool
     cells: tuple[str, ...]
 
+    @property
+    def marked_label(self) -> str:
+        """The label with the marks of the row, such as `batch size 128 (baseline, best)`."""
+        return _with_marks(self.label, _marks(self.is_baseline, self.is_best))
+
 
 @dataclass(frozen=True)
 class DifferenceRow:
@@ -119,8 +130,8 @@ class ExperimentTable:
 
 
 CONFIGURATION = Column("configuration", "left", "configuration")
+MARK = Column("mark", "left", "mark")
 DIFFERENCE_COLUMNS = (
-    CONFIGURATION,
     Column("difference, points", "right", "difference"),
     Column("simultaneous 95 % interval", "right", "difference"),
     Column("p", "right", "difference"),
@@ -183,16 +194,22 @@ def experiment_table(
     with_original = has_test and bool(experiment.reference)
     others = [arm for arm in arms if has_test and arm is not baseline]
     differences = tuple(
-        _difference_row(study, arm.label, against(arm, baseline), pairs(arm, baseline)[1])
+        _difference_row(study, experiment, arm, against(arm, baseline), pairs(arm, baseline)[1])
         for arm in others
     )
     several = len(arms) > 1  # a single configuration is marked neither baseline nor best
     best = best_arm(experiment, arms) if several else None
-    marked_arms = (("baseline", baseline if several else None), ("best", best))
-    rows = []
-    for arm in arms:
-        marks = [mark for mark, marked in marked_arms if arm is marked]
-        rows.append(_row(experiment, arm, marks, has_test, with_original))
+    rows = [
+        _row(
+            experiment,
+            arm,
+            is_baseline=several and arm is baseline,
+            is_best=arm is best,
+            has_test=has_test,
+            with_original=with_original,
+        )
+        for arm in arms
+    ]
     accuracies = [
         accuracy
         for row in rows
@@ -203,9 +220,11 @@ def experiment_table(
         title=experiment.title or experiment.name,
         n_runs=len(arms) * len(experiment.seeds),
         n_ended=sum(len(arm.runs) for arm in arms),
-        columns=tuple(_columns(has_test, with_original)),
+        columns=tuple(_columns(experiment, has_test, with_original)),
         rows=tuple(rows),
-        difference_columns=DIFFERENCE_COLUMNS if differences else (),
+        difference_columns=(
+            (*_axis_columns(experiment), *DIFFERENCE_COLUMNS) if differences else ()
+        ),
         differences=differences,
         claims=tuple(
             answer_claim(study, experiment, arms, claim, against if has_test else None)
@@ -229,9 +248,42 @@ def experiment_table(
     )
 
 
-def _columns(has_test: bool, with_original: bool) -> Iterator[Column]:
-    yield CONFIGURATION
-    yield Column("seeds", "right", "configuration")
+def _is_grid(experiment: Experiment) -> bool:
+    """Whether the axes have a column each."""
+    return len(experiment.axes) > 1
+
+
+def _axis_columns(experiment: Experiment) -> Iterator[Column]:
+    """The columns that name a configuration: one per axis of a grid, or one for its label."""
+    if not _is_grid(experiment):
+        yield CONFIGURATION
+        return
+    for name, values in experiment.axes.items():
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        yield Column(name.replace("_", " "), "right" if numbers else "left", "configuration")
+
+
+def _axis_cells(experiment: Experiment, arm: Arm) -> list[str]:
+    """The cells of `_axis_columns`."""
+    if not _is_grid(experiment):
+        return [arm.label]
+    return [value_text(value, name) for name, value in arm.configuration.cell.items()]
+
+
+def _marks(is_baseline: bool, is_best: bool) -> str:
+    marks = (("baseline", is_baseline), ("best", is_best))
+    return ", ".join(mark for mark, is_marked in marks if is_marked)
+
+
+def _with_marks(label: str, marks: str) -> str:
+    return f"{label} ({marks})" if marks else label
+
+
+def _columns(experiment: Experiment, has_test: bool, with_original: bool) -> Iterator[Column]:
+    yield from _axis_columns(experiment)
+    if _is_grid(experiment):
+        yield MARK
+    yield Column("seeds", "right", "seeds")
     yield Column("training accuracy %", "right", "accuracy")
     yield Column("validation accuracy %", "right", "accuracy")
     if has_test:
@@ -249,7 +301,13 @@ def _columns(has_test: bool, with_original: bool) -> Iterator[Column]:
 
 
 def _row(
-    experiment: Experiment, arm: Arm, marks: Sequence[str], has_test: bool, with_original: bool
+    experiment: Experiment,
+    arm: Arm,
+    *,
+    is_baseline: bool,
+    is_best: bool,
+    has_test: bool,
+    with_original: bool,
 ) -> Row:
     runs = arm.finished
     training = _mean([run.training_accuracy for run in runs])
@@ -266,8 +324,12 @@ def _row(
     collapsed = sum(run.collapsed for run in runs)
     original = _original(experiment, arm)
     n, n_seeds = len(runs), len(experiment.seeds)
+    marks = _marks(is_baseline, is_best)
+    named = [_with_marks(arm.label, marks)]
+    if _is_grid(experiment):
+        named = [*_axis_cells(experiment, arm), marks]
     cells = [
-        arm.label + (f" ({', '.join(marks)})" if marks else ""),
+        *named,
         str(n) if n == n_seeds else f"{n} of {n_seeds}",
         *_accuracy_cells(arm, (training, validation, test)[: 3 if has_test else 2]),
         best_epoch.text if best_epoch else MISSING,
@@ -290,8 +352,8 @@ def _row(
         diverged=len(arm.diverged),
         collapsed=collapsed,
         original=original,
-        is_baseline="baseline" in marks,
-        is_best="best" in marks,
+        is_baseline=is_baseline,
+        is_best=is_best,
         cells=tuple(cells),
     )
 
@@ -346,10 +408,10 @@ def _original_cells(original: Original | None) -> list[str]:
 
 
 def _difference_row(
-    study: Study, label: str, comparison: Comparison, left_out: int
+    study: Study, experiment: Experiment, arm: Arm, comparison: Comparison, left_out: int
 ) -> DifferenceRow:
     cells = (
-        label,
+        *_axis_cells(experiment, arm),
         MISSING if comparison.mean is None else points(comparison.mean),
         points_range(comparison),
         p_text(comparison.p),
@@ -357,4 +419,4 @@ def _difference_row(
         str(left_out),
         verdict_text(comparison, study.smallest_difference),
     )
-    return DifferenceRow(label, comparison, left_out, cells)
+    return DifferenceRow(arm.label, comparison, left_out, cells)
