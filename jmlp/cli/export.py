@@ -108,8 +108,10 @@ def _table(as_: Format, store: "Store", rows: Sequence["RunRow"]) -> bytes:
 
     results = [_result(store, row) for row in rows]
     if as_ == "parquet":
-        return export_tables.parquet(rows, results)
-    return export_tables.csv(results) if as_ == "csv" else export_tables.json(store, rows, results)
+        return export_tables.parquet(store, rows, results)
+    if as_ == "csv":
+        return export_tables.csv(store, rows, results)
+    return export_tables.json(store, rows, results)
 
 
 def _result(store: "Store", row: "RunRow") -> "RunResult":

@@ -1,7 +1,7 @@
 """Exports stored runs as one document: JSON and CSV as in a report, or Parquet."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from types import UnionType
@@ -27,8 +27,7 @@ def json(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResult])
     common = [label for label in rows[0].studies if all(label in row.studies for row in rows)]
     labels = common[:1] or sorted({label for row in rows for label in row.studies})
     studies = [store.study(label) for label in labels]
-    stray = [store.about_run(row.run_id)["data"] for row in rows if not row.studies]
-    data, *others = [study.data for study in studies] + stray
+    data, *others = data_of(store, rows)
     if any(other["digests"] != data["digests"] for other in others):
         names = sorted({str(d["name"]) for d in (data, *others)})
         raise StoreError(
@@ -44,12 +43,22 @@ def json(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResult])
     return results_json(head, results).encode("utf-8", "backslashreplace")
 
 
-def csv(results: Sequence[RunResult]) -> bytes:
+def data_of(store: "Store", rows: Sequence["RunRow"]) -> list[Mapping[str, Any]]:
+    """The data of each run: those of a study that it belongs to, or as recorded with the run."""
+    studies = {row.studies[0] for row in rows if row.studies}
+    of_study = {label: store.study(label).data for label in studies}
+    return [
+        of_study[row.studies[0]] if row.studies else store.about_run(row.run_id)["data"]
+        for row in rows
+    ]
+
+
+def csv(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResult]) -> bytes:
     """The content of a `results.csv`: one row per run, without costs, safe in any spreadsheet."""
-    return results_csv(results).encode("utf-8", "backslashreplace")
+    return results_csv(results, data_of(store, rows)).encode("utf-8", "backslashreplace")
 
 
-def parquet(rows: Sequence["RunRow"], results: Sequence[RunResult]) -> bytes:
+def parquet(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResult]) -> bytes:
     """A Parquet file with one row per run; its costs are a list of points, its versions a map.
 
     Raises:
@@ -62,6 +71,8 @@ def parquet(rows: Sequence["RunRow"], results: Sequence[RunResult]) -> bytes:
     hints = get_type_hints(RunResult)
     columns = {name: _arrow_type(pa, hints[name]) for name in FLAT_FIELDS}
     columns |= {name: _arrow_type(pa, hint) for name, hint in get_type_hints(Hyperparams).items()}
+    columns |= {"data": pa.string(), "data_source": pa.string()}
+    columns["data_digests"] = pa.map_(pa.string(), pa.string())
     columns |= {"device": pa.string(), "width": pa.int64(), "can_drop": pa.bool_()}
     columns["flags"] = pa.string()
     columns["settings"] = columns["versions"] = pa.map_(pa.string(), pa.string())
@@ -69,13 +80,13 @@ def parquet(rows: Sequence["RunRow"], results: Sequence[RunResult]) -> bytes:
     columns |= {"studies": pa.list_(pa.string()), "tags": pa.list_(pa.string())}
     point = [(name, _arrow_type(pa, hint)) for name, hint in get_type_hints(CostPoint).items()]
     columns["costs"] = pa.list_(pa.struct(point))
-    values = [_row(row, result) for row, result in zip(rows, results, strict=True)]
+    values = list(map(_row, rows, results, data_of(store, rows)))
     table = pa.Table.from_pylist(values, schema=pa.schema(list(columns.items())))
     pq.write_table(table, file := io.BytesIO())
     return file.getvalue()
 
 
-def _row(row: "RunRow", result: RunResult) -> dict[str, Any]:
+def _row(row: "RunRow", result: RunResult, data: Mapping[str, Any]) -> dict[str, Any]:
     hp = {f.name: getattr(result.hyperparams, f.name) for f in fields(Hyperparams)}
     if not isinstance(hp["drop_rate"], tuple):
         hp["drop_rate"] = (hp["drop_rate"],)
@@ -84,6 +95,9 @@ def _row(row: "RunRow", result: RunResult) -> dict[str, Any]:
     return {
         **{name: getattr(result, name) for name in FLAT_FIELDS},
         **hp,
+        "data": data["name"],
+        "data_source": data["source"],
+        "data_digests": list(data["digests"].items()),
         "device": where.device,
         "width": where.width,
         "can_drop": where.can_drop,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from jmlp.store import Event, RunRow
-    from jmlp.training.records import CostPoint
+    from jmlp.training.records import CostPoint, RunResult
 
 PADDING = 9  # around three columns
 
@@ -125,7 +125,14 @@ def _identity(row: "RunRow") -> dict[str, str]:
         "split seed": str(row.split_seed),
         "attempt": str(row.attempt),
         "ended": texts.MISSING if row.ended_at is None else f"{texts.time_text(row.ended_at)} UTC",
+        "trained for": _training_time(row.result),
     }
+
+
+def _training_time(result: "RunResult | None") -> str:
+    if result is None or result.training_seconds is None:
+        return texts.MISSING
+    return f"{result.training_seconds:.1f} s"
 
 
 def _state(row: "RunRow") -> str:

@@ -132,7 +132,7 @@ def write_report(
     head["tables"] = tables_values(tables)
     raw = {
         "results.json": results_json(head, results),
-        "results.csv": results_csv(results),
+        "results.csv": results_csv(results, [head["data"]] * len(results)),
         "tables.json": tables_json(head),
         "tables.csv": tables_csv(tables),
         "study.toml": study_toml,

@@ -114,13 +114,21 @@ def read_results(path: Path) -> tuple[str, list[RunResult]]:
 # ---- CSV
 
 
-def results_csv(results: Sequence[RunResult]) -> str:
-    """The text of `results.csv`: one row per run; missing values are empty fields."""
+def results_csv(results: Sequence[RunResult], data: Sequence[Mapping[str, Any]]) -> str:
+    """The text of `results.csv`: one row per run; missing values are empty fields.
+
+    Args:
+        results: the runs.
+        data: "name", "source" and "digests" of the data of each run, as in `results_head`.
+    """
     packages = sorted({package for run in results for package in run.provenance.versions})
     versions = [f"{package}_version" for package in packages]
     names = [
         *FLAT_FIELDS,
         *(f.name for f in fields(Hyperparams)),
+        "data",
+        "data_source",
+        "data_digests",
         "device",
         "width",
         "can_drop",
@@ -132,13 +140,14 @@ def results_csv(results: Sequence[RunResult]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     writer.writerow(names)
-    for run in results:
+    for run, used in zip(results, data, strict=True):
         where = run.provenance
         values = [
             " ".join(run.experiments) if name == "experiments" else getattr(run, name)
             for name in FLAT_FIELDS
         ]
         values += [getattr(run.hyperparams, f.name) for f in fields(Hyperparams)]
+        values += [used["name"], used["source"], json.dumps(dict(used["digests"]))]
         values += [where.device, where.width, where.can_drop, where.flags]
         known = where.settings is not None
         values += [json.dumps(where.settings) if known else None, where.source]

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class _About:
     evaluation: int
     step: int
     evaluations: Evaluations
+    seconds: tuple[float, ...] | None = field(default=None, metadata={"added": True})
 
 
 def key_of(run_ids: Sequence[str], width: int) -> str:
@@ -91,6 +92,7 @@ class Checkpoints:
             "evaluation": state.evaluation,
             "step": state.step,
             "evaluations": asdict(state.evaluations),
+            "seconds": state.seconds,
         }
         tensor_files.write(path, _pack(state), strict(header))
         self._refused.discard(path)
@@ -245,6 +247,7 @@ def _header(about: Mapping[str, Any]) -> _About:
         and found.evaluation >= 0
         and found.evaluations.n_steps > 0
         and 0 <= found.step <= found.evaluations.interval > 0
+        and (found.seconds is None or len(found.seconds) == len(found.run_ids))
     ):
         raise UnreadableError("its lanes, or its position in the training, are impossible")
     return found
@@ -281,6 +284,7 @@ def _unpack(tensors: Tensors, found: _About) -> CohortState:
         arrays,
         tuple(unpack_costs(f"costs[{lane}]", tensors) for lane in lanes),
         tuple(_snapshots(f"snapshots[{lane}]", tensors) for lane in lanes),
+        found.seconds,
     )
 
 

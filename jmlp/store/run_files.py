@@ -233,7 +233,7 @@ def _digest(tensors: Mapping[str, NDArray[Any]], result: RunResult, *, of_run: b
     outcome = run_table(result, costs=False)
     outcome["hyperparams"] = strict(identity(result.hyperparams))
     of_the_run = () if of_run else ("run_id", "hyperparams", "seed", "split_seed")
-    for name in ("provenance", "experiments", *of_the_run):
+    for name in ("provenance", "experiments", "training_seconds", *of_the_run):
         del outcome[name]
     digest.update(_json(outcome))
     return digest.hexdigest()

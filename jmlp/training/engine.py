@@ -121,13 +121,13 @@ class Training:
             DeviceError: a device ran out of memory.
         """
         mesh = Mesh(np.array(with_idle_device(self.devices)), ("slots",))
-        return numerics.pinned_steps(self._train(mesh), mesh)
+        tracker = Tracker(self.plan)
+        return numerics.pinned_steps(tracker.timed(self._train(mesh, tracker)), mesh)
 
-    def _train(self, mesh: Mesh) -> Generator[Progress]:
+    def _train(self, mesh: Mesh, tracker: Tracker) -> Generator[Progress]:
         plan, devices = self.plan, self.devices
         if devices[0].platform == "cpu":
             planning.check_memory(plan, len(devices))
-        tracker = Tracker(plan)
         try:
             data = _put_data(self.dataset, mesh)
             for number, group in enumerate(plan.groups, start=1):

@@ -1,9 +1,10 @@
 """Tracks the progress of a plan and estimates the remaining time."""
 
+import contextlib
 import math
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from types import MappingProxyType
 
 from jmlp.training import plan as planning
@@ -22,6 +23,7 @@ class Tracker:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.started = time.monotonic()
+        self.idle = 0.0  # seconds since then in which the consumer of the records did not ask
         self.group = 0
         self.name = ""  # of the group
         self.runs_done = 0
@@ -39,6 +41,19 @@ class Tracker:
         self.to_come: dict[int, float] = defaultdict(float)
         for group in plan.groups:
             self.to_come[_limit(group)] += self.epoch_work(group) * len(group.cohorts)
+
+    def timed(self, records: Generator[Progress]) -> Generator[Progress]:
+        """Yields the same records; the time until the next is wanted, such as a pause, is idle."""
+        with contextlib.closing(records):
+            for record in records:
+                left = time.monotonic()
+                yield record
+                self.idle += time.monotonic() - left
+
+    @property
+    def worked(self) -> float:
+        """Seconds of work since the start, without idle time."""
+        return time.monotonic() - self.started - self.idle
 
     def begin(self, number: int) -> None:
         """Records the start of a group; groups are counted from 1."""
@@ -106,7 +121,7 @@ class Tracker:
             epochs += sum(max(1.0, expected - so_far) for so_far in self.running)
             to_do += self.epoch_work(group) * epochs
             done += self.epoch_work(group) * sum(self.running)
-        return (time.monotonic() - self.started) * to_do / done if done > 0 else None
+        return self.worked * to_do / done if done > 0 else None
 
     def progress(
         self,

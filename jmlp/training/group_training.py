@@ -90,6 +90,7 @@ class GroupTraining:
         )
         self.chunk = FIRST_CHUNK
         self.state: TrainState | None = None
+        self.counted = 0.0  # seconds of the tracker's work up to which slots have theirs
         # Set by `put_inputs`; both are needed from the first `fill_slots` on.
         self.cohorts: Cohorts
         self.order: NDArray[np.int32]  # of the next interval
@@ -100,6 +101,7 @@ class GroupTraining:
         self.state = program.blank(self.setup, self.cohorts)
         for _ in self.compile():
             yield self.tracker.progress("compiling")
+        self.counted = self.tracker.worked
         while any(self.slots):
             fresh = [slot is not None and slot.fresh for slot in self.slots]
             if any(fresh):
@@ -117,6 +119,14 @@ class GroupTraining:
             if ended and self.waiting:
                 self.fill_slots()
             self.balance()
+
+    def count_seconds(self) -> None:
+        """Adds the time since the last call to all slots."""
+        now = self.tracker.worked
+        for slot in self.slots:
+            if slot is not None:
+                slot.add_seconds(now - self.counted)
+        self.counted = now
 
     def compile(self) -> Iterator[None]:
         """Compiles every program before training starts, by calls that change nothing.
@@ -176,6 +186,7 @@ class GroupTraining:
 
     def fill_slots(self) -> None:
         """Puts waiting cohorts into empty slots, and the inputs of all slots on the devices."""
+        self.count_seconds()
         for index in load_balance.fill_order(self.n_busy, self.per_device):
             if self.slots[index] is None and self.waiting:
                 self.slots[index] = self.open_slot(self.waiting.popleft())
@@ -275,6 +286,7 @@ class GroupTraining:
             for slot in self.slots:
                 if slot is not None and slot.saved is None:
                     slot.step = first
+            self.count_seconds()
             yield
         if not order_ready:  # all were saved at the very end of their interval
             self.order = self.next_order()
@@ -323,6 +335,7 @@ class GroupTraining:
     def record(self, call: Sequence[int], measured: Measurement) -> Progress:
         """Records the points of an evaluation, and the runs that stopped at it."""
         assert self.state is not None
+        self.count_seconds()
         points = {}
         for index in call:
             slot = self.slots[index]
@@ -387,7 +400,12 @@ class GroupTraining:
             lane_finals = jax.tree.map(lambda a, at=(index, lane): np.array(a[at]), finals)
             results.append(
                 self.outcome.result(
-                    run, slot.costs[lane], slot.snapshots[lane], lane_ended, lane_finals
+                    run,
+                    slot.costs[lane],
+                    slot.snapshots[lane],
+                    None if slot.seconds is None else slot.seconds[lane],
+                    lane_ended,
+                    lane_finals,
                 )
             )
         self.tracker.finished(len(slot.cohort.runs), slot.evaluation)

@@ -89,6 +89,7 @@ class Outcome:
         run: Run,
         costs: Sequence[CostPoint],
         snapshots: Sequence[Snapshot],
+        seconds: float | None,
         ended: Ended,
         finals: Finals,
     ) -> RunResult:
@@ -130,6 +131,7 @@ class Outcome:
                 Snapshot(s.epoch, *unflatten((ended.params, ended.bn_state), s.params))
                 for s in snapshots
             ),
+            training_seconds=seconds,
         )
 
 

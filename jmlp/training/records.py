@@ -168,6 +168,9 @@ class RunResult:
     state: Any  # the kept batch-norm state
     last: Snapshot | None  # at the end of training; None if the result was read without parameters
     snapshots: tuple[Snapshot, ...]  # at evaluations 0, 1, 2, 3, 5, 8 ..., as far as they fit
+    # Wall-clock seconds in training until it stopped, shared with the runs that train beside it;
+    # without compiling and pauses. None if an earlier version trained it.
+    training_seconds: float | None = field(default=None, compare=False, metadata={"added": True})
 
 
 def reached_limit(patience: int | None, best: float, stopped: float, limit: float) -> bool:
@@ -207,6 +210,8 @@ class CohortState:
     arrays: "Mapping[str, NDArray[Any]]"  # the training state by name, lanes as the first axis
     costs: tuple[tuple[CostPoint, ...], ...]  # by lane in use
     snapshots: tuple[tuple[Snapshot, ...], ...]  # by lane in use; params by name, state None
+    # As `RunResult.training_seconds`, so far, by lane in use; None if an earlier version saved it.
+    seconds: tuple[float, ...] | None = field(default=None, compare=False)
 
     @property
     def updates(self) -> int:

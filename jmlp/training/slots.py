@@ -34,6 +34,7 @@ class Slot:
     costs: list[list[CostPoint]] = field(default_factory=list)  # by lane
     snapshots: list[list[Snapshot]] = field(default_factory=list)  # by lane; params by name
     training_lanes: list[bool] = field(default_factory=list)  # which lanes have not stopped
+    seconds: list[float] | None = None  # in training, by lane; None if resumed without
 
     @property
     def fresh(self) -> bool:
@@ -44,6 +45,12 @@ class Slot:
     def active(self) -> bool:
         """Whether any lane is still training."""
         return any(self.training_lanes)
+
+    def add_seconds(self, elapsed: float) -> None:
+        """Adds time to the lanes that are still training, unless it waits to resume."""
+        if self.seconds is not None and self.saved is None:
+            for lane, training in enumerate(self.training_lanes):
+                self.seconds[lane] += elapsed * training
 
 
 def new_slot(cohort: Cohort, training: Rows, validation: Rows, saved: CohortState | None) -> Slot:
@@ -62,6 +69,7 @@ def new_slot(cohort: Cohort, training: Rows, validation: Rows, saved: CohortStat
             costs=empty[:n],
             snapshots=empty[n:],
             training_lanes=[True] * n,
+            seconds=[0.0] * n,
         )
     if saved.run_ids != tuple(run.run_id for run in cohort.runs):
         raise CheckpointError("a saved state belongs to other runs than those of its cohort")
@@ -76,6 +84,7 @@ def new_slot(cohort: Cohort, training: Rows, validation: Rows, saved: CohortStat
         costs=[list(costs) for costs in saved.costs],
         snapshots=[list(snapshots) for snapshots in saved.snapshots],
         training_lanes=[bool(active) for active in saved.arrays[".active"][:n]],
+        seconds=None if saved.seconds is None else list(saved.seconds),
     )
 
 
@@ -99,6 +108,7 @@ def save_slot(
         arrays=arrays,
         costs=tuple(tuple(costs) for costs in slot.costs),
         snapshots=tuple(tuple(snapshots) for snapshots in slot.snapshots),
+        seconds=None if slot.seconds is None else tuple(slot.seconds),
     )
 
 

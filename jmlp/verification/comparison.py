@@ -25,8 +25,8 @@ Answer = Literal["bit-identical", "equal within", "differs"]
 
 NEARLY = 1e-5  # relative; about a hundred rounding errors of float32
 
-# Fields of the result that identify the run, and so are equal in both.
-_IDENTITY = ("run_id", "seed", "split_seed", "experiments")
+# Fields of the result that say which run it is and how long it took, not what it computed.
+_NOT_COMPARED = ("run_id", "seed", "split_seed", "experiments", "training_seconds")
 # Items that distinguish two runs if only one of them has it at a step.
 _COSTS, _DIVERGED = "costs", "diverged"
 
@@ -200,14 +200,14 @@ def _discrete(run: StoredRun) -> Any:
 
 
 def _discrete_names() -> list[str]:
-    return [n for n in FLAT_FIELDS if n not in _IDENTITY and not n.endswith("_cost")]
+    return [n for n in FLAT_FIELDS if n not in _NOT_COMPARED and not n.endswith("_cost")]
 
 
 def _outcome_changes(stored: StoredRun, new: StoredRun) -> Iterator[str]:
     old_result, new_result = stored.result, new.result
     for name in FLAT_FIELDS:
         a, b = getattr(old_result, name), getattr(new_result, name)
-        if name not in _IDENTITY and repr(a) != repr(b):  # repr, so that NaN equals itself
+        if name not in _NOT_COMPARED and repr(a) != repr(b):  # repr, so that NaN equals itself
             yield f"{name.replace('_', ' ')} {a}, now {b}"
     if stored.snapshot_epochs != new.snapshot_epochs:
         a, b = (", ".join(map(str, run.snapshot_epochs)) for run in (stored, new))

@@ -89,6 +89,21 @@ def test_csv_has_a_row_for_each_run_and_no_formula(ended: list[RunResult], here:
     assert [row["run_id"] for row in rows] == [run.run_id for run in ended]
     assert [row["test_accuracy"] for row in rows] == ["", "0.901", "0.902", "0.903", "0.904"]
     assert rows[0]["diverged_at"] == "7"
+    used = {(row["data"], row["data_source"], row["data_digests"]) for row in rows}
+    assert used == {("small", DATA["source"], json.dumps(DATA["digests"]))}
+
+
+def test_rows_of_csv_name_the_data_of_each_run(
+    folder: Path, ended: list[RunResult], here: Here
+) -> None:
+    made = plan("other", rates=(0.5,), n_seeds=1)
+    fill(folder, made)
+    with Store(folder) as store:
+        store.submit(submission(made, data={**DATA, "name": "mine", "digests": {"x_train": "c3"}}))
+    assert here("export", "all", "--as", "csv", "--output", "out.csv").code == 0
+    rows = read_csv(here.folder / "out.csv")
+    assert [row["data"] for row in rows] == ["small"] * 5 + ["mine"]
+    assert rows[-1]["data_digests"] == '{"x_train": "c3"}'
 
 
 # Parquet
@@ -112,6 +127,9 @@ def test_parquet_has_a_row_for_each_run_with_its_costs_as_a_list(
     assert (run["learning_rate"], run["test_accuracy"]) == (0.1, ended[1].test_accuracy)
     assert (run["studies"], run["tags"]) == (["small"], ["=1+1"])
     assert dict(run["versions"]) == {"jax": "0.10.0"}
+    assert (run["data"], run["data_source"]) == ("small", DATA["source"])
+    assert dict(run["data_digests"]) == DATA["digests"]
+    assert run["training_seconds"] == ended[1].training_seconds
     assert [point["validation_cost"] for point in run["costs"]] == [
         point.validation_cost for point in ended[1].costs
     ]
@@ -127,6 +145,7 @@ def test_types_of_parquet_columns_do_not_depend_on_the_runs(
     assert str(a.field("best_epoch").type) == "double"
     assert str(a.field("evaluate_every").type) == "string"
     assert str(a.field("test_accuracy").type) == "double"
+    assert str(a.field("training_seconds").type) == "double"
 
 
 # TensorBoard

@@ -85,7 +85,8 @@ def test_the_document_has_exactly_these_keys_in_this_order() -> None:
         *("run_id", "experiments", "hyperparams", "seed", "split_seed", "status", "diverged_at"),
         *("collapsed", "best_epoch", "stopped_epoch", "reached_limit"),
         *("training_accuracy", "validation_accuracy", "test_accuracy"),
-        *("training_cost", "validation_cost", "test_cost", "costs", "provenance"),
+        *("training_cost", "validation_cost", "test_cost", "training_seconds"),
+        *("costs", "provenance"),
     ]
 
 
@@ -191,14 +192,21 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str, what: st
 # ---- CSV
 
 
+DATA = {"name": "=mine.npz", "source": "mine.npz", "digests": {"x_train": "ab12"}}
+
+
 def raw_rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def csv_of(runs: list[RunResult]) -> str:
+    return results_csv(runs, [DATA] * len(runs))
 
 
 def through_csv(runs: list[RunResult]) -> list[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "results.csv")
-        path.write_bytes(results_csv(runs).encode())
+        path.write_bytes(csv_of(runs).encode())
         return read_csv(path)
 
 
@@ -207,8 +215,15 @@ def on(device: str) -> RunResult:
 
 
 def test_a_run_is_one_flat_row() -> None:
-    run = finished(HP, 3, 0.5, experiments=("sizes", "final"), training_accuracy=0.25)
-    (row,) = raw_rows(results_csv([run]))
+    run = finished(
+        HP,
+        3,
+        0.5,
+        experiments=("sizes", "final"),
+        training_accuracy=0.25,
+        training_seconds=12.25,
+    )
+    (row,) = raw_rows(csv_of([run]))
     expected = {
         "experiments": "sizes final",
         "seed": "3",
@@ -221,6 +236,10 @@ def test_a_run_is_one_flat_row() -> None:
         "batch_norm": "false",
         "learning_rate": "0.009",
         "patience": "2",
+        "training_seconds": "12.25",
+        "data": "'=mine.npz",
+        "data_source": "mine.npz",
+        "data_digests": '{"x_train": "ab12"}',
         "device": "cpu",
         "width": "8",
         "jax_version": "0.10.0",
@@ -230,29 +249,30 @@ def test_a_run_is_one_flat_row() -> None:
 
 def test_settings_are_a_json_object_and_what_an_old_file_lacks_is_empty() -> None:
     known = replace(CPU, settings={"jax_optimization_level": "O1"}, source="00ff")
-    new, old = raw_rows(results_csv([finished(HP, 0, 0.9, provenance=known), finished(HP, 1, 0.9)]))
+    new, old = raw_rows(csv_of([finished(HP, 0, 0.9, provenance=known), finished(HP, 1, 0.9)]))
     assert json.loads(new["settings"]) == {"jax_optimization_level": "O1"}
     assert (new["source"], old["settings"], old["source"]) == ("00ff", "", "")
+    assert old["training_seconds"] == ""
 
 
 def test_a_diverged_run_has_a_status_and_empty_fields() -> None:
-    (row,) = raw_rows(results_csv([diverged(HP, 0, 12)]))
+    (row,) = raw_rows(csv_of([diverged(HP, 0, 12)]))
     assert (row["status"], row["diverged_at"]) == ("diverged", "12")
     assert {row["test_accuracy"], row["validation_cost"], row["best_epoch"]} == {""}
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_a_text_that_a_spreadsheet_would_run_is_marked_and_quoted(start: str) -> None:
-    assert f'"\'{start}cmd"' in results_csv([on(f"{start}cmd")])
+    assert f'"\'{start}cmd"' in csv_of([on(f"{start}cmd")])
 
 
 def test_a_negative_number_stays_a_number() -> None:
-    assert ",-1.5," in results_csv([finished(HP, 0, 0.9, test_cost=-1.5)])
+    assert ",-1.5," in csv_of([finished(HP, 0, 0.9, test_cost=-1.5)])
 
 
 @given(device=st.text() | st.from_regex(r"['=+\-@\t\r]+.*", fullmatch=True))
 def test_every_text_is_safe_to_open_and_read_back_equal(device: str) -> None:
-    (raw,) = raw_rows(results_csv([on(device)]))
+    (raw,) = raw_rows(csv_of([on(device)]))
     assert not raw["device"].startswith(("=", "+", "-", "@", "\t", "\r"))
     assert through_csv([on(device)])[0]["device"] == device
 

@@ -12,7 +12,7 @@ import pytest
 from helpers import assert_equal_bits
 from numpy.typing import NDArray
 
-from jmlp.errors import StoreError
+from jmlp.errors import CheckpointError, StoreError
 from jmlp.results import tensor_files
 from jmlp.store.checkpoints import FORMAT, Checkpoints, key_of, read_state
 from jmlp.system import fault_injection, files
@@ -345,6 +345,19 @@ def test_notes_and_the_order_of_conditions_do_not_matter(checkpoints: Checkpoint
     checkpoints.save(KEY, state(), ABOUT)
     must = dict(reversed(ABOUT["must"].items()))
     assert checkpoints.load(KEY, {"must": must})[1] == []
+
+
+def test_the_seconds_of_each_run_are_kept_and_may_be_unknown(checkpoints: Checkpoints) -> None:
+    for seconds in ((1.5, 0.1, 2.25)[: len(IDS)], None):
+        path = checkpoints.save(KEY, replace(state(), seconds=seconds), ABOUT)
+        assert read_state(path)[0].seconds == seconds
+    tensors, about = tensor_files.read(path, FORMAT)
+    del about["seconds"]  # as an earlier version wrote it
+    tensor_files.write(path, tensors, about)
+    assert read_state(path)[0].seconds is None
+    tensor_files.write(path, tensors, {**about, "seconds": [1.5]})
+    with pytest.raises(CheckpointError, match="its lanes, or its position in the training"):
+        read_state(path)
 
 
 def test_a_checkpoint_of_an_earlier_version_counts_epochs(checkpoints: Checkpoints) -> None:

@@ -80,7 +80,7 @@ def test_a_run_is_collapsed_if_every_validation_answer_is_one_class(
     best_epoch, stopped_epoch, diverged_at = (np.array(n, np.int32) for n in (1, 2, -1))
     ended = Ended((), (), (), (), best_epoch, stopped_epoch, diverged_at)
     evaluation = Evaluation(jnp.float32(1), jnp.int32(14), jnp.int32(most))
-    result = outcome.result(run, (), (), ended, Finals(evaluation, evaluation, evaluation))
+    result = outcome.result(run, (), (), 1.5, ended, Finals(evaluation, evaluation, evaluation))
     assert result.collapsed == collapsed
     assert result.validation_accuracy == 14 / N_VALIDATION
 
@@ -106,7 +106,7 @@ def test_a_run_whose_patience_ran_out_at_the_limit_has_not_reached_it(
     outcome = Outcome(Evaluations(10), 166, N_VALIDATION, 60, Provenance("cpu", 1, "", {}, False))
     ended = Ended((), (), (), (), *(np.array(n, np.int32) for n in (best, stopped, -1)))
     finals = Finals(*(Evaluation(jnp.float32(1), jnp.int32(14), jnp.int32(20)),) * 3)
-    result = outcome.result(run, (), (), ended, finals)
+    result = outcome.result(run, (), (), 1.5, ended, finals)
     assert result.reached_limit == limit
     assert outcome.stop(run, stopped, best, -1).why == ("limit" if limit else "stopped early")
     # Earlier versions wrote what came of the epochs alone.
