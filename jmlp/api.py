@@ -255,7 +255,11 @@ def _check_finite(rows: NDArray[Any], dtype: Any, where: str) -> None:
 
 def _read(name: str, value: object, rule: Rule) -> Any:
     try:
-        if isinstance(value, np.generic) or (isinstance(value, Array) and value.ndim == 0):
+        if isinstance(value, np.generic) or (
+            isinstance(value, Array)
+            and value.ndim == 0
+            and not jnp.issubdtype(value.dtype, jax.dtypes.prng_key)  # a key has no value
+        ):
             value = value.item()
         return rule.read(value)
     except Refused as refused:

@@ -3,7 +3,7 @@
 
 False verdicts of those who look once and of those who look after every seed, what looking costs in
 seeds, and false verdicts where accuracies are not normal. `.venv/bin/python
-scripts/simulate_verdicts.py` takes a minute.
+scripts/simulate_verdicts.py` takes half a minute.
 """
 
 from collections.abc import Callable, Sequence

@@ -427,6 +427,7 @@ def test_a_file_that_is_not_a_network_is_refused(params: Any, state: Any, told: 
         ({"hp": Hyperparams(hidden=(-1,))}, "hidden: must be"),
         ({"n_in": 0}, "n_in: must be an integer from 1 to"),
         ({"n_classes": 1}, "n_classes: must be an integer from 2 to"),
+        ({"n_in": jax.random.key(0), "key": 20}, "n_in: must be an integer from 1 to"),
     ],
 )
 def test_network_that_cannot_be_is_not_drawn(change: Any, told: str) -> None:
