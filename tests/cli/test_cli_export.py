@@ -45,6 +45,13 @@ def without_parameters(run: RunResult) -> str:
     return repr(fields)
 
 
+def add_run_on_other_data(folder: Path) -> None:
+    made = plan("other", rates=(0.5,), n_seeds=1)
+    fill(folder, made)
+    with Store(folder) as store:
+        store.submit(submission(made, data={**DATA, "name": "mine", "digests": {"x_train": "c3"}}))
+
+
 # JSON and CSV
 
 
@@ -71,10 +78,7 @@ def test_runs_of_several_studies_are_one_document_that_names_them(
 def test_json_of_runs_on_different_data_is_refused(
     folder: Path, ended: list[RunResult], here: Here
 ) -> None:
-    made = plan("other", rates=(0.5,), n_seeds=1)
-    fill(folder, made)
-    with Store(folder) as store:
-        store.submit(submission(made, data={**DATA, "name": "mine", "digests": {"x_train": "c3"}}))
+    add_run_on_other_data(folder)
     done = here("export", "all", "--as", "json", "--output", "out.json")
     assert done.code == 4
     assert done.err.endswith(
@@ -96,10 +100,7 @@ def test_csv_has_a_row_for_each_run_and_no_formula(ended: list[RunResult], here:
 def test_rows_of_csv_name_the_data_of_each_run(
     folder: Path, ended: list[RunResult], here: Here
 ) -> None:
-    made = plan("other", rates=(0.5,), n_seeds=1)
-    fill(folder, made)
-    with Store(folder) as store:
-        store.submit(submission(made, data={**DATA, "name": "mine", "digests": {"x_train": "c3"}}))
+    add_run_on_other_data(folder)
     assert here("export", "all", "--as", "csv", "--output", "out.csv").code == 0
     rows = read_csv(here.folder / "out.csv")
     assert [row["data"] for row in rows] == ["small"] * 5 + ["mine"]

@@ -43,6 +43,14 @@ def test_decimal_points_are_aligned() -> None:
     ]
 
 
+def test_an_interval_in_brackets_moves_no_number_after_plus_minus() -> None:
+    assert aligned(["80.42 ± 5.13", "32.56 (0.00–65.32)", "88.00 ± 11.22"]) == [
+        "80.42 ±  5.13     ",
+        "32.56 (0.00–65.32)",
+        "88.00 ± 11.22     ",
+    ]
+
+
 def test_epochs_keep_their_text_and_medians_are_aligned() -> None:
     assert aligned(["45, 34–77", "–", "≥ 80, 60–100 (limit)", "100 (limit)"]) == [
         "  45, 34–77         ",

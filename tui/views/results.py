@@ -27,8 +27,8 @@ PRIMARY = (("test accuracy %",), ("difference, points",), ("verdict",))
 ACCURACIES = ("training accuracy %", "validation accuracy %")
 COUNTS = ("diverged", "collapsed")
 BLOCKS = (
-    ("mark",),
     *PRIMARY,
+    ("mark",),
     ("seeds",),
     ("original test %",),
     ("simultaneous 95 % interval", "p"),
@@ -150,7 +150,7 @@ def _blocks(table: "ExperimentTable", titles: Sequence[str]) -> list[tuple[str, 
         blocks.insert(len(PRIMARY) + 2, COUNTS)  # show early that runs have failed
     if "test accuracy %" not in titles:
         blocks.remove(ACCURACIES)
-        blocks.insert(1, ACCURACIES)
+        blocks.insert(0, ACCURACIES)
     there = [tuple(title for title in block if title in titles) for block in blocks]
     named = {title for block in there for title in block}
     others = [(title,) for title in titles if title not in named]
@@ -247,11 +247,10 @@ def aligned(cells: Sequence[str]) -> list[str]:
         heads = [head.rjust(wide) for head in heads]
     else:
         heads = _at_point(heads)
-    room = max((len(sign + tail) for _, sign, tail in parts), default=0)
-    return [
-        head + (sign + tail.rjust(room - len(sign)) if sign else tail.ljust(room))
-        for head, (_, sign, tail) in zip(heads, parts, strict=True)
-    ]
+    second = max((len(tail) for _, sign, tail in parts if sign), default=0)
+    tails = [sign + tail.rjust(second) if sign else tail for _, sign, tail in parts]
+    room = max(map(len, tails), default=0)
+    return [head + tail.ljust(room) for head, tail in zip(heads, tails, strict=True)]
 
 
 _WORDS = re.compile(r", | \(")  # where the text after a number begins
