@@ -14,15 +14,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jmlp.report import read_results
-from jmlp.results.tables import ExperimentTable, study_tables
+from jmlp.results.tables import ExperimentTable, labelled, study_tables
 from jmlp.study.file import load_study
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "reference" / "results.md"
 PICTURES = ROOT / ".github" / "images"
 
-# The columns to show beside the configuration; the report has all of them.
+# The columns to show; the report has all of them.
 SHOWN = (
+    "configuration",
     "test accuracy %",
     "stopped epoch",
     "collapsed",
@@ -52,6 +53,7 @@ def blocks(folder: Path) -> Iterator[str]:
 
 def _merged(table: ExperimentTable) -> tuple[list[str], list[bool], list[list[str]]]:
     """Titles, alignments and rows: the chosen columns, and the comparison with the baseline."""
+    table = labelled(table)
     titles = [column.title for column in table.columns]
     chosen = [titles.index(title) for title in SHOWN if title in titles]
     difference_titles = [column.title for column in table.difference_columns]
@@ -64,9 +66,9 @@ def _merged(table: ExperimentTable) -> tuple[list[str], list[bool], list[list[st
             points = cells[difference_titles.index("difference, points")]
             verdict = cells[difference_titles.index("verdict")]
         chosen_cells = [row.cells[i] for i in chosen]
-        rows.append([row.marked_label, *chosen_cells, f"{points} {verdict}".strip()])
-    heads = ["configuration", *(titles[i] for i in chosen), "against baseline, points"]
-    right = [False, *(table.columns[i].align == "right" for i in chosen), False]
+        rows.append([*chosen_cells, f"{points} {verdict}".strip()])
+    heads = [*(titles[i] for i in chosen), "against baseline, points"]
+    right = [*(table.columns[i].align == "right" for i in chosen), False]
     return heads, right, rows
 
 

@@ -27,9 +27,10 @@ def json(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResult])
     common = [label for label in rows[0].studies if all(label in row.studies for row in rows)]
     labels = common[:1] or sorted({label for row in rows for label in row.studies})
     studies = [store.study(label) for label in labels]
-    data, *others = data_of(store, rows)
-    if any(other["digests"] != data["digests"] for other in others):
-        names = sorted({str(d["name"]) for d in (data, *others)})
+    of_runs = data_of(store, rows)
+    data = studies[0].data if studies else of_runs[0]
+    if any(other["digests"] != data["digests"] for other in of_runs):
+        names = sorted({str(other["name"]) for other in of_runs})
         raise StoreError(
             f"the runs use different data ({', '.join(names)}); export one study at a time"
         )
@@ -80,7 +81,8 @@ def parquet(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResul
     columns |= {"studies": pa.list_(pa.string()), "tags": pa.list_(pa.string())}
     point = [(name, _arrow_type(pa, hint)) for name, hint in get_type_hints(CostPoint).items()]
     columns["costs"] = pa.list_(pa.struct(point))
-    values = list(map(_row, rows, results, data_of(store, rows)))
+    each = zip(rows, results, data_of(store, rows), strict=True)
+    values = [_row(row, result, data) for row, result, data in each]
     table = pa.Table.from_pylist(values, schema=pa.schema(list(columns.items())))
     pq.write_table(table, file := io.BytesIO())
     return file.getvalue()

@@ -12,10 +12,11 @@ from jmlp.system.streams import as_written
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from jmlp.results.tables import ExperimentTable
+    from jmlp.results.tables import Column as TableColumn
+    from jmlp.results.tables import DifferenceRow, ExperimentTable, Row
 
-NARROW = 18  # width of a single column of names if the columns do not all fit side by side
-NAMES = "configuration"  # the group of the first columns, where there are several with names
+GAP = 3  # between two columns
+NARROW = 18  # width of the first column if the columns do not all fit side by side
 
 
 class AnyColumn(Protocol):
@@ -49,11 +50,11 @@ def show_tables(tables: "Sequence[ExperimentTable]", out: Output) -> None:
     for table in tables:
         title = "" if table.title == table.name else f": {table.title}"
         heading(console, f"{table.name}{title}")
-        print_grid(console, table.columns, [row.cells for row in table.rows], out)
+        shown = _named_within(table, console.width)
+        _print_part(console, shown.columns, shown.rows, out)
         if table.differences:
             heading(console, "Differences to the baseline")
-            differences = [row.cells for row in table.differences]
-            print_grid(console, table.difference_columns, differences, out)
+            _print_part(console, shown.difference_columns, shown.differences, out)
         if table.claims:
             heading(console, "What the original says")
             _list(console, [claim.sentence for claim in table.claims])
@@ -61,6 +62,31 @@ def show_tables(tables: "Sequence[ExperimentTable]", out: Output) -> None:
             heading(console, "Notes")
             _list(console, table.notes)
         print()
+
+
+def _named_within(table: "ExperimentTable", width: int) -> "ExperimentTable":
+    """The table; with one column of labels if some column does not fit beside those of the axes."""
+    from jmlp.results.tables import column_widths, labelled, name_columns
+
+    parts = ((table.columns, table.rows), (table.difference_columns, table.differences))
+    for columns, rows in parts:
+        widths = column_widths(columns, [row.cells for row in rows])
+        n_names = len(name_columns(columns))
+        if n_names > 1 and sum(w + GAP for w in widths[:n_names]) + max(widths[n_names:]) > width:
+            return labelled(table)
+    return table
+
+
+def _print_part(
+    console: "Console",
+    columns: "Sequence[TableColumn]",
+    rows: "Sequence[Row | DifferenceRow]",
+    out: Output,
+) -> None:
+    from jmlp.results.tables import name_columns
+
+    n_names = len(name_columns(columns))
+    print_grid(console, columns, [row.cells for row in rows], out, n_names=n_names)
 
 
 def heading(console: "Console", text: str) -> None:
@@ -82,17 +108,25 @@ def print_table(console: "Console", table: Any) -> None:
 
 
 def print_grid(
-    console: "Console", columns: Sequence[AnyColumn], rows: Sequence[Sequence[str]], out: Output
+    console: "Console",
+    columns: Sequence[AnyColumn],
+    rows: Sequence[Sequence[str]],
+    out: Output,
+    n_names: int = 1,
 ) -> None:
     """Prints one table if it fits; else as few as possible, without splitting groups that fit.
 
-    Each of them repeats the first column, or the first columns if they are those of `NAMES`.
+    Args:
+        console: the terminal.
+        columns: the columns.
+        rows: the cells of each row.
+        out: how to print.
+        n_names: number of first columns that name the row, which each table repeats.
     """
     titles = [as_written(column.title) for column in columns]
     cells = [tuple(map(as_written, row)) for row in rows]
     everything = list(range(len(columns)))
-    names = [i for i in everything if columns[i].group == NAMES] or [0]
-    others = everything[len(names) :]
+    names, others = everything[:n_names], everything[n_names:]
 
     def table(chosen: Sequence[int]) -> _Table:
         shown = [[row[index] for index in chosen] for row in cells]
@@ -107,7 +141,7 @@ def print_grid(
         titles = list(map(_fold_title, titles, zip(*cells, strict=True)))
         made = [table(everything)]
     if made[0].width > console.width:
-        if len(names) == 1:
+        if n_names == 1:
             cells = [(textwrap.fill(row[0], NARROW), *row[1:]) for row in cells]
         parts = [list(names)]
         for _, members in groupby(others, key=lambda index: columns[index].group):
@@ -153,7 +187,7 @@ def _table(
         max(cell_len(line) for cell in column for line in cell)
         for column in zip(*rows, strict=True)
     ]
-    margin, gap = ("", "  ") if out.plain else (" ", "   ")
+    margin, gap = ("", "  ") if out.plain else (" ", " " * GAP)
 
     def padded(line: str, width: int, align: str) -> str:
         space = " " * (width - cell_len(line))

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,9 @@ from jmlp.store import (
 )
 from jmlp.store.paths import path_of
 from jmlp.store.states import STUDY_ACTIVE, STUDY_UNFINISHED
-from jmlp.study.config import Experiment, Hyperparams, Study, configurations
+from jmlp.study.config import Experiment, Study
 from jmlp.study.file import parse_study, to_toml
+from jmlp.study.run_index import RunIndex
 from jmlp.system.environment import CHECKPOINT_SECONDS
 from jmlp.system.files import is_there
 from jmlp.training.records import RunResult
@@ -112,16 +113,12 @@ def submit(
             "runs on a disk of this machine (--store DIR)"
         )
     with Store(folder) as store:
-        rows = store.studies()
-        existing = {row.label: row for row in rows}.get(label)
+        existing = {row.label: row for row in store.studies()}.get(label)
         worker = worker_of(store, label)
         if existing is not None and existing.state in STUDY_ACTIVE and worker is not None:
             check_not_in_training(existing, to_toml(study), fresh)
         if existing is not None and existing.state in STUDY_UNFINISHED and not fresh:
             check_unchanged(existing, study, plan.facts.digests)
-        if not study.sequential:
-            for warning in _looking_again(study, plan.facts.digests, rows):
-                say(warning)
         store.submit(
             Submission(
                 label=label,
@@ -140,6 +137,10 @@ def submit(
         done, n_runs = store.counts(label)
         if done and not fresh:
             say(f"{done} of {n_runs} runs are in {folder} already (--fresh trains them again)")
+        if 0 < done < n_runs and plan.facts.n_test and not study.sequential:
+            ended = {row.run_id for row in store.runs(label) if row.result is not None}
+            for warning in _looking_again(study, _study_of(existing), plan, ended):
+                say(warning)
     return Submitted(folder, label, plan, dataset.source, command)
 
 
@@ -185,31 +186,43 @@ def check_unchanged(existing: StudyRow, study: Study, digests: Mapping[str, str]
 
 
 def _looking_again(
-    study: Study, digests: Mapping[str, str], rows: Sequence[StudyRow]
+    study: Study, before: Study | None, plan: "Plan", ended: Collection[str]
 ) -> Iterator[str]:
-    """Warnings that a study adds seeds to experiments whose verdicts can be looked at already."""
+    """Warnings of experiments that get more seeds than those whose verdicts could be seen.
+
+    Args:
+        study: the submitted study.
+        before: the study that had its label; None if there was none.
+        plan: the submitted study's plan.
+        ended: the ids of its runs that have ended.
+    """
     from jmlp.results.statistics import FEWEST_PAIRS  # imports SciPy
 
-    for row in rows:
-        if row.state != "done" or row.data["digests"] != digests:
-            continue
-        past = parse_study(row.toml, row.label)
-        if _top(past) != _top(study):
-            continue
-        seen = {frozenset(_trained(e)): set(e.seeds) for e in past.experiments}
-        for experiment in study.experiments:
-            trained = _trained(experiment)
-            seeds = seen.get(frozenset(trained), set())
-            if len(trained) > 1 and len(seeds) >= FEWEST_PAIRS and seeds < set(experiment.seeds):
-                yield (
-                    f"warning: {experiment.name}: {len(seeds)} of its {len(experiment.seeds)} "
-                    f"seeds have a table already ({row.label}), and verdicts are for a number of "
-                    "seeds that was fixed before looking: unless it was, use --set sequential=true"
-                )
+    seeds_before = {e.name: set(e.seeds) for e in before.experiments} if before else {}
+    index = RunIndex(plan.runs)
+    for experiment in study.experiments:
+        if set(experiment.seeds) <= seeds_before.get(experiment.name, set()):
+            continue  # it resumes
+        runs = [by_seed for _, by_seed in index.of(experiment)]
+        seen = [
+            seed
+            for seed in experiment.seeds
+            if sum(by_seed[seed].run_id in ended for by_seed in runs) > 1
+        ]
+        if FEWEST_PAIRS <= len(seen) < len(experiment.seeds):
+            yield (
+                f"warning: {experiment.name}: {len(seen)} of its {len(experiment.seeds)} seeds "
+                "have ended already, and verdicts are for a number of seeds that was fixed before "
+                "looking at any of them: if it was not, use --set sequential=true"
+            )
 
 
-def _trained(experiment: Experiment) -> list[Hyperparams]:
-    return [configuration.hyperparams for configuration in configurations(experiment)]
+def _study_of(row: StudyRow | None) -> Study | None:
+    """The study of a row; None if this version cannot read it."""
+    try:
+        return None if row is None else parse_study(row.toml, row.label)
+    except ConfigError:
+        return None
 
 
 def differences(old: Study, new: Study) -> list[str]:

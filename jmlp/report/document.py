@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jmlp.report.style import Plot
-from jmlp.results.tables import Column, ExperimentTable
+from jmlp.results.tables import Column, ExperimentTable, column_widths, name_columns
 from jmlp.study.config import Study, configurations
 from jmlp.training import records
 from jmlp.training.plan import DataFacts, n_validation
@@ -27,16 +27,12 @@ class Grid:
     @property
     def n_names(self) -> int:
         """The number of its first columns, which name the configuration."""
-        return sum(column.group == "configuration" for column in self.columns)
+        return len(name_columns(self.columns))
 
     @property
     def name_widths(self) -> list[int]:
-        """The widths of these columns in characters; titles may wrap."""
-        texts = zip(*self.rows, strict=True)
-        return [
-            max(map(len, [*column.title.split(), *cells]))
-            for column, cells in zip(self.columns[: self.n_names], texts, strict=False)
-        ]
+        """The widths of these columns in characters."""
+        return column_widths(self.columns, self.rows)[: self.n_names]
 
 
 @dataclass(frozen=True)
@@ -83,12 +79,12 @@ def make_section(name: str, table: ExperimentTable, plots: Sequence[Plot]) -> Se
 def grids(table: ExperimentTable) -> Iterator[Grid]:
     """The parts of a result table, each narrow enough for a page."""
     ours = [i for i, column in enumerate(table.columns) if column.group != "original"]
-    names = [i for i, column in enumerate(table.columns) if column.group == "configuration"]
     original = [i for i, column in enumerate(table.columns) if column.group == "original"]
     yield _grid("Results", table, range(len(table.rows)), ours)
-    if original:
-        compared = [i for i, row in enumerate(table.rows) if row.original]
-        yield _grid("Beside the original", table, compared, [*names, *original])
+    compared = [i for i, row in enumerate(table.rows) if row.original]
+    if compared:
+        columns = [*name_columns(table.columns), *original]
+        yield _grid("Beside the original", table, compared, columns)
     if table.differences:
         cells = [row.cells for row in table.differences]
         yield Grid("Differences to the baseline", table.difference_columns, cells)

@@ -4,13 +4,14 @@ import contextlib
 import math
 import time
 from collections import defaultdict
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from jmlp.training import plan as planning
 from jmlp.training.plan import TRAINING_SAMPLE, Group, Plan, group_name
 from jmlp.training.records import CostPoint, Evaluations, Phase, Progress, RunResult, Stop
 
+LONGEST_CHUNK = 0.2  # seconds: chunks that take longer are halved
 # Fixed cost of a step, in units of the time for one example of one lane.
 STEP_OVERHEAD = 100
 # Time to evaluate an example, in the same units: it goes through the network only forward.
@@ -23,7 +24,8 @@ class Tracker:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.started = time.monotonic()
-        self.idle = 0.0  # seconds since then in which the consumer of the records did not ask
+        self.idle = 0.0  # seconds since then in which nothing was computed
+        self.copying = 0.0  # of the time since the last record, seconds spent copying the state
         self.group = 0
         self.name = ""  # of the group
         self.runs_done = 0
@@ -43,16 +45,28 @@ class Tracker:
             self.to_come[_limit(group)] += self.epoch_work(group) * len(group.cohorts)
 
     def timed(self, records: Generator[Progress]) -> Generator[Progress]:
-        """Yields the same records; the time until the next is wanted, such as a pause, is idle."""
+        """Yields the same records, and measures the idle time between them, such as a pause.
+
+        A chunk may be running when a record is yielded, so idle time begins after the longest time
+        that a chunk should take.
+        """
         with contextlib.closing(records):
             for record in records:
-                left = time.monotonic()
+                left, self.copying = time.monotonic(), 0.0
                 yield record
-                self.idle += time.monotonic() - left
+                waited = time.monotonic() - left - self.copying
+                self.idle += max(0.0, waited - LONGEST_CHUNK)
+
+    @contextlib.contextmanager
+    def copies(self) -> Iterator[None]:
+        """Counts the time within as work: a copy waits for the chunk that is running."""
+        started = time.monotonic()
+        yield
+        self.copying += time.monotonic() - started
 
     @property
     def worked(self) -> float:
-        """Seconds of work since the start, without idle time."""
+        """Seconds since the start in which something was computed."""
         return time.monotonic() - self.started - self.idle
 
     def begin(self, number: int) -> None:

@@ -17,7 +17,7 @@ from jmlp.study.config import Hyperparams
 from jmlp.training import load_balance, program
 from jmlp.training import plan as planning
 from jmlp.training.blocks import Data
-from jmlp.training.eta import Tracker
+from jmlp.training.eta import LONGEST_CHUNK, Tracker
 from jmlp.training.outcome import Ended, Outcome, provenance
 from jmlp.training.plan import Cohort, Group, Plan
 from jmlp.training.program import (
@@ -45,7 +45,7 @@ from jmlp.training.strategies import AllAtOnce, Chunk, Interval, InTurn, Strateg
 Rows = NDArray[np.int32]
 LoadSaved = Callable[[Cohort, int], CohortState | None]  # takes a cohort and its program's width
 
-CHUNK_SECONDS = (0.05, 0.2)  # chunks are doubled if faster, halved if slower
+CHUNK_SECONDS = (0.05, LONGEST_CHUNK)  # chunks are doubled if faster, halved if slower
 FIRST_CHUNK = 16  # steps
 
 LANES_PER_CALL = 10  # evaluated on a device before control returns to Python
@@ -175,7 +175,8 @@ class GroupTraining:
         """Copies of all cohorts in training, after waiting for the chunks already started."""
         if self.state is None:
             return []
-        named = name_leaves(jax.device_get(self.state))
+        with self.tracker.copies():
+            named = name_leaves(jax.device_get(self.state))
         copies = []
         for index, slot in enumerate(self.slots):
             if slot is None or slot.fresh:

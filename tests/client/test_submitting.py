@@ -1,13 +1,19 @@
 """A study that was begun is resumed as it was, or not at all."""
 
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from commands import STUDY
 from queues import Queue, ask, numbers, once, trains
 
+from jmlp.client import submitting
+from jmlp.client.plans import checked_plan
+from jmlp.client.stored_data import read_data
 from jmlp.store import Lock
+from jmlp.study.config import Study
+from jmlp.study.file import change_study, parse_study
 
 REMEDY = (
     "  small is unfinished: resume it as it was (jmlp resume small), give the study another "
@@ -172,10 +178,33 @@ def test_seeds_added_to_a_completed_table_are_warned_of_unless_the_study_is_sequ
         return [line for line in found.err.splitlines() if line.startswith("warning")]
 
     assert warnings("--seeds", "6") == [
-        "warning: rate: 5 of its 6 seeds have a table already (small-rate-epochs-1), and verdicts "
-        "are for a number of seeds that was fixed before looking: unless it was, use --set "
+        "warning: rate: 5 of its 6 seeds have ended already, and verdicts are for a number of "
+        "seeds that was fixed before looking at any of them: if it was not, use --set "
         "sequential=true"
     ]
+    assert warnings("--seeds", "6") == []  # nothing is added
+    assert warnings("--seeds", "4") == []
     assert warnings("--seeds", "7", "--set", "sequential=true") == []
-    assert warnings("--seeds", "4") == []  # nothing is added
-    assert warnings("--seeds", "8", "--set", "learning_rate=0.2") == []  # another experiment
+    assert warnings("--seeds", "8", "--set", "learning_rate=0.2") == []  # other runs
+    again = warnings("--seeds", "9", "--set", "title=again")  # under another label
+    assert ["7 of its 9 seeds have ended already" in line for line in again] == [True]
+
+
+def test_resuming_a_study_adds_no_seeds_and_an_unreadable_one_is_no_obstacle(queue: Queue) -> None:
+    options = ("--experiment", "rate", "--epochs", "1")
+    assert queue.here("study", "small.toml", *options, "--seeds", "5").code == 0
+    with queue.store() as store:
+        row = store.study("small-rate-epochs-1")
+    plan = checked_plan(parse_study(row.toml, "small"), read_data(row.data, "small").facts, 2)
+    ended = {run.run_id for run in plan.runs}
+    more = change_study(row.toml, "small", seeds=8)
+    larger = checked_plan(more, plan.facts, 2)
+
+    def warned(before: Study | None) -> int:
+        return len(list(submitting._looking_again(more, before, larger, ended)))
+
+    assert warned(None) == warned(plan.study) == 1
+    assert warned(more) == 0
+    broken = replace(row, toml="name = 3")
+    assert submitting._study_of(row) == plan.study
+    assert (submitting._study_of(broken), submitting._study_of(None)) == (None, None)

@@ -18,7 +18,7 @@ from jmlp.errors import DiskFullError, StoreError
 from jmlp.report import check_output, plots, read_csv, read_results
 from jmlp.report.document import grids, make_section
 from jmlp.results.tables import experiment_table, study_tables
-from jmlp.study.config import configurations
+from jmlp.study.config import Reference, configurations
 from jmlp.system import fault_injection
 
 NASTY = "<script>alert(1)</script> | *x* [a](http://b) `c` $d$ # \x1b[2J\u202e"
@@ -349,10 +349,20 @@ def test_the_parts_after_plus_minus_are_equally_wide_so_that_digits_align() -> N
 
 def test_the_columns_of_a_grids_axes_stay_in_view_side_by_side() -> None:
     (results, differences) = grids(experiment_table(STUDY, grid(), grid_runs(0.02, -0.03)))
-    assert (results.n_names, results.name_widths) == (2, [5, 4])  # "batch", "norm"; "rate", "none"
+    assert (results.n_names, results.name_widths) == (3, [5, 4, 8])  # "batch", "none", "baseline"
     assert (differences.n_names, differences.name_widths) == (2, [5, 4])
     (one, _) = grids(experiment_table(STUDY, sizes(16, 128), runs(HP, SPREAD)))
     assert (one.n_names, one.name_widths) == (1, [len("batch size 128 (baseline)")])
+
+
+def test_a_grid_with_figures_other_than_test_accuracies_has_a_page(tmp_path: Path) -> None:
+    where = {"batch_norm": False, "drop_rate": 0.0}
+    experiment = replace(grid(), reference=(Reference(where, stopped=9),))
+    write(tmp_path, replace(STUDY, experiments=(experiment,)), grid_runs(0.02, -0.03))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert '<th scope="row" class="left axis" style="left: calc(0ch + 0 * var(--gap));' in page
+    assert '<th scope="row" class="right axis" style="left: calc(5ch + 1 * var(--gap));' in page
+    assert "Beside the original" not in page
 
 
 def test_the_figures_of_the_original_are_a_table_of_their_own_with_those_rows_only() -> None:

@@ -232,10 +232,10 @@ def test_the_notes_explain_the_seeds_beside_a_verdict() -> None:
     table = experiment_table(STUDY, sizes(16, 128), results)
     assert table.differences[0].cells[-1] == "not settled (about 22 seeds)"
     assert (
-        "The number of seeds next to a verdict would settle it with a probability of 80 %, if the "
-        "present mean and spread are the true ones. Verdicts are for a number of seeds that was "
-        "fixed before looking: to add seeds until they are settled, set sequential = true."
-        in table.notes
+        "The number of seeds next to a verdict, in a new study, would settle it with a probability "
+        "of 80 %, if the present mean and spread are the true ones. Verdicts are for a number of "
+        "seeds that was fixed before looking. To add seeds until all are settled, set sequential = "
+        "true before the first look." in table.notes
     )
 
 
@@ -251,21 +251,20 @@ def test_the_notes_of_a_sequential_table_say_what_its_intervals_hold_for() -> No
     )
     assert (
         "The number of seeds next to a verdict would settle it with a probability of 80 %, if the "
-        "present mean and spread are the true ones. At one of the looks before that, it may be "
-        "settled already." in table.notes
+        "present mean and spread are the true ones; one of the looks before may settle it already."
+        in table.notes
     )
 
 
 def test_a_note_gives_the_failures_that_the_seeds_cannot_rule_out() -> None:
     note = (
-        "Verdicts are about runs that do not fail. Where none of 5 diverged or collapsed, up to 45 "
-        "% of further ones may (95 %)."
+        "Verdicts are about runs that do not fail. Where none of 5 runs diverged or collapsed, up "
+        "to 45 % of further runs may still do so (95 % confidence, for one configuration)."
     )
     better = runs(size(16), shifted(0.03))
     assert note in experiment_table(STUDY, sizes(16, 128), [*runs(HP, SPREAD), *better]).notes
-    unsettled = runs(size(16), shifted(0.01, spread=0.01))
-    table = experiment_table(STUDY, sizes(16, 128), [*runs(HP, SPREAD), *unsettled])
-    assert not any("do not fail" in text for text in table.notes)
+    few = experiment_table(STUDY, sizes(16, 128), [*runs(HP, SPREAD), *better[:4]])
+    assert not any("do not fail" in text for text in few.notes)
     collapsed = runs(size(16), [0.1 + seed / 1000 for seed in range(5)], collapsed=True)
     table = experiment_table(STUDY, sizes(16, 128), [*runs(HP, SPREAD), *collapsed])
     assert note in table.notes  # for the baseline

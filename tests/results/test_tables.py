@@ -1,5 +1,6 @@
 """Tables: small hand-made runs, and exactly the strings that must be shown."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,10 +20,11 @@ from table_runs import (
     sizes,
 )
 
-from jmlp.results.tables import ExperimentTable, experiment_table, study_tables
+from jmlp.results.tables import ExperimentTable, experiment_table, labelled, study_tables
 from jmlp.results.tables.wording import p_text, points, summarise_epochs
 from jmlp.study.config import Claim, Experiment, Reference
 from jmlp.training.plan import DataFacts
+from jmlp.training.records import RunResult
 
 
 def column(table: ExperimentTable, title: str) -> list[str]:
@@ -111,8 +113,8 @@ def test_the_notes_of_a_complete_table_are_exactly_these() -> None:
         "Differences are in test accuracy to batch size 128, paired by seed. Their intervals hold "
         "simultaneously at 95 %, and p is adjusted accordingly (Bonferroni, 1); with fewer than 5 "
         "pairs there is no verdict.",
-        "Verdicts are about runs that do not fail. Where none of 5 diverged or collapsed, up to 45 "
-        "% of further ones may (95 %).",
+        "Verdicts are about runs that do not fail. Where none of 5 runs diverged or collapsed, up "
+        "to 45 % of further runs may still do so (95 % confidence, for one configuration).",
         "Batch sizes are compared at equal learning rate and limit of epochs, not at equal "
         "updates: batch size 16 makes about 8 times as many updates per epoch as 128.",
     )
@@ -325,6 +327,85 @@ def test_runs_that_all_collapsed_have_one_mean_and_a_verdict() -> None:
     table = experiment_table(STUDY, experiment, [*mixed, *runs(HP, SPREAD)])
     assert column(table, "original is")[0] == column(table, "prediction interval %")[0] == "–"
     assert column(table, "seeds below it")[0] == "0 of 5"
+
+
+TEN = tuple(range(10))
+
+
+def mostly_collapsed(n_collapsed: int, seeds: Sequence[int] = TEN) -> list[RunResult]:
+    """Runs of batch size 16, the first of which collapsed."""
+    return [
+        finished(size(16), s, 0.1 + s / 1000, collapsed=True)
+        if s < n_collapsed
+        else finished(size(16), s, 0.92 + s / 1000)
+        for s in seeds
+    ]
+
+
+def verdict_on(found: list[RunResult], n_seeds: int, *, sequential: bool = False) -> str:
+    """Against a baseline that never collapsed."""
+    baseline = [finished(HP, seed, 0.92) for seed in range(n_seeds)]
+    experiment = replace(sizes(16, 128), seeds=TEN[:n_seeds])
+    study = replace(STUDY, sequential=sequential)
+    return experiment_table(study, experiment, [*found, *baseline]).differences[0].cells[-1]
+
+
+def test_a_verdict_against_runs_that_mostly_collapsed_needs_enough_seeds_for_ranks() -> None:
+    assert verdict_on(mostly_collapsed(9), 10) == "lower"
+    assert verdict_on(mostly_collapsed(4)[:5], 5) == "not settled (runs failed)"
+    assert verdict_on(mostly_collapsed(5)[:5], 5) == "lower"  # all collapsed: one mode
+    assert verdict_on(mostly_collapsed(9), 10, sequential=True) == "not settled (runs failed)"
+
+
+@pytest.mark.parametrize(
+    ("sequential", "against"),
+    [
+        (False, "one against it also needs a signed-rank test."),
+        (True, "none is given against it."),
+    ],
+)
+def test_the_note_on_two_modes_says_what_a_verdict_against_it_needs(
+    sequential: bool, against: str
+) -> None:
+    study = replace(STUDY, sequential=sequential)
+    table = experiment_table(study, sizes(16, 128), mostly_collapsed(4)[:5])
+    (note,) = [note for note in table.notes if "two modes" in note]
+    assert note.endswith(f"no verdict favours such a configuration, and {against}")
+
+
+def test_the_note_on_failures_is_for_the_fewest_runs_without_any() -> None:
+    # Eight runs of one that never failed, five of another, ten of one that did.
+    experiment = replace(sizes(16, 64, 128), seeds=TEN)
+    found = [
+        *mostly_collapsed(2),
+        *[finished(size(64), s, 0.90 + s / 500) for s in range(5)],
+        *[finished(HP, s, 0.92) for s in range(8)],
+    ]
+    notes = experiment_table(STUDY, experiment, found).notes
+    assert any("Where none of 5 runs diverged or collapsed, up to 45 %" in note for note in notes)
+
+
+def test_a_grid_of_a_single_configuration_has_no_marks() -> None:
+    axes = {"batch_norm": (True,), "drop_rate": (0.5,)}
+    baseline = {"batch_norm": True, "drop_rate": 0.5}
+    experiment = Experiment("one", HP, axes, SEEDS, baseline)
+    table = experiment_table(STUDY, experiment, [])
+    assert [c.title for c in table.columns[:3]] == ["batch norm", "drop rate", "seeds"]
+    assert table.rows[0].cells[:3] == ("yes", "0.5", "0 of 5")
+
+
+def test_a_grid_with_labels_is_the_same_table_with_one_column_of_names() -> None:
+    table = experiment_table(STUDY, grid(), grid_runs(0.02, -0.03))
+    named = labelled(table)
+    assert [c.title for c in named.columns[:2]] == ["configuration", "seeds"]
+    assert [row.cells[0] for row in named.rows] == [row.marked_label for row in table.rows]
+    assert [row.cells[1:] for row in named.rows] == [row.cells[3:] for row in table.rows]
+    assert [row.cells[0] for row in named.differences] == [r.label for r in table.differences]
+    assert [row.cells[1:] for row in named.differences] == [
+        row.cells[2:] for row in table.differences
+    ]
+    one_axis = experiment_table(STUDY, sizes(16, 128), runs(HP, SPREAD))
+    assert labelled(one_axis) == one_axis
 
 
 def test_a_sequential_table_takes_pairs_in_the_order_of_the_seeds() -> None:

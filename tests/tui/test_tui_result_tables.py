@@ -81,7 +81,7 @@ def test_without_results_a_message_is_shown() -> None:
 def test_table_with_claims_and_notes_at_80_columns() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         # Ignore the scrollbar.
-        assert [line.rstrip(" ▁▂▆") for line in lines(app)[:13]] == [
+        assert [line.rstrip(" ▁▂▃▄▅▆▇█") for line in lines(app)[:13]] == [
             "▸sizes 15/15   other 7/15                                           columns 1/5",
             "                               test  difference,",
             " configuration           accuracy %       points  verdict",
@@ -100,7 +100,11 @@ def test_table_with_claims_and_notes_at_80_columns() -> None:
     drive(TWO, steps)
 
 
-def test_a_grid_keeps_its_row_and_order_when_its_axes_become_one_column_and_back() -> None:
+def rows(app: Alone) -> list[str | None]:
+    return [row.key.value for row in grid(app).ordered_rows]
+
+
+def test_a_grid_keeps_its_row_when_its_axes_become_one_column_and_back() -> None:
     made = experiment_table(STUDY, grid_of_two(), grid_runs(0.02, -0.03))
 
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
@@ -114,11 +118,20 @@ def test_a_grid_keeps_its_row_and_order_when_its_axes_become_one_column_and_back
             assert grid(app).ordered_columns[0].key.value == first
             assert grid(app).row_count == 4
             assert grid(app).label_at_cursor == chosen
-        app.query_one(ResultTables)._sort_by("configuration")
+        await pilot.press("o")  # only the columns of this form can be sorted by
+        options = [str(option.prompt) for option in app.screen.query_one(OptionList).options]
+        assert options[0] == "configuration"
+        assert not {"batch norm", "drop rate", "mark"} & set(options)
+        await pilot.press("enter")
+        await pilot.pause()
+        tables = app.query_one(ResultTables)
+        assert tables._view is not None
+        assert tables._view.sort is not None
+        assert rows(app)[0] == "batch norm no, drop rate 0.5"
         await pilot.resize_terminal(80, 17)
         await pilot.pause()
-        top = next(row.key.value for row in grid(app).ordered_rows)
-        assert top == "batch norm no, drop rate 0.5"
+        assert tables._view.sort is None  # its column is gone
+        assert rows(app)[0] == "batch norm no, drop rate none"
 
     drive([made], steps)
 

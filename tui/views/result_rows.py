@@ -27,20 +27,6 @@ class Joined(NamedTuple):
     pairs: list[Pair]
     cells: list[list[str]]  # by column; empty where there is no difference
 
-    def labelled(self) -> "Joined":
-        """The table with one column for the labels in place of those of a grid's axes."""
-        from jmlp.results.tables import Column
-
-        named = (CONFIGURATION, "mark")
-        others = [
-            (column, texts)
-            for column, texts in zip(self.columns, self.cells, strict=True)
-            if column.group not in named
-        ]
-        labels = [visible(pair.row.marked_label) for pair in self.pairs]
-        columns = [Column(CONFIGURATION, "left", "configuration"), *(c for c, _ in others)]
-        return Joined(columns, self.pairs, [labels, *(texts for _, texts in others)])
-
 
 def join(table: "ExperimentTable") -> Joined:
     """Joins the tables, with the original's accuracy beside ours and its other figures last."""
@@ -121,7 +107,7 @@ def sort_value(title: str, pair: Pair) -> Any:
     if title == CONFIGURATION:
         return natural_key(pair.row.label)
     if title == "mark":
-        return (pair.row.is_best, pair.row.is_baseline)
+        return pair.row.is_best, pair.row.is_baseline
     if hasattr(pair.row.hyperparams, name := title.replace(" ", "_")):
         return _natural(getattr(pair.row.hyperparams, name))
     if title == "original is":

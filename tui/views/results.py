@@ -28,7 +28,6 @@ ACCURACIES = ("training accuracy %", "validation accuracy %")
 COUNTS = ("diverged", "collapsed")
 BLOCKS = (
     *PRIMARY,
-    ("mark",),
     ("seeds",),
     ("original test %",),
     ("simultaneous 95 % interval", "p"),
@@ -98,17 +97,11 @@ def page(table: "ExperimentTable", width: int, sort: Sort | None = None, at: str
         sort: the order of the rows; None: the plan's.
         at: the title of a column on the page; default: the first page.
     """
-    joined = _named_within(join(table), width)
+    table = form(table, width)
+    joined = join(table)
     names = [column.title for column in joined.columns if column.group == CONFIGURATION]
-    complete = table.n_ended == table.n_runs
-    made = {}
-    for column, cells in zip(joined.columns, joined.cells, strict=True):
-        measured = column.align == "right" and column.title not in names
-        made[column.title] = aligned(cells) if measured else cells
-    widths = {
-        title: _width(title, cells, "" if complete else PLACEHOLDERS.get(title, ""))
-        for title, cells in made.items()
-    }
+    made = _texts(joined)
+    widths = _widths(table, made)
     blocks = _blocks(table, [title for title in made if title not in names])
     if names == [CONFIGURATION]:
         widths[CONFIGURATION] = _first_width(made[CONFIGURATION], widths, blocks, width)
@@ -128,12 +121,39 @@ def page(table: "ExperimentTable", width: int, sort: Sort | None = None, at: str
     return Page(number, firsts, tuple(columns), tuple(lines), height)
 
 
-def _named_within(joined: Joined, width: int) -> Joined:
-    """The table, with one column of labels if those of the axes take more than half the width."""
-    axes = [i for i, column in enumerate(joined.columns) if column.group == CONFIGURATION]
-    needed = sum(_width(joined.columns[i].title, joined.cells[i], "") + GAP for i in axes)
-    is_narrow = len(axes) == 1 or needed <= width // 2
-    return joined if is_narrow else joined.labelled()
+def form(table: "ExperimentTable", width: int) -> "ExperimentTable":
+    """The table as shown at a width: with a column per axis of a grid, or one of labels.
+
+    Labels, which may be folded, are shown if only then the main columns fit beside them, or if some
+    column does not fit beside those of the axes.
+    """
+    from jmlp.results.tables import labelled
+
+    joined = join(table)
+    widths = {title: width + GAP for title, width in _widths(table, _texts(joined)).items()}
+    names = [column.title for column in joined.columns if column.group == CONFIGURATION]
+    needed = sum(map(widths.__getitem__, names))
+    rest = width - sum(widths.get(title, 0) for block in PRIMARY for title in block)
+    widest = max(needed for title, needed in widths.items() if title not in names)
+    fits = needed <= rest or (rest < NARROW + GAP and needed + widest <= width + GAP)
+    return table if fits else labelled(table)
+
+
+def _texts(joined: Joined) -> dict[str, list[str]]:
+    """The cells by column, with numbers aligned except in the names of configurations."""
+    texts = {}
+    for column, cells in zip(joined.columns, joined.cells, strict=True):
+        measured = column.align == "right" and column.group != CONFIGURATION
+        texts[column.title] = aligned(cells) if measured else cells
+    return texts
+
+
+def _widths(table: "ExperimentTable", texts: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """The widths of columns; until all runs have ended, at least those of typical cells."""
+    placeholders = {} if table.n_ended == table.n_runs else PLACEHOLDERS
+    return {
+        title: _width(title, cells, placeholders.get(title, "")) for title, cells in texts.items()
+    }
 
 
 def _width(title: str, cells: Sequence[str], placeholder: str) -> int:
@@ -147,7 +167,7 @@ def _blocks(table: "ExperimentTable", titles: Sequence[str]) -> list[tuple[str, 
     blocks = list(BLOCKS)
     if any(row.diverged or row.collapsed for row in table.rows):
         blocks.remove(COUNTS)
-        blocks.insert(len(PRIMARY) + 2, COUNTS)  # show early that runs have failed
+        blocks.insert(len(PRIMARY) + 1, COUNTS)  # show early that runs have failed
     if "test accuracy %" not in titles:
         blocks.remove(ACCURACIES)
         blocks.insert(0, ACCURACIES)

@@ -10,7 +10,10 @@ from jmlp.results.tables.experiment_table import (
     ExperimentTable,
     Original,
     Row,
+    column_widths,
     experiment_table,
+    labelled,
+    name_columns,
     study_tables,
 )
 from jmlp.results.tables.sentences import ClaimAnswer
@@ -34,7 +37,10 @@ __all__ = [
     "Original",
     "Row",
     "accuracy_text",
+    "column_widths",
     "experiment_table",
+    "labelled",
+    "name_columns",
     "p_text",
     "percent",
     "points",

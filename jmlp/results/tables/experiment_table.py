@@ -1,7 +1,7 @@
 """Builds the result table of an experiment from its runs."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
@@ -59,7 +59,7 @@ class Column:
     title: str
     align: Literal["left", "right"]
     group: Literal[
-        "configuration", "mark", "seeds", "accuracy", "epochs", "counts", "original", "difference"
+        "configuration", "seeds", "accuracy", "epochs", "counts", "original", "difference"
     ]
 
 
@@ -129,8 +129,35 @@ class ExperimentTable:
     notes: tuple[str, ...]
 
 
+def name_columns(columns: Sequence[Column]) -> list[int]:
+    """The indices of the first columns, which name the configuration of each row."""
+    return [index for index, column in enumerate(columns) if column.group == CONFIGURATION.group]
+
+
+def column_widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
+    """The widths of columns in characters, if their titles are wrapped."""
+    return [
+        max(map(len, [*column.title.split(), *(cells[index] for cells in rows)]))
+        for index, column in enumerate(columns)
+    ]
+
+
+def labelled(table: ExperimentTable) -> ExperimentTable:
+    """The table with one column for the labels and marks in place of those of a grid's axes."""
+    n, m = (len(name_columns(c)) for c in (table.columns, table.difference_columns))
+    rows = [replace(row, cells=(row.marked_label, *row.cells[n:])) for row in table.rows]
+    differences = [replace(row, cells=(row.label, *row.cells[m:])) for row in table.differences]
+    return replace(
+        table,
+        columns=(CONFIGURATION, *table.columns[n:]),
+        rows=tuple(rows),
+        difference_columns=(CONFIGURATION, *table.difference_columns[m:]) if m else (),
+        differences=tuple(differences),
+    )
+
+
 CONFIGURATION = Column("configuration", "left", "configuration")
-MARK = Column("mark", "left", "mark")
+MARK = Column("mark", "left", "configuration")
 DIFFERENCE_COLUMNS = (
     Column("difference, points", "right", "difference"),
     Column("simultaneous 95 % interval", "right", "difference"),
@@ -205,6 +232,7 @@ def experiment_table(
             arm,
             is_baseline=several and arm is baseline,
             is_best=arm is best,
+            with_marks=several,
             has_test=has_test,
             with_original=with_original,
         )
@@ -220,7 +248,7 @@ def experiment_table(
         title=experiment.title or experiment.name,
         n_runs=len(arms) * len(experiment.seeds),
         n_ended=sum(len(arm.runs) for arm in arms),
-        columns=tuple(_columns(experiment, has_test, with_original)),
+        columns=tuple(_columns(experiment, has_test, with_original, with_marks=several)),
         rows=tuple(rows),
         difference_columns=(
             (*_axis_columns(experiment), *DIFFERENCE_COLUMNS) if differences else ()
@@ -231,7 +259,7 @@ def experiment_table(
             for claim in experiment.claims
         ),
         notes=(
-            *run_notes(experiment, arms, best),
+            *run_notes(study, experiment, arms, best),
             *accuracy_notes(study, experiment, has_test, with_original),
             *range_notes(
                 accuracies, any(row.original is not None and row.original.is_cut for row in rows)
@@ -279,9 +307,11 @@ def _with_marks(label: str, marks: str) -> str:
     return f"{label} ({marks})" if marks else label
 
 
-def _columns(experiment: Experiment, has_test: bool, with_original: bool) -> Iterator[Column]:
+def _columns(
+    experiment: Experiment, has_test: bool, with_original: bool, with_marks: bool
+) -> Iterator[Column]:
     yield from _axis_columns(experiment)
-    if _is_grid(experiment):
+    if _is_grid(experiment) and with_marks:
         yield MARK
     yield Column("seeds", "right", "seeds")
     yield Column("training accuracy %", "right", "accuracy")
@@ -306,6 +336,7 @@ def _row(
     *,
     is_baseline: bool,
     is_best: bool,
+    with_marks: bool,
     has_test: bool,
     with_original: bool,
 ) -> Row:
@@ -327,7 +358,7 @@ def _row(
     marks = _marks(is_baseline, is_best)
     named = [_with_marks(arm.label, marks)]
     if _is_grid(experiment):
-        named = [*_axis_cells(experiment, arm), marks]
+        named = [*_axis_cells(experiment, arm), *([marks] if with_marks else [])]
     cells = [
         *named,
         str(n) if n == n_seeds else f"{n} of {n_seeds}",

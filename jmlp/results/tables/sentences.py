@@ -162,7 +162,9 @@ def _phrase(name: str, c: Comparison, study: Study) -> str:
     return f"{name} is {c.verdict} ({numbers})"
 
 
-def run_notes(experiment: Experiment, arms: Sequence[Arm], best: Arm | None) -> Iterator[str]:
+def run_notes(
+    study: Study, experiment: Experiment, arms: Sequence[Arm], best: Arm | None
+) -> Iterator[str]:
     """Notes on the runs themselves."""
     n_runs, n_ended = len(arms) * len(experiment.seeds), sum(len(arm.runs) for arm in arms)
     if n_ended < n_runs:
@@ -190,11 +192,16 @@ def run_notes(experiment: Experiment, arms: Sequence[Arm], best: Arm | None) -> 
     if any(run.collapsed for arm in arms for run in arm.finished):
         yield "A collapsed run predicts one class for the whole validation part."
     if any(arm.collapsed_in_part for arm in arms):
+        against = (
+            "and none is given against it"
+            if study.sequential
+            else "and one against it also needs a signed-rank test"
+        )
         yield (
             "Where only some runs collapsed, accuracies have two modes and no meaningful interval: "
             "× gives the number of runs that did not collapse and of those that did, after the "
             "mean of each. Their collapse counts as a failure: no verdict favours such a "
-            "configuration, and one against it also needs a signed-rank test."
+            f"configuration, {against}."
         )
     if any(run.reached_limit for arm in arms for run in arm.finished):
         yield (
@@ -283,26 +290,34 @@ def comparison_notes(
     )
     verdicts = {comparison.verdict for comparison in comparisons}
     if "not settled" in verdicts:
-        looking = (
-            "At one of the looks before that, it may be settled already."
-            if study.sequential
-            else "Verdicts are for a number of seeds that was fixed before looking: to add seeds "
-            "until they are settled, set sequential = true."
+        settles = (
+            f"would settle it with a probability of {100 * POWER:.0f} %, if the present mean and "
+            "spread are the true ones"
         )
-        yield (
-            "The number of seeds next to a verdict would settle it with a probability of "
-            f"{100 * POWER:.0f} %, if the present mean and spread are the true ones. {looking}"
-        )
+        if study.sequential:
+            yield (
+                f"The number of seeds next to a verdict {settles}; one of the looks before may "
+                "settle it already."
+            )
+        else:
+            yield (
+                f"The number of seeds next to a verdict, in a new study, {settles}. Verdicts are "
+                "for a number of seeds that was fixed before looking. To add seeds until all are "
+                "settled, set sequential = true before the first look."
+            )
     sound = [
         len(arm.finished)
         for arm in arms
-        if arm.finished and not arm.diverged and not any(run.collapsed for run in arm.finished)
+        if len(arm.finished) >= FEWEST_PAIRS
+        and not arm.diverged
+        and not any(run.collapsed for run in arm.finished)
     ]
-    if sound and verdicts & {"higher", "lower", "within"}:
+    if sound and verdicts != {"too few pairs"}:
         n = min(sound)
         yield (
-            f"Verdicts are about runs that do not fail. Where none of {n} diverged or collapsed, "
-            f"up to {100 * failure_bound(n):.0f} % of further ones may (95 %)."
+            f"Verdicts are about runs that do not fail. Where none of {n} runs diverged or "
+            f"collapsed, up to {100 * failure_bound(n):.0f} % of further runs may still do so "
+            "(95 % confidence, for one configuration)."
         )
 
 
