@@ -3,6 +3,8 @@
 import doctest
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -126,6 +128,16 @@ MEANING = {
     "below": "**below every seed**",
     "above": "**above every seed**",
 }
+
+
+def test_the_tables_of_the_statistics_are_what_the_simulation_prints() -> None:
+    script = ROOT / "scripts" / "simulate_verdicts.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    tables = done.stdout.strip().split("\n\n")
+    assert len(tables) == 3
+    page = read(ROOT / "docs" / "explanation" / "statistics.md")
+    for table in tables:
+        assert table in page
 
 
 def test_the_readme_shows_the_twelve_figures_of_the_result_tables() -> None:

@@ -374,15 +374,17 @@ def test_the_note_on_two_modes_says_what_a_verdict_against_it_needs(
 
 
 def test_the_note_on_failures_is_for_the_fewest_runs_without_any() -> None:
-    # Eight runs of one that never failed, five of another, ten of one that did.
-    experiment = replace(sizes(16, 64, 128), seeds=TEN)
+    # Eight runs of one that never failed, and ten of another; fewer of those that did.
+    experiment = replace(sizes(16, 32, 64, 128), seeds=TEN)
     found = [
-        *mostly_collapsed(2),
-        *[finished(size(64), s, 0.90 + s / 500) for s in range(5)],
+        *mostly_collapsed(2, TEN[:7]),
+        diverged(size(32), 9, 1),
+        *[finished(size(32), s, 0.90 + s / 500) for s in range(6)],
+        *[finished(size(64), s, 0.90 + s / 500) for s in range(10)],
         *[finished(HP, s, 0.92) for s in range(8)],
     ]
     notes = experiment_table(STUDY, experiment, found).notes
-    assert any("Where none of 5 runs diverged or collapsed, up to 45 %" in note for note in notes)
+    assert any("Where none of 8 runs diverged or collapsed, up to 31 %" in note for note in notes)
 
 
 def test_a_grid_of_a_single_configuration_has_no_marks() -> None:

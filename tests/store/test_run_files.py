@@ -188,7 +188,11 @@ def test_the_digest_is_independent_of_how_the_numbers_came_about(tmp_path: Path)
     before = stored(tmp_path / "a", run())
     after = stored(
         tmp_path / "b",
-        run(experiments=("other",), provenance=replace(CPU, device="gpu", versions={"jax": "1"})),
+        run(
+            experiments=("other",),
+            provenance=replace(CPU, device="gpu", versions={"jax": "1"}),
+            training_seconds=12.5,
+        ),
         data={"name": "other", "source": "a lake", "digests": {}},
         validation_fraction=0.5,
         attempt=3,
