@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jmlp.report.style import Plot
-from jmlp.results.tables import Column, ExperimentTable, column_widths, name_columns
+from jmlp.results.tables import MARK, Column, ExperimentTable, column_widths, name_columns
 from jmlp.study.config import Study, configurations
 from jmlp.training import records
 from jmlp.training.plan import DataFacts, n_validation
@@ -33,6 +33,12 @@ class Grid:
     def name_widths(self) -> list[int]:
         """The widths of these columns in characters."""
         return column_widths(self.columns, self.rows)[: self.n_names]
+
+    @property
+    def axes_width(self) -> int:
+        """The sum of these widths without that of the marks; 0 unless it is a grid."""
+        widths = zip(self.columns, self.name_widths, strict=False)
+        return sum(w for column, w in widths if column != MARK) if self.n_names > 1 else 0
 
 
 @dataclass(frozen=True)

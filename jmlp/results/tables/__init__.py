@@ -5,6 +5,7 @@ the `cells` of `differences`, then the sentences of `claims`, then `notes`.
 """
 
 from jmlp.results.tables.experiment_table import (
+    MARK,
     Column,
     DifferenceRow,
     ExperimentTable,
@@ -28,6 +29,7 @@ from jmlp.results.tables.wording import (
 )
 
 __all__ = [
+    "MARK",
     "MISSING",
     "ClaimAnswer",
     "Column",
