@@ -134,7 +134,7 @@ def form(table: "ExperimentTable", width: int) -> "ExperimentTable":
     names = [column.title for column in joined.columns if column.group == CONFIGURATION]
     needed = sum(map(widths.__getitem__, names))
     rest = width - sum(widths.get(title, 0) for block in PRIMARY for title in block)
-    widest = max(needed for title, needed in widths.items() if title not in names)
+    widest = max(taken for title, taken in widths.items() if title not in names)
     fits = needed <= rest or (rest < NARROW + GAP and needed + widest <= width + GAP)
     return table if fits else labelled(table)
 
