@@ -12,10 +12,8 @@ from jmlp.system.streams import as_written
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from jmlp.results.tables import Column as TableColumn
-    from jmlp.results.tables import DifferenceRow, ExperimentTable, Row
+    from jmlp.results.tables import ExperimentTable
 
-GAP = 3  # between two columns
 NARROW = 18  # width of the first column if the columns do not all fit side by side
 
 
@@ -50,11 +48,10 @@ def show_tables(tables: "Sequence[ExperimentTable]", out: Output) -> None:
     for table in tables:
         title = "" if table.title == table.name else f": {table.title}"
         heading(console, f"{table.name}{title}")
-        shown = _named_within(table, console.width)
-        _print_part(console, shown.columns, shown.rows, out)
+        _print_part(console, table, "rows", out)
         if table.differences:
             heading(console, "Differences to the baseline")
-            _print_part(console, shown.difference_columns, shown.differences, out)
+            _print_part(console, table, "differences", out)
         if table.claims:
             heading(console, "What the original says")
             _list(console, [claim.sentence for claim in table.claims])
@@ -64,29 +61,19 @@ def show_tables(tables: "Sequence[ExperimentTable]", out: Output) -> None:
         print()
 
 
-def _named_within(table: "ExperimentTable", width: int) -> "ExperimentTable":
-    """The table; with one column of labels if some column does not fit beside those of the axes."""
-    from jmlp.results.tables import column_widths, labelled, name_columns
-
-    parts = ((table.columns, table.rows), (table.difference_columns, table.differences))
-    for columns, rows in parts:
-        widths = column_widths(columns, [row.cells for row in rows])
-        n_names = len(name_columns(columns))
-        if n_names > 1 and sum(w + GAP for w in widths[:n_names]) + max(widths[n_names:]) > width:
-            return labelled(table)
-    return table
-
-
 def _print_part(
-    console: "Console",
-    columns: "Sequence[TableColumn]",
-    rows: "Sequence[Row | DifferenceRow]",
-    out: Output,
+    console: "Console", table: "ExperimentTable", part: Literal["rows", "differences"], out: Output
 ) -> None:
-    from jmlp.results.tables import name_columns
+    """Prints one part of a table, with one column of labels if the axes leave too little room."""
+    from jmlp.results.tables import labelled, name_columns
 
-    n_names = len(name_columns(columns))
-    print_grid(console, columns, [row.cells for row in rows], out, n_names=n_names)
+    for shown in (table, labelled(table)):
+        columns = shown.columns if part == "rows" else shown.difference_columns
+        cells = [row.cells for row in (shown.rows if part == "rows" else shown.differences)]
+        grid = layout(console, columns, cells, out, n_names=len(name_columns(columns)))
+        if max(lines.width for lines in grid) <= console.width:
+            break
+    _print(console, grid)
 
 
 def heading(console: "Console", text: str) -> None:
@@ -108,13 +95,20 @@ def print_table(console: "Console", table: Any) -> None:
 
 
 def print_grid(
+    console: "Console", columns: Sequence[AnyColumn], rows: Sequence[Sequence[str]], out: Output
+) -> None:
+    """Prints a table whose first column names its rows, in several parts if it is too wide."""
+    _print(console, layout(console, columns, rows, out))
+
+
+def layout(
     console: "Console",
     columns: Sequence[AnyColumn],
     rows: Sequence[Sequence[str]],
     out: Output,
     n_names: int = 1,
-) -> None:
-    """Prints one table if it fits; else as few as possible, without splitting groups that fit.
+) -> "list[_Table]":
+    """Lays out one table if it fits; else as few as possible, without splitting groups that fit.
 
     Args:
         console: the terminal.
@@ -153,7 +147,11 @@ def print_grid(
                 else:
                     parts.append([*names, *piece])
         made = list(map(table, parts))
-    for number, part in enumerate(made):
+    return made
+
+
+def _print(console: "Console", parts: "Sequence[_Table]") -> None:
+    for number, part in enumerate(parts):
         if number:
             print()
         console.print("\n".join(part.head), style="bold", soft_wrap=True)
@@ -187,7 +185,7 @@ def _table(
         max(cell_len(line) for cell in column for line in cell)
         for column in zip(*rows, strict=True)
     ]
-    margin, gap = ("", "  ") if out.plain else (" ", " " * GAP)
+    margin, gap = ("", "  ") if out.plain else (" ", "   ")
 
     def padded(line: str, width: int, align: str) -> str:
         space = " " * (width - cell_len(line))

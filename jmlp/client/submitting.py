@@ -213,7 +213,8 @@ def _looking_again(
             yield (
                 f"warning: {experiment.name}: {len(seen)} of its {len(experiment.seeds)} seeds "
                 "have ended already, and verdicts are for a number of seeds that was fixed before "
-                "looking at any of them: if it was not, use --set sequential=true"
+                "looking at any of them: if it was not, disregard the verdicts so far, and set "
+                "sequential = true in the study"
             )
 
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jmlp.report.style import Plot
-from jmlp.results.tables import MARK, Column, ExperimentTable, column_widths, name_columns
+from jmlp.results.tables import MARK, Column, ExperimentTable, name_columns
 from jmlp.study.config import Study, configurations
 from jmlp.training import records
 from jmlp.training.plan import DataFacts, n_validation
 from jmlp.training.records import NUMERICS, RunResult
 
+# The classes of grids by the widths of their axes in characters. Beside the axes that stay in view,
+# at least half of the narrowest page of the class is left for numbers.
+KEEPS_AXES = ((20, "keeps-all"), (45, "keeps-all-if-wide"))
 FIGURE_SPACE = "\N{FIGURE SPACE}"  # as wide as a digit
 
 
@@ -31,14 +34,23 @@ class Grid:
 
     @property
     def name_widths(self) -> list[int]:
-        """The widths of these columns in characters."""
-        return column_widths(self.columns, self.rows)[: self.n_names]
+        """The widths of these columns in characters, if their titles are wrapped."""
+        return [
+            max(map(len, [*column.title.split(), *(row[index] for row in self.rows)]))
+            for index, column in enumerate(self.columns[: self.n_names])
+        ]
 
     @property
-    def axes_width(self) -> int:
-        """The sum of these widths without that of the marks; 0 unless it is a grid."""
+    def mark(self) -> int | None:
+        """The index of the column with the marks; None if it has none."""
+        return self.columns.index(MARK) if MARK in self.columns else None
+
+    @property
+    def keeps_axes(self) -> str:
+        """From which width of a page the columns of the axes stay in view, as a class."""
         widths = zip(self.columns, self.name_widths, strict=False)
-        return sum(w for column, w in widths if column != MARK) if self.n_names > 1 else 0
+        needed = sum(width for column, width in widths if column != MARK)
+        return next((name for limit, name in KEEPS_AXES if needed <= limit), "keeps-first")
 
 
 @dataclass(frozen=True)

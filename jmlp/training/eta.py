@@ -50,6 +50,7 @@ class Tracker:
         A chunk may be running when a record is yielded, so idle time begins after the longest time
         that a chunk should take.
         """
+        self.started = time.monotonic()
         with contextlib.closing(records):
             for record in records:
                 left, self.copying = time.monotonic(), 0.0

@@ -168,8 +168,8 @@ class RunResult:
     state: Any  # the kept batch-norm state
     last: Snapshot | None  # at the end of training; None if the result was read without parameters
     snapshots: tuple[Snapshot, ...]  # at evaluations 0, 1, 2, 3, 5, 8 ..., as far as they fit
-    # Wall-clock seconds in training until it stopped, shared with the runs that train beside it;
-    # without compiling and pauses. None if an earlier version trained it.
+    # Wall-clock seconds in training until it stopped, not divided among the runs beside it; without
+    # compiling and pauses. None if an earlier version trained it, wholly or in part.
     training_seconds: float | None = field(default=None, compare=False, metadata={"added": True})
 
 

@@ -223,37 +223,56 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "said\n")
 
 
-def test_a_grid_of_three_axes_fits_80_columns_and_every_part_names_its_rows(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    axes = {
-        "batch_norm": (False, True),
-        "initialization": ("he", "normal"),
-        "learning_rate": (0.0003, 0.001),
-    }
-    base = {"batch_norm": False, "initialization": "he", "learning_rate": 0.001}
-    reference = (Reference(base, test_accuracy=0.9, stopped=9),)
-    experiment = Experiment("grid", HP, axes, SEEDS, base, reference=reference)
+AXES = {
+    "batch_norm": (False, True),
+    "initialization": ("he", "normal"),
+    "learning_rate": (0.0003, 0.001),
+}
+BASE = {"batch_norm": False, "initialization": "he", "learning_rate": 0.001}
+
+
+def show_grid(columns: int, stream: io.TextIOBase, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines of the tables of a grid with three axes, without the notes."""
+    reference = (Reference(BASE, test_accuracy=0.9, stopped=9),)
+    experiment = Experiment("grid", HP, AXES, SEEDS, BASE, reference=reference)
     results = [
         run
         for number, configuration in enumerate(configurations(experiment))
         for run in runs(configuration.hyperparams, shifted(-0.01 * number))
     ]
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(sys, "stdout", stream := Terminal())
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys, "stdout", stream)
     show_tables([experiment_table(STUDY, experiment, results)], Output())
-    text = without_escapes(stream.getvalue())
-    assert max(map(len, text.splitlines())) <= 80
-    rows = [line for line in text.partition("Notes")[0].splitlines() if " he " in line]
-    rows += [line for line in text.partition("Notes")[0].splitlines() if " normal " in line]
-    names = Counter(tuple(row.split()[:3]) for row in rows)
+    stream.flush()
+    text = stream.getvalue() if isinstance(stream, io.StringIO) else ""
+    return without_escapes(text).partition("Notes")[0].splitlines()
+
+
+def test_a_grid_of_three_axes_fits_80_columns_and_every_part_names_its_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = show_grid(80, Terminal(), monkeypatch)
+    assert max(map(len, lines)) <= 80
+    names = Counter(
+        tuple(line.split()[:3]) for line in lines if " he " in line or " normal " in line
+    )
     assert set(names) == {
         (norm, weights, rate)
         for norm in ("no", "yes")
         for weights in ("he", "normal")
         for rate in ("0.0003", "0.001")
     }
-    n_parts = text.count("─\n")
-    n_differences = text.partition("Differences to the baseline")[2].count("─\n")
+    n_parts = sum(line.endswith("─") for line in lines)
+    start = lines.index("Differences to the baseline")
+    n_differences = sum(line.endswith("─") for line in lines[start:])
     assert names.pop(("no", "he", "0.001")) == n_parts - n_differences  # the baseline
     assert set(names.values()) == {n_parts}
+
+
+def test_no_line_of_a_grid_is_too_long_at_any_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    forms = set()
+    for columns in range(50, 120, 3):
+        lines = show_grid(columns, Terminal(), monkeypatch)
+        assert max(map(len, lines)) <= columns
+        forms.add("configuration" in " ".join(lines).split())
+    assert forms == {True, False}  # labels where the axes are too wide

@@ -179,8 +179,8 @@ def test_seeds_added_to_a_completed_table_are_warned_of_unless_the_study_is_sequ
 
     assert warnings("--seeds", "6") == [
         "warning: rate: 5 of its 6 seeds have ended already, and verdicts are for a number of "
-        "seeds that was fixed before looking at any of them: if it was not, use --set "
-        "sequential=true"
+        "seeds that was fixed before looking at any of them: if it was not, disregard the verdicts "
+        "so far, and set sequential = true in the study"
     ]
     assert warnings("--seeds", "6") == []  # nothing is added
     assert warnings("--seeds", "4") == []

@@ -350,11 +350,11 @@ def test_the_parts_after_plus_minus_are_equally_wide_so_that_digits_align() -> N
 def test_the_columns_of_a_grids_axes_stay_in_view_side_by_side() -> None:
     (results, differences) = grids(experiment_table(STUDY, grid(), grid_runs(0.02, -0.03)))
     assert (results.n_names, results.name_widths) == (3, [5, 4, 8])  # "batch", "none", "baseline"
-    assert results.axes_width == 9  # marks may scroll away
+    assert (results.mark, results.keeps_axes) == (2, "keeps-all")  # marks may scroll away
     assert (differences.n_names, differences.name_widths) == (2, [5, 4])
     (one, _) = grids(experiment_table(STUDY, sizes(16, 128), runs(HP, SPREAD)))
     assert (one.n_names, one.name_widths) == (1, [len("batch size 128 (baseline)")])
-    assert one.axes_width == 0
+    assert one.mark is None
 
 
 def test_a_grid_with_figures_other_than_test_accuracies_has_a_page(tmp_path: Path) -> None:

@@ -232,10 +232,10 @@ def test_the_notes_explain_the_seeds_beside_a_verdict() -> None:
     table = experiment_table(STUDY, sizes(16, 128), results)
     assert table.differences[0].cells[-1] == "not settled (about 22 seeds)"
     assert (
-        "The number of seeds next to a verdict, in a new study, would settle it with a probability "
-        "of 80 %, if the present mean and spread are the true ones. Verdicts are for a number of "
-        "seeds that was fixed before looking. To add seeds until all are settled, set sequential = "
-        "true before the first look." in table.notes
+        "A new study with the number of seeds next to a verdict would settle that comparison with "
+        "a probability of 80 %, if the present mean and spread are the true ones. Verdicts are for "
+        "a number of seeds that was fixed before looking. To add seeds until all are settled, set "
+        "sequential = true before the first look." in table.notes
     )
 
 
@@ -250,9 +250,9 @@ def test_the_notes_of_a_sequential_table_say_what_its_intervals_hold_for() -> No
         "accordingly (Bonferroni, 1); with fewer than 5 pairs there is no verdict." in table.notes
     )
     assert (
-        "The number of seeds next to a verdict would settle it with a probability of 80 %, if the "
-        "present mean and spread are the true ones; one of the looks before may settle it already."
-        in table.notes
+        "The number of seeds next to a verdict would settle that comparison with a probability of "
+        "80 %, if the present mean and spread are the true ones. An earlier look may settle it "
+        "already." in table.notes
     )
 
 

@@ -136,6 +136,22 @@ def test_a_grid_keeps_its_row_when_its_axes_become_one_column_and_back() -> None
     drive([made], steps)
 
 
+def test_a_column_that_is_gone_when_the_question_is_answered_changes_no_order() -> None:
+    made = experiment_table(STUDY, grid_of_two(), grid_runs(0.02, -0.03))
+
+    async def steps(app: Alone, pilot: Pilot[None]) -> None:
+        await pilot.press("o")  # the first column is an axis
+        await pilot.resize_terminal(25, 17)
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.pause()
+        view = app.query_one(ResultTables)._view
+        assert view is not None
+        assert view.sort is None
+
+    drive([made], steps)
+
+
 def test_table_at_60_columns() -> None:
     async def steps(app: Alone, pilot: Pilot[None]) -> None:
         assert lines(app)[:10] == [

@@ -1,18 +1,19 @@
 """The layout of result tables in the app."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
-from table_runs import HP, SEEDS, SPREAD, STUDY, diverged, grid, grid_runs, runs, size
+from table_runs import HP, SEEDS, SPREAD, STUDY, diverged, grid, grid_runs, runs, shifted, size
 from tui_tables import FULL, hostile, table
 
 from jmlp.results.tables import ExperimentTable, experiment_table, labelled
-from jmlp.study.config import Experiment
+from jmlp.study.config import Experiment, configurations
 from jmlp.training.records import RunResult
 from tui.text import natural_key
 from tui.views.result_rows import Sort, join, next_sort, order
-from tui.views.results import aligned, fold, page, sentences
+from tui.views.results import aligned, fold, form, page, sentences
 
 
 def text(made: ExperimentTable, width: int, sort: Sort | None = None, at: str = "") -> str:
@@ -204,6 +205,36 @@ def test_a_grid_whose_axes_are_too_wide_has_one_column_of_labels() -> None:
     ]
 
 
+WIDE = {
+    "hidden": ((64, 32, 16), (32, 16, 8)),
+    "optimizer": ("sgd", "momentum"),
+    "initialization": ("he", "normal"),
+}
+
+
+@pytest.mark.parametrize("with_test", [True, False])
+@pytest.mark.parametrize("axes", [{"batch_norm": (False, True), "drop_rate": (0.0, 0.5)}, WIDE])
+@pytest.mark.parametrize("n_seeds", [3, 5])
+def test_no_page_of_a_grid_is_too_wide_and_every_column_is_on_one(
+    axes: dict[str, Any], n_seeds: int, with_test: bool
+) -> None:
+    baseline = {name: values[0] for name, values in axes.items()}
+    experiment = Experiment("grid", HP, axes, SEEDS, baseline)
+    ended = [
+        run if with_test else replace(run, test_accuracy=None)
+        for number, configuration in enumerate(configurations(experiment))
+        for run in runs(configuration.hyperparams, shifted(-0.01 * number))[:n_seeds]
+    ]
+    made = experiment_table(STUDY, experiment, ended)
+    for width in range(30, 130):
+        shown = join(form(made, width))
+        pages = [page(made, width, at=first) for first in page(made, width).firsts]
+        for one in pages:
+            assert sum(column.width + 2 for column in one.columns) <= width
+        titles = {column.title for one in pages for column in one.columns}
+        assert titles == {column.title for column in shown.columns}
+
+
 @pytest.mark.parametrize(
     ("title", "ascending"),
     [
@@ -216,8 +247,8 @@ def test_a_grid_whose_axes_are_too_wide_has_one_column_of_labels() -> None:
 def test_the_rows_of_a_grid_are_sorted_by_its_axes_in_either_form(
     title: str, ascending: list[int]
 ) -> None:
-    for form in (GRID, labelled(GRID)):
-        assert order(join(form), Sort(title, False)) == ascending
+    for made in (GRID, labelled(GRID)):
+        assert order(join(made), Sort(title, False)) == ascending
 
 
 # ---- the order of rows

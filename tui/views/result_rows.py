@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from jmlp.results.tables import Column, DifferenceRow, ExperimentTable, Row
     from jmlp.study.config import Value
 
+MARK = "mark"  # the title of the column with the marks of a grid's rows
 CONFIGURATION = "configuration"  # the group of the columns that name one, and a column's title
 
 
@@ -106,7 +107,7 @@ def sort_value(title: str, pair: Pair) -> Any:
     """Returns a row's sort key in a column; None if the row has no value."""
     if title == CONFIGURATION:
         return natural_key(pair.row.label)
-    if title == "mark":
+    if title == MARK:
         return pair.row.is_best, pair.row.is_baseline
     if hasattr(pair.row.hyperparams, name := title.replace(" ", "_")):
         return _natural(getattr(pair.row.hyperparams, name))

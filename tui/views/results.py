@@ -124,19 +124,26 @@ def page(table: "ExperimentTable", width: int, sort: Sort | None = None, at: str
 def form(table: "ExperimentTable", width: int) -> "ExperimentTable":
     """The table as shown at a width: with a column per axis of a grid, or one of labels.
 
-    Labels, which may be folded, are shown if only then the main columns fit beside them, or if some
-    column does not fit beside those of the axes.
+    Labels, which may be folded, are shown if only then the first page has the main columns, or if
+    some column does not fit beside those of the axes.
     """
     from jmlp.results.tables import labelled
 
     joined = join(table)
     widths = {title: width + GAP for title, width in _widths(table, _texts(joined)).items()}
     names = [column.title for column in joined.columns if column.group == CONFIGURATION]
-    needed = sum(map(widths.__getitem__, names))
-    rest = width - sum(widths.get(title, 0) for block in PRIMARY for title in block)
-    widest = max(taken for title, taken in widths.items() if title not in names)
-    fits = needed <= rest or (rest < NARROW + GAP and needed + widest <= width + GAP)
-    return table if fits else labelled(table)
+    others = [title for title in widths if title not in names]
+    room = width - sum(map(widths.__getitem__, names))
+    main = sum(map(widths.__getitem__, _main_columns(_blocks(table, others), others)))
+    beside_labels = width - min(NARROW, width // 3) - GAP
+    fits = max(map(widths.__getitem__, others)) <= room
+    return table if fits and not room < main <= beside_labels else labelled(table)
+
+
+def _main_columns(blocks: Sequence[Sequence[str]], titles: Sequence[str]) -> list[str]:
+    """The columns that the first page should have."""
+    primary = [title for block in PRIMARY for title in block if title in titles]
+    return primary or [title for block in blocks[:2] for title in block]
 
 
 def _texts(joined: Joined) -> dict[str, list[str]]:
@@ -181,9 +188,7 @@ def _first_width(
     cells: Sequence[str], widths: Mapping[str, int], blocks: Sequence[Sequence[str]], width: int
 ) -> int:
     """Returns the configurations' width, reduced so that the first page fits the main columns."""
-    primary = [title for block in PRIMARY for title in block if title in widths]
-    first = primary or [title for block in blocks[:2] for title in block]
-    needed = sum(widths[title] + GAP for title in first)
+    needed = sum(widths[title] + GAP for title in _main_columns(blocks, list(widths)))
     natural = max([len(CONFIGURATION), *map(cell_len, cells)])
     return min(natural, max(min(NARROW, width // 3), min(width * 2 // 5, width - needed - GAP)))
 

@@ -299,8 +299,8 @@ class ResultTables(Widget, can_focus=True):
 
     def _sort_by(self, title: str | None) -> None:
         view = self._view
-        if title is None or view is None:
-            return
+        if title is None or view is None or title not in view.titles:
+            return  # the columns may have changed while the question was open
         view.sort = next_sort(view.sort, title, view.titles[title])
         self._redraw(view)
 

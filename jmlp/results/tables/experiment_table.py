@@ -134,14 +134,6 @@ def name_columns(columns: Sequence[Column]) -> list[int]:
     return [index for index, column in enumerate(columns) if column.group == CONFIGURATION.group]
 
 
-def column_widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
-    """The widths of columns in characters, if their titles are wrapped."""
-    return [
-        max(map(len, [*column.title.split(), *(cells[index] for cells in rows)]))
-        for index, column in enumerate(columns)
-    ]
-
-
 def labelled(table: ExperimentTable) -> ExperimentTable:
     """The table with one column for the labels and marks in place of those of a grid's axes."""
     n, m = (len(name_columns(c)) for c in (table.columns, table.difference_columns))

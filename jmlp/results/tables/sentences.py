@@ -290,21 +290,17 @@ def comparison_notes(
     )
     verdicts = {comparison.verdict for comparison in comparisons}
     if "not settled" in verdicts:
-        settles = (
-            f"would settle it with a probability of {100 * POWER:.0f} %, if the present mean and "
-            "spread are the true ones"
+        what = "A new study with the number"
+        looking = (
+            "Verdicts are for a number of seeds that was fixed before looking. To add seeds until "
+            "all are settled, set sequential = true before the first look."
         )
         if study.sequential:
-            yield (
-                f"The number of seeds next to a verdict {settles}; one of the looks before may "
-                "settle it already."
-            )
-        else:
-            yield (
-                f"The number of seeds next to a verdict, in a new study, {settles}. Verdicts are "
-                "for a number of seeds that was fixed before looking. To add seeds until all are "
-                "settled, set sequential = true before the first look."
-            )
+            what, looking = "The number", "An earlier look may settle it already."
+        yield (
+            f"{what} of seeds next to a verdict would settle that comparison with a probability of "
+            f"{100 * POWER:.0f} %, if the present mean and spread are the true ones. {looking}"
+        )
     sound = [
         len(arm.finished)
         for arm in arms
