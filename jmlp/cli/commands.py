@@ -198,3 +198,9 @@ app.command(
     sort_key=10,
     help="Print versions, devices, flags, paths and free space, each with ok or the remedy.",
 )
+app.command(
+    "jmlp.cli.completion:completion",
+    name="completion",
+    sort_key=11,
+    help="Print the script with which bash, zsh or fish completes jmlp's commands and options.",
+)

@@ -54,6 +54,7 @@ def test_there_are_these_commands() -> None:
         "store path",
         "serve",
         "doctor",
+        "completion",
     ]
 
 
