@@ -14,8 +14,9 @@ from jmlp.cli.hardware import TrainingHardware
 from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.store_option import StoreOption
-from jmlp.errors import CheckFailed
+from jmlp.errors import CheckFailed, ConfigError
 from jmlp.study.config import STATIC_FIELDS
+from jmlp.study.rules import plain
 
 if TYPE_CHECKING:
     from jmlp.client.submitting import Submitted
@@ -25,13 +26,19 @@ if TYPE_CHECKING:
 
 def study(
     source: Annotated[
-        str,
+        str | None,
         Parameter(
             help="original, replica, forensics, stopping, fast, demo, or the path of a study file."
         ),
-    ],
+    ] = None,
     /,
     *,
+    template: Annotated[
+        str | None,
+        Parameter(
+            help="Print the file of this shipped study, such as demo, as a pattern for your own."
+        ),
+    ] = None,
     experiment: Annotated[
         list[str] | None,
         Parameter(negative=(), help="Only this experiment; may be given several times."),
@@ -91,6 +98,9 @@ def study(
     from jmlp.client.plans import checked_plan, facts_of
     from jmlp.training.plan import data_facts
 
+    if source is None or template is not None:
+        _print_template(source, template)
+        return 0
     request = hardware.request()  # a wrong number is reported before data is fetched
     choice = Choice(
         source,
@@ -135,6 +145,26 @@ def study(
         return 0
     stopped = session.train(submitted.folder, label, out)
     return conclude(submitted, stopped, folder, fail_on, out)
+
+
+def _print_template(source: str | None, template: str | None) -> None:
+    """Prints the file of a shipped study.
+
+    Raises:
+        ConfigError: there is no such study, or it is not clear what is wanted.
+    """
+    from jmlp.study.file import SHIPPED, shipped_text
+
+    if template is None:
+        raise ConfigError(
+            f"study: name one ({', '.join(SHIPPED)}), give the path of a study file, or print a "
+            "pattern for your own: jmlp study --template demo > my-study.toml"
+        )
+    if source is not None:
+        raise ConfigError(
+            f"--template {template}: prints a file and trains nothing; leave {plain(source)} out"
+        )
+    print(shipped_text(template), end="")
 
 
 def conclude(

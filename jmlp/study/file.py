@@ -329,11 +329,25 @@ def _parse_value(text: str) -> Any:
     return table["value"] if table.keys() == {"value"} else text
 
 
+def shipped_text(name: str) -> str:
+    """The text of a shipped study's file.
+
+    Raises:
+        ConfigError: no study of this name ships with jmlp.
+    """
+    if name not in SHIPPED:
+        raise ConfigError(
+            f"{plain(name)}: there is no shipped study of that name ({', '.join(SHIPPED)})"
+            f"{did_you_mean(name, SHIPPED)}"
+        )
+    # Not through the file system, since the package may be in a zip archive.
+    return (pkgutil.get_data("jmlp", f"study/shipped/{name}.toml") or b"").decode("utf-8")
+
+
 def _content(source: str | Path) -> tuple[bytes, str]:
     """The content of a study's file, and its name in error messages."""
     if isinstance(source, str) and source in SHIPPED:
-        # Not through the file system, since the package may be in a zip archive.
-        return pkgutil.get_data("jmlp", f"study/shipped/{source}.toml") or b"", source
+        return shipped_text(source).encode("utf-8"), source
     name = plain(str(source), limit=200)
     return _read(Path(source), name), name
 

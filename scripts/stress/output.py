@@ -1,6 +1,7 @@
 """Unwritable output streams, and kills while reports and exports are written."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -162,14 +163,16 @@ def _calls(folder: Path, store: Path, *, fresh: bool) -> Iterator[_Call]:
 
 
 def _content(path: Path) -> dict[str, bytes]:
-    """The content of a file or folder; empty for a report's documents, which contain the time."""
+    """The content of a file or folder; of a report's documents, only what holds no time."""
     if path.is_file():
         return {"": path.read_bytes()}
     files = {str(p.relative_to(path)): p for p in sorted(path.rglob("*")) if p.is_file()}
-    timed = ("results.json", "report.md", "report.html")
+    timed = ("results.json", "results.csv", "tables.json", "report.md", "report.html")
     found = {name: b"" if name in timed else p.read_bytes() for name, p in files.items()}
     if "results.json" in files:
-        found["runs"] = files["results.json"].read_bytes().partition(b'"runs"')[2]
+        document = json.loads(files["results.json"].read_bytes())
+        runs = [{**run, "training_seconds": None} for run in document["runs"]]
+        found["runs"] = json.dumps([runs, document["tables"]]).encode()
     return found
 
 

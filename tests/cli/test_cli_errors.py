@@ -24,7 +24,6 @@ USAGE = {
     "stdy": 'Unknown command "stdy". Did you mean "study"? Available commands: tui, study, '
     f"train, attach, pause, resume, stop, predict, ...{SEE_HELP}",
     "data frob": f'Unknown command "frob". Available commands: list, get, check, path.{SEE_HELP}',
-    "study": f'Command "study" parameter SOURCE requires an argument.{SEE_HELP}',
     "study original more": f"Unused Tokens: ['more'].{SEE_HELP}",
     "study original --sed 3": f"Unknown option: --sed. Did you mean --seeds?{SEE_HELP}",
     "study original --seeds": 'Command "study" parameter --seeds requires an argument.' + SEE_HELP,
@@ -37,6 +36,12 @@ USAGE = {
     "predict net.safetensors": 'Command "predict" parameter IMAGE requires an argument.' + SEE_HELP,
 }
 CONFIGURATION = {
+    "study": "study: name one (demo, fast, forensics, original, replica, stopping), give the path "
+    "of a study file, or print a pattern for your own: jmlp study --template demo > my-study.toml",
+    "study --template origin": "origin: there is no shipped study of that name (demo, fast, "
+    "forensics, original, replica, stopping); did you mean original?",
+    "study mine.toml --template demo": "--template demo: prints a file and trains nothing; leave "
+    "mine.toml out",
     "study origina": "origina: there is no such file, nor a shipped study of that name (demo, "
     "fast, forensics, original, replica, stopping); did you mean original?",
     "study bad.toml": f"bad.toml: seeds: {SEEDS}, got true (a boolean)\n"

@@ -25,6 +25,7 @@ from jmlp.data import load_mnist, mnist
 from jmlp.errors import DataError
 from jmlp.report import read_csv
 from jmlp.store import Store
+from jmlp.study.file import SHIPPED
 from jmlp.training.records import Progress
 
 ORIGINAL_PLAN = """\
@@ -63,9 +64,9 @@ def runs(folder: Path) -> dict[str, Any]:
 
 
 def by_id(text: str) -> dict[str, Any]:
-    """The runs of a document by id; the order in which they ended says nothing."""
+    """The runs of a document by id, without what differs each time: their order and durations."""
     document = json.loads(text)
-    found = {run["run_id"]: run for run in document["runs"]}
+    found = {run["run_id"]: {**run, "training_seconds": None} for run in document["runs"]}
     assert len(found) == len(document["runs"])
     return found
 
@@ -384,3 +385,14 @@ def test_trained_configurations_are_shown_in_any_notation(here: Here) -> None:
     assert (
         "momentum does not help. Not settled: optimizer momentum against optimizer sgd" in done.out
     )
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_template_is_the_shipped_file_and_a_study_of_ones_own(name: str, here: Here) -> None:
+    done = here("study", "--template", name)
+    shipped = Path(report.__file__).parents[1] / "study" / "shipped" / f"{name}.toml"
+    assert done == (0, shipped.read_text(encoding="utf-8"), "")
+    (here.folder / "mine.toml").write_text(done.out, encoding="utf-8")
+    mine, theirs = (here("study", source, "--dry-run") for source in ("mine.toml", name))
+    assert mine == theirs
+    assert mine.code == 0
