@@ -27,7 +27,7 @@ def json(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResult])
     common = [label for label in rows[0].studies if all(label in row.studies for row in rows)]
     labels = common[:1] or sorted({label for row in rows for label in row.studies})
     studies = [store.study(label) for label in labels]
-    of_runs = data_of(store, rows)
+    of_runs = _data_of(store, rows)
     data = studies[0].data if studies else of_runs[0]
     if any(other["digests"] != data["digests"] for other in of_runs):
         names = sorted({str(other["name"]) for other in of_runs})
@@ -44,7 +44,7 @@ def json(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResult])
     return results_json(head, results).encode("utf-8", "backslashreplace")
 
 
-def data_of(store: "Store", rows: Sequence["RunRow"]) -> list[Mapping[str, Any]]:
+def _data_of(store: "Store", rows: Sequence["RunRow"]) -> list[Mapping[str, Any]]:
     """The data of each run: those of a study that it belongs to, or as recorded with the run."""
     studies = {row.studies[0] for row in rows if row.studies}
     of_study = {label: store.study(label).data for label in studies}
@@ -56,7 +56,7 @@ def data_of(store: "Store", rows: Sequence["RunRow"]) -> list[Mapping[str, Any]]
 
 def csv(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResult]) -> bytes:
     """The content of a `results.csv`: one row per run, without costs, safe in any spreadsheet."""
-    return results_csv(results, data_of(store, rows)).encode("utf-8", "backslashreplace")
+    return results_csv(results, _data_of(store, rows)).encode("utf-8", "backslashreplace")
 
 
 def parquet(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResult]) -> bytes:
@@ -81,7 +81,7 @@ def parquet(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResul
     columns |= {"studies": pa.list_(pa.string()), "tags": pa.list_(pa.string())}
     point = [(name, _arrow_type(pa, hint)) for name, hint in get_type_hints(CostPoint).items()]
     columns["costs"] = pa.list_(pa.struct(point))
-    each = zip(rows, results, data_of(store, rows), strict=True)
+    each = zip(rows, results, _data_of(store, rows), strict=True)
     values = [_row(row, result, data) for row, result, data in each]
     table = pa.Table.from_pylist(values, schema=pa.schema(list(columns.items())))
     pq.write_table(table, file := io.BytesIO())

@@ -16,7 +16,6 @@ from jmlp.cli.paths import as_path
 from jmlp.cli.store_option import StoreOption
 from jmlp.errors import CheckFailed, ConfigError
 from jmlp.study.config import STATIC_FIELDS
-from jmlp.study.rules import plain
 
 if TYPE_CHECKING:
     from jmlp.client.submitting import Submitted
@@ -93,14 +92,14 @@ def study(
     An interrupted study resumes where it stopped, from any terminal: stored runs are not trained
     again.
     """
+    if source is None or template is not None:
+        _print_template(source, template)
+        return 0
     from jmlp import data as datasets
     from jmlp.client.choice import Choice
     from jmlp.client.plans import checked_plan, facts_of
     from jmlp.training.plan import data_facts
 
-    if source is None or template is not None:
-        _print_template(source, template)
-        return 0
     request = hardware.request()  # a wrong number is reported before data is fetched
     choice = Choice(
         source,
@@ -154,6 +153,7 @@ def _print_template(source: str | None, template: str | None) -> None:
         ConfigError: there is no such study, or it is not clear what is wanted.
     """
     from jmlp.study.file import SHIPPED, shipped_text
+    from jmlp.study.rules import plain
 
     if template is None:
         raise ConfigError(

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from jmlp.report.style import Plot
 from jmlp.results.tables import MARK, Column, ExperimentTable, name_columns
@@ -32,7 +33,7 @@ class Grid:
         """The number of its first columns, which name the configuration."""
         return len(name_columns(self.columns))
 
-    @property
+    @cached_property  # the page asks for it in every cell
     def name_widths(self) -> list[int]:
         """The widths of these columns in characters, if their titles are wrapped."""
         return [

@@ -47,8 +47,8 @@ class Tracker:
     def timed(self, records: Generator[Progress]) -> Generator[Progress]:
         """Yields the same records, and measures the idle time between them, such as a pause.
 
-        A chunk may be running when a record is yielded, so idle time begins after the longest time
-        that a chunk should take.
+        The clock starts when the first one is wanted. A chunk may be running when a record is
+        yielded, so idle time begins after the longest time that a chunk should take.
         """
         self.started = time.monotonic()
         with contextlib.closing(records):

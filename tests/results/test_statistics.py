@@ -417,9 +417,7 @@ def test_a_failure_that_no_seed_shows_cannot_keep_a_verdict_away() -> None:
     n_tables = 1000
     rng = np.random.default_rng(7)
     steady = 0.85 + rng.normal(0, 0.01, (n_tables, 5))
-    risky = (0.85 - 0.1 * 0.1) / 0.9 + rng.normal(0, 0.01, (n_tables, 5))
-    collapsed = rng.random(risky.shape) < 0.1
-    risky[collapsed] = 0.1
+    risky, collapsed = SIMULATION["bimodal"](0.85, 0.01)(rng, (n_tables, 5))
     verdicts = [
         compare(a - b, 1, 0.0, failed=(int(c.sum()), 0), bimodal=bool(c.any())).verdict
         for a, b, c in zip(risky, steady, collapsed, strict=True)

@@ -80,6 +80,7 @@ class Page:
 
     number: int  # from 0
     firsts: tuple[str, ...]  # title of the most important column of each page
+    aligns: Mapping[str, Align]  # of the columns of all pages, by title
     columns: tuple[ShownColumn, ...]
     lines: tuple[Line, ...]
     header_height: int
@@ -94,11 +95,14 @@ def page(table: "ExperimentTable", width: int, sort: Sort | None = None, at: str
     Args:
         table: the whole table.
         width: the widget's width in columns of the terminal.
-        sort: the order of the rows; None: the plan's.
+        sort: the order of the rows; None, or a column that the table does not have: the plan's.
         at: the title of a column on the page; default: the first page.
     """
     table = form(table, width)
     joined = join(table)
+    aligns = {column.title: column.align for column in joined.columns}
+    if sort is not None and sort.title not in aligns:
+        sort = None
     names = [column.title for column in joined.columns if column.group == CONFIGURATION]
     made = _texts(joined)
     widths = _widths(table, made)
@@ -118,7 +122,7 @@ def page(table: "ExperimentTable", width: int, sort: Sort | None = None, at: str
         columns.append(ShownColumn(column.title, header_text, column.align, widths[column.title]))
     lines = [_line(joined.pairs[i].row, i, columns, made) for i in order(joined, sort)]
     firsts = tuple(titles[0] for titles in pages)
-    return Page(number, firsts, tuple(columns), tuple(lines), height)
+    return Page(number, firsts, aligns, tuple(columns), tuple(lines), height)
 
 
 def form(table: "ExperimentTable", width: int) -> "ExperimentTable":
@@ -130,8 +134,10 @@ def form(table: "ExperimentTable", width: int) -> "ExperimentTable":
     from jmlp.results.tables import labelled
 
     joined = join(table)
-    widths = {title: width + GAP for title, width in _widths(table, _texts(joined)).items()}
     names = [column.title for column in joined.columns if column.group == CONFIGURATION]
+    if len(names) == 1:
+        return table
+    widths = {title: width + GAP for title, width in _widths(table, _texts(joined)).items()}
     others = [title for title in widths if title not in names]
     room = width - sum(map(widths.__getitem__, names))
     main = sum(map(widths.__getitem__, _main_columns(_blocks(table, others), others)))

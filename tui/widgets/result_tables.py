@@ -14,9 +14,9 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
 from tui.dialogs import Choose, TextDialog
-from tui.text import Align, visible
-from tui.views.result_rows import Sort, join, next_sort
-from tui.views.results import form, marked, page, sentences
+from tui.text import visible
+from tui.views.result_rows import Sort, next_sort
+from tui.views.results import marked, page, sentences
 from tui.widgets.result_grid import PageTurned, ResultGrid
 
 if TYPE_CHECKING:
@@ -77,7 +77,6 @@ class ExperimentView(Widget):
         self.table = table
         self.sort: Sort | None = None
         self.at = ""  # a column on the current page
-        self.form = form(table, 80)
         self.page = page(table, 80)
         self._grid = ResultGrid()
         self._notes = Static(markup=False)
@@ -96,19 +95,13 @@ class ExperimentView(Widget):
             height: the height of `ResultTables`.
         """
         self._grid.styles.max_height = max(MIN_GRID, height - MIN_TEXT)
-        self.form = form(self.table, width - 1)  # 1 for the scrollbar
-        if self.sort and self.sort.title not in self.titles:
+        self.page = page(self.table, width - 1, self.sort, self.at)  # 1 for the scrollbar
+        if self.sort and self.sort.title not in self.page.aligns:
             self.sort = None  # the columns of a grid have changed
-        self.page = page(self.table, width - 1, self.sort, self.at)
         self._grid.draw(self.page)
         lines = sentences(self.table, width - 3)
         texts = [Text(line, style="bold" if heading else "") for line, heading in lines]
         self._notes.update(Text("\n").join(texts))
-
-    @property
-    def titles(self) -> "dict[str, Align]":
-        """The titles of all columns, on any page, with their alignment."""
-        return {column.title: column.align for column in join(self.form).columns}
 
     def focus(self, scroll_visible: bool = True) -> "ExperimentView":
         """Focuses the table."""
@@ -287,7 +280,7 @@ class ResultTables(Widget, can_focus=True):
     def action_sort(self) -> None:
         """Asks for a column to sort by."""
         if view := self._view:
-            options = [(title, marked(title, view.sort)) for title in view.titles]
+            options = [(title, marked(title, view.sort)) for title in view.page.aligns]
             question = "Sort by (again: reverse, then the plan's order)"
             self.app.push_screen(Choose(question, options), self._sort_by)
 
@@ -299,9 +292,9 @@ class ResultTables(Widget, can_focus=True):
 
     def _sort_by(self, title: str | None) -> None:
         view = self._view
-        if title is None or view is None or title not in view.titles:
+        if title is None or view is None or title not in view.page.aligns:
             return  # the columns may have changed while the question was open
-        view.sort = next_sort(view.sort, title, view.titles[title])
+        view.sort = next_sort(view.sort, title, view.page.aligns[title])
         self._redraw(view)
 
     def _redraw(self, view: ExperimentView) -> None:

@@ -196,12 +196,12 @@ def experiment_table(
     baseline = find(experiment, arms, experiment.baseline, "baseline")
     family = max(1, len(arms) - 1)
 
-    def pairs(arm: Arm, other: Arm) -> tuple[list[float], int]:
-        return paired_differences(arm, other, experiment.seeds, sequential=study.sequential)
-
-    def against(arm: Arm, other: Arm) -> Comparison:
-        differences, _ = pairs(arm, other)
-        return compare(
+    def compared(arm: Arm, other: Arm) -> tuple[Comparison, int]:
+        """The comparison, and the number of pairs left out of it."""
+        differences, left_out = paired_differences(
+            arm, other, experiment.seeds, sequential=study.sequential
+        )
+        comparison = compare(
             differences,
             family,
             study.smallest_difference,
@@ -209,12 +209,15 @@ def experiment_table(
             bimodal=arm.collapsed_in_part or other.collapsed_in_part,
             sequential=study.sequential,
         )
+        return comparison, left_out
+
+    def against(arm: Arm, other: Arm) -> Comparison:
+        return compared(arm, other)[0]
 
     with_original = has_test and bool(experiment.reference)
     others = [arm for arm in arms if has_test and arm is not baseline]
     differences = tuple(
-        _difference_row(study, experiment, arm, against(arm, baseline), pairs(arm, baseline)[1])
-        for arm in others
+        _difference_row(study, experiment, arm, *compared(arm, baseline)) for arm in others
     )
     several = len(arms) > 1  # a single configuration is marked neither baseline nor best
     best = best_arm(experiment, arms) if several else None
