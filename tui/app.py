@@ -16,7 +16,7 @@ from jmlp.store import Store
 from tui.feed import Feed, FeedFailed, FeedUpdate, StoreView, error_text
 from tui.framework.app import SteadyApp
 from tui.screens.studies import StudiesScreen
-from tui.theme import DARK, LIGHT
+from tui.theme import CURVES_DARK, DARK, LIGHT, curve_variables
 
 if TYPE_CHECKING:
     from jmlp.store import RunRow, StudyRow
@@ -89,6 +89,10 @@ class JmlpApp(SteadyApp[int]):
         super().__init__()
         self.folder, self.start, self.served = folder, start, served
         self.feed = Feed(folder)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Gives other themes, such as TEXTUAL_THEME may name, the colours that only jmlp uses."""
+        return curve_variables(CURVES_DARK)
 
     def on_mount(self) -> None:
         """Starts reading the store and shows the studies."""

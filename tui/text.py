@@ -1,6 +1,7 @@
 """Text for widgets: text from files and users is shown as it is, never parsed as markup."""
 
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 from rich.cells import cell_len, set_cell_size
@@ -30,6 +31,17 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def flowed(parts: Sequence[Text], width: int) -> list[Text]:
+    """Puts texts on as few lines as fit, three spaces apart, without breaking any of them."""
+    lines: list[Text] = []
+    for part in parts:
+        if lines and lines[-1].cell_len + 3 + part.cell_len <= width:
+            lines[-1].append("   ").append_text(part)
+        else:
+            lines.append(part.copy())
+    return lines
 
 
 def duration(seconds: float) -> str:

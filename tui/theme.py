@@ -2,6 +2,35 @@
 
 from textual.theme import Theme
 
+# Of curves, by their style. They differ for the colour-blind too (after Okabe and Ito, 2008).
+CURVES_DARK = (
+    "#5ab4f0",
+    "#f0a030",
+    "#35c79a",
+    "#e58bbf",
+    "#f0e15a",
+    "#f0705a",
+    "#a79bf5",
+    "#b4c0cd",
+)
+CURVES_LIGHT = (
+    "#0068a8",
+    "#b36b00",
+    "#00795a",
+    "#b03f7f",
+    "#857600",
+    "#c2410c",
+    "#5b4bc4",
+    "#55606d",
+)
+N_CURVES = len(CURVES_DARK)
+
+
+def curve_variables(colours: tuple[str, ...]) -> dict[str, str]:
+    """Returns the colours of curves as variables of a theme."""
+    return {f"curve-{i}": colour for i, colour in enumerate(colours)}
+
+
 DARK = Theme(
     name="jmlp-dark",
     primary="#6cb6ff",
@@ -16,6 +45,7 @@ DARK = Theme(
     error="#f0756b",
     dark=True,
     variables={
+        **curve_variables(CURVES_DARK),
         "border": "#2b3642",
         "border-blurred": "#2b3642",
         "block-cursor-background": "#24425e",
@@ -43,6 +73,7 @@ LIGHT = Theme(
     error="#b42a25",
     dark=False,
     variables={
+        **curve_variables(CURVES_LIGHT),
         "border": "#cdd3db",
         "border-blurred": "#cdd3db",
         "block-cursor-background": "#cfe1f4",

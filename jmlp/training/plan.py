@@ -285,13 +285,17 @@ def group_name(group: Group) -> str:
 
 def n_parameters(hp: Hyperparams, n_in: int, n_classes: int) -> int:
     """Number of learned parameters of one network."""
-    sizes = (n_in, *hp.hidden, n_classes)
-    weights = sum(a * b for a, b in pairwise(sizes))
+    return sum(parameters_by_layer(hp, n_in, n_classes))
+
+
+def parameters_by_layer(hp: Hyperparams, n_in: int, n_classes: int) -> tuple[int, ...]:
+    """Number of learned parameters of each layer, the output layer last."""
     # With batch norm a hidden unit has a scale and a shift, before ReLU instead of a bias.
     per_hidden_unit = 1
     if hp.batch_norm:
         per_hidden_unit = 2 if hp.batch_norm_place == "before" else 3
-    return weights + per_hidden_unit * sum(hp.hidden) + n_classes
+    hidden = [b * (a + per_hidden_unit) for a, b in pairwise((n_in, *hp.hidden))]
+    return (*hidden, n_classes * ((n_in, *hp.hidden)[-1] + 1))
 
 
 def _runs(study: Study, facts: DataFacts) -> list[Run]:

@@ -69,7 +69,7 @@ def opened(
     async def open_and_step(pilot: Pilot[int]) -> None:
         pilot.app.animation_level = "none"  # keys would wait for their ends
         await pilot.app.push_screen(RunScreen(run_ids, "studies › [b]small[/b] › a"))
-        await until(pilot, lambda: "─── validation " in shown(pilot))
+        await until(pilot, lambda: "━━ validation " in shown(pilot))
         await steps(pilot)
 
     drive(folder, open_and_step, size)

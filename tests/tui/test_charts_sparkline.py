@@ -32,6 +32,19 @@ def test_a_curve_that_ended_early_leaves_its_columns_empty() -> None:
     assert sparkline([(0, 1.0), (1, 0.0)], 6, 3, Scale(0.0, 1.0)) == "█▁    "
 
 
+def test_a_few_epochs_have_several_columns_each() -> None:
+    points = [(0, 1.0), (1, 0.5), (2, 0.0)]
+    assert sparkline(points, 7, 2, Scale(0.0, 1.0)) == "██▅▅▁▁ "
+    assert sparkline(points[:2], 7, 2, Scale(0.0, 1.0)) == "██▅▅   "
+
+
+def test_the_useful_scale_leaves_out_the_steep_beginning() -> None:
+    values = [2.0, 1.0, 0.5, 0.4, 0.3, 0.25, 0.22, 0.21, 0.2, 0.2, math.nan]
+    assert Scale.useful(values, CAP) == Scale(0.2, 1.0)
+    assert Scale.useful([3.0, 3.0], CAP) == Scale(CAP, CAP)
+    assert Scale.useful([], CAP) == Scale(CAP, CAP)
+
+
 def test_logarithmic_scale_puts_the_geometric_mean_in_the_middle() -> None:
     points = [(0, 0.01), (1, 0.1001), (2, 1.0)]
     assert sparkline(points, 3, 2, Scale.of([0.01, 1.0], CAP, log=True)) == "▁▅█"
@@ -49,9 +62,9 @@ def test_a_logarithmic_scale_has_no_place_for_what_is_not_positive(value: float)
     ("values", "text"),
     [
         ([], "    "),
-        ([1.0], "▁   "),
-        ([1.0, 1.0], "▁▁  "),
-        ([1e308, -1e308], "▲▁  "),
+        ([1.0], "▁▁▁▁"),
+        ([1.0, 1.0], "▁▁▁▁"),
+        ([1e308, -1e308], "▲▲▁▁"),
         ([math.inf, -math.inf, math.nan], "    "),
     ],
 )

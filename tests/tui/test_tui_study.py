@@ -181,10 +181,10 @@ def test_a_cost_point_replaces_an_earlier_one_of_its_epoch() -> None:
     costs = Costs()
     for epoch, cost in ((0, 3.0), (1, 2.0), (3, 1.0), (1, 5.0), (2, 4.0)):
         costs.put(point(epoch, cost))
-    assert list(costs.curve()) == [(0, 3.0), (1, 5.0), (2, 4.0), (3, 1.0)]
+    assert list(costs.curve("validation_cost")) == [(0, 3.0), (1, 5.0), (2, 4.0), (3, 1.0)]
     assert costs.at(2) == (4.0, 4.0, 0.5)
     costs.cut(1)
-    assert list(costs.curve()) == [(0, 3.0), (1, 5.0)]
+    assert list(costs.curve("validation_cost")) == [(0, 3.0), (1, 5.0)]
     assert costs.at(2) is None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 BLOCKS = "▁▂▃▄▅▆▇█"
 CLIPPED = "▲"
 GAP = " "
+USEFUL = 0.8  # the share of the values that a scale should show
 
 Point = tuple[float, float]  # epoch, value
 
@@ -28,6 +29,17 @@ class Scale:
         finite = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
         high = min(cap, max(finite, default=cap))
         return cls(min(high, min(finite, default=high)), high, log)
+
+    @classmethod
+    def useful(cls, values: Sequence[float], cap: float, *, log: bool = False) -> "Scale":
+        """Returns a scale for most of these values: the highest fifth may be above it.
+
+        Costs fall steeply at first: a scale for all of them would show the rest as a flat line.
+        """
+        finite = sorted(v for v in values if math.isfinite(v))
+        if finite:
+            cap = min(cap, finite[math.ceil(USEFUL * (len(finite) - 1))])
+        return cls.of(values, cap, log=log)
 
     def block(self, value: float) -> str:
         """Returns the character of one value."""
@@ -48,8 +60,8 @@ def sparkline(points: Sequence[Point], width: int, last_epoch: float, scale: Sca
     Args:
         points: in order of epochs.
         width: columns of the terminal.
-        last_epoch: the last epoch of all curves that are drawn alike. Each epoch has its own column
-            if they all fit; otherwise, several epochs share one.
+        last_epoch: the last epoch of all curves that are drawn alike. Each epoch has as many
+            columns as fit for all of them; if there are too few, several epochs share one.
         scale: shared by these curves too.
 
     Returns:
@@ -58,8 +70,9 @@ def sparkline(points: Sequence[Point], width: int, last_epoch: float, scale: Sca
     """
     columns: list[list[float]] = [[] for _ in range(width)]
     for epoch, value in points:
-        column = math.floor(epoch if last_epoch < width else epoch * width / (last_epoch + 1))
-        if 0 <= column < width:
+        wide = width // (last_epoch + 1)
+        first = math.floor(epoch * wide if wide else epoch * width / (last_epoch + 1))
+        for column in range(first, min(width, first + max(1, math.floor(wide)))):
             columns[column].append(value)
     return "".join(_column(values, scale) for values in columns)
 

@@ -124,7 +124,7 @@ class CompareScreen(JmlpScreen[None]):
     def _series(self, index: int, run: ComparedRun, unit: XUnit) -> Series:
         x = np.array([x_of(p, unit) for p in run.points], np.float64)
         values = np.array([self.quantity.value(p) for p in run.points], np.float64)
-        return Series(run.letter, x, values, None, None, index)
+        return Series(run.letter, x, values, None, None, index, run.letter)
 
     def _show_sentence(self) -> None:
         if self.comparison is not None:

@@ -182,7 +182,9 @@ class RunScreen(JmlpScreen[None]):
 
     def action_swap(self) -> None:
         """Switches between cost and accuracy."""
-        self.query_one(CurvesPanel).swap()
+        panel = self.query_one(CurvesPanel)
+        panel.swap()
+        panel.focus_first()
 
     def action_update(self) -> None:
         """Inspects the run again."""
@@ -266,7 +268,7 @@ class RunScreen(JmlpScreen[None]):
         about = about_runs(self.runs, self.chosen, self.together)
         self.query_one("#about", Static).update(about, layout=False)
         self._page("curves-page")
-        self.query_one(CurvesPanel).show(shown, self.log_scale, self._marks(), self.unit)
+        self.query_one(CurvesPanel).show_runs(shown, self.log_scale, self._marks(), self.unit)
 
     def _marks(self) -> list[Mark]:
         """Returns marks for the chosen run's best epoch and the snapshot in the other panels."""

@@ -1,6 +1,9 @@
 """The first screen: all studies in the store, or how to start if there are none."""
 
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -11,14 +14,30 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import DataTable, Static
 
+from jmlp.client.texts import time_text
+from tui.charts.sparkline import bar
 from tui.feed import FeedUpdate, StoreView
 from tui.framework.tables import Table, show_rows
 from tui.screens.base import JmlpScreen
-from tui.text import cell, duration, fit, visible
+from tui.text import Align, cell, duration, fit, visible
 from tui.views.study import study_state
 
 MIN_LABEL = 14
-OTHER_COLUMNS = 46  # their maximum width
+GAP = 2  # columns of the terminal between two columns of the table
+BAR = 10
+# Columns in their order, with their widths; the name gets what is left, up to its length.
+COLUMNS: Mapping[str, tuple[str, int]] = {
+    "study": ("study", 0),
+    "title": ("title", 44),
+    "data": ("data", 14),
+    "state": ("state", 15),
+    "bar": ("", BAR),
+    "runs": ("runs", 11),
+    "left": ("time left", 9),
+    "submitted": ("submitted (UTC)", 16),
+}
+DROPPED = ("data", "submitted", "title", "bar")  # without room, in this order
+_TO_MINUTES = 16  # characters of a timestamp without its seconds
 
 WELCOME = """\
 Train small neural networks with many seeds,
@@ -40,11 +59,26 @@ class StudyLine:
     """A study in the list."""
 
     label: str
+    title: str
+    data: str
     state: str
     done: int
     n_runs: int
     remaining: float | None  # seconds
-    submitted_at: int
+    submitted_at: int  # UTC, milliseconds
+
+    def texts(self) -> dict[str, str]:
+        """The text of each column."""
+        return {
+            "study": self.label,
+            "title": self.title,
+            "data": self.data,
+            "state": self.state,
+            "bar": bar(self.done / self.n_runs if self.n_runs else 0.0, BAR),
+            "runs": f"{self.done}/{self.n_runs}",
+            "left": "" if self.remaining is None else duration(self.remaining),
+            "submitted": time_text(self.submitted_at)[:_TO_MINUTES],
+        }
 
 
 def study_lines(view: StoreView) -> tuple[StudyLine, ...]:
@@ -57,17 +91,42 @@ def study_lines(view: StoreView) -> tuple[StudyLine, ...]:
         held = view.owner is not None and view.owner.study == row.label
         state = study_state(row, held)
         remaining = row.progress.remaining if state == "running" else None
-        lines.append(StudyLine(row.label, state, done, n_runs, remaining, row.submitted_at))
+        title, data = _described(row.toml)
+        lines.append(
+            StudyLine(row.label, title, data, state, done, n_runs, remaining, row.submitted_at)
+        )
     return tuple(lines)
 
 
-def _cells(line: StudyLine, room: int) -> list[Text]:
-    left = duration(line.remaining) if line.remaining is not None else ""
+@lru_cache(1024)
+def _described(toml: str) -> tuple[str, str]:
+    """Returns a study's title and data, as its file states them."""
+    table = tomllib.loads(toml)
+    return str(table.get("title", "")), str(table.get("data", "mnist"))
+
+
+def fitting(width: int, longest: int) -> dict[str, int]:
+    """Returns the columns that fit in a width, each with the largest width of its cells.
+
+    Args:
+        width: columns of the terminal.
+        longest: the length of the longest name.
+    """
+    widths = {key: wide for key, (_, wide) in COLUMNS.items()}
+    for key in (*DROPPED, None):
+        room = width - sum(widths.values()) - GAP * len(widths)
+        if room >= max(MIN_LABEL, min(longest, width // 3)) or key is None:
+            break
+        del widths[key]
+    return {**widths, "study": max(MIN_LABEL, room)}
+
+
+def _cells(line: StudyLine, widths: Mapping[str, int]) -> list[Text]:
+    texts = line.texts()
+    aligns: dict[str, Align] = {"runs": "right", "left": "right"}
     return [
-        cell(fit(line.label, min(room, cell_len(visible(line.label))))),
-        cell(line.state),
-        cell(f"{line.done}/{line.n_runs}", "right"),
-        cell(left, "right"),
+        cell(fit(texts[key], min(width, cell_len(visible(texts[key])))), aligns.get(key, "left"))
+        for key, width in widths.items()
     ]
 
 
@@ -88,15 +147,7 @@ class StudiesScreen(JmlpScreen[None]):
         """Yields the welcome and the list, of which one is shown."""
         with Vertical(id="welcome"):
             yield Static(WELCOME, markup=False)
-        table = Table(cursor_type="row", id="studies")
-        for title, key in (
-            ("study", "study"),
-            ("state", "state"),
-            ("runs", "runs"),
-            ("time left", "left"),
-        ):
-            table.add_column(cell(title), key=key)
-        yield table
+        yield Table(cursor_type="row", id="studies")
 
     def on_feed_update(self, event: FeedUpdate) -> None:
         """Shows the current studies."""
@@ -112,9 +163,14 @@ class StudiesScreen(JmlpScreen[None]):
         self._show()
 
     def _show(self) -> None:
-        room = max(MIN_LABEL, self.size.width - OTHER_COLUMNS)
-        rows = {line.label: _cells(line, room) for line in self.lines}
-        table = self.query_one(DataTable)
+        longest = max((cell_len(visible(line.label)) for line in self.lines), default=0)
+        widths = fitting(self.size.width, longest)
+        table: DataTable[Text] = self.query_one(DataTable)
+        if [str(key.value) for key in table.columns] != list(widths):
+            table.clear(columns=True)
+            for key in widths:
+                table.add_column(cell(COLUMNS[key][0]), key=key)
+        rows = {line.label: _cells(line, widths) for line in self.lines}
         show_rows(table, rows)
         if rows and self.focused is None:  # the list was hidden while it was empty
             table.focus()

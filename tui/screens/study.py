@@ -1,13 +1,14 @@
 """The screen of one study: its configurations, its result tables, and keys that steer it."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
 from textual.reactive import var
-from textual.widgets import ContentSwitcher, Static, Tab, Tabs
+from textual.widgets import Static, Tab, Tabs
 
 from jmlp.client import steering
 from jmlp.client.texts import MISSING
@@ -19,9 +20,14 @@ from tui.screens.base import JmlpScreen
 from tui.text import count, duration
 from tui.views.study import ConfigurationLine, StudyQuery, StudyView
 from tui.widgets.configurations import ConfigurationList
+from tui.widgets.preview import Preview
 from tui.widgets.result_tables import ResultTables
 
 BAR = 20  # columns
+Page = Literal["training", "results"]
+Room = Literal["dashboard", "preview", "list"]
+# What is shown, by the columns and rows that it needs.
+ROOMS: dict[Room, tuple[int, int]] = {"dashboard": (180, 50), "preview": (118, 34), "list": (0, 0)}
 # Actions that are not always possible.
 STEERING = ("pause", "resume", "stop", "start_worker", "write_report")
 
@@ -40,11 +46,15 @@ class StudyScreen(JmlpScreen[None]):
         Binding(
             "tab", "other_tab", "Page", tooltip="Switch between training and results", priority=True
         ),
+        Binding("v", "curves", "Curves", tooltip="Curves of all configurations over each other"),
         Binding("y", "log", "Log", show=False, tooltip="Logarithmic scale of the cost"),
+        Binding("a", "swap", "Accuracy", show=False, tooltip="Curves of cost or accuracy"),
         Binding("w", "write_report", "Report", tooltip="Write the report"),
         Binding("escape", "back", "Back", tooltip="Back to all studies"),
     ]
 
+    page: var[Page] = var("training", init=False)
+    room: var[Room] = var("list", init=False)
     # Changes with the keys that make sense: refreshing the footer more often makes it flicker.
     offered: var[tuple[bool | None, ...]] = var((), bindings=True)
 
@@ -56,18 +66,20 @@ class StudyScreen(JmlpScreen[None]):
         self.view: StudyView | None = None
 
     def compose_body(self) -> ComposeResult:
-        """Yields a summary, the two tabs, and details of the configuration at the cursor."""
+        """Yields a summary, the two tabs, and the configuration at the cursor beside or below."""
         yield Static("reading …", id="summary", markup=False)
         yield Tabs(Tab("Training", id="training"), Tab("Results", id="results"))
-        with ContentSwitcher(initial="configurations", id="pages"):
-            yield ConfigurationList(id="configurations")
-            yield ResultTables(id="tables")
+        with Horizontal(id="pages"):
+            with Vertical(id="lists"):
+                yield ConfigurationList(id="configurations")
+                yield ResultTables(id="tables")
+            yield Preview(id="preview")
         yield Static(id="detail", markup=False)
 
     def on_mount(self) -> None:
         """Focuses the list."""
         self.query_one(Tabs).can_focus = False
-        self.query_one(ConfigurationList).focus()
+        self._lay_out()
 
     def on_feed_update(self, event: FeedUpdate) -> None:
         """Draws the new state of the study."""
@@ -81,6 +93,7 @@ class StudyScreen(JmlpScreen[None]):
         with self.app.batch_update():
             self.query_one(ConfigurationList).show(view.experiments, view.n_classes)
             self.query_one(ResultTables).show(view.tables)
+            self._show_preview()
         self.offered = tuple(self.check_action(action, ()) for action in STEERING)
 
     @on(ConfigurationList.Highlighted)
@@ -90,6 +103,12 @@ class StudyScreen(JmlpScreen[None]):
             return
         scale = self.query_one(ConfigurationList).scale_text
         self.query_one("#detail", Static).update(detail(event.line, scale), layout=False)
+        self._show_preview()
+
+    def _show_preview(self) -> None:
+        if self.view is not None:
+            line = self.query_one(ConfigurationList).at_cursor
+            self.query_one(Preview).show(self.view, line)
 
     @on(ConfigurationList.Opened)
     def opened(self, event: ConfigurationList.Opened[ConfigurationLine]) -> None:
@@ -113,21 +132,55 @@ class StudyScreen(JmlpScreen[None]):
     @on(Tabs.TabActivated)
     def tab_activated(self, event: Tabs.TabActivated) -> None:
         """Shows the tab's page."""
-        training = event.tab.id == "training"
-        page = "configurations" if training else "tables"
-        self.query_one(ContentSwitcher).current = page
-        self.query_one("#detail").display = training
-        self.query_one(f"#{page}").focus()
+        self.page = "training" if event.tab.id == "training" else "results"
 
     def action_other_tab(self) -> None:
         """Switches between training and results."""
-        tabs = self.query_one(Tabs)
-        tabs.active = "results" if tabs.active == "training" else "training"
+        self.query_one(Tabs).active = "results" if self.page == "training" else "training"
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Uses the room for a preview, or for everything at once."""
+        width, height = event.size
+        self.room = next(room for room, (w, h) in ROOMS.items() if width >= w and height >= h)
+
+    def _lay_out(self) -> None:
+        """Shows what there is room for; the page then only says what has the focus."""
+        training, everything = self.page == "training", self.room == "dashboard"
+        beside = everything or (self.room == "preview" and training)
+        configurations, tables = self.query_one(ConfigurationList), self.query_one(ResultTables)
+        preview = self.query_one(Preview)
+        with self.app.batch_update():
+            self.set_class(everything, "dashboard")
+            self.query_one(Tabs).display = not everything
+            configurations.display = training or everything
+            tables.display = not training or everything
+            preview.display = beside
+            preview.set_class(everything, "full")
+            self.query_one("#detail").display = training and not beside
+        if beside:
+            self._show_preview()
+        else:
+            preview.pause()
+        (configurations if training else tables).focus()
+
+    watch_page = watch_room = _lay_out
 
     def action_log(self) -> None:
         """Switches between a logarithmic and a linear scale."""
-        configurations = self.query_one(ConfigurationList)
-        configurations.log_scale = not configurations.log_scale
+        configurations, preview = self.query_one(ConfigurationList), self.query_one(Preview)
+        configurations.log_scale = preview.log_scale = not configurations.log_scale
+
+    def action_swap(self) -> None:
+        """Switches the preview between cost and accuracy."""
+        self.query_one(Preview).swap()
+
+    def action_curves(self) -> None:
+        """Shows the curves of all configurations of an experiment over each other."""
+        from tui.screens.experiment import ExperimentScreen
+
+        line = self.query_one(ConfigurationList).at_cursor
+        if line is not None and self.store_query is not None:
+            self.app.push_screen(ExperimentScreen(self.label, self.store_query, line))
 
     def action_back(self) -> None:
         """Returns to the list of studies."""

@@ -11,7 +11,7 @@ from jmlp.training.records import CostPoint
 from tui.charts.lines import Series, XUnit
 from tui.feed import StoreView
 
-QUANTITIES = (("validation", 0), ("training", 1))  # part, style of its curve
+QUANTITIES = (("validation", 0), ("training", 1))  # part, style of its curve; its mark is v or t
 
 
 @dataclass(frozen=True)
@@ -100,4 +100,5 @@ def _series(
         column(curve.low) if banded else None,
         column(curve.high) if banded else None,
         style,
+        name[0],
     )

@@ -10,18 +10,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jmlp.store import RunRow, Store, StudyRow
+from jmlp.client.texts import configuration_texts
+from jmlp.store import Event, RunRow, Store, StudyRow
 from jmlp.store.states import STUDY_ACTIVE
-from jmlp.study.config import Experiment, Study
+from jmlp.study.config import Experiment, Hyperparams, Study
 from jmlp.study.run_index import RunIndex
 from jmlp.training.records import CostPoint
 from tui.charts.sparkline import Point
 from tui.feed import StoreView
+from tui.views.details import EventLine, event_lines
 
 if TYPE_CHECKING:
     from jmlp.results.tables import ExperimentTable
     from jmlp.training.plan import DataFacts
 
+MAX_EVENTS = 400  # that are kept to be shown
 MAX_POINTS = 1024  # of a curve, which is drawn in about a hundred columns
 
 ENDINGS = ("stopped early", "limit")  # of runs that have not diverged
@@ -34,7 +37,10 @@ class ConfigurationLine:
     experiment: str
     label: str
     run_ids: tuple[str, ...]
+    hyperparams: Hyperparams
+    axes: tuple[str, ...]  # of its experiment
     curve: tuple[Point, ...]  # median validation cost by epoch; NaN where most are not finite
+    accuracy_curve: tuple[Point, ...]  # median validation accuracy by epoch, likewise
     training_cost: float | None  # of the kept parameters if a run has ended, else the latest
     validation_cost: float | None
     validation_accuracy: float | None
@@ -66,9 +72,12 @@ class StudyView:
     waits_for: str | None  # the study that the worker is training instead
     n_done: int
     n_runs: int
+    data: str  # as the study names them
+    n_in: int  # inputs of the networks
     n_classes: int
     experiments: tuple[ExperimentLines, ...]
     tables: "tuple[ExperimentTable, ...]"
+    events: tuple[EventLine, ...]  # the newest first
 
     @property
     def state(self) -> str:
@@ -124,10 +133,9 @@ class Costs:
             return None
         return Shown(*(column[place] for column in self._columns))
 
-    def curve(self) -> Iterable[Point]:
-        """Returns pairs of epoch and validation cost."""
-        costs = self._columns[Shown._fields.index("validation_cost")]
-        return zip(self.epochs, costs, strict=True)
+    def curve(self, name: str) -> Iterable[Point]:
+        """Returns pairs of epoch and one of the numbers of `Shown`."""
+        return zip(self.epochs, self._columns[Shown._fields.index(name)], strict=True)
 
 
 class StudyQuery:
@@ -154,6 +162,8 @@ class StudyQuery:
         self._tables: tuple[Any, ...] = ()
         self._tables_of: Any = None
         self._paces: dict[str, Pace] = {}
+        self._events: list[Event] = []
+        self._event_lines: tuple[EventLine, ...] | None = None
 
     def __call__(self, view: StoreView) -> StudyView | None:
         """Reads the current state of the study; None if there is no store."""
@@ -169,6 +179,7 @@ class StudyQuery:
         if self._study is None or row.toml != self._toml:
             self._read_study(row)
         assert self._study is not None
+        assert self._facts is not None
         held = view.owner is not None and view.owner.study == self.label
         index = RunIndex(runs)
         context = _StudyContext(row, held, self._points, self._groups, self._paces)
@@ -178,12 +189,15 @@ class StudyQuery:
             n_done=sum(run.result is not None for run in runs),
             n_runs=len(self._groups),
             waits_for=view.owner.study if view.owner is not None and not held else None,
-            n_classes=int(row.data.get("n_classes", 10)),
+            data=self._study.data,
+            n_in=self._facts.n_in,
+            n_classes=self._facts.n_classes,
             experiments=tuple(
                 ExperimentLines(e.name, e.title or e.name, tuple(_lines(e, index, context)))
                 for e in self._study.experiments
             ),
             tables=self._tables_now(self._study, runs),
+            events=self._events_now(view.store, runs),
         )
 
     def _take_points(
@@ -201,6 +215,16 @@ class StudyQuery:
             self._attempts[run.run_id] = run.attempt
             # A run resumed from a checkpoint has lost its later points.
             known.cut(-1 if run.epoch is None else run.epoch)
+
+    def _events_now(self, store: Store, runs: Sequence[RunRow]) -> tuple[EventLine, ...]:
+        """Reads the new events, and describes the latest ones."""
+        new = store.events(self.label, after=self._events[-1].id if self._events else 0)
+        if new or self._event_lines is None:
+            self._events = [*self._events, *new][-MAX_EVENTS:]
+            texts = configuration_texts(runs, self.label)
+            titles = {run.run_id: f"{texts[run.run_id]}, seed {run.seed}" for run in runs}
+            self._event_lines = tuple(event_lines(self._events, titles))
+        return self._event_lines
 
     def _read_study(self, row: StudyRow) -> None:
         from jmlp.client.stored_data import read_data
@@ -285,6 +309,7 @@ def _lines(
     for configuration, by_seed in index.of(experiment):
         limit, runs = configuration.hyperparams.epochs, list(by_seed.values())
         started = [run for run in runs if context.points[run.run_id].epochs]
+        curves = [context.points[run.run_id] for run in started]
         latest = [p for run in started if (p := _shown_point(run, context)) is not None]
         costs = [p.validation_cost for p in latest if math.isfinite(p.validation_cost)]
         epochs = [run.epoch for run in runs if run.epoch is not None]
@@ -295,7 +320,10 @@ def _lines(
                 experiment=experiment.name,
                 label=configuration.label,
                 run_ids=tuple(run.run_id for run in runs),
-                curve=median_curve([context.points[run.run_id].curve() for run in started]),
+                hyperparams=configuration.hyperparams,
+                axes=tuple(experiment.axes),
+                curve=median_curve([points.curve("validation_cost") for points in curves]),
+                accuracy_curve=median_curve([p.curve("validation_accuracy") for p in curves]),
                 training_cost=_median([p.training_cost for p in latest]),
                 validation_cost=_median([p.validation_cost for p in latest]),
                 validation_accuracy=_median([p.validation_accuracy for p in latest]),
@@ -323,7 +351,7 @@ def _shown_point(run: RunRow, context: _StudyContext) -> "Shown | None":
 
 
 def median_curve(runs: Sequence[Iterable[Point]]) -> tuple[Point, ...]:
-    """Returns the median validation cost at each epoch that at least half of the runs have reached.
+    """Returns the median value at each epoch that at least half of the runs have reached.
 
     It is NaN if at least half of the values are not finite. Each point of a long curve is the mean
     of several epochs, as is each column of the sparkline.

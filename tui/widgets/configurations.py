@@ -21,7 +21,7 @@ from tui.widgets.line_list import LineList
 GAP = "  "
 EPOCH = 5  # columns of the terminal
 BASELINE = "·"  # marks the baseline
-MIN_LABEL, MIN_SPARK, MAX_SPARK = 14, 10, 100
+MIN_LABEL, MIN_SPARK, MAX_SPARK = 14, 12, 100
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,10 @@ class ConfigurationList(LineList[ConfigurationLine]):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._lines: list[ConfigurationLine] = []
+        self._experiments: Sequence[ExperimentLines] = ()
         self._cap = math.inf
-        self._scale = Scale(0.0, 1.0)
-        self._last_epoch: float = 0
+        self._scales: dict[str, Scale] = {}  # by experiment
+        self._last_epochs: dict[str, float] = {}
         self._lengths = 0, 0  # of the longest name, in full and abbreviated
 
     # ---- what is shown
@@ -152,9 +152,13 @@ class ConfigurationList(LineList[ConfigurationLine]):
             rows += [None] if rows else []
             rows += [experiment, *experiment.lines]
         places = [i for i, row in enumerate(rows) if isinstance(row, ConfigurationLine)]
-        lines = self._lines = [line for experiment in experiments for line in experiment.lines]
+        lines = [line for experiment in experiments for line in experiment.lines]
         self._cap = math.log(max(2, n_classes))
-        self._last_epoch = max((line.curve[-1][0] for line in lines if line.curve), default=0)
+        self._last_epochs = {
+            e.name: max((line.curve[-1][0] for line in e.lines if line.curve), default=0)
+            for e in experiments
+        }
+        self._experiments = experiments
         names = [line.label for line in lines]
         self._lengths = _longest(names), _longest(map(shortened, names))
         self._rescale()
@@ -171,17 +175,28 @@ class ConfigurationList(LineList[ConfigurationLine]):
 
     @property
     def scale_text(self) -> str:
-        """The legend: `cost from ▁ 0.2034 to █ 2.3026 = ln(classes), ▲ above`."""
-        scale = self._scale
-        if not any(line.curve for line in self._lines):
+        """The scale at the cursor: `cost from ▁ 0.2034 to █ 0.9026, ▲ above`."""
+        line = self.at_cursor
+        experiment = next(
+            (e for e in self._experiments if line and e.name == line.experiment), None
+        )
+        costs = [cost for line in experiment.lines for _, cost in line.curve] if experiment else []
+        if experiment is None or not costs:
             return ""
-        capped = scale.high == self._cap
-        top = f"█ {scale.high:.4f}" + (" = ln(classes), ▲ above" if capped else "")
-        return f"cost from ▁ {scale.low:.4f} to {top}{', log' if scale.log else ''}"
+        scale = self._scales[experiment.name]
+        above = ", ▲ above" if any(cost > scale.high for cost in costs) else ""
+        log = ", log" if scale.log else ""
+        return f"cost from ▁ {scale.low:.4f} to █ {scale.high:.4f}{above}{log}"
 
     def _rescale(self) -> None:
-        values = [value for line in self._lines for _, value in line.curve]
-        self._scale = Scale.of(values, self._cap, log=self.log_scale)
+        self._scales = {
+            e.name: Scale.useful(
+                [value for line in e.lines for _, value in line.curve],
+                self._cap,
+                log=self.log_scale,
+            )
+            for e in self._experiments
+        }
 
     # ---- drawing
 
@@ -195,7 +210,12 @@ class ConfigurationList(LineList[ConfigurationLine]):
     def _heading(self, experiment: ExperimentLines, columns: Columns) -> list[Segment]:
         base = self.rich_style
         muted = base + self.style("list--muted")
-        curve = "cost by epoch" if columns.spark > len("cost by epoch") else "by epoch"
+        scale = self._scales[experiment.name]
+        ends = f"▁{scale.low:.2f} █{scale.high:.2f}"
+        curve = f"cost {ends} ▲ above" if columns.spark > len(ends) + 14 else ends
+        if not any(line.curve for line in experiment.lines):
+            curve = "cost"
+        curve += ", log" if scale.log and columns.spark > len(curve) + 5 else ""
         title = " " + fit(experiment.title, columns.label)
         return [
             Segment(title, base + self.style("list--title")),
@@ -208,7 +228,12 @@ class ConfigurationList(LineList[ConfigurationLine]):
         self, line: ConfigurationLine, columns: Columns, base: Style
     ) -> list[Segment]:
         mark = BASELINE if line.is_baseline else " "
-        curve = sparkline(line.curve, columns.spark, self._last_epoch, self._scale)
+        curve = sparkline(
+            line.curve,
+            columns.spark,
+            self._last_epochs[line.experiment],
+            self._scales[line.experiment],
+        )
         troubled = any(word in line.state for word in ("diverged", "failed", "collapsed"))
         state = base + self.style("list--trouble" if troubled else "list--muted")
         return [

@@ -9,43 +9,21 @@ import numpy as np
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
-from textual.css.scalar import Scalar
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
 from jmlp.client.texts import MISSING
 from jmlp.training.records import epoch_text
-from tui.charts.lines import (
-    KINDS,
-    Dots,
-    Series,
-    Window,
-    XUnit,
-    band_dots,
-    line_dots,
-    spread,
-    value_range,
-)
+from tui.charts.figure import Figure, Mark, Shown, draw, ink, label_of
+from tui.charts.lines import Series, XUnit
 from tui.charts.view import View
-from tui.text import fit
-from tui.widgets.plot import MARGIN_LEFT, Plot
+from tui.text import fit, flowed
+from tui.widgets.plot import Plot
 
 __all__ = ["Curves", "Mark", "Series", "XUnit"]
 
-N_COLOURS = 6
-FAINT = 0.4
-MAX_NAME = 16
-BETWEEN = "   "
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A labelled position on the x axis."""
-
-    x: float
-    text: str
+SAMPLE = "━━"
 
 
 class Curves(Widget, can_focus=True):
@@ -62,24 +40,10 @@ class Curves(Widget, can_focus=True):
         Binding("minus", "zoom(False)", "Zoom out", show=False, tooltip="More of the curves"),
         Binding("0", "all", "All", show=False, tooltip="The whole curves"),
     ]
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *(f"curves--{i}" for i in range(N_COLOURS)),
-        "curves--cursor",
-        "curves--mark",
-    }
     DEFAULT_CSS = """
     Curves { layout: vertical; height: 1fr; }
-    Curves > .curves--0 { color: $accent; }
-    Curves > .curves--1 { color: $foreground; }
-    Curves > .curves--2 { color: $success; }
-    Curves > .curves--3 { color: $warning; }
-    Curves > .curves--4 { color: $error; }
-    Curves > .curves--5 { color: $secondary; }
-    Curves > .curves--cursor { color: $foreground; }
-    Curves > .curves--mark { color: $secondary; }
     Curves .head, Curves .reading { height: auto; max-height: 3; padding: 0 1; }
-    Curves .head { height: 1; padding: 0; }
-    Curves .names { width: 11; height: 1fr; }
+    Curves .head { height: 1; padding: 0; color: $secondary; }
     """
 
     @dataclass
@@ -115,14 +79,13 @@ class Curves(Widget, can_focus=True):
         self.marks: Sequence[Mark] = ()
         self.log_scale = False
         self.unit: XUnit = "epoch"
+        self.emphasis: int | None = None
         self.view = View()
 
     def compose(self) -> ComposeResult:
-        """Yields the title with the marks, the plot with the names, and the values."""
+        """Yields the title with the marks, the plot, and the values."""
         yield Static(classes="head", markup=False)
-        with Horizontal():
-            yield Plot()
-            yield Static(classes="names", markup=False)
+        yield Plot()
         yield Static(classes="reading", markup=False)
 
     def show(
@@ -131,19 +94,22 @@ class Curves(Widget, can_focus=True):
         log: bool = False,
         marks: Sequence[Mark] = (),
         unit: XUnit = "epoch",
+        emphasis: int | None = None,
     ) -> None:
         """Draws these curves; window and cursor stay where they are, unless the unit changes.
 
         Args:
-            series: a few curves, each with a style of its own.
+            series: the curves, each with a style and a mark of its own.
             log: whether the scale of the values is logarithmic.
             marks: positions to mark.
             unit: of the x axis.
+            emphasis: index of the curve that stands out, and whose values alone are read.
         """
         if unit != self.unit:
             self.unit = unit
             self.view.reset()
         self.series, self.log_scale, self.marks = series, log, marks
+        self.emphasis = emphasis
         known = [one.x[np.isfinite(one.values)] for one in series]
         self.view.x = np.unique(np.concatenate(known)) if known else np.empty(0)
         self._draw()
@@ -206,7 +172,7 @@ class Curves(Widget, can_focus=True):
         self.view.shift(-event.by)
         self._moved()
 
-    def on_canvas_resize(self, event: Plot.Resize) -> None:
+    def on_plot_resized(self, event: Plot.Resized) -> None:
         """Redraws the plot in its new size."""
         event.stop()
         self._draw()
@@ -219,122 +185,70 @@ class Curves(Widget, can_focus=True):
 
     # ---- drawing
 
-    def _style(self, name: object) -> str:
-        return str(self.get_component_rich_style(f"curves--{name}", partial=True))
-
-    def _colour(self, series: Series) -> str:
-        return self._style(series.style % N_COLOURS)
-
-    def _faint(self, series: Series) -> str:
-        """Returns the colour of a band: its line's, blended with the background."""
-        colour = self.get_component_styles(f"curves--{series.style % N_COLOURS}").color
-        return str(self.background_colors[1].blend(colour, FAINT).rich_color.name)
+    @property
+    def shown(self) -> Shown:
+        """What is drawn apart from the curves."""
+        left, right = self.view.shown
+        return Shown(
+            left,
+            right,
+            self.log_scale,
+            self.bounds,
+            tuple(self.marks),
+            self.view.cursor,
+            self.emphasis,
+        )
 
     def _draw(self) -> None:
         if not self.is_mounted or not self.size:  # the plot's first resize will draw
             return
         self._read()
         plot = self.query_one(Plot)
-        area = plot.area
-        if not area:
-            plot.reset()
-            return
-        left, right = self.view.shown
-        bottom, top = value_range(self.series, left, right, self.log_scale, self.bounds)
-        window = Window(left, right, bottom, top, 2 * area.width, 4 * area.height, self.log_scale)
-        with plot.batch_refresh():  # else each dot requests a refresh
-            self._draw_plot(plot, window)
-        self.query_one(".head", Static).update(self._head(window), layout=False)
-        self._names(window)
+        figure = draw(self.series, plot.size.width, plot.size.height, self.shown, plot.look)
+        plot.show(figure)
+        self.query_one(".head", Static).update(self._head(figure), layout=False)
 
-    def _draw_plot(self, plot: Plot, window: Window) -> None:
-        cursor = self.view.cursor
-        plot.begin(window)
-        for series in reversed(self.series):  # the first curve's band is on top
-            plot.dots(self._band(window, series), self._faint(series))
-        for mark in self.marks:
-            plot.upright(mark.x, "┊", self._style("mark"))
-        if cursor is not None:
-            plot.upright(cursor, "│", self._style("cursor"))
-        for series in self.series:
-            x, y = window.column(series.x), window.row(series.values)
-            dots = line_dots(x, y, KINDS[series.style % len(KINDS)][1])
-            plot.dots(dots, self._colour(series))
-        if cursor is not None:
-            for series in self.series:
-                found = series.at(cursor)
-                if found is not None:
-                    plot.point(cursor, found[0], "●", self._colour(series))
-
-    def _band(self, window: Window, series: Series) -> Dots:
-        if series.low is None or series.high is None:
-            return np.empty((0, 2), np.int64)
-        low, high = (np.clip(bound, *self.bounds) for bound in (series.low, series.high))
-        if window.log:  # clip what has no logarithm to the bottom
-            low = np.where(low <= 0, 10.0**window.bottom, low)
-        x = window.column(series.x)
-        return band_dots(x, window.row(low), window.row(high), window.height)
-
-    def _head(self, window: Window) -> Text:
+    def _head(self, figure: Figure | None) -> Text:
         """Returns the title, and the texts of the marks above their positions."""
         title = f"{self.title}, log" if self.log_scale else self.title
+        if figure is not None and figure.cut:
+            title += ", intervals cut at 0"
         line = [*fit(f" {title}", max(len(title) + 2, self.size.width))]
         for mark in sorted(self.marks, key=lambda mark: mark.x):
-            if window.left <= mark.x <= window.right:
-                column = int(window.column(np.array([mark.x]))[0]) // 2
-                at = MARGIN_LEFT + 1 + column - len(mark.text) // 2
+            if figure is not None and figure.position(figure.column(mark.x), 0) is not None:
+                at = figure.column(mark.x) - len(mark.text) // 2
                 at = max(len(title) + 3, min(at, len(line) - len(mark.text)))
                 line[at : at + len(mark.text)] = mark.text
-        text = Text("".join(line), style=self._style("mark"), no_wrap=True)
+        text = Text("".join(line), no_wrap=True)
         text.stylize("bold", 0, len(title) + 1)
         return text
 
-    def _names(self, window: Window) -> None:
-        """Shows each name at the height of its curve's end."""
-        names = self.query_one(".names", Static)
-        height = window.height // 4
-        ends = []
-        for series in self.series:
-            seen = np.flatnonzero(
-                np.isfinite(window.row(series.values)) & (series.x <= window.right)
-            )
-            row = window.row(series.values[seen[-1:]])[0] / 4 if seen.size else height - 1
-            ends.append((min(height - 1.0, max(0.0, row)), series))
-        ends = ends[:height]
-        width = min(MAX_NAME, max((len(s.name) for _, s in ends), default=0))
-        lines = [Text()] * height
-        rows = spread([row for row, _ in ends], height)
-        for row, (_, series) in zip(rows, ends, strict=True):
-            lines[row] = Text(fit(series.name, width), style=self._colour(series))
-        if names.styles.width != (space := Scalar.from_number(width + 1)):
-            names.styles.width = space
-        names.update(Text("\n").join([Text(), *lines]), layout=False)
+    @property
+    def _read_at(self) -> float | None:
+        """The position whose values are shown: the cursor, or the last of the curve to read."""
+        if self.view.cursor is None and self.emphasis is not None:
+            series = self.series[self.emphasis]
+            known = series.x[np.isfinite(series.values)]
+            return float(known[-1]) if known.size else None
+        return self.view.read_at
 
     def _read(self) -> None:
         """Shows the values at the cursor, or else at the last evaluation."""
-        reading, x = self.query_one(".reading", Static), self.view.read_at
+        reading, x = self.query_one(".reading", Static), self._read_at
         if x is None:
             reading.update("no evaluation yet", layout=False)
             return
         parts = [Text(f"{self.unit} {epoch_text(int(x) if x.is_integer() else x)}")]
-        for series in self.series:
+        plot, shown = self.query_one(Plot), self.shown
+        for index, series in enumerate(self.series):
+            if self.emphasis not in (None, index):
+                continue
             found = series.at(x)
             value = MISSING if found is None else f"{found[0]:.{self.decimals}f}"
             if found is not None and math.isfinite(found[1]):
                 value += f" ± {found[1]:.{self.decimals}f}"
-            sample = KINDS[series.style % len(KINDS)][0]
-            parts.append(Text.assemble((sample, self._colour(series)), f" {series.name} {value}"))
-        text = _lines_of(parts, self.size.width - 2)  # its padding
+            colour = plot.colour(ink(self.series, index, shown)).rich_color.name
+            parts.append(Text.assemble((SAMPLE, colour), f" {label_of(series)} {value}"))
+        text = Text("\n").join(flowed(parts, self.size.width - 2))  # its padding
         other_height = len(text.split()) != reading.content_size.height
         reading.update(text, layout=other_height)
-
-
-def _lines_of(parts: Sequence[Text], width: int) -> Text:
-    """Joins the parts on as few lines as fit, without breaking any part."""
-    lines = [parts[0].copy()]
-    for part in parts[1:]:
-        if lines[-1].cell_len + len(BETWEEN) + part.cell_len <= width:
-            lines[-1].append(BETWEEN).append_text(part)
-        else:
-            lines.append(part.copy())
-    return Text("\n").join(lines)
