@@ -15,7 +15,7 @@ from tui.feed import FeedUpdate, StoreView
 from tui.framework.tables import Table, show_rows
 from tui.screens.base import JmlpScreen
 from tui.text import cell, duration, fit, visible
-from tui.views.study import study_state
+from tui.views.activity import study_state
 
 MIN_LABEL = 14
 OTHER_COLUMNS = 46  # their maximum width

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import var
@@ -12,16 +12,19 @@ from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 from jmlp.client import steering
 from jmlp.client.texts import MISSING
 from jmlp.store import Action, Store
+from jmlp.system.clock import now
 from jmlp.training.records import epoch_text
 from tui.charts.sparkline import bar
 from tui.feed import FeedUpdate
 from tui.screens.base import JmlpScreen
-from tui.text import count, duration
+from tui.text import duration
+from tui.views.activity import Activity, two_lines
 from tui.views.study import ConfigurationLine, StudyQuery, StudyView
 from tui.widgets.configurations import ConfigurationList
 from tui.widgets.result_tables import ResultTables
 
 BAR = 20  # columns
+TICK_SECONDS = 1.0  # between two drawings of the clocks, and two looks at the worker
 # Actions that are not always possible.
 STEERING = ("pause", "resume", "stop", "start_worker", "write_report")
 
@@ -68,6 +71,7 @@ class StudyScreen(JmlpScreen[None]):
         """Focuses the list."""
         self.query_one(Tabs).can_focus = False
         self.query_one(ConfigurationList).focus()
+        self.set_interval(TICK_SECONDS, self.tick)
 
     def on_feed_update(self, event: FeedUpdate) -> None:
         """Draws the new state of the study."""
@@ -76,12 +80,29 @@ class StudyScreen(JmlpScreen[None]):
         self.view = view
         if view is None:
             return
-        text = summary(view, self.app.theme_variables["accent"])
-        self.query_one("#summary", Static).update(text, layout=False)
+        self._show_activity(view.activity)
         with self.app.batch_update():
             self.query_one(ConfigurationList).show(view.experiments, view.n_classes)
             self.query_one(ResultTables).show(view.tables)
         self.offered = tuple(self.check_action(action, ()) for action in STEERING)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fits the summary to the new width."""
+        del event
+        if self.view is not None:
+            self._show_activity(self.view.activity)
+
+    def tick(self) -> None:
+        """Lets the clocks advance while a worker trains the study; the rest is not drawn again."""
+        if self.view is not None and self.view.activity.is_live and self.is_current:
+            self._show_activity(self.view.activity)
+            self.app.feed.look_again(self)
+
+    def _show_activity(self, activity: Activity) -> None:
+        line = self.query_one("#summary", Static)
+        text = summary(activity, self.size.width - 2, self.app.theme_variables["accent"])
+        if text != line.content:
+            line.update(text, layout=False)
 
     @on(ConfigurationList.Highlighted)
     def highlighted(self, event: ConfigurationList.Highlighted[ConfigurationLine]) -> None:
@@ -202,35 +223,18 @@ class StudyScreen(JmlpScreen[None]):
         )
 
 
-def summary(view: StudyView, accent: str) -> Text:
-    """Summarises the state of a study in two lines.
+def summary(activity: Activity, width: int, accent: str) -> Text:
+    """Summarises the activity of a study in two lines.
 
     Args:
-        view: the study.
+        activity: what the study is doing.
+        width: columns of the terminal.
         accent: the colour of the progress bar.
     """
-    row, progress = view.row, view.row.progress
-    state = view.state
-    parts = []
-    if state == "running" and progress.group:
-        parts.append(f"{progress.phase} group {progress.group} of {progress.n_groups}")
-        parts.append(progress.name)
-    elif state == "its worker died":
-        parts.append("r resumes from the last checkpoint")
-    elif state in ("stopped", "interrupted"):
-        parts.append("r resumes the training")
-    elif state == "queued":
-        parts.append(f"waits for {view.waits_for}" if view.waits_for else "waits for a worker")
-    elif state == "done" and view.n_done < view.n_runs:
-        parts.append("runs are missing: r trains them")
-    elif state == "failed":
-        parts.append(row.failure or "")
-    share = view.n_done / view.n_runs if view.n_runs else 0.0
-    remaining = progress.remaining
-    runs = f"{view.n_done} of {count(view.n_runs, 'run')}"
-    left = f"   {duration(remaining)} left" if state == "running" and remaining else ""
-    first = Text.assemble((state, "bold"), *(f"   {part}" for part in parts if part))
-    return Text("\n").join([first, Text.assemble((bar(share, BAR), accent), f" {runs}{left}")])
+    first, second = two_lines(activity, (width, width - BAR - 1), now())
+    state = Text(first)
+    state.stylize("bold", 0, len(activity.state))
+    return Text("\n").join([state, Text.assemble((bar(activity.share, BAR), accent), f" {second}")])
 
 
 def detail(line: ConfigurationLine, scale: str) -> Text:
