@@ -138,7 +138,7 @@ def study_activity(
         batch_cost=statistics.median(costs) if training and costs else None,
         elapsed=progress.elapsed if held and progress.at is not None else None,
         at=progress.at if same_clock else None,
-        left=progress.remaining if training else None,
+        left=progress.remaining if training and progress.phase != "finished" else None,
         worker=worker,
     )
 
@@ -177,6 +177,8 @@ def _phase(activity: Activity, now: int) -> str:
     """`compiling 0:12`, `training, epoch 7`; empty if nothing is being trained."""
     if activity.phase is None:
         return ""
+    if activity.phase == "finished":
+        return "saving the results"
     if activity.phase == "training" and activity.epoch is not None:
         return f"training, epoch {epoch_text(activity.epoch)}"
     seconds = activity.phase_seconds(now)
@@ -189,7 +191,7 @@ def _group(activity: Activity) -> str:
 
 
 def _in_group(activity: Activity) -> bool:
-    return activity.phase is not None and activity.group > 0
+    return activity.phase in ("compiling", "training")
 
 
 def _elapsed(activity: Activity, now: int) -> str:

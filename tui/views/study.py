@@ -329,7 +329,9 @@ class _StudyContext:
                 return stop.why
             if not self.held:
                 return "interrupted"
-            return "paused" if self.study.state == "paused" else "running"
+            if self.study.state == "paused":
+                return "paused"
+            return "compiling" if progress.phase == "compiling" else "running"
         compiling = self.held and progress.phase == "compiling"
         if run.state == "queued" and compiling and self.study.state == "running":
             is_next = self.groups.get(run.run_id) == progress.name
