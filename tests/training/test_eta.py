@@ -166,7 +166,7 @@ def test_a_phase_begins_with_its_first_record_in_each_group(
     for group in (1, 2):
         made.begin(group)
         for phase in ("compiling", "compiling", "training", "training"):
-            record = made.progress(phase)  # type: ignore[arg-type]
+            record = made.progress(phase)
             found.append((record.phase_began, record.at))
             at[0] += 1_000_000
     began = [began for began, _ in found]

@@ -75,6 +75,7 @@ def test_a_configuration_in_training_has_its_learning_rate_and_its_batch_cost(
 def test_the_learning_rate_of_a_configuration_follows_its_schedule(tmp_path: Path) -> None:
     text = """
     name = "small"
+    seeds = 1
     hidden = [5]
     batch_size = 16
     epochs = 4
