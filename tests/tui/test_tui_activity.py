@@ -157,7 +157,7 @@ def test_what_matters_least_is_left_out_of_a_line_that_is_too_short() -> None:
     )
     assert one_line(activity(), 100, LATER) == whole
     assert one_line(activity(), len(whole) - 1, LATER) == whole[: whole.index("   3:18")]
-    assert one_line(activity(), 59, LATER) == whole[: whole.index("   12 of")]
+    assert one_line(activity(), 58, LATER) == whole[: whole.index("   12 of")]
     assert one_line(activity(), 10, LATER) == "training,…"
 
 
