@@ -57,6 +57,7 @@ class StartedChunk(NamedTuple):
     costs: jax.Array  # the sums that `program.advance` returns
     first: int  # step of the interval
     end: int
+    lanes: int  # in training at its start
 
 
 class GroupTraining:
@@ -297,8 +298,10 @@ class GroupTraining:
             if self.running is not None:
                 self.running.costs.block_until_ready()
                 self.adapt_chunk(time.monotonic() - started)
-                self.tracker.batch_costs = self.count_examples(self.running)
-            first, self.running = end, StartedChunk(costs, first, end)
+                self.count_examples(self.running)
+                self.tracker.batch_costs = self.batch_costs(self.running)
+            lanes = sum(sum(s.training_lanes) for s in self.slots if s and s.saved is None)
+            first, self.running = end, StartedChunk(costs, first, end, lanes)
             for slot in self.slots:
                 if slot is not None and slot.saved is None:
                     slot.step = first
@@ -307,22 +310,23 @@ class GroupTraining:
         if not order_ready:  # all were saved at the very end of their interval
             self.order = self.next_order()
 
-    def count_examples(self, chunk: StartedChunk) -> dict[str, float]:
-        """Counts the examples of a chunk that has ended.
+    def count_examples(self, chunk: StartedChunk) -> None:
+        """Counts the examples of a chunk that has ended."""
+        steps = chunk.end - chunk.first
+        self.tracker.trained(chunk.end, steps * self.group.hyperparams.batch_size * chunk.lanes)
 
-        Returns:
-            The mean mini-batch cost so far in this interval, by run.
+    def batch_costs(self, chunk: StartedChunk) -> dict[str, float]:
+        """The mean mini-batch cost of this interval up to the end of a chunk, by run in training.
+
+        Read while the next chunk is running, so the devices do not wait for it.
         """
         sums = np.asarray(chunk.costs)
-        in_training = ~np.isnan(sums)
-        n_examples = (chunk.end - chunk.first) * self.group.hyperparams.batch_size
-        self.tracker.trained(chunk.end, n_examples * int(in_training.sum()))
         return {
             run.run_id: float(sums[index, lane]) / chunk.end
             for index, slot in enumerate(self.slots)
             if slot is not None
             for lane, run in enumerate(slot.cohort.runs)
-            if in_training[index, lane]
+            if not np.isnan(sums[index, lane])
         }
 
     def resume_slots(self, step: int) -> None:

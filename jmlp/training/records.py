@@ -251,8 +251,8 @@ class Progress:
     # Of all work, 0 to 1: examples times lanes, as many as early stopping is expected to leave. It
     # never falls, and is 1 only when all runs have ended. None in records of earlier versions.
     share: float | None = None
-    # Examples that went through an update, times the runs that learned from them, per second of the
-    # last seconds of training, evaluations included; None while nothing is trained.
+    # Examples that went through an update, times the runs in training, per second of the last ten
+    # seconds of training, evaluations included; None in its first second.
     examples_per_second: float | None = None
     # Runs that ended, by the time in training so far; None before the first one has ended.
     runs_per_minute: float | None = None
