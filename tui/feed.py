@@ -107,6 +107,13 @@ class Feed:
             self._due.add(pump)
             self._changed.notify_all()
 
+    def look_again(self, pump: MessagePump) -> None:
+        """Runs a subscriber's query once more, for what changes without the store."""
+        with self._changed:
+            if pump in self._queries:
+                self._due.add(pump)
+                self._changed.notify_all()
+
     def unsubscribe(self, pump: MessagePump) -> None:
         """Drops a subscriber's query."""
         with self._changed:

@@ -11,12 +11,17 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from jmlp.cli.output import Output
+from jmlp.client.texts import estimate_text, speed_text
+from jmlp.system.clock import now as clock
 from jmlp.training.records import CostPoint, Progress, epoch_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
+    from rich.progress import Task
+    from rich.text import Text
 
 SECOND_SIGNAL_SECONDS = 2.0
+SPEED_WIDTH = 100  # columns of a terminal that has room for the speed too
 
 
 class Stop:
@@ -103,22 +108,29 @@ class Moving(Display):
     def __init__(self, bar: "Bar") -> None:
         self.bar = bar
         self._last_line = ""
-        self._task = bar.add_task("starting", total=None, runs="", left="")
+        self._task = bar.add_task("starting", total=None, runs="", left="", since=None)
 
     def show(self, state: str, now: Progress, points: Sequence[CostPoint] = ()) -> None:
         """Updates the bar, and prints a line for a new group."""
         self.bar.update(
             self._task,
             description=_head(state, now),
-            completed=now.runs_done,
-            total=now.n_runs,
+            completed=_share(now),
+            total=1.0,
             runs=f"{now.runs_done}/{now.n_runs} runs",
-            left=_left(state, now),
+            left="   ".join(text for text in (_left(state, now), self._speed(state, now)) if text),
+            since=now.phase_began if state == "running" and now.phase == "compiling" else None,
         )
         line = _group(state, now)
         if line and line != self._last_line:
             self.say(line)
             self._last_line = line
+
+    def _speed(self, state: str, now: Progress) -> str:
+        if self.bar.console.width < SPEED_WIDTH or not _is_training(state, now):
+            return ""
+        speed = now.examples_per_second
+        return "" if speed is None else speed_text(speed)
 
     def say(self, text: str) -> None:
         """Prints a message of one line above the bar."""
@@ -134,8 +146,17 @@ def display(out: Output) -> Iterator[Display]:
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bar
 
+        class Description(TextColumn):
+            """What the worker does; the seconds of a compile advance whenever the bar is drawn."""
+
+            def render(self, task: "Task") -> "Text":
+                text = super().render(task)
+                if (since := task.fields["since"]) is not None:
+                    text.append(f" {max(0, clock() - since) // 1000} s")
+                return text
+
         columns = (
-            TextColumn("{task.description}", markup=False),
+            Description("{task.description}", markup=False),
             BarColumn(20),
             TextColumn("{task.fields[runs]}"),
             TextColumn("{task.fields[left]}"),
@@ -171,15 +192,18 @@ def _range(epochs: Sequence[float]) -> str:
     return "-".join(epoch_text(epoch) for epoch in dict.fromkeys((epochs[0], epochs[-1])))
 
 
+def _share(now: Progress) -> float:
+    """How much is done: of the work, or of the runs where an earlier version trains them."""
+    if now.share is not None:
+        return now.share
+    return now.runs_done / now.n_runs if now.n_runs else 0.0
+
+
+def _is_training(state: str, now: Progress) -> bool:
+    return state == "running" and now.phase == "training"
+
+
 def _left(state: str, now: Progress) -> str:
-    if now.remaining is None or now.phase != "training" or state != "running":
+    if now.remaining is None or not _is_training(state, now):
         return ""
-    return f"about {duration(now.remaining)} left"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `3 min`, `1 h 20 min`: no more precision than an estimate has."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    return f"{estimate_text(now.remaining)} left"

@@ -94,7 +94,9 @@ def _handle(
         verdicts[verdict.run_id] = verdict
     if "progress" in message:
         progress = progress_from_table(message["progress"])
-        of_all = replace(progress, runs_done=len(verdicts), n_runs=n_runs)
+        before = len(verdicts) - progress.runs_done  # runs of processes that have ended
+        share = (before + (progress.share or 0.0) * progress.n_runs) / n_runs
+        of_all = replace(progress, runs_done=len(verdicts), n_runs=n_runs, share=share)
         show.show("running", of_all, list(progress.points.values()))
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from jmlp.nn.schedules import scheduled
 from jmlp.study.config import (
     DEFAULTS,
     Cell,
@@ -101,6 +102,35 @@ def cost_text(value: float | None) -> str:
 def percent_text(value: float | None) -> str:
     """A fraction as a percentage with two decimals, so that columns align."""
     return MISSING if value is None else f"{100 * value:.2f}"
+
+
+def estimate_text(seconds: float) -> str:
+    """`about 45 s`, `about 3 min`, `about 1 h 20 min`: no more precision than an estimate has."""
+    if seconds < 59.5:
+        return f"about {seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"about {hours} h {minutes} min" if hours else f"about {minutes} min"
+
+
+def speed_text(examples_per_second: float) -> str:
+    """`850 examples/s`, `412,000 examples/s`, `2.39 million examples/s`: three digits."""
+    if examples_per_second >= 999_500:
+        return f"{float(f'{examples_per_second / 1e6:.3g}'):,.10g} million examples/s"
+    return f"{float(f'{examples_per_second:.3g}'):,.10g} examples/s"
+
+
+def learning_rate_text(hp: Hyperparams, updates: int, n_steps: int) -> str:
+    """The learning rate of the next update: `0.1`, or `0.043 (linear from 0.1)` under a schedule.
+
+    Args:
+        hp: the hyperparameters.
+        updates: the updates made so far.
+        n_steps: updates per epoch.
+    """
+    if hp.schedule == "constant":
+        return value_text(hp.learning_rate)
+    rate = scheduled(hp.schedule, hp.learning_rate, updates, n_steps, hp.epochs)
+    return f"{rate:.3g} ({hp.schedule} from {value_text(hp.learning_rate)})"
 
 
 def time_text(milliseconds: int) -> str:

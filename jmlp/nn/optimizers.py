@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jmlp.nn.schedules import scheduled
+
 Tree = Any  # a pytree of arrays; gradients have the parameters' structure
 Number = Array | float
 
@@ -24,19 +26,10 @@ class Optimizer(NamedTuple):
     update: Callable[[Tree, Tree, Tree, Number, Number], tuple[Tree, Tree]]
 
 
-# The learning rate of update t of T:
-#
-#     constant    eta
-#     linear      eta (1 - (t - 1) / T)
-#
-# A rate that decays to 0 averages out the noise of individual mini-batches (Defazio et al.,
-# "Optimal Linear Decay Learning Rate Schedules and Further Refinements", 2023, arXiv:2310.07831).
-
-
 def learning_rate(
     schedule: str, eta: Number, step: Array | int, n_steps: int, epochs: Array | int
 ) -> Number:
-    """The learning rate of one update, float32.
+    """The learning rate of one update, float32; see `schedules`.
 
     Args:
         schedule: "constant" or "linear".
@@ -45,10 +38,8 @@ def learning_rate(
         n_steps: updates per epoch.
         epochs: maximum number of epochs, at the end of which a linear schedule reaches 0.
     """
-    if schedule == "constant":
-        return eta
-    left: Array = 1 - jnp.float32(step - 1) / n_steps / jnp.float32(epochs)
-    return eta * left
+    rate: Number = scheduled(schedule, eta, jnp.float32(step - 1), n_steps, jnp.float32(epochs))
+    return rate
 
 
 # Stochastic gradient descent (Robbins & Monro, Annals of Mathematical Statistics 22, 1951):

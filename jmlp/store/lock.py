@@ -17,6 +17,7 @@ from pathlib import Path
 from jmlp.errors import StoreError
 from jmlp.results.serialization import UnreadableError, parse, read
 from jmlp.study.rules import plain
+from jmlp.system.clock import now
 
 NAME = "worker.lock"
 POLL_SECONDS = 0.05
@@ -41,6 +42,12 @@ class Owner:
     def process(self) -> str:
         """`process 12 on host`, for a message."""
         return f"process {self.pid} on {plain(self.host)}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its process id is one of this machine, since its last start."""
+        here = socket.gethostname(), _boot_id()
+        return self.pid > 0 and (self.host, self.boot_id) == here
 
 
 class Lock:
@@ -107,7 +114,7 @@ class Lock:
             if not self._wait(descriptor, time.monotonic() + timeout):
                 os.close(descriptor)
                 return False
-            self._descriptor, self._started = descriptor, time.time_ns() // 1_000_000
+            self._descriptor, self._started = descriptor, now()
             self.describe(None)
         except BaseException:
             self._descriptor = None
@@ -129,10 +136,7 @@ class Lock:
         """
         descriptor = self._held()
         self.study = label
-        boot_id = ""
-        with contextlib.suppress(OSError):
-            boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
-        owner = Owner(os.getpid(), socket.gethostname(), boot_id, self._started, label)
+        owner = Owner(os.getpid(), socket.gethostname(), _boot_id(), self._started, label)
         note = json.dumps(asdict(owner)).encode().ljust(_NOTE_BYTES)
         try:
             os.pwrite(descriptor, note, 0)
@@ -211,6 +215,13 @@ class Lock:
 
     def _error(self, error: OSError) -> StoreError:
         return StoreError(f"{self.path}: cannot be locked: {error.strerror or error}")
+
+
+def _boot_id() -> str:
+    """The system's name for the time since its last start; empty if it has none."""
+    with contextlib.suppress(OSError):
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    return ""
 
 
 def _read_note(descriptor: int) -> Owner | None:

@@ -31,7 +31,6 @@ from jmlp.store.rows import (
     check_toml,
     data_from,
     hardware_from,
-    now,
     point_from,
     row_digest,
 )
@@ -39,6 +38,7 @@ from jmlp.store.states import RUN_STATES, STUDY_STATES
 from jmlp.study.config import Hyperparams
 from jmlp.study.rules import plain
 from jmlp.study.toml_reader import did_you_mean
+from jmlp.system.clock import now
 from jmlp.system.files import is_forbidden
 from jmlp.training.records import CostPoint, RunResult
 

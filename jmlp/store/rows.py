@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import struct
-import time
 import tomllib
 import zlib
 from collections.abc import Mapping, Sequence
@@ -175,11 +174,6 @@ def check_time(at: int | None) -> None:
     """
     if at is not None and not 0 <= at < _YEAR_10000:
         raise UnreadableError(f"its time is {at}")
-
-
-def now() -> int:
-    """UTC in milliseconds since 1970: a time to display, never to compute with."""
-    return time.time_ns() // 1_000_000
 
 
 def to_json(value: Any) -> str:

@@ -15,7 +15,7 @@ from jmlp.results.serialization import progress_table
 from jmlp.store import removals, submissions, tag_file
 from jmlp.store.database import Database
 from jmlp.store.finding import ALL, LAST, Finding
-from jmlp.store.rows import Submission, end_of, now, point_values, to_json
+from jmlp.store.rows import Submission, end_of, point_values, to_json
 from jmlp.store.states import (
     ACTIONS,
     RUN_ENDED,
@@ -27,6 +27,7 @@ from jmlp.store.states import (
 )
 from jmlp.store.writing import INSERT_POINT, end_run, insert_event, set_position
 from jmlp.study.rules import plain, shown
+from jmlp.system.clock import now
 from jmlp.training.records import CostPoint, Progress, RunResult
 
 _NO_RESULT = "record = NULL, ended_at = NULL, digest = NULL"

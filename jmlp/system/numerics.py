@@ -95,6 +95,7 @@ SOURCES = (
     "nn/model.py",
     "nn/optimizers.py",
     "nn/relu.py",
+    "nn/schedules.py",
     "nn/tensors.py",
     "study/config.py",
     "system/numerics.py",

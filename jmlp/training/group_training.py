@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -51,6 +51,15 @@ FIRST_CHUNK = 16  # steps
 LANES_PER_CALL = 10  # evaluated on a device before control returns to Python
 
 
+class StartedChunk(NamedTuple):
+    """A chunk that was given to the devices."""
+
+    costs: jax.Array  # the sums that `program.advance` returns
+    first: int  # step of the interval
+    end: int
+    lanes: int  # in training at its start
+
+
 class GroupTraining:
     """The training of one group: feeds its cohorts through the slots of one compiled program."""
 
@@ -88,7 +97,8 @@ class GroupTraining:
             n_test=n_test,
             provenance=provenance(list(mesh.devices.flat), group.width, group.can_drop),
         )
-        self.chunk = FIRST_CHUNK
+        self.chunk = FIRST_CHUNK  # steps
+        self.running: StartedChunk | None = None  # the chunk started last
         self.state: TrainState | None = None
         self.counted = 0.0  # seconds of the tracker's work up to which slots have theirs
         # Set by `put_inputs`; both are needed from the first `fill_slots` on.
@@ -101,8 +111,10 @@ class GroupTraining:
         self.state = program.blank(self.setup, self.cohorts)
         for _ in self.compile():
             yield self.tracker.progress("compiling")
+        self.tracker.compiled()
         self.counted = self.tracker.worked
         while any(self.slots):
+            self.tracker.measured([slot.evaluation for slot in self.slots if slot])
             fresh = [slot is not None and slot.fresh for slot in self.slots]
             if any(fresh):
                 lanes = self.starting_lanes()
@@ -110,7 +122,10 @@ class GroupTraining:
                 yield from self.evaluate(fresh)
             for _ in self.train_interval():
                 yield self.tracker.progress()
+            self.tracker.batch_costs = {}
             yield from self.evaluate([slot is not None for slot in self.slots])
+            if self.running is not None:
+                self.count_examples(self.running)
             self.tracker.measured([slot.evaluation for slot in self.slots if slot])
             ended = False
             for progress in self.collect_finished():
@@ -232,7 +247,7 @@ class GroupTraining:
             facts.n_examples, cohort.split_seed, study.validation_fraction
         )
         slot = new_slot(cohort, training, validation, self.load_saved(cohort, self.group.width))
-        self.tracker.resumed(slot.evaluation)
+        self.tracker.resumed(slot.evaluation, slot.resume_step)
         return slot
 
     def lane_hyperparams(self, cohort: Cohort) -> Hyperparams:
@@ -267,7 +282,7 @@ class GroupTraining:
                 slot.evaluation += 1
         starts = [slot.resume_step for slot in self.slots if slot is not None]
         first, order_ready = min(starts), False
-        previous: jax.Array | None = None  # to wait for; the state is donated to the next call
+        self.running = None
         while True:
             self.resume_slots(first)
             if first == self.interval:
@@ -277,13 +292,16 @@ class GroupTraining:
             end = min(first + self.chunk, next_start)
             started = time.monotonic()
             chunk = self.chunk_of(intervals, first, end)
-            self.state, done = program.advance(self.setup, self.state, chunk)
+            self.state, costs = program.advance(self.setup, self.state, chunk)
             if not order_ready:
                 self.order, order_ready = self.next_order(), True  # while the device works
-            if previous is not None:
-                previous.block_until_ready()
+            if self.running is not None:
+                self.running.costs.block_until_ready()
                 self.adapt_chunk(time.monotonic() - started)
-            first, previous = end, done
+                self.count_examples(self.running)
+                self.tracker.batch_costs = self.batch_costs(self.running)
+            lanes = sum(sum(s.training_lanes) for s in self.slots if s and s.saved is None)
+            first, self.running = end, StartedChunk(costs, first, end, lanes)
             for slot in self.slots:
                 if slot is not None and slot.saved is None:
                     slot.step = first
@@ -291,6 +309,25 @@ class GroupTraining:
             yield
         if not order_ready:  # all were saved at the very end of their interval
             self.order = self.next_order()
+
+    def count_examples(self, chunk: StartedChunk) -> None:
+        """Counts the examples of a chunk that has ended."""
+        steps = chunk.end - chunk.first
+        self.tracker.trained(chunk.end, steps * self.group.hyperparams.batch_size * chunk.lanes)
+
+    def batch_costs(self, chunk: StartedChunk) -> dict[str, float]:
+        """The mean mini-batch cost of this interval up to the end of a chunk, by run in training.
+
+        Read while the next chunk is running, so the devices do not wait for it.
+        """
+        sums = np.asarray(chunk.costs)
+        return {
+            run.run_id: float(sums[index, lane]) / chunk.end
+            for index, slot in enumerate(self.slots)
+            if slot is not None
+            for lane, run in enumerate(slot.cohort.runs)
+            if not np.isnan(sums[index, lane])
+        }
 
     def resume_slots(self, step: int) -> None:
         """Puts the cohorts that were saved at this step of an interval on the devices."""

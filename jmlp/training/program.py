@@ -199,12 +199,13 @@ def advance(setup: Setup, state: TrainState, chunk: Chunk) -> tuple[TrainState, 
         chunk: inputs of the chunk.
 
     Returns:
-        The state, and the number of lanes in training, `(slots,)`, which the caller
-        can wait for.
+        The state, and the sum of the mini-batch costs since the last evaluation of each lane in
+        training, `(slots, lanes)`; NaN for the others. Unlike the state, which is donated to the
+        next call, the caller can wait for the sums and read them.
     """
     specs = Chunk(intervals=SLOTS, data=EVERYWHERE, first=EVERYWHERE, end=EVERYWHERE)
     state = setup.on_devices(setup.strategy.advance, SLOTS, specs)(state, chunk)
-    return state, jnp.sum(state.active, axis=1, dtype=jnp.int32)
+    return state, jnp.where(state.active, state.batch_costs, jnp.nan)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)

@@ -234,7 +234,7 @@ class Progress:
     """The progress of a training, and what is new since the previous record.
 
     Iterating over these records drives the training. As JSON, the store keeps the latest one of a
-    study in training, and a training process reports it to its parent.
+    study in training. Times are wall-clock times in UTC, in milliseconds, only to be shown.
     """
 
     phase: Phase = "starting"
@@ -244,8 +244,21 @@ class Progress:
     runs_done: int = 0
     n_runs: int = 0
     epoch: float = 0  # the furthest epoch among the cohorts in training
+    at: int | None = None  # when this record was made; None in records of earlier versions
+    phase_began: int | None = None  # of `phase`, in the present group
     elapsed: float = 0.0  # seconds since the start
     remaining: float | None = None  # estimated seconds; None before there is an estimate
+    # Of all work, 0 to 1: examples times lanes, as many as early stopping is expected to leave. It
+    # never falls, and is 1 only when all runs have ended. None in records of earlier versions.
+    share: float | None = None
+    # Examples that went through an update, times the runs in training, per second of the last ten
+    # seconds of training, evaluations included; None in its first second.
+    examples_per_second: float | None = None
+    # Runs that ended, by the time in training so far; None before the first one has ended.
+    runs_per_minute: float | None = None
+    # By run id: mean of the optimised mini-batch costs since the last evaluation, up to the chunk
+    # before the one that is running. Empty in the first two chunks after an evaluation.
+    batch_costs: Mapping[str, float] = field(default_factory=dict)
     # By run id: runs that have stopped but whose results must wait for the rest of their cohort.
     stops: Mapping[str, Stop] = field(default_factory=dict)
     points: Mapping[str, CostPoint] = field(default_factory=dict)  # by run id

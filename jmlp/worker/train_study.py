@@ -21,6 +21,7 @@ from jmlp.system import diagnosis, environment
 from jmlp.system.files import is_forbidden, is_there
 from jmlp.training import engine
 from jmlp.training import plan as planning
+from jmlp.training.eta import planned_work
 from jmlp.training.outcome import provenance
 from jmlp.training.plan import Cohort, Plan
 from jmlp.training.records import CohortState, Progress, Provenance, RunResult, changes
@@ -223,16 +224,19 @@ class Work:
                 stored.
         """
         every = self.row.hardware.get("checkpoint_seconds") or environment.CHECKPOINT_SECONDS
+        # Of this training so far, if this process continues it.
+        before = self.row.progress if self.row.state == "running" else Progress()
+        of_whole = OfWholeStudy(whole, plan, before)
         saved, in_training, group = time.monotonic(), frozenset[str](), 0
-        before = saved
+        last = saved
         for progress in training:
             now = time.monotonic()
-            chunk, before = now - before, now
+            chunk, last = now - last, now
             if progress.results:
                 ended = [result.run_id for result in progress.results]
                 self.running.difference_update(ended)
                 self.recorder.ended(progress.results, {self.keys[run_id] for run_id in ended})
-            self.recorder.live(_of_whole_study(progress, whole, plan))
+            self.recorder.live(of_whole(progress))
             self._handle_commands(training)
             if progress.group > group:  # the next one begins: nothing is in training
                 group = progress.group
@@ -339,21 +343,35 @@ class Work:
         )
 
 
-def _of_whole_study(progress: Progress, whole: Plan, plan: Plan) -> Progress:
-    """The progress of a whole study, when only the rest of it is being trained.
+class OfWholeStudy:
+    """Turns the progress of the runs that are left into that of their whole study."""
 
-    Args:
-        progress: the progress of that training.
-        whole: the study's plan.
-        plan: the plan of the rest.
-    """
-    return replace(
-        progress,
-        group=progress.group + len(whole.groups) - len(plan.groups),
-        n_groups=len(whole.groups),
-        runs_done=progress.runs_done + len(whole.runs) - len(plan.runs),
-        n_runs=len(whole.runs),
-    )
+    def __init__(self, whole: Plan, plan: Plan, before: Progress) -> None:
+        """Measures what is done already.
+
+        Args:
+            whole: the plan of the study.
+            plan: the part of it that is being trained.
+            before: what another process reported of this training; else the initial record.
+        """
+        self.before = before
+        self.n_groups, self.n_runs = len(whole.groups), len(whole.runs)
+        self.groups_done = self.n_groups - len(plan.groups)
+        self.runs_done = self.n_runs - len(plan.runs)
+        self.left = planned_work(plan) / planned_work(whole)  # as a share of all work
+
+    def __call__(self, progress: Progress) -> Progress:
+        """The progress of the whole study."""
+        share = 1 - self.left * (1 - (progress.share or 0.0))
+        return replace(
+            progress,
+            group=progress.group + self.groups_done,
+            n_groups=self.n_groups,
+            runs_done=progress.runs_done + self.runs_done,
+            n_runs=self.n_runs,
+            elapsed=progress.elapsed + self.before.elapsed,
+            share=max(share, self.before.share or 0.0),
+        )
 
 
 def announcement(plan: Plan, devices: Sequence[jax.Device]) -> str:

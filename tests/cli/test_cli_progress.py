@@ -12,7 +12,7 @@ import pytest
 from commands import ESCAPE, Terminal
 
 from jmlp.cli.output import Output
-from jmlp.cli.progress import Stop, display, duration, stoppable
+from jmlp.cli.progress import Stop, display, stoppable
 from jmlp.training.records import CostPoint, Progress
 
 FIRST = Progress("training", group=1, n_groups=2, name="batch size 16", n_runs=4)
@@ -92,21 +92,6 @@ def test_quiet_training_shows_nothing(stream: io.StringIO, monkeypatch: pytest.M
     assert stream.getvalue() == ""
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.4, "0 s"),
-        (59.4, "59 s"),
-        (60, "1 min"),
-        (3569, "59 min"),
-        (3570, "1 h 0 min"),
-        (8999, "2 h 30 min"),
-    ],
-)
-def test_duration_has_the_digits_of_an_estimate(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
 class Screen(Terminal):
     """A terminal that others can wait for: the bar is drawn by a thread, ten times a second."""
 
@@ -149,6 +134,31 @@ def test_terminal_gets_a_bar_with_the_time_left_within_its_width(
         assert lines.count(above) == 1
     assert screen.getvalue().endswith("\x1b[1A\x1b[2K")  # the bar is gone in the end
     assert "\x1b[?25h" in screen.getvalue()  # and the cursor back
+
+
+def test_wide_terminal_gets_a_bar_of_the_work_the_speed_and_a_clock_of_compiles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "stderr", screen := Screen())
+    at = [1_000_000_000]
+    monkeypatch.setattr(time, "time_ns", lambda: at[0] * 1_000_000)
+    training = replace(FIRST, epoch=1, share=0.5, remaining=61.0, examples_per_second=411_980.0)
+    compiling = replace(FIRST, phase="compiling", phase_began=at[0], examples_per_second=1.0)
+    with display(Output()) as show:
+        at[0] += 12_999
+        show.show("running", compiling)
+        assert screen.wait_for(f"group 1/2 compiling 12 s {'━' * 20} 0/4 runs")
+        at[0] += 1
+        assert screen.wait_for("group 1/2 compiling 13 s")  # without another record
+        show.show("running", training)
+        bar = f"{'━' * 10}╺{'━' * 9}"
+        assert screen.wait_for(
+            f"group 1/2 epoch 1 {bar} 0/4 runs about 1 min left   412,000 examples/s"
+        )
+    assert "1 examples/s" not in screen.getvalue()
 
 
 @pytest.mark.parametrize(

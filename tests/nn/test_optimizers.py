@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from jmlp.nn.optimizers import OPTIMIZERS, learning_rate
+from jmlp.nn.schedules import scheduled
 
 RATE, MOMENTUM = 0.1, 0.5
 # The gradients 1, then 2. Adam's first update is its learning rate; at the second, m = 0.29 and
@@ -38,6 +39,17 @@ def test_a_linear_schedule_falls_from_the_learning_rate_to_0_over_the_epochs() -
 
 def test_a_constant_schedule_does_not_touch_the_learning_rate() -> None:
     assert [learning_rate("constant", 0.3, step, 2, 4) for step in (1, 8)] == [0.3, 0.3]
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
+def test_the_learning_rate_that_the_app_shows_is_that_of_the_training_program(
+    schedule: str,
+) -> None:
+    for step in (1, 2, 11, 21):
+        ours = scheduled(schedule, 0.3, step - 1, 7, 3)
+        assert isinstance(ours, float)
+        of_program = learning_rate(schedule, jnp.float32(0.3), jnp.int32(step), 7, jnp.int32(3))
+        np.testing.assert_allclose(of_program, ours, rtol=1e-6, atol=1e-8)
 
 
 def test_a_linear_schedule_is_that_of_optax() -> None:

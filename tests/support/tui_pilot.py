@@ -32,6 +32,8 @@ PROGRESS = Progress(
     epoch=2,
     elapsed=4.0,
     remaining=12.0,
+    share=0.42,
+    examples_per_second=41_200.0,
 )
 
 

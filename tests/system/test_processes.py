@@ -48,7 +48,7 @@ def calls(path: Path) -> set[str]:
     return found
 
 
-def test_processes_are_started_in_one_module_and_by_the_server_of_the_app() -> None:
+def test_processes_are_started_in_one_module_by_the_server_of_the_app_and_to_ask_ps() -> None:
     found = {
         str(path.relative_to(ROOT)): names
         for package in ("jmlp", "tui")
@@ -59,6 +59,7 @@ def test_processes_are_started_in_one_module_and_by_the_server_of_the_app() -> N
         "jmlp/system/processes.py": {
             *("sys.executable", "subprocess.Popen", "subprocess.run", "os.execve")
         },
+        "jmlp/system/process_usage.py": {"subprocess.run"},  # ps
         "tui/serving/session.py": {"asyncio.create_subprocess_exec"},
     }
 

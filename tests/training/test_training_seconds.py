@@ -32,7 +32,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         return worked[0]
 
     monkeypatch.setattr(Tracker, "worked", property(read))
-    monkeypatch.setattr(Tracker, "remaining", lambda self: None)  # which reads them too
+    monkeypatch.setattr(Tracker, "trained_seconds", 0.0)  # which reads them too
     return worked
 
 

@@ -69,6 +69,17 @@ def test_a_store_created_later_is_read(feed: Feed, tmp_path: Path) -> None:
         pump.until(("small",))
 
 
+def test_a_query_is_run_once_more_when_its_subscriber_asks(feed: Feed, tmp_path: Path) -> None:
+    numbers = iter(range(10))
+    pump = subscribe(feed, lambda view: next(numbers))
+    assert pump.next() == 0
+    feed.look_again(pump)  # type: ignore[arg-type]
+    assert pump.next() == 1
+    feed.unsubscribe(pump)  # type: ignore[arg-type]
+    feed.look_again(pump)  # type: ignore[arg-type]
+    assert subscribe(feed, lambda view: next(numbers)).next() == 2
+
+
 def test_changes_by_another_connection_are_posted(feed: Feed, tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.submit(store_runs.submission(store_runs.plan()))

@@ -12,6 +12,7 @@ from tui_pilot import PROGRESS, ended_run, filled
 
 from jmlp.store import Lock, Store
 from jmlp.study.file import parse_study
+from jmlp.system.process_usage import Usage
 from jmlp.training.plan import Plan, make_plan
 from jmlp.training.records import CostPoint, Stop
 from tui.feed import StoreView
@@ -51,8 +52,58 @@ def test_a_finished_study_shows_medians_of_the_kept_parameters(tmp_path: Path) -
     assert first.validation_cost == 0.5 / (3 + 1)
     assert first.range == (first.validation_cost, first.validation_cost)
     assert first.curve == tuple((e, 0.5 / (e + 1)) for e in range(5))
+    assert first.training_curve == tuple((e, 1 / (e + 1)) for e in range(5))
+    assert first.accuracy_curve == tuple((e, e / 20) for e in range(5))
     assert (first.n_done, first.n_seeds, first.epoch, first.limit) == (3, 3, 4, 4)
-    assert first.left is None
+    assert (first.left, first.epochs_per_second, first.batch_cost) == (None, None, None)
+    assert first.learning_rate == ""
+
+
+def test_a_configuration_in_training_has_its_learning_rate_and_its_batch_cost(
+    tmp_path: Path,
+) -> None:
+    with filled(tmp_path, "running") as made, Store(tmp_path) as store:
+        first, second = lines(tmp_path)
+        assert (first.learning_rate, second.learning_rate) == ("0.1", "0.2")
+        assert first.batch_cost == 1.5 / (2 + 1)  # of the last evaluation
+        run_id = in_training(made)[0]
+        store.record("small", [], replace(PROGRESS, batch_costs={run_id: 0.75}))
+        first, second = lines(tmp_path)
+        assert (first.batch_cost, second.batch_cost) == (0.75, 1.5 / (2 + 1))
+
+
+def test_the_learning_rate_of_a_configuration_follows_its_schedule(tmp_path: Path) -> None:
+    text = """
+    name = "small"
+    seeds = 1
+    hidden = [5]
+    batch_size = 16
+    epochs = 4
+    schedule = "linear"
+    [experiments.e]
+    axes.learning_rate = [0.1, 0.8]
+    baseline.learning_rate = 0.1
+    """
+    made = make_plan(parse_study(text, "small"), store_runs.FACTS)
+    with Store(tmp_path) as store:
+        store.submit(store_runs.submission(made))
+        ids = [run.run_id for run in made.runs]
+        store.begin("small", ids)
+        store.record("small", [(i, p) for i in ids for p in store_runs.points(4)], PROGRESS)
+        store.set_study("small", "running")
+        lock = Lock(tmp_path)
+        assert lock.acquire()
+        lock.describe("small")
+        rates = [line.learning_rate for line in lines(tmp_path)]
+        lock.release()
+    # After three of four epochs.
+    assert rates == ["0.025 (linear from 0.1)", "0.2 (linear from 0.8)"]
+
+
+def test_accuracies_that_are_not_numbers_count_as_the_lowest() -> None:
+    runs = [[(0, math.nan)], [(0, 0.9)], [(0, 0.8)]]
+    assert median_curve(runs, worst=-math.inf) == ((0, 0.8),)
+    assert median_curve(runs) == ((0, 0.9),)
 
 
 def test_seeds_of_a_running_configuration_are_counted_as_they_end(tmp_path: Path) -> None:
@@ -99,6 +150,50 @@ def test_only_the_group_in_compilation_is_shown_as_compiling(tmp_path: Path) -> 
         assert [line.state for line in lines(tmp_path)] == ["compiling", "compiling"]
         store.record("small", [], replace(compiling, name="hidden 4, batch size 16"))
         assert [line.state for line in lines(tmp_path)] == ["queued", "queued"]
+
+
+def test_runs_that_have_begun_are_compiling_until_their_group_trains(tmp_path: Path) -> None:
+    with filled(tmp_path, "running"), Store(tmp_path) as store:
+        store.record("small", [], replace(PROGRESS, phase="compiling"))
+        first, _ = lines(tmp_path)
+    assert (first.state, first.left, first.learning_rate) == ("compiling", None, "")
+
+
+def test_a_store_that_has_not_changed_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = StudyQuery("small")
+    looks = iter([Usage(1, None), Usage(2, 1.5), Usage(3, 1.5)])
+    monkeypatch.setattr("tui.views.activity.UsageMeter.usage", lambda meter: next(looks))
+    with filled(tmp_path, "running"), Store(tmp_path, viewer=True) as store:
+        seen = StoreView(tmp_path, store, Lock(tmp_path).owner())
+        first = query(seen)
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "runs", None)
+            second = query(seen)
+        assert first is not None
+        assert second is not None
+        assert second.experiments is first.experiments
+        assert second.activity.worker is not None
+        assert second.activity == replace(first.activity, worker=second.activity.worker)
+        assert second.activity.worker.usage == Usage(2, 1.5)
+        with Store(tmp_path) as writer:
+            writer.record("small", [], replace(PROGRESS, epoch=3))
+        third = query(seen)
+        assert third is not None
+        assert third.activity.epoch == 3
+
+
+def test_curves_are_computed_again_only_for_runs_with_new_points(
+    tmp_path: Path,
+) -> None:
+    query = StudyQuery("small")
+    with filled(tmp_path, "running") as made, Store(tmp_path) as store:
+        (before, unchanged) = view(tmp_path, query).experiments[0].lines
+        store.record("small", [(in_training(made)[0], store_runs.point(3, 9.0))], PROGRESS)
+        (after, same) = view(tmp_path, query).experiments[0].lines
+    assert after.curve != before.curve
+    assert same.curve is unchanged.curve
 
 
 def test_a_configuration_whose_runs_all_diverged_has_no_numbers(tmp_path: Path) -> None:
@@ -234,9 +329,9 @@ def test_time_left_is_the_pace_seen_times_the_epochs_to_the_limit(
         assert view(tmp_path, query).experiments[0].lines[1].left is None
         clock[0] = 110.0
         store.record("small", [(in_training(made)[1], store_runs.point(3))], PROGRESS)
-        left = view(tmp_path, query).experiments[0].lines[1].left
+        line = view(tmp_path, query).experiments[0].lines[1]
     # Ten seconds per epoch: one epoch is left of this run, and a run of four epochs is queued.
-    assert left == 10 * (1 + 4)
+    assert (line.left, line.epochs_per_second) == (10 * (1 + 4), 0.1)
 
 
 def test_without_a_store_there_is_no_view(tmp_path: Path) -> None:

@@ -126,16 +126,16 @@ class Canvas:
         names = [name for name, _, _ in bands]
         cells = codes.reshape(height, 8, -1).transpose(0, 2, 1)
         for y, x in np.argwhere(cells.any(axis=2)).tolist():
-            share, upper, lower, most = _halves(tuple(cells[y, x].tolist()))
+            share, above, below, most = _halves(tuple(cells[y, x].tolist()))
             self._areas[left + x, top + y] = _joined(names, most) if filled else None
             if not filled:
                 if most:
                     sign = self.glyphs.halftone[(x + y) % 2]
                     self.put(left + x, top + y, sign, _joined(names, most))
                 continue
-            self._fills[top + y][left + x] = _joined(names, upper)
+            self._fills[top + y][left + x] = _joined(names, above)
             if share:
-                ink = _joined(names, lower) or PAPER
+                ink = _joined(names, below) or PAPER
                 self.put(left + x, top + y, EIGHTHS[share - 1], ink)
 
     def lines(
@@ -154,13 +154,13 @@ class Canvas:
         bits = np.array(self.glyphs.bits)
         patterns = np.zeros((len(lines), height, width), np.int64)
         for pattern, (_, dots) in zip(patterns, lines, strict=True):
-            x, y = dots[:, 0], dots[:, 1]
-            seen = (x >= 0) & (x < columns * width) & (y >= 0) & (y < rows * height)
-            x, y = x[seen], y[seen]
-            np.bitwise_or.at(pattern, (y // rows, x // columns), bits[y % rows, x % columns])
+            inside = (dots >= 0).all(axis=1) & (dots < (columns * width, rows * height)).all(axis=1)
+            at, row = dots[inside].T
+            place = row // rows, at // columns
+            np.bitwise_or.at(pattern, place, bits[row % rows, at % columns])
         joined = np.bitwise_or.reduce(patterns) if len(lines) else patterns
         for y, x in np.argwhere(joined).tolist():
-            through = np.flatnonzero(patterns[:, y, x])
+            through = np.flatnonzero(patterns[:, y, x]).tolist()
             owner = through[x // SHARED % len(through)]
             self.put(left + x, top + y, self.glyphs.signs[joined[y, x]], lines[owner][0])
             # Where the line crosses the edge of an area, the nearer whole cell is filled.

@@ -167,7 +167,7 @@ def _draw_axes(figure: Figure, look: Look) -> None:
 
 def _draw_bands(figure: Figure, series: Sequence[Series], shown: Shown, look: Look) -> None:
     """Fills the bands: of the emphasised curve alone, if there is one."""
-    columns = figure.x.start + np.arange(figure.width) * figure.x.per_cell
+    columns = figure.x.start + np.arange(figure.width, dtype=np.float64) * figure.x.per_cell
     bands = []
     for index, one in enumerate(series):
         if one.low is None or one.high is None or shown.focus not in (None, index):
@@ -175,8 +175,8 @@ def _draw_bands(figure: Figure, series: Sequence[Series], shown: Shown, look: Lo
         low, high = (np.clip(bound, *shown.bounds) for bound in (one.low, one.high))
         if shown.log:
             low = np.where(low <= 0, one.values, low)  # there is no place for the rest
-        edges = (_rows(figure, one.x, bound, columns) for bound in (high, low))
-        bands.append((f"band-{one.style}", *edges))
+        upper, lower = (_rows(figure, one.x, bound, columns) for bound in (high, low))
+        bands.append((f"band-{one.style}", upper, lower))
     figure.canvas.areas(figure.left, 0, figure.height, bands, filled=look.fills)
 
 
@@ -239,7 +239,7 @@ def _draw_marks(figure: Figure, series: Sequence[Series], index: int, shown: Sho
         return
     gap = max(MARK_GAP, 4 * n)
     columns = np.arange(round((index + 0.5) * gap / n), figure.width, gap)
-    positions = figure.x.start + columns * figure.x.per_cell
+    positions = figure.x.start + columns.astype(np.float64) * figure.x.per_cell
     rows = np.floor(_rows(figure, one.x, one.values, positions))
     for column, row in zip(columns.tolist(), rows.tolist(), strict=True):
         if math.isfinite(row) and 0 <= row < figure.height:

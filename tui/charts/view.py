@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tui.charts.lines import Floats
+from tui.charts.axes import Floats
 
 ZOOM = 1.5
 MIN_SPAN = 4.0  # epochs or updates

@@ -20,7 +20,7 @@ from tui.feed import FeedUpdate, StoreView
 from tui.framework.tables import Table, show_rows
 from tui.screens.base import JmlpScreen
 from tui.text import Align, cell, duration, fit, visible
-from tui.views.study import study_state
+from tui.views.activity import study_state
 
 MIN_LABEL = 14
 GAP = 2  # columns of the terminal between two columns of the table

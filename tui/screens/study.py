@@ -13,11 +13,13 @@ from textual.widgets import Static, Tab, Tabs
 from jmlp.client import steering
 from jmlp.client.texts import MISSING
 from jmlp.store import Action, Store
+from jmlp.system.clock import now
 from jmlp.training.records import epoch_text
 from tui.charts.sparkline import bar
 from tui.feed import FeedUpdate
 from tui.screens.base import JmlpScreen
-from tui.text import count, duration
+from tui.text import duration
+from tui.views.activity import Activity, two_lines
 from tui.views.study import ConfigurationLine, StudyQuery, StudyView
 from tui.widgets.configurations import ConfigurationList
 from tui.widgets.preview import Preview
@@ -28,6 +30,7 @@ Page = Literal["training", "results"]
 Room = Literal["dashboard", "preview", "list"]
 # What is shown, by the columns and rows that it needs.
 ROOMS: dict[Room, tuple[int, int]] = {"dashboard": (180, 50), "preview": (118, 34), "list": (0, 0)}
+TICK_SECONDS = 1.0  # between two drawings of the clocks, and two looks at the worker
 # Actions that are not always possible.
 STEERING = ("pause", "resume", "stop", "start_worker", "write_report")
 
@@ -80,21 +83,36 @@ class StudyScreen(JmlpScreen[None]):
         """Focuses the list."""
         self.query_one(Tabs).can_focus = False
         self._lay_out()
+        self.set_interval(TICK_SECONDS, self.tick)
 
     def on_feed_update(self, event: FeedUpdate) -> None:
         """Draws the new state of the study."""
         self.store_error = ""
-        view: StudyView | None = event.value
+        before, view = self.view, event.value
         self.view = view
         if view is None:
             return
-        text = summary(view, self.app.theme_variables["accent"])
-        self.query_one("#summary", Static).update(text, layout=False)
+        self._show_activity(view.activity)
+        if before is not None and before.experiments is view.experiments:
+            return  # only the worker has been looked at again
         with self.app.batch_update():
             self.query_one(ConfigurationList).show(view.experiments, view.n_classes)
             self.query_one(ResultTables).show(view.tables)
             self._show_preview()
         self.offered = tuple(self.check_action(action, ()) for action in STEERING)
+
+    def tick(self) -> None:
+        """Lets the clocks advance while a worker trains the study; the rest is not drawn again."""
+        if self.view is not None and self.view.activity.is_live and self.is_current:
+            self._show_activity(self.view.activity)
+            self.app.feed.look_again(self)
+
+    def _show_activity(self, activity: Activity) -> None:
+        self.query_one(Preview).show_activity(activity)
+        line = self.query_one("#summary", Static)
+        text = summary(activity, self.size.width - 2, self.app.theme_variables["accent"])
+        if text != line.content:
+            line.update(text, layout=False)
 
     @on(ConfigurationList.Highlighted)
     def highlighted(self, event: ConfigurationList.Highlighted[ConfigurationLine]) -> None:
@@ -139,9 +157,11 @@ class StudyScreen(JmlpScreen[None]):
         self.query_one(Tabs).active = "results" if self.page == "training" else "training"
 
     def on_resize(self, event: events.Resize) -> None:
-        """Uses the room for a preview, or for everything at once."""
+        """Uses the room for a preview, or for everything at once; fits the summary to the width."""
         width, height = event.size
         self.room = next(room for room, (w, h) in ROOMS.items() if width >= w and height >= h)
+        if self.view is not None:
+            self._show_activity(self.view.activity)
 
     def _lay_out(self) -> None:
         """Shows what there is room for; the page then only says what has the focus."""
@@ -255,35 +275,18 @@ class StudyScreen(JmlpScreen[None]):
         )
 
 
-def summary(view: StudyView, accent: str) -> Text:
-    """Summarises the state of a study in two lines.
+def summary(activity: Activity, width: int, accent: str) -> Text:
+    """Summarises the activity of a study in two lines.
 
     Args:
-        view: the study.
+        activity: what the study is doing.
+        width: columns of the terminal.
         accent: the colour of the progress bar.
     """
-    row, progress = view.row, view.row.progress
-    state = view.state
-    parts = []
-    if state == "running" and progress.group:
-        parts.append(f"{progress.phase} group {progress.group} of {progress.n_groups}")
-        parts.append(progress.name)
-    elif state == "its worker died":
-        parts.append("r resumes from the last checkpoint")
-    elif state in ("stopped", "interrupted"):
-        parts.append("r resumes the training")
-    elif state == "queued":
-        parts.append(f"waits for {view.waits_for}" if view.waits_for else "waits for a worker")
-    elif state == "done" and view.n_done < view.n_runs:
-        parts.append("runs are missing: r trains them")
-    elif state == "failed":
-        parts.append(row.failure or "")
-    share = view.n_done / view.n_runs if view.n_runs else 0.0
-    remaining = progress.remaining
-    runs = f"{view.n_done} of {count(view.n_runs, 'run')}"
-    left = f"   {duration(remaining)} left" if state == "running" and remaining else ""
-    first = Text.assemble((state, "bold"), *(f"   {part}" for part in parts if part))
-    return Text("\n").join([first, Text.assemble((bar(share, BAR), accent), f" {runs}{left}")])
+    first, second = two_lines(activity, (width, width - BAR - 1), now())
+    state = Text(first)
+    state.stylize("bold", 0, len(activity.state))
+    return Text("\n").join([state, Text.assemble((bar(activity.share, BAR), accent), f" {second}")])
 
 
 def detail(line: ConfigurationLine, scale: str) -> Text:

@@ -7,17 +7,17 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jmlp.client.texts import configuration_texts
+from jmlp.client.texts import configuration_texts, learning_rate_text
 from jmlp.store import Event, RunRow, Store, StudyRow
-from jmlp.store.states import STUDY_ACTIVE
 from jmlp.study.config import Experiment, Hyperparams, Study
 from jmlp.study.run_index import RunIndex
 from jmlp.training.records import CostPoint
 from tui.charts.sparkline import Point
 from tui.feed import StoreView
+from tui.views.activity import Activity, WorkerWatch, study_activity, study_state
 from tui.views.details import EventLine, event_lines
 
 if TYPE_CHECKING:
@@ -39,8 +39,10 @@ class ConfigurationLine:
     run_ids: tuple[str, ...]
     hyperparams: Hyperparams
     axes: tuple[str, ...]  # of its experiment
-    curve: tuple[Point, ...]  # median validation cost by epoch; NaN where most are not finite
-    accuracy_curve: tuple[Point, ...]  # median validation accuracy by epoch, likewise
+    # Medians by epoch; NaN where most are not finite.
+    curve: tuple[Point, ...]  # validation cost
+    training_curve: tuple[Point, ...]  # training cost
+    accuracy_curve: tuple[Point, ...]  # validation accuracy
     training_cost: float | None  # of the kept parameters if a run has ended, else the latest
     validation_cost: float | None
     validation_accuracy: float | None
@@ -50,7 +52,11 @@ class ConfigurationLine:
     n_done: int
     n_seeds: int
     state: str
-    left: float | None  # estimated seconds to its limit, while it is in training
+    # While it is in training:
+    left: float | None  # estimated seconds to its limit
+    epochs_per_second: float | None  # of the run that is last
+    learning_rate: str  # of the next update of the run that is furthest; empty if not in training
+    batch_cost: float | None  # mean of the mini-batches since the last evaluation, or before it
     is_baseline: bool
 
 
@@ -69,7 +75,7 @@ class StudyView:
 
     row: StudyRow
     held: bool  # whether a worker is training it
-    waits_for: str | None  # the study that the worker is training instead
+    activity: Activity
     n_done: int
     n_runs: int
     data: str  # as the study names them
@@ -83,16 +89,6 @@ class StudyView:
     def state(self) -> str:
         """The state of the study, in words."""
         return study_state(self.row, self.held)
-
-
-def study_state(row: StudyRow, held: bool) -> str:
-    """Returns the state of a study, in words.
-
-    Args:
-        row: the study in the store.
-        held: whether a worker is training it.
-    """
-    return "its worker died" if row.state in STUDY_ACTIVE and not held else row.state
 
 
 class Shown(NamedTuple):
@@ -110,10 +106,15 @@ class Costs:
         """Starts without points."""
         self.epochs = array("d")  # ascending
         self._columns = tuple(array("d") for _ in Shown._fields)
+        self.batch_cost: float | None = None  # of the last point
+        self.changes = 0  # so that what was computed from the points is known to be still true
 
     def put(self, point: CostPoint) -> None:
         """Adds a point, which replaces an earlier one of the same epoch."""
+        self.changes += 1
         place = bisect_left(self.epochs, point.epoch)
+        if place >= len(self.epochs) - 1:
+            self.batch_cost = point.batch_cost
         end = place + (self.epochs[place : place + 1] == array("d", [point.epoch]))
         self.epochs[place:end] = array("d", [point.epoch])
         for name, column in zip(Shown._fields, self._columns, strict=True):
@@ -122,6 +123,9 @@ class Costs:
     def cut(self, last: float) -> None:
         """Removes the points after an epoch."""
         place = bisect_right(self.epochs, last)
+        if place == len(self.epochs):
+            return
+        self.changes, self.batch_cost = self.changes + 1, None
         del self.epochs[place:]
         for column in self._columns:
             del column[place:]
@@ -133,8 +137,12 @@ class Costs:
             return None
         return Shown(*(column[place] for column in self._columns))
 
-    def curve(self, name: str) -> Iterable[Point]:
-        """Returns pairs of epoch and one of the numbers of `Shown`."""
+    def curve(self, name: str = "validation_cost") -> Iterable[Point]:
+        """Returns pairs of epoch and value.
+
+        Args:
+            name: of the value, a field of `Shown`.
+        """
         return zip(self.epochs, self._columns[Shown._fields.index(name)], strict=True)
 
 
@@ -148,6 +156,7 @@ class StudyQuery:
             label: the study's label.
         """
         self.label = label
+        self._worker = WorkerWatch()
         self._forget(None)
 
     def _forget(self, database: object) -> None:
@@ -164,6 +173,10 @@ class StudyQuery:
         self._paces: dict[str, Pace] = {}
         self._events: list[Event] = []
         self._event_lines: tuple[EventLine, ...] | None = None
+        self._curves: dict[str, Curves] = {}
+        self._n_training = 0
+        self._seen: Any = None  # the store and its version, and the owner of its lock
+        self._view: StudyView | None = None  # as read then
 
     def __call__(self, view: StoreView) -> StudyView | None:
         """Reads the current state of the study; None if there is no store."""
@@ -171,6 +184,13 @@ class StudyQuery:
             return None
         if view.database != self._database:  # another database numbers its points anew
             self._forget(view.database)
+        held = view.owner is not None and view.owner.study == self.label
+        worker = self._worker.worker(view.owner) if held and view.owner is not None else None
+        seen = view.store, view.store.version(), view.owner
+        if self._view is not None and seen == self._seen:  # only its worker is looked at again
+            activity = replace(self._view.activity, worker=worker)
+            self._view = replace(self._view, activity=activity)
+            return self._view
         row = view.store.study(self.label)
         # Points first, so that one committed before the runs are read is read the next time.
         self._after, points = view.store.new_points(self.label, self._after)
@@ -180,15 +200,18 @@ class StudyQuery:
             self._read_study(row)
         assert self._study is not None
         assert self._facts is not None
-        held = view.owner is not None and view.owner.study == self.label
         index = RunIndex(runs)
-        context = _StudyContext(row, held, self._points, self._groups, self._paces)
-        return StudyView(
+        context = _StudyContext(
+            row, held, self._points, self._groups, self._paces, self._curves, self._n_training
+        )
+        n_done, n_runs = sum(run.result is not None for run in runs), len(self._groups)
+        self._seen = seen
+        self._view = StudyView(
             row=row,
             held=held,
-            n_done=sum(run.result is not None for run in runs),
-            n_runs=len(self._groups),
-            waits_for=view.owner.study if view.owner is not None and not held else None,
+            activity=study_activity(row, view.owner, worker, n_done, n_runs),
+            n_done=n_done,
+            n_runs=n_runs,
             data=self._study.data,
             n_in=self._facts.n_in,
             n_classes=self._facts.n_classes,
@@ -199,6 +222,7 @@ class StudyQuery:
             tables=self._tables_now(self._study, runs),
             events=self._events_now(view.store, runs),
         )
+        return self._view
 
     def _take_points(
         self, store: Store, points: Sequence[tuple[str, CostPoint]], runs: Sequence[RunRow]
@@ -234,6 +258,7 @@ class StudyQuery:
         self._study, self._toml = parse_study(row.toml, row.label), row.toml
         self._facts = read_data(row.data, row.label).facts
         plan = make_plan(self._study, self._facts)
+        self._n_training = plan.n_training
         self._groups = {
             run.run_id: group_name(group)
             for group in plan.groups
@@ -250,6 +275,14 @@ class StudyQuery:
             self._tables = study_tables(study, results, self._facts)
             self._tables_of = self._toml, ended
         return self._tables
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The median curves of a configuration."""
+
+    of: tuple[tuple[str, int], ...]  # the runs that have begun, and the changes of their points
+    by_name: Mapping[str, tuple[Point, ...]]  # fields of `Shown`
 
 
 @dataclass
@@ -275,6 +308,40 @@ class _StudyContext:
     points: Mapping[str, "Costs"]
     groups: Mapping[str, str]
     paces: dict[str, Pace]
+    curves: dict[str, Curves]
+    n_training: int  # examples of the training part
+
+    def curves_of(self, key: str, run_ids: Sequence[str]) -> Mapping[str, tuple[Point, ...]]:
+        """Returns the median curves of some runs, computed again only if they have new points.
+
+        Args:
+            key: names the configuration.
+            run_ids: its runs that have begun.
+        """
+        points = [self.points[run_id] for run_id in run_ids]
+        of = tuple((run_id, p.changes) for run_id, p in zip(run_ids, points, strict=True))
+        known = self.curves.get(key)
+        if known is None or known.of != of:
+            made = {
+                name: median_curve(
+                    [p.curve(name) for p in points],
+                    worst=-math.inf if name == "validation_accuracy" else math.inf,
+                )
+                for name in Shown._fields
+            }
+            known = self.curves[key] = Curves(of, made)
+        return known.by_name
+
+    def learning_rate(self, hp: Hyperparams, updates: int) -> str:
+        """Returns the learning rate of a run after so many updates, as a text."""
+        from jmlp.training.plan import evaluations
+
+        return learning_rate_text(hp, updates, evaluations(self.n_training, hp).n_steps)
+
+    def batch_cost(self, run_id: str) -> float | None:
+        """Returns the mean mini-batch cost since the last evaluation, or of the one before it."""
+        live = self.study.progress.batch_costs.get(run_id)
+        return self.points[run_id].batch_cost if live is None else live
 
     def state_of(self, run: RunRow) -> str:
         """Returns a run's state; a lane that has stopped counts as such before its cohort ends."""
@@ -285,7 +352,9 @@ class _StudyContext:
                 return stop.why
             if not self.held:
                 return "interrupted"
-            return "paused" if self.study.state == "paused" else "running"
+            if self.study.state == "paused":
+                return "paused"
+            return "compiling" if progress.phase == "compiling" else "running"
         compiling = self.held and progress.phase == "compiling"
         if run.state == "queued" and compiling and self.study.state == "running":
             is_next = self.groups.get(run.run_id) == progress.name
@@ -309,12 +378,14 @@ def _lines(
     for configuration, by_seed in index.of(experiment):
         limit, runs = configuration.hyperparams.epochs, list(by_seed.values())
         started = [run for run in runs if context.points[run.run_id].epochs]
-        curves = [context.points[run.run_id] for run in started]
         latest = [p for run in started if (p := _shown_point(run, context)) is not None]
         costs = [p.validation_cost for p in latest if math.isfinite(p.validation_cost)]
         epochs = [run.epoch for run in runs if run.epoch is not None]
         states = [context.state_of(run) for run in runs]
         key = f"{experiment.name}\n{configuration.label}"
+        curves = context.curves_of(key, [run.run_id for run in started])
+        training = [run for run, state in zip(runs, states, strict=True) if state == "running"]
+        pace = _pace(key, training, context)
         lines.append(
             ConfigurationLine(
                 experiment=experiment.name,
@@ -322,8 +393,9 @@ def _lines(
                 run_ids=tuple(run.run_id for run in runs),
                 hyperparams=configuration.hyperparams,
                 axes=tuple(experiment.axes),
-                curve=median_curve([points.curve("validation_cost") for points in curves]),
-                accuracy_curve=median_curve([p.curve("validation_accuracy") for p in curves]),
+                curve=curves["validation_cost"],
+                training_curve=curves["training_cost"],
+                accuracy_curve=curves["validation_accuracy"],
                 training_cost=_median([p.training_cost for p in latest]),
                 validation_cost=_median([p.validation_cost for p in latest]),
                 validation_accuracy=_median([p.validation_accuracy for p in latest]),
@@ -333,7 +405,16 @@ def _lines(
                 n_done=sum(run.result is not None for run in runs),
                 n_seeds=len(experiment.seeds),
                 state=state_text(runs, states, context),
-                left=_left(key, runs, states, limit, context),
+                left=_left(pace, training, states, limit),
+                epochs_per_second=1 / pace if pace else None,
+                learning_rate=context.learning_rate(
+                    configuration.hyperparams, max(run.step or 0 for run in training)
+                )
+                if training
+                else "",
+                batch_cost=_median(
+                    [c for run in training if (c := context.batch_cost(run.run_id)) is not None]
+                ),
                 is_baseline=configuration.cell == experiment.baseline,
             )
         )
@@ -350,16 +431,20 @@ def _shown_point(run: RunRow, context: _StudyContext) -> "Shown | None":
     return points.at(points.epochs[-1])
 
 
-def median_curve(runs: Sequence[Iterable[Point]]) -> tuple[Point, ...]:
-    """Returns the median value at each epoch that at least half of the runs have reached.
+def median_curve(runs: Sequence[Iterable[Point]], worst: float = math.inf) -> tuple[Point, ...]:
+    """Returns the median at each epoch that at least half of the runs have reached.
 
     It is NaN if at least half of the values are not finite. Each point of a long curve is the mean
     of several epochs, as is each column of the sparkline.
+
+    Args:
+        runs: pairs of epoch and value of each run.
+        worst: what a value that is not finite counts as: infinity for costs.
     """
     values: dict[float, list[float]] = defaultdict(list)
     for points in runs:
-        for epoch, cost in points:
-            values[epoch].append(cost if math.isfinite(cost) else math.inf)
+        for epoch, value in points:
+            values[epoch].append(value if math.isfinite(value) else worst)
     curve = []
     for epoch, found in sorted(values.items()):
         if 2 * len(found) >= len(runs):
@@ -408,21 +493,25 @@ def _progress_text(states: Sequence[str]) -> str:
     return "stopped early" if early == n_ended else f"done, {early} early"
 
 
-def _left(
-    key: str, runs: Sequence[RunRow], states: Sequence[str], limit: int, context: _StudyContext
-) -> float | None:
-    """Estimates the seconds until a configuration reaches its limit, at the pace so far."""
-    epochs = [run.epoch or 0 for run, state in zip(runs, states, strict=True) if state == "running"]
-    if not epochs:
+def _pace(key: str, training: Sequence[RunRow], context: _StudyContext) -> float | None:
+    """Returns the seconds per epoch of a configuration so far, while it is in training."""
+    if not training:
         context.paces.pop(key, None)
         return None
-    clock, epoch = time.monotonic(), min(epochs)
+    clock, epoch = time.monotonic(), min(run.epoch or 0 for run in training)
     pace = context.paces.get(key)
     if pace is None or epoch < pace.epoch:
         pace = context.paces[key] = Pace(clock, epoch, epoch)
     pace.epoch = epoch
-    each = pace.seconds_per_epoch(clock)
-    if each is None:
+    return pace.seconds_per_epoch(clock)
+
+
+def _left(
+    pace: float | None, training: Sequence[RunRow], states: Sequence[str], limit: int
+) -> float | None:
+    """Estimates the seconds until a configuration reaches its limit, at the pace so far."""
+    if pace is None:
         return None
-    rounds = math.ceil(sum(state in ("queued", "compiling") for state in states) / len(epochs))
-    return each * (limit - epoch + rounds * limit)
+    epoch = min(run.epoch or 0 for run in training)
+    waiting = sum(state in ("queued", "compiling") for state in states)
+    return pace * (limit - epoch + math.ceil(waiting / len(training)) * limit)

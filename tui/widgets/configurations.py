@@ -177,9 +177,8 @@ class ConfigurationList(LineList[ConfigurationLine]):
     def scale_text(self) -> str:
         """The scale at the cursor: `cost from ▁ 0.2034 to █ 0.9026, ▲ above`."""
         line = self.at_cursor
-        experiment = next(
-            (e for e in self._experiments if line and e.name == line.experiment), None
-        )
+        shown = (e for e in self._experiments if line is not None and e.name == line.experiment)
+        experiment = next(shown, None)
         costs = [cost for line in experiment.lines for _, cost in line.curve] if experiment else []
         if experiment is None or not costs:
             return ""

@@ -10,9 +10,11 @@ from textual.reactive import var
 from textual.widgets import Static
 
 from jmlp.client.texts import time_text
+from jmlp.system.clock import now
 from tui.feed import FeedFailed, FeedUpdate
 from tui.panels.curves import CurvesPanel
-from tui.text import flowed, visible
+from tui.text import duration, flowed, visible
+from tui.views.activity import Activity, activity_lines
 from tui.views.details import columns, layer_texts, setting_texts
 from tui.views.run import RunQuery, SeenRun
 from tui.views.study import ConfigurationLine, StudyView
@@ -20,6 +22,7 @@ from tui.views.study import ConfigurationLine, StudyView
 if TYPE_CHECKING:
     from tui.app import JmlpApp
 
+N_EVENTS = 8
 TIME = slice(11, None)  # of a timestamp, without the date
 
 
@@ -34,10 +37,13 @@ class Preview(Vertical):
         & > .about > Static { height: auto; }
         & > .about > .settings { width: 1fr; }
         & > .about > .layers { width: auto; margin-left: 3; text-wrap: nowrap; }
-        & > .events { display: none; height: 8; padding: 0 1; border-top: solid $border; }
+        & > .news { display: none; height: 9; padding: 0 1; border-top: solid $border; }
+        & > .news > Static { width: 1fr; height: 8; text-wrap: nowrap; text-overflow: ellipsis; }
+        & > .news > .activity { display: none; margin-right: 3; }
+        & > .news > .activity.live { display: block; }
         &.narrow > .about { layout: vertical; }
         &.narrow > .about > .layers { margin-left: 0; }
-        &.full > .events { display: block; }
+        &.full > .news { display: block; }
     }
     """
 
@@ -57,7 +63,9 @@ class Preview(Vertical):
         with Horizontal(classes="about"):
             yield Static(classes="settings", markup=False)
             yield Static(classes="layers", markup=False)
-        yield Static(classes="events", markup=False)
+        with Horizontal(classes="news"):
+            yield Static(classes="activity", markup=False)
+            yield Static(classes="events", markup=False)
 
     # ---- what is shown
 
@@ -118,12 +126,27 @@ class Preview(Vertical):
         layers = columns(layer_texts(line.hyperparams, view.n_in, view.n_classes), right=(1, 2))
         if not self.has_class("narrow"):
             room -= 3 + max(map(len, layers))
-        text = Text("\n").join([title, *flowed(parts, room)])
+        live = [
+            *([f"learning rate now {line.learning_rate}"] if line.learning_rate else ()),
+            *([f"batch cost now {line.batch_cost:.4f}"] if line.batch_cost is not None else ()),
+            *([f"{line.epochs_per_second:.2g} epochs/s"] if line.epochs_per_second else ()),
+            *([f"≈ {duration(line.left)} left"] if line.left is not None else ()),
+        ]
+        text = Text("\n").join([title, *flowed(parts, room), *flowed(list(map(Text, live)), room)])
         self.query_one(".settings", Static).update(text)
         self.query_one(".layers", Static).update("\n".join(layers))
-        lines = [f"{time_text(e.at)[TIME]}  {visible(e.text)}" for e in view.events[:7]]
-        events = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
-        self.query_one(".events", Static).update(events, layout=False)
+        lines = [f"{time_text(e.at)[TIME]}  {visible(e.text)}" for e in view.events[:N_EVENTS]]
+        self.query_one(".events", Static).update("\n".join(lines), layout=False)
+
+    def show_activity(self, activity: Activity) -> None:
+        """Shows what the study is doing, while a worker trains it."""
+        block = self.query_one(".activity", Static)
+        block.set_class(activity.is_live, "live")
+        if activity.is_live and block.size:
+            lines = activity_lines(activity, block.size.width, now())
+            text = "\n".join(columns(lines))
+            if text != block.content:
+                block.update(text, layout=False)
 
     # ---- the runs of the configuration
 
