@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LIBRARIES = ("textual", "textual_hires_canvas", "textual_serve")
+LIBRARIES = ("textual", "textual_serve")
 PYTHON = ("_exit", "_asdict", "_fields", "_replace")  # public despite their names
 OUTSIDE = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)

@@ -98,7 +98,8 @@ class CurvesPanel(Vertical):
             current: the label of the one that stands out.
             log: whether the scale of the cost is logarithmic.
         """
-        emphasis = next((i for i, line in enumerate(lines) if line.label == current), None)
+        begun = (i for i, line in enumerate(lines) if line.label == current and line.curve)
+        emphasis = next(begun, None)
         costs = [_series(i, line, line.curve, 1.0) for i, line in enumerate(lines)]
         self.cost.show(costs, log, emphasis=emphasis)
         accuracies = [_series(i, line, line.accuracy_curve, 100.0) for i, line in enumerate(lines)]

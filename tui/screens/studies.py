@@ -20,7 +20,7 @@ from tui.feed import FeedUpdate, StoreView
 from tui.framework.tables import Table, show_rows
 from tui.screens.base import JmlpScreen
 from tui.text import Align, cell, duration, fit, visible
-from tui.views.activity import study_state
+from tui.views.activity import study_state, work_share
 
 MIN_LABEL = 14
 GAP = 2  # columns of the terminal between two columns of the table
@@ -64,6 +64,7 @@ class StudyLine:
     state: str
     done: int
     n_runs: int
+    share: float  # of all work, from 0 to 1
     remaining: float | None  # seconds
     submitted_at: int  # UTC, milliseconds
 
@@ -74,7 +75,7 @@ class StudyLine:
             "title": self.title,
             "data": self.data,
             "state": self.state,
-            "bar": bar(self.done / self.n_runs if self.n_runs else 0.0, BAR),
+            "bar": bar(self.share, BAR),
             "runs": f"{self.done}/{self.n_runs}",
             "left": "" if self.remaining is None else duration(self.remaining),
             "submitted": time_text(self.submitted_at)[:_TO_MINUTES],
@@ -93,7 +94,17 @@ def study_lines(view: StoreView) -> tuple[StudyLine, ...]:
         remaining = row.progress.remaining if state == "running" else None
         title, data = _described(row.toml)
         lines.append(
-            StudyLine(row.label, title, data, state, done, n_runs, remaining, row.submitted_at)
+            StudyLine(
+                label=row.label,
+                title=title,
+                data=data,
+                state=state,
+                done=done,
+                n_runs=n_runs,
+                share=work_share(row, state, done, n_runs),
+                remaining=remaining,
+                submitted_at=row.submitted_at,
+            )
         )
     return tuple(lines)
 

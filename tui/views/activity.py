@@ -83,6 +83,20 @@ def study_state(row: StudyRow, held: bool) -> str:
     return "its worker died" if row.state in STUDY_ACTIVE and not held else row.state
 
 
+def work_share(row: StudyRow, state: str, n_done: int, n_runs: int) -> float:
+    """Returns the share of a study's work that is done; without a report of it, that of its runs.
+
+    Args:
+        row: the study in the store.
+        state: its state, in words.
+        n_done: number of its runs that have ended.
+        n_runs: number of all its runs.
+    """
+    if row.progress.share is not None and state not in ("queued", "done", "failed"):
+        return row.progress.share
+    return n_done / n_runs if n_runs else 0.0
+
+
 class WorkerWatch:
     """Looks at the worker of a study again and again."""
 
@@ -116,8 +130,6 @@ def study_activity(
     state = study_state(row, held)
     training = held and state == "running"
     same_clock = held and owner is not None and owner.is_local
-    known = progress.share is not None and state not in ("queued", "done", "failed")
-    share = progress.share if known else n_done / n_runs if n_runs else 0.0
     costs = [cost for cost in progress.batch_costs.values() if math.isfinite(cost)]
     return Activity(
         state=state,
@@ -128,7 +140,7 @@ def study_activity(
         n_groups=progress.n_groups,
         name=progress.name,
         epoch=progress.epoch if training and progress.phase == "training" else None,
-        share=share or 0.0,
+        share=work_share(row, state, n_done, n_runs),
         n_done=n_done,
         n_runs=n_runs,
         examples_per_second=progress.examples_per_second
