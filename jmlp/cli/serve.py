@@ -12,6 +12,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from jmlp.cli.extras import needs
 from jmlp.cli.output import Output
 from jmlp.cli.store_option import StoreOption
 from jmlp.cli.terminal import check_app
@@ -44,14 +45,9 @@ def serve(
 ) -> int:
     """Serve the app to browsers on this machine, until Ctrl-C; training continues without it."""
     check_app()
-    try:
+    with needs("textual-serve", "jmlp serve"):
         from tui.serving.guard import Guard
         from tui.serving.server import AppServer, command
-    except ImportError as error:
-        raise ConfigError(
-            f"jmlp serve: needs the package textual-serve ({error}); "
-            "install it with: python -m pip install textual-serve"
-        ) from error
 
     folder = stored.folder()
     with _listener(host, port, allow_remote) as listener:
