@@ -144,9 +144,7 @@ class Steps:
         self._rewrite(head)
         print(f" {found}{time.monotonic() - start:.0f} s", flush=True)
 
-    def _wait(
-        self, command: Sequence[str | Path], head: str, start: float, output: IO[str]
-    ) -> int:
+    def _wait(self, command: Sequence[str | Path], head: str, start: float, output: IO[str]) -> int:
         """Runs a command to its end; on a terminal, shows its latest line and the seconds."""
         with subprocess.Popen(
             command,

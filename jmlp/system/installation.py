@@ -18,20 +18,18 @@ def command_that_installs(package: str) -> str:
         package: its name in the package index, as in pyproject.toml.
     """
     environment = Path(sys.prefix)
+    pip = (sys.executable, "-m", "pip", "install")
     if clone := _clone(environment):
         if package == CUDA:
             return shlex.join([str(clone / "scripts" / "jmlp"), "--with", "cuda", "doctor"])
         pinned = clone / "scripts" / "requirements-run.txt"
-        return shlex.join([*_PIP, "--require-hashes", "-r", str(pinned)])
+        return shlex.join([*pip, "--require-hashes", "-r", str(pinned)])
     requirement = _requirement(package)
     if (environment / "pipx_metadata.json").is_file():
         return shlex.join(["pipx", "inject", environment.name, requirement])
     if find_spec("pip") is None:  # uv makes its environments without it
         return shlex.join(["uv", "pip", "install", "--python", sys.executable, requirement])
-    return shlex.join([*_PIP, requirement])
-
-
-_PIP = (sys.executable, "-m", "pip", "install")
+    return shlex.join([*pip, requirement])
 
 
 def lacks_cuda() -> bool:
@@ -56,6 +54,6 @@ def _requirement(package: str) -> str:
         if package == "jmlp":
             return str(Path(__file__).parent.parent.parent)
         required = ()
-    own = re.compile(rf"{re.escape(package)}(?![\w.\[-])[^;]*")
+    own = re.compile(rf"{re.escape(package)}(?![\w.\[-])[^;]*", re.IGNORECASE)
     found = (match[0].strip() for each in required if (match := own.match(each)))
     return next(found, package)

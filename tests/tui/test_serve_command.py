@@ -18,6 +18,7 @@ from commands import Here, until
 from serve_process import serve
 
 from jmlp.cli import terminal
+from jmlp.system.installation import command_that_installs
 
 RISK = (
     "anyone who learns the address with its token can train and delete runs here, and the traffic "
@@ -97,6 +98,7 @@ def test_server_keeps_ignoring_signals_ignored_at_its_start_as_under_nohup(tmp_p
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
+        (["--font-size", "5"], "--font-size 5: must be from 6 to 64 pixels"),
         (["--port", "65536"], "--port 65536: must be from 0 (any free port) to 65535"),
         (["--host", "203.0.113.1"], "--host 203.0.113.1: is not an address of this machine"),
         (
@@ -111,7 +113,7 @@ def test_server_keeps_ignoring_signals_ignored_at_its_start_as_under_nohup(tmp_p
         ),
     ],
 )
-def test_invalid_host_or_port_is_refused(arguments: list[str], error: str, here: Here) -> None:
+def test_invalid_option_is_refused(arguments: list[str], error: str, here: Here) -> None:
     assert here("serve", *arguments) == (2, "", f"jmlp: error: {error}\n")
 
 
@@ -245,5 +247,6 @@ def test_missing_package_is_named(here: Here, monkeypatch: pytest.MonkeyPatch) -
     assert done.code == 2
     assert done.err == (
         "jmlp: error: jmlp serve: needs the package textual-serve (import of tui.serving.server "
-        "halted; None in sys.modules); install it with: python -m pip install textual-serve\n"
+        "halted; None in sys.modules); install it with: "
+        f"{command_that_installs('textual-serve')}\n"
     )
