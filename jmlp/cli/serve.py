@@ -44,7 +44,7 @@ def serve(
     font_size: Annotated[
         int,
         Parameter(
-            help="The size of the text in pixels, such as 28 for a projector; A− and A+ on the page "
+            help="The size of the text in pixels, such as 24 for a projector; buttons of the page "
             "change it."
         ),
     ] = 16,
