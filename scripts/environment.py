@@ -87,18 +87,18 @@ def install(root: Path, environment: Path, lock: str, lock_file: int) -> None:
         print(f"Updating {environment}", flush=True)
     else:
         print(f"Making {environment}, once: {SIZE[lock]}, some minutes", flush=True)
-        command = [sys.executable, "-I", "-m", "venv", "--clear", "--symlinks", environment]
-        steps.run("Python environment", command)
+        make = ["-I", "-m", "venv", "--clear", "--symlinks", str(environment)]
+        steps.run("Python environment", [sys.executable, *make])
     for file in asked:
         file.write_text("", "utf-8")
     # -I: packages on PYTHONPATH must not count as installed here.
-    pip = [python, "-I", "-m", "pip", "install", "--disable-pip-version-check"]
+    pip = [str(python), "-I", "-m", "pip", "install", "--disable-pip-version-check"]
     report = environment / "installed.json"
-    options = ["--progress-bar", "off", "--report", report]
-    pinned = root / "scripts" / f"requirements-{lock}.txt"
+    options = ["--progress-bar", "off", "--report", str(report)]
+    pinned = str(root / "scripts" / f"requirements-{lock}.txt")
     steps.run("packages", [*pip, *options, "--require-hashes", "-r", pinned], report)
     # The clone itself: pip can't hash a folder, and its build backend is among the packages above.
-    steps.run("jmlp", [*pip, "--no-deps", "--no-build-isolation", "--editable", root])
+    steps.run("jmlp", [*pip, "--no-deps", "--no-build-isolation", "--editable", str(root)])
     for name in {*complete, *LOCKS[lock]}:
         (environment / f"{name}.stamp").write_text(stamp(root, name), "utf-8")
 
@@ -118,7 +118,7 @@ class Steps:
         self._done = 0
         self._is_terminal = sys.stdout.isatty()
 
-    def run(self, name: str, command: Sequence[str | Path], report: Path | None = None) -> None:
+    def run(self, name: str, command: Sequence[str], report: Path | None = None) -> None:
         """Runs a command.
 
         Args:
@@ -139,12 +139,12 @@ class Steps:
                 print(flush=True)
                 output.seek(0)
                 shutil.copyfileobj(output, sys.stdout)
-                raise subprocess.CalledProcessError(code, [str(word) for word in command])
+                raise subprocess.CalledProcessError(code, command)
         found = f"{_n_installed(report)} installed, " if report else ""
         self._rewrite(head)
         print(f" {found}{time.monotonic() - start:.0f} s", flush=True)
 
-    def _wait(self, command: Sequence[str | Path], head: str, start: float, output: IO[str]) -> int:
+    def _wait(self, command: Sequence[str], head: str, start: float, output: IO[str]) -> int:
         """Runs a command to its end; on a terminal, shows its latest line and the seconds."""
         with subprocess.Popen(
             command,
@@ -186,6 +186,7 @@ def _n_installed(report: Path) -> int:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # pip has signs of its own
     try:
         main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
     except KeyboardInterrupt:
@@ -194,7 +195,7 @@ if __name__ == "__main__":
     except subprocess.CalledProcessError as error:
         sys.stdout.flush()
         print("jmlp: the environment could not be made; see above for the reason.", file=sys.stderr)
-        print(f"Failed command: {shlex.join(map(str, error.cmd))}", file=sys.stderr)
+        print(f"Failed command: {shlex.join(error.cmd)}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         print(f"jmlp: the environment could not be made: {error}", file=sys.stderr)

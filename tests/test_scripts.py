@@ -269,12 +269,13 @@ def test_cuda_is_added_once_and_kept_in_later_updates(outdated: Path) -> None:
 
 def test_tools_and_cuda_are_installed_side_by_side(outdated: Path) -> None:
     script = outdated.parent / "scripts" / "jmlp"
-    maker = [sys.executable, script.parent / "environment.py", outdated.parent, outdated]
+    words = script.parent / "environment.py", outdated.parent, outdated, "dev"
+    maker = [sys.executable, *map(str, words)]
     assert call(script, "--with", "cuda").returncode == 0
-    subprocess.run([*maker, "dev"], check=True, capture_output=True)
+    subprocess.run(maker, check=True, capture_output=True)
     n_calls = len(calls(outdated))
     assert call(script).stderr == ""
-    subprocess.run([*maker, "dev"], check=True, capture_output=True)
+    subprocess.run(maker, check=True, capture_output=True)
     assert len(calls(outdated)) == n_calls
 
 

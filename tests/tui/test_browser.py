@@ -45,10 +45,16 @@ class Tab:
     """A tab with the app; its text is read from the websocket, its picture from the page."""
 
     def __init__(
-        self, browser: Browser, address: str, size: tuple[int, int] = (1000, 700), **kind: bool
+        self,
+        browser: Browser,
+        address: str,
+        size: tuple[int, int] = (1000, 700),
+        touch: bool = False,
     ) -> None:
         width, height = size
-        self.page: Page = browser.new_page(viewport={"width": width, "height": height}, **kind)
+        self.page: Page = browser.new_page(
+            viewport={"width": width, "height": height}, has_touch=touch, is_mobile=touch
+        )
         self.typed: list[str] = []
         self.hosts: set[str] = set()
         self.complaints: list[str] = []
@@ -212,7 +218,7 @@ def test_phone_shows_the_whole_app_in_the_largest_text_and_keys_for_fingers(
 ) -> None:
     width, height = size
     with serve(tmp_path / "store") as (_, address):
-        tab = Tab(browser, address, size, has_touch=True, is_mobile=True)
+        tab = Tab(browser, address, size, touch=True)
         tab.until_shown("Demo")
         columns, rows = tab.cells()
         assert columns >= 60
@@ -237,7 +243,7 @@ def test_phone_shows_the_whole_app_in_the_largest_text_and_keys_for_fingers(
 def phone(browser: Browser, tmp_path: Path) -> Iterator[Tab]:
     """The app in a phone."""
     with serve(tmp_path / "store") as (_, address):
-        tab = Tab(browser, address, PHONES[0], has_touch=True, is_mobile=True)
+        tab = Tab(browser, address, PHONES[0], touch=True)
         tab.until_shown("Demo")
         yield tab
         tab.page.close()
