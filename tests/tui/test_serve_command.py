@@ -27,8 +27,8 @@ RISK = (
 
 
 @asynccontextmanager
-async def tab(address: str) -> AsyncIterator[None]:
-    """Opens the page as a browser does, and waits until the app has drawn."""
+async def tab(address: str, awaited: bytes = b"studies") -> AsyncIterator[None]:
+    """Opens the page as a browser does, and waits until the app has drawn something."""
     url, _, _ = address.partition("/?")
     jar = aiohttp.CookieJar(unsafe=True)  # accepts cookies from an IP address
     async with aiohttp.ClientSession(cookie_jar=jar) as client:
@@ -39,7 +39,7 @@ async def tab(address: str) -> AsyncIterator[None]:
         assert found is not None
         async with client.ws_connect(found[1], headers={"Origin": url}) as websocket:
             drawn = b""
-            while b"studies" not in drawn:
+            while awaited not in drawn:
                 drawn += await websocket.receive_bytes()
             yield
 
@@ -85,6 +85,15 @@ def test_app_ends_with_the_server_however_that_ends(
         "ended; training continues\n" if number is not signal.SIGKILL else ""
     )
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", address)
+
+
+def test_app_tells_the_page_its_background(tmp_path: Path) -> None:
+    async def see(address: str) -> None:
+        async with tab(address, b"\x1b]11;#0F1419\x07"):
+            pass
+
+    with serve(tmp_path / "store") as (_, address):
+        asyncio.run(see(address))
 
 
 def test_server_keeps_ignoring_signals_ignored_at_its_start_as_under_nohup(tmp_path: Path) -> None:
