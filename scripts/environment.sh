@@ -1,8 +1,8 @@
 # Sourced by the other scripts in this folder, which set $root, the project's folder.
 #
-# environment run|dev: makes sure that the virtual environment $venv contains this clone and the
-# packages pinned by requirements-run.txt or requirements-dev.txt. If nothing has changed, this is
-# just one comparison.
+# environment run|cuda|dev: makes sure that the virtual environment $venv contains this clone and
+# the packages pinned by requirements-run.txt, -cuda.txt or -dev.txt. If nothing has changed, this
+# is just one comparison.
 #
 # PYTHON names the Python for a new environment; JMLP_VENV names another folder for it.
 
@@ -13,11 +13,15 @@ case $venv in
 esac
 
 environment() {
-    if [ -x "$venv/bin/jmlp" ] && [ -x "$venv/bin/python" ] && is_current "$1"; then
+    needed=$1
+    if [ "$needed" = run ] && [ -f "$venv/cuda.stamp" ]; then
+        needed=cuda # was added before
+    fi
+    if [ -x "$venv/bin/jmlp" ] && [ -x "$venv/bin/python" ] && is_current "$needed"; then
         return
     fi
     find_python
-    "$python" -I "$root/scripts/environment.py" "$root" "$venv" "$1" </dev/null >&2
+    "$python" -I "$root/scripts/environment.py" "$root" "$venv" "$needed" </dev/null >&2
 }
 
 # environment.py writes the stamp when everything is installed. It includes the folder, because a

@@ -12,6 +12,7 @@ from jmlp.cli.output import Output
 from jmlp.client import devices as jax_devices
 from jmlp.errors import JmlpError
 from jmlp.system import environment, files
+from jmlp.system.installation import command_that_installs
 
 SHOWN_VARIABLES = (
     "JMLP_HOME",
@@ -55,7 +56,7 @@ def doctor(*, hardware: Hardware = Hardware(), out: Output = Output()) -> None: 
 
 def _findings(hardware: Hardware) -> Iterator[Finding]:
     for name, version in environment.versions().items():
-        missing = "install it: pip install jmlp" if version == "not installed" else ""
+        missing = f"install it: {command_that_installs(name)}" if version == "not installed" else ""
         yield Finding(name, version, missing)
     yield from _devices(hardware)
     others = sorted(n for n in os.environ if n.startswith(("JAX_", "XLA_", "PJRT_")))

@@ -65,7 +65,7 @@ def parquet(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResul
     Raises:
         ConfigError: the package pyarrow is not installed.
     """
-    with needs("pyarrow", "parquet"):
+    with needs("pyarrow", "--as parquet"):
         import pyarrow as pa
         from pyarrow import parquet as pq
 

@@ -31,7 +31,7 @@ def event_file(row: "RunRow", points: Sequence["CostPoint"]) -> bytes:
     Raises:
         ConfigError: the package tensorboardX is not installed.
     """
-    with needs("tensorboardX", "tensorboard"):
+    with needs("tensorboardX", "--as tensorboard"):
         from tensorboardX import SummaryWriter
 
     # It warns about each non-finite number, of which a diverged run has many.

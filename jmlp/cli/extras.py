@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from jmlp.errors import ConfigError
+from jmlp.system.installation import command_that_installs
 
 
 @contextmanager
-def needs(package: str, format_: str) -> Iterator[None]:
+def needs(package: str, what: str) -> Iterator[None]:
     """Wraps the import of an optional package, and explains how to install a missing one.
 
     Args:
         package: its name in the package index.
-        format_: the value of `--as` that needs it.
+        what: the command or option that needs it.
 
     Raises:
         ConfigError: it is not installed.
@@ -21,6 +22,6 @@ def needs(package: str, format_: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise ConfigError(
-            f"--as {format_}: needs the package {package} ({error}); "
-            f"install it with: python -m pip install {package}"
+            f"{what}: needs the package {package} ({error}); "
+            f"install it with: {command_that_installs(package)}"
         ) from error

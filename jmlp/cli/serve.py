@@ -12,6 +12,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from jmlp.cli.extras import needs
 from jmlp.cli.output import Output
 from jmlp.cli.store_option import StoreOption
 from jmlp.cli.terminal import check_app
@@ -21,6 +22,7 @@ from jmlp.system import streams
 from jmlp.system.streams import say_error
 
 MAX_PORT = 2**16 - 1
+FONT_SIZES = range(6, 65)  # pixels, as in tui/serving/page/size.js
 RISK = (
     "anyone who learns the address with its token can train and delete runs here, and the traffic "
     "is not encrypted. A tunnel is safer: ssh -L 8000:127.0.0.1:8000 MACHINE"
@@ -39,25 +41,31 @@ def serve(
     no_open: Annotated[
         bool, Parameter(negative=(), help="Print the address without opening a browser.")
     ] = False,
+    font_size: Annotated[
+        int,
+        Parameter(
+            help="The size of the text in pixels, such as 24 for a projector; buttons of the page "
+            "change it."
+        ),
+    ] = 16,
     stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> int:
     """Serve the app to browsers on this machine, until Ctrl-C; training continues without it."""
     check_app()
-    try:
+    if font_size not in FONT_SIZES:
+        raise ConfigError(
+            f"--font-size {font_size}: must be from {FONT_SIZES[0]} to {FONT_SIZES[-1]} pixels"
+        )
+    with needs("textual-serve", "jmlp serve"):
         from tui.serving.guard import Guard
         from tui.serving.server import AppServer, command
-    except ImportError as error:
-        raise ConfigError(
-            f"jmlp serve: needs the package textual-serve ({error}); "
-            "install it with: python -m pip install textual-serve"
-        ) from error
 
     folder = stored.folder()
     with _listener(host, port, allow_remote) as listener:
         address, port = listener.getsockname()[:2]
         guard = Guard(host, port, address)
-        server = AppServer(command(folder), guard, say_error)
+        server = AppServer(command(folder), guard, say_error, font_size=font_size)
 
         def ready() -> None:
             _announce(guard.address(), out)

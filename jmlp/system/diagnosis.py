@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from jmlp.errors import ConfigError, DeviceError, JmlpError, StoreError, error_with_code
+from jmlp.system.installation import CUDA, command_that_installs, lacks_cuda
 
 # The prefix of an error that a worker reports; its further lines are indented.
 ERROR = "error: "
@@ -216,7 +217,9 @@ def _no_device(found: re.Match[str], variables: Mapping[str, str]) -> JmlpError:
 
 
 def _not_installed(found: re.Match[str], variables: Mapping[str, str]) -> JmlpError:
-    return DeviceError(f"JAX cannot be loaded: {found[0]}; reinstall it (pip install jax)")
+    return DeviceError(
+        f"JAX cannot be loaded: {found[0]}; install it with: {command_that_installs('jax')}"
+    )
 
 
 def no_device(device: str, reason: str, variables: Mapping[str, str] | None = None) -> DeviceError:
@@ -244,6 +247,8 @@ def no_device(device: str, reason: str, variables: Mapping[str, str] | None = No
         remedies.append(f"check {settings}")
     if device != "cpu":
         remedies.append("use --device cpu")
+    if device == "gpu" and lacks_cuda():
+        remedies.append(f"install JAX for NVIDIA GPUs ({command_that_installs(CUDA)})")
     remedy = f"{', '.join(remedies)}, or " if remedies else ""
     return DeviceError(
         f"--device {device}: JAX finds no such device ({reason[:MAX_LENGTH]}); {remedy}"

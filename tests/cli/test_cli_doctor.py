@@ -15,7 +15,7 @@ from commands import Here
 
 from jmlp import store
 from jmlp.store import Lock
-from jmlp.system import environment
+from jmlp.system import environment, installation
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -89,7 +89,8 @@ def test_remedy_stands_beside_what_is_wrong(here: Here, tmp_path: Path) -> None:
 
 def test_missing_package_is_to_be_installed(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "versions", lambda: {"jaxlib": "not installed"})
-    assert remedies(here) == {"jaxlib": "install it: pip install jmlp"}
+    command = installation.command_that_installs("jaxlib")
+    assert remedies(here) == {"jaxlib": f"install it: {command}"}
 
 
 def test_missing_device_is_reported_with_the_reason(here: Here) -> None:

@@ -21,6 +21,7 @@ from jmlp.report import read_csv, read_results
 from jmlp.results import weights
 from jmlp.store import Store, run_files
 from jmlp.system import fault_injection, files
+from jmlp.system.installation import command_that_installs
 from jmlp.training.records import RunResult
 
 
@@ -366,5 +367,5 @@ def test_package_that_is_not_installed_is_named_with_the_command_that_installs_i
     done = here("export", "last", "--as", as_, "--output", "out")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"jmlp: error: --as {as_}: needs the package {package} (")
-    assert done.err.endswith(f"); install it with: python -m pip install {package}\n")
+    assert done.err.endswith(f"); install it with: {command_that_installs(package)}\n")
     assert not (here.folder / "out").exists()

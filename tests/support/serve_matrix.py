@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tui.serving.guard import Guard, listen
-from tui.serving.server import AppServer
+from tui.serving.server import FONT_SIZE, AppServer
 
 HOST = "127.0.0.1"
 ROUTES = ("/", "/ws", "/static/textual.js", "/static/", "/download/key", "/nothing")
@@ -54,7 +54,10 @@ class Figure(NamedTuple):
 
 @asynccontextmanager
 async def serving(
-    arguments: Sequence[str], idle_seconds: float = 60.0, max_unauthenticated: int | None = None
+    arguments: Sequence[str],
+    idle_seconds: float = 60.0,
+    max_unauthenticated: int | None = None,
+    font_size: int = FONT_SIZE,
 ) -> AsyncIterator[Served]:
     """A server with this command behind each tab."""
     listener = listen(HOST, 0)
@@ -65,6 +68,7 @@ async def serving(
         arguments,
         guard,
         said.append,
+        font_size=font_size,
         idle_seconds=idle_seconds,
         max_unauthenticated=max_unauthenticated,
     )

@@ -9,6 +9,7 @@ import pytest
 
 from jmlp.system import diagnosis
 from jmlp.system.diagnosis import end, known_error, last_message, no_device
+from jmlp.system.installation import CUDA, command_that_installs
 
 XLA = "F1128 21:27:29.096171    8599 parse_flags_from_env.cc:234] "
 GIVEN = {"JAX_PLATFORMS": "tpu", "JAX_DEFAULT_DEVICE": "gpu"}
@@ -115,6 +116,24 @@ def test_unknown_end_is_reported_with_its_last_words_and_what_is_set_for_jax(
     assert str(end("it", code, "", {})) == f"it {how}: it printed nothing"
 
 
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """JAX's support for NVIDIA GPUs seems to be installed."""
+    monkeypatch.setattr(diagnosis, "lacks_cuda", lambda: False)
+
+
+def test_missing_gpu_is_reported_with_the_command_that_installs_its_support(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(diagnosis, "lacks_cuda", lambda: True)
+    assert str(no_device("gpu", "r", {})) == (
+        "--device gpu: JAX finds no such device (r); use --device cpu, install JAX for NVIDIA "
+        f"GPUs ({command_that_installs(CUDA)}), or see what `jmlp doctor` says"
+    )
+    assert "install" not in str(no_device("auto", "r", {}))
+
+
+@pytest.mark.usefixtures("cuda")
 def test_missing_device_is_reported_with_who_asked_for_it() -> None:
     why = "JAX finds no such device (r); "
     see = "see what `jmlp doctor` says"
@@ -125,6 +144,7 @@ def test_missing_device_is_reported_with_who_asked_for_it() -> None:
     assert str(kept) == f"--device gpu: {why}unset JAX_PLATFORMS=cpu, use --device cpu, or {see}"
 
 
+@pytest.mark.usefixtures("cuda")
 def test_remedy_for_a_device_names_what_the_user_has_set_and_never_the_device_that_failed() -> None:
     see = "see what `jmlp doctor` says"
     why = "JAX finds no such device (r); "

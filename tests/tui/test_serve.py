@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 from serve_matrix import HOST, Case, Served, answer, cases, refusals, serving
 
@@ -101,7 +102,8 @@ def test_every_response_has_the_security_headers(path: str) -> None:
 
 def test_page_and_its_files_name_no_other_host() -> None:
     own = list(server_module.PAGE.iterdir())
-    assert {file.name for file in own} == {"index.html", "page.css", "page.js"}
+    scripts = {"colours.js", "keys.js", "page.js", "size.js"}
+    assert {file.name for file in own} == {"index.html", "page.css", *scripts}
     assert not re.search(r"https?:|//[a-z]", "".join(file.read_text() for file in own))
 
 
@@ -151,6 +153,18 @@ def test_hosts_are_the_names_that_a_browser_may_use(
     guard = Guard(host, port, address)
     assert guard.url == f"http://{url}"
     assert sorted(guard.hosts) == hosts.split()
+
+
+def test_page_has_the_size_of_text_that_was_asked_for() -> None:
+    async def page() -> str:
+        async with (
+            serving(NO_APP, font_size=28) as served,
+            aiohttp.ClientSession(headers=served.headers()) as client,
+            client.get(served.guard.url) as response,
+        ):
+            return await response.text()
+
+    assert 'data-font-size="28"' in asyncio.run(page())
 
 
 def test_command_behind_a_tab_is_fixed() -> None:

@@ -18,6 +18,7 @@ from commands import Here, until
 from serve_process import serve
 
 from jmlp.cli import terminal
+from jmlp.system.installation import command_that_installs
 
 RISK = (
     "anyone who learns the address with its token can train and delete runs here, and the traffic "
@@ -26,8 +27,8 @@ RISK = (
 
 
 @asynccontextmanager
-async def tab(address: str) -> AsyncIterator[None]:
-    """Opens the page as a browser does, and waits until the app has drawn."""
+async def tab(address: str, awaited: bytes = b"studies") -> AsyncIterator[None]:
+    """Opens the page as a browser does, and waits until the app has drawn something."""
     url, _, _ = address.partition("/?")
     jar = aiohttp.CookieJar(unsafe=True)  # accepts cookies from an IP address
     async with aiohttp.ClientSession(cookie_jar=jar) as client:
@@ -38,7 +39,7 @@ async def tab(address: str) -> AsyncIterator[None]:
         assert found is not None
         async with client.ws_connect(found[1], headers={"Origin": url}) as websocket:
             drawn = b""
-            while b"studies" not in drawn:
+            while awaited not in drawn:
                 drawn += await websocket.receive_bytes()
             yield
 
@@ -86,6 +87,15 @@ def test_app_ends_with_the_server_however_that_ends(
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", address)
 
 
+def test_app_tells_the_page_its_background(tmp_path: Path) -> None:
+    async def see(address: str) -> None:
+        async with tab(address, b"\x1b]11;#0F1419\x07"):
+            pass
+
+    with serve(tmp_path / "store") as (_, address):
+        asyncio.run(see(address))
+
+
 def test_server_keeps_ignoring_signals_ignored_at_its_start_as_under_nohup(tmp_path: Path) -> None:
     nohup = ("sh", "-c", "trap '' HUP; exec \"$@\"", "sh")
     with serve(tmp_path / "store", *nohup) as (process, _):
@@ -97,6 +107,7 @@ def test_server_keeps_ignoring_signals_ignored_at_its_start_as_under_nohup(tmp_p
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
+        (["--font-size", "5"], "--font-size 5: must be from 6 to 64 pixels"),
         (["--port", "65536"], "--port 65536: must be from 0 (any free port) to 65535"),
         (["--host", "203.0.113.1"], "--host 203.0.113.1: is not an address of this machine"),
         (
@@ -111,7 +122,7 @@ def test_server_keeps_ignoring_signals_ignored_at_its_start_as_under_nohup(tmp_p
         ),
     ],
 )
-def test_invalid_host_or_port_is_refused(arguments: list[str], error: str, here: Here) -> None:
+def test_invalid_option_is_refused(arguments: list[str], error: str, here: Here) -> None:
     assert here("serve", *arguments) == (2, "", f"jmlp: error: {error}\n")
 
 
@@ -245,5 +256,6 @@ def test_missing_package_is_named(here: Here, monkeypatch: pytest.MonkeyPatch) -
     assert done.code == 2
     assert done.err == (
         "jmlp: error: jmlp serve: needs the package textual-serve (import of tui.serving.server "
-        "halted; None in sys.modules); install it with: python -m pip install textual-serve\n"
+        "halted; None in sys.modules); install it with: "
+        f"{command_that_installs('textual-serve')}\n"
     )

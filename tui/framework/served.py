@@ -31,6 +31,14 @@ class ServedDriver(WebDriver):
         """Starts drawing and watching the server."""
         threading.Thread(target=self._leave_with_server, daemon=True).start()
         super().start_application_mode()
+        self._app.theme_changed_signal.subscribe(self._app, self.send_background)
+
+    def send_background(self, theme: object = None) -> None:
+        """Tells the page the app's background, which surrounds the terminal there (OSC 11)."""
+        del theme
+        colour = self._app.theme_variables["background"]
+        if colour.startswith("#"):  # not "ansi_default"
+            self.write(f"\x1b]11;{colour}\x07")
 
     def run_input_thread(self) -> None:
         """Reads input, and notes its end, which Textual ignores."""

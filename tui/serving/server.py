@@ -20,6 +20,7 @@ from tui.serving.guard import WEBSOCKET, Guard, Handler
 from tui.serving.messages import Focused, InvalidMessage, Message, Pinged, Resized, Typed
 from tui.serving.session import Session
 
+FONT_SIZE = 16  # pixels of the page
 MAX_SESSIONS = 4
 IDLE_SECONDS = 12 * 3600.0  # without input, after which a tab is closed; training continues
 HEARTBEAT_SECONDS = 15.0  # within which a browser must answer a ping
@@ -56,6 +57,7 @@ class AppServer:
         guard: Guard,
         say: Say,
         *,
+        font_size: int = FONT_SIZE,
         idle_seconds: float = IDLE_SECONDS,
         max_unauthenticated: int | None = None,
     ) -> None:
@@ -65,6 +67,8 @@ class AppServer:
             arguments: the command of the process behind each tab.
             guard: checks requests.
             say: prints a line for whoever runs the server.
+            font_size: of the page's text, in pixels of the page; the page changes it where there is
+                too little room.
             idle_seconds: after which an unused tab is closed.
             max_unauthenticated: limit of connections without the token; default: by the limit of
                 open files.
@@ -75,13 +79,14 @@ class AppServer:
         self._report = RepeatLog(say)
         self._most = max_unauthenticated or connections.max_unauthenticated()
         self._connections: Connections | None = None  # None until it listens
+        self._font_size = font_size
         self._ending = False
         self._websockets: set[web.WebSocketResponse] = set()
         self._page = string.Template((PAGE / "index.html").read_text(encoding="utf-8"))
         fonts = STATICS / "fonts"
         self._files = {
             "page.css": PAGE / "page.css",
-            "page.js": PAGE / "page.js",
+            **{name: PAGE / name for name in ("page.js", "size.js", "keys.js", "colours.js")},
             "xterm.css": STATICS / "css" / "xterm.css",
             "textual.js": STATICS / "js" / "textual.js",
             "roboto-mono.ttf": fonts / "RobotoMono-VariableFont_wght.ttf",
@@ -195,7 +200,8 @@ class AppServer:
             return opening
         self._require_free_slot()
         address = html.escape(f"ws://{request.host}/ws")
-        return web.Response(text=self._page.substitute(address=address), content_type="text/html")
+        page = self._page.substitute(address=address, font_size=self._font_size)
+        return web.Response(text=page, content_type="text/html")
 
     async def _static(self, request: web.Request) -> web.FileResponse:
         """Sends one of a fixed set of files; the name is never used as a path."""

@@ -1,9 +1,12 @@
 "use strict";
 
+let connection; // to the app
+
 // Focuses the terminal when a connection opens, and shows why it was closed.
 window.WebSocket = class extends WebSocket {
   constructor(...parameters) {
     super(...parameters);
+    connection = this;
     this.addEventListener("open", () => {
       document.querySelector(".xterm-helper-textarea").focus();
     });
@@ -24,12 +27,4 @@ window.WebSocket = class extends WebSocket {
 
 document.addEventListener("DOMContentLoaded", () => {
   document.getElementById("again").addEventListener("click", () => location.assign("/"));
-
-  // The terminal measures its cells only once, so the fonts must be loaded first.
-  const open = window.onload;
-  window.onload = async (event) => {
-    const fonts = ["", "bold ", "italic "].map((style) => `${style}16px "Roboto Mono"`);
-    await Promise.allSettled(fonts.map((font) => document.fonts.load(font)));
-    open(event);
-  };
 });
