@@ -13,12 +13,15 @@ from textual.widgets import DataTable, Static
 
 from tui.feed import FeedUpdate, StoreView
 from tui.framework.tables import Table, show_rows
+from tui.glossary import mentioned
 from tui.screens.base import JmlpScreen
 from tui.text import cell, duration, fit, visible
 from tui.views.study import study_state
 
 MIN_LABEL = 14
 OTHER_COLUMNS = 46  # their maximum width
+
+TITLES = ("study", "state", "runs", "time left")  # of the list's columns
 
 WELCOME = """\
 Train small neural networks with many seeds,
@@ -89,13 +92,8 @@ class StudiesScreen(JmlpScreen[None]):
         with Vertical(id="welcome"):
             yield Static(WELCOME, markup=False)
         table = Table(cursor_type="row", id="studies")
-        for title, key in (
-            ("study", "study"),
-            ("state", "state"),
-            ("runs", "runs"),
-            ("time left", "left"),
-        ):
-            table.add_column(cell(title), key=key)
+        for title in TITLES:
+            table.add_column(cell(title), key=title)
         yield table
 
     def on_feed_update(self, event: FeedUpdate) -> None:
@@ -105,6 +103,14 @@ class StudiesScreen(JmlpScreen[None]):
         self.set_class(not lines, "empty")
         self.lines = lines
         self._show()
+
+    @property
+    def terms(self) -> list[str]:
+        """The state of the study at the cursor, and the columns."""
+        if not self.lines:
+            return mentioned(WELCOME)
+        row = self.query_one(DataTable).cursor_row
+        return [*mentioned(self.lines[min(row, len(self.lines) - 1)].state), *TITLES]
 
     def on_resize(self, event: events.Resize) -> None:
         """Fits long names to the new width."""

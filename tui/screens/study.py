@@ -15,6 +15,7 @@ from jmlp.store import Action, Store
 from jmlp.training.records import epoch_text
 from tui.charts.sparkline import bar
 from tui.feed import FeedUpdate
+from tui.glossary import mentioned
 from tui.screens.base import JmlpScreen
 from tui.text import count, duration
 from tui.views.study import ConfigurationLine, StudyQuery, StudyView
@@ -35,7 +36,11 @@ class StudyScreen(JmlpScreen[None]):
         Binding("s", "stop", "Stop", tooltip="Stop the training; everything is saved"),
         Binding("r", "start_worker", "Resume", tooltip="Resume where it was interrupted"),
         Binding(
-            "n", "change", "Change", show=False, tooltip="Change it, and start it as a new study"
+            "n",
+            "change",
+            "Change",
+            show=False,
+            tooltip="Change the study, and start it as a new one",
         ),
         Binding(
             "tab", "other_tab", "Page", tooltip="Switch between training and results", priority=True
@@ -82,6 +87,11 @@ class StudyScreen(JmlpScreen[None]):
             self.query_one(ConfigurationList).show(view.experiments, view.n_classes)
             self.query_one(ResultTables).show(view.tables)
         self.offered = tuple(self.check_action(action, ()) for action in STEERING)
+
+    @property
+    def terms(self) -> list[str]:
+        """The state of the study."""
+        return ["study", *mentioned(self.view.state if self.view else "")]
 
     @on(ConfigurationList.Highlighted)
     def highlighted(self, event: ConfigurationList.Highlighted[ConfigurationLine]) -> None:
@@ -137,6 +147,8 @@ class StudyScreen(JmlpScreen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hides keys that make no sense now."""
+        if action == "log":
+            return any(shown.display for shown in self.query(ConfigurationList))
         if action not in STEERING:
             return True
         if self.view is None:
