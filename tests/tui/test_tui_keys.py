@@ -16,6 +16,7 @@ from tui_pilot import Kind, drive, dump, filled, until, until_shown
 from tui.app import JmlpApp
 from tui.dialogs import Confirm, Dialog, TextDialog
 from tui.keys import Key, bound_keys, is_listed, key_name, keys_of
+from tui.launch import TerminalApp
 from tui.palette import Actions
 from tui.screens.compare import CompareScreen
 from tui.screens.form import StudyForm
@@ -32,11 +33,13 @@ from tui.widgets.run_list import RunList
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "app.md"
+KEY = re.compile(r"`([!-_a-~]|(?:ctrl|shift)\+\S+|f\d+|enter|esc\w*|tab|space|del\w*)`")
 PROSE = (ROOT / "README.md", PAGE, ROOT / "docs" / "tutorial" / "first-study.md")
 
 # Everything that has keys, in the order of the documents' table.
 PLACES: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
     ("everywhere", (JmlpApp,)),
+    ("in a terminal", (TerminalApp,)),
     ("studies", (StudiesScreen,)),
     ("one study", (StudyScreen, ConfigurationList)),
     ("its results", (ResultTables,)),
@@ -94,9 +97,9 @@ def every_class() -> Iterator[type[DOMNode]]:
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         module = importlib.import_module(name.removesuffix(".__init__"))
         for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, DOMNode):
-                if value.__module__ == module.__name__:
-                    yield value
+            mine = isinstance(value, type) and value.__module__ == module.__name__
+            if mine and issubclass(value, DOMNode):
+                yield value
 
 
 def listed(class_: type[DOMNode]) -> bool:
@@ -126,8 +129,7 @@ NAMES = {
 @pytest.mark.parametrize("page", PROSE, ids=lambda page: str(page.name))
 def test_every_key_in_the_prose_of_the_documents_exists(page: Path) -> None:
     text = re.sub(r"<!-- keys -->.*<!-- end of keys -->", "", page.read_text("utf-8"), flags=re.S)
-    named = {word for word in re.findall(r"`([^`]+)`", text) if len(word) == 1 or "+" in word[1:-1]}
-    assert {word for word in named if re.fullmatch(r"\S|(ctrl|shift)\+\S+", word)} <= NAMES
+    assert set(KEY.findall(text)) <= NAMES
 
 
 def test_every_key_of_the_welcome_exists() -> None:
