@@ -180,6 +180,7 @@ def test_keys_that_make_no_sense_do_nothing(key: str, tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await open_study(pilot)
         await until_shown(pilot, "\n done")
+        await until_shown(pilot, "q Quit")
         before = dump(pilot.app)
         await pilot.press(key)
         await pilot.pause()
@@ -243,8 +244,9 @@ def test_help_names_the_keys_of_the_screen_below(tmp_path: Path) -> None:
         await open_study(pilot)
         await pilot.press("question_mark")
         await until_shown(pilot, "At the cursor")
-        await pilot.press(*["pagedown"] * 2)
+        await pilot.press(*"arithmic")
         await until_shown(pilot, "Logarithmic scale of the cost")
+        await pilot.press(*["backspace"] * 8, *"quit")
         await until_shown(pilot, "Quit; training continues")
         await pilot.press("escape")
         await until_shown(pilot, "learning rate 0.1")

@@ -21,6 +21,7 @@ from jmlp.study.config import Hyperparams
 from jmlp.study.file import SHIPPED, load_study
 from jmlp.training.records import Phase
 from tui import glossary
+from tui.framework.ascii import to_ascii
 from tui.glossary import Entry, explained, mentioned, parse, search
 from tui.panels import layers
 from tui.panels.confusion import ConfusionPanel
@@ -114,6 +115,11 @@ def test_the_table_of_words_for_developers_explains_none_of_the_glossary() -> No
 def test_entries_are_a_line_or_two() -> None:
     assert [e.name for e in glossary.glossary() if len(e.text) > 160] == []
     assert max(len(name) for e in glossary.glossary() for name in e.names) <= 30
+
+
+def test_every_entry_can_be_shown_on_an_ascii_terminal() -> None:
+    texts = [text for entry in glossary.glossary() for text in (*entry.names, entry.text)]
+    assert [text for text in texts if "?" in to_ascii(text)] == []
 
 
 # ---- the reader
