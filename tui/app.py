@@ -1,13 +1,13 @@
 """The app: its screens and keys, and the thread that reads the store for all screens."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
+from textual.command import Provider
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
@@ -15,6 +15,9 @@ from textual.screen import Screen
 from jmlp.store import Store
 from tui.feed import Feed, FeedFailed, FeedUpdate, StoreView, error_text
 from tui.framework.app import SteadyApp
+from tui.glossary import mentioned
+from tui.keys import HELP, key_name
+from tui.palette import Actions
 from tui.screens.studies import StudiesScreen
 from tui.theme import CURVES_DARK, DARK, LIGHT, curve_variables
 
@@ -60,7 +63,7 @@ class JmlpApp(SteadyApp[int]):
 
     TITLE = "jmlp"
     CSS_PATH = "app.tcss"
-    COMMAND_PALETTE_DISPLAY = "ctrl+p"
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Actions}
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "studies": StudiesScreen,
         "runs": _runs_screen,
@@ -70,7 +73,10 @@ class JmlpApp(SteadyApp[int]):
             "1", "switch_mode('studies')", "Studies", show=False, tooltip="All studies in the store"
         ),
         Binding("2", "switch_mode('runs')", "Runs", show=False, tooltip="All runs in the store"),
-        Binding("question_mark", "help", "Help", key_display="?", tooltip="Show all keys"),
+        Binding("question_mark,f1", "help", "Help", tooltip=HELP),
+        Binding(
+            "ctrl+p", "command_palette", show=False, priority=True, tooltip="Every action by name"
+        ),
         Binding("t", "next_theme", "Theme", show=False, tooltip="Switch between dark and light"),
         Binding("q", "leave", "Quit", tooltip="Quit; training continues"),
     ]
@@ -228,8 +234,12 @@ class JmlpApp(SteadyApp[int]):
 
     # ---- keys
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hides the key of the list that is already shown, or below the screen that is."""
+        return action != "switch_mode" or parameters != (self.current_mode,)
+
     def action_help(self) -> None:
-        """Shows the keys of the current screen."""
+        """Explains the current screen and its keys."""
         from tui.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
@@ -244,23 +254,13 @@ class JmlpApp(SteadyApp[int]):
         self.exit(0)
 
     def get_key_display(self, binding: Binding) -> str:
-        """Shows the enter key as `enter`, where Textual shows a symbol."""
-        return "enter" if binding.key == "enter" else super().get_key_display(binding)
+        """Shows a key by the same name everywhere: `enter` and `ctrl+s`, not `⏎` and `^s`."""
+        return binding.key_display or key_name(binding.key)
 
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Lists every enabled action of the screen and the app for the command palette."""
-        seen = set()
-        for active in screen.active_bindings.values():
-            binding = active.binding
-            if binding.description and binding.action not in seen and active.enabled:
-                seen.add(binding.action)
-
-                def run(action: str = binding.action, node: Any = active.node) -> None:
-                    self.call_later(self.run_action, action, node)
-
-                yield SystemCommand(
-                    binding.description, binding.tooltip or f"key {binding.key}", run
-                )
+    @property
+    def terms(self) -> list[str]:
+        """The words in the worker's status, without the name of its study."""
+        return mentioned(self.status.removesuffix(self.active_study or ""))
 
 
 def find(folder: Path, name: str) -> "str | list[RunRow]":

@@ -13,6 +13,8 @@ from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui.framework.screens import OnceDismissed
+from tui.glossary import mentioned
+from tui.keys import HELP
 
 Answer = TypeVar("Answer")
 
@@ -20,7 +22,10 @@ Answer = TypeVar("Answer")
 class Dialog(OnceDismissed, ModalScreen[Answer]):
     """A centred box that escape closes without an answer."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel", tooltip="Close without an answer"),
+        Binding("question_mark,f1", "app.help", "Help", tooltip=HELP),
+    ]
 
     def action_cancel(self) -> None:
         """Closes the dialog without an answer."""
@@ -31,8 +36,8 @@ class Confirm(Dialog[bool]):
     """A yes-or-no question; No has the focus at first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "answer(True)", "Yes"),
-        Binding("n", "answer(False)", "No"),
+        Binding("y", "answer(True)", "Yes", tooltip="Yes"),
+        Binding("n", "answer(False)", "No", tooltip="No"),
         Binding("left,right", "app.focus_next", "Other", show=False),
     ]
 
@@ -98,6 +103,12 @@ class Choose(Dialog[str | None]):
         """
         super().__init__()
         self.question, self.options = title, options
+
+    @property
+    def terms(self) -> list[str]:
+        """The words in the option at the cursor."""
+        option = self.query_one(OptionList).highlighted_option
+        return [] if option is None else mentioned(str(option.prompt))
 
     def compose(self) -> ComposeResult:
         """Yields a title and the list."""

@@ -17,6 +17,8 @@ MAX_LISTED = 12  # confusions that are listed
 class ConfusionPanel(ScrollableContainer, can_focus=True):
     """The confusion matrix, with the most frequent confusions beside or below it."""
 
+    terms = ("confusion matrix", "recall", "precision")
+
     DEFAULT_CSS = """
     ConfusionPanel { padding: 0 1; scrollbar-size: 1 1; scrollbar-background: $background; }
     ConfusionPanel Static { width: auto; height: auto; }

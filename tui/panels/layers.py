@@ -13,10 +13,13 @@ from tui.charts.bars import bar_row, cell_width, epoch_row, pointer_row, scale_o
 
 NAME = 12  # columns
 NUMBER = 10
+GRADIENT, UPDATE, DEAD = "Gradient norm", "Update-to-weight ratio", "Dead ReLU units"  # titles
 
 
 class LayersPanel(VerticalScroll):
     """Three bar charts below a row of epochs, with one line per layer."""
+
+    terms = ("layers", GRADIENT, UPDATE, DEAD, "hidden layer", "output layer")
 
     DEFAULT_CSS = """
     LayersPanel { padding: 0 1; scrollbar-size-vertical: 1; scrollbar-background: $background; }
@@ -55,8 +58,8 @@ def layers_text(i: Inspection, e: int, room: int, bars: str, units: str) -> Text
         _line("", "", pointer_row(len(i.epochs), e, cell), bars),
     ]
     for title, unit, values in (
-        ("Gradient norm", "‖g‖/√n of the cost, log scale", i.gradient_norm),
-        ("Update-to-weight ratio", "‖Δθ‖/‖θ‖ of one update, log scale", i.update_ratio),
+        (GRADIENT, "‖g‖/√n of the cost, log scale", i.gradient_norm),
+        (UPDATE, "‖Δθ‖/‖θ‖ of one update, log scale", i.update_ratio),
     ):
         lines.append(Text.assemble((title, "bold"), (f"  {unit}", units)))
         scale = scale_of(values.ravel().tolist())
@@ -66,7 +69,7 @@ def layers_text(i: Inspection, e: int, room: int, bars: str, units: str) -> Text
             row = bar_row(values[:, k].tolist(), scale, cell)
             lines.append(_line(name, number, row, bars))
     unit = f"their output is 0 for all {len(i.labels):,} {i.part} images"
-    lines.append(Text.assemble(("Dead ReLU units", "bold"), (f"  {unit}", units)))
+    lines.append(Text.assemble((DEAD, "bold"), (f"  {unit}", units)))
     for k, total in enumerate(i.n_units.tolist()):
         dead = i.dead_units[:, k]
         row = share_row((dead / total).tolist(), cell)

@@ -45,6 +45,8 @@ class PicturesPanel(Vertical):
 class WeightsPanel(PicturesPanel):
     """A picture for each unit of the first layer."""
 
+    terms = ("weights", "unit", "hidden layer")
+
     def cards_of(self, inspection: Inspection, e: int) -> tuple[str, list[Card]]:
         """Draws all units on one scale, so that they can be compared."""
         weights = inspection.weights[e].astype(np.float64)
@@ -65,6 +67,8 @@ class WeightsPanel(PicturesPanel):
 
 class MistakesPanel(PicturesPanel):
     """The misclassified images, those with the highest confidence first."""
+
+    terms = ("mistakes", "true", "pred", "sure")
 
     def cards_of(self, inspection: Inspection, e: int) -> tuple[str, list[Card]]:
         """Captions each image with its class, the predicted class, and the probability of that."""

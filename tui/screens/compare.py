@@ -16,7 +16,14 @@ from tui.feed import FeedUpdate
 from tui.framework.tables import show_rows
 from tui.screens.base import JmlpScreen
 from tui.text import cell, count, fit, visible
-from tui.views.comparison import QUANTITIES, ComparedRun, CompareQuery, Comparison, Quantity
+from tui.views.comparison import (
+    QUANTITIES,
+    ComparedRun,
+    CompareQuery,
+    Comparison,
+    Quantity,
+    Table,
+)
 from tui.views.run import x_of
 from tui.widgets.curves import Curves, Series, XUnit
 
@@ -84,6 +91,12 @@ class CompareScreen(JmlpScreen[None]):
         self._compare_numbers()
         self.draw()
 
+    @property
+    def terms(self) -> list[str]:
+        """The rows of the table."""
+        shown = self._table_shown()
+        return [name for names in shown.values() for name in names]
+
     def _compare_numbers(self) -> None:
         """Compares all numbers once all runs have ended, in a thread since that reads files."""
         assert self.comparison is not None
@@ -141,14 +154,18 @@ class CompareScreen(JmlpScreen[None]):
             for run in comparison.runs:
                 title = cell(f"{run.letter} {run.short_id}", "right")
                 table.add_column(title, key=run.letter)
-        shown = comparison.everything if self.shows_all else comparison.differing
         rows = {}
-        for section, names in shown.items():
+        for section, names in self._table_shown().items():
             rows[section] = [cell(section, style="bold"), *(cell("") for _ in comparison.runs)]
             for name, texts in names.items():
                 values = (cell(_cut(text), "right") for text in texts)
                 rows[f"{section}/{name}"] = [cell(f"  {name}"), *values]
         show_rows(table, rows)
+
+    def _table_shown(self) -> Table:
+        if self.comparison is None:
+            return {}
+        return self.comparison.everything if self.shows_all else self.comparison.differing
 
     # ---- keys
 

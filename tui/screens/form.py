@@ -20,6 +20,7 @@ from jmlp.system import environment
 from tui.dialogs import Confirm
 from tui.feed import FeedUpdate, error_text
 from tui.framework.screens import FollowsFocus
+from tui.keys import MOVE
 from tui.screens.base import JmlpScreen
 from tui.screens.form_source import choose
 from tui.text import fit, visible
@@ -44,13 +45,14 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "start", "Start", tooltip="Start the study"),
         Binding("ctrl+o", "choose", "Another study", tooltip="Choose what to start from"),
-        Binding("down", "app.focus_next", "Next", show=False, tooltip="Next field"),
-        Binding("up", "app.focus_previous", "Previous", show=False, tooltip="Previous field"),
-        Binding("pagedown", "page(1)", "Plan", show=False, tooltip="Down to the plan"),
-        Binding("pageup", "page(-1)", "Fields", show=False, tooltip="Up to the fields"),
+        Binding("down", "app.focus_next", show=False, group=MOVE, tooltip="Next field"),
+        Binding("up", "app.focus_previous", show=False, group=MOVE, tooltip="Previous field"),
+        Binding("pagedown", "page(1)", show=False, group=MOVE, tooltip="Down to the plan"),
+        Binding("pageup", "page(-1)", show=False, group=MOVE, tooltip="Up to the fields"),
         Binding("escape", "back", "Back", tooltip="Leave without starting"),
     ]
     CSS_PATH = "form.tcss"
+    terms = ("hyperparameter", "plan")
 
     @dataclass
     class Progress(Message):

@@ -25,8 +25,6 @@ from tui.views.run import RunQuery, SeenRun
 from tui.widgets.curves import Mark, XUnit
 from tui.widgets.scrubber import Scrubber
 
-SCRUB = "[ previous snapshot, ] next one"
-SEED = ", previous run, . next one"
 PANELS = ("curves", "layers", "weights", "confusion", "mistakes")
 
 
@@ -36,10 +34,16 @@ class RunScreen(JmlpScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "panel(1)", "Panel", tooltip="Next panel", priority=True),
         Binding("shift+tab", "panel(-1)", "Panel", show=False, tooltip="Previous panel"),
-        Binding("left_square_bracket", "scrub(-1)", "Snapshot", key_display="[ ]", tooltip=SCRUB),
-        Binding("right_square_bracket", "scrub(1)", "Later", show=False, system=True),
-        Binding("comma", "seed(-1)", "Seed", key_display=", .", tooltip=SEED),
-        Binding("full_stop", "seed(1)", "Next seed", show=False, system=True),
+        Binding(
+            "left_square_bracket",
+            "scrub(-1)",
+            "Snapshot",
+            key_display="[ ]",
+            tooltip="Previous snapshot",
+        ),
+        Binding("right_square_bracket", "scrub(1)", show=False, tooltip="Next snapshot"),
+        Binding("comma", "seed(-1)", "Seed", key_display=", .", tooltip="Previous seed"),
+        Binding("full_stop", "seed(1)", show=False, tooltip="Next seed"),
         Binding("m", "mean", "Mean", tooltip="Curves of the mean, or of one seed"),
         Binding("v", "part", "Test", tooltip="Validation or test images"),
         Binding("y", "log", "Log", tooltip="Logarithmic scale of the cost"),
@@ -119,6 +123,11 @@ class RunScreen(JmlpScreen[None]):
             if known is not None and version_of(known.row) != version_of(seen.row):
                 self.inspections.discard(seen.row.run_id)  # its networks have changed
         self._show()
+
+    @property
+    def terms(self) -> list[str]:
+        """The panel, the run and the snapshots."""
+        return [self.panel, "run", "seed", "snapshot"]
 
     def on_resize(self, event: events.Resize) -> None:
         """Redraws everything in the new size."""

@@ -16,7 +16,7 @@ from tui.feed import FeedUpdate
 from tui.screens import run_actions
 from tui.screens.base import JmlpScreen
 from tui.text import count, visible
-from tui.views.run_filter import HINT, Filter, parse
+from tui.views.run_filter import HINT, NUMBERS, TEXTS, Filter, parse
 from tui.views.runs import COLUMNS, Order, RunLine, RunsView, ordered, runs_view
 from tui.widgets.run_list import RunList
 
@@ -101,6 +101,11 @@ class RunsScreen(JmlpScreen[None]):
         self.store_error = ""
         self.selected &= {line.run_id for line in event.value.lines}
         self.view = event.value
+
+    @property
+    def terms(self) -> list[str]:
+        """What can be filtered by."""
+        return ["filter", *TEXTS, *NUMBERS]
 
     @on(RunList.Highlighted)
     def highlighted(self, event: RunList.Highlighted[RunLine]) -> None:

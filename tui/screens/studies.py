@@ -18,6 +18,7 @@ from jmlp.client.texts import time_text
 from tui.charts.sparkline import bar
 from tui.feed import FeedUpdate, StoreView
 from tui.framework.tables import Table, show_rows
+from tui.glossary import mentioned
 from tui.screens.base import JmlpScreen
 from tui.text import Align, cell, duration, fit, visible
 from tui.views.activity import study_state, work_share
@@ -31,7 +32,7 @@ COLUMNS: Mapping[str, tuple[str, int]] = {
     "title": ("title", 44),
     "data": ("data", 14),
     "state": ("state", 15),
-    "bar": ("", BAR),
+    "bar": ("work", BAR),
     "runs": ("runs", 11),
     "left": ("time left", 9),
     "submitted": ("submitted (UTC)", 16),
@@ -167,6 +168,14 @@ class StudiesScreen(JmlpScreen[None]):
         self.set_class(not lines, "empty")
         self.lines = lines
         self._show()
+
+    @property
+    def terms(self) -> list[str]:
+        """The state of the study at the cursor, and the columns."""
+        if not self.lines:
+            return mentioned(WELCOME)
+        row = self.query_one(DataTable).cursor_row
+        return [*mentioned(self.lines[min(row, len(self.lines) - 1)].state), *(title for title, _ in COLUMNS.values())]
 
     def on_resize(self, event: events.Resize) -> None:
         """Fits long names to the new width."""

@@ -17,6 +17,7 @@ from jmlp.system.clock import now
 from jmlp.training.records import epoch_text
 from tui.charts.sparkline import bar
 from tui.feed import FeedUpdate
+from tui.glossary import mentioned
 from tui.screens.base import JmlpScreen
 from tui.text import duration
 from tui.views.activity import Activity, two_lines
@@ -44,7 +45,11 @@ class StudyScreen(JmlpScreen[None]):
         Binding("s", "stop", "Stop", tooltip="Stop the training; everything is saved"),
         Binding("r", "start_worker", "Resume", tooltip="Resume where it was interrupted"),
         Binding(
-            "n", "change", "Change", show=False, tooltip="Change it, and start it as a new study"
+            "n",
+            "change",
+            "Change",
+            show=False,
+            tooltip="Change the study, and start it as a new one",
         ),
         Binding(
             "tab", "other_tab", "Page", tooltip="Switch between training and results", priority=True
@@ -113,6 +118,11 @@ class StudyScreen(JmlpScreen[None]):
         text = summary(activity, self.size.width - 2, self.app.theme_variables["accent"])
         if text != line.content:
             line.update(text, layout=False)
+
+    @property
+    def terms(self) -> list[str]:
+        """The state of the study."""
+        return ["study", *mentioned(self.view.state if self.view else "")]
 
     @on(ConfigurationList.Highlighted)
     def highlighted(self, event: ConfigurationList.Highlighted[ConfigurationLine]) -> None:
@@ -210,6 +220,8 @@ class StudyScreen(JmlpScreen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hides keys that make no sense now."""
+        if action == "log":
+            return any(shown.display for shown in self.query(ConfigurationList))
         if action not in STEERING:
             return True
         if self.view is None:

@@ -14,13 +14,16 @@ from textual.reactive import reactive
 from jmlp.client.texts import MISSING
 from jmlp.training.records import epoch_text
 from tui.charts.sparkline import Scale, sparkline
+from tui.glossary import mentioned
 from tui.text import duration, fit, shortened
 from tui.views.study import ConfigurationLine, ExperimentLines
 from tui.widgets.line_list import LineList
 
 GAP = "  "
 EPOCH = 5  # columns of the terminal
+NUMBERS = ("train. cost", "val. cost", "range", "acc. %", "epoch", "seeds", "left")  # titles
 BASELINE = "·"  # marks the baseline
+CURVE = "cost"  # title of the sparklines, before their scale
 MIN_LABEL, MIN_SPARK, MAX_SPARK = 14, 12, 100
 
 
@@ -64,7 +67,7 @@ class Columns:
 
     def numbers_head(self) -> str:
         """Returns the titles of the number columns."""
-        return self._join("train. cost", "val. cost", "range", "acc. %", "epoch", "seeds", "left")
+        return self._join(*NUMBERS)
 
     def numbers(self, line: ConfigurationLine) -> str:
         """Returns a configuration's numbers, aligned with their titles."""
@@ -168,6 +171,16 @@ class ConfigurationList(LineList[ConfigurationLine]):
         """Identifies a configuration by its experiment and label."""
         return line.experiment, line.label
 
+    @property
+    def terms(self) -> list[str]:
+        """The state and the hyperparameters of the configuration at the cursor, and the columns."""
+        line = self.at_cursor
+        if line is None:
+            return []
+        words = ["configuration", *mentioned(line.state), *mentioned(line.label)]
+        words += ["baseline"] if line.is_baseline else []
+        return [*words, "experiment", CURVE, *NUMBERS, "state"]
+
     def watch_log_scale(self) -> None:
         """Redraws the curves, and reports the new scale."""
         self._rescale()
@@ -211,9 +224,9 @@ class ConfigurationList(LineList[ConfigurationLine]):
         muted = base + self.style("list--muted")
         scale = self._scales[experiment.name]
         ends = f"▁{scale.low:.2f} █{scale.high:.2f}"
-        curve = f"cost {ends} ▲ above" if columns.spark > len(ends) + 14 else ends
+        curve = f"{CURVE} {ends} ▲ above" if columns.spark > len(ends) + 14 else ends
         if not any(line.curve for line in experiment.lines):
-            curve = "cost"
+            curve = CURVE
         curve += ", log" if scale.log and columns.spark > len(curve) + 5 else ""
         title = " " + fit(experiment.title, columns.label)
         return [

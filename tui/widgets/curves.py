@@ -18,6 +18,8 @@ from jmlp.training.records import epoch_text
 from tui.charts.figure import Figure, Mark, Shown, draw, ink, label_of
 from tui.charts.lines import Series, XUnit
 from tui.charts.view import View
+from tui.glossary import mentioned
+from tui.keys import MOVE
 from tui.text import fit, flowed
 from tui.widgets.plot import Plot
 
@@ -30,15 +32,24 @@ class Curves(Widget, can_focus=True):
     """Curves with their names at the right and their values at the cursor below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "step(-1)", "Cursor", show=False, tooltip="Read the previous evaluation"),
-        Binding("right", "step(1)", "Cursor", show=False, tooltip="Read the next evaluation"),
-        Binding("home", "first", "First", show=False, tooltip="Read the first evaluation"),
-        Binding("end", "last", "Last", show=False, tooltip="Read the last evaluation"),
         Binding(
-            "plus,equals_sign", "zoom(True)", "Zoom in", show=False, tooltip="A part of the curves"
+            "left",
+            "step(-1)",
+            "Cursor",
+            show=False,
+            group=MOVE,
+            tooltip="Read the previous evaluation",
         ),
-        Binding("minus", "zoom(False)", "Zoom out", show=False, tooltip="More of the curves"),
-        Binding("0", "all", "All", show=False, tooltip="The whole curves"),
+        Binding(
+            "right", "step(1)", "Cursor", show=False, group=MOVE, tooltip="Read the next evaluation"
+        ),
+        Binding(
+            "home", "first", "First", show=False, group=MOVE, tooltip="Read the first evaluation"
+        ),
+        Binding("end", "last", "Last", show=False, group=MOVE, tooltip="Read the last evaluation"),
+        Binding("plus,equals_sign", "zoom(True)", "Zoom in", show=False, tooltip="Zoom in"),
+        Binding("minus", "zoom(False)", "Zoom out", show=False, tooltip="Zoom out"),
+        Binding("0", "all", "All", show=False, tooltip="Show the whole curves"),
     ]
     DEFAULT_CSS = """
     Curves { layout: vertical; height: 1fr; }
@@ -113,6 +124,14 @@ class Curves(Widget, can_focus=True):
         known = [one.x[np.isfinite(one.values)] for one in series]
         self.view.x = np.unique(np.concatenate(known)) if known else np.empty(0)
         self._draw()
+
+    @property
+    def terms(self) -> list[str]:
+        """The quantity, its curves and marks, and the unit of the x axis."""
+        names = [*(one.name for one in self.series), *(mark.text for mark in self.marks)]
+        banded = ["band"] if any(one.low is not None for one in self.series) else []
+        scale = ["log"] if self.log_scale else []
+        return [self.title, *mentioned(" · ".join(names)), *banded, self.unit, *scale]
 
     def follow(self, view: View) -> None:
         """Copies another plot's window and cursor, without posting `Moved`."""

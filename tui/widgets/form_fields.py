@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Input, Static
 
+from tui.glossary import explained
 from tui.text import visible
 
 # Pasted control characters must not reach the terminal.
@@ -57,6 +58,8 @@ class Pressable(Static, can_focus=True):
 class Pick(Pressable):
     """Shows what was chosen; pressing it asks for another choice."""
 
+    terms = ("study",)
+
     chosen = reactive("")
     about = reactive("")
 
@@ -68,6 +71,8 @@ class Pick(Pressable):
 
 class Tick(Pressable):
     """A check box on one line."""
+
+    terms = ("experiment",)
 
     on = reactive(True)
 
@@ -95,7 +100,9 @@ class FieldLine(Vertical):
     def compose(self) -> ComposeResult:
         """Yields name, input and problems."""
         with Horizontal(classes="field"):
-            yield Static(self.name_shown, markup=False, classes="name")
+            name = Static(self.name_shown, markup=False, classes="name")
+            name.tooltip = "\n".join(entry.text for entry in explained(self.terms)) or None
+            yield name
             yield Input(
                 id=f"input-{self.key}",
                 max_length=self.max_length,
@@ -104,6 +111,11 @@ class FieldLine(Vertical):
                 select_on_focus=False,
             )
         yield Static(markup=False, classes="wrong")
+
+    @property
+    def terms(self) -> list[str]:
+        """The field's name."""
+        return [self.name_shown]
 
     @property
     def text(self) -> str:

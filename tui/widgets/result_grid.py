@@ -7,6 +7,7 @@ from rich.text import Text
 from textual.message import Message
 from textual.widgets import DataTable
 
+from tui.glossary import mentioned
 from tui.views.results import Line, Page
 
 
@@ -64,6 +65,16 @@ class ResultGrid(DataTable[Cell]):
         if not self.is_valid_row_index(self.cursor_row) or not self.columns:
             return ""
         return self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value or ""
+
+    @property
+    def terms(self) -> list[str]:
+        """The words in the row at the cursor, and the columns."""
+        if self._page is None:
+            return []
+        at = self.label_at_cursor
+        cells = [cell for line in self._page.lines if line.label == at for cell in line.cells]
+        words = mentioned(" · ".join(" ".join(cell.split()) for cell in cells))
+        return [*words, *(column.title for column in self._page.columns)]
 
     def _draw_columns(self, new: Page) -> None:
         """Removes and adds columns; the rows stay."""

@@ -10,6 +10,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from tui.glossary import mentioned
 from tui.text import fit
 from tui.views.runs import BY_KEY, GAP, Order, RunLine, fitted_widths, natural_widths
 from tui.widgets.line_list import LineList
@@ -73,6 +74,13 @@ class RunList(LineList[RunLine]):
             self._fit_columns()
         self.show_rows(lines, range(len(lines)))
         self.show_cursor()
+
+    @property
+    def terms(self) -> list[str]:
+        """The state and the hyperparameters of the run at the cursor, and the columns."""
+        line = self.at_cursor
+        words = mentioned(f"{line.state_text} · {line.configuration}") if line else []
+        return [*words, *(BY_KEY[key].title for key in self._widths), "selected"]
 
     def key_of(self, line: RunLine) -> str:
         """Identifies a run by its id."""
