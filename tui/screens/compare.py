@@ -13,6 +13,7 @@ from textual.widgets import DataTable, Static
 
 from jmlp.client.differences import numbers_text, same_numbers
 from tui.feed import FeedUpdate
+from tui.framework.selection import SelectableTable
 from tui.framework.tables import show_rows
 from tui.screens.base import JmlpScreen
 from tui.text import cell, count, fit, visible
@@ -72,8 +73,7 @@ class CompareScreen(JmlpScreen[None]):
         """Yields the curves, a sentence and the table."""
         yield Curves(self.quantity.title, bounds=(0.0, math.inf), id="curves")
         yield Static(id="said", markup=False)
-        table: DataTable[Text] = DataTable(cursor_type="none", fixed_columns=1, id="differences")
-        yield table
+        yield SelectableTable(cursor_type="none", fixed_columns=1, id="differences")
 
     def on_feed_update(self, event: FeedUpdate) -> None:
         """Draws the new comparison."""

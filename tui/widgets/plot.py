@@ -22,6 +22,7 @@ LINES = " ╹╺┗╻┃┏┣╸┛━┻┓┫┳╋"  # indexed by the sum o
 class Plot(Canvas):
     """Axes and dots. The mouse does not move the window: the parent does, by the messages."""
 
+    ALLOW_SELECT = False  # dragging moves the window
     COMPONENT_CLASSES: ClassVar[set[str]] = {"plot--axis", "plot--tick"}
     DEFAULT_CSS = """
     Plot {
