@@ -1,5 +1,6 @@
 """The app: its screens and keys, and the thread that reads the store for all screens."""
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from jmlp.store import Store
 from tui.feed import Feed, FeedFailed, FeedUpdate, StoreView, error_text
 from tui.framework.app import SteadyApp
 from tui.screens.studies import StudiesScreen
+from tui.text import count, visible
 from tui.theme import DARK, LIGHT
 
 if TYPE_CHECKING:
@@ -142,6 +144,17 @@ class JmlpApp(SteadyApp[int]):
     def toast(self, text: str) -> None:
         """Shows a line for a few seconds; may be called from any thread."""
         self.post_message(Notice(text))
+
+    def copy_to_clipboard(self, text: str, what: str = "the selection") -> None:
+        """Copies a text to the clipboard of the user's terminal or browser, and says so.
+
+        Whether a terminal obeys is unknown, because none of them answers.
+        """
+        text = text.encode("utf-8", "backslashreplace").decode()  # lone surrogates
+        super().copy_to_clipboard(text)
+        tmux = "TMUX" in os.environ and not self.served
+        hint = "; in tmux this needs set-clipboard on" if tmux else ""
+        self.toast(f"copied {visible(what)}: {count(len(text), 'character')}{hint}")
 
     def on_done(self, event: Done) -> None:
         """Passes the result on to the callback."""

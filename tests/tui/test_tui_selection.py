@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from run_lines import PLAN, opened
 from store_runs import fill, plan
-from textual.geometry import Offset
 from textual.pilot import Pilot
 from tui_pilot import drive, dump, until, until_shown
 
@@ -119,8 +118,8 @@ def test_dragging_a_plot_selects_nothing(folder: Path) -> None:
         await pilot.app.push_screen(CompareScreen([run.run_id for run in PLAN.runs[1:3]]))
         await until_shown(pilot, "best epoch")
         region = pilot.app.screen.query_one(Curves).region
-        start = Offset(region.x + 12, region.y + 3)
-        await drag(pilot, start, start + (5, 2))
+        left, top = region.x + 12, region.y + 3
+        await drag(pilot, (left, top), (left + 5, top + 2))
         assert pilot.app.screen.get_selected_text() is None
 
     drive(folder, steps)

@@ -52,6 +52,11 @@ class CurvesPanel(Vertical):
         self.query_one("#cost", Curves).show(cost_series(runs, unit), log, marks, unit)
         self.query_one("#accuracy", Curves).show(accuracy_series(runs, unit), False, marks, unit)
 
+    @property
+    def shown(self) -> list[Curves]:
+        """The plots that are shown."""
+        return [curves for curves in self.query(Curves) if curves.display]
+
     @on(Curves.Moved)
     def moved(self, event: Curves.Moved) -> None:
         """Shows the same part in the other plot."""

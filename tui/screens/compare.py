@@ -12,11 +12,14 @@ from textual.reactive import var
 from textual.widgets import DataTable, Static
 
 from jmlp.client.differences import numbers_text, same_numbers
+from jmlp.results.drawing import Drawing
+from tui.copying import Excerpt, panel_of
 from tui.feed import FeedUpdate
 from tui.framework.selection import SelectableTable
 from tui.framework.tables import show_rows
 from tui.screens.base import JmlpScreen
 from tui.text import cell, count, fit, visible
+from tui.views import excerpts
 from tui.views.comparison import QUANTITIES, ComparedRun, CompareQuery, Comparison, Quantity
 from tui.views.run import x_of
 from tui.widgets.curves import Curves, Series, XUnit
@@ -149,6 +152,17 @@ class CompareScreen(JmlpScreen[None]):
                 values = (cell(_cut(text), "right") for text in texts)
                 rows[f"{section}/{name}"] = [cell(f"  {name}"), *values]
         show_rows(table, rows)
+
+    def excerpt(self) -> Excerpt | None:
+        """Returns the rows of the table that are shown."""
+        if self.comparison is None:
+            return None
+        return excerpts.comparison(self.comparison, self.shows_all)
+
+    def drawing(self) -> Drawing | None:
+        """Returns the curves."""
+        curves = self.query_one(Curves)
+        return Drawing(self.breadcrumb, (panel_of(curves),)) if curves.series else None
 
     # ---- keys
 

@@ -1,6 +1,6 @@
 """The screen of one configuration's runs, or one run: curves, and inspections of its networks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from textual import events, on
@@ -12,8 +12,10 @@ from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 from jmlp.client.texts import percent_text, state_text
 from jmlp.inspection.records import Inspection, Part
 from jmlp.results.curves import FEWEST_FOR_BAND
+from jmlp.results.drawing import Drawing
 from jmlp.store import RunRow
 from jmlp.training.records import epoch_text
+from tui.copying import Excerpt, curves_table, panel_of
 from tui.feed import FeedUpdate
 from tui.inspections import Failure, Inspections, Key, Pending
 from tui.panels.confusion import ConfusionPanel
@@ -21,6 +23,7 @@ from tui.panels.curves import CurvesPanel
 from tui.panels.layers import LayersPanel
 from tui.panels.pictures import MistakesPanel, WeightsPanel
 from tui.screens.base import JmlpScreen
+from tui.views import excerpts
 from tui.views.run import RunQuery, SeenRun
 from tui.widgets.curves import Mark, XUnit
 from tui.widgets.scrubber import Scrubber
@@ -28,6 +31,12 @@ from tui.widgets.scrubber import Scrubber
 SCRUB = "[ previous snapshot, ] next one"
 SEED = ", previous run, . next one"
 PANELS = ("curves", "layers", "weights", "confusion", "mistakes")
+# The tables of panels that can be copied.
+TABLES: Mapping[str, Callable[[Inspection, int], Excerpt]] = {
+    "layers": excerpts.layers,
+    "confusion": excerpts.confusion,
+    "mistakes": excerpts.mistakes,
+}
 
 
 class RunScreen(JmlpScreen[None]):
@@ -305,6 +314,27 @@ class RunScreen(JmlpScreen[None]):
             text = f"{state.text}\n\nu: try again" if isinstance(state, Failure) else text
             self.query_one("#notice", Static).update(text)
             self._page("notice")
+
+    # ---- copying
+
+    def excerpt(self) -> Excerpt | None:
+        """Returns the values of the curves, or the table of the panel."""
+        if not self.runs:
+            return None
+        if self.panel == "curves":
+            return curves_table(self.query_one(CurvesPanel).shown)
+        inspection, make = self.inspection, TABLES.get(self.panel)
+        if inspection is None or make is None:
+            return None
+        return make(inspection, self._index(inspection))
+
+    def drawing(self) -> Drawing | None:
+        """Returns the curves that are shown."""
+        if self.panel != "curves" or not self.runs:
+            return None
+        curves = self.query_one(CurvesPanel).shown
+        about = about_runs(self.runs, self.chosen, self.together)
+        return Drawing(f"{self.breadcrumb}   {about}", tuple(map(panel_of, curves)))
 
     def _page(self, page: str) -> None:
         """Shows a page and focuses it."""

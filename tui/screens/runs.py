@@ -11,11 +11,13 @@ from textual.reactive import var
 from textual.widgets import Input, Static
 
 from jmlp.errors import ConfigError
+from tui.copying import Excerpt
 from tui.dialogs import Choose
 from tui.feed import FeedUpdate
 from tui.screens import run_actions
 from tui.screens.base import JmlpScreen
 from tui.text import count, visible
+from tui.views import excerpts
 from tui.views.run_filter import HINT, Filter, parse
 from tui.views.runs import COLUMNS, Order, RunLine, RunsView, ordered, runs_view
 from tui.widgets.run_list import RunList
@@ -229,6 +231,11 @@ class RunsScreen(JmlpScreen[None]):
         return [] if line is None else [line]
 
     # ---- actions
+
+    def excerpt(self) -> Excerpt | None:
+        """Returns the runs that are shown."""
+        at_cursor = self.query_one(RunList).at_cursor
+        return excerpts.runs(self.shown, at_cursor) if self.shown else None
 
     @on(RunList.Opened)
     def opened(self, event: RunList.Opened[RunLine]) -> None:

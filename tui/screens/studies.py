@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import DataTable, Static
 
+from tui.copying import Excerpt, Heading, integer, number, plain, sheet
 from tui.feed import FeedUpdate, StoreView
 from tui.framework.tables import Table, show_rows
 from tui.screens.base import JmlpScreen
@@ -123,6 +124,22 @@ class StudiesScreen(JmlpScreen[None]):
     def opened(self, event: DataTable.RowSelected) -> None:
         """Opens the chosen study."""
         self.app.open_study(str(event.row_key.value))
+
+    def excerpt(self) -> Excerpt | None:
+        """Returns the studies."""
+        titles = ("study", "state", "runs done", "runs", "seconds left")
+        headings = [Heading(title, "right" if i > 1 else "left") for i, title in enumerate(titles)]
+        rows = [
+            [
+                plain(line.label),
+                plain(line.state),
+                integer(line.done),
+                integer(line.n_runs),
+                number(line.remaining, 0),
+            ]
+            for line in self.lines
+        ]
+        return sheet("studies", headings, rows, self.query_one(Table).cursor_row) if rows else None
 
     def action_new(self) -> None:
         """Opens the form for a new study."""

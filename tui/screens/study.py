@@ -14,9 +14,11 @@ from jmlp.client.texts import MISSING
 from jmlp.store import Action, Store
 from jmlp.training.records import epoch_text
 from tui.charts.sparkline import bar
+from tui.copying import Excerpt
 from tui.feed import FeedUpdate
 from tui.screens.base import JmlpScreen
 from tui.text import count, duration
+from tui.views import excerpts
 from tui.views.study import ConfigurationLine, StudyQuery, StudyView
 from tui.widgets.configurations import ConfigurationList
 from tui.widgets.result_tables import ResultTables
@@ -132,6 +134,17 @@ class StudyScreen(JmlpScreen[None]):
     def action_back(self) -> None:
         """Returns to the list of studies."""
         self.dismiss()
+
+    # ---- copying
+
+    def excerpt(self) -> Excerpt | None:
+        """Returns the configurations, or the result table of the current experiment."""
+        if self.view is None:
+            return None
+        if self.query_one(Tabs).active == "results":
+            return self.query_one(ResultTables).excerpt()
+        at_cursor = self.query_one(ConfigurationList).at_cursor
+        return excerpts.configurations(self.view.experiments, at_cursor)
 
     # ---- steering
 
