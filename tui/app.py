@@ -17,6 +17,7 @@ from jmlp.store import Store
 from tui.feed import Feed, FeedFailed, FeedUpdate, StoreView, error_text
 from tui.framework.app import SteadyApp
 from tui.screens.studies import StudiesScreen
+from tui.settings import Settings
 from tui.text import count, visible
 from tui.theme import DARK, LIGHT
 
@@ -80,16 +81,26 @@ class JmlpApp(SteadyApp[int]):
     status = reactive("")  # the worker's, for the top line
     active_study: str | None = None  # that the worker is training
 
-    def __init__(self, folder: Path, *, start: str | None = None, served: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        start: str | None = None,
+        served: bool = False,
+        settings: Settings | None = None,
+    ) -> None:
         """Initialises the app without reading the store.
 
         Args:
             folder: the store's folder, which need not exist yet.
             start: the study, run or tag to open first.
             served: whether the app runs in a browser, where it accepts no local paths.
+            settings: the user's choices; None: the defaults, which are not kept.
         """
         super().__init__()
         self.folder, self.start, self.served = folder, start, served
+        self.settings = settings or Settings()
+        self.settings.say = self.toast
         self.feed = Feed(folder)
 
     def on_mount(self) -> None:
@@ -97,7 +108,8 @@ class JmlpApp(SteadyApp[int]):
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
         if self.theme == "textual-dark":  # the default: TEXTUAL_THEME is not set
-            self.theme = DARK.name
+            kept = self.settings.choices.theme
+            self.theme = kept if kept in self.available_themes else DARK.name
         self.feed.start()
         self.feed.subscribe(self, worker_status)
         self.switch_mode("studies")
@@ -107,6 +119,7 @@ class JmlpApp(SteadyApp[int]):
     def on_unmount(self) -> None:
         """Stops reading the store."""
         self.feed.close()
+        self.settings.close()
 
     def on_feed_update(self, event: FeedUpdate) -> None:
         """Takes the worker's new status."""
@@ -247,6 +260,7 @@ class JmlpApp(SteadyApp[int]):
     def action_next_theme(self) -> None:
         """Switches between the dark and the light theme."""
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+        self.settings.keep(theme=self.theme)
 
     def action_leave(self) -> None:
         """Quits the app; training continues."""

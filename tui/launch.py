@@ -14,6 +14,7 @@ from tui.app import JmlpApp, find
 from tui.framework.app import CommandApp
 from tui.framework.ascii import is_ascii_wanted
 from tui.framework.terminal import TerminalDriver, restore_terminal, saved_attributes
+from tui.settings import Settings
 from tui.text import visible
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
@@ -35,7 +36,7 @@ class TerminalApp(CommandApp, JmlpApp):
     """
 
     def __init__(self, folder: Path, *, start: str | None) -> None:
-        super().__init__(folder, start=start)
+        super().__init__(folder, start=start, settings=Settings.of_user())
         self.driver_class = TerminalDriver
 
 

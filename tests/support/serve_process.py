@@ -1,5 +1,6 @@
 """`jmlp serve` in a separate process."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ def serve(folder: Path, *first: str) -> Iterator[tuple["subprocess.Popen[str]", 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "JMLP_CONFIG": str(folder.parent / "config")},
     )
     with process:
         assert process.stdout is not None

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -122,7 +123,25 @@ class CompareScreen(JmlpScreen[None]):
         self._show_sentence()
         self._show_table(self.comparison)
 
-    watch_quantity = watch_log_scale = watch_by_updates = watch_shows_all = draw
+    watch_quantity = draw
+
+    def on_mount(self) -> None:
+        """Restores the axes and rows."""
+        kept = self.app.settings.choices
+        self.set_reactive(CompareScreen.log_scale, kept.curves_log)
+        self.set_reactive(CompareScreen.by_updates, kept.curves_by_updates)
+        self.set_reactive(CompareScreen.shows_all, kept.compare_all_rows)
+
+    def _redraw(self) -> None:
+        """Draws with the axes and rows that were chosen, and keeps the choice."""
+        self.app.settings.keep(
+            curves_log=self.log_scale,
+            curves_by_updates=self.by_updates,
+            compare_all_rows=self.shows_all,
+        )
+        self.draw()
+
+    watch_log_scale = watch_by_updates = watch_shows_all = _redraw
 
     def _series(self, index: int, run: ComparedRun, unit: XUnit) -> Series:
         x = np.array([x_of(p, unit) for p in run.points], np.float64)
@@ -161,8 +180,12 @@ class CompareScreen(JmlpScreen[None]):
 
     def drawing(self) -> Drawing | None:
         """Returns the curves."""
-        curves = self.query_one(Curves)
-        return Drawing(self.breadcrumb, (panel_of(curves),)) if curves.series else None
+        if self.comparison is None:
+            return None
+        panel = panel_of(self.query_one(Curves))
+        names = {run.letter: f"{run.letter} {run.short_id}" for run in self.comparison.runs}
+        lines = tuple(replace(line, name=names[line.name]) for line in panel.lines)
+        return Drawing(self.breadcrumb, (replace(panel, lines=lines),))
 
     # ---- keys
 

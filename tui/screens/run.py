@@ -102,13 +102,18 @@ class RunScreen(JmlpScreen[None]):
         yield Scrubber()
 
     def on_mount(self) -> None:
-        """Prepares the inspections, and subscribes once all panels are mounted."""
+        """Restores the axes, and subscribes to the store once all panels are mounted."""
+        kept = self.app.settings.choices
+        self.set_reactive(RunScreen.log_scale, kept.curves_log)
+        self.set_reactive(RunScreen.unit, "update" if kept.curves_by_updates else "epoch")
         self.inspections = Inspections(self.app, self.app.folder, self._show)
         self.query_one(Tabs).can_focus = False
         # Nested pages are mounted later than their screen.
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
+        if self.app.settings.choices.curves_accuracy:
+            self.query_one(CurvesPanel).first = "accuracy"
         self._focus()
         self.store_query = self._runs_query
         if self.is_current:
@@ -184,14 +189,18 @@ class RunScreen(JmlpScreen[None]):
     def action_log(self) -> None:
         """Switches between a logarithmic and a linear scale."""
         self.log_scale = not self.log_scale
+        self.app.settings.keep(curves_log=self.log_scale)
 
     def action_unit(self) -> None:
         """Switches between epochs and updates."""
         self.unit = "update" if self.unit == "epoch" else "epoch"
+        self.app.settings.keep(curves_by_updates=self.unit == "update")
 
     def action_swap(self) -> None:
         """Switches between cost and accuracy."""
-        self.query_one(CurvesPanel).swap()
+        curves = self.query_one(CurvesPanel)
+        curves.swap()
+        self.app.settings.keep(curves_accuracy=curves.first == "accuracy")
 
     def action_update(self) -> None:
         """Inspects the run again."""

@@ -67,9 +67,11 @@ class StudyScreen(JmlpScreen[None]):
         yield Static(id="detail", markup=False)
 
     def on_mount(self) -> None:
-        """Focuses the list."""
+        """Restores the scale, and focuses the list."""
         self.query_one(Tabs).can_focus = False
-        self.query_one(ConfigurationList).focus()
+        configurations = self.query_one(ConfigurationList)
+        configurations.log_scale = self.app.settings.choices.study_log
+        configurations.focus()
 
     def on_feed_update(self, event: FeedUpdate) -> None:
         """Draws the new state of the study."""
@@ -130,6 +132,7 @@ class StudyScreen(JmlpScreen[None]):
         """Switches between a logarithmic and a linear scale."""
         configurations = self.query_one(ConfigurationList)
         configurations.log_scale = not configurations.log_scale
+        self.app.settings.keep(study_log=configurations.log_scale)
 
     def action_back(self) -> None:
         """Returns to the list of studies."""
