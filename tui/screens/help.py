@@ -24,7 +24,10 @@ collapsed       predicts one class for everything
 not settled     the seeds do not decide which is higher"""
 
 # The same in every list, so these keys are not listed one by one.
-LISTS = "arrows, page up/down, home, end and the mouse move the cursor; enter or a click opens"
+LISTS = (
+    "arrows, page up/down, home, end and the mouse move the cursor; enter or a click opens; "
+    "dragging selects text, and ctrl+c copies it"
+)
 
 
 class HelpScreen(OnceDismissed, ModalScreen[None]):
