@@ -52,7 +52,7 @@ class JmlpScreen(SteadyScreen[Result]):
             "copy",
             "Copy",
             show=False,
-            tooltip="Copy a cell, a row or a table; write a picture to a file",
+            tooltip="Copy a row, a table or a picture",
         )
     ]
 
