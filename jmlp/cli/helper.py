@@ -24,9 +24,10 @@ def command(request: Mapping[str, Any], send: Send) -> None:
     """
     if "drawing" in request:
         from jmlp.report.drawn_curves import write_picture
-        from jmlp.results.drawing import drawing_of
+        from jmlp.results.drawing import Drawing
+        from jmlp.results.serialization import read
 
-        drawing = drawing_of(request["drawing"])
+        drawing = read(Drawing, request["drawing"])
         write_picture(drawing, Path(request["target"]), replace=request["replace"])
         return
     from jmlp.cli.commands import app

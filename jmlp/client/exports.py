@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from jmlp.results.drawing import Drawing
+from jmlp.results.serialization import strict
 from jmlp.system import helper_client
 
 FOLDER = "exports"  # in the store's folder, for those who can write nowhere else
@@ -79,7 +80,7 @@ def draw(drawing: Drawing, target: Path, *, replace: bool = False) -> None:
     Raises:
         JmlpError: it could not be written.
     """
-    request = {"drawing": asdict(drawing), "target": str(target), "replace": replace}
+    request = {"drawing": strict(asdict(drawing)), "target": str(target), "replace": replace}
     list(helper_client.ask("jmlp.cli.helper", request, "the process that draws"))
 
 

@@ -1,8 +1,6 @@
 """Curves to be drawn: what a screen shows, as plain records that another process can read."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -37,18 +35,3 @@ class Drawing:
 
     title: str
     panels: tuple[Panel, ...]
-
-
-def drawing_of(values: Mapping[str, Any]) -> Drawing:
-    """The drawing of which these are the values, as `dataclasses.asdict` and JSON make them."""
-    panels = tuple(
-        Panel(
-            **{
-                **panel,
-                "lines": tuple(Line(**line) for line in panel["lines"]),
-                "marks": tuple((x, text) for x, text in panel["marks"]),
-            }
-        )
-        for panel in values["panels"]
-    )
-    return Drawing(values["title"], panels)

@@ -213,7 +213,7 @@ def test_the_curves_are_drawn_by_another_process(folder: Path, suffix: str, begi
         await menu(pilot, "Picture of the curves", suffix[1:].upper())
         target = folder / "exports" / f"curves{suffix}"
         await until(pilot, target.is_file)
-        await until_shown(pilot, "wrote ")
+        await until_shown(pilot, "wrote")
         assert target.read_bytes().startswith(begin)
 
     drive(folder, steps, served=True, size=(120, 40))
