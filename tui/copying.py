@@ -1,10 +1,9 @@
 """What a screen offers to copy: a row and its cells, a table in several forms, its curves."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
 
 from jmlp.client.texts import MISSING
 from jmlp.results.drawing import Line, Panel
@@ -179,7 +178,7 @@ def _position(x: float) -> Field:
 
 
 def _finite(value: float | None) -> float | None:
-    return value if value is not None and np.isfinite(value) else None
+    return value if value is not None and math.isfinite(value) else None
 
 
 def panel_of(curves: "Curves") -> Panel:
