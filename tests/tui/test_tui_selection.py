@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from run_lines import PLAN, opened
 from store_runs import fill, plan
+from textual import events
 from textual.pilot import Pilot
 from tui_pilot import drive, dump, until, until_shown
 
@@ -25,11 +26,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def drag(pilot: Pilot[int], start: tuple[int, int], end: tuple[int, int]) -> None:
-    """Drags the mouse from one cell of the screen to another."""
-    await pilot.mouse_down(offset=start)
-    await pilot.hover(offset=end)
-    await pilot.mouse_up(offset=end)
-    await pilot.pause()
+    """Drags the mouse from one cell of the screen to another.
+
+    The events are those of a driver: the pilot's own never make a click of a drag.
+    """
+    for kind, place in (
+        (events.MouseDown, start),
+        (events.MouseMove, end),
+        (events.MouseUp, end),
+    ):
+        pilot.app.post_message(kind(None, *place, 0, 0, 1, False, False, False, *place))
+        await pilot.pause()
 
 
 def place(pilot: Pilot[int], text: str) -> tuple[int, int]:
