@@ -1,5 +1,6 @@
 """The app: its screens and keys, and the thread that reads the store for all screens."""
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from tui.glossary import mentioned
 from tui.keys import HELP, key_name
 from tui.palette import Actions
 from tui.screens.studies import StudiesScreen
+from tui.settings import Settings
+from tui.text import count, visible
 from tui.theme import CURVES_DARK, DARK, LIGHT, curve_variables
 
 if TYPE_CHECKING:
@@ -84,16 +87,26 @@ class JmlpApp(SteadyApp[int]):
     status = reactive("")  # the worker's, for the top line
     active_study: str | None = None  # that the worker is training
 
-    def __init__(self, folder: Path, *, start: str | None = None, served: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        start: str | None = None,
+        served: bool = False,
+        settings: Settings | None = None,
+    ) -> None:
         """Initialises the app without reading the store.
 
         Args:
             folder: the store's folder, which need not exist yet.
             start: the study, run or tag to open first.
             served: whether the app runs in a browser, where it accepts no local paths.
+            settings: the user's choices; None: the defaults, which are not kept.
         """
         super().__init__()
         self.folder, self.start, self.served = folder, start, served
+        self.settings = settings or Settings()
+        self.settings.say = self.toast
         self.feed = Feed(folder)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -105,7 +118,8 @@ class JmlpApp(SteadyApp[int]):
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
         if self.theme == "textual-dark":  # the default: TEXTUAL_THEME is not set
-            self.theme = DARK.name
+            kept = self.settings.choices.theme
+            self.theme = kept if kept in self.available_themes else DARK.name
         self.feed.start()
         self.feed.subscribe(self, worker_status)
         self.switch_mode("studies")
@@ -115,6 +129,7 @@ class JmlpApp(SteadyApp[int]):
     def on_unmount(self) -> None:
         """Stops reading the store."""
         self.feed.close()
+        self.settings.close()
 
     def on_feed_update(self, event: FeedUpdate) -> None:
         """Takes the worker's new status."""
@@ -152,6 +167,17 @@ class JmlpApp(SteadyApp[int]):
     def toast(self, text: str) -> None:
         """Shows a line for a few seconds; may be called from any thread."""
         self.post_message(Notice(text))
+
+    def copy_to_clipboard(self, text: str, what: str = "the selection") -> None:
+        """Copies a text to the clipboard of the user's terminal or browser, and says so.
+
+        Whether a terminal obeys is unknown, because none of them answers.
+        """
+        text = text.encode("utf-8", "backslashreplace").decode()  # lone surrogates
+        super().copy_to_clipboard(text)
+        tmux = "TMUX" in os.environ and not self.served
+        hint = "; in tmux this needs set-clipboard on" if tmux else ""
+        self.toast(f"copied {visible(what)}: {count(len(text), 'character')}{hint}")
 
     def on_done(self, event: Done) -> None:
         """Passes the result on to the callback."""
@@ -248,6 +274,7 @@ class JmlpApp(SteadyApp[int]):
     def action_next_theme(self) -> None:
         """Switches between the dark and the light theme."""
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+        self.settings.keep(theme=self.theme)
 
     def action_leave(self) -> None:
         """Quits the app; training continues."""

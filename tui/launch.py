@@ -15,6 +15,7 @@ from tui.charts.glyphs import glyphs_of
 from tui.framework.app import CommandApp
 from tui.framework.ascii import is_ascii_wanted
 from tui.framework.terminal import TerminalDriver, restore_terminal, saved_attributes
+from tui.settings import Settings
 from tui.text import visible
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
@@ -36,7 +37,7 @@ class TerminalApp(CommandApp, JmlpApp):
     """
 
     def __init__(self, folder: Path, *, start: str | None) -> None:
-        super().__init__(folder, start=start)
+        super().__init__(folder, start=start, settings=Settings.of_user())
         self.driver_class = TerminalDriver
 
 

@@ -48,19 +48,26 @@ def change_tag(folder: Path, run_ids: Sequence[str], text: str) -> str:
     return f"{tag}: removed from {count(len(tagged), 'run')}"
 
 
-def would_overwrite(target: Path, as_: str) -> bool:
-    """Returns whether an export would replace a file, or write into a folder that is not empty."""
+def file_in_the_way(target: Path) -> str:
+    """Returns a question about the file at a path; empty if there is none."""
     try:
-        if as_ in FOLDERS:
-            return target.is_dir() and any(target.iterdir())
-        return target.is_file()
+        there = target.is_file()
     except OSError:
-        return False  # the export will report the reason
+        return ""  # writing will report the reason
+    return f"{target} exists. Replace it?" if there else ""
 
 
-def default_target(as_: str) -> str:
-    """Returns the path that is suggested for an export."""
-    name = FORMATS[as_][1]
+def files_in_the_way(target: Path) -> str:
+    """Returns a question about the files in a folder; empty if there are none."""
+    try:
+        there = target.is_dir() and any(target.iterdir())
+    except OSError:
+        return ""  # writing will report the reason
+    return f"{target} is not empty. Write into it anyway?" if there else ""
+
+
+def default_target(name: str) -> str:
+    """Returns the path that is suggested for a file or folder."""
     try:
         return str(Path(name).absolute())
     except OSError:  # the working directory was removed
@@ -76,11 +83,11 @@ def typed_target(text: str) -> Path:
         return path
 
 
-def unused_target(folder: Path, as_: str) -> Path:
+def unused_target(folder: Path, name: str) -> Path:
     """Returns an unused path in the store's folder of exports: `runs.json`, `runs-2.json`."""
-    name = Path(FORMATS[as_][1])
-    target, n = folder / exports.FOLDER / name, 1
+    path, n = Path(name), 1
+    target = folder / exports.FOLDER / path
     while target.exists():
         n += 1
-        target = folder / exports.FOLDER / f"{name.stem}-{n}{name.suffix}"
+        target = folder / exports.FOLDER / f"{path.stem}-{n}{path.suffix}"
     return target

@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+from jmlp.results.drawing import Drawing
+from jmlp.results.serialization import strict
 from jmlp.system import helper_client
 
 FOLDER = "exports"  # in the store's folder, for those who can write nowhere else
@@ -20,8 +23,13 @@ def default_folder(folder: Path, label: str, *, served: bool) -> Path:
     Returns:
         An absolute path; the folder need not exist.
     """
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", label).lstrip("._-")[:64] or "study"
+    name = file_name(label) or "study"
     return (folder / FOLDER if served else Path("reports")).absolute() / name
+
+
+def file_name(text: str) -> str:
+    """A name for a file or folder, from any text; empty if none of its characters is suitable."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip("._-")[:64]
 
 
 def write_report(folder: Path, label: str, output: Path) -> Path:
@@ -59,6 +67,21 @@ def export(
     """
     options = [f"--as={as_}", f"--output={target}", f"--store={folder}"]
     return "\n".join(_run("export", *run_ids, *options, *(["--force"] if replace else [])))
+
+
+def draw(drawing: Drawing, target: Path, *, replace: bool = False) -> None:
+    """Writes a picture of curves; takes seconds.
+
+    Args:
+        drawing: what to draw.
+        target: the file, an `.svg` or a `.png`.
+        replace: whether an existing file may be replaced.
+
+    Raises:
+        JmlpError: it could not be written.
+    """
+    request = {"drawing": strict(asdict(drawing)), "target": str(target), "replace": replace}
+    list(helper_client.ask("jmlp.cli.helper", request, "the process that draws"))
 
 
 def _run(*arguments: str) -> list[str]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from jmlp.report.style import Plot
 from jmlp.results.tables import MARK, Column, ExperimentTable, name_columns
 from jmlp.study.config import Study, configurations
 from jmlp.training import records
@@ -52,6 +51,17 @@ class Grid:
         widths = zip(self.columns, self.name_widths, strict=False)
         needed = sum(width for column, width in widths if column != MARK)
         return next((name for limit, name in KEEPS_AXES if needed <= limit), "keeps-first")
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A rendered plot: `png` and `svg` are the contents of files."""
+
+    name: str  # file name without the suffix
+    title: str
+    caption: str
+    png: bytes
+    svg: bytes
 
 
 @dataclass(frozen=True)

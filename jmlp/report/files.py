@@ -10,7 +10,7 @@ reads. The CSV is safe to open: no text in it is interpreted as a formula.
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
@@ -137,9 +137,7 @@ def results_csv(results: Sequence[RunResult], data: Sequence[Mapping[str, Any]])
         "source",
         *versions,
     ]
-    out = io.StringIO()
-    writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-    writer.writerow(names)
+    rows = []
     for run, used in zip(results, data, strict=True):
         where = run.provenance
         values = [
@@ -152,7 +150,16 @@ def results_csv(results: Sequence[RunResult], data: Sequence[Mapping[str, Any]])
         known = where.settings is not None
         values += [json.dumps(where.settings) if known else None, where.source]
         values += [where.versions.get(package) for package in packages]
-        writer.writerow([_field(value) for value in values])
+        rows.append(values)
+    return csv_text(names, rows)
+
+
+def csv_text(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table as CSV; missing values are empty fields, and no text is taken for a formula."""
+    out = io.StringIO()
+    writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_field(value) for value in row] for row in rows)
     return out.getvalue()
 
 
@@ -166,12 +173,7 @@ def tables_csv(tables: "Sequence[ExperimentTable]") -> str:
         differences = {row.label: row for row in table.differences}
         for row in table.rows:
             rows.append(_table_row(table.name, row, differences.get(row.label)))
-    out = io.StringIO()
-    names = list(rows[0]) if rows else []
-    writer = csv.DictWriter(out, names, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _field(value) for name, value in row.items()} for row in rows)
-    return out.getvalue()
+    return csv_text(list(rows[0]) if rows else [], [list(row.values()) for row in rows])
 
 
 def _table_row(experiment: str, row: "Row", difference: "DifferenceRow | None") -> dict[str, Any]:

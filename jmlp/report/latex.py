@@ -1,7 +1,7 @@
 """The result tables as LaTeX, for the package booktabs."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from jmlp.report.document import FIGURE_SPACE, Grid, grids
 from jmlp.report.text import visible
@@ -42,14 +42,25 @@ def _blocks(table: ExperimentTable) -> Iterator[str]:
 
 
 def _tabular(grid: Grid) -> str:
-    alignment = "".join("r" if column.align == "right" else "l" for column in grid.columns)
-    head = _row([column.title for column in grid.columns])
+    titles = [column.title for column in grid.columns]
+    return latex_table(titles, [column.align == "right" for column in grid.columns], grid.rows)
+
+
+def latex_table(titles: Sequence[str], right: Sequence[bool], rows: Iterable[Sequence[str]]) -> str:
+    """A `tabular` with rules of booktabs.
+
+    Args:
+        titles: of the columns.
+        right: whether each column is aligned right, as numbers are.
+        rows: the cells by row.
+    """
+    alignment = "".join("r" if at_right else "l" for at_right in right)
     lines = [
         rf"\begin{{tabular}}{{{alignment}}}",
         r"\toprule",
-        head,
+        _row(titles),
         r"\midrule",
-        *map(_row, grid.rows),
+        *map(_row, rows),
         r"\bottomrule",
         r"\end{tabular}",
     ]

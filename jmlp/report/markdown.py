@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from jmlp.report.document import Document, Grid, Section, grids
-from jmlp.report.style import Plot
+from jmlp.report.document import Document, Grid, Plot, Section, grids
 from jmlp.report.text import visible
 from jmlp.results.tables import ExperimentTable
 
@@ -69,10 +68,21 @@ def markdown_tables(tables: Sequence[ExperimentTable]) -> str:
 
 
 def _table(grid: Grid) -> str:
-    """A table whose columns are aligned in the raw text as well."""
-    right = [column.align == "right" for column in grid.columns]
-    rows = [[_inline(column.title) for column in grid.columns]]
-    rows += [[_inline(cell) for cell in row] for row in grid.rows]
+    titles = [column.title for column in grid.columns]
+    return markdown_table(titles, [column.align == "right" for column in grid.columns], grid.rows)
+
+
+def markdown_table(
+    titles: Sequence[str], right: Sequence[bool], cells: Iterable[Sequence[str]]
+) -> str:
+    """A table whose columns are aligned in the raw text as well.
+
+    Args:
+        titles: of the columns.
+        right: whether each column is aligned right, as numbers are.
+        cells: the rows.
+    """
+    rows = [[_inline(text) for text in row] for row in [titles, *cells]]
     # The rule below the header needs at least three characters.
     widths = [max(3, *map(len, cells)) for cells in zip(*rows, strict=True)]
 

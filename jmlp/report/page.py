@@ -6,8 +6,7 @@ import jinja2
 from markupsafe import Markup
 
 from jmlp.report import style
-from jmlp.report.document import Document
-from jmlp.report.style import Plot
+from jmlp.report.document import Document, Plot
 from jmlp.report.text import visible
 
 # report.css has a second set of these colours for dark mode.

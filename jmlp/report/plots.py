@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from jmlp.report.accuracy_plots import accuracy_caption, accuracy_figure, numeric_axis
 from jmlp.report.cost_plots import By, cost_caption, cost_figure
-from jmlp.report.style import Plot, plot_style, render
+from jmlp.report.document import Plot
+from jmlp.report.style import plot_style, render
 from jmlp.report.text import visible
 from jmlp.results.tables import ExperimentTable
 from jmlp.results.tables.runs_by_configuration import Arm, collect

@@ -6,7 +6,6 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import matplotlib.style
@@ -15,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from jmlp.report.document import Plot
 from jmlp.report.text import visible
 
 # One colour per role; the page defines other colours for the same roles in dark mode.
@@ -86,17 +86,6 @@ _STYLE: dict[str, Any] = {
     "ytick.major.size": 0,
     "ytick.minor.size": 0,
 }
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A rendered plot: `png` and `svg` are the contents of files."""
-
-    name: str  # file name without the suffix
-    title: str
-    caption: str
-    png: bytes
-    svg: bytes
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Where jmlp keeps its files, and how it writes them.
 
 All locations follow the platform's conventions. `JMLP_HOME` moves all of them; `JMLP_DATA` (data
-sets) and `JMLP_RUNS` (runs) each move one and take precedence. Folders are created only when
-something is written into them.
+sets), `JMLP_RUNS` (runs) and `JMLP_CONFIG` (settings) each move one and take precedence. Folders
+are created only when something is written into them.
 """
 
 import contextlib
@@ -56,6 +56,19 @@ def data_dir() -> Path:
 def compile_cache_dir() -> Path:
     """The folder for JAX's compiled programs; private, because they are executed as code."""
     return cache_dir() / "jax"
+
+
+def config_dir() -> Path:
+    """The folder for the user's own settings.
+
+    Raises:
+        StoreError: the user has no home folder and neither variable is set.
+    """
+    own = _override("JMLP_CONFIG")
+    if own:
+        return own
+    home = _override("JMLP_HOME")
+    return home / "config" if home else _of_user(platformdirs.user_config_path)
 
 
 def runs_dir() -> Path:

@@ -17,7 +17,8 @@ from table_runs import HP, diverged, finished
 from jmlp.report import plots
 from jmlp.report.accuracy_plots import accuracy_caption, accuracy_figure
 from jmlp.report.cost_plots import By, cost_caption, cost_figure
-from jmlp.report.style import Plot, plot_style
+from jmlp.report.document import Plot
+from jmlp.report.style import plot_style
 from jmlp.results.curves import mean_curve
 from jmlp.results.tables import experiment_table
 from jmlp.results.tables.runs_by_configuration import collect

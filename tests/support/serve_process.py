@@ -1,5 +1,6 @@
 """`jmlp serve` in a separate process."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ def serve(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "JMLP_CONFIG": str(folder.parent / "config")},
     )
     with process:
         assert process.stdout is not None

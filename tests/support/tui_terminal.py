@@ -60,6 +60,7 @@ class Terminal:
         self.attributes = termios.tcgetattr(self._theirs)
         kept = {name: text for name, text in os.environ.items() if name not in FORGOTTEN}
         given = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "JMLP_RUNS": str(store)}
+        given["JMLP_CONFIG"] = str(store.parent / "config")  # no test's choices are another's
         env = json.dumps({**kept, **given, **(environ or {})})
         self.process = subprocess.Popen(
             [sys.executable, "-c", IN_TERMINAL, env, *(arguments or APP)],

@@ -22,7 +22,9 @@ from jmlp.system import fault_injection, files
 @pytest.fixture(autouse=True)
 def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's home with no variable set."""
-    for name in ("JMLP_HOME", "JMLP_DATA", "JMLP_RUNS", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+    for name in ("JMLP_HOME", "JMLP_DATA", "JMLP_RUNS", "JMLP_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
@@ -34,6 +36,7 @@ def all_places() -> list[Path]:
         files.data_dir(),
         files.compile_cache_dir(),
         files.runs_dir(),
+        files.config_dir(),
     ]
 
 
@@ -41,13 +44,16 @@ def all_places() -> list[Path]:
 def test_places_follow_the_habit_of_the_platform(user: Path) -> None:
     cache = user / ".cache" / "jmlp"
     runs = user / ".local" / "share" / "jmlp"
-    assert all_places() == [cache, cache / "datasets", cache / "jax", runs]
+    config = user / ".config" / "jmlp"
+    assert all_places() == [cache, cache / "datasets", cache / "jax", runs, config]
 
 
 def test_jmlp_home_moves_every_place(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JMLP_HOME", "~/all")
-    cache = user / "all" / "cache"
-    assert all_places() == [cache, cache / "datasets", cache / "jax", user / "all" / "runs"]
+    home = user / "all"
+    cache = home / "cache"
+    places = [cache, cache / "datasets", cache / "jax", home / "runs", home / "config"]
+    assert all_places() == places
 
 
 def test_the_variable_of_one_place_wins_over_jmlp_home(
@@ -56,7 +62,9 @@ def test_the_variable_of_one_place_wins_over_jmlp_home(
     monkeypatch.setenv("JMLP_HOME", str(user / "all"))
     monkeypatch.setenv("JMLP_DATA", str(user / "data"))
     monkeypatch.setenv("JMLP_RUNS", str(user / "runs"))
+    monkeypatch.setenv("JMLP_CONFIG", str(user / "mine"))
     assert (files.data_dir(), files.runs_dir()) == (user / "data", user / "runs")
+    assert files.config_dir() == user / "mine"
 
 
 def test_an_empty_variable_counts_as_none_and_a_relative_one_as_absolute(

@@ -13,7 +13,9 @@ import pyte
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, WebSocket, sync_playwright
+from run_lines import PLAN
 from serve_process import serve
+from store_runs import fill
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 WAIT_SECONDS = 300.0  # for a study on a busy machine; nothing here is measured
@@ -50,11 +52,14 @@ class Tab:
         address: str,
         size: tuple[int, int] = (1000, 700),
         touch: bool = False,
+        script: str = "",
     ) -> None:
         width, height = size
-        self.page: Page = browser.new_page(
+        context = browser.new_context(
             viewport={"width": width, "height": height}, has_touch=touch, is_mobile=touch
         )
+        self.page: Page = context.new_page()
+        self.page.add_init_script(script)  # runs before those of the page
         self.typed: list[str] = []
         self.hosts: set[str] = set()
         self.complaints: list[str] = []
@@ -125,6 +130,38 @@ class Tab:
         """Waits until the app shows a text."""
         self.until(lambda: text in self.text())
 
+    def drag(self, start: tuple[int, int], end: tuple[int, int]) -> None:
+        """Drags the mouse from one cell to another."""
+        box = self.page.locator(".xterm-screen").bounding_box()
+        assert box is not None
+        width, height = box["width"] / self._screen.columns, box["height"] / self._screen.lines
+        (x, y), *others = (
+            (box["x"] + (column + 0.5) * width, box["y"] + (row + 0.5) * height)
+            for column, row in (start, (end[0] - 1, end[1]), end)
+        )
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        for x, y in others:
+            self.page.mouse.move(x, y)
+        self.page.mouse.up()
+
+    def place(self, text: str) -> tuple[int, int]:
+        """Returns the cell in which a text begins."""
+        row = next(y for y, line in enumerate(self.lines()) if text in line)
+        return self.lines()[row].index(text), row
+
+    def clipboard(self) -> str:
+        """Returns the browser's clipboard, as another page reads it."""
+        context = self.page.context
+        context.grant_permissions(["clipboard-read"])
+        other = context.new_page()
+        other.goto(f"{self.page.url}static/page.css")
+        found = other.evaluate("navigator.clipboard.readText()")
+        other.close()
+        context.clear_permissions()
+        self.page.bring_to_front()
+        return str(found)
+
     def colours(self, file: Path) -> set[object]:
         """Returns the colours of all pixels of the page."""
         self.page.screenshot(path=file)
@@ -139,7 +176,7 @@ def tab(browser: Browser, tmp_path: Path) -> Iterator[Tab]:
     with serve(tmp_path / "store") as (process, address):
         tab = Tab(browser, address)
         yield tab
-        tab.page.close()
+        tab.page.context.close()
         process.terminate()
         process.communicate()
 
@@ -160,6 +197,75 @@ def test_app_paints_reacts_to_keys_and_can_be_closed_and_reopened(tab: Tab, tmp_
     tab.until_shown("Demo")
     assert tab.hosts == {urlsplit(tab.page.url).netloc}
     assert tab.complaints == []
+
+
+@pytest.fixture
+def tab_with_runs(browser: Browser, tmp_path: Path) -> Iterator[Tab]:
+    """The app in a tab, on a store of six runs."""
+    fill(tmp_path / "store", PLAN)
+    with serve(tmp_path / "store") as (process, address):
+        tab = Tab(browser, address)
+        yield tab
+        tab.page.context.close()
+        process.terminate()
+        process.communicate()
+
+
+def test_what_the_app_copies_is_in_the_clipboard_of_the_browser(tab_with_runs: Tab) -> None:
+    tab = tab_with_runs
+    tab.until_shown("small")
+    tab.page.keyboard.press("2")
+    tab.until_shown("stopped early")
+    tab.page.keyboard.press("C")
+    tab.until_shown("Table as Markdown")
+    for key in ("ArrowDown", "ArrowDown", "Enter"):
+        tab.page.keyboard.press(key)
+    tab.until_shown("copied runs as Markdown")
+    lines = tab.clipboard().splitlines()
+    assert " | run " in lines[0]
+    assert len(lines) == 2 + len(PLAN.runs)
+    # Selected in the app, by the mouse.
+    column, row = tab.place("stopped early")
+    tab.drag((column, row), (column + 6, row))
+    tab.page.keyboard.press("Control+c")
+    tab.until_shown("copied the selection")
+    assert tab.clipboard() == "stopped"
+    # Selected in the browser's terminal, with shift.
+    column, row = tab.place("6 runs")
+    tab.page.keyboard.down("Shift")
+    tab.drag((column, row), (column + 5, row))
+    tab.page.keyboard.up("Shift")
+    tab.page.keyboard.press("Control+c")
+    assert tab.clipboard().startswith("6 run")
+    assert tab.complaints == []
+
+
+def test_a_page_that_may_not_write_to_the_clipboard_copies_with_the_next_key(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """As on http from another machine, or with an app that takes long to answer."""
+    script = """
+        navigator.clipboard.writeText = () => Promise.reject();
+        const copy = document.execCommand;
+        window.refused = 0;
+        document.execCommand = function (name) {
+            return window.refused++ < 1 ? false : copy.call(document, name);
+        };
+    """
+    fill(tmp_path / "store", PLAN)
+    with serve(tmp_path / "store") as (process, address):
+        tab = Tab(browser, address, script)
+        tab.until_shown("small")
+        for key in ("C", "ArrowDown", "Enter"):  # the row
+            tab.page.keyboard.press(key)
+        tab.until_shown("copied the row")
+        tab.until(lambda: tab.page.evaluate("window.refused"))
+        assert tab.clipboard() == ""
+        tab.page.keyboard.press("ArrowDown")
+        assert tab.clipboard().startswith("small\t")
+        tab.page.context.close()
+        process.terminate()
+        process.communicate()
 
 
 def test_demo_runs_to_its_result_table(tab: Tab) -> None:

@@ -50,13 +50,21 @@ class SteadyApp(App[Result]):
     """An app that sends keys only to mounted screens, and replaces only those."""
 
     async def on_event(self, event: events.Event) -> None:
-        """Delays a key until the widgets of its screen are mounted.
+        """Delays a key until the widgets of its screen are mounted, and ends selections.
 
         Textual sends keys to a screen without widgets: they are lost, or their actions fail.
         """
         if isinstance(event, events.Key) and not event.is_forwarded and self._screen_stack:
             await _until_made(self.screen)
+        if isinstance(event, events.MouseUp) and not event.is_forwarded and self._screen_stack:
+            self._end_drag(self.screen, event)
         await super().on_event(event)
+
+    def _end_drag(self, screen: Screen[Any], event: events.MouseUp) -> None:
+        """Makes the end of a selection no click: in a list, Textual's would open the last line."""
+        moved = screen._mouse_down_offset != event.screen_offset
+        if moved and screen._selecting and screen.selections:
+            self._mouse_down_widget = None
 
     async def _replace_screen(self, screen: Screen[Any]) -> Screen[Any]:
         """Waits for the screen: Textual removes it even while mounting, and its handlers fail."""

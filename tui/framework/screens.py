@@ -13,6 +13,8 @@ Result = TypeVar("Result")
 class OnceDismissed:
     """A mixin that dismisses a screen once, and only if it is on top; it must precede its class.
 
+    It also makes copying safe: text that was selected may have changed since.
+
     Textual pops whatever screen is on top, whichever screen is dismissed and however often. Popping
     the last one ends the app: pressing escape twice is enough.
     """
@@ -22,6 +24,18 @@ class OnceDismissed:
         if not cast(Screen[Any], self).is_active:
             return AwaitComplete()
         return cast(AwaitComplete, super().dismiss(result))  # type: ignore[misc]
+
+    def get_selected_text(self) -> str | None:
+        """Returns the selected text without the spaces that pad its lines; None without any.
+
+        Textual fails, which ends the app, if a text has fewer lines now than were selected.
+        """
+        try:
+            text = cast(str | None, super().get_selected_text())  # type: ignore[misc]
+        except IndexError:
+            return None
+        lines = [line.rstrip() for line in (text or "").split("\n")]
+        return "\n".join(lines).strip("\n") or None
 
     @property
     def is_there(self) -> bool:

@@ -10,8 +10,10 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
+from tui.framework.selection import SelectableTable
 
-class Table(DataTable[Text]):
+
+class Table(SelectableTable[Text]):
     """A table in which home and end go to the first and the last row.
 
     In Textual's they go to the first and last column, which means nothing for a row cursor.

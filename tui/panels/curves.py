@@ -72,6 +72,11 @@ class CurvesPanel(Vertical):
         """Focuses the current plot."""
         (self.cost if self.first == "cost" else self.accuracy).focus()
 
+    @property
+    def shown(self) -> list[Curves]:
+        """The plots that are shown."""
+        return [curves for curves in self.query(Curves) if curves.display]
+
     @on(Curves.Moved)
     def moved(self, event: Curves.Moved) -> None:
         """Shows the same part in the other plot."""

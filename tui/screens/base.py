@@ -1,9 +1,10 @@
 """The base of all screens: the top line, the footer, and a message if the terminal is too small."""
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.reactive import reactive, var
 from textual.widgets import Footer, Static
@@ -13,7 +14,9 @@ from tui.framework.screens import SteadyScreen
 from tui.text import fit
 
 if TYPE_CHECKING:
+    from jmlp.results.drawing import Drawing
     from tui.app import JmlpApp
+    from tui.copying import Excerpt
 
 Result = TypeVar("Result")
 
@@ -43,6 +46,16 @@ class JmlpScreen(SteadyScreen[Result]):
     Textual calls a message's handlers in every class of a screen, so they do not call `super()`.
     """
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "C",
+            "copy",
+            "Copy",
+            show=False,
+            tooltip="Copy a row, a table or a picture",
+        )
+    ]
+
     app: "JmlpApp"
     DROPPED = (FeedUpdate, FeedFailed)
     breadcrumb = ""  # such as "studies › original"
@@ -61,6 +74,20 @@ class JmlpScreen(SteadyScreen[Result]):
     def compose_body(self) -> ComposeResult:
         """Yields the widgets between the top line and the footer."""
         yield from ()
+
+    def excerpt(self) -> "Excerpt | None":
+        """Returns the table that is shown, to be copied; None if there is none."""
+        return None
+
+    def drawing(self) -> "Drawing | None":
+        """Returns the curves that are shown, to be drawn; None if there are none."""
+        return None
+
+    def action_copy(self) -> None:
+        """Opens the menu of what can be copied."""
+        from tui.screens.copy_menu import open_menu
+
+        open_menu(self)
 
     def on_mount(self) -> None:
         """Shows the worker's status and its changes."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -12,10 +13,14 @@ from textual.reactive import var
 from textual.widgets import DataTable, Static
 
 from jmlp.client.differences import numbers_text, same_numbers
+from jmlp.results.drawing import Drawing
+from tui.copying import Excerpt, panel_of
 from tui.feed import FeedUpdate
+from tui.framework.selection import SelectableTable
 from tui.framework.tables import show_rows
 from tui.screens.base import JmlpScreen
 from tui.text import cell, count, fit, visible
+from tui.views import excerpts
 from tui.views.comparison import (
     QUANTITIES,
     ComparedRun,
@@ -79,8 +84,7 @@ class CompareScreen(JmlpScreen[None]):
         """Yields the curves, a sentence and the table."""
         yield Curves(self.quantity.title, bounds=(0.0, math.inf), id="curves")
         yield Static(id="said", markup=False)
-        table: DataTable[Text] = DataTable(cursor_type="none", fixed_columns=1, id="differences")
-        yield table
+        yield SelectableTable(cursor_type="none", fixed_columns=1, id="differences")
 
     def on_feed_update(self, event: FeedUpdate) -> None:
         """Draws the new comparison."""
@@ -132,7 +136,25 @@ class CompareScreen(JmlpScreen[None]):
         self._show_sentence()
         self._show_table(self.comparison)
 
-    watch_quantity = watch_log_scale = watch_by_updates = watch_shows_all = draw
+    watch_quantity = draw
+
+    def on_mount(self) -> None:
+        """Restores the axes and rows."""
+        kept = self.app.settings.choices
+        self.set_reactive(CompareScreen.log_scale, kept.curves_log)
+        self.set_reactive(CompareScreen.by_updates, kept.curves_by_updates)
+        self.set_reactive(CompareScreen.shows_all, kept.compare_all_rows)
+
+    def _redraw(self) -> None:
+        """Draws with the axes and rows that were chosen, and keeps the choice."""
+        self.app.settings.keep(
+            curves_log=self.log_scale,
+            curves_by_updates=self.by_updates,
+            compare_all_rows=self.shows_all,
+        )
+        self.draw()
+
+    watch_log_scale = watch_by_updates = watch_shows_all = _redraw
 
     def _series(self, index: int, run: ComparedRun, unit: XUnit) -> Series:
         x = np.array([x_of(p, unit) for p in run.points], np.float64)
@@ -166,6 +188,21 @@ class CompareScreen(JmlpScreen[None]):
         if self.comparison is None:
             return {}
         return self.comparison.everything if self.shows_all else self.comparison.differing
+
+    def excerpt(self) -> Excerpt | None:
+        """Returns the rows of the table that are shown."""
+        if self.comparison is None:
+            return None
+        return excerpts.comparison(self.comparison, self.shows_all)
+
+    def drawing(self) -> Drawing | None:
+        """Returns the curves."""
+        if self.comparison is None:
+            return None
+        panel = panel_of(self.query_one(Curves))
+        names = {run.letter: f"{run.letter} {run.short_id}" for run in self.comparison.runs}
+        lines = tuple(replace(line, name=names[line.name]) for line in panel.lines)
+        return Drawing(self.breadcrumb, (replace(panel, lines=lines),))
 
     # ---- keys
 

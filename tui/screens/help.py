@@ -24,7 +24,10 @@ SHORT = 15  # length of names that have one at any width
 NOTHING = "No word and no key matches."
 
 # The same in every list, so these keys are not listed one by one.
-LISTS = "Arrows, page up/down, home, end and the mouse move the cursor; enter or a click opens."
+LISTS = (
+    "Arrows, page up/down, home, end and the mouse move the cursor; enter or a click opens; "
+    "dragging selects text, and ctrl+c copies it."
+)
 
 Item = tuple[str, str]  # a word or keys, and what they mean
 Block = tuple[str, list[Item]]  # a heading and its items

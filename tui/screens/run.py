@@ -1,6 +1,6 @@
 """The screen of one configuration's runs, or one run: curves, and inspections of its networks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from textual import events, on
@@ -12,8 +12,10 @@ from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 from jmlp.client.texts import percent_text, state_text
 from jmlp.inspection.records import Inspection, Part
 from jmlp.results.curves import FEWEST_FOR_BAND
+from jmlp.results.drawing import Drawing
 from jmlp.store import RunRow
 from jmlp.training.records import epoch_text
+from tui.copying import Excerpt, curves_table, panel_of
 from tui.feed import FeedUpdate
 from tui.inspections import Failure, Inspections, Key, Pending
 from tui.panels.confusion import ConfusionPanel
@@ -21,11 +23,18 @@ from tui.panels.curves import CurvesPanel
 from tui.panels.layers import LayersPanel
 from tui.panels.pictures import MistakesPanel, WeightsPanel
 from tui.screens.base import JmlpScreen
+from tui.views import excerpts
 from tui.views.run import RunQuery, SeenRun
 from tui.widgets.curves import Mark, XUnit
 from tui.widgets.scrubber import Scrubber
 
 PANELS = ("curves", "layers", "weights", "confusion", "mistakes")
+# The tables of panels that can be copied.
+TABLES: Mapping[str, Callable[[Inspection, int], Excerpt]] = {
+    "layers": excerpts.layers,
+    "confusion": excerpts.confusion,
+    "mistakes": excerpts.mistakes,
+}
 
 
 class RunScreen(JmlpScreen[None]):
@@ -97,13 +106,18 @@ class RunScreen(JmlpScreen[None]):
         yield Scrubber()
 
     def on_mount(self) -> None:
-        """Prepares the inspections, and subscribes once all panels are mounted."""
+        """Restores the axes, and subscribes to the store once all panels are mounted."""
+        kept = self.app.settings.choices
+        self.set_reactive(RunScreen.log_scale, kept.curves_log)
+        self.set_reactive(RunScreen.unit, "update" if kept.curves_by_updates else "epoch")
         self.inspections = Inspections(self.app, self.app.folder, self._show)
         self.query_one(Tabs).can_focus = False
         # Nested pages are mounted later than their screen.
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
+        if self.app.settings.choices.curves_accuracy:
+            self.query_one(CurvesPanel).first = "accuracy"
         self._focus()
         self.store_query = self._runs_query
         if self.is_current:
@@ -184,16 +198,19 @@ class RunScreen(JmlpScreen[None]):
     def action_log(self) -> None:
         """Switches between a logarithmic and a linear scale."""
         self.log_scale = not self.log_scale
+        self.app.settings.keep(curves_log=self.log_scale)
 
     def action_unit(self) -> None:
         """Switches between epochs and updates."""
         self.unit = "update" if self.unit == "epoch" else "epoch"
+        self.app.settings.keep(curves_by_updates=self.unit == "update")
 
     def action_swap(self) -> None:
         """Switches between cost and accuracy."""
         panel = self.query_one(CurvesPanel)
         panel.swap()
         panel.focus_first()
+        self.app.settings.keep(curves_accuracy=panel.first == "accuracy")
 
     def action_update(self) -> None:
         """Inspects the run again."""
@@ -316,6 +333,27 @@ class RunScreen(JmlpScreen[None]):
             text = f"{state.text}\n\nu: try again" if isinstance(state, Failure) else text
             self.query_one("#notice", Static).update(text)
             self._page("notice")
+
+    # ---- copying
+
+    def excerpt(self) -> Excerpt | None:
+        """Returns the values of the curves, or the table of the panel."""
+        if not self.runs:
+            return None
+        if self.panel == "curves":
+            return curves_table(self.query_one(CurvesPanel).shown)
+        inspection, make = self.inspection, TABLES.get(self.panel)
+        if inspection is None or make is None:
+            return None
+        return make(inspection, self._index(inspection))
+
+    def drawing(self) -> Drawing | None:
+        """Returns the curves that are shown."""
+        if self.panel != "curves" or not self.runs:
+            return None
+        curves = self.query_one(CurvesPanel).shown
+        about = about_runs(self.runs, self.chosen, self.together)
+        return Drawing(f"{self.breadcrumb}   {about}", tuple(map(panel_of, curves)))
 
     def _page(self, page: str) -> None:
         """Shows a page and focuses it."""

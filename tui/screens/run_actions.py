@@ -8,6 +8,7 @@ from jmlp.client import exports
 from jmlp.client.deleting import delete as delete_runs
 from tui import run_work
 from tui.dialogs import Ask, Choose, Confirm
+from tui.screens.saving import choose_place
 from tui.text import count
 from tui.views.runs import RunLine
 
@@ -67,39 +68,22 @@ def export(app: "JmlpApp", lines: Sequence[RunLine]) -> None:
     if not lines:
         return
 
-    def choose_place(as_: str | None) -> None:
+    def chosen(as_: str | None) -> None:
         if as_ is None:
             return
-        if app.served:
-            _write(app, lines, as_, run_work.unused_target(app.folder, as_), replace=False)
-            return
-        what = "folder with one entry per run" if as_ in run_work.FOLDERS else "file"
-        app.push_screen(
-            Ask(
-                f"Write {named(lines)} as {as_}",
-                run_work.default_target(as_),
-                f"The path of a {what}. Only runs that have ended are written.",
-            ),
-            lambda text: check_place(as_, text),
-        )
-
-    def check_place(as_: str, text: str | None) -> None:
-        if text is None or not text.strip():
-            return
-        target = run_work.typed_target(text)
-        if not run_work.would_overwrite(target, as_):
-            _write(app, lines, as_, target, replace=False)
-            return
-        question = f"{target} exists. Replace it?"
-        if as_ in run_work.FOLDERS:
-            question = f"{target} is not empty. Write into it anyway?"
-        app.push_screen(
-            Confirm(question, "Write"),
-            lambda yes: _write(app, lines, as_, target, replace=True) if yes else None,
+        in_folder = as_ in run_work.FOLDERS
+        what = "folder with one entry per run" if in_folder else "file"
+        choose_place(
+            app,
+            f"Write {named(lines)} as {as_}",
+            run_work.FORMATS[as_][1],
+            lambda target, replace: _write(app, lines, as_, target, replace=replace),
+            hint=f"The path of a {what}. Only runs that have ended are written.",
+            in_the_way=run_work.files_in_the_way if in_folder else run_work.file_in_the_way,
         )
 
     formats = [(as_, text) for as_, (text, _) in run_work.FORMATS.items()]
-    app.push_screen(Choose(f"Write {named(lines)} as", formats), choose_place)
+    app.push_screen(Choose(f"Write {named(lines)} as", formats), chosen)
 
 
 def _write(

@@ -11,13 +11,15 @@ from textual.reactive import var
 from textual.widgets import Input, Static
 
 from jmlp.errors import ConfigError
+from tui.copying import Excerpt
 from tui.dialogs import Choose
 from tui.feed import FeedUpdate
 from tui.screens import run_actions
 from tui.screens.base import JmlpScreen
 from tui.text import count, visible
+from tui.views import excerpts
 from tui.views.run_filter import HINT, NUMBERS, TEXTS, Filter, parse
-from tui.views.runs import COLUMNS, Order, RunLine, RunsView, ordered, runs_view
+from tui.views.runs import BY_KEY, COLUMNS, Order, RunLine, RunsView, ordered, runs_view
 from tui.widgets.run_list import RunList
 
 LABELS = {
@@ -93,7 +95,10 @@ class RunsScreen(JmlpScreen[None]):
         yield Static(id="about", markup=False)
 
     def on_mount(self) -> None:
-        """Focuses the list."""
+        """Restores the order, and focuses the list."""
+        kept = self.app.settings.choices
+        if kept.runs_by in BY_KEY:
+            self.set_reactive(RunsScreen.order, Order(kept.runs_by, kept.runs_descending))
         self.query_one(RunList).focus()
 
     def on_feed_update(self, event: FeedUpdate) -> None:
@@ -203,6 +208,7 @@ class RunsScreen(JmlpScreen[None]):
     def _sort(self, key: str | None) -> None:
         if key is not None:
             self.order = self.order.by(key)
+            self.app.settings.keep(runs_by=self.order.key, runs_descending=self.order.descending)
 
     # ---- selection
 
@@ -234,6 +240,11 @@ class RunsScreen(JmlpScreen[None]):
         return [] if line is None else [line]
 
     # ---- actions
+
+    def excerpt(self) -> Excerpt | None:
+        """Returns the runs that are shown."""
+        at_cursor = self.query_one(RunList).at_cursor
+        return excerpts.runs(self.shown, at_cursor) if self.shown else None
 
     @on(RunList.Opened)
     def opened(self, event: RunList.Opened[RunLine]) -> None:

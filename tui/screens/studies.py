@@ -16,6 +16,7 @@ from textual.widgets import DataTable, Static
 
 from jmlp.client.texts import time_text
 from tui.charts.sparkline import bar
+from tui.copying import Excerpt, Heading, integer, number, plain, sheet
 from tui.feed import FeedUpdate, StoreView
 from tui.framework.tables import Table, show_rows
 from tui.glossary import mentioned
@@ -175,7 +176,10 @@ class StudiesScreen(JmlpScreen[None]):
         if not self.lines:
             return mentioned(WELCOME)
         row = self.query_one(DataTable).cursor_row
-        return [*mentioned(self.lines[min(row, len(self.lines) - 1)].state), *(title for title, _ in COLUMNS.values())]
+        return [
+            *mentioned(self.lines[min(row, len(self.lines) - 1)].state),
+            *(title for title, _ in COLUMNS.values()),
+        ]
 
     def on_resize(self, event: events.Resize) -> None:
         """Fits long names to the new width."""
@@ -199,6 +203,22 @@ class StudiesScreen(JmlpScreen[None]):
     def opened(self, event: DataTable.RowSelected) -> None:
         """Opens the chosen study."""
         self.app.open_study(str(event.row_key.value))
+
+    def excerpt(self) -> Excerpt | None:
+        """Returns the studies."""
+        titles = ("study", "state", "runs done", "runs", "seconds left")
+        headings = [Heading(title, "right" if i > 1 else "left") for i, title in enumerate(titles)]
+        rows = [
+            [
+                plain(line.label),
+                plain(line.state),
+                integer(line.done),
+                integer(line.n_runs),
+                number(line.remaining, 0),
+            ]
+            for line in self.lines
+        ]
+        return sheet("studies", headings, rows, self.query_one(Table).cursor_row) if rows else None
 
     def action_new(self) -> None:
         """Opens the form for a new study."""

@@ -16,10 +16,12 @@ from jmlp.store import Action, Store
 from jmlp.system.clock import now
 from jmlp.training.records import epoch_text
 from tui.charts.sparkline import bar
+from tui.copying import Excerpt
 from tui.feed import FeedUpdate
 from tui.glossary import mentioned
 from tui.screens.base import JmlpScreen
 from tui.text import duration
+from tui.views import excerpts
 from tui.views.activity import Activity, two_lines
 from tui.views.study import ConfigurationLine, StudyQuery, StudyView
 from tui.widgets.configurations import ConfigurationList
@@ -85,8 +87,10 @@ class StudyScreen(JmlpScreen[None]):
         yield Static(id="detail", markup=False)
 
     def on_mount(self) -> None:
-        """Focuses the list."""
+        """Restores the scale, and focuses the list."""
         self.query_one(Tabs).can_focus = False
+        log = self.app.settings.choices.study_log
+        self.query_one(ConfigurationList).log_scale = self.query_one(Preview).log_scale = log
         self._lay_out()
         self.set_interval(TICK_SECONDS, self.tick)
 
@@ -199,6 +203,7 @@ class StudyScreen(JmlpScreen[None]):
         """Switches between a logarithmic and a linear scale."""
         configurations, preview = self.query_one(ConfigurationList), self.query_one(Preview)
         configurations.log_scale = preview.log_scale = not configurations.log_scale
+        self.app.settings.keep(study_log=configurations.log_scale)
 
     def action_swap(self) -> None:
         """Switches the preview between cost and accuracy."""
@@ -215,6 +220,17 @@ class StudyScreen(JmlpScreen[None]):
     def action_back(self) -> None:
         """Returns to the list of studies."""
         self.dismiss()
+
+    # ---- copying
+
+    def excerpt(self) -> Excerpt | None:
+        """Returns the configurations, or the result table of the current experiment."""
+        if self.view is None:
+            return None
+        if self.query_one(Tabs).active == "results":
+            return self.query_one(ResultTables).excerpt()
+        at_cursor = self.query_one(ConfigurationList).at_cursor
+        return excerpts.configurations(self.view.experiments, at_cursor)
 
     # ---- steering
 

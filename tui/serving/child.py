@@ -9,8 +9,10 @@ def main() -> int:
     """Runs the app until the tab is closed; returns the exit code."""
     keep_pipes_private()
     from tui.app import JmlpApp
+    from tui.settings import Settings
 
-    code = JmlpApp(Path(sys.argv[1]), served=True).run()
+    settings = Settings.of_user()
+    code = JmlpApp(Path(sys.argv[1]), served=True, settings=settings).run()
     return 0 if code is None else code
 
 

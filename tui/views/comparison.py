@@ -52,6 +52,7 @@ class Comparison:
     runs: tuple[ComparedRun, ...]
     differing: Table
     everything: Table
+    exact: Table  # everything, with all digits
     first_difference: str  # a sentence that says from where on the cost curves differ
 
     @property
@@ -94,7 +95,7 @@ class CompareQuery:
             section: {name: everything[section][name] for name in names}
             for section, names in kept.items()
         }
-        return Comparison(runs, differing, everything, first_difference_text(runs))
+        return Comparison(runs, differing, everything, exact, first_difference_text(runs))
 
 
 def _sections(store: Store, row: RunRow, view: StoreView) -> dict[str, differences.Values]:

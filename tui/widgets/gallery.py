@@ -35,6 +35,8 @@ class Card:
 class Gallery(ScrollView, can_focus=True):
     """A scrolling grid of cards of equal size."""
 
+    ALLOW_SELECT = False  # pictures have no text
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "plus,equals_sign",

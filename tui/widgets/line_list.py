@@ -13,13 +13,15 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tui.framework.selection import SelectableLines
+
 Line = TypeVar("Line")
 T = TypeVar("T")  # for messages: a nested class cannot share the type variable of the list
 
 FAR = 1_000_000
 
 
-class LineList(ScrollView, Generic[Line], can_focus=True):
+class LineList(SelectableLines, ScrollView, Generic[Line], can_focus=True):
     """A list of rows, of which some are lines that can be opened; subclasses draw the rows."""
 
     HEAD = 0  # 1 for a header line, which does not scroll
@@ -166,17 +168,28 @@ class LineList(ScrollView, Generic[Line], can_focus=True):
 
     # ---- drawing
 
+    @property
+    def n_lines(self) -> int:
+        """The number of lines, including the header."""
+        return self.HEAD + len(self._rows)
+
+    def line_text(self, line: int) -> str:
+        """Returns the text of a line of the content; line 0 is the header, if there is one."""
+        return "".join(segment.text for segment in self._draw(line, self.rich_style))
+
     def render_line(self, y: int) -> Strip:
         """Draws the header or a row."""
-        base, index = self.rich_style, y - self.HEAD + self.scroll_offset.y
-        segments: list[Segment] = []
-        if y < self.HEAD:
-            segments = self.draw_head()
-        elif index < len(self._rows):
-            if self._places and index == self._y:
-                base += self.style("list--cursor")
-            segments = self.draw_row(self._rows[index], base)
-        return Strip(segments).adjust_cell_length(self.size.width, base)
+        base, line = self.rich_style, y if y < self.HEAD else y + self.scroll_offset.y
+        if self._places and line == self.HEAD + self._y:
+            base += self.style("list--cursor")
+        strip = Strip(self._draw(line, base)).adjust_cell_length(self.size.width, base)
+        return self.selectable(strip, line)
+
+    def _draw(self, line: int, base: Style) -> list[Segment]:
+        if line < self.HEAD:
+            return self.draw_head()
+        index = line - self.HEAD
+        return self.draw_row(self._rows[index], base) if index < len(self._rows) else []
 
     def style(self, name: str) -> Style:
         """Returns the style of a component class, to be combined with a base style."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 from textual.message import Message
-from textual.widgets import DataTable
 
+from tui.framework.selection import SelectableTable
 from tui.glossary import mentioned
 from tui.views.results import Line, Page
 
@@ -29,7 +29,7 @@ class Cell:
         return self.text
 
 
-class ResultGrid(DataTable[Cell]):
+class ResultGrid(SelectableTable[Cell]):
     """A table that draws only what has changed, so that nothing flickers."""
 
     DEFAULT_CSS = """

@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
+from tui.copying import Excerpt, result_table
 from tui.dialogs import Choose, TextDialog
 from tui.text import visible
 from tui.views.result_rows import Sort, next_sort
@@ -107,6 +108,11 @@ class ExperimentView(Widget):
         """Focuses the table."""
         self._grid.focus(scroll_visible)
         return self
+
+    @property
+    def label_at_cursor(self) -> str:
+        """The configuration under the cursor, or an empty string."""
+        return self._grid.label_at_cursor
 
     @property
     def columns_text(self) -> str:
@@ -236,6 +242,11 @@ class ResultTables(Widget, can_focus=True):
         for view in self._views:
             view.draw(*event.size)
         self._draw_names()
+
+    def excerpt(self) -> Excerpt | None:
+        """Returns the current table in its order, to be copied; None if there are no results."""
+        view = self._view
+        return None if view is None else result_table(view.table, view.label_at_cursor, view.sort)
 
     # ---- keys and the mouse
 

@@ -1,0 +1,219 @@
+"""What is copied: cells, rows, tables in every form, and pictures of curves."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from run_lines import PLAN, opened, screen
+from store_runs import fill
+from textual.pilot import Pilot
+from textual.widgets import Input, OptionList
+from tui_pilot import drive, until, until_shown
+from tui_tables import FULL, SIZES, table
+
+from jmlp.report.latex import latex
+from jmlp.report.markdown import markdown_tables
+from tui.copying import Heading, integer, number, plain, result_table, sheet
+from tui.screens.compare import CompareScreen
+from tui.screens.run import RunScreen
+from tui.screens.study import StudyScreen
+from tui.views.result_rows import Sort
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A store of six runs that have all ended."""
+    fill(tmp_path / "store", PLAN)
+    return tmp_path / "store"
+
+
+async def menu(pilot: Pilot[int], *choices: str) -> None:
+    """Opens the menu and chooses these options by the beginnings of their texts, one by one."""
+    await pilot.press("C")
+    for choice in choices:
+        await until(pilot, lambda: pilot.app.screen.query(OptionList))
+        options = pilot.app.screen.query_one(OptionList)
+        texts = [str(option.prompt) for option in options.options]
+        options.highlighted = next(i for i, t in enumerate(texts) if t.startswith(choice))
+        before = pilot.app.screen
+        await pilot.press("enter")
+        await until(pilot, lambda before=before: pilot.app.screen is not before)  # type: ignore[misc]
+        await pilot.pause()
+
+
+# ---- tables
+
+
+def test_a_sheet_is_rounded_in_documents_and_has_all_digits_as_csv() -> None:
+    headings = [Heading("name"), Heading("cost", "right"), Heading("n", "right")]
+    rows = [
+        [plain("=a|b"), number(0.123456789, 4), integer(3)],
+        [plain("c_d"), number(None, 4), integer(None)],
+    ]
+    made = sheet("costs", headings, rows, 0)
+    assert made.forms[".csv"]() == '"name","cost","n"\n"\'=a|b",0.123456789,3\n"c_d","",""\n'
+    assert made.forms[".md"]() == (
+        "| name  |   cost |   n |\n"
+        "| ----- | -----: | --: |\n"
+        "| =a\\|b | 0.1235 |   3 |\n"
+        "| c\\_d  |      – |   – |\n"
+    )
+    assert "c\\_d & -- & -- \\\\" in made.forms[".tex"]()
+    assert made.row == {"name": "=a|b", "cost": "0.123456789", "n": "3"}
+    assert sheet("costs", headings, rows, None).row == {}
+
+
+def test_per_cent_has_no_digits_that_are_not_known() -> None:
+    assert number(0.921, 2, 100) == ("92.10", 92.1)
+
+
+def test_a_result_table_is_copied_as_reports_have_it() -> None:
+    made = table(FULL, SIZES)
+    copied = result_table(made, made.rows[1].label, None)
+    assert copied.forms[".md"]() == markdown_tables([made])
+    assert copied.forms[".tex"]() == latex([made])
+    assert copied.row["configuration"] == made.rows[1].cells[0]
+
+
+def test_a_sorted_result_table_is_copied_in_its_order() -> None:
+    copied = result_table(table(FULL, SIZES), "", Sort("test accuracy %", True))
+    read = list(csv.DictReader(io.StringIO(copied.forms[".csv"]())))
+    accuracies = [float(row["test_accuracy_mean"]) for row in read]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert accuracies != sorted(accuracies)
+    assert copied.row == {}
+
+
+# ---- the menu
+
+
+def test_a_cell_and_a_row_of_the_runs_are_copied(folder: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await opened(pilot)
+        await pilot.press("down")
+        await menu(pilot, "Cell", "run ")
+        await until_shown(pilot, "copied run: 64 characters")
+        assert pilot.app.clipboard == screen(pilot).shown[1].run_id
+        await menu(pilot, "Row")
+        await until_shown(pilot, "copied the row")
+        assert pilot.app.clipboard.split("\t")[:2] == ["2", screen(pilot).shown[1].run_id]
+
+    drive(folder, steps, size=(100, 30))
+
+
+def test_the_configurations_are_copied_as_csv(folder: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        pilot.app.push_screen(StudyScreen("small"))
+        await until_shown(pilot, "learning rate 0.05")
+        await menu(pilot, "Table as CSV")
+        await until_shown(pilot, "copied configurations as CSV")
+        read = list(csv.DictReader(io.StringIO(pilot.app.clipboard)))
+        assert [row["configuration"] for row in read] == [
+            "learning rate 0.1",
+            "learning rate 0.05",
+        ]
+        assert [row["done"] for row in read] == ["3", "3"]
+
+    drive(folder, steps)
+
+
+def test_results_are_copied_from_their_tab(folder: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        pilot.app.push_screen(StudyScreen("small"))
+        await until_shown(pilot, "learning rate 0.05")
+        await pilot.press("tab")
+        await menu(pilot, "Table as Markdown")
+        await until(pilot, lambda: pilot.app.clipboard)
+        assert pilot.app.clipboard.startswith("**")
+        assert "| test accuracy % |" in pilot.app.clipboard
+
+    drive(folder, steps)
+
+
+def test_a_table_is_written_to_a_file_and_replaces_one_only_if_told_to(
+    folder: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "there.csv"
+    target.write_text("mine", encoding="utf-8")
+
+    async def steps(pilot: Pilot[int]) -> None:
+        await opened(pilot)
+        for answer in ("n", "y"):
+            await menu(pilot, "Table to a file", "CSV")
+            pilot.app.screen.query_one(Input).value = str(target)
+            await pilot.press("enter")
+            await until_shown(pilot, "exists. Replace it?")
+            assert target.read_text(encoding="utf-8") == "mine"
+            await pilot.press(answer)
+        await until(pilot, lambda: target.read_text(encoding="utf-8") != "mine")
+        assert target.read_text(encoding="utf-8").startswith('"#","run","study"')
+
+    drive(folder, steps)
+
+
+def test_files_of_a_browser_go_to_the_store_under_unused_names(folder: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await opened(pilot)
+        for name in ("runs.csv", "runs-2.csv"):
+            await menu(pilot, "Table to a file", "CSV")
+            await until_shown(pilot, f"/exports/{name}")
+            await until(pilot, (folder / "exports" / name).is_file)
+
+    drive(folder, steps, size=(200, 30), served=True)
+
+
+def test_the_values_of_curves_are_copied_with_their_intervals(folder: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        pilot.app.push_screen(RunScreen([run.run_id for run in PLAN.runs[:3]], "runs"))
+        await until_shown(pilot, "mean of 3 seeds")
+        await menu(pilot, "Table as CSV")
+        await until(pilot, lambda: pilot.app.clipboard)
+        read = list(csv.DictReader(io.StringIO(pilot.app.clipboard)))
+        assert [float(row["epoch"]) for row in read] == [0, 1, 2, 3, 4]
+        assert float(read[1]["cost, nats, validation"]) == 0.25
+
+    drive(folder, steps)
+
+
+def test_the_rows_of_a_comparison_are_copied(folder: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await pilot.app.push_screen(CompareScreen([run.run_id for run in PLAN.runs[:2]]))
+        await until_shown(pilot, "best epoch")
+        await menu(pilot, "Table as Markdown")
+        await until(pilot, lambda: pilot.app.clipboard)
+        lines = [line.split() for line in pilot.app.clipboard.splitlines()]
+        assert ["|", "Outcome", "|", "best", "epoch", "|", "–", "|", "40", "|"] in lines
+
+    drive(folder, steps)
+
+
+# ---- pictures
+
+
+def test_the_screen_is_written_as_svg(folder: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await opened(pilot)
+        await menu(pilot, "Picture of the screen")
+        target = folder / "exports" / "screen.svg"
+        await until(pilot, target.is_file)
+        text = target.read_text(encoding="utf-8")
+        assert text.startswith("<svg")
+        assert "stopped&#160;early" in text
+        assert "Copy" not in text  # the menu is not on the picture
+
+    drive(folder, steps, served=True)
+
+
+@pytest.mark.parametrize(("suffix", "begin"), [(".svg", b"<?xml"), (".png", b"\x89PNG")])
+def test_the_curves_are_drawn_by_another_process(folder: Path, suffix: str, begin: bytes) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        pilot.app.push_screen(RunScreen([run.run_id for run in PLAN.runs[:3]], "runs"))
+        await until_shown(pilot, "mean of 3 seeds")
+        await menu(pilot, "Picture of the curves", suffix[1:].upper())
+        target = folder / "exports" / f"curves{suffix}"
+        await until(pilot, target.is_file)
+        await until_shown(pilot, "wrote")
+        assert target.read_bytes().startswith(begin)
+
+    drive(folder, steps, served=True, size=(120, 40))

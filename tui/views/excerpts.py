@@ -1,0 +1,163 @@
+"""The lists and panels of the app as tables that can be copied."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from jmlp.client.texts import MISSING, time_text
+from jmlp.inspection.records import Inspection
+from jmlp.training.records import epoch_text
+from tui.copying import Excerpt, Field, Heading, Value, integer, number, plain, sheet
+from tui.text import duration
+from tui.views.comparison import Comparison
+from tui.views.runs import COLUMNS, RunLine
+from tui.views.study import ConfigurationLine, ExperimentLines
+
+
+def configurations(
+    experiments: Iterable[ExperimentLines], at_cursor: ConfigurationLine | None
+) -> Excerpt:
+    """The configurations of a study; costs and accuracies are medians over seeds."""
+    headings = [
+        Heading("experiment"),
+        Heading("configuration"),
+        Heading("training cost", "right"),
+        Heading("validation cost", "right"),
+        Heading("lowest", "right"),
+        Heading("highest", "right"),
+        Heading("validation accuracy %", "right"),
+        Heading("epoch", "right"),
+        Heading("done", "right"),
+        Heading("seeds", "right"),
+        Heading("left", "right"),
+        Heading("state"),
+    ]
+    lines = [line for experiment in experiments for line in experiment.lines]
+    rows = [
+        [
+            plain(line.experiment),
+            plain(line.label),
+            number(line.training_cost, 4),
+            number(line.validation_cost, 4),
+            number(line.range[0] if line.range else None, 4),
+            number(line.range[1] if line.range else None, 4),
+            number(line.validation_accuracy, 2, 100),
+            _epoch(line.epoch),
+            integer(line.n_done),
+            integer(line.n_seeds),
+            Field("", None) if line.left is None else Field(duration(line.left), line.left),
+            plain(line.state),
+        ]
+        for line in lines
+    ]
+    keys = [(line.experiment, line.label) for line in lines]
+    at = None if at_cursor is None else (at_cursor.experiment, at_cursor.label)
+    return sheet("configurations", headings, rows, keys.index(at) if at in keys else None)
+
+
+def runs(lines: Sequence[RunLine], at_cursor: RunLine | None) -> Excerpt:
+    """Runs in the order of the list, with all columns; identifiers are whole."""
+    headings = [Heading(column.title, column.align) for column in COLUMNS]
+    rows = []
+    for line in lines:
+        values: dict[str, Value] = {
+            "number": line.number,
+            "run": line.run_id,
+            "seed": line.seed,
+            "epoch": line.epoch,
+            "cost": line.cost,
+            "accuracy": number(line.accuracy, 2, 100).value,
+            "ended": None if line.ended_at is None else time_text(line.ended_at),
+        }
+        fields = []
+        for column in COLUMNS:
+            text = column.text(line)
+            value = None if text == MISSING else text
+            fields.append(Field(text, values.get(column.key, value)))
+        rows.append(fields)
+    ids = [line.run_id for line in lines]
+    at = at_cursor.run_id if at_cursor is not None else None
+    return sheet("runs", headings, rows, ids.index(at) if at in ids else None)
+
+
+def comparison(compared: Comparison, all_rows: bool) -> Excerpt:
+    """What runs differ in, or everything that was compared."""
+    shown = compared.everything if all_rows else compared.differing
+    headings = [Heading("section"), Heading("name")]
+    headings += [Heading(f"{run.letter} {run.short_id}", "right") for run in compared.runs]
+    rows = [
+        [
+            plain(section),
+            plain(name),
+            *map(Field, texts, compared.exact[section][name]),
+        ]
+        for section, names in shown.items()
+        for name, texts in names.items()
+    ]
+    return sheet("comparison", headings, rows, None)
+
+
+# ---- inspections
+
+
+def layers(i: Inspection, e: int) -> Excerpt:
+    """The statistics of all layers and snapshots; the row at the cursor is of snapshot `e`."""
+    headings = [
+        Heading("epoch", "right"),
+        Heading("layer"),
+        Heading("gradient norm", "right"),
+        Heading("update-to-weight ratio", "right"),
+        Heading("dead ReLU units", "right"),
+        Heading("units", "right"),
+    ]
+    rows = []
+    for snapshot, epoch in enumerate(i.epochs):
+        for k, name in enumerate(i.layers):
+            hidden = k < len(i.n_units)
+            rows.append(
+                [
+                    _epoch(epoch),
+                    plain(name),
+                    _small(float(i.gradient_norm[snapshot, k])),
+                    _small(float(i.update_ratio[snapshot, k])),
+                    integer(int(i.dead_units[snapshot, k]) if hidden else None),
+                    integer(int(i.n_units[k]) if hidden else None),
+                ]
+            )
+    return sheet("layers", headings, rows, e * len(i.layers) if i.layers else None)
+
+
+def confusion(i: Inspection, e: int) -> Excerpt:
+    """The confusion matrix of a snapshot."""
+    headings = [Heading("true class", "right")]
+    headings += [Heading(f"predicted {k}", "right") for k in range(i.n_classes)]
+    rows = [[integer(k), *map(integer, counts)] for k, counts in enumerate(i.confusion(e).tolist())]
+    return sheet("confusion", headings, rows, None)
+
+
+def mistakes(i: Inspection, e: int) -> Excerpt:
+    """The misclassified images of a snapshot, the most confident mistakes first."""
+    headings = [
+        Heading(f"{i.part} image", "right"),
+        Heading("true class", "right"),
+        Heading("predicted class", "right"),
+        Heading("probability %", "right"),
+    ]
+    rows = [
+        [
+            integer(example),
+            integer(int(i.labels[example])),
+            integer(int(i.predicted[e, example])),
+            number(float(i.confidence[e, example]), 1, 100),
+        ]
+        for example in i.mistakes(e).tolist()
+    ]
+    return sheet("mistakes", headings, rows, None)
+
+
+def _epoch(epoch: float | None) -> Field:
+    return Field(epoch_text(epoch), epoch)
+
+
+def _small(value: float) -> Field:
+    return Field(f"{value:.2e}", value) if np.isfinite(value) else Field(MISSING, None)
