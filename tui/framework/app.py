@@ -47,16 +47,40 @@ class Palette(OnceDismissed, CommandPalette):
 
 
 class SteadyApp(App[Result]):
-    """An app that sends keys only to mounted screens, and replaces only those."""
+    """An app that sends keys only to mounted screens, in their order, and replaces only those."""
 
     async def on_event(self, event: events.Event) -> None:
-        """Delays a key until the widgets of its screen are mounted.
+        """Delays a key until the widgets of its screen are mounted, then handles it at once.
 
         Textual sends keys to a screen without widgets: they are lost, or their actions fail.
         """
-        if isinstance(event, events.Key) and not event.is_forwarded and self._screen_stack:
+        typed = isinstance(event, events.Key | events.Paste) and not event.is_forwarded
+        if typed and self._screen_stack:
             await _until_made(self.screen)
+            if await self._handle_at_once(event):
+                return
         await super().on_event(event)
+
+    async def _handle_at_once(self, event: events.Event) -> bool:
+        """Handles what was typed before anything typed after it; returns whether it was handled.
+
+        Textual puts a key into the queue of the focused widget, and runs the action bound to it
+        only after it went through the queues of all its ancestors. Characters that follow a
+        backspace or an arrow overtake it, and what follows a tab goes into the field before it.
+        """
+        focused = self.focused
+        if isinstance(event, events.Key):
+            self.app_focus = True
+            self.screen._clear_tooltip()
+            if await self._check_bindings(event.key, priority=True):
+                return True
+            if focused is None or not focused.check_consume_key(event.key, event.character):
+                return await self._check_bindings(event.key)
+        elif focused is None:
+            return False
+        event._set_forwarded()
+        await focused._dispatch_message(event)
+        return True
 
     async def _replace_screen(self, screen: Screen[Any]) -> Screen[Any]:
         """Waits for the screen: Textual removes it even while mounting, and its handlers fail."""

@@ -159,11 +159,6 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
             self._timer.stop()
         self._timer = self.set_timer(WAIT_SECONDS, self.check_pending)
 
-    @on(Input.Submitted)
-    def entered(self) -> None:
-        """Moves to the next field on enter."""
-        self.app.action_focus_next()
-
     @on(Pressable.Pressed)
     def pressed(self, event: Pressable.Pressed) -> None:
         """Asks for another study, or checks the new choice of experiments."""

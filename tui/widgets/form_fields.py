@@ -85,6 +85,12 @@ class Tick(Pressable):
         super().action_press()
 
 
+class Field(Input):
+    """A field in which enter moves on, like tab."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "app.focus_next", show=False)]
+
+
 class FieldLine(Vertical):
     """A field with its name, and its problems below."""
 
@@ -96,7 +102,7 @@ class FieldLine(Vertical):
         """Yields name, input and problems."""
         with Horizontal(classes="field"):
             yield Static(self.name_shown, markup=False, classes="name")
-            yield Input(
+            yield Field(
                 id=f"input-{self.key}",
                 max_length=self.max_length,
                 restrict=_PRINTABLE,
