@@ -78,9 +78,4 @@ def typed_target(text: str) -> Path:
 
 def unused_target(folder: Path, as_: str) -> Path:
     """Returns an unused path in the store's folder of exports: `runs.json`, `runs-2.json`."""
-    name = Path(FORMATS[as_][1])
-    target, n = folder / exports.FOLDER / name, 1
-    while target.exists():
-        n += 1
-        target = folder / exports.FOLDER / f"{name.stem}-{n}{name.suffix}"
-    return target
+    return exports.unused(folder / exports.FOLDER / FORMATS[as_][1])

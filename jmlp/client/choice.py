@@ -1,14 +1,18 @@
 """A study with the changes that a user chose, for the command line and the app alike."""
 
+import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from jmlp.client.submitting import default_hardware, study_label
+from jmlp.client.submitting import NAMED_DATA, default_hardware, study_label
 from jmlp.store import StudyRow
 from jmlp.study.config import Study
-from jmlp.study.file import change_study, load_study
+from jmlp.study.file import change_study, load_study, to_toml
+from jmlp.study.rules import MAX_PATH, is_name, plain
+from jmlp.system import files
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,30 @@ class Choice:
             "epochs": self.epochs,
             "experiments": self.experiments,
         }
+
+
+def write_file(choice: Choice, path: Path, *, replace_file: bool) -> None:
+    """Writes a study file that trains the same runs as a choice.
+
+    The file's name becomes the name of the study if it can be one.
+
+    Args:
+        choice: the study with its changes.
+        path: the file.
+        replace_file: whether an existing file may be replaced.
+
+    Raises:
+        ConfigError: the study is wrong.
+        StoreError: the file exists, or cannot be written.
+    """
+    study = choice.study()
+    if study.data not in NAMED_DATA:  # a relative path would depend on where the file is used
+        study = replace(study, data=os.path.abspath(os.path.expanduser(study.data)))
+    if is_name(path.stem):
+        study = replace(study, name=path.stem)
+    target = files.user_file(path, "the study file", force=replace_file)
+    text = f"# {plain(choice.command(), limit=MAX_PATH)}\n\n{to_toml(study)}"
+    files.write_atomically(target, text.encode())
 
 
 def left_out(before: Study, after: Study) -> list[str]:

@@ -1,5 +1,6 @@
 """Runs commands that are slow to start, reports and exports, in processes of their own."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,15 @@ def default_folder(folder: Path, label: str, *, served: bool) -> Path:
     """
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", label).lstrip("._-")[:64] or "study"
     return (folder / FOLDER if served else Path("reports")).absolute() / name
+
+
+def unused(path: Path) -> Path:
+    """The path, or with a number if it exists: `runs.json`, `runs-2.json`."""
+    found, n = path, 1
+    while os.path.lexists(found):
+        n += 1
+        found = path.with_name(f"{path.stem}-{n}{path.suffix}")
+    return found
 
 
 def write_report(folder: Path, label: str, output: Path) -> Path:

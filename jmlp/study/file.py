@@ -92,11 +92,11 @@ def _changed(
     read_study(document, file_reader)
     # The file is also checked by itself: a mistake in it is reported even if a flag hides it.
     changes = _Changes(document, experiments)
-    for override in overrides:
-        changes.set_text(override)
     for key, value in (("seeds", seeds), ("epochs", epochs), ("data", data)):
         if value is not None:
             changes.set((key,), value, f"--{key}")
+    for override in overrides:  # last, since they may be about a single experiment
+        changes.set_text(override)
     reader = Reader(name, changes.flags)
     study = read_study(changes.document, reader)
     problems = dict.fromkeys((*file_reader.problems, *changes.problems, *reader.problems))

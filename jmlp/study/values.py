@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 
 from jmlp.study.config import FLOAT_FIELDS, Value, python_value
 from jmlp.study.rules import plain, toml_value
@@ -74,10 +74,7 @@ def read_typed(name: str, text: str, parse: Parse = tomllib.loads) -> Typed:
             found = [_value(name, item, parse)]
         at = _index(name, found[0], values) if mark and len(found) == 1 else None
         if mark and len(found) > 1:
-            raise TypedError(
-                f"a range has no single baseline: type the value again with its mark, as in "
-                f"{item}, {_text(name, found[0])}*"
-            )
+            _no_baseline(name, item)
         if at is None:
             at = len(values)
             values += found
@@ -110,6 +107,28 @@ def typed_text(name: str, values: Sequence[Value], baseline: Value = None) -> st
     return (" | " if name in _LISTS else ", ").join(texts)
 
 
+def with_baseline(name: str, text: str, cursor: int) -> str:
+    """Marks one of several values as the baseline, and no other.
+
+    Args:
+        name: the hyperparameter.
+        text: what was typed.
+        cursor: a position in it, of the value to be marked.
+
+    Raises:
+        TypedError: there is only one value, or a range is at this position.
+    """
+    separators = "|" if name in _LISTS else ",|"
+    items = [item.removesuffix("*").rstrip() for item in _split(text, separators)]
+    at = len(_split(text[:cursor], separators)) - 1
+    if len(items) == 1 and not _is_range(items[0]):
+        raise TypedError("a single value has no baseline: type several")
+    if _is_range(items[at]):
+        _no_baseline(name, items[at])
+    items[at] += "*"
+    return (" | " if name in _LISTS else ", ").join(items)
+
+
 def toml_or_text(text: str, parse: Parse = tomllib.loads) -> Any:
     """Reads a value as TOML, or else as a plain string."""
     try:
@@ -117,6 +136,15 @@ def toml_or_text(text: str, parse: Parse = tomllib.loads) -> Any:
     except (ValueError, RecursionError):
         return text
     return table["value"] if table.keys() == {"value"} else text
+
+
+def _no_baseline(name: str, item: str) -> NoReturn:
+    first = _text(name, next(_range(name, item)))
+    separator = " |" if name in _LISTS else ","
+    raise TypedError(
+        "a range has no single baseline: type the value again with its mark, as in "
+        f"{item}{separator} {first}*"
+    )
 
 
 def _items(name: str, text: str) -> list[str]:
