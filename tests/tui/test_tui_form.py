@@ -110,7 +110,7 @@ def test_valid_choice_has_the_plan_and_the_label_of_the_command() -> None:
     assert checked.label == "original-final-epochs-5-learning-rate-0.1"
     assert checked.plan == (
         "20 networks to train: 4 configurations × 5 seeds",
-        "up to 20 at a time, on 2 cores",
+        "up to 10 at a time, on 2 cores",
         "less than a minute of training, by a rule of thumb",
         "  less where training stops early: see patience",
         "about 0.9 GB of memory",
@@ -363,7 +363,7 @@ def test_space_leaves_out_experiments_but_not_the_last_one(tmp_path: Path) -> No
         await pilot.press("down", "space")
         await until(pilot, lambda: opened.settled and opened.checked.label != "original")
         assert opened.checked.label == "original-dropout-final"
-        await pilot.press("down", "space", *["down"] * 3, "space")  # its axis is hidden
+        await pilot.press("down", "space", "down", "space")  # the axes of others are hidden
         await until_shown(pilot, "choose at least one experiment (space)")
         assert not opened.checked.ok
 
@@ -447,7 +447,7 @@ def test_form_alone_makes_an_experiment_with_two_axes_and_a_chosen_baseline(
 
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
         await pilot.press("down", "down", "end", "backspace", "backspace", "backspace")
-        await pilot.press("left", "left", "left", "left", "ctrl+b")  # 0.03
+        await pilot.press("left", "left", "left", "left", "left", "ctrl+b")  # in 0.03
         assert opened.texts[RATE] == "0.01, 0.03*, 0.1"
         await pilot.press("down", "enter")
         await until_shown(pilot, "Vary or set in learning-rate")

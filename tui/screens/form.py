@@ -255,10 +255,8 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
             self.app.action_focus_previous()
             line.remove()
             self.call_after_refresh(self.check_now)
-        elif form.place(line.key)[0]:
-            line.field.value = form.single(line.key, line.field.value or line.given, line.given)
         else:
-            line.field.clear()
+            line.field.value = form.single(line.key, line.field.value or line.given, line.given)
 
     def watch_focused(self) -> None:
         """Says how the field with the focus is typed."""
@@ -448,7 +446,8 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hides the keys of axes elsewhere, and disables the start while there are problems."""
         if action in ("baseline", "remove"):
-            return self.line is not None and form.place(self.line.key)[1] in DEFAULTS
+            experiment, name = form.place(self.line.key) if self.line is not None else ("", "")
+            return name in DEFAULTS if action == "baseline" else bool(experiment)
         if action != "start":
             return super().check_action(action, parameters)
         return True if (self.checked.ok or not self.settled) and not self.starting else None
