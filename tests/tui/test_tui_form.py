@@ -451,7 +451,7 @@ def test_form_alone_makes_an_experiment_with_two_axes_and_a_chosen_baseline(
         assert opened.texts[RATE] == "0.01, 0.03*, 0.1"
         await pilot.press("down", "enter")
         await until_shown(pilot, "Vary or set in learning-rate")
-        await pilot.press("down", "down", "down", "down", "down", "enter")
+        await pilot.press("down", "down", "enter")
         await until(pilot, lambda: opened.line and form.title(opened.line.key) == "hidden")
         assert opened.line is not None
         opened.line.field.value = ""
@@ -494,7 +494,7 @@ def test_added_setting_holds_for_its_experiment_and_is_removed_again(tmp_path: P
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
         await pilot.press("down", "down", "down", "enter")
         await until_shown(pilot, "Vary or set in batch-size")
-        await pilot.press("enter")  # the first one: seeds
+        await pilot.press("end", "enter")  # the last one: seeds
         await until(pilot, lambda: opened.line)
         await pilot.press("ctrl+u", "3")
         await until_shown(pilot, "8 configurations × 3 seeds")

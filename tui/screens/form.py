@@ -218,7 +218,7 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         (box,) = [box for box in self.boxes if box in add.ancestors]
         there, outline, name = {line.key for line in box.own}, self.outline, box.tick.key
         assert outline is not None  # else there are no experiments
-        keys = [key for key in form.KEYS if key != "data" and form.key_of(name, key) not in there]
+        keys = [key for key in form.OWN_KEYS if form.key_of(name, key) not in there]
         options = [(key, fit(form.title(key), 18) + outline.value(name, key)) for key in keys]
 
         async def chose(key: str | None) -> None:

@@ -51,6 +51,7 @@ _ORDER = (
     "backward_fault",
 )
 KEYS = tuple(dict.fromkeys((*FIRST, *_ORDER, *DEFAULTS)))
+OWN_KEYS = (*KEYS[len(FIRST) :], "epochs", "seeds")  # that a single experiment can have
 LONGEST = 200  # characters of a field
 LONGEST_AXIS = 10_000
 LONGEST_PATH = 4096
