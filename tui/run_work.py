@@ -85,9 +85,4 @@ def typed_target(text: str) -> Path:
 
 def unused_target(folder: Path, name: str) -> Path:
     """Returns an unused path in the store's folder of exports: `runs.json`, `runs-2.json`."""
-    path, n = Path(name), 1
-    target = folder / exports.FOLDER / path
-    while target.exists():
-        n += 1
-        target = folder / exports.FOLDER / f"{path.stem}-{n}{path.suffix}"
-    return target
+    return exports.unused(folder / exports.FOLDER / name)

@@ -4,6 +4,7 @@ import json
 import shlex
 import signal
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,6 +19,7 @@ from jmlp.errors import CheckFailed, ConfigError
 from jmlp.study.config import STATIC_FIELDS
 
 if TYPE_CHECKING:
+    from jmlp.client.choice import Choice
     from jmlp.client.submitting import Submitted
     from jmlp.training.plan import Plan
     from jmlp.training.records import RunResult
@@ -38,6 +40,12 @@ def study(
             help="Print the file of this shipped study, such as demo, as a pattern for your own."
         ),
     ] = None,
+    again: Annotated[
+        str | None,
+        Parameter(
+            help="Start from this study in the store, with or without changes, in place of a file."
+        ),
+    ] = None,
     experiment: Annotated[
         list[str] | None,
         Parameter(negative=(), help="Only this experiment; may be given several times."),
@@ -53,7 +61,9 @@ def study(
         Parameter(
             name="--set",
             negative=(),
-            help="Change one value, such as learning_rate=0.01; may be given several times.",
+            help="Change a value, as in learning_rate=0.01; several, as in "
+            "learning_rate=0.01,0.03*,0.1 or 'hidden=64 | 64,32', make an axis, * marks its "
+            "baseline; may be given several times.",
         ),
     ] = None,
     output: Annotated[
@@ -92,17 +102,18 @@ def study(
     An interrupted study resumes where it stopped, from any terminal: stored runs are not trained
     again.
     """
-    if source is None or template is not None:
-        _print_template(source, template)
+    if template is not None or (source is None and again is None):
+        _print_template(source or again, template)
         return 0
     from jmlp import data as datasets
-    from jmlp.client.choice import Choice
+    from jmlp.client.choice import left_out
     from jmlp.client.plans import checked_plan, facts_of
     from jmlp.training.plan import data_facts
 
     request = hardware.request()  # a wrong number is reported before data is fetched
-    choice = Choice(
-        source,
+    origin = _origin(source, again, stored.folder())
+    choice = replace(
+        origin,
         experiments=tuple(experiment or ()),
         seeds=seeds,
         epochs=epochs,
@@ -110,9 +121,11 @@ def study(
         overrides=tuple(set_ or ()),
     )
     loaded = choice.study()
+    for note in left_out(origin.study(), loaded) if choice.overrides else ():
+        out.say(f"note: {note}")
     if dry_run:
         plan = checked_plan(loaded, facts_of(loaded.data), hardware.count())
-        _print_plan(plan, hardware, out)
+        _print_plan(plan, hardware, stored.folder(), out)
         return 0
     from jmlp.cli import session
     from jmlp.client import workers
@@ -144,6 +157,24 @@ def study(
         return 0
     stopped = session.train(submitted.folder, label, out)
     return conclude(submitted, stopped, folder, fail_on, out)
+
+
+def _origin(source: str | None, again: str | None, folder: Path) -> "Choice":
+    """The unchanged study.
+
+    Raises:
+        ConfigError: both a source and a study in the store are given.
+        StoreError: there is no such study in the store.
+    """
+    from jmlp.client.choice import Choice
+    from jmlp.store import Store
+
+    if again is None:
+        return Choice(source or "")
+    if source is not None:
+        raise ConfigError(f"--again {again}: is a study by itself; leave {source} out")
+    with Store(folder, viewer=True) as store:
+        return Choice(row=store.study(again))
 
 
 def _print_template(source: str | None, template: str | None) -> None:
@@ -235,11 +266,13 @@ def how_to_resume(submitted: "Submitted", state: str, n_done: int) -> str:
     return f"left: {done}; it is {state} behind {worker.study}: jmlp resume {label} trains it"
 
 
-def _print_plan(plan: "Plan", hardware: TrainingHardware, out: Output) -> None:
+def _print_plan(plan: "Plan", hardware: TrainingHardware, folder: Path, out: Output) -> None:
     """Prints what would be trained."""
+    from jmlp.client.pace import measured_pace, training_seconds
     from jmlp.client.plans import plan_lines, plan_notes
     from jmlp.training import plan as planning
 
+    pace, n_cores = measured_pace(folder), hardware.count()
     if out.json:
         out.print_json(
             {
@@ -255,12 +288,13 @@ def _print_plan(plan: "Plan", hardware: TrainingHardware, out: Output) -> None:
                     for group in plan.groups
                 ],
                 "compiles": len(plan.groups),
-                "memory": planning.memory(plan, hardware.count()),
+                "memory": planning.memory(plan, n_cores),
+                "seconds_at_most": training_seconds(plan, n_cores, pace),
                 "notes": plan_notes(plan),
             }
         )
         return
-    print("\n".join(plan_lines(plan, hardware.count())))
+    print("\n".join(plan_lines(plan, n_cores, pace)))
 
 
 def _report(

@@ -1,6 +1,5 @@
 """`jmlp train`: trains one configuration over a few seeds, and saves its best network."""
 
-import contextlib
 import hashlib
 import signal
 from collections.abc import Sequence
@@ -16,6 +15,8 @@ from jmlp.cli.paths import as_path
 from jmlp.cli.store_option import StoreOption
 from jmlp.errors import CheckFailed, ConfigError
 from jmlp.study.config import USED_ONLY_WITH, Hyperparams, Study
+from jmlp.study.rules import plain
+from jmlp.study.values import TypedError, read_typed
 from jmlp.system import files
 
 if TYPE_CHECKING:
@@ -188,18 +189,23 @@ def _value(name: str, option: Any) -> Any:
     """The TOML value of a hyperparameter given as text: `20,7,5`, `0.5`, `none`.
 
     What is not a number remains text; the rules of study files then report the problem.
+
+    Raises:
+        ConfigError: it is not one value.
     """
-    if not isinstance(option, str):
-        return option
     kind = get_origin(TYPES[name])
-    if kind is Literal:
+    if not isinstance(option, str) or kind is Literal:
         return option
-    numbers = [_number(part.strip()) for part in option.split(",")] if option else []
-    return numbers if kind is tuple or len(numbers) != 1 else numbers[0]
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text
+    flag = f"--{name.replace('_', '-')}"
+    if name == "drop_rate" and "," in option and option[:1] not in "[(":
+        option = f"[{option}]"  # there are no axes here, so it can only be one per hidden layer
+    try:
+        typed = read_typed(name, option)
+    except TypedError as error:
+        raise ConfigError(f"{flag}: {error}") from None
+    if typed.several:
+        raise ConfigError(
+            f"{flag}: takes one value, got {plain(option)}: jmlp study tries several, as in "
+            f"jmlp study demo --set '{name}={plain(option)}'"
+        )
+    return typed.values[0]

@@ -1,14 +1,18 @@
 """A study with the changes that a user chose, for the command line and the app alike."""
 
+import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from jmlp.client.submitting import default_hardware, study_label
+from jmlp.client.submitting import NAMED_DATA, default_hardware, study_label
 from jmlp.store import StudyRow
 from jmlp.study.config import Study
-from jmlp.study.file import change_study, load_study
+from jmlp.study.file import change_study, load_study, to_toml
+from jmlp.study.rules import MAX_PATH, is_name, plain
+from jmlp.system import files
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,12 @@ class Choice:
             *self.experiments,
             *([self.data] if self.data else []),
             *([f"epochs-{self.epochs}"] if self.epochs else []),
-            *self.overrides,
+            *map(_in_label, self.overrides),
         ]
         return study_label(name if self.row is None else self.row.label, changes)
 
     def command(self) -> str:
-        """The equivalent command; for a study in the store, its original command and changes."""
+        """The equivalent command; for an unchanged study in the store, its original one."""
         flags = [word for name in self.experiments for word in ("--experiment", name)]
         for name in ("seeds", "epochs", "data"):
             value = getattr(self, name)
@@ -61,8 +65,9 @@ class Choice:
         flags += [word for text in self.overrides for word in ("--set", text)]
         if self.row is None:
             return shlex.join(["jmlp", "study", self.source, *flags])
-        changes = f" (changed in the app: {shlex.join(flags)})" if flags else ""
-        return self.row.command + changes
+        if not flags:
+            return self.row.command
+        return shlex.join(["jmlp", "study", "--again", self.row.label, *flags])
 
     def hardware(self) -> Mapping[str, Any]:
         """The hardware that its worker is to use; a study in the store keeps its own."""
@@ -76,3 +81,57 @@ class Choice:
             "epochs": self.epochs,
             "experiments": self.experiments,
         }
+
+
+def write_file(choice: Choice, path: Path, *, replace_file: bool) -> None:
+    """Writes a study file that trains the same runs as a choice.
+
+    The file's name becomes the name of the study if it can be one.
+
+    Args:
+        choice: the study with its changes.
+        path: the file.
+        replace_file: whether an existing file may be replaced.
+
+    Raises:
+        ConfigError: the study is wrong.
+        StoreError: the file exists, or cannot be written.
+    """
+    study = choice.study()
+    if study.data not in NAMED_DATA:  # a relative path would depend on where the file is used
+        study = replace(study, data=os.path.abspath(os.path.expanduser(study.data)))
+    if is_name(path.stem):
+        study = replace(study, name=path.stem)
+    target = files.user_file(path, "the study file", force=replace_file)
+    text = f"# {plain(choice.command(), limit=MAX_PATH)}\n\n{to_toml(study)}"
+    files.write_atomically(target, text.encode())
+
+
+def left_out(before: Study, after: Study) -> list[str]:
+    """Says which claims and published figures do not fit the axes that a user changed.
+
+    Args:
+        before: the unchanged study.
+        after: the same with changes.
+    """
+    was = {experiment.name: experiment for experiment in before.experiments}
+    notes = []
+    for now in after.experiments:
+        n_claims = len(was[now.name].claims) - len(now.claims)
+        n_figures = len(was[now.name].reference) - len(now.reference)
+        parts = [
+            f"{n} {what}{'' if n == 1 else 's'}"
+            for n, what in ((n_claims, "claim"), (n_figures, "published result"))
+            if n
+        ]
+        if parts:
+            notes.append(f"{now.name}: {' and '.join(parts)} left out: of other configurations")
+    return notes
+
+
+def _in_label(override: str) -> str:
+    """An override without the signs that a label lacks: `hidden=64 or 64,32 baseline`."""
+    text = override.removeprefix("experiments.")
+    for sign, word in (("|", " or "), ("*", " baseline "), ("×", "x"), ("+", " step ")):
+        text = text.replace(sign, word)
+    return text

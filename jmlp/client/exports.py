@@ -1,5 +1,6 @@
 """Runs commands that are slow to start, reports and exports, in processes of their own."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -30,6 +31,15 @@ def default_folder(folder: Path, label: str, *, served: bool) -> Path:
 def file_name(text: str) -> str:
     """A name for a file or folder, from any text; empty if none of its characters is suitable."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip("._-")[:64]
+
+
+def unused(path: Path) -> Path:
+    """The path, or with a number if it exists: `runs.json`, `runs-2.json`."""
+    found, n = path, 1
+    while os.path.lexists(found):
+        n += 1
+        found = path.with_name(f"{path.stem}-{n}{path.suffix}")
+    return found
 
 
 def write_report(folder: Path, label: str, output: Path) -> Path:

@@ -2,15 +2,11 @@
 
 import math
 
+from jmlp.client.pace import Pace, at_a_time, training_seconds
 from jmlp.results import crosschecks
-from jmlp.study.config import Study
+from jmlp.study.config import Experiment, Study
 from jmlp.training import plan as planning
 from jmlp.training.plan import DataFacts, Plan
-
-# Seconds for compiling the programs of one group, at least and at most, on two cores of 2020 to
-# 2025. It is reported only if there are many groups.
-COMPILE_SECONDS = (1, 5)
-MANY_GROUPS = 100
 
 _NAMED = 3  # experiments named in front of a note
 
@@ -58,16 +54,58 @@ def plan_notes(plan: Plan) -> list[str]:
     return notes
 
 
-def plan_lines(plan: Plan, n_cores: int) -> list[str]:
-    """Describes a plan to users: experiments, then groups, then the resources they need.
+def plain_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
+    """Describes a plan in everyday words: how many networks, how long, and how much memory.
 
     Args:
         plan: the plan of the study.
         n_cores: number of CPU cores that will train.
+        pace: as measured on this machine, or the rule of thumb.
+    """
+    n_runs, experiments = len(plan.runs), plan.study.experiments
+    grids = [(e.name, _n_configurations(e), len(e.seeds)) for e in experiments]
+    networks = _count(n_runs, "network")
+    if len(grids) == 1:
+        ((_, n, seeds),) = grids
+        lines = [f"{networks} to train: {_count(n, 'configuration')} × {_count(seeds, 'seed')}"]
+    else:
+        lines = [f"{networks} to train"]
+        for name, n, seeds in grids:
+            grid = f"{_count(n, 'configuration')} × {_count(seeds, 'seed')}"
+            lines.append(f"  {name}: {grid} = {n * seeds:,}")
+    if (n_all := sum(n * seeds for _, n, seeds in grids)) > n_runs:
+        lines.append(f"  equal ones are trained once: {n_all:,} in the tables, {n_runs:,} to train")
+    lines.append(f"up to {at_a_time(plan, n_cores):,} at a time, on {_count(n_cores, 'core')}")
+    lines.append(f"{time_text(plan, n_cores, pace)} of training, {_source(pace)}")
+    if _may_stop(plan):
+        lines.append("  less where training stops early: see patience")
+    lines.append(f"about {planning.size_text(planning.memory(plan, n_cores))} of memory")
+    return lines + [f"note: {note}" for note in plan_notes(plan)]
+
+
+def time_text(plan: Plan, n_cores: int, pace: Pace) -> str:
+    """How long a plan takes, such as `up to about 9 minutes`; "up to" where it may stop early."""
+    seconds = training_seconds(plan, n_cores, pace)
+    if seconds < 60:
+        return "less than a minute"
+    for unit, length in (("minute", 60), ("hour", 3600), ("day", 86400)):
+        if seconds < 100 * length or unit == "day":
+            about = f"about {_count(round(seconds / length), unit)}"
+            break
+    return f"up to {about}" if _may_stop(plan) else about
+
+
+def plan_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
+    """Describes a plan to experts: experiments, then groups, then the resources they need.
+
+    Args:
+        plan: the plan of the study.
+        n_cores: number of CPU cores that will train.
+        pace: as measured on this machine, or the rule of thumb.
     """
     lines = [f"study {plan.study.name} on {plan.study.data}"]
     for experiment in plan.study.experiments:
-        n, seeds = math.prod(map(len, experiment.axes.values())), len(experiment.seeds)
+        n, seeds = _n_configurations(experiment), len(experiment.seeds)
         grid = f"{_count(n, 'configuration')} x {_count(seeds, 'seed')}"
         lines.append(f"  {experiment.name}: {grid} = {_count(n * seeds, 'run')}")
     n_runs, n_groups = len(plan.runs), len(plan.groups)
@@ -80,16 +118,23 @@ def plan_lines(plan: Plan, n_cores: int) -> list[str]:
         )
     size = planning.size_text(planning.memory(plan, n_cores))
     lines.append(f"{_count(n_groups, 'training program')} to compile, about {size} of memory")
-    if n_groups >= MANY_GROUPS:
-        least, most = (_duration(n_groups * seconds) for seconds in COMPILE_SECONDS)
-        lines.append(f"compiling alone takes from {least} to {most}, the first time")
+    lines.append(f"{time_text(plan, n_cores, pace)} on {_count(n_cores, 'core')}, {_source(pace)}")
     return lines + [f"note: {note}" for note in plan_notes(plan)]
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 2 * 3600:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.0f} hours"
+def _n_configurations(experiment: Experiment) -> int:
+    return math.prod(map(len, experiment.axes.values()))
+
+
+def _may_stop(plan: Plan) -> bool:
+    """Whether some network may stop before its limit of epochs."""
+    return any(run.hyperparams.patience is not None for run in plan.runs)
+
+
+def _source(pace: Pace) -> str:
+    if pace.n_runs:
+        return f"by the pace of {_count(pace.n_runs, 'network')} in this store"
+    return "by a rule of thumb"
 
 
 def _count(n: int, what: str) -> str:

@@ -1,5 +1,6 @@
 """Submits studies to the store, after checks against what is already there."""
 
+import hashlib
 import json
 import os
 import re
@@ -322,4 +323,8 @@ def study_label(name: str, changes: Sequence[str]) -> str:
     Otherwise a study with other settings would resume what this one began.
     """
     words = [re.sub(r"[^A-Za-z0-9.]+", "-", change).strip("-.") for change in changes]
-    return "-".join([name, *filter(None, words)])[:MAX_NAME_LENGTH]
+    whole = "-".join([name, *filter(None, words)])
+    if len(whole) <= MAX_NAME_LENGTH:
+        return whole
+    digest = hashlib.sha256("\n".join([name, *changes]).encode()).hexdigest()[:8]
+    return f"{whole[: MAX_NAME_LENGTH - 9]}-{digest}"

@@ -5,15 +5,16 @@ import pkgutil
 import re
 import stat
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from jmlp.errors import ConfigError
-from jmlp.study.config import Cell, Experiment, Study, in_use, python_value
+from jmlp.study.config import DEFAULTS, Cell, Experiment, Study, in_use, python_value
 from jmlp.study.rules import HYPERPARAMETERS, plain, toml_value
 from jmlp.study.schema import CLAIM_CELLS, FIGURES, read_study
 from jmlp.study.toml_reader import Document, Key, Reader, did_you_mean, dotted
+from jmlp.study.values import Typed, TypedError, read_seeds, read_typed, toml_or_text
 
 SHIPPED = ("demo", "fast", "forensics", "original", "replica", "stopping")
 MAX_BYTES = 1_000_000
@@ -43,7 +44,8 @@ def load_study(
             write "./original" for a file named like a shipped study.
         overrides: strings `key=value`, as for `--set`. The value is read as TOML, or else as a
             plain string; a dotted key addresses an experiment. A hyperparameter without dots
-            applies to every experiment and overrides its own value.
+            applies to every experiment and overrides its own value. Several values of a
+            hyperparameter (`study.values`) are an axis; one for a single experiment removes it.
         seeds: the number of seeds, in every experiment.
         epochs: the maximum number of epochs, in every experiment.
         experiments: the names of the experiments to keep; all if empty.
@@ -90,11 +92,11 @@ def _changed(
     read_study(document, file_reader)
     # The file is also checked by itself: a mistake in it is reported even if a flag hides it.
     changes = _Changes(document, experiments)
-    for override in overrides:
-        changes.set_text(override)
     for key, value in (("seeds", seeds), ("epochs", epochs), ("data", data)):
         if value is not None:
             changes.set((key,), value, f"--{key}")
+    for override in overrides:  # last, since they may be about a single experiment
+        changes.set_text(override)
     reader = Reader(name, changes.flags)
     study = read_study(changes.document, reader)
     problems = dict.fromkeys((*file_reader.problems, *changes.problems, *reader.problems))
@@ -243,27 +245,54 @@ class _Changes:
         """Keep only the named experiments, or all if none is named."""
         self.document = document
         self.flags: dict[Key, str] = {}
-        self.problems: list[str] = []
+        self._problems: list[str] = []
+        self._shared: dict[str, str] = {}  # keys set in all experiments, with their flags
         unknown = [name for name in experiments if name not in self._experiments]
-        self.problems += [self._unknown_experiment(f"--experiment {plain(n)}", n) for n in unknown]
+        self._problems += [self._unknown_experiment(f"--experiment {plain(n)}", n) for n in unknown]
         if experiments and not unknown:
             kept = {n: table for n, table in self._experiments.items() if n in experiments}
             self.document["experiments"] = kept
 
+    @property
+    def problems(self) -> list[str]:
+        """The problems of the flags themselves."""
+        return self._problems + [
+            f"{flag}: {key} is an axis of experiment {plain(name)}: set it there, as in --set "
+            f"experiments.{name}.{key}=VALUE, or choose other experiments with --experiment"
+            for key, flag in self._shared.items()
+            for name, table in self._experiments.items()
+            if key in _axes(table) and ("experiments", name, "axes", key) not in self.flags
+        ]
+
     def set_text(self, text: str) -> None:
         """Apply one `key=value` of `--set`."""
         key_text, equals, value_text = text.partition("=")
-        key = _parse_key(key_text)
-        if equals and key:
-            self.set(key, _parse_value(value_text.strip()), f"--set {dotted(key)}")
-        else:
+        key, value_text = _parse_key(key_text), value_text.strip()
+        if not equals or not key:
             example = "as in learning_rate=0.1 or experiments.NAME.patience=5"
-            self.problems.append(f"--set {plain(text)}: must be key=value, {example}")
+            self._problems.append(f"--set {plain(text)}: must be key=value, {example}")
+            return
+        flag, name = f"--set {dotted(key)}", key[-1]
+        if not (len(key) == 1 or (len(key) == 3 and key[0] == "experiments")):
+            self.set(key, toml_or_text(value_text, _parse), flag)
+        elif name == "seeds":
+            self._read(flag, lambda: self.set(key, read_seeds(value_text, _parse), flag))
+        elif name in HYPERPARAMETERS:
+            self._read(
+                flag, lambda: self._set_typed(key, read_typed(name, value_text, _parse), flag)
+            )
+        else:
+            self.set(key, toml_or_text(value_text, _parse), flag)
+
+    def _read(self, flag: str, read: Callable[[], None]) -> None:
+        try:
+            read()
+        except TypedError as error:
+            self._problems.append(f"{flag}: {error}")
 
     def set(self, key: Key, value: Any, flag: str) -> None:
         """Set one key; a key shared by all experiments is set in all of them."""
-        if key[0] == "experiments" and len(key) > 1 and key[1] not in self._experiments:
-            self.problems.append(self._unknown_experiment(flag, str(key[1])))
+        if self._names_no_experiment(key, flag):
             return
         if len(key) == 1 and key[0] in _SHARED_KEYS:
             self._remove_from_experiments(str(key[0]), flag)
@@ -271,10 +300,66 @@ class _Changes:
         for i, part in enumerate(map(str, key[:-1]), start=1):
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
-                self.problems.append(f"{flag}: {dotted(key[:i])} is not a table")
+                self._problems.append(f"{flag}: {dotted(key[:i])} is not a table")
                 return
         table[str(key[-1])] = value
         self.flags[key] = flag
+
+    def _set_typed(self, key: Key, typed: Typed, flag: str) -> None:
+        """Set a hyperparameter in one experiment or in all; several values are an axis."""
+        if self._names_no_experiment(key, flag):
+            return
+        name, names = str(key[-1]), self._experiments if len(key) == 1 else [str(key[1])]
+        if typed.several:
+            for experiment in list(names):
+                self._vary(experiment, name, typed, flag)
+        else:
+            if len(key) > 1:
+                self._remove_axis(str(key[1]), name)
+            self.set(key, typed.values[0], flag)
+
+    def _vary(self, experiment: str, name: str, typed: Typed, flag: str) -> None:
+        """Make a hyperparameter an axis of an experiment, or change the values of that axis.
+
+        Without a mark the baseline stays where it was, or else is the first value.
+        """
+        table = self._experiments[experiment]
+        if not isinstance(table, dict):
+            return  # the reader reports it
+        before = [*_table(table, "baseline").items(), *table.items(), *self.document.items()]
+        was = dict(reversed(before)).get(name, toml_value(DEFAULTS[name]))
+        at = typed.baseline
+        if at is None:
+            at = typed.values.index(was) if was in typed.values else 0
+        baseline = {**_table(table, "baseline"), name: typed.values[at]}
+        axes = {**_axes(table), name: list(typed.values)}
+        kept = {key: value for key, value in table.items() if key != name}
+        self._replace(experiment, {**kept, "axes": axes, "baseline": baseline})
+        for part in ("axes", "baseline"):
+            self.flags["experiments", experiment, part, name] = flag
+
+    def _remove_axis(self, experiment: str, name: str) -> None:
+        """Remove an axis of an experiment, if there is one of this name."""
+        table = self._experiments[experiment]
+        if not isinstance(table, dict) or name not in _axes(table):
+            return
+        for part in ("axes", "baseline"):
+            left = {key: value for key, value in _table(table, part).items() if key != name}
+            table = {key: value for key, value in table.items() if key != part}
+            table |= {part: left} if left else {}
+            self.flags.pop(("experiments", experiment, part, name), None)
+        self._replace(experiment, table)
+
+    def _replace(self, experiment: str, table: Document) -> None:
+        """Replace the table of an experiment, without what no longer fits its axes."""
+        axes = _axes(table)
+        for part, fits in (("claims", _claim_fits), ("reference", _reference_fits)):
+            rows = table.get(part)
+            if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+                table = {**table, part: [row for row in rows if fits(row, axes)]}
+                if not table[part]:
+                    del table[part]
+        self.document["experiments"] = {**self._experiments, experiment: table}
 
     @property
     def _experiments(self) -> Document:
@@ -282,18 +367,22 @@ class _Changes:
         return tables if isinstance(tables, dict) else {}
 
     def _remove_from_experiments(self, key: str, flag: str) -> None:
+        self._shared[key] = flag
         tables: Document = {}
         for name, table in self._experiments.items():
             tables[name] = table
+            self.flags.pop(("experiments", name, "axes", key), None)
             if isinstance(table, dict):
                 tables[name] = {k: v for k, v in table.items() if k != key}
-                if key in _axes(table):
-                    self.problems.append(
-                        f"{flag}: {key} is an axis of experiment {plain(name)}: leave the flag "
-                        "out, or choose other experiments with --experiment"
-                    )
         if tables:
             self.document["experiments"] = tables
+
+    def _names_no_experiment(self, key: Key, flag: str) -> bool:
+        """Report a key that addresses an experiment which is not there."""
+        if key[0] != "experiments" or len(key) < 2 or key[1] in self._experiments:
+            return False
+        self._problems.append(self._unknown_experiment(flag, str(key[1])))
+        return True
 
     def _unknown_experiment(self, flag: str, name: str) -> str:
         names = ", ".join(map(plain, self._experiments))
@@ -301,9 +390,36 @@ class _Changes:
         return f"{flag}: there is no such experiment (there are: {names}){near}"
 
 
-def _axes(table: Document) -> Document:
-    axes = table.get("axes")
-    return axes if isinstance(axes, dict) else {}
+def _table(table: Document, name: str) -> Document:
+    found = table.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _claim_fits(claim: Document, axes: Document) -> bool:
+    """Whether a claim is about configurations that these axes have."""
+    cells = {key: claim[key] for key in CLAIM_CELLS if key in claim}
+    return all(_cell_fits(cell, axes, whole=key == "best") for key, cell in cells.items())
+
+
+def _reference_fits(reference: Document, axes: Document) -> bool:
+    where = {key: value for key, value in reference.items() if key not in FIGURES}
+    return _cell_fits(where, axes, whole=True)
+
+
+def _cell_fits(cell: Any, axes: Document, *, whole: bool) -> bool:
+    if not isinstance(cell, dict):
+        return True  # the reader reports it
+    if whole and cell.keys() != axes.keys():
+        return False
+    return all(
+        value in values
+        for name, value in cell.items()
+        if isinstance(values := axes.get(name, []), list)
+    )
+
+
+def _axes(table: Any) -> Document:
+    return _table(table, "axes") if isinstance(table, dict) else {}
 
 
 def _parse_key(text: str) -> Key:
@@ -319,14 +435,6 @@ def _parse_key(text: str) -> Key:
         ((part, table),) = table.items()
         key.append(part)
     return tuple(key)
-
-
-def _parse_value(text: str) -> Any:
-    try:
-        table = _parse(f"value = {text}")
-    except (ValueError, RecursionError):
-        return text
-    return table["value"] if table.keys() == {"value"} else text
 
 
 def shipped_text(name: str) -> str:

@@ -193,6 +193,11 @@ def axis(name: str) -> Rule:
     def read(value: Any) -> tuple[Any, ...]:
         if value == []:
             raise Refused("[], which gives 0 runs")
+        if name == "hidden" and isinstance(value, list) and all(type(v) is int for v in value):
+            raise Refused(
+                f"{shown(value)}: write {shown([value])} for one network, or "
+                f"{shown([[v] for v in value])} for {len(value)} networks"
+            )
         read_values: tuple[Any, ...] = values.read(value)
         # Compared by their texts, because these name the rows of the result table.
         texts = {value_text(v, name): v for v in read_values}

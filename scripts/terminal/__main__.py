@@ -24,6 +24,7 @@ ROWS = {
     "compiling": "steering",
     "sizes": "sizes",
     "keys": "keys",
+    "typing": "typing_fast",
     "ends": "ends",
     "served": "served",
 }

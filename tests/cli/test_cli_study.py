@@ -44,6 +44,7 @@ study original on mnist
   hidden 20-7-5, batch size 1024: 5 runs in 5 cohorts of 1 lane
   hidden 20-7-5, batch size 2048: 5 runs in 5 cohorts of 1 lane
 9 training programs to compile, about 1.0 GB of memory
+up to about 4 minutes on 2 cores, by a rule of thumb
 note: dropout: A drop rate of 0.9 drops all 5 units of a hidden layer at once in 59 % of cases, \
 and then nothing passes through it.
 """
@@ -95,6 +96,7 @@ def test_dry_run_as_json(here: Here) -> None:
     static |= {"batch_norm_place": "before", "batch_norm_scale": True}
     plan = json.loads(done.out)
     assert 600_000_000 < plan.pop("memory") < 700_000_000
+    assert 5 < plan.pop("seconds_at_most") < 60
     assert plan == {
         "study": "small",
         "runs": 6,
@@ -342,6 +344,7 @@ def test_original_study_on_the_real_mnist(here: Here) -> None:
         (["dropout", "synthetic", "epochs-5"], "original-dropout-synthetic-epochs-5"),
         (["../mine.npz", "hidden=[3, 2]"], "original-mine.npz-hidden-3-2"),
         (["é" * 300], "original"),
+        (["b" * 300], f"original-{'b' * 182}-d0a7ad6c"),
     ],
 )
 def test_a_changed_study_has_a_name_of_its_own(changes: list[str], label: str) -> None:

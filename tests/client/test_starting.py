@@ -58,9 +58,7 @@ def test_study_of_the_store_is_changed_under_a_name_that_the_command_would_give(
     assert start(queue.folder, again, quiet) == "small-epochs-2-batch-size-32"
     made = queue.study("small-epochs-2-batch-size-32")
     assert made.data["digests"] == row.data["digests"]
-    assert made.command == (
-        "jmlp study small.toml --epochs 2 (changed in the app: --set batch_size=32)"
-    )
+    assert made.command == ("jmlp study --again small-epochs-2 --set batch_size=32")
     assert Choice(row=row).label(row.name) == row.label
 
 

@@ -6,14 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from helpers import experiment, plan
 from queues import Queue
 from store_runs import FACTS
 
 from jmlp.cli.hardware import TrainingHardware
 from jmlp.client import workers
 from jmlp.client.deleting import delete
-from jmlp.client.plans import plan_lines
 from jmlp.client.stored_data import read_data
 from jmlp.client.submitting import default_hardware
 from jmlp.client.workers import GiveUp, Restart, RestartPolicy
@@ -174,20 +172,6 @@ def test_runs_are_deleted_only_by_the_lock_owner(queue: Queue) -> None:
         assert [run.run_id for run in store.runs()] == others
     assert lock.acquire()  # it was given back
     lock.release()
-
-
-@pytest.mark.parametrize(
-    ("n_groups", "last"),
-    [
-        (99, "99 training programs to compile, about 0.6 GB of memory"),
-        (100, "compiling alone takes from 2 minutes to 8 minutes, the first time"),
-        (10_000, "compiling alone takes from 3 hours to 14 hours, the first time"),
-    ],
-)
-def test_plan_of_many_groups_says_how_long_compiling_takes(n_groups: int, last: str) -> None:
-    sizes = tuple((2 + number % 100, 2 + number // 100) for number in range(n_groups))
-    lines = plan_lines(plan(experiment({"hidden": sizes})), 2)
-    assert [line for line in lines if not line.startswith("note: ")][-1] == last
 
 
 @pytest.mark.parametrize(("pixel_bytes", "dtype"), [(1, "uint8"), (4, "float32")])

@@ -66,8 +66,8 @@ def test_axis_may_be_overridden_where_its_experiment_is_not_chosen() -> None:
     [
         (
             {"overrides": ["drop_rate=0.5"]},
-            "--set drop_rate: drop_rate is an axis of experiment rate: leave the flag out, "
-            "or choose other experiments with --experiment",
+            "--set drop_rate: drop_rate is an axis of experiment rate: set it there, as in --set "
+            "experiments.rate.drop_rate=VALUE, or choose other experiments with --experiment",
         ),
         (
             {"overrides": ["learning_rate=inf"]},
@@ -133,6 +133,98 @@ def test_axis_may_be_overridden_where_its_experiment_is_not_chosen() -> None:
 )
 def test_wrong_flag_is_named(flags: dict[str, Any], told: str) -> None:
     assert problems(SMALL, **flags) == [told]
+
+
+def axes_of(*overrides: str, text: str = SMALL, name: str = "rate") -> Any:
+    """The axes and the baseline of an experiment after these overrides."""
+    study = load(text, overrides=overrides)
+    (experiment,) = [e for e in study.experiments if e.name == name]
+    return dict(experiment.axes), dict(experiment.baseline)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "axes", "baseline"),
+    [
+        (  # a new axis in every experiment, after those that are there
+            ["learning_rate=0.01, 0.03*, 0.1"],
+            {"drop_rate": (0.0, 0.5), "learning_rate": (0.01, 0.03, 0.1)},
+            {"drop_rate": 0.0, "learning_rate": 0.03},
+        ),
+        (  # in one experiment; the study's own value is the baseline if it is among them
+            ["experiments.rate.batch_size=64, 128"],
+            {"drop_rate": (0.0, 0.5), "batch_size": (64, 128)},
+            {"drop_rate": 0.0, "batch_size": 128},
+        ),
+        (  # other values for an axis; the baseline is no longer there
+            ["experiments.rate.drop_rate=0.1 | 0.2"],
+            {"drop_rate": (0.1, 0.2)},
+            {"drop_rate": 0.1},
+        ),
+        (  # another axis in place of this one
+            ["experiments.rate.drop_rate=0.2", "experiments.rate.hidden=64 | 64,32*"],
+            {"hidden": ((64,), (64, 32))},
+            {"hidden": (64, 32)},
+        ),
+        (["experiments.rate.drop_rate=0.2"], {}, {}),
+    ],
+)
+def test_several_values_are_an_axis_and_one_for_an_experiment_removes_it(
+    overrides: list[str], axes: Any, baseline: Any
+) -> None:
+    assert axes_of(*overrides) == (axes, baseline)
+
+
+def test_value_that_removes_an_axis_holds_for_its_experiment() -> None:
+    rate, size = load(SMALL, overrides=["experiments.rate.drop_rate=0.2"]).experiments
+    assert (rate.base.drop_rate, rate.axes, rate.baseline) == (0.2, {}, {})
+    assert (size.base.drop_rate, dict(size.axes)) == (0.0, {"batch_size": (16, 32)})
+
+
+def test_axis_is_fixed_where_an_override_for_all_would_not_be_allowed() -> None:
+    overrides = ["drop_rate=0.5", "experiments.rate.drop_rate=0.2"]
+    rate, size = load(SMALL, overrides=overrides).experiments
+    assert (rate.base.drop_rate, size.base.drop_rate) == (0.2, 0.5)
+
+
+def test_seeds_are_a_number_or_a_list_typed_in_any_way() -> None:
+    typed = ["5", "[4, 9]", "4, 9", "10..12 +1"]
+    seeds = [load(SMALL, overrides=[f"seeds={text}"]).experiments[0].seeds for text in typed]
+    assert seeds == [(0, 1, 2, 3, 4), (4, 9), (4, 9), (10, 11, 12)]
+
+
+def test_claims_and_figures_about_other_configurations_are_left_out() -> None:
+    overrides = ["experiments.final.batch_norm=true", "experiments.batch-size.batch_size=64, 128"]
+    before, after = load_study("original"), load_study("original", overrides=overrides)
+    counts = [[(len(e.claims), len(e.reference)) for e in s.experiments] for s in (before, after)]
+    assert counts == [[(1, 8), (1, 0), (2, 4)], [(1, 2), (1, 0), (0, 0)]]
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        (
+            "learning_rate=0.01, -1",
+            "--set learning_rate: must be a list of different values, each a finite number > 0, "
+            "got -1 in [0.01, -1]",
+        ),
+        (
+            "experiments.rate.momentum=0.5, 0.9",
+            "--set experiments.rate.momentum: has no effect without optimizer = 'momentum': set "
+            "that, or leave momentum out",
+        ),
+        (
+            "experiments.size.drop_rate=0, 0.5",
+            "--set experiments.size.drop_rate: 0, 0.5 could be several drop rates, which are "
+            "typed as 0 | 0.5, or one for each hidden layer: [0, 0.5]",
+        ),
+        (
+            "experiments.none.hidden=3 | 4",
+            "--set experiments.none.hidden: there is no such experiment (there are: rate, size)",
+        ),
+    ],
+)
+def test_wrong_values_of_an_axis_are_named(override: str, told: str) -> None:
+    assert problems(SMALL, overrides=[override]) == [told]
 
 
 def test_mistake_in_the_file_is_reported_even_where_a_flag_hides_it() -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from jmlp.client import starting
 from jmlp.client.choice import Choice
 from jmlp.client.plans import facts_of
 from jmlp.errors import StoreError
-from jmlp.study.file import load_study
-from jmlp.training.plan import mnist_facts
+from jmlp.study.config import Study
+from jmlp.study.file import load_study, parse_study, to_toml
+from jmlp.training.plan import make_plan, mnist_facts
 from tui.dialogs import Ask, Choose, Confirm
 from tui.screens.form import StudyForm
 from tui.screens.help import HelpScreen
@@ -27,12 +29,16 @@ from tui.widgets.form_fields import FieldLine, Pick
 
 ORIGINAL = Choice("original")
 AXIS = "batch_size is an axis of experiment"
+RATE = "experiments.learning-rate.learning_rate"
 MOST = "must be at most the 48000 examples of the training part of mnist"
 LAYERS = (
     "experiments.only.drop_rate: needs one value, or one per hidden layer: got 2 values for the "
     "1 of"
 )
-FLAG = "leave the flag out, or choose other experiments with --experiment"
+FLAG = (
+    "set it there, as in --set experiments.batch-size.batch_size=VALUE, or choose other "
+    "experiments with --experiment"
+)
 
 
 def check_texts(texts: dict[str, str], *experiments: str, **options: Any) -> Checked:
@@ -71,7 +77,7 @@ def test_empty_field_shows_the_value_of_the_study() -> None:
         "learning_rate": "0.009",
         "schedule": "constant",
         "batch_size": "varied: 16, 32 … 2048 or 128",
-        "hidden": "[20, 7, 5]",
+        "hidden": "20, 7, 5",
         "drop_rate": "0 or varied: 0, 0.1 … 0.9 or varied: 0, 0.5",
         "batch_norm": "false or varied: false, true",
         "batch_norm_place": "only with batch norm or before",
@@ -103,25 +109,24 @@ def test_valid_choice_has_the_plan_and_the_label_of_the_command() -> None:
     checked = check_texts({"epochs": "5", "learning_rate": "0.1"}, "final")
     assert checked.label == "original-final-epochs-5-learning-rate-0.1"
     assert checked.plan == (
-        "study original on mnist",
-        "  final: 4 configurations x 5 seeds = 20 runs",
-        "20 runs, each once, in 2 groups:",
-        "  hidden 20-7-5, batch size 128: 10 runs in 5 cohorts of 2 lanes",
-        "  hidden 20-7-5, batch size 128, batch norm: 10 runs in 5 cohorts of 2 lanes",
-        "2 training programs to compile, about 0.9 GB of memory",
+        "20 networks to train: 4 configurations × 5 seeds",
+        "up to 10 at a time, on 2 cores",
+        "less than a minute of training, by a rule of thumb",
+        "  less where training stops early: see patience",
+        "about 0.9 GB of memory",
     )
-    assert checked.verdict() == "20 runs · 2 programs to compile · about 0.9 GB"
+    assert checked.verdict() == "20 networks · less than a minute · about 0.9 GB"
 
 
 def test_all_problems_are_reported_at_once_by_field() -> None:
-    texts = {"seeds": "no", "epochs": "0", "learning_rate": "-1", "hidden": "5", "momentum": "0.5"}
+    texts = {"seeds": "no", "epochs": "0", "learning_rate": "-1", "hidden": "0", "momentum": "0.5"}
     checked = check_texts(texts, "final")
     assert dict(checked.problems) == {
         "seeds": "must be an integer from 1 to 100,000, or a list of distinct integers from 0 to "
         "2**63 - 1, got 'no' (a string)",
         "epochs": "must be an integer from 1 to 100,000, got 0",
         "learning_rate": "must be a finite number > 0, got -1",
-        "hidden": "must be a list of 1 to 64 integers from 1 to 1,048,576, got 5 (an integer)",
+        "hidden": "must be a list of 1 to 64 integers from 1 to 1,048,576, got 0 in [0]",
         "momentum": "has no effect without optimizer = 'momentum': set that, or leave momentum out",
     }
     assert len(checked.problems) == 5
@@ -214,40 +219,50 @@ DEMO = """\
   Study
 ▸ demo  Demo: which learning rate?
 
-  Experiments
+  Experiments, with their axes
   [x] learning-rate  Learning rate, 4 configurations × 5 seeds
+      learning rate     0.01*, 0.03, 0.1, 1
+        + axis or setting
 
-  Empty fields keep the study's values.
+  For all of them; empty fields keep the study's values
   seeds             5
   epochs            20
   data              synthetic
   learning rate     varied: 0.01, 0.03, 0.1, 1
   schedule          constant
   batch size        32
-  hidden            [20, 10]
+  hidden            20, 10
   drop rate         0
   batch norm        false
-  optimizer         sgd
-  momentum          only with optimizer momentum
-  initialization    he"""
+"""
 
 
 def test_form_fits_a_small_terminal(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
         shown = [line.rstrip(" ▁▂▃▄▅▆▇█") for line in dump(pilot.app).splitlines()]
-        assert shown[:21] == DEMO.splitlines()
-        assert shown[22].startswith("  20 runs · 1 program to compile · about 0.")
+        assert shown[:20] == DEMO.splitlines()
+        assert shown[22].startswith("  20 networks · less than a minute · about 0.")
         assert shown[22].endswith("  Start (ctrl+s)")
 
     with_form(steps, tmp_path)
 
 
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)])
+def test_wide_terminal_has_the_fields_in_two_columns_and_the_plan_beside(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
+        await until_shown(pilot, "Plan")
+        columns = ("Study", "For all of them; empty fields keep the study's values", "Plan")
+        (line,) = [line for line in dump(pilot.app).splitlines() if "For all of them" in line]
+        assert [part for part in columns if part in line] == list(columns)
+
+    with_form(steps, tmp_path, size=(200, 60))
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40), (200, 60)])
 def test_every_field_and_message_can_be_reached_by_keys_at_any_size(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
-        await pilot.press("down", "down")
+        await pilot.press("down", "down", "down", "down")
         for key in form.KEYS:
             assert pilot.app.focused is opened.query_one(f"#input-{key}")
             await pilot.press("x")
@@ -257,7 +272,7 @@ def test_every_field_and_message_can_be_reached_by_keys_at_any_size(
         wrong = {key for key in form.KEYS if key != "learning_rate"}  # that one is an axis as well
         await until(pilot, lambda: {key for key, _ in opened.checked.problems} >= wrong)
         await pilot.pause()
-        for line in opened.query(FieldLine):
+        for line in opened.query("#shared FieldLine").results(FieldLine):
             line.query_one(Input).focus()
             if line.key != "learning_rate":
                 *_, last = opened.checked.of(line.key).split()
@@ -276,7 +291,7 @@ def test_problem_is_shown_below_its_field_and_disables_the_start(tmp_path: Path)
         await pilot.pause()
         assert not opened.starting
         await pilot.press("backspace", "backspace")
-        await until_shown(pilot, "20 runs · 1 program to compile")
+        await until_shown(pilot, "20 networks · less than a minute")
 
     with_form(steps, tmp_path)
 
@@ -348,7 +363,7 @@ def test_space_leaves_out_experiments_but_not_the_last_one(tmp_path: Path) -> No
         await pilot.press("down", "space")
         await until(pilot, lambda: opened.settled and opened.checked.label != "original")
         assert opened.checked.label == "original-dropout-final"
-        await pilot.press("down", "space", "down", "space")
+        await pilot.press("down", "space", "down", "space")  # the axes of others are hidden
         await until_shown(pilot, "choose at least one experiment (space)")
         assert not opened.checked.ok
 
@@ -416,3 +431,156 @@ def test_form_covered_while_its_study_starts_closes_once_it_is_uncovered(
 
     monkeypatch.setattr(starting, "start", begin)
     assert with_form(steps, tmp_path) == ["the label"]
+
+
+# ---- axes
+
+
+def test_form_alone_makes_an_experiment_with_two_axes_and_a_chosen_baseline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Choice] = []
+
+    def begin(folder: Path, choice: Choice, say: Callable[[str], None]) -> str:
+        started.append(choice)
+        return "the label"
+
+    async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
+        await pilot.press("down", "down", "end", "backspace", "backspace", "backspace")
+        await pilot.press("left", "left", "left", "left", "left", "ctrl+b")  # in 0.03
+        assert opened.texts[RATE] == "0.01, 0.03*, 0.1"
+        await pilot.press("down", "enter")
+        await until_shown(pilot, "Vary or set in learning-rate")
+        await pilot.press("down", "down", "enter")
+        await until(pilot, lambda: opened.line and form.title(opened.line.key) == "hidden")
+        assert opened.line is not None
+        opened.line.field.value = ""
+        await pilot.press(*"64", "space", "vertical_line", *"64", "comma", *"32")
+        await until(pilot, lambda: opened.settled and opened.checked.ok)
+        await until_shown(pilot, "Learning rate, 6 configurations × 5 seeds")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: pilot.app.screen is not opened)
+
+    monkeypatch.setattr(starting, "start", begin)
+    assert with_form(steps, tmp_path) == ["the label"]
+    (choice,) = started
+    assert choice.command() == (
+        f"jmlp study demo --set '{RATE}=0.01, 0.03*, 0.1' "
+        "--set 'experiments.learning-rate.hidden=64 |64,32'"
+    )
+    (experiment,) = choice.study().experiments
+    assert dict(experiment.axes) == {
+        "learning_rate": (0.01, 0.03, 0.1),
+        "hidden": ((64,), (64, 32)),
+    }
+    assert experiment.baseline == {"learning_rate": 0.03, "hidden": (64,)}
+    assert parse_study(to_toml(choice.study()), "demo") == choice.study()
+
+
+def test_axis_is_removed_by_a_key_that_keeps_its_baseline(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
+        await pilot.press("down", "down", "ctrl+r")
+        assert opened.texts[RATE] == "0.01"
+        await until_shown(pilot, "5 networks · less than a minute")
+        assert opened.choice().study().experiments[0].axes == {}
+        await pilot.press("ctrl+u")  # empty again: as in the study
+        await until_shown(pilot, "20 networks · less than a minute")
+        assert not opened.changed
+
+    with_form(steps, tmp_path)
+
+
+def test_added_setting_holds_for_its_experiment_and_is_removed_again(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
+        await pilot.press("down", "down", "down", "enter")
+        await until_shown(pilot, "Vary or set in batch-size")
+        await pilot.press("end", "enter")  # the last one: seeds
+        await until(pilot, lambda: opened.line)
+        await pilot.press("ctrl+u", "3")
+        await until_shown(pilot, "8 configurations × 3 seeds")
+        seeds = [len(e.seeds) for e in opened.choice().study().experiments]
+        assert seeds == [3, 5, 5]
+        await pilot.press("ctrl+r")
+        await until_shown(pilot, "8 configurations × 5 seeds")
+        assert not opened.changed
+
+    with_form(steps, tmp_path, "original", (120, 40))
+
+
+def test_problem_of_an_axis_is_shown_below_its_field(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
+        await pilot.press("down", "down", "end", "comma", "minus", "1")
+        await until(pilot, lambda: opened.settled and not opened.checked.ok)
+        await pilot.pause()
+        (line,) = [line for line in opened.query(FieldLine) if line.key == RATE]
+        assert line.has_class("has-problem")
+        assert opened.checked.of(RATE) == (
+            "must be a list of different values, each a finite number > 0, got -1 in "
+            "[0.01, 0.03, 0.1, 1, -1]"
+        )
+        assert "1 problem: learning-rate: learning rate" in dump(pilot.app)
+
+    with_form(steps, tmp_path)
+
+
+def test_field_for_all_experiments_with_several_values_is_an_axis_of_each() -> None:
+    checked = check_texts({"learning_rate": "0.01, 0.03"}, "dropout", "final")
+    assert checked.changed is not None
+    assert [list(e.axes) for e in checked.changed.study.experiments] == [
+        ["drop_rate", "learning_rate"],
+        ["batch_norm", "drop_rate", "learning_rate"],
+    ]
+    assert "note: final: 1 claim and 4 published results left out: of other configurations" in (
+        checked.plan
+    )
+
+
+# ---- study files
+
+
+def trained(study: Study) -> set[str]:
+    return {run.run_id for run in make_plan(study, mnist_facts()).runs}
+
+
+def test_saved_file_gives_the_plan_and_ids_of_the_form_and_is_not_overwritten_unasked(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "widths.toml"
+
+    async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
+        await pilot.press("down", "down", "end", "comma", "2")
+        await type_in(pilot, opened, "hidden", "8,4")
+        for answer in ("", "n", "y"):
+            await pilot.press("f2")
+            await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
+            pilot.app.screen.query_one(Input).value = str(path)
+            await pilot.press("enter")
+            if answer:
+                await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
+                await pilot.press(answer)
+            await until(pilot, path.exists)
+            await until(pilot, lambda: pilot.app.screen is opened)
+            if answer == "":
+                saved = load_study(str(path))
+                choice = opened.choice()
+                assert trained(saved) == trained(choice.study())
+                assert replace(saved, name="demo") == choice.study()
+                assert saved.name == "widths"
+                assert path.read_text(encoding="utf-8").startswith(f"# {choice.command()}\n")
+                path.write_text("mine", encoding="utf-8")
+            elif answer == "n":
+                assert path.read_text(encoding="utf-8") == "mine"
+        await until(pilot, lambda: path.read_text(encoding="utf-8") != "mine")
+
+    with_form(steps, tmp_path / "store")
+
+
+def test_browser_saves_a_study_file_into_the_store(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
+        for name in ("demo.toml", "demo-2.toml"):
+            await pilot.press("f2")
+            path = tmp_path / "exports" / name
+            await until(pilot, path.exists)
+            assert trained(load_study(str(path))) == trained(load_study("demo"))
+
+    with_form(steps, tmp_path, served=True)

@@ -47,15 +47,18 @@ class Palette(OnceDismissed, CommandPalette):
 
 
 class SteadyApp(App[Result]):
-    """An app that sends keys only to mounted screens, and replaces only those."""
+    """An app that sends keys only to mounted screens, in their order, and replaces only those."""
 
     async def on_event(self, event: events.Event) -> None:
-        """Delays a key until the widgets of its screen are mounted, and ends selections.
+        """Delays a key until its screen is mounted, and handles it at once; ends selections.
 
         Textual sends keys to a screen without widgets: they are lost, or their actions fail.
         """
-        if isinstance(event, events.Key) and not event.is_forwarded and self._screen_stack:
+        typed = isinstance(event, events.Key | events.Paste) and not event.is_forwarded
+        if typed and self._screen_stack:
             await _until_made(self.screen)
+            if await self._handle_at_once(event):
+                return
         if isinstance(event, events.MouseUp) and not event.is_forwarded and self._screen_stack:
             self._end_drag(self.screen, event)
         await super().on_event(event)
@@ -65,6 +68,27 @@ class SteadyApp(App[Result]):
         moved = screen._mouse_down_offset != event.screen_offset
         if moved and screen._selecting and screen.selections:
             self._mouse_down_widget = None
+
+    async def _handle_at_once(self, event: events.Event) -> bool:
+        """Handles what was typed before anything typed after it; returns whether it was handled.
+
+        Textual puts a key into the queue of the focused widget, and runs the action bound to it
+        only after it went through the queues of all its ancestors. Characters that follow a
+        backspace or an arrow overtake it, and what follows a tab goes into the field before it.
+        """
+        focused = self.focused
+        if isinstance(event, events.Key):
+            self.app_focus = True
+            self.screen._clear_tooltip()
+            if await self._check_bindings(event.key, priority=True):
+                return True
+            if focused is None or not focused.check_consume_key(event.key, event.character):
+                return await self._check_bindings(event.key)
+        elif focused is None:
+            return False
+        event._set_forwarded()
+        await focused._dispatch_message(event)
+        return True
 
     async def _replace_screen(self, screen: Screen[Any]) -> Screen[Any]:
         """Waits for the screen: Textual removes it even while mounting, and its handlers fail."""

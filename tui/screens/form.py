@@ -1,11 +1,12 @@
 """The form for a new study: its fields are checked while the user types."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -14,26 +15,48 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Button, Input, Static
 
-from jmlp.client.choice import Choice
+from jmlp.client import exports
+from jmlp.client.choice import Choice, write_file
 from jmlp.store import StudyRow
+from jmlp.study.config import DEFAULTS
+from jmlp.study.values import TypedError, with_baseline
 from jmlp.system import environment
-from tui.dialogs import Confirm
+from tui.dialogs import Ask, Choose, Confirm
 from tui.feed import FeedUpdate, error_text
 from tui.framework.screens import FollowsFocus
 from tui.keys import MOVE
+from tui.run_work import typed_target
 from tui.screens.base import JmlpScreen
 from tui.screens.form_source import choose
 from tui.text import fit, visible
 from tui.views import form
 from tui.views.form import Checked, Outline, Stored
-from tui.widgets.form_fields import FieldLine, Indented, Pick, Pressable, Tick
+from tui.widgets.form_fields import (
+    Add,
+    ExperimentBox,
+    FieldLine,
+    Indented,
+    Pick,
+    Pressable,
+    Tick,
+)
 
 if TYPE_CHECKING:
+    from jmlp.client.pace import Pace
     from jmlp.training.plan import DataFacts
     from tui.app import JmlpApp
 
+HOW_TO_MOVE = "tab or arrows move, space chooses; several values in a field are an axis"
 WAIT_SECONDS = 0.1  # without a key, before what was typed is checked
-EMPTY = "Empty fields keep the study's values."
+EXPERIMENTS = "Experiments, with their axes"
+EMPTY = "For all of them; empty fields keep the study's values"
+WIDE = 150  # columns, from which on the fields are in two columns
+
+
+def own_line(experiment: str, key: str, given: str, *, added: bool = False) -> FieldLine:
+    """Makes a field of one experiment, filled with the study's own value."""
+    full = form.key_of(experiment, key)
+    return FieldLine(full, form.title(key), form.LONGEST_AXIS, given=given, added=added)
 
 
 class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
@@ -45,6 +68,9 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "start", "Start", tooltip="Start the study"),
         Binding("ctrl+o", "choose", "Another study", tooltip="Choose what to start from"),
+        Binding("f2", "save", "Save file", tooltip="Save it as a study file, for jmlp study"),
+        Binding("ctrl+b", "baseline", "Baseline", tooltip="Compare with the value at the cursor"),
+        Binding("ctrl+r", "remove", "Remove axis", tooltip="Keep only the baseline's value"),
         Binding("down", "app.focus_next", show=False, group=MOVE, tooltip="Next field"),
         Binding("up", "app.focus_previous", show=False, group=MOVE, tooltip="Previous field"),
         Binding("pagedown", "page(1)", show=False, group=MOVE, tooltip="Down to the plan"),
@@ -73,35 +99,44 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         self.checked_choice = Choice()  # the choice that `checked` is about
         self.stored: tuple[Stored, ...] = ()
         self.outline: Outline | None = None
-        self.ticks: list[Tick] = []
+        self.boxes: list[ExperimentBox] = []
         self.n_changes = self.n_checked = 0  # all changes, and those that have been checked
         self.checking = self.starting = self.start_then = False
         self.failure = ""  # error of the last start
         self.started_label: str | None = None  # the study to open once the form is on top again
         self._timer: Timer | None = None
         self._facts: tuple[str, DataFacts] | None = None
+        self._pace: Pace | None = None
 
     def compose_body(self) -> ComposeResult:
         """Yields the fields, the plan beside or below them, and the bar with the start button."""
         with Vertical(id="form"):
             with Vertical(id="fields"):
-                yield Static("Study", classes="heading", markup=False)
-                yield Pick(id="source", markup=False)
-                yield Static("Experiments", classes="heading", markup=False)
-                yield Vertical(id="experiments")
-                yield Static(form.NO_EXPERIMENT, id="no-experiment", markup=False)
-                yield Static(EMPTY, classes="heading", markup=False)
-                for key in form.KEYS:
-                    limit = form.LONGEST_PATH if key == "data" else form.LONGEST
-                    yield FieldLine(key, form.title(key), limit)
+                with Vertical(id="choices"):
+                    yield Static("Study", classes="heading", markup=False)
+                    yield Pick(id="source", markup=False)
+                    yield Static(EXPERIMENTS, classes="heading", markup=False)
+                    yield Vertical(id="experiments")
+                    yield Static(form.NO_EXPERIMENT, id="no-experiment", markup=False)
+                with Vertical(id="shared"):
+                    yield Static(EMPTY, classes="heading", markup=False)
+                    for key in form.KEYS:
+                        limit = form.LONGEST_PATH if key == "data" else form.LONGEST
+                        yield FieldLine(key, form.title(key), limit)
             with Vertical(id="plan"):
                 yield Static("Plan", classes="heading", markup=False)
                 yield Indented(id="plan-text", markup=False)
-        with Horizontal(id="bar"):
-            yield Static(id="verdict", markup=False)
-            yield Button(
-                Text("Start (ctrl+s)"), id="start", compact=True, disabled=True, variant="primary"
-            )
+        with Vertical(id="bar"):
+            yield Static(id="how", markup=False)
+            with Horizontal():
+                yield Static(id="verdict", markup=False)
+                yield Button(
+                    Text("Start (ctrl+s)"),
+                    id="start",
+                    compact=True,
+                    disabled=True,
+                    variant="primary",
+                )
 
     def on_mount(self) -> None:
         """Asks for a study if none was given."""
@@ -116,6 +151,10 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         self.store_error = ""
         self.stored = event.value
         self.show_plan()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Uses the width."""
+        self.set_class(event.size.width >= WIDE, "wide")
 
     # ---- what to start from
 
@@ -132,7 +171,7 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
 
     def start_from(self, origin: Choice) -> None:
         """Replaces the study; the fields keep their text."""
-        self.origin, self.outline, self.ticks = origin, None, []
+        self.origin, self.outline, self.boxes = origin, None, []
         self.show_experiments()
         self.check_now()
 
@@ -140,18 +179,19 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
 
     @property
     def texts(self) -> dict[str, str]:
-        """The text of each field."""
-        return {line.key: line.text for line in self.query(FieldLine)}
+        """The text of each field by its key; empty where it stands for the study's value."""
+        own = [line for box in self.boxes if box.tick.on for line in box.own]
+        return {line.key: line.text for line in (*self.query("#shared FieldLine"), *own)}
 
     @property
     def chosen(self) -> list[str]:
         """The names of the chosen experiments."""
-        return [tick.key for tick in self.ticks if tick.on]
+        return [box.tick.key for box in self.boxes if box.tick.on]
 
     @property
     def changed(self) -> bool:
         """Whether closing the form would lose changes."""
-        return any(self.texts.values()) or len(self.chosen) < len(self.ticks)
+        return any(self.texts.values()) or len(self.chosen) < len(self.boxes)
 
     @on(Input.Changed)
     def typed(self) -> None:
@@ -161,18 +201,71 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
             self._timer.stop()
         self._timer = self.set_timer(WAIT_SECONDS, self.check_pending)
 
-    @on(Input.Submitted)
-    def entered(self) -> None:
-        """Moves to the next field on enter."""
-        self.app.action_focus_next()
-
     @on(Pressable.Pressed)
     def pressed(self, event: Pressable.Pressed) -> None:
-        """Asks for another study, or checks the new choice of experiments."""
+        """Asks for another study or field, or checks the new choice of experiments."""
         if isinstance(event.sender, Tick):
+            for box in self.boxes:
+                box.set_class(not box.tick.on, "left-out")
             self.check_now()
+        elif isinstance(event.sender, Add):
+            self.ask_for_field(event.sender)
         else:
             self.action_choose()
+
+    # ---- the fields of an experiment
+
+    def ask_for_field(self, add: Add) -> None:
+        """Asks which hyperparameter to vary or to set in one experiment."""
+        (box,) = [box for box in self.boxes if box in add.ancestors]
+        there, outline, name = {line.key for line in box.own}, self.outline, box.tick.key
+        assert outline is not None  # else there are no experiments
+        keys = [key for key in form.OWN_KEYS if form.key_of(name, key) not in there]
+        options = [(key, fit(form.title(key), 18) + outline.value(name, key)) for key in keys]
+
+        async def chose(key: str | None) -> None:
+            if key is not None and box in self.boxes:
+                given = outline.value(name, key)
+                await box.add(own_line(name, key, given, added=True))
+
+        self.app.push_screen(Choose(f"Vary or set in {name}", options), chose)
+
+    @property
+    def line(self) -> FieldLine | None:
+        """The field with the focus."""
+        if self.focused is None:
+            return None
+        return next((n for n in self.focused.ancestors if isinstance(n, FieldLine)), None)
+
+    def action_baseline(self) -> None:
+        """Marks the value at the cursor as the baseline of its axis."""
+        if (line := self.line) is None or (name := form.place(line.key)[1]) not in DEFAULTS:
+            return
+        try:
+            text = with_baseline(name, line.field.value, line.field.cursor_position)
+        except TypedError as error:
+            self.app.toast(str(error))
+        else:
+            line.field.value = text
+            line.field.cursor_position = text.index("*")
+
+    def action_remove(self) -> None:
+        """Replaces an axis by the value of its baseline; removes a field that was added."""
+        if (line := self.line) is None:
+            return
+        if line.added:
+            self.app.action_focus_previous()
+            line.remove()
+            self.call_after_refresh(self.check_now)
+        else:
+            line.field.value = form.single(line.key, line.field.value or line.given, line.given)
+
+    def watch_focused(self) -> None:
+        """Says how the field with the focus is typed."""
+        if self.is_there and (how := self.query("#how")):
+            key = self.line.key if self.line is not None else ""
+            how.first(Static).update(form.how_to_type(key) if key else HOW_TO_MOVE)
+            self.refresh_bindings()
 
     # ---- the check
 
@@ -187,13 +280,21 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
             return
         self.checking, self.n_checked, self.failure = True, self.n_changes, ""
         origin, choice, served = self.origin, self.choice(), self.app.served
-        none_chosen = bool(self.ticks) and not self.chosen
+        none_chosen = bool(self.boxes) and not self.chosen
+        keys = [line.key for box in self.boxes for line in box.own]
         cores = origin.hardware()["cores"] or environment.default_cores()
 
         def work() -> Checked:
             try:
                 return form.check(
-                    choice, origin, self.facts, cores, none_chosen=none_chosen, served=served
+                    choice,
+                    origin,
+                    self.facts,
+                    cores,
+                    pace=self.pace,
+                    keys=keys,
+                    none_chosen=none_chosen,
+                    served=served,
                 )
             except Exception as error:
                 return Checked(problems=(("", error_text(error)),))
@@ -202,7 +303,7 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
 
     def choice(self) -> Choice:
         """Returns the choice that the form describes."""
-        only = self.chosen if len(self.chosen) < len(self.ticks) else ()
+        only = self.chosen if len(self.chosen) < len(self.boxes) else ()
         return form.choice_of(self.origin, only, self.texts)
 
     def facts(self, data: str) -> "DataFacts":
@@ -212,6 +313,14 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         if self._facts is None or self._facts[0] != data:
             self._facts = data, facts_of(data)
         return self._facts[1]
+
+    def pace(self) -> "Pace":
+        """Reads from the store how fast networks were trained; called in a thread."""
+        from jmlp.client.pace import measured_pace
+
+        if self._pace is None:
+            self._pace = measured_pace(self.app.folder)
+        return self._pace
 
     def check_done(self, choice: Choice, checked: Checked) -> None:
         """Shows the result of a check, and checks again if the form has changed in the meantime."""
@@ -240,7 +349,9 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
             self.show_experiments()
         for line in self.query(FieldLine):
             line.wrong(self.checked.of(line.key))
+        for line in self.query("#shared FieldLine").results(FieldLine):
             line.hint(self.outline.hint(line.key, self.chosen) if self.outline else "")
+        self.show_grids()
         nothing = self.query_one("#no-experiment")
         nothing.set_class(bool(self.checked.of("experiments")), "shown")
         self.show_plan()
@@ -254,12 +365,25 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         pick = self.query_one(Pick)
         pick.chosen = self.origin.row.label if self.origin.row else Path(self.origin.source).name
         pick.about = self.outline.study.title if self.outline else ""
-        parts = self.outline.parts if self.outline else ()
-        width = max((len(part.name) for part in parts), default=0) + 2
-        self.ticks = [Tick(part.name, fit(part.name, width) + part.text) for part in parts]
+        self.boxes = []
+        if (outline := self.outline) is not None:
+            for part in outline.parts:
+                axes = [own_line(part.name, *axis) for axis in outline.axes(part.name)]
+                self.boxes.append(ExperimentBox(part.name, "", axes))
         box = self.query_one("#experiments")
         box.remove_children()
-        box.mount_all(self.ticks)
+        box.mount_all(self.boxes)
+        self.show_grids()
+
+    def show_grids(self) -> None:
+        """Shows each experiment's title and size, with the changes if there are no problems."""
+        parts = {part.name: part for part in self.outline.parts} if self.outline else {}
+        if self.checked.changed is not None:
+            parts |= {part.name: part for part in self.checked.changed.parts}
+        width = max(map(len, parts), default=0) + 2
+        for box in self.boxes:
+            if (part := parts.get(box.tick.key)) is not None:
+                box.tick.text = fit(part.name, width) + part.text
 
     def show_plan(self) -> None:
         """Shows the plan or all problems, and the verdict in the bar."""
@@ -282,10 +406,50 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         found = [s for s in self.stored if s.row.label == self.checked.label]
         return [s.note() for s in found if not self.starting]
 
+    # ---- a study file
+
+    def action_save(self) -> None:
+        """Asks for a path, and writes the study there as a file."""
+        if self.settled and not self.checked.ok:
+            self.app.toast("a study file needs a study without problems: see the plan")
+            return
+        name = f"{self.checked.label or 'study'}.toml"
+        if self.app.served:
+            self.write(exports.unused(self.app.folder / exports.FOLDER / name))
+        else:
+            hint = "jmlp study FILE trains it, and the form can start from it."
+            self.app.push_screen(Ask("Save as study file", name, hint), self.path_typed)
+
+    def path_typed(self, text: str | None) -> None:
+        """Writes the file, after a question if it exists."""
+        if text is None or not text.strip():
+            return
+        path = typed_target(text)
+        if not os.path.lexists(path):
+            self.write(path)
+            return
+        self.app.push_screen(
+            Confirm(f"{path} exists. Replace it?", "Write"),
+            lambda yes: self.write(path, replace_file=True) if yes else None,
+        )
+
+    def write(self, path: Path, *, replace_file: bool = False) -> None:
+        """Writes the study file in a thread."""
+        choice = self.choice()
+
+        def work() -> str:
+            write_file(choice, path, replace_file=replace_file)
+            return f"wrote {path}"
+
+        self.app.perform("save as study file", work, self.app.toast)
+
     # ---- the start
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Disables the start while there are problems; the bar says which."""
+        """Hides the keys of axes elsewhere, and disables the start while there are problems."""
+        if action in ("baseline", "remove"):
+            experiment, name = form.place(self.line.key) if self.line is not None else ("", "")
+            return name in DEFAULTS if action == "baseline" else bool(experiment)
         if action != "start":
             return super().check_action(action, parameters)
         return True if (self.checked.ok or not self.settled) and not self.starting else None

@@ -1,23 +1,33 @@
 """The logic of the study form: turns what is typed into a study, and checks it."""
 
-import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from jmlp.client.choice import Choice
+from jmlp.client.choice import Choice, left_out
 from jmlp.client.submitting import NAMED_DATA
 from jmlp.errors import ConfigError, DataError
 from jmlp.store import StudyRow
-from jmlp.study.config import DEFAULTS, USED_ONLY_WITH, Experiment, Study, in_use
+from jmlp.study.config import (
+    DEFAULTS,
+    FLOAT_FIELDS,
+    USED_ONLY_WITH,
+    Experiment,
+    Hyperparams,
+    Study,
+    in_use,
+)
 from jmlp.study.file import SHIPPED, load_study
-from jmlp.study.rules import plain, toml_value
+from jmlp.study.rules import plain
+from jmlp.study.toml_reader import dotted
+from jmlp.study.values import TypedError, read_typed, typed_text
 from tui.feed import StoreView
 from tui.text import count
 
 if TYPE_CHECKING:
+    from jmlp.client.pace import Pace
     from jmlp.training.plan import DataFacts
 
 FIRST = ("seeds", "epochs", "data")
@@ -41,21 +51,93 @@ _ORDER = (
     "backward_fault",
 )
 KEYS = tuple(dict.fromkeys((*FIRST, *_ORDER, *DEFAULTS)))
+OWN_KEYS = (*KEYS[len(FIRST) :], "epochs", "seeds")  # that a single experiment can have
 LONGEST = 200  # characters of a field
+LONGEST_AXIS = 10_000
 LONGEST_PATH = 4096
+_TYPES = get_type_hints(Hyperparams)
 SHOWN = 4  # values of an axis, above which some are left out
 
 NO_PATHS = "in the browser: mnist or synthetic"
 NO_EXPERIMENT = "choose at least one experiment (space)"
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
-_FLAG = re.compile(r"--(?:set )?(?P<key>\w+)(?P<step>[^:]*): (?P<text>.*)", re.DOTALL)
-_IN_FILE = re.compile(r"(?:experiments\.[^:]*?\.)?(?P<key>\w+)(?:\[\d+\])*: .*", re.DOTALL)
+_OF_EXPERIMENT = re.compile(r"experiments\.(?P<experiment>.*)\.(?P<name>\w+)", re.DOTALL)
+_FLAG = re.compile(
+    r"--(?:set )?(?P<key>(?:experiments\..*?\.)?\w+)(?P<step>[\[.][^:]*)?: (?P<text>.*)", re.DOTALL
+)
+_IN_FILE = re.compile(
+    r"(?P<experiment>experiments\.[^:]*?\.)?(?P<key>\w+)(?:\[\d+\])*: .*", re.DOTALL
+)
+
+# How to type one value and several, by the kind of the hyperparameter; `*` marks the baseline.
+_HOW_FLOAT = "0.1, or several: 0.01, 0.03*, 0.1 or 0.01..1 log 5 (* baseline)"
+_HOW_INTEGER = "32, or several: 16, 32*, 64 or 16..2048 x2 (* baseline)"
+_HOW = {
+    "seeds": "5, or a list: 4, 9 or 10..19 +1",
+    "data": "mnist, synthetic or a path",
+    "hidden": "64, 32 is one network; 64 | 64, 32* are two (* baseline)",
+    "drop_rate": "0 | 0.5* or 0..0.9 +0.1 (* baseline); one per layer: [0.1, 0.5]",
+    "patience": "5 or none, or several: 2, 5*, none (* baseline)",
+    "evaluate_every": "epoch or 100, or several: epoch*, 100 (* baseline)",
+}
+_HELP = {f.name: f.metadata["help"] for f in fields(Hyperparams)} | {
+    "seeds": "Runs of each configuration.",
+    "data": "The data set.",
+}
+
+
+def place(key: str) -> tuple[str, str]:
+    """The experiment of a field, or "" if it is for all of them, and the name of its value.
+
+    A field's key is what `--set` calls it: `learning_rate`, `experiments.final.learning_rate`.
+    """
+    found = _OF_EXPERIMENT.fullmatch(key)
+    return (found["experiment"], found["name"]) if found else ("", key)
+
+
+def key_of(experiment: str, name: str) -> str:
+    """The key of a field that belongs to one experiment."""
+    return dotted(("experiments", experiment, name))
 
 
 def title(key: str) -> str:
     """Returns a field's label, such as `learning rate`."""
-    return key.replace("_", " ")
+    return place(key)[1].replace("_", " ")
+
+
+def how_to_type(key: str) -> str:
+    """Says how a field's value or values are typed, and what they mean."""
+    name = place(key)[1]
+    how = _HOW.get(name)
+    if how is None and name in FLOAT_FIELDS:
+        how = _HOW_FLOAT
+    if how is None and type(DEFAULTS[name]) is int:
+        how = _HOW_INTEGER
+    if how is None:
+        words = ("false", "true") if type(DEFAULTS[name]) is bool else get_args(_TYPES[name])
+        how = f"{' or '.join(words)}, or several: {words[0]}*, {words[1]} (* baseline)"
+    return f"{how}   {_HELP[name]}"
+
+
+def single(key: str, text: str, default: str) -> str:
+    """The one value that a field keeps when its axis is removed: the baseline, or the first.
+
+    Args:
+        key: the field.
+        text: what is typed in it.
+        default: returned if that cannot be read.
+    """
+    name = place(key)[1]
+    try:
+        typed = read_typed(name, text)
+    except TypedError:
+        return default
+    return typed_text(name, [_as_python(typed.values[typed.baseline or 0])])
+
+
+def _as_python(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def shipped() -> list[tuple[str, str]]:
@@ -72,7 +154,8 @@ def choice_of(origin: Choice, experiments: Sequence[str], texts: Mapping[str, st
     Args:
         origin: the unchanged study.
         experiments: the experiments to run; none means all of them.
-        texts: the text of each field; an empty one changes nothing.
+        texts: the text of each field; an empty one changes nothing. Those of single experiments
+            win, as they come last.
     """
     numbers: dict[str, Any] = {}
     overrides = []
@@ -86,6 +169,7 @@ def choice_of(origin: Choice, experiments: Sequence[str], texts: Mapping[str, st
             numbers[key] = int(text)
         else:
             overrides.append(f"{key}={text}")
+    overrides += [f"{key}={text.strip()}" for key, text in texts.items() if place(key)[0] and text]
     return replace(origin, experiments=tuple(experiments), overrides=tuple(overrides), **numbers)
 
 
@@ -122,6 +206,26 @@ class Outline:
             for e in self.study.experiments
         )
 
+    def axes(self, name: str) -> list[tuple[str, str]]:
+        """The axes of an experiment: their names, and their values as one would type them."""
+        (experiment,) = [e for e in self.study.experiments if e.name == name]
+        return [
+            (axis, typed_text(axis, values, experiment.baseline[axis]))
+            for axis, values in experiment.axes.items()
+        ]
+
+    def value(self, name: str, key: str) -> str:
+        """The value of a hyperparameter in an experiment without that axis, as one would type it.
+
+        Args:
+            name: the experiment.
+            key: the hyperparameter, or "seeds".
+        """
+        (experiment,) = [e for e in self.study.experiments if e.name == name]
+        if key == "seeds":
+            return _seeds(experiment)
+        return typed_text(key, [getattr(experiment.base, key)])
+
     def hint(self, key: str, experiments: Sequence[str]) -> str:
         """Returns a field's placeholder: the value in these experiments, as one would type it.
 
@@ -138,33 +242,26 @@ class Outline:
 
 def _seeds(experiment: Experiment) -> str:
     seeds = experiment.seeds
-    return str(len(seeds)) if seeds == tuple(range(len(seeds))) else _text(seeds)
+    if seeds == tuple(range(len(seeds))):
+        return str(len(seeds))
+    return f"[{', '.join(map(str, seeds))}]"
 
 
 def _setting(experiment: Experiment, key: str) -> str:
     if key in experiment.axes:
-        return f"varied: {_some([_text(value) for value in experiment.axes[key]])}"
+        texts = [typed_text(key, [value]) for value in experiment.axes[key]]
+        return f"varied: {_some(texts, ' | ' if key == 'hidden' else ', ')}"
     if not in_use(key, experiment.base, experiment.axes):
         other, needed = USED_ONLY_WITH[key]
         return f"only with {title(other)}" + ("" if needed is True else f" {needed}")
-    return _text(getattr(experiment.base, key))
+    return typed_text(key, [getattr(experiment.base, key)])
 
 
-def _text(value: Any) -> str:
-    """Formats a value as in a study file, but strings without quotes."""
-    value = toml_value(value)
-    if isinstance(value, list):
-        return f"[{', '.join(map(_text, value))}]"
-    if isinstance(value, float):
-        return repr(value).removesuffix(".0")
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _some(texts: Sequence[str]) -> str:
+def _some(texts: Sequence[str], separator: str) -> str:
     """Joins the texts; of many, the first two and the last."""
     if len(texts) <= SHOWN:
-        return ", ".join(texts)
-    return f"{', '.join(texts[:2])} … {texts[-1]}"
+        return separator.join(texts)
+    return f"{separator.join(texts[:2])} … {texts[-1]}"
 
 
 # ---- the check
@@ -175,6 +272,7 @@ class Checked:
     """The result of checking a choice."""
 
     outline: Outline | None = None  # None: the study cannot be read at all
+    changed: Outline | None = None  # with the changes; None if there are problems
     label: str = ""  # in the store
     plan: tuple[str, ...] = ()  # lines; none if there are problems
     summary: str = ""  # of the plan
@@ -183,7 +281,8 @@ class Checked:
     def __post_init__(self) -> None:
         """Sorts the problems in the order of the fields."""
         order = {key: i for i, key in enumerate(("", "experiments", *KEYS))}
-        problems = sorted(self.problems, key=lambda problem: order[problem[0]])
+        # Fields of single experiments follow the experiments, in their order.
+        problems = sorted(self.problems, key=lambda problem: order.get(problem[0], 1.5))
         object.__setattr__(self, "problems", tuple(problems))
 
     @property
@@ -201,9 +300,15 @@ class Checked:
             return self.summary
         if not self.problems:
             return ""
-        places = dict.fromkeys(title(key) or "the study" for key, _ in self.problems)
+        places = dict.fromkeys(_named(key) or "the study" for key, _ in self.problems)
         n = len(self.problems)
         return f"{count(n, 'problem')}: {', '.join(places)}"
+
+
+def _named(key: str) -> str:
+    """A field's name among all fields: `learning rate`, `final: learning rate`."""
+    experiment, _ = place(key)
+    return f"{experiment}: {title(key)}" if experiment else title(key)
 
 
 def check(
@@ -212,6 +317,8 @@ def check(
     facts: Callable[[str], "DataFacts"],
     n_cores: int,
     *,
+    pace: "Callable[[], Pace] | None" = None,
+    keys: Collection[str] = (),
     none_chosen: bool = False,
     served: bool = False,
 ) -> Checked:
@@ -222,6 +329,8 @@ def check(
         origin: the unchanged study.
         facts: reads the facts of data, given its name or path.
         n_cores: the number of CPU cores to train on.
+        pace: measures how fast networks were trained; None: a rule of thumb is enough.
+        keys: the keys of the fields of single experiments.
         none_chosen: whether all experiments were left out.
         served: whether the app runs in a browser, where it accepts no local paths.
     """
@@ -235,7 +344,7 @@ def check(
         study = choice.study()
     except ConfigError as error:
         name = plain(choice.source if choice.row is None else choice.row.label, limit=200)
-        problems += [placed(problem, name) for problem in error.problems]
+        problems += [placed(problem, name, keys) for problem in error.problems]
     if served and choice.data not in (None, *NAMED_DATA):
         problems.append(("data", NO_PATHS))
     elif "data" not in dict(problems):
@@ -245,43 +354,51 @@ def check(
             problems.append(("data", str(error)))
     label = choice.label(outline.study.name)
     if problems or study is None or found is None:
-        return Checked(outline, label, problems=tuple(problems))
+        return Checked(outline, label=label, problems=tuple(problems))
     try:
-        lines, summary = _plan(study, found, n_cores)
+        lines, summary = _plan(study, found, n_cores, pace)
     except ConfigError as error:
-        problems = [placed(problem, study.name) for problem in error.problems]
-        return Checked(outline, label, problems=tuple(problems))
-    return Checked(outline, label, lines, summary)
+        problems = [placed(problem, study.name, keys) for problem in error.problems]
+        return Checked(outline, label=label, problems=tuple(problems))
+    lines += [f"note: {note}" for note in left_out(outline.study, study)]
+    return Checked(outline, Outline(study), label, tuple(lines), summary)
 
 
-def _plan(study: Study, facts: "DataFacts", n_cores: int) -> tuple[tuple[str, ...], str]:
+def _plan(
+    study: Study, facts: "DataFacts", n_cores: int, pace: "Callable[[], Pace] | None"
+) -> tuple[list[str], str]:
     """Returns the plan's lines and its summary in one line.
 
     Raises:
         ConfigError: the study does not fit the data or this machine.
     """
-    from jmlp.client.plans import checked_plan, plan_lines
+    from jmlp.client.pace import Pace
+    from jmlp.client.plans import checked_plan, plain_lines, time_text
     from jmlp.training.plan import memory, size_text
 
     plan = checked_plan(study, facts, n_cores)
-    runs, programs = count(len(plan.runs), "run"), count(len(plan.groups), "program")
-    size = size_text(memory(plan, n_cores))
-    return tuple(plan_lines(plan, n_cores)), f"{runs} · {programs} to compile · about {size}"
+    measured = Pace() if pace is None else pace()
+    networks = count(len(plan.runs), "network")
+    size, time = size_text(memory(plan, n_cores)), time_text(plan, n_cores, measured)
+    return plain_lines(plan, n_cores, measured), f"{networks} · {time} · about {size}"
 
 
-def placed(problem: str, name: str) -> tuple[str, str]:
+def placed(problem: str, name: str, keys: Collection[str] = ()) -> tuple[str, str]:
     """Returns the field that a message is about, or "", and the message without the field's name.
 
     Args:
         problem: the message as the command prints it.
         name: the study's name in messages.
+        keys: the keys of the fields of single experiments.
     """
-    if (flag := _FLAG.fullmatch(problem)) and flag["key"] in KEYS:
-        step = f"{flag['key']}{flag['step']}: " if flag["step"] else ""
+    if (flag := _FLAG.fullmatch(problem)) and (flag["key"] in keys or flag["key"] in KEYS):
+        step = f"{title(flag['key'])}{flag['step']}: " if flag["step"] else ""
         return flag["key"], step + flag["text"]
     text = problem.removeprefix(f"{name}: ")
-    if (place := _IN_FILE.fullmatch(text)) and place["key"] in KEYS:
-        return place["key"], text
+    if (found := _IN_FILE.fullmatch(text)) and found["key"] in KEYS:
+        experiment = (found["experiment"] or "").removesuffix("axes.").removesuffix("baseline.")
+        own = f"{experiment}{found['key']}"
+        return own if own in keys else found["key"], text
     return "", problem
 
 

@@ -1,5 +1,6 @@
 """The parts of a form: a button for a choice, check boxes, fields, indented text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 from typing import ClassVar
@@ -75,6 +76,7 @@ class Tick(Pressable):
     terms = ("experiment",)
 
     on = reactive(True)
+    text = reactive("")
 
     def __init__(self, key: str, text: str) -> None:
         super().__init__(markup=False)
@@ -90,12 +92,41 @@ class Tick(Pressable):
         super().action_press()
 
 
-class FieldLine(Vertical):
-    """A field with its name, and its problems below."""
+class Add(Pressable):
+    """Asks for another field of an experiment."""
 
-    def __init__(self, key: str, title: str, max_length: int) -> None:
-        super().__init__(id=f"field-{key}")
+    def line(self) -> Text:
+        """Returns what it adds."""
+        return Text("+ axis or setting")
+
+
+class Field(Input):
+    """A field in which enter moves on, like tab."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "app.focus_next", show=False)]
+
+
+class FieldLine(Vertical):
+    """A field with its name, and its problems below.
+
+    An unchanged or empty text stands for the value that the study has.
+    """
+
+    def __init__(
+        self, key: str, title: str, max_length: int, *, given: str = "", added: bool = False
+    ) -> None:
+        """Initialises the line.
+
+        Args:
+            key: identifies the field.
+            title: its name.
+            max_length: the characters that it takes.
+            given: the study's own value, with which the field is filled.
+            added: whether the user added the field.
+        """
+        super().__init__()
         self.key, self.name_shown, self.max_length = key, title, max_length
+        self.given, self.added = given, added
 
     def compose(self) -> ComposeResult:
         """Yields name, input and problems."""
@@ -103,8 +134,10 @@ class FieldLine(Vertical):
             name = Static(self.name_shown, markup=False, classes="name")
             name.tooltip = "\n".join(entry.text for entry in explained(self.terms)) or None
             yield name
-            yield Input(
-                id=f"input-{self.key}",
+            yield Field(
+                self.given,
+                visible(self.given),
+                id=f"input-{self.key}" if self.key.isidentifier() else None,
                 max_length=self.max_length,
                 restrict=_PRINTABLE,
                 compact=True,
@@ -118,19 +151,50 @@ class FieldLine(Vertical):
         return [self.name_shown]
 
     @property
+    def field(self) -> Field:
+        """The field itself."""
+        return self.query_one(Field)
+
+    @property
     def text(self) -> str:
-        """The text in the field."""
-        return self.query_one(Input).value
+        """The text in the field; empty if it stands for the study's own value."""
+        text = self.field.value
+        return "" if text.strip() == self.given else text
 
     def hint(self, text: str) -> None:
         """Shows a text while the field is empty."""
-        self.query_one(Input).placeholder = visible(text)
+        self.field.placeholder = visible(text)
 
     def wrong(self, text: str) -> None:
         """Shows the field's problems, one per line; an empty text removes them."""
         line = self.query_one(".wrong", Static)
         line.update("\n".join(f"✗ {visible(part)}" for part in text.splitlines()))
         self.set_class(bool(text), "has-problem")
+
+
+class ExperimentBox(Vertical):
+    """An experiment: its check box, and below it a field for each axis and own setting."""
+
+    def __init__(self, name: str, text: str, lines: Sequence[FieldLine]) -> None:
+        super().__init__()
+        self.tick, self.first_lines = Tick(name, text), lines
+
+    def compose(self) -> ComposeResult:
+        """Yields the check box and the fields."""
+        yield self.tick
+        with Vertical(classes="own"):
+            yield from self.first_lines
+            yield Add(markup=False)
+
+    @property
+    def own(self) -> list[FieldLine]:
+        """The fields."""
+        return list(self.query(FieldLine))
+
+    async def add(self, line: FieldLine) -> None:
+        """Adds a field, and focuses it."""
+        await self.query_one(".own").mount(line, before=self.query_one(Add))
+        line.field.focus()
 
 
 class Indented(Static):
