@@ -77,10 +77,12 @@ class StudyScreen(JmlpScreen[None]):
         """Draws the new state of the study."""
         self.store_error = ""
         view: StudyView | None = event.value
-        self.view = view
+        before, self.view = self.view, view
         if view is None:
             return
         self._show_activity(view.activity)
+        if before is not None and view.experiments is before.experiments:
+            return  # only the worker's process was looked at again
         with self.app.batch_update():
             self.query_one(ConfigurationList).show(view.experiments, view.n_classes)
             self.query_one(ResultTables).show(view.tables)
