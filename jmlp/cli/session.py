@@ -111,6 +111,9 @@ class _Session:
         self.seen, points = self.store.new_points(self.label, self.seen)
         done, n_runs = self.store.counts(self.label)
         progress = replace(row.progress, runs_done=done, n_runs=n_runs)
+        owner = self.lock.owner()
+        if owner is None or not owner.is_local:  # its times are those of another clock
+            progress = replace(progress, phase_began=None)
         self.show.show(row.state, progress, [point for _, point in points])
         return row
 

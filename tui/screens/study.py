@@ -97,13 +97,13 @@ class StudyScreen(JmlpScreen[None]):
     def on_feed_update(self, event: FeedUpdate) -> None:
         """Draws the new state of the study."""
         self.store_error = ""
-        before, view = self.view, event.value
-        self.view = view
+        view: StudyView | None = event.value
+        before, self.view = self.view, view
         if view is None:
             return
         self._show_activity(view.activity)
-        if before is not None and before.experiments is view.experiments:
-            return  # only the worker has been looked at again
+        if before is not None and view.experiments is before.experiments:
+            return  # only the worker's process was looked at again
         with self.app.batch_update():
             self.query_one(ConfigurationList).show(view.experiments, view.n_classes)
             self.query_one(ResultTables).show(view.tables)
