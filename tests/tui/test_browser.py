@@ -254,7 +254,7 @@ def test_a_page_that_may_not_write_to_the_clipboard_copies_with_the_next_key(
     """
     fill(tmp_path / "store", PLAN)
     with serve(tmp_path / "store") as (process, address):
-        tab = Tab(browser, address, script)
+        tab = Tab(browser, address, script=script)
         tab.until_shown("small")
         for key in ("C", "ArrowDown", "Enter"):  # the row
             tab.page.keyboard.press(key)

@@ -33,6 +33,7 @@ from tui.screens.help import HelpScreen, text_of, words_at_cursor, words_shown
 from tui.screens.run import PANELS
 from tui.screens.runs import LABELS, RunsScreen
 from tui.views import comparison, form
+from tui.views.activity import LABELS as LABELS_OF_ACTIVITY
 from tui.views.results import BLOCKS
 from tui.views.run_filter import NUMBERS, TEXTS
 from tui.views.runs import COLUMNS
@@ -58,7 +59,7 @@ EXPLAINED = (LayersPanel, ConfusionPanel, WeightsPanel, MistakesPanel, Pick, Tic
 
 # What the app shows, as its own records have it.
 SHOWN: dict[str, tuple[str, ...]] = {
-    "columns of the studies": [title for title, _ in studies.COLUMNS.values()],
+    "columns of the studies": tuple(title for title, _ in studies.COLUMNS.values()),
     "columns of the configurations": (*configurations.NUMBERS, configurations.CURVE),
     "columns of the results": tuple(results_titles()),
     "columns of the runs": tuple(
@@ -82,10 +83,8 @@ SHOWN: dict[str, tuple[str, ...]] = {
     ),
     "verdicts": (*(v for v in get_args(Verdict) if v != "failures"), *get_args(Answer)),
     "marks": ("baseline", "best", "limit", "±", "ln(classes)", "band", "snapshot"),
-    "live figures": (
-        *("throughput", "elapsed", "left", "learning rate", "batch cost"),
-        *("memory", "cores", "process"),
-    ),
+    "live figures": (*LABELS_OF_ACTIVITY, "elapsed", "left", "memory", "cores", "process"),
+    "panels of a study": ("curves", "layer", "parameters", "median", "letter", "data"),
 }
 
 
@@ -217,10 +216,13 @@ def test_short_names_have_a_column_and_long_ones_have_not() -> None:
 
 
 OPENED: dict[str, tuple[tuple[tuple[str, str], ...], list[str]]] = {
-    "studies": ((("6/6", "down"),), ["done", "study", "state", "runs", "time left"]),
+    "studies": (
+        (("6/6", "down"),),
+        ["done", "study", "title", "data", "state", "work", "runs", "time left"],
+    ),
     "study": (
         (("/6", "enter"), ("learning rate 0.1", "down"), ("diverged @7\n", "")),
-        ["configuration", "diverged", "learning rate", "experiment", "cost by epoch"],
+        ["configuration", "diverged", "learning rate", "experiment", "cost"],
     ),
     "results": (
         (("/6", "enter"), ("learning rate 0.1", "tab"), ("Notes", "")),
@@ -238,8 +240,8 @@ OPENED: dict[str, tuple[tuple[tuple[str, str], ...], list[str]]] = {
         ["validation cost", "epoch", "learning rate"],
     ),
     "form": (
-        (("q Quit", "n"), ("Start from", "enter"), ("to compile", "tab"), ("", "tab")),
-        ["seeds", "hyperparameter", "plan"],
+        (("q Quit", "n"), ("Start from", "enter"), ("networks to train", "tab"), ("", "tab")),
+        ["learning rate", "hyperparameter", "plan"],
     ),
 }
 

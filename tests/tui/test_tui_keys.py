@@ -18,7 +18,9 @@ from tui.dialogs import Confirm, Dialog, TextDialog
 from tui.keys import Key, bound_keys, is_listed, key_name, keys_of
 from tui.launch import TerminalApp
 from tui.palette import Actions
+from tui.screens.base import JmlpScreen
 from tui.screens.compare import CompareScreen
+from tui.screens.experiment import ExperimentScreen
 from tui.screens.form import StudyForm
 from tui.screens.help import HelpScreen
 from tui.screens.run import RunScreen
@@ -38,10 +40,11 @@ PROSE = (ROOT / "README.md", PAGE, ROOT / "docs" / "tutorial" / "first-study.md"
 
 # Everything that has keys, in the order of the documents' table.
 PLACES: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
-    ("everywhere", (JmlpApp,)),
+    ("everywhere", (JmlpApp, JmlpScreen)),
     ("in a terminal", (TerminalApp,)),
     ("studies", (StudiesScreen,)),
     ("one study", (StudyScreen, ConfigurationList)),
+    ("curves of a study", (ExperimentScreen,)),
     ("its results", (ResultTables,)),
     ("one configuration or run", (RunScreen,)),
     ("curves", (Curves,)),
@@ -123,7 +126,7 @@ NAMES = {
     for class_ in classes
     for names, _ in bound_keys(own(class_))
     for name in names
-}
+} | {"ctrl+c"}  # of Textual: copies what the mouse has selected
 
 
 @pytest.mark.parametrize("page", PROSE, ids=lambda page: str(page.name))

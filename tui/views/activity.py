@@ -18,6 +18,8 @@ from jmlp.training.records import Phase, epoch_text
 from tui.text import count, duration, fit, visible
 
 GAP = "   "
+# Of the lines that describe an activity in full.
+LABELS = ("state", "group", "work", "time", "speed", "batch cost", "worker", "uses")
 
 
 @dataclass(frozen=True)
@@ -275,25 +277,25 @@ def activity_lines(activity: Activity, width: int, now: int) -> list[tuple[str, 
     """
     worker, usage = activity.worker, activity.worker.usage if activity.worker else Usage()
     rate, cost = activity.runs_per_minute, activity.batch_cost
-    table = {
-        "state": [activity.state, _phase(activity, now), activity.advice],
-        "group": [
+    parts = [
+        [activity.state, _phase(activity, now), activity.advice],
+        [
             f"{activity.group} of {activity.n_groups}" if _in_group(activity) else "",
             activity.name if _in_group(activity) else "",
         ],
-        "work": [percent(activity.share), _runs(activity)],
-        "time": [_elapsed(activity, now), _left(activity)],
-        "speed": [_speed(activity), "" if rate is None else _rate(rate)],
-        "batch cost": ["" if cost is None else f"{cost:.4f}"],
-        "worker": [
+        [percent(activity.share), _runs(activity)],
+        [_elapsed(activity, now), _left(activity)],
+        [_speed(activity), "" if rate is None else _rate(rate)],
+        ["" if cost is None else f"{cost:.4f}"],
+        [
             f"process {worker.pid} on {worker.host}" if worker else "",
             f"since {time_text(worker.since)} UTC" if worker else "",
         ],
-        "uses": [
+        [
             "" if usage.cores is None else f"{usage.cores:.1f} cores",
             "" if usage.memory is None else f"{_memory(usage.memory)} of memory",
         ],
-    }
-    room = width - max(map(len, table)) - 2
-    lines = [(label, _joined(parts, room)) for label, parts in table.items()]
+    ]
+    room = width - max(map(len, LABELS)) - 2
+    lines = [(label, _joined(parts, room)) for label, parts in zip(LABELS, parts, strict=True)]
     return [(label, value) for label, value in lines if value]
