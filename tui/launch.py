@@ -11,7 +11,6 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from tui.app import JmlpApp, find
-from tui.charts.glyphs import glyphs_of
 from tui.framework.app import CommandApp
 from tui.framework.ascii import is_ascii_wanted
 from tui.framework.terminal import TerminalDriver, restore_terminal, saved_attributes
@@ -45,11 +44,9 @@ def run(folder: Path, start: str | None) -> int:
     """Runs the app and returns its exit code, 128 + n after signal n.
 
     Raises:
-        ConfigError: the environment names glyphs that there are not.
         StoreError: `start` is not in the store.
         Exception: a bug has ended the app; the terminal is restored.
     """
-    glyphs_of(os.environ)
     if start is not None:
         find(folder, start)  # report a wrong name before anything is drawn
     TerminalDriver.ascii_only = is_ascii_wanted()

@@ -57,7 +57,8 @@ def check_app() -> None:
     """Has to be called before the app is imported, as other packages are named tui, too.
 
     Raises:
-        ConfigError: Python finds another package of that name first.
+        ConfigError: Python finds another package of that name first, or the environment names
+            glyphs for the app's curves that there are not.
     """
     ours = Path(__file__).absolute().parent.parent.parent / "tui"
     spec = find_spec("tui")
@@ -70,3 +71,6 @@ def check_app() -> None:
             f"the app's package tui is {ours}, but Python finds another package of that name "
             f"first: {found}\nremove it from {found.parent}, or remove that folder from PYTHONPATH"
         )
+    from tui.charts.glyphs import glyphs_of
+
+    glyphs_of(os.environ)

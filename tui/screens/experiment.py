@@ -7,6 +7,8 @@ from textual.binding import Binding, BindingType
 from textual.reactive import var
 from textual.widgets import Static
 
+from jmlp.results.drawing import Drawing
+from tui.copying import Excerpt, curves_table, panel_of
 from tui.feed import FeedUpdate, Query
 from tui.panels.curves import CurvesPanel
 from tui.screens.base import JmlpScreen
@@ -83,6 +85,17 @@ class ExperimentScreen(JmlpScreen[None]):
             )
 
     watch_log_scale = _draw
+
+    def excerpt(self) -> Excerpt | None:
+        """Returns the values of the curves."""
+        return curves_table(self.query_one(CurvesPanel).shown) if self.lines else None
+
+    def drawing(self) -> Drawing | None:
+        """Returns the curves that are shown."""
+        if not self.lines:
+            return None
+        curves = self.query_one(CurvesPanel).shown
+        return Drawing(f"{self.breadcrumb}   {self.name_shown}", tuple(map(panel_of, curves)))
 
     # ---- keys
 

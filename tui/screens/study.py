@@ -12,11 +12,12 @@ from textual.widgets import Static, Tab, Tabs
 
 from jmlp.client import steering
 from jmlp.client.texts import MISSING
+from jmlp.results.drawing import Drawing
 from jmlp.store import Action, Store
 from jmlp.system.clock import now
 from jmlp.training.records import epoch_text
 from tui.charts.sparkline import bar
-from tui.copying import Excerpt
+from tui.copying import Excerpt, panel_of
 from tui.feed import FeedUpdate
 from tui.glossary import mentioned
 from tui.screens.base import JmlpScreen
@@ -227,10 +228,18 @@ class StudyScreen(JmlpScreen[None]):
         """Returns the configurations, or the result table of the current experiment."""
         if self.view is None:
             return None
-        if self.query_one(Tabs).active == "results":
-            return self.query_one(ResultTables).excerpt()
+        tables = self.query_one(ResultTables)
+        if tables.has_focus_within if self.room == "dashboard" else self.page == "results":
+            return tables.excerpt()
         at_cursor = self.query_one(ConfigurationList).at_cursor
         return excerpts.configurations(self.view.experiments, at_cursor)
+
+    def drawing(self) -> Drawing | None:
+        """Returns the curves of the preview."""
+        preview = self.query_one(Preview)
+        if self.view is None or not preview.display:
+            return None
+        return Drawing(self.breadcrumb, tuple(map(panel_of, preview.shown)))
 
     # ---- steering
 

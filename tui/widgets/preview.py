@@ -18,6 +18,7 @@ from tui.views.activity import Activity, activity_lines
 from tui.views.details import columns, layer_texts, setting_texts
 from tui.views.run import RunQuery, SeenRun
 from tui.views.study import ConfigurationLine, StudyView
+from tui.widgets.curves import Curves
 
 if TYPE_CHECKING:
     from tui.app import JmlpApp
@@ -88,6 +89,11 @@ class Preview(Vertical):
         """Redraws the curves."""
         self._draw_all()
         self._draw_one()
+
+    @property
+    def shown(self) -> list[Curves]:
+        """The plots that are shown."""
+        return [curves for panel in self.query(CurvesPanel) for curves in panel.shown]
 
     def swap(self) -> None:
         """Switches from cost to accuracy where only one of them has room, or back."""

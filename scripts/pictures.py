@@ -1,0 +1,238 @@
+#!/usr/bin/env python
+"""Makes the documents' pictures of the app, and a short film of it at work.
+
+    .venv/bin/python scripts/pictures.py stills STORE [STUDY] [--configuration TEXT]
+    .venv/bin/python scripts/pictures.py film
+
+The app runs in Chromium, as `jmlp serve` shows it, and keys are pressed. `stills` shows a study that has
+been trained, and writes .github/images/app-*.png; `film` makes a new experiment in an empty store, with
+axes typed into the form, and writes .github/images/app.gif, from first start to a compared result.
+"""
+
+import argparse
+import io
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+
+from browser_tab import NAMES, Tab, find_browser, launch  # noqa: E402 - after the paths
+from playwright.sync_api import Browser, sync_playwright  # noqa: E402
+from serve_process import serve  # noqa: E402
+
+IMAGES = ROOT / ".github" / "images"
+SIZE = (1200, 780)  # CSS pixels of the page
+FONT = "14"  # of which 120 columns and more fit
+SCALE = 1.5  # device pixels to a CSS pixel, so that text is sharp
+COLOURS = 128  # of a picture: enough for smooth letters
+LARGEST = 2_000_000  # bytes of the film
+
+# For each picture, the keys that lead to it from the previous one, and a text that it must show.
+PICTURES: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("study", (), "layer 1"),
+    ("results", ("Tab",), "verdict"),
+    ("curves", ("Tab", "configuration", "Enter"), "accuracy, %"),
+    ("layers", ("Tab",), "Gradient norm"),
+    ("weights", ("Tab",), "unit 0"),
+    ("confusion", ("Tab",), "predicted"),
+    ("mistakes", ("Tab",), "sure"),
+)
+
+
+@contextmanager
+def opened(store: Path, size: tuple[int, int], scale: float) -> Iterator[Tab]:
+    """The app on a store, in a tab of its own."""
+    path = find_browser()
+    if path is None:
+        raise SystemExit(f"scripts/pictures.py: needs a browser: {', '.join(NAMES)}")
+    with sync_playwright() as playwright, serve(store, options=("--font-size", FONT)) as server:
+        browser: Browser = launch(playwright, path)
+        try:
+            yield Tab(browser, server[1], size, scale=scale)
+        finally:
+            browser.close()
+
+
+def shot(tab: Tab) -> Image.Image:
+    """Takes a picture of the app, without the page around it, once it no longer changes."""
+    before = b""
+    while True:
+        tab.page.wait_for_timeout(150)
+        found = tab.page.locator("#terminal").screenshot()
+        if found == before:
+            return Image.open(io.BytesIO(found)).convert("RGB")
+        before = found
+
+
+# ---- stills
+
+
+def stills(store: Path, study: str, configuration: str) -> None:
+    """Writes the pictures that the documents show, as PNG."""
+    pages = [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
+    shown = "".join(page.read_text(encoding="utf-8") for page in pages)
+    with opened(store, SIZE, SCALE) as tab:
+        tab.until_shown(study)
+        tab.page.keyboard.press("Enter")
+        tab.until_shown(f"studies › {study}")
+        for name, keys, text in PICTURES:
+            for key in keys:
+                if key == "configuration":
+                    find(tab, configuration)
+                else:
+                    tab.page.keyboard.press(key)
+            tab.until_shown(text)
+            tab.until(lambda: "computing" not in tab.text())
+            if f"app-{name}.png" in shown:
+                path = IMAGES / f"app-{name}.png"
+                palette = shot(tab).quantize(COLOURS, dither=Image.Dither.NONE)
+                palette.save(path, optimize=True)
+                print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1000} kB")
+
+
+def find(tab: Tab, text: str) -> None:
+    """Moves the cursor to a configuration, whose settings are then shown."""
+    tab.page.keyboard.press("Home")
+    for _ in range(200):
+        tab.page.wait_for_timeout(100)
+        if any(f"{text}: cost" in line for line in tab.lines()):
+            return
+        tab.page.keyboard.press("ArrowDown")
+    raise SystemExit(f"{text}: there is no such configuration")
+
+
+# ---- the film
+
+
+class Film:
+    """The frames of a film, each with the time for which it is shown."""
+
+    def __init__(self, tab: Tab) -> None:
+        """Starts without frames."""
+        self.tab = tab
+        self.frames: list[Image.Image] = []
+        self.seconds: list[float] = []
+
+    def take(self, seconds: float) -> None:
+        """Shows what the app shows now for so long."""
+        self.tab.page.wait_for_timeout(120)
+        found = self.tab.page.locator("#terminal").screenshot()
+        frame = Image.open(io.BytesIO(found)).convert("RGB")
+        if self.frames and frame == self.frames[-1]:
+            self.seconds[-1] += seconds
+        else:
+            self.frames.append(frame)
+            self.seconds.append(seconds)
+
+    def press(self, keys: Sequence[str], seconds: float = 0.3) -> None:
+        """Presses keys, and shows what each of them does."""
+        for key in keys:
+            self.tab.page.keyboard.press(key)
+            self.take(seconds)
+
+    def write(self, path: Path) -> None:
+        """Writes the film as a GIF with one palette, of which only what changes is stored."""
+        width, height = self.frames[0].size
+        chosen = self.frames[:: max(1, len(self.frames) // 8)]
+        together = Image.new("RGB", (width, height * len(chosen)))
+        for i, frame in enumerate(chosen):
+            together.paste(frame, (0, i * height))
+        palette = together.quantize(64, dither=Image.Dither.NONE)
+        frames = [f.quantize(palette=palette, dither=Image.Dither.NONE) for f in self.frames]
+        milliseconds = [round(1000 * s) for s in self.seconds]
+        frames[0].save(
+            path,
+            save_all=True,
+            append_images=frames[1:],
+            duration=milliseconds,
+            loop=0,
+            optimize=True,
+            disposal=1,
+        )
+
+
+def film() -> None:
+    """Makes the film: an experiment with typed axes, its training, its table, and a network."""
+    with tempfile.TemporaryDirectory() as folder, opened(Path(folder) / "store", SIZE, 1.0) as tab:
+        made = Film(tab)
+        tab.until_shown("Demo")
+        made.take(2.0)
+        made.press(["n"])
+        tab.until_shown("Start from")
+        choose(tab, made, "demo")
+        tab.until_shown("networks to train")
+        made.take(1.0)
+        made.press(["Tab", "Tab"])
+        made.press(["End"])
+        made.press(["Backspace"] * len(", 1"), 0.06)
+        made.press([*"03*, 0.3"[:0]], 0.06)
+        made.take(0.5)
+        tab.page.keyboard.press("Control+s")
+        tab.until_shown("studies › demo")
+        while "done" not in tab.lines()[2]:
+            made.take(0.25)
+            tab.page.wait_for_timeout(400)
+        made.take(1.5)
+        made.press(["Tab"])
+        tab.until_shown("verdict")
+        made.take(3.0)
+        made.press(["Tab"])
+        made.press(["ArrowDown", "ArrowDown"], 0.8)
+        made.press(["Enter"])
+        tab.until_shown("mean of")
+        made.take(1.5)
+        made.press(["Tab"])
+        tab.until_shown("Gradient norm")
+        made.take(1.5)
+        made.press(["Tab"])
+        tab.until_shown("unit 0")
+        made.take(0.8)
+        made.press(["["] * 6, 0.35)
+        made.take(1.5)
+        path = IMAGES / "app.gif"
+        made.write(path)
+        size = path.stat().st_size
+        seconds = sum(made.seconds)
+        print(
+            f"{path.relative_to(ROOT)}: {len(made.frames)} frames, {seconds:.0f} s, {size:,} bytes"
+        )
+        if size > LARGEST:
+            raise SystemExit(f"the film must not be larger than {LARGEST:,} bytes")
+
+
+def choose(tab: Tab, made: Film, name: str) -> None:
+    """Chooses a study to start from."""
+    for _ in range(20):
+        line = next((line for line in tab.lines() if f" {name} " in line), "")
+        made.press(["ArrowDown"], 0.15)
+        if line:
+            break
+    tab.page.keyboard.press("Enter")
+
+
+def main() -> None:
+    """Makes the stills or the film."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    pictures = commands.add_parser("stills")
+    pictures.add_argument("store", type=Path, help="the folder of stored runs")
+    pictures.add_argument("study", nargs="?", default="original")
+    pictures.add_argument("--configuration", default="batch size 64", help="the one to show")
+    commands.add_parser("film")
+    options = parser.parse_args()
+    if options.command == "film":
+        film()
+    else:
+        stills(options.store, options.study, options.configuration)
+
+
+if __name__ == "__main__":
+    main()
