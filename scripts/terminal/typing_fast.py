@@ -3,7 +3,7 @@
 import time
 
 from measuring import Findings, Options, Row, say, workplace
-from tui_terminal import READY, Terminal
+from tui_terminal import READY, WAIT_SECONDS, Terminal
 from typed import CODES, Model, edits
 
 from tui.views import form
@@ -11,7 +11,7 @@ from tui.views import form
 N_EDITS = 100
 PAUSES = (0.01, 0.001, 0.0)  # seconds after each key
 CASES = 5  # forms for each pause
-SIZE = (120, 40)
+SIZE = (140, 100)  # every field with its problems
 MARK = "~"
 KEYS = form.KEYS[form.KEYS.index("learning_rate") :]
 
@@ -56,13 +56,13 @@ def _typed(pressed: list[str], pause: float, wanted: list[str]) -> list[str]:
             text = CODES.get(key, key)
             terminal.press(f"\x1b[200~{text}\x1b[201~" if len(key) > 1 and text == key else text)
             time.sleep(pause)
-        terminal.read(1.5)
-        found = {key: _field(terminal, key) for key in KEYS}
-    return [
-        f"{key} {found[key]!r}, not {text!r}"
-        for key, text in zip(KEYS, wanted, strict=True)
-        if found[key] != (text.strip() or empty[key])
-    ]
+        hoped = {key: text.strip() or empty[key] for key, text in zip(KEYS, wanted, strict=True)}
+        deadline = time.monotonic() + WAIT_SECONDS
+        while (found := {key: _field(terminal, key) for key in KEYS}) != hoped:
+            if time.monotonic() > deadline:
+                break
+            terminal.read(0.2)
+    return [f"{key} {found[key]!r}, not {hoped[key]!r}" for key in KEYS if found[key] != hoped[key]]
 
 
 def _field(terminal: Terminal, key: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import store_runs
 from commands import (
     STUDY,
     Done,
@@ -399,3 +400,14 @@ def test_a_template_is_the_shipped_file_and_a_study_of_ones_own(name: str, here:
     mine, theirs = (here("study", source, "--dry-run") for source in ("mine.toml", name))
     assert mine == theirs
     assert mine.code == 0
+
+
+def test_study_in_the_store_is_changed_by_the_command(here: Here) -> None:
+    store_runs.fill(here.folder / "store")
+    again = ("study", "--again", "small", "--dry-run", "--cores", "2", "--data", "synthetic")
+    done = here(*again, "--set", "learning_rate=0.1, 0.2, 0.4*", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["runs"] == 9
+    done = here("study", "small.toml", *again[1:])
+    assert done.code == 2
+    assert done.err.endswith("--again small: is a study by itself; leave small.toml out\n")
