@@ -180,8 +180,6 @@ def test_keys_that_make_no_sense_do_nothing(key: str, tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await open_study(pilot)
         await until_shown(pilot, "\n done")
-        await until_shown(pilot, "cost from ▁")
-        await until_shown(pilot, "esc Back")
         await until_shown(pilot, "q Quit")
         before = dump(pilot.app)
         await pilot.press(key)

@@ -69,7 +69,7 @@ def test_enter_opens_the_runs_of_a_row_and_escape_returns_to_it(tmp_path: Path) 
 
     async def steps(pilot: Pilot[int]) -> None:
         pilot.app.push_screen(StudyScreen("small"))
-        await until_shown(pilot, "learning rate 0.05")
+        await until_shown(pilot, "rates: validation cost")
         await pilot.press("tab")
         await until_shown(pilot, "rates 4/4")
         await pilot.press("e", "down", "down")
