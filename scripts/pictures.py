@@ -4,9 +4,10 @@
     .venv/bin/python scripts/pictures.py stills STORE [STUDY] [--configuration TEXT]
     .venv/bin/python scripts/pictures.py film
 
-The app runs in Chromium, as `jmlp serve` shows it, and keys are pressed. `stills` shows a study that has
-been trained, and writes .github/images/app-*.png; `film` makes a new experiment in an empty store, with
-axes typed into the form, and writes .github/images/app.gif, from first start to a compared result.
+The app runs in Chromium, as `jmlp serve` shows it, and keys are pressed. `stills` shows a study
+that has been trained, and writes .github/images/app-*.png; `film` makes a new experiment in an
+empty store, with axes typed into the form, and writes .github/images/app.gif, from first start to a
+compared result.
 """
 
 import argparse
@@ -169,15 +170,22 @@ def film() -> None:
         tab.until_shown("networks to train")
         made.take(1.0)
         made.press(["Tab", "Tab"])
-        made.press(["End"])
-        made.press(["Backspace"] * len(", 1"), 0.06)
-        made.press([*"03*, 0.3"[:0]], 0.06)
+        made.press(["Control+u"])
+        made.press([*"0.03*, 0.1, 0.3"], 0.08)
         made.take(0.5)
+        made.press(["Tab", "Enter"])
+        tab.until_shown("batch norm")
+        choose(tab, made, "hidden")
+        tab.until(lambda: "Choose" not in tab.text())
+        made.press(["Control+u"])
+        made.press([*"20, 10* | 64"], 0.08)
+        tab.until_shown("6 configurations")
+        made.take(2.0)
         tab.page.keyboard.press("Control+s")
-        tab.until_shown("studies › demo")
-        while "done" not in tab.lines()[2]:
+        tab.until_shown("training")
+        while not any(line.startswith(" done") for line in tab.lines()):
             made.take(0.25)
-            tab.page.wait_for_timeout(400)
+            tab.page.wait_for_timeout(500)
         made.take(1.5)
         made.press(["Tab"])
         tab.until_shown("verdict")

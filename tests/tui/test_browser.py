@@ -1,13 +1,13 @@
 """The served app in a real browser: painting, keys, and a study that runs to its result table."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from browser_tab import NAMES, Tab, find_browser, launch
-from playwright.sync_api import Browser, Page, WebSocket, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 from run_lines import PLAN
 from serve_process import serve
 from store_runs import fill

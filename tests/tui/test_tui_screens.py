@@ -1,4 +1,4 @@
-"""Snapshots of every screen with every kind of store at three sizes, as text.
+"""Snapshots of every screen with every kind of store at four sizes, as text.
 
 For a few of them, there are SVG pictures with colours too. The snapshots are in
 `tests/tui/screens`; UPDATE_SCREENS=1 rewrites them: review them before you commit.
@@ -14,8 +14,10 @@ from textual.app import App
 from textual.pilot import Pilot
 from tui_pilot import Kind, drive, dump, filled, until, until_shown
 
+from jmlp.system.process_usage import Usage, UsageMeter
+
 EXPECTED = Path(__file__).parent / "screens"
-SIZES = ((80, 24), (120, 40), (60, 20))
+SIZES = ((80, 24), (120, 40), (200, 60), (60, 20))
 NOON = 1_764_000_000_000_000_000  # the fixed time, in nanoseconds
 
 # The keys that open each screen, each with a text to wait for before it is pressed.
@@ -25,6 +27,7 @@ SCREENS: dict[str, tuple[tuple[str, str], ...]] = {
     "form": (("q Quit", "n"),),
     "runs": (("q Quit", "2"),),
     "study": (("/6", "enter"),),
+    "curves": (("/6", "enter"), ("learning rate 0.1", "v")),
     "results": (("/6", "enter"), ("learning rate 0.1", "tab")),
     "run": (("/6", "enter"), ("learning rate 0.1", "enter")),
     "compare": (("q Quit", "2"), ("6 runs", "X"), ("6 selected", "c")),
@@ -64,9 +67,11 @@ PICTURES: tuple[tuple[str, Kind, str], ...] = (
 
 @pytest.fixture(autouse=True)
 def _still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fixes the clock, the host name and the working directory."""
+    """Fixes the clock, the host, the process with its use of the machine, and the folder."""
     monkeypatch.setattr("time.time_ns", lambda: NOON)
     monkeypatch.setattr("socket.gethostname", lambda: "host")
+    monkeypatch.setattr("os.getpid", lambda: 4711)
+    monkeypatch.setattr(UsageMeter, "usage", lambda self: Usage(623_456_789, 1.96))
     monkeypatch.chdir(tmp_path)
 
 
@@ -74,6 +79,7 @@ async def go_to(pilot: Pilot[int], screen: str) -> None:
     """Presses the keys that open a screen."""
     for text, key in SCREENS[screen]:
         await until_shown(pilot, text)
+        await settled(pilot)  # what a dialog covers must be complete
         await pilot.press(key)
 
 

@@ -18,6 +18,7 @@ from jmlp.training.records import Phase, epoch_text
 from tui.text import count, duration, fit, visible
 
 GAP = "   "
+_TO_MINUTES = 16  # characters of a timestamp without its seconds
 # Of the lines that describe an activity in full.
 LABELS = ("state", "group", "work", "time", "speed", "batch cost", "worker", "uses")
 
@@ -200,6 +201,12 @@ def _phase(activity: Activity, now: int) -> str:
     return f"{activity.phase}{clock}"
 
 
+def _clock(at: int, now: int) -> str:
+    """`16:00`, or with the date if that was not today."""
+    day, clock = time_text(at)[:_TO_MINUTES].split()
+    return clock if time_text(now).startswith(day) else f"{day} {clock}"
+
+
 def _group(activity: Activity) -> str:
     return f"group {activity.group} of {activity.n_groups}" if _in_group(activity) else ""
 
@@ -289,7 +296,7 @@ def activity_lines(activity: Activity, width: int, now: int) -> list[tuple[str, 
         ["" if cost is None else f"{cost:.4f}"],
         [
             f"process {worker.pid} on {worker.host}" if worker else "",
-            f"since {time_text(worker.since)} UTC" if worker else "",
+            f"since {_clock(worker.since, now)} UTC" if worker else "",
         ],
         [
             "" if usage.cores is None else f"{usage.cores:.1f} cores",
