@@ -12,6 +12,7 @@ compared result.
 
 import argparse
 import io
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -28,10 +29,11 @@ from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 from serve_process import serve  # noqa: E402
 
 IMAGES = ROOT / ".github" / "images"
-SIZE = (1200, 780)  # CSS pixels of the page
-FONT = "14"  # of which 120 columns and more fit
-SCALE = 1.5  # device pixels to a CSS pixel, so that text is sharp
+# Pixels of the page, and of its text: 140 columns and 42 rows.
+STILL = (1800, 1170), 21
+MOVING = (1200, 780), 14
 COLOURS = 128  # of a picture: enough for smooth letters
+OPTION = re.compile(r"│   (\w[\w ]*?)  ")  # of a dialog
 LARGEST = 2_000_000  # bytes of the film
 
 # For each picture, the keys that lead to it from the previous one, and a text that it must show.
@@ -47,15 +49,16 @@ PICTURES: tuple[tuple[str, tuple[str, ...], str], ...] = (
 
 
 @contextmanager
-def opened(store: Path, size: tuple[int, int], scale: float) -> Iterator[Tab]:
+def opened(store: Path, size: tuple[int, int], text_size: int) -> Iterator[Tab]:
     """The app on a store, in a tab of its own."""
     path = find_browser()
     if path is None:
         raise SystemExit(f"scripts/pictures.py: needs a browser: {', '.join(NAMES)}")
-    with sync_playwright() as playwright, serve(store, options=("--font-size", FONT)) as server:
+    options = ("--font-size", str(text_size))
+    with sync_playwright() as playwright, serve(store, options=options) as server:
         browser: Browser = launch(playwright, path)
         try:
-            yield Tab(browser, server[1], size, scale=scale)
+            yield Tab(browser, server[1], size)
         finally:
             browser.close()
 
@@ -78,7 +81,7 @@ def stills(store: Path, study: str, configuration: str) -> None:
     """Writes the pictures that the documents show, as PNG."""
     pages = [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
     shown = "".join(page.read_text(encoding="utf-8") for page in pages)
-    with opened(store, SIZE, SCALE) as tab:
+    with opened(store, *STILL) as tab:
         tab.until_shown(study)
         tab.page.keyboard.press("Enter")
         tab.until_shown(f"studies › {study}")
@@ -105,7 +108,7 @@ def find(tab: Tab, text: str) -> None:
         if any(f"{text}: cost" in line for line in tab.lines()):
             return
         tab.page.keyboard.press("ArrowDown")
-    raise SystemExit(f"{text}: there is no such configuration")
+    raise SystemExit(f"{text}: there is no such configuration; the app shows\n{tab.text()}")
 
 
 # ---- the film
@@ -160,7 +163,7 @@ class Film:
 
 def film() -> None:
     """Makes the film: an experiment with typed axes, its training, its table, and a network."""
-    with tempfile.TemporaryDirectory() as folder, opened(Path(folder) / "store", SIZE, 1.0) as tab:
+    with tempfile.TemporaryDirectory() as folder, opened(Path(folder) / "store", *MOVING) as tab:
         made = Film(tab)
         tab.until_shown("Demo")
         made.take(2.0)
@@ -174,9 +177,9 @@ def film() -> None:
         made.press([*"0.03*, 0.1, 0.3"], 0.08)
         made.take(0.5)
         made.press(["Tab", "Enter"])
-        tab.until_shown("batch norm")
+        tab.until_shown("Vary or set")
         choose(tab, made, "hidden")
-        tab.until(lambda: "Choose" not in tab.text())
+        tab.until(lambda: "Vary or set" not in tab.text())
         made.press(["Control+u"])
         made.press([*"20, 10* | 64"], 0.08)
         tab.until_shown("6 configurations")
@@ -215,12 +218,13 @@ def film() -> None:
 
 
 def choose(tab: Tab, made: Film, name: str) -> None:
-    """Chooses a study to start from."""
-    for _ in range(20):
-        line = next((line for line in tab.lines() if f" {name} " in line), "")
-        made.press(["ArrowDown"], 0.15)
-        if line:
-            break
+    """Chooses an option, of which each has a line of its own, from a list in a dialog."""
+
+    def options() -> list[str]:
+        return [found[1] for line in tab.lines() if (found := OPTION.search(line))]
+
+    tab.until(lambda: name in options())
+    made.press(["ArrowDown"] * options().index(name), 0.15)
     tab.page.keyboard.press("Enter")
 
 

@@ -45,14 +45,12 @@ class Tab:
         size: tuple[int, int] = (1000, 700),
         touch: bool = False,
         script: str = "",
-        scale: float = 1.0,
     ) -> None:
         width, height = size
         context = browser.new_context(
             viewport={"width": width, "height": height},
             has_touch=touch,
             is_mobile=touch,
-            device_scale_factor=scale,
         )
         self.page: Page = context.new_page()
         self.page.add_init_script(script)  # runs before those of the page

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from jmlp.training.records import epoch_text
-from tui.charts.sparkline import Scale
+from tui.charts.sparkline import BLOCKS, Scale
 from tui.text import fit
 
 
@@ -19,18 +19,31 @@ def epoch_row(epochs: Sequence[float], cell: int) -> str:
     return "".join(fit(text if len(text) < cell else "", cell, "right") for text in texts)
 
 
-def bar_row(values: Sequence[float], scale: Scale, cell: int) -> str:
-    """Draws a bar for each value, which fills its cell except for one column at the left."""
-    return "".join(fit(scale.block(value) * (cell - 1), cell, "right") for value in values)
+def bar_rows(values: Sequence[float], scale: Scale, cell: int, height: int = 1) -> list[str]:
+    """Draws a bar for each value, which fills its cell except for one column at the left.
+
+    Args:
+        values: from left to right; one that has no place on the scale has no bar.
+        scale: of the heights.
+        cell: columns of each bar, with the gap before it.
+        height: rows of the highest bar.
+    """
+    n_levels = 8 * height - (height > 1)  # an eighth is left above, so that charts do not touch
+    levels = [scale.level(value, n_levels) for value in values]
+    return [
+        "".join(fit(_block(level - below) * (cell - 1), cell, "right") for level in levels)
+        for below in range(8 * (height - 1), -1, -8)
+    ]
 
 
-def share_row(shares: Sequence[float], cell: int) -> str:
+def _block(eighths: int) -> str:
+    return BLOCKS[min(eighths, len(BLOCKS)) - 1] if eighths > 0 else " "
+
+
+def share_rows(shares: Sequence[float], cell: int, height: int = 1) -> list[str]:
     """Draws bars of shares from 0 to 1; no bar at 0."""
-    scale = Scale(0.0, 1.0)
-    return "".join(
-        fit((scale.block(share) if share > 0 else "") * (cell - 1), cell, "right")
-        for share in shares
-    )
+    values = [share if share > 0 else math.nan for share in shares]
+    return bar_rows(values, Scale(0.0, 1.0), cell, height)
 
 
 def pointer_row(n: int, shown: int, cell: int) -> str:
@@ -38,6 +51,6 @@ def pointer_row(n: int, shown: int, cell: int) -> str:
     return "".join(fit("▼" if i == shown else "", cell, "right") for i in range(n)).rstrip()
 
 
-def cell_width(n: int, room: int, most: int = 5) -> int:
+def cell_width(n: int, room: int, most: int = 10) -> int:
     """Returns the width of each of `n` bars."""
     return max(2, min(most, room // max(1, n)))

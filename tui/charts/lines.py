@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import ascii_letters
 from typing import Literal
 
 import numpy as np
@@ -34,6 +35,11 @@ class Series:
             return None
         value = float(self.values[found[0]])
         return value, math.nan if self.high is None else float(self.high[found[0]]) - value
+
+
+def letter(index: int) -> str:
+    """Returns the mark of one of many curves: A to Z, then a to z."""
+    return ascii_letters.swapcase()[index % len(ascii_letters)]
 
 
 def value_range(

@@ -43,15 +43,21 @@ class Scale:
 
     def block(self, value: float) -> str:
         """Returns the character of one value."""
+        level = self.level(value, len(BLOCKS))
+        return CLIPPED if value > self.high else BLOCKS[level - 1] if level else GAP
+
+    def level(self, value: float, n: int) -> int:
+        """Returns the level of a value among `n`, from 1; 0 for one that is not finite.
+
+        On a logarithmic scale, it is 0 for values that are not positive, too.
+        """
         if not math.isfinite(value) or (self.log and value <= 0):
-            return GAP
-        if value > self.high:
-            return CLIPPED
-        low, high, at = self.low, self.high, value
+            return 0
+        low, high, at = self.low, self.high, min(value, self.high)
         if self.log:
             low, high, at = math.log(low), math.log(high), math.log(at)
         share = (at - low) / (high - low) if high > low else 0.0
-        return BLOCKS[max(0, min(len(BLOCKS) - 1, math.floor(share * len(BLOCKS))))]
+        return 1 + max(0, min(n - 1, math.floor(share * n)))
 
 
 def sparkline(points: Sequence[Point], width: int, last_epoch: float, scale: Scale) -> str:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from string import ascii_uppercase
 
 import numpy as np
 from textual import on
@@ -10,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.reactive import var
 
-from tui.charts.lines import Series
+from tui.charts.lines import Series, letter
 from tui.charts.sparkline import Point
 from tui.text import shortened
 from tui.views.run import SeenRun, accuracy_series, cost_series
@@ -19,7 +18,6 @@ from tui.widgets.curves import Curves, Mark, XUnit
 
 # Rows of the panel that two plots need above each other, and columns that they need side by side.
 MIN_STACKED, MIN_BESIDE = 26, 90
-MARKS = ascii_uppercase + ascii_uppercase.lower()
 
 
 class CurvesPanel(Vertical):
@@ -112,9 +110,7 @@ class CurvesPanel(Vertical):
 
 
 def _series(index: int, line: ConfigurationLine, curve: Sequence[Point], factor: float) -> Series:
-    """Returns a configuration's curve; its letter and its colour together are its own."""
+    """Returns a configuration's curve; its letter and its colour are those of its list."""
     points = np.array(curve, np.float64).reshape(-1, 2)
-    mark = MARKS[index % len(MARKS)]
-    return Series(
-        shortened(line.label), points[:, 0], factor * points[:, 1], None, None, index, mark
-    )
+    x, values = points[:, 0], factor * points[:, 1]
+    return Series(shortened(line.label), x, values, None, None, index, letter(index))

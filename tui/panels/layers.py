@@ -9,10 +9,12 @@ from textual.widgets import Static
 from jmlp.client.texts import MISSING
 from jmlp.inspection.records import Inspection
 from jmlp.training.records import epoch_text
-from tui.charts.bars import bar_row, cell_width, epoch_row, pointer_row, scale_of, share_row
+from tui.charts.bars import bar_rows, cell_width, epoch_row, pointer_row, scale_of, share_rows
 
 NAME = 12  # columns
 NUMBER = 10
+MAX_HEIGHT = 4  # rows of a bar
+N_OTHER_LINES = 5  # epochs, pointer, and the titles of the three charts
 GRADIENT, UPDATE, DEAD = "Gradient norm", "Update-to-weight ratio", "Dead ReLU units"  # titles
 
 
@@ -36,23 +38,29 @@ class LayersPanel(VerticalScroll):
         """Shows all snapshots, and the numbers of the one at index `e`."""
         colours = self.app.theme_variables
         charts = layers_text(
-            inspection, e, self.app.size.width - 3, colours["accent"], colours["secondary"]
+            inspection,
+            e,
+            (self.app.size.width - 3, self.size.height - 3),
+            colours["accent"],
+            colours["secondary"],
         )
         self.query_one(".charts", Static).update(charts)
         self.query_one(".how", Static).update(inspection.update_words)
 
 
-def layers_text(i: Inspection, e: int, room: int, bars: str, units: str) -> Text:
+def layers_text(i: Inspection, e: int, room: tuple[int, int], bars: str, units: str) -> Text:
     """Draws the charts as text.
 
     Args:
         i: the inspection of a run.
         e: index of the snapshot whose numbers are shown.
-        room: columns of the terminal.
+        room: columns and rows of the terminal; the bars are as high as fit.
         bars: style of the bars.
         units: style of the epochs and the units of measurement.
     """
-    cell = cell_width(len(i.epochs), room - NAME - NUMBER - 1)
+    cell = cell_width(len(i.epochs), room[0] - NAME - NUMBER - 1)
+    n_bars = 2 * len(i.layers) + len(i.n_units)
+    height = max(1, min(MAX_HEIGHT, (room[1] - N_OTHER_LINES) // n_bars))
     lines = [
         _line("epoch", epoch_text(i.epochs[e]), epoch_row(i.epochs, cell), units),
         _line("", "", pointer_row(len(i.epochs), e, cell), bars),
@@ -66,15 +74,21 @@ def layers_text(i: Inspection, e: int, room: int, bars: str, units: str) -> Text
         for k, name in enumerate(i.layers):
             value = float(values[e, k])
             number = f"{value:.2e}" if np.isfinite(value) else MISSING
-            row = bar_row(values[:, k].tolist(), scale, cell)
-            lines.append(_line(name, number, row, bars))
+            rows = bar_rows(values[:, k].tolist(), scale, cell, height)
+            lines += _bars(name, number, rows, bars)
     unit = f"their output is 0 for all {len(i.labels):,} {i.part} images"
     lines.append(Text.assemble((DEAD, "bold"), (f"  {unit}", units)))
     for k, total in enumerate(i.n_units.tolist()):
         dead = i.dead_units[:, k]
-        row = share_row((dead / total).tolist(), cell)
-        lines.append(_line(i.layers[k], f"{int(dead[e])} of {total}", row, bars))
+        rows = share_rows((dead / total).tolist(), cell, height)
+        lines += _bars(i.layers[k], f"{int(dead[e])} of {total}", rows, bars)
     return Text("\n").join(lines)
+
+
+def _bars(name: str, number: str, rows: list[str], style: str) -> list[Text]:
+    """Puts the name and the number beside the lowest row."""
+    above = [_line("", "", row, style) for row in rows[:-1]]
+    return [*above, _line(name, number, rows[-1], style)]
 
 
 def _line(name: str, number: str, row: str, style: str) -> Text:

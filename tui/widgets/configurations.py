@@ -13,9 +13,11 @@ from textual.reactive import reactive
 
 from jmlp.client.texts import MISSING
 from jmlp.training.records import epoch_text
+from tui.charts.lines import letter
 from tui.charts.sparkline import Scale, sparkline
 from tui.glossary import mentioned
 from tui.text import duration, fit, shortened
+from tui.theme import N_CURVES
 from tui.views.study import ConfigurationLine, ExperimentLines
 from tui.widgets.line_list import LineList
 
@@ -23,6 +25,7 @@ GAP = "  "
 EPOCH = 5  # columns of the terminal
 NUMBERS = ("train. cost", "val. cost", "range", "acc. %", "epoch", "seeds", "left")  # titles
 BASELINE = "·"  # marks the baseline
+LETTER = "A "  # of its curve
 CURVE = "cost"  # title of the sparklines, before their scale
 MIN_LABEL, MIN_SPARK, MAX_SPARK = 14, 12, 100
 
@@ -59,11 +62,19 @@ class Columns:
             epoch=width >= 72,
             left=width >= 116,
         )
-        room = width - len(made.numbers_head()) - made.state - 6
+        room = made.room(width)
+        for column in ("epoch", "accuracy"):  # matter less than the names
+            if room - MIN_SPARK < shortest:
+                made = replace(made, **{column: False})
+                room = made.room(width)
         # Names take up to three fifths, or more if even the abbreviated ones need it.
         label = min(longest, max(shortest, room * 3 // 5), max(MIN_LABEL, room - MIN_SPARK))
         spark = max(MIN_SPARK, min(MAX_SPARK, room - label))
         return replace(made, label=label, spark=spark)
+
+    def room(self, width: int) -> int:
+        """Returns the columns that are left for names and sparklines in a list of this width."""
+        return width - len(self.numbers_head()) - self.state - 6 - len(LETTER)
 
     def numbers_head(self) -> str:
         """Returns the titles of the number columns."""
@@ -128,10 +139,16 @@ def _cost(value: float | None) -> str:
 class ConfigurationList(LineList[ConfigurationLine]):
     """Configurations, grouped by experiment."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"list--title"}
-    DEFAULT_CSS = """
-    ConfigurationList > .list--title { text-style: bold; }
-    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "list--title",
+        *(f"list--{i}" for i in range(N_CURVES)),
+    }
+    DEFAULT_CSS = "\n".join(
+        [
+            "ConfigurationList > .list--title { text-style: bold; }",
+            *(f"ConfigurationList > .list--{i} {{ color: $curve-{i}; }}" for i in range(N_CURVES)),
+        ]
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open", tooltip="Open the runs of this configuration"),
     ]
@@ -141,6 +158,7 @@ class ConfigurationList(LineList[ConfigurationLine]):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._experiments: Sequence[ExperimentLines] = ()
+        self._indices: dict[tuple[str, str], int] = {}  # of configurations in their experiments
         self._cap = math.inf
         self._scales: dict[str, Scale] = {}  # by experiment
         self._last_epochs: dict[str, float] = {}
@@ -162,6 +180,9 @@ class ConfigurationList(LineList[ConfigurationLine]):
             for e in experiments
         }
         self._experiments = experiments
+        self._indices = {
+            self.key_of(line): i for e in experiments for i, line in enumerate(e.lines)
+        }
         names = [line.label for line in lines]
         self._lengths = _longest(names), _longest(map(shortened, names))
         self._rescale()
@@ -228,7 +249,7 @@ class ConfigurationList(LineList[ConfigurationLine]):
         if not any(line.curve for line in experiment.lines):
             curve = CURVE
         curve += ", log" if scale.log and columns.spark > len(curve) + 5 else ""
-        title = " " + fit(experiment.title, columns.label)
+        title = " " + fit(experiment.title, len(LETTER) + columns.label)
         return [
             Segment(title, base + self.style("list--title")),
             Segment(GAP + fit(curve, columns.spark), muted),
@@ -248,8 +269,11 @@ class ConfigurationList(LineList[ConfigurationLine]):
         )
         troubled = any(word in line.state for word in ("diverged", "failed", "collapsed"))
         state = base + self.style("list--trouble" if troubled else "list--muted")
+        index = self._indices[self.key_of(line)]
         return [
-            Segment(mark + _name(line.label, columns.label) + GAP, base),
+            Segment(mark, base),
+            Segment(letter(index) + " ", base + self.style(f"list--{index % N_CURVES}")),
+            Segment(_name(line.label, columns.label) + GAP, base),
             Segment(curve, base + self.style("list--accent")),
             Segment(" " + columns.numbers(line), base),
             Segment(GAP + fit(line.state, columns.state), state),

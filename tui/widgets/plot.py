@@ -18,7 +18,7 @@ from tui.charts.figure import Figure, Look
 from tui.charts.glyphs import ASCII, glyphs_of
 from tui.theme import N_CURVES
 
-FAINT, BAND = 0.45, 0.25  # shares of a curve's colour
+FAINT, BAND = 0.55, 0.25  # shares of a curve's colour
 
 
 class Plot(Widget):
