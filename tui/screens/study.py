@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.reactive import var
-from textual.widgets import Static, Tab, Tabs
+from textual.widgets import DataTable, Static, Tab, Tabs
 
 from jmlp.client import steering
 from jmlp.client.texts import MISSING
@@ -138,10 +138,38 @@ class StudyScreen(JmlpScreen[None]):
         self.query_one("#detail", Static).update(detail(event.line, scale), layout=False)
         self._show_preview()
 
+    def on_descendant_focus(self) -> None:
+        """Shows the configuration at the cursor of what has got the focus."""
+        self._show_preview()
+
+    @on(DataTable.RowHighlighted)
+    def row_highlighted(self) -> None:
+        """Shows the configuration of the row at the cursor of a result table."""
+        self._show_preview()
+
     def _show_preview(self) -> None:
         if self.view is not None:
-            line = self.query_one(ConfigurationList).at_cursor
-            self.query_one(Preview).show(self.view, line)
+            self.query_one(Preview).show(self.view, self._at_cursor())
+
+    def _at_cursor(self) -> ConfigurationLine | None:
+        """Returns the configuration at the cursor, of the list or of the table with the focus."""
+        if self._in_tables and (row := self.query_one(ResultTables).at_cursor) is not None:
+            return self._line_of(*row)
+        return self.query_one(ConfigurationList).at_cursor
+
+    @property
+    def _in_tables(self) -> bool:
+        """Whether the result tables are used, rather than the list."""
+        if self.room == "dashboard":
+            return self.query_one(ResultTables).has_focus_within
+        return self.page == "results"
+
+    def _line_of(self, experiment: str, label: str) -> ConfigurationLine | None:
+        for shown in self.view.experiments if self.view else ():
+            for line in shown.lines:
+                if (line.experiment, line.label) == (experiment, label):
+                    return line
+        return None
 
     @on(ConfigurationList.Opened)
     def opened(self, event: ConfigurationList.Opened[ConfigurationLine]) -> None:
@@ -151,10 +179,8 @@ class StudyScreen(JmlpScreen[None]):
     @on(ResultTables.Chosen)
     def row_chosen(self, event: ResultTables.Chosen) -> None:
         """Opens the runs of a row in a result table."""
-        for experiment in self.view.experiments if self.view else ():
-            for line in experiment.lines:
-                if (line.experiment, line.label) == (event.experiment, event.label):
-                    self._open(line)
+        if (line := self._line_of(event.experiment, event.label)) is not None:
+            self._open(line)
 
     def _open(self, line: ConfigurationLine) -> None:
         if line.run_ids:
@@ -214,7 +240,7 @@ class StudyScreen(JmlpScreen[None]):
         """Shows the curves of all configurations of an experiment over each other."""
         from tui.screens.experiment import ExperimentScreen
 
-        line = self.query_one(ConfigurationList).at_cursor
+        line = self._at_cursor()
         if line is not None and self.store_query is not None:
             self.app.push_screen(ExperimentScreen(self.label, self.store_query, line))
 
@@ -228,9 +254,8 @@ class StudyScreen(JmlpScreen[None]):
         """Returns the configurations, or the result table of the current experiment."""
         if self.view is None:
             return None
-        tables = self.query_one(ResultTables)
-        if tables.has_focus_within if self.room == "dashboard" else self.page == "results":
-            return tables.excerpt()
+        if self._in_tables:
+            return self.query_one(ResultTables).excerpt()
         at_cursor = self.query_one(ConfigurationList).at_cursor
         return excerpts.configurations(self.view.experiments, at_cursor)
 

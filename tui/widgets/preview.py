@@ -32,7 +32,7 @@ class Preview(Vertical):
 
     DEFAULT_CSS = """
     Preview {
-        width: 1fr;
+        width: 5fr;
         border-left: solid $border;
         & > .about { height: auto; padding: 0 1; border-top: solid $border; }
         & > .about > Static { height: auto; }

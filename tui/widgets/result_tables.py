@@ -221,6 +221,12 @@ class ResultTables(Widget, can_focus=True):
         self.refresh_bindings()
 
     @property
+    def at_cursor(self) -> tuple[str, str] | None:
+        """The experiment and the configuration of the row at the cursor."""
+        view = self._view
+        return None if view is None else (view.table.name, view.label_at_cursor)
+
+    @property
     def _view(self) -> ExperimentView | None:
         return self._views[self._current] if self._views else None
 
