@@ -6,7 +6,7 @@ from pathlib import Path
 
 import store_runs
 import tui_pilot
-from live import shown
+from live import LARGE, SIZE, shown
 from measuring import Options, Row, workplace
 from tui_terminal import READY, Terminal
 
@@ -31,11 +31,11 @@ class Probed(tui.launch.TerminalApp):
                 print(time.perf_counter() - Probed.begun, file=file)
             Probed.begun = None
 tui.launch.TerminalApp = Probed
-on_fed = Screen.on_fed
+on_feed_update = Screen.on_feed_update
 def probed(self, event):
     Probed.begun = time.perf_counter()
-    on_fed(self, event)
-Screen.on_fed = probed
+    on_feed_update(self, event)
+Screen.on_feed_update = probed
 """
 
 
@@ -63,8 +63,9 @@ def redraw(options: Options) -> Row:
     with workplace() as folder:
         label, run_ids = _fill(folder / "store")
         taken = {
-            "study": _redraws(folder, "study", "StudyScreen", "\r", label, run_ids, n),
-            "runs": _redraws(folder, "runs", "RunsScreen", "2", label, run_ids, n),
+            "study": _redraws(folder, "study", "StudyScreen", "\r", label, run_ids, n, SIZE),
+            "dashboard": _redraws(folder, "study", "StudyScreen", "\r", label, run_ids, n, LARGE),
+            "runs": _redraws(folder, "runs", "RunsScreen", "2", label, run_ids, n, SIZE),
         }
     longest = max(max(found) for found in taken.values())
     parts = [
@@ -93,11 +94,18 @@ def _fill(store: Path) -> tuple[str, list[str]]:
 
 
 def _redraws(
-    folder: Path, module: str, screen: str, key: str, label: str, run_ids: list[str], n: int
+    folder: Path,
+    module: str,
+    screen: str,
+    key: str,
+    label: str,
+    run_ids: list[str],
+    n: int,
+    size: tuple[int, int],
 ) -> list[float]:
-    path, store = folder / module, folder / "store"
+    path, store = folder / f"{module}-{size[0]}", folder / "store"
     code = PROBE.format(module=module, screen=screen, path=str(path))
-    with shown(store, code) as terminal, Store(store) as opened:
+    with shown(store, code, size=size) as terminal, Store(store) as opened:
         terminal.until_shown(label)
         terminal.press(key)
         terminal.until(path.exists)

@@ -20,7 +20,7 @@ from tui.app import JmlpApp
 
 N_KEYS, N_SEEDS = 10_000, 5
 BURST = 20  # keys before the app gets time to handle them
-SIZES = ((80, 24), (120, 40), (60, 20), (40, 10))
+SIZES = ((80, 24), (120, 40), (60, 20), (40, 10), (200, 60))
 NAMED: list[str] = [
     *("enter", "escape", "tab", "shift+tab", "up", "down", "left", "right", "pageup", "pagedown"),
     *("home", "end", "backspace", "delete", "shift+up", "shift+down", "ctrl+home", "ctrl+end"),

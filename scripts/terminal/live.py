@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from measuring import ROOT
 from tui_terminal import READY, Terminal
@@ -15,7 +16,8 @@ from tui_terminal import READY, Terminal
 from jmlp.store import Lock, Store
 
 LABEL = "live"
-SIZE = (120, 40)
+SIZE = (120, 40)  # with a preview
+LARGE = (200, 60)  # a dashboard
 WAIT_SECONDS = 120.0
 
 # Each width is a group of its own, which is compiled and then trained on all cores.
@@ -61,12 +63,18 @@ def training(
 
 
 @contextlib.contextmanager
-def shown(store: Path, code: str | None = None, **environ: str) -> Iterator[Terminal]:
-    """Runs the app in a terminal, after `code`."""
+def shown(
+    store: Path,
+    code: str | None = None,
+    *,
+    size: tuple[int, int] = SIZE,
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Terminal]:
+    """Runs the app in a terminal of a size, after `code`."""
     arguments = () if code is None else ("-c", f"{code}\nimport jmlp.__main__")
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environ = {"PYTHONPATH": path, **environ}
-    with Terminal(*arguments, store=store, size=SIZE, environ=environ) as terminal:
+    with Terminal(*arguments, store=store, size=size, environ=environ) as terminal:
         terminal.until_shown(READY)
         yield terminal
 

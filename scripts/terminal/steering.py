@@ -70,7 +70,7 @@ def compiling(options: Options) -> Row:
 def _while_compiling(folder: Path, width: int, wanted: str, wait: float) -> float:
     environ = {"JMLP_HOME": str(folder / "home")}  # an empty cache of compiled programs
     with (
-        shown(folder / "store", **environ) as terminal,
+        shown(folder / "store", environ=environ) as terminal,
         training(folder, LONG, ([width, width, width],), **environ),
     ):
         open_study(terminal)

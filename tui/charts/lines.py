@@ -84,7 +84,7 @@ def line_dots(x: Floats, y: Floats) -> Dots:
         y: (n,) rows.
 
     Returns:
-        Each dot once. An isolated point is a square of four dots, since a single dot is overlooked.
+        The dots. An isolated point is a square of four dots, since a single dot is overlooked.
     """
     pieces = []
     known = np.isfinite(x) & np.isfinite(y)
@@ -103,7 +103,7 @@ def line_dots(x: Floats, y: Floats) -> Dots:
         pieces.append(_nearest(np.stack(piece, axis=1)))
     if not pieces:
         return np.empty((0, 2), np.int64)
-    return np.unique(np.concatenate(pieces).astype(np.int64), axis=0)
+    return np.concatenate(pieces).astype(np.int64)
 
 
 def _nearest(positions: Floats) -> Floats:

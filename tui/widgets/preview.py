@@ -55,6 +55,7 @@ class Preview(Vertical):
         self.line: ConfigurationLine | None = None
         self.view: StudyView | None = None
         self._runs: Sequence[SeenRun] = ()
+        self._drawn: object = None  # identifies the curves of the experiment that are drawn
         self._subscribed: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -106,7 +107,13 @@ class Preview(Vertical):
             return
         panel = self.query_one("#all", CurvesPanel)
         experiment = next((e for e in view.experiments if e.name == line.experiment), None)
-        if experiment is not None:
+        if experiment is None:
+            return
+        # Curves without new points are the same objects, which makes this comparison quick.
+        curves = tuple((one.label, one.curve, one.accuracy_curve) for one in experiment.lines)
+        shown = experiment.name, line.label, self.log_scale, curves
+        if shown != self._drawn:
+            self._drawn = shown
             panel.cost.title = f"{visible(experiment.title)}: validation cost, medians"
             panel.accuracy.title = f"{visible(experiment.title)}: validation accuracy, %"
             panel.show_configurations(experiment.lines, line.label, self.log_scale)
@@ -139,8 +146,8 @@ class Preview(Vertical):
             *([f"≈ {duration(line.left)} left"] if line.left is not None else ()),
         ]
         text = Text("\n").join([title, *flowed(parts, room), *flowed(list(map(Text, live)), room)])
-        self.query_one(".settings", Static).update(text)
-        self.query_one(".layers", Static).update("\n".join(layers))
+        _update(self.query_one(".settings", Static), text)
+        _update(self.query_one(".layers", Static), Text("\n".join(layers)))
         lines = [f"{time_text(e.at)[TIME]}  {visible(e.text)}" for e in view.events[:N_EVENTS]]
         self.query_one(".events", Static).update("\n".join(lines), layout=False)
 
@@ -179,3 +186,9 @@ class Preview(Vertical):
     def on_feed_failed(self, event: FeedFailed) -> None:
         """Leaves the error to the screen, which reads the same store."""
         event.stop()
+
+
+def _update(shown: Static, text: Text) -> None:
+    """Shows a text that may need more room or less, but lays out nothing for the same one."""
+    if text != shown.content:
+        shown.update(text)
