@@ -9,6 +9,7 @@ from tui_pilot import Kind, drive, dump, filled, until, until_shown
 from jmlp.store import Event
 from jmlp.study.config import Hyperparams
 from tui.charts.lines import letter
+from tui.framework.texts import FittedText
 from tui.screens.experiment import ExperimentScreen
 from tui.screens.run import RunScreen
 from tui.screens.studies import COLUMNS, fitting
@@ -85,10 +86,14 @@ def test_room_can_change_at_any_time(tmp_path: Path) -> None:
             await pilot.resize_terminal(*SIZES[room])
             screen = pilot.app.screen
             assert isinstance(screen, StudyScreen)
-            await until(pilot, lambda room=room, screen=screen: screen.room == room)
+            while screen.room != room:
+                await pilot.pause()
             await pilot.pause()
             assert screen.query_one(Preview).display == (room != "list")
             assert screen.focused is not None
+            for text in screen.query(FittedText):
+                lines = getattr(text.content, "plain", "").splitlines()
+                assert text.size.height in (0, len(lines))
 
     opened(tmp_path, steps, (80, 24))
 

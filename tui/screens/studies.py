@@ -134,6 +134,11 @@ def fitting(width: int, longest: int) -> dict[str, int]:
     return {**widths, "study": max(MIN_LABEL, room)}
 
 
+def prefetch() -> None:
+    """Imports what the next screen needs, so that it opens at once."""
+    import tui.screens.study  # noqa: F401
+
+
 def _cells(line: StudyLine, widths: Mapping[str, int]) -> list[Text]:
     texts = line.texts()
     aligns: dict[str, Align] = {"runs": "right", "left": "right"}
@@ -149,6 +154,7 @@ class StudiesScreen(JmlpScreen[None]):
     breadcrumb = "studies"
     store_query = staticmethod(study_lines)
     lines: tuple[StudyLine, ...] = ()
+    _prefetched = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New study", tooltip="Choose a study, change it, start it"),
         Binding("o", "start('original')", "Original", tooltip="Start the original study"),
@@ -167,6 +173,9 @@ class StudiesScreen(JmlpScreen[None]):
         self.store_error = ""
         lines: tuple[StudyLine, ...] = event.value
         self.set_class(not lines, "empty")
+        if lines and not self._prefetched:
+            self._prefetched = True
+            self.app.perform("load the screen of a study", prefetch)
         self.lines = lines
         self._show()
 

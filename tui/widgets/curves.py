@@ -18,6 +18,7 @@ from jmlp.training.records import epoch_text
 from tui.charts.figure import Figure, Mark, Shown, draw, ink, label_of
 from tui.charts.lines import Series, XUnit
 from tui.charts.view import View
+from tui.framework.texts import FittedText
 from tui.glossary import mentioned
 from tui.keys import MOVE
 from tui.text import fit, flowed
@@ -97,7 +98,7 @@ class Curves(Widget, can_focus=True):
         """Yields the title with the marks, the plot, and the values."""
         yield Static(classes="head", markup=False)
         yield Plot()
-        yield Static(classes="reading", markup=False)
+        yield FittedText(classes="reading", markup=False)
 
     def show(
         self,

@@ -2,13 +2,13 @@
 
 import os
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.color import Color
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -66,6 +66,7 @@ class Plot(Widget):
         super().__init__(id=id)
         self.figure: Figure | None = None
         self._rows: list[list[Run]] = []
+        self._styles: dict[tuple[str | None, str | None], Style] = {}  # by ink and fill
 
     @property
     def look(self) -> Look:
@@ -77,9 +78,14 @@ class Plot(Widget):
         """Shows a figure, or nothing."""
         rows = [] if new is None else list(new.canvas.rows())
         self.figure = new
-        if rows != self._rows:
-            self._rows = rows
+        before, self._rows = self._rows, rows
+        if len(before) != len(rows):
             self.refresh()
+            return
+        width = self.size.width
+        changed = [y for y, (old, row) in enumerate(zip(before, rows, strict=True)) if old != row]
+        if changed:
+            self.refresh(*(Region(0, y, width, 1) for y in changed))
 
     # ---- drawing
 
@@ -91,11 +97,19 @@ class Plot(Widget):
         return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
 
     def _style(self, run: Run) -> Style:
-        paper = self.background_colors[1]
-        ink = None if run.ink is None else self.colour(run.ink)
-        return _style_of(
-            self.rich_style, ink, None if run.fill is None else self._fill(run.fill, paper)
-        )
+        """Returns the style of a run, which is computed once for each theme."""
+        key = run.ink, run.fill
+        if key not in self._styles:
+            paper = self.background_colors[1]
+            ink = None if run.ink is None else self.colour(run.ink).rich_color
+            fill = None if run.fill is None else self._fill(run.fill, paper).rich_color
+            self._styles[key] = self.rich_style + Style(color=ink, bgcolor=fill)
+        return self._styles[key]
+
+    def notify_style_update(self) -> None:
+        """Forgets the colours of the theme before."""
+        super().notify_style_update()
+        self._styles = {}
 
     def colour(self, ink: str) -> Color:
         """Returns the colour of an ink."""
@@ -154,11 +168,3 @@ class Plot(Widget):
 
 def _class_of(name: str, style: str) -> str:
     return str(int(style) % N_CURVES) if style else name
-
-
-@lru_cache(1024)
-def _style_of(base: Style, ink: Color | None, fill: Color | None) -> Style:
-    return base + Style(
-        color=None if ink is None else ink.rich_color,
-        bgcolor=None if fill is None else fill.rich_color,
-    )

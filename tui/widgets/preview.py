@@ -12,6 +12,7 @@ from textual.widgets import Static
 from jmlp.client.texts import time_text
 from jmlp.system.clock import now
 from tui.feed import FeedFailed, FeedUpdate
+from tui.framework.texts import FittedText
 from tui.panels.curves import CurvesPanel
 from tui.text import duration, flowed, visible
 from tui.views.activity import Activity, activity_lines
@@ -63,8 +64,8 @@ class Preview(Vertical):
         yield CurvesPanel(id="all")
         yield CurvesPanel(id="one")
         with Horizontal(classes="about"):
-            yield Static(classes="settings", markup=False)
-            yield Static(classes="layers", markup=False)
+            yield FittedText(classes="settings", markup=False)
+            yield FittedText(classes="layers", markup=False)
         with Horizontal(classes="news"):
             yield Static(classes="activity", markup=False)
             yield Static(classes="events", markup=False)
@@ -189,6 +190,14 @@ class Preview(Vertical):
 
 
 def _update(shown: Static, text: Text) -> None:
-    """Shows a text that may need more room or less, but lays out nothing for the same one."""
-    if text != shown.content:
-        shown.update(text)
+    """Shows a text; lays out the screen again only if it needs more room or less."""
+    before = shown.content
+    if text != before:
+        fits = isinstance(before, Text) and _size(before) == _size(text)
+        shown.update(text, layout=not fits)
+
+
+def _size(text: Text) -> tuple[int, int]:
+    """Returns the lines of a text and its width, in steps: a digit more or less does not count."""
+    lines = text.plain.split("\n")
+    return len(lines), -(-max(map(len, lines)) // 4)
