@@ -33,6 +33,7 @@ IMAGES = ROOT / ".github" / "images"
 STILL = (1800, 1170), 21
 MOVING = (1200, 780), 14
 COLOURS = 128  # of a picture: enough for smooth letters
+CONFIGURATION = re.compile(r"[ ·][A-Za-z] (.+?)  ")  # a row of the list
 OPTION = re.compile(r"│   (\w[\w ]*?)  ")  # of a dialog
 LARGEST = 2_000_000  # bytes of the film
 
@@ -101,14 +102,15 @@ def stills(store: Path, study: str, configuration: str) -> None:
 
 
 def find(tab: Tab, text: str) -> None:
-    """Moves the cursor to a configuration, whose settings are then shown."""
+    """Moves the cursor to a configuration."""
+    tab.until_shown("layer 1")
+    rows = [found[1] for line in tab.lines() if (found := CONFIGURATION.match(line))]
+    if text not in rows:
+        raise SystemExit(f"{text}: there is no such configuration, but {', '.join(rows)}")
     tab.page.keyboard.press("Home")
-    for _ in range(200):
-        tab.page.wait_for_timeout(100)
-        if any(f"{text}: cost" in line for line in tab.lines()):
-            return
+    for _ in range(rows.index(text)):
         tab.page.keyboard.press("ArrowDown")
-    raise SystemExit(f"{text}: there is no such configuration; the app shows\n{tab.text()}")
+    tab.until_shown(f"{text}: cost")
 
 
 # ---- the film
