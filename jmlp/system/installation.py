@@ -3,7 +3,6 @@
 import re
 import shlex
 import sys
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -48,6 +47,10 @@ def _clone(environment: Path) -> Path | None:
 
 def _requirement(package: str) -> str:
     """A package with the versions that jmlp accepts, if jmlp is installed and says so."""
+    # Imported here, because errors about files that hide modules, such as random, are told by a
+    # module that imports this one.
+    from importlib import metadata
+
     try:
         required = metadata.requires("jmlp") or ()
     except metadata.PackageNotFoundError:

@@ -349,7 +349,7 @@ def test_study_that_another_worker_has_stopped_is_not_begun_again(
 
     # It does so between two looks of the command: at the state, and at who has the store.
     owner = Lock.owner
-    looks: Iterator[Callable[[], object]] = iter([int, int, int, stop])
+    looks: Iterator[Callable[[], object]] = iter([int, int, int, int, stop])
 
     def owner_then(self: Lock) -> object:
         next(looks, int)()
