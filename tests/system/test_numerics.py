@@ -413,7 +413,8 @@ def zipped(monkeypatch: pytest.MonkeyPatch, changed: str = "") -> str:
 NO_NUMBERS = {
     *("errors.py", "data/files.py", "data/mnist.py", "data/npz.py"),
     *(f"system/{name}.py" for name in ("diagnosis", "environment", "fault_injection", "files")),
-    *("system/clock.py", "system/processes.py", "training/eta.py", "training/records.py"),
+    *("system/clock.py", "system/installation.py", "system/processes.py"),
+    *("training/eta.py", "training/records.py"),
 }
 
 

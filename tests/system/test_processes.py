@@ -59,6 +59,7 @@ def test_processes_are_started_in_one_module_by_the_server_of_the_app_and_to_ask
         "jmlp/system/processes.py": {
             *("sys.executable", "subprocess.Popen", "subprocess.run", "os.execve")
         },
+        "jmlp/system/installation.py": {"sys.executable"},  # in commands that users paste
         "jmlp/system/process_usage.py": {"subprocess.run"},  # ps
         "tui/serving/session.py": {"asyncio.create_subprocess_exec"},
     }
