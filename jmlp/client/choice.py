@@ -116,16 +116,16 @@ def left_out(before: Study, after: Study) -> list[str]:
     """
     was = {experiment.name: experiment for experiment in before.experiments}
     notes = []
-    for now in after.experiments:
-        n_claims = len(was[now.name].claims) - len(now.claims)
-        n_figures = len(was[now.name].reference) - len(now.reference)
+    for changed in after.experiments:
+        n_claims = len(was[changed.name].claims) - len(changed.claims)
+        n_figures = len(was[changed.name].reference) - len(changed.reference)
         parts = [
             f"{n} {what}{'' if n == 1 else 's'}"
             for n, what in ((n_claims, "claim"), (n_figures, "published result"))
             if n
         ]
         if parts:
-            notes.append(f"{now.name}: {' and '.join(parts)} left out: of other configurations")
+            notes.append(f"{changed.name}: {' and '.join(parts)} left out: of other configurations")
     return notes
 
 

@@ -138,6 +138,11 @@ def time_text(milliseconds: int) -> str:
     return f"{_datetime(milliseconds):%Y-%m-%d %H:%M:%S}"
 
 
+def minute_text(milliseconds: int) -> str:
+    """A time in UTC, to the minute."""
+    return f"{_datetime(milliseconds):%Y-%m-%d %H:%M}"
+
+
 def row_table(row: "RunRow") -> dict[str, Any]:
     """A run as JSON values, without its costs."""
     from jmlp.results.serialization import run_table, strict

@@ -33,7 +33,7 @@ def kept(path: Path, **changes: object) -> Settings:
 
 
 def said_about(path: Path) -> tuple[Choices, list[str]]:
-    """The choices in a file, and what is said about it."""
+    """The choices in a file, and the messages about it."""
     settings, said = Settings(path), list[str]()
     settings.say = said.append
     return settings.choices, said

@@ -32,11 +32,6 @@ class Axis:
         value = self.start + cell * self.per_cell
         return 10.0**value if self.log else value
 
-    @property
-    def end(self) -> float:
-        """The value, or its logarithm, at the last cell."""
-        return self.start + (self.cells - 1) * self.per_cell
-
 
 def scaled(values: Floats, log: bool) -> Floats:
     """Takes the decimal logarithm if `log`; NaN where the result is not finite."""

@@ -94,10 +94,6 @@ class Canvas:
         for i, sign in enumerate(text):
             self.put(x + i, y, sign, ink)
 
-    def is_blank(self, x: int, y: int) -> bool:
-        """Returns whether nothing but a fill is drawn in a cell."""
-        return self._signs[y][x] == " "
-
     def areas(
         self,
         left: int,

@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import DataTable, Static
 
-from jmlp.client.texts import time_text
+from jmlp.client.texts import minute_text
 from tui.charts.sparkline import bar
 from tui.copying import Excerpt, Heading, integer, number, plain, sheet
 from tui.feed import FeedUpdate, StoreView
@@ -39,7 +39,6 @@ COLUMNS: Mapping[str, tuple[str, int]] = {
     "submitted": ("submitted (UTC)", 16),
 }
 DROPPED = ("data", "submitted", "title", "bar")  # without room, in this order
-_TO_MINUTES = 16  # characters of a timestamp without its seconds
 
 WELCOME = """\
 Train small neural networks with many seeds,
@@ -80,7 +79,7 @@ class StudyLine:
             "bar": bar(self.share, BAR),
             "runs": f"{self.done}/{self.n_runs}",
             "left": "" if self.remaining is None else duration(self.remaining),
-            "submitted": time_text(self.submitted_at)[:_TO_MINUTES],
+            "submitted": minute_text(self.submitted_at),
         }
 
 

@@ -205,7 +205,7 @@ class StudyScreen(JmlpScreen[None]):
             self._show_activity(self.view.activity)
 
     def _lay_out(self) -> None:
-        """Shows what there is room for; the page then only says what has the focus."""
+        """Shows what fits, and focuses the page: in a dashboard, both pages are shown."""
         training, everything = self.page == "training", self.room == "dashboard"
         beside = everything or (self.room == "preview" and training)
         configurations, tables = self.query_one(ConfigurationList), self.query_one(ResultTables)

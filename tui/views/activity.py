@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from jmlp.client.texts import estimate_text, speed_text, time_text
+from jmlp.client.texts import estimate_text, minute_text, speed_text
 from jmlp.store import Owner, StudyRow
 from jmlp.store.states import STUDY_ACTIVE
 from jmlp.system.process_usage import Usage, UsageMeter
@@ -18,7 +18,6 @@ from jmlp.training.records import Phase, epoch_text
 from tui.text import count, duration, fit, visible
 
 GAP = "   "
-_TO_MINUTES = 16  # characters of a timestamp without its seconds
 # Of the lines that describe an activity in full.
 LABELS = ("state", "group", "work", "time", "speed", "batch cost", "worker", "uses")
 
@@ -203,8 +202,8 @@ def _phase(activity: Activity, now: int) -> str:
 
 def _clock(at: int, now: int) -> str:
     """`16:00`, or with the date if that was not today."""
-    day, clock = time_text(at)[:_TO_MINUTES].split()
-    return clock if time_text(now).startswith(day) else f"{day} {clock}"
+    day, clock = minute_text(at).split()
+    return clock if minute_text(now).startswith(day) else f"{day} {clock}"
 
 
 def _group(activity: Activity) -> str:

@@ -10,6 +10,7 @@ from jmlp.client.texts import (
     MISSING,
     configuration_texts,
     cost_text,
+    minute_text,
     percent_text,
     short_ids,
     state_text,
@@ -21,8 +22,6 @@ from tui.feed import StoreView
 from tui.text import Align, fit, natural_key, shortened, visible
 
 Tone = Literal["", "muted", "trouble", "accent"]
-
-_TO_MINUTES = 16  # characters of a timestamp without its seconds
 
 
 @dataclass(frozen=True)
@@ -224,7 +223,7 @@ COLUMNS = (
         "ended",
         "ended (UTC)",
         "left",
-        lambda line: MISSING if line.ended_at is None else time_text(line.ended_at)[:_TO_MINUTES],
+        lambda line: MISSING if line.ended_at is None else minute_text(line.ended_at),
         lambda line: line.ended_at,
         descending=True,
     ),
