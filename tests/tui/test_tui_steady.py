@@ -61,6 +61,20 @@ def test_screen_opened_by_a_key_receives_the_next_key(tmp_path: Path) -> None:
         drive(tmp_path, steps)
 
 
+def test_key_waits_for_a_screen_that_has_not_begun_to_run(tmp_path: Path) -> None:
+    with filled(tmp_path, "finished"):
+
+        async def steps(pilot: Pilot[int]) -> None:
+            await until_shown(pilot, "small")
+            screen = StudyScreen("small")
+            pilot.app.push_screen(screen)
+            assert not screen.is_running
+            await pilot.app.on_event(events.Key("tab", None))
+            await until(pilot, lambda: screen.page == "results")
+
+        drive(tmp_path, steps)
+
+
 def test_dialog_answers_only_once(tmp_path: Path) -> None:
     answers: list[str | None] = []
 

@@ -64,7 +64,8 @@ def positions(low: float, high: float, cells: int) -> Axis:
             continue
         score = _score(span / (per_cell * (cells - 1)), gap / IDEAL_GAPS[0], len(values))
         if score > best_score:
-            places = (round((value - low) / per_cell) for value in values)
+            # `round` would take halves to the even neighbour: gaps would differ by two cells.
+            places = (math.floor((value - low) / per_cell + 0.5 + 1e-9) for value in values)
             best_score = score
             best = Axis(low, per_cell, cells, tuple(zip(places, labels, strict=True)))
     return best or Axis(low, span / (cells - 1), cells, ())

@@ -17,7 +17,7 @@ from tui.framework.screens import OnceDismissed
 
 Result = TypeVar("Result")
 
-WAIT_SECONDS = 1.0  # at most, until a screen is mounted
+WAIT_SECONDS = 10.0  # at most, until a screen is mounted
 
 
 class Palette(OnceDismissed, CommandPalette):
@@ -56,12 +56,18 @@ class SteadyApp(App[Result]):
         """
         typed = isinstance(event, events.Key | events.Paste) and not event.is_forwarded
         if typed and self._screen_stack:
-            await _until_made(self.screen)
-            if await self._handle_at_once(event):
+            if not await self._screen_is_mounted() or await self._handle_at_once(event):
                 return
         if isinstance(event, events.MouseUp) and not event.is_forwarded and self._screen_stack:
             self._end_drag(self.screen, event)
         await super().on_event(event)
+
+    async def _screen_is_mounted(self) -> bool:
+        """Waits for the screen on top, and for any other that is pushed meanwhile."""
+        while not (screen := self.screen)._mounted_event.is_set():
+            if not await _is_mounted(screen):
+                return False
+        return True
 
     def _end_drag(self, screen: Screen[Any], event: events.MouseUp) -> None:
         """Makes the end of a selection no click: in a list, Textual's would open the last line."""
@@ -92,7 +98,8 @@ class SteadyApp(App[Result]):
 
     async def _replace_screen(self, screen: Screen[Any]) -> Screen[Any]:
         """Waits for the screen: Textual removes it even while mounting, and its handlers fail."""
-        await _until_made(screen)
+        if screen.is_running:
+            await _is_mounted(screen)
         return await super()._replace_screen(screen)
 
     def action_command_palette(self) -> None:
@@ -101,10 +108,11 @@ class SteadyApp(App[Result]):
             self.push_screen(Palette(id="--command-palette"))
 
 
-async def _until_made(screen: Screen[Any]) -> None:
-    if screen.is_running:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(screen._mounted_event.wait(), WAIT_SECONDS)
+async def _is_mounted(screen: Screen[Any]) -> bool:
+    """Waits until all widgets of a screen exist; false if they do not come to exist."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(screen._mounted_event.wait(), WAIT_SECONDS)
+    return screen._mounted_event.is_set()
 
 
 class NoColours(LineFilter):

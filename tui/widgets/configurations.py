@@ -27,7 +27,7 @@ NUMBERS = ("train. cost", "val. cost", "range", "acc. %", "epoch", "seeds", "lef
 BASELINE = "·"  # marks the baseline
 LETTER = "A "  # of its curve
 CURVE = "cost"  # title of the sparklines, before their scale
-MIN_LABEL, MIN_SPARK, MAX_SPARK = 14, 12, 100
+MIN_LABEL, MIN_SPARK, MAX_SPARK = 14, 11, 100  # a sparkline is as wide as its scale
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Columns:
         made = cls(
             label=0,
             spark=0,
-            state=26 if width >= 130 else 20 if width >= 90 else 16 if width >= 72 else 14,
+            state=26 if width >= 130 else 20 if width >= 90 else 15 if width >= 72 else 14,
             training=width >= 104,
             spread=width >= 144,
             accuracy=width >= 72,
@@ -67,8 +67,8 @@ class Columns:
             if room - MIN_SPARK < shortest:
                 made = replace(made, **{column: False})
                 room = made.room(width)
-        # Names take up to three fifths, or more if even the abbreviated ones need it.
-        label = min(longest, max(shortest, room * 3 // 5), max(MIN_LABEL, room - MIN_SPARK))
+        # Names take up to two thirds, or more if even the abbreviated ones need it.
+        label = min(longest, max(shortest, room * 2 // 3), max(MIN_LABEL, room - MIN_SPARK))
         spark = max(MIN_SPARK, min(MAX_SPARK, room - label))
         return replace(made, label=label, spark=spark)
 
