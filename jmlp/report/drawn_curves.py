@@ -13,7 +13,7 @@ from jmlp.errors import ConfigError
 from jmlp.report import style
 from jmlp.report.document import Plot
 from jmlp.results.curves import Floats
-from jmlp.results.drawing import Drawing, Line, Panel
+from jmlp.results.drawing import Drawing, Line, Panel, drawn_range
 from jmlp.system import files
 
 COLOURS = (*style.SERIES, style.DIVERGED, style.MUTED)
@@ -51,7 +51,7 @@ def draw(drawing: Drawing) -> Plot:
 
 
 def _draw(axes: Axes, panel: Panel) -> None:
-    found = []
+    found, low_edges = [np.empty(0)], [np.empty(0)]
     for line in panel.lines:
         x = np.array(line.x, np.float64)
         seen = (x >= panel.left) & (x <= panel.right)
@@ -59,14 +59,16 @@ def _draw(axes: Axes, panel: Panel) -> None:
         if line.low is not None and line.high is not None:
             low, high = (np.clip(bound, *panel.bounds) for bound in (line.low, line.high))
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0, zorder=2)
-            found += [_drawable(bound, panel.log)[seen] for bound in (low, high)]
+            found.append(high[seen])
+            low_edges.append(low[seen])
         values = _drawable(np.array(line.values, np.float64), panel.log)
         dashes = DASHES[line.style % len(DASHES)]
         # A dot shows a value between two gaps, through which no line goes.
         axes.plot(x, values, color=colour, linestyle=dashes, linewidth=1.4, zorder=3)
         axes.plot(x, _alone(values), ".", color=colour, markersize=4, zorder=3)
         found.append(values[seen])
-    _scale(axes, np.concatenate([*found, np.empty(0)]), panel.log)
+    drawn = drawn_range(np.concatenate(found), np.concatenate(low_edges), panel.log)
+    _scale(axes, drawn, panel.log)
     axes.set_xlim(panel.left, panel.right)
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     axes.set_xlabel(panel.x_title)
@@ -99,13 +101,12 @@ def _alone(values: Floats) -> Floats:
     return np.where(known[:-2] | known[2:], np.nan, values)
 
 
-def _scale(axes: Axes, values: Floats, log: bool) -> None:
-    """Sets the limits of the values to those that are in the drawn part."""
-    values = values[np.isfinite(values)]
-    if not values.size:
+def _scale(axes: Axes, drawn: tuple[float, float] | None, log: bool) -> None:
+    """Sets the limits of the values; None: there are no values."""
+    if drawn is None:
         axes.set_yticks([])
         return
-    low, high = float(values.min()), float(values.max())
+    low, high = drawn
     if log:
         style.set_log(axes, "y", low, high, 7)
     else:

@@ -56,6 +56,12 @@ def test_a_logarithmic_scale_leaves_out_what_has_no_logarithm() -> None:
     np.testing.assert_array_equal(known, [8.0, 4.0, NAN, 1.0])
 
 
+def test_a_band_close_to_zero_takes_no_room_from_a_logarithmic_picture() -> None:
+    line = replace(LINE, low=(7.0, 3.0, -2.0, 1e-9), high=(9.0, 6.0, 5.0, 3.0))
+    axes = drawn(replace(PANEL, lines=(line,), log=True))
+    assert axes.get_ylim() == pytest.approx((1.0 / 1.1, 6.0 * 1.1))
+
+
 def test_a_value_between_two_gaps_is_a_dot() -> None:
     alone = drawn_curves._alone(np.array([1.0, NAN, 2.0, NAN, 3.0, 4.0]))
     np.testing.assert_array_equal(alone, [1.0, NAN, 2.0, NAN, NAN, NAN])

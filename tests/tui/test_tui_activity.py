@@ -16,7 +16,6 @@ from tui.views.activity import (
     Worker,
     WorkerWatch,
     activity_lines,
-    one_line,
     study_activity,
     two_lines,
 )
@@ -107,58 +106,55 @@ def test_of_a_worker_elsewhere_only_its_note_and_its_own_clock_are_shown() -> No
 
 
 @pytest.mark.parametrize(
-    ("changes", "text"),
+    ("changes", "what", "far"),
     [
-        ({"state": "paused"}, "paused   43 %   12 of 30 runs   3:18 elapsed"),
+        ({"state": "paused"}, "paused", "43 %   12 of 30 runs   3:18 elapsed"),
         (
             {"worker": None},
-            "its worker died   43 %   12 of 30 runs   r resumes from the last checkpoint",
+            "its worker died   r resumes from the last checkpoint",
+            "43 %   12 of 30 runs",
         ),
         (
             {"state": "stopped", "worker": None},
-            "stopped   43 %   12 of 30 runs   r resumes the training",
+            "stopped   r resumes the training",
+            "43 %   12 of 30 runs",
         ),
         (
             {"state": "queued", "worker": None, "owner": None, "progress": Progress()},
-            "queued   40 %   12 of 30 runs   waits for a worker",
+            "queued   waits for a worker",
+            "40 %   12 of 30 runs",
         ),
         (
             {"state": "queued", "worker": None, "owner": replace(LOCAL, study="other")},
-            "queued   40 %   12 of 30 runs   waits for other",
+            "queued   waits for other",
+            "40 %   12 of 30 runs",
         ),
         (
             {"state": "failed", "worker": None, "failure": "no\nmemory"},
-            r"failed   40 %   12 of 30 runs   no\nmemory",
+            r"failed   no\nmemory",
+            "40 %   12 of 30 runs",
         ),
         (
             {"state": "done", "worker": None},
-            "done   40 %   12 of 30 runs   runs are missing: r trains them",
+            "done   runs are missing: r trains them",
+            "40 %   12 of 30 runs",
         ),
-        ({"state": "done", "worker": None, "n_done": 30}, "done   100 %   30 of 30 runs"),
+        ({"state": "done", "worker": None, "n_done": 30}, "done", "100 %   30 of 30 runs"),
         (
             {"progress": replace(RUNNING, phase="finished", share=1.0)},
-            "saving the results   100 %   12 of 30 runs   3:18 elapsed",
+            "running   saving the results",
+            "100 %   12 of 30 runs   3:18 elapsed",
         ),
-        ({"progress": Progress()}, "starting   40 %   12 of 30 runs"),
+        ({"progress": Progress()}, "running   starting", "40 %   12 of 30 runs"),
         (  # of an earlier version
             {"progress": replace(PROGRESS, share=None, examples_per_second=None)},
-            "training, epoch 2   40 %   about 12 s left   12 of 30 runs",
+            "running   training, epoch 2   group 1 of 1   hidden 3, batch size 16",
+            "40 %   12 of 30 runs   about 12 s left",
         ),
     ],
 )
-def test_every_state_has_its_line(changes: dict[str, Any], text: str) -> None:
-    assert one_line(activity(**changes), 100, LATER) == text
-
-
-def test_what_matters_least_is_left_out_of_a_line_that_is_too_short() -> None:
-    whole = (
-        "training, epoch 7   43 %   about 4 min left   12 of 30 runs   412,000 examples/s"
-        "   3:18 elapsed"
-    )
-    assert one_line(activity(), 100, LATER) == whole
-    assert one_line(activity(), len(whole) - 1, LATER) == whole[: whole.index("   3:18")]
-    assert one_line(activity(), 58, LATER) == whole[: whole.index("   12 of")]
-    assert one_line(activity(), 10, LATER) == "training,…"
+def test_every_state_has_its_lines(changes: dict[str, Any], what: str, far: str) -> None:
+    assert two_lines(activity(**changes), (100, 100), LATER) == (what, far)
 
 
 def test_two_lines_say_what_is_done_and_how_far_it_is() -> None:
@@ -170,10 +166,8 @@ def test_two_lines_say_what_is_done_and_how_far_it_is() -> None:
         "running   training, epoch 7   group 2 of 3",
         "43 %   12 of 30 runs   about 4 min left",
     )
-    assert two_lines(activity(state="stopped", worker=None), (80, 80), LATER) == (
-        "stopped   r resumes the training",
-        "43 %   12 of 30 runs",
-    )
+    assert two_lines(activity(), (10, 4), LATER) == ("running", "43 %")
+    assert two_lines(activity(), (4, 3), LATER) == ("run…", "43…")
 
 
 def test_values_fit_beside_their_labels_whatever_the_width() -> None:
@@ -185,7 +179,7 @@ def test_values_fit_beside_their_labels_whatever_the_width() -> None:
 
 def test_all_work_is_done_only_when_it_is() -> None:
     almost = activity(replace(RUNNING, share=0.99999))
-    assert one_line(almost, 80, LATER).startswith("training, epoch 7   99 %")
+    assert two_lines(almost, (80, 80), LATER)[1].startswith("99 %")
 
 
 def test_the_worker_of_this_process_is_looked_at_again_and_again(

@@ -52,7 +52,6 @@ def test_a_finished_study_shows_medians_of_the_kept_parameters(tmp_path: Path) -
     assert first.validation_cost == 0.5 / (3 + 1)
     assert first.range == (first.validation_cost, first.validation_cost)
     assert first.curve == tuple((e, 0.5 / (e + 1)) for e in range(5))
-    assert first.training_curve == tuple((e, 1 / (e + 1)) for e in range(5))
     assert first.accuracy_curve == tuple((e, e / 20) for e in range(5))
     assert (first.n_done, first.n_seeds, first.epoch, first.limit) == (3, 3, 4, 4)
     assert (first.left, first.epochs_per_second, first.batch_cost) == (None, None, None)

@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from tui.charts.axes import Floats, scaled
+from jmlp.results.drawing import drawn_range
+from tui.charts.axes import Floats
 from tui.charts.canvas import Dots
 
 XUnit = Literal["epoch", "update"]
@@ -47,9 +48,6 @@ def value_range(
 ) -> tuple[float, float]:
     """Returns the range of values between two positions, with some padding.
 
-    On a logarithmic axis, the lower bound of a band does not count where it is below half of all
-    values: an interval that reaches close to 0 would leave no room for the curves.
-
     Args:
         series: the curves; their bands are clipped to `bounds`.
         left: the first position that is shown.
@@ -57,21 +55,18 @@ def value_range(
         log: whether to return decimal logarithms.
         bounds: the lowest and highest possible value, such as 0 and 100 for per cent.
     """
-    found, lows = [np.empty(0)], [np.empty(0)]
+    found, low_edges = [np.empty(0)], [np.empty(0)]
     for one in series:
         seen = (one.x >= left) & (one.x <= right)
-        found.append(scaled(one.values[seen], log))
+        found.append(one.values[seen])
         if one.high is not None:
-            found.append(scaled(np.clip(one.high[seen], *bounds), log))
+            found.append(np.clip(one.high[seen], *bounds))
         if one.low is not None:
-            lows.append(scaled(np.clip(one.low[seen], *bounds), log))
-    values, low_edges = (part[np.isfinite(part)] for part in map(np.concatenate, (found, lows)))
-    if not values.size:
+            low_edges.append(np.clip(one.low[seen], *bounds))
+    drawn = drawn_range(np.concatenate(found), np.concatenate(low_edges), log)
+    if drawn is None:
         return (-1.0, 0.0) if log else (0.0, 1.0)
-    low, high = float(values.min()), float(values.max())
-    if log:
-        low_edges = low_edges[low_edges >= low - math.log10(2)]
-    low = min(low, float(low_edges.min(initial=low)))
+    low, high = map(math.log10, drawn) if log else drawn
     room = (high - low) * PADDING or max(abs(high) * PADDING, 1e-6)
     return low - room, high + room
 

@@ -55,9 +55,12 @@ class SteadyApp(App[Result]):
         Textual sends keys to a screen without widgets: they are lost, or their actions fail.
         """
         typed = isinstance(event, events.Key | events.Paste) and not event.is_forwarded
-        if typed and self._screen_stack:
-            if not await self._screen_is_mounted() or await self._handle_at_once(event):
-                return
+        if (
+            typed
+            and self._screen_stack
+            and (not await self._screen_is_mounted() or await self._handle_at_once(event))
+        ):
+            return
         if isinstance(event, events.MouseUp) and not event.is_forwarded and self._screen_stack:
             self._end_drag(self.screen, event)
         await super().on_event(event)

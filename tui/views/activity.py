@@ -246,19 +246,6 @@ def _joined(parts: Sequence[str], width: int) -> str:
 # ---- texts
 
 
-def one_line(activity: Activity, width: int, now: int) -> str:
-    """Describes an activity in a line; what matters least is left out if there is no room.
-
-    Args:
-        activity: the activity.
-        width: columns of the terminal.
-        now: UTC, milliseconds.
-    """
-    doing = _phase(activity, now) or activity.state
-    parts = [doing, percent(activity.share), _left(activity), _runs(activity), _speed(activity)]
-    return _joined([*parts, _elapsed(activity, now), activity.advice], width)
-
-
 def two_lines(activity: Activity, widths: tuple[int, int], now: int) -> tuple[str, str]:
     """Describes an activity in two lines: what is being done, and how far it is.
 

@@ -41,7 +41,6 @@ class ConfigurationLine:
     axes: tuple[str, ...]  # of its experiment
     # Medians by epoch; NaN where most are not finite.
     curve: tuple[Point, ...]  # validation cost
-    training_curve: tuple[Point, ...]  # training cost
     accuracy_curve: tuple[Point, ...]  # validation accuracy
     training_cost: float | None  # of the kept parameters if a run has ended, else the latest
     validation_cost: float | None
@@ -137,7 +136,7 @@ class Costs:
             return None
         return Shown(*(column[place] for column in self._columns))
 
-    def curve(self, name: str = "validation_cost") -> Iterable[Point]:
+    def curve(self, name: str) -> Iterable[Point]:
         """Returns pairs of epoch and value.
 
         Args:
@@ -282,7 +281,8 @@ class Curves:
     """The median curves of a configuration."""
 
     of: tuple[tuple[str, int], ...]  # the runs that have begun, and the changes of their points
-    by_name: Mapping[str, tuple[Point, ...]]  # fields of `Shown`
+    cost: tuple[Point, ...]  # of the validation part
+    accuracy: tuple[Point, ...]
 
 
 @dataclass
@@ -311,7 +311,7 @@ class _StudyContext:
     curves: dict[str, Curves]
     n_training: int  # examples of the training part
 
-    def curves_of(self, key: str, run_ids: Sequence[str]) -> Mapping[str, tuple[Point, ...]]:
+    def curves_of(self, key: str, run_ids: Sequence[str]) -> Curves:
         """Returns the median curves of some runs, computed again only if they have new points.
 
         Args:
@@ -322,15 +322,11 @@ class _StudyContext:
         of = tuple((run_id, p.changes) for run_id, p in zip(run_ids, points, strict=True))
         known = self.curves.get(key)
         if known is None or known.of != of:
-            made = {
-                name: median_curve(
-                    [p.curve(name) for p in points],
-                    worst=-math.inf if name == "validation_accuracy" else math.inf,
-                )
-                for name in Shown._fields
-            }
-            known = self.curves[key] = Curves(of, made)
-        return known.by_name
+            costs = [p.curve("validation_cost") for p in points]
+            accuracies = [p.curve("validation_accuracy") for p in points]
+            known = Curves(of, median_curve(costs), median_curve(accuracies, worst=-math.inf))
+            self.curves[key] = known
+        return known
 
     def learning_rate(self, hp: Hyperparams, updates: int) -> str:
         """Returns the learning rate of a run after so many updates, as a text."""
@@ -393,9 +389,8 @@ def _lines(
                 run_ids=tuple(run.run_id for run in runs),
                 hyperparams=configuration.hyperparams,
                 axes=tuple(experiment.axes),
-                curve=curves["validation_cost"],
-                training_curve=curves["training_cost"],
-                accuracy_curve=curves["validation_accuracy"],
+                curve=curves.cost,
+                accuracy_curve=curves.accuracy,
                 training_cost=_median([p.training_cost for p in latest]),
                 validation_cost=_median([p.validation_cost for p in latest]),
                 validation_accuracy=_median([p.validation_accuracy for p in latest]),
