@@ -46,6 +46,13 @@ def study(
             help="Start from this study in the store, with or without changes, in place of a file."
         ),
     ] = None,
+    name: Annotated[
+        str | None,
+        Parameter(
+            help="The study's name in the store, and of its report; default: the file's, with "
+            "what is changed."
+        ),
+    ] = None,
     experiment: Annotated[
         list[str] | None,
         Parameter(negative=(), help="Only this experiment; may be given several times."),
@@ -71,7 +78,7 @@ def study(
         Parameter(
             name=("--output", "-o"),
             converter=as_path,
-            help="The report's folder; default: reports/NAME-CHANGES.",
+            help="The report's folder; default: reports/NAME.",
         ),
     ] = None,
     dry_run: Annotated[
@@ -114,6 +121,7 @@ def study(
     origin = _origin(source, again, stored.folder())
     choice = replace(
         origin,
+        name=name,
         experiments=tuple(experiment or ()),
         seeds=seeds,
         epochs=epochs,
@@ -147,6 +155,7 @@ def study(
         out.say,
         command=command_line(),
         fresh=fresh,
+        named=name is not None,
     )
     if detach:
         process = workers.detach(submitted.folder, label)

@@ -24,6 +24,7 @@ class Choice:
 
     source: str = ""  # a shipped study, or the path of a file
     row: StudyRow | None = None  # a study in the store, instead of a source
+    name: str | None = None  # in place of the study's own, and of one made of the changes
     experiments: tuple[str, ...] = ()  # only these; all experiments if empty
     seeds: int | None = None
     epochs: int | None = None
@@ -48,6 +49,8 @@ class Choice:
         Args:
             name: the name in the study file.
         """
+        if self.name is not None:
+            return self.name
         changes = [
             *self.experiments,
             *([self.data] if self.data else []),
@@ -59,7 +62,7 @@ class Choice:
     def command(self) -> str:
         """The equivalent command; for an unchanged study in the store, its original one."""
         flags = [word for name in self.experiments for word in ("--experiment", name)]
-        for name in ("seeds", "epochs", "data"):
+        for name in ("name", "seeds", "epochs", "data"):
             value = getattr(self, name)
             flags += [f"--{name}", str(value)] if value is not None else []
         flags += [word for text in self.overrides for word in ("--set", text)]
@@ -80,6 +83,7 @@ class Choice:
             "seeds": self.seeds,
             "epochs": self.epochs,
             "experiments": self.experiments,
+            "rename": self.name,
         }
 
 

@@ -38,7 +38,16 @@ def start(folder: Path, choice: Choice, say: Callable[[str], None]) -> str:
     n_cores = hardware["cores"] or environment.default_cores()
     plan = checked_plan(study, data_facts(dataset), n_cores)
     label = choice.label(study.name)
-    submit(folder, label, plan, dataset, hardware, say, command=choice.command())
+    submit(
+        folder,
+        label,
+        plan,
+        dataset,
+        hardware,
+        say,
+        command=choice.command(),
+        named=choice.name is not None,
+    )
     _ensure_worker(folder, label)
     return label
 

@@ -77,6 +77,7 @@ def submit(
     *,
     command: str,
     fresh: bool = False,
+    named: bool = False,
 ) -> Submitted:
     """Puts a study into the queue; runs that the store already has are not trained again.
 
@@ -89,18 +90,19 @@ def submit(
         say: called with each message for the user, of one line.
         command: the command line that submits it, or an equivalent one.
         fresh: train stored runs again.
+        named: whether the user chose the label, which must not be that of another study.
 
     Raises:
-        ConfigError: it was begun with other settings.
+        ConfigError: it was begun with other settings, or the label is that of another study.
         DataError: it was begun with other data.
         StoreError: the store cannot be written.
     """
     from jmlp.data.contract import contract_of
 
-    study, named = plan.study, plan.study.data in NAMED_DATA
+    study, known = plan.study, plan.study.data in NAMED_DATA
     data = {
         "name": study.data,
-        "path": None if named else os.path.abspath(os.path.expanduser(study.data)),
+        "path": None if known else os.path.abspath(os.path.expanduser(study.data)),
         "source": dataset.source,
         "digests": dict(plan.facts.digests),
         "image_shape": dataset.image_shape,
@@ -120,6 +122,8 @@ def submit(
             check_not_in_training(existing, to_toml(study), fresh)
         if existing is not None and existing.state in STUDY_UNFINISHED and not fresh:
             check_unchanged(existing, study, plan.facts.digests)
+        if existing is not None and named and not fresh:
+            check_same(existing, study)
         store.submit(
             Submission(
                 label=label,
@@ -184,6 +188,22 @@ def check_unchanged(existing: StudyRow, study: Study, digests: Mapping[str, str]
             "give the study another name, or train all of it as it is now (--fresh)"
         )
         raise ConfigError([*(f"{existing.label}: {change}" for change in changed), remedy])
+
+
+def check_same(existing: StudyRow, study: Study) -> None:
+    """Checks that a name that a user chose is not that of another study, which would be replaced.
+
+    Raises:
+        ConfigError: it is.
+    """
+    before = _study_of(existing)
+    names = {experiment.name for experiment in before.experiments} if before else set()
+    shared = names & {experiment.name for experiment in study.experiments}
+    if before is None or not shared or differences(before, study):
+        raise ConfigError(
+            f"--name: {existing.label} is another study in the store, with other settings; choose "
+            "another name"
+        )
 
 
 def _looking_again(

@@ -36,6 +36,7 @@ def load_study(
     epochs: int | None = None,
     experiments: Sequence[str] = (),
     data: str | None = None,
+    rename: str | None = None,
 ) -> Study:
     """Read a study and check all of it.
 
@@ -50,13 +51,14 @@ def load_study(
         epochs: the maximum number of epochs, in every experiment.
         experiments: the names of the experiments to keep; all if empty.
         data: "mnist", "synthetic", or a path.
+        rename: a name in place of the file's.
 
     Raises:
         ConfigError: with all problems found in file and overrides, one per line.
     """
     content, name = _content(source)
     document = _parse_file(content, name)
-    return _changed(document, name, overrides, seeds, epochs, experiments, data)
+    return _changed(document, name, overrides, seeds, epochs, experiments, data, rename)
 
 
 def change_study(
@@ -68,6 +70,7 @@ def change_study(
     epochs: int | None = None,
     experiments: Sequence[str] = (),
     data: str | None = None,
+    rename: str | None = None,
 ) -> Study:
     """Read the text of a study file like `parse_study`, with the overrides of `load_study`.
 
@@ -75,7 +78,7 @@ def change_study(
         ConfigError: with all problems found in text and overrides, one per line.
     """
     document = _parse_text(text, name)
-    return _changed(document, name, overrides, seeds, epochs, experiments, data)
+    return _changed(document, name, overrides, seeds, epochs, experiments, data, rename)
 
 
 def _changed(
@@ -86,13 +89,15 @@ def _changed(
     epochs: int | None,
     experiments: Sequence[str],
     data: str | None,
+    rename: str | None,
 ) -> Study:
     """Apply overrides to a document, and check it both with and without them."""
     file_reader = Reader(name)
     read_study(document, file_reader)
     # The file is also checked by itself: a mistake in it is reported even if a flag hides it.
     changes = _Changes(document, experiments)
-    for key, value in (("seeds", seeds), ("epochs", epochs), ("data", data)):
+    flags = {"name": rename, "seeds": seeds, "epochs": epochs, "data": data}
+    for key, value in flags.items():
         if value is not None:
             changes.set((key,), value, f"--{key}")
     for override in overrides:  # last, since they may be about a single experiment

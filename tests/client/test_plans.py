@@ -12,6 +12,7 @@ from jmlp.client import pace
 from jmlp.client.choice import Choice, left_out
 from jmlp.client.pace import Pace, measured_pace, training_seconds
 from jmlp.client.plans import plain_lines, plan_lines
+from jmlp.errors import ConfigError
 from jmlp.store import Store
 from jmlp.study.file import load_study
 from jmlp.training.plan import Plan, make_plan, mnist_facts
@@ -122,6 +123,22 @@ def test_changed_axes_are_in_the_label_so_that_no_two_studies_share_one(
     overrides: list[str], label: str
 ) -> None:
     assert Choice("demo", overrides=tuple(overrides)).label("demo") == label
+
+
+def test_a_chosen_name_is_that_of_the_study_and_its_label() -> None:
+    choice = Choice("demo", name="rates", epochs=3, overrides=("hidden=64 | 64,32",))
+    assert choice.label("demo") == "rates"
+    assert choice.study().name == "rates"
+    assert choice.command() == "jmlp study demo --name rates --epochs 3 --set 'hidden=64 | 64,32'"
+
+
+def test_a_name_that_no_folder_could_have_is_refused_with_all_other_problems() -> None:
+    with pytest.raises(ConfigError) as error:
+        Choice("demo", name="../rates", epochs=0).study()
+    name, epochs = error.value.problems
+    assert name.startswith("--name: must be ")
+    assert name.endswith("got '../rates'")
+    assert epochs.startswith("--epochs: must be ")
 
 
 def test_what_no_longer_fits_the_axes_is_named() -> None:

@@ -1,5 +1,6 @@
 """A study that is chosen in the app is the one that the command means, and a worker trains it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,25 @@ def test_study_of_the_store_is_changed_under_a_name_that_the_command_would_give(
     assert made.data["digests"] == row.data["digests"]
     assert made.command == ("jmlp study --again small-epochs-2 --set batch_size=32")
     assert Choice(row=row).label(row.name) == row.label
+
+
+def test_a_chosen_name_is_never_that_of_another_study(
+    queue: Queue, detached: list[tuple[Path, str]]
+) -> None:
+    del detached
+    named = Choice("small.toml", name="mine", epochs=2)
+    assert start(queue.folder, named, quiet) == "mine"
+    row = queue.study("mine")
+    assert (row.name, row.command) == ("mine", "jmlp study small.toml --name mine --epochs 2")
+    with Store(queue.folder) as store:
+        store.set_study("mine", "done")
+    assert start(queue.folder, replace(named, seeds=3), quiet) == "mine"  # seeds may be added
+    for other in (replace(named, epochs=3), Choice("demo", name="mine", data="small.npz")):
+        with Store(queue.folder) as store:
+            store.set_study("mine", "done")
+        with pytest.raises(ConfigError, match="--name: mine is another study in the store"):
+            start(queue.folder, other, quiet)
+    assert queue.study("mine").command == "jmlp study small.toml --name mine --seeds 3 --epochs 2"
 
 
 @pytest.mark.parametrize(

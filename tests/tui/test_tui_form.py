@@ -4,6 +4,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -51,9 +52,17 @@ def check_texts(texts: dict[str, str], *experiments: str, **options: Any) -> Che
 
 
 def test_texts_become_the_options_of_the_command() -> None:
-    texts = {"seeds": " 3 ", "epochs": "7", "data": "~/digits.npz", "hidden": "[5]", "momentum": ""}
+    texts = {
+        "name": "mine",
+        "seeds": " 3 ",
+        "epochs": "7",
+        "data": "~/digits.npz",
+        "hidden": "[5]",
+        "momentum": "",
+    }
     assert choice_of(ORIGINAL, ("final",), texts) == Choice(
         "original",
+        name="mine",
         experiments=("final",),
         seeds=3,
         epochs=7,
@@ -70,7 +79,7 @@ def test_list_of_seeds_is_accepted_as_by_the_command() -> None:
 def test_empty_field_shows_the_value_of_the_study() -> None:
     outline = Outline(load_study("original"))
     everything = [part.name for part in outline.parts]
-    assert {key: outline.hint(key, everything) for key in form.KEYS} == {
+    assert {key: outline.hint(key, everything) for key in form.KEYS if key != "name"} == {
         "seeds": "5",
         "epochs": "100",
         "data": "mnist",
@@ -116,6 +125,18 @@ def test_valid_choice_has_the_plan_and_the_label_of_the_command() -> None:
         "about 0.9 GB of memory",
     )
     assert checked.verdict() == "20 networks · less than a minute · about 0.9 GB"
+
+
+def test_a_name_in_the_form_is_that_of_the_study_unless_another_has_it() -> None:
+    texts = {"name": "mine", "epochs": "5"}
+    assert check_texts(texts).label == "mine"
+    row = SimpleNamespace(label="mine", toml=to_toml(load_study("original", epochs=5)))
+    assert check_texts(texts, rows=[row]).ok
+    row.toml = to_toml(load_study("original"))
+    assert dict(check_texts(texts, rows=[row]).problems) == {
+        "name": "mine is another study in the store, with other settings; choose another name"
+    }
+    assert "name" in dict(check_texts({"name": "a b"}).problems)
 
 
 def test_all_problems_are_reported_at_once_by_field() -> None:
@@ -228,12 +249,12 @@ DEMO = """\
   seeds             5
   epochs            20
   data              synthetic
+  name              demo
   learning rate     varied: 0.01, 0.03, 0.1, 1
   schedule          constant
   batch size        32
   hidden            20, 10
   drop rate         0
-  batch norm        false
 """
 
 
@@ -265,7 +286,7 @@ def test_every_field_and_message_can_be_reached_by_keys_at_any_size(
         await pilot.press("down", "down", "down", "down")
         for key in form.KEYS:
             assert pilot.app.focused is opened.query_one(f"#input-{key}")
-            await pilot.press("x")
+            await pilot.press("*")
             await until_shown(pilot, form.title(key))
             await pilot.press("down")
         assert pilot.app.focused is opened.query_one(Pick)  # skips the disabled button

@@ -1,7 +1,7 @@
 """The form for a new study: its fields are checked while the user types."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -282,6 +282,7 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         origin, choice, served = self.origin, self.choice(), self.app.served
         none_chosen = bool(self.boxes) and not self.chosen
         keys = [line.key for box in self.boxes for line in box.own]
+        rows = [stored.row for stored in self.stored]
         cores = origin.hardware()["cores"] or environment.default_cores()
 
         def work() -> Checked:
@@ -292,6 +293,7 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
                     self.facts,
                     cores,
                     pace=self.pace,
+                    rows=rows,
                     keys=keys,
                     none_chosen=none_chosen,
                     served=served,
@@ -350,11 +352,19 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         for line in self.query(FieldLine):
             line.wrong(self.checked.of(line.key))
         for line in self.query("#shared FieldLine").results(FieldLine):
-            line.hint(self.outline.hint(line.key, self.chosen) if self.outline else "")
+            line.hint(self.hint(line.key))
         self.show_grids()
         nothing = self.query_one("#no-experiment")
         nothing.set_class(bool(self.checked.of("experiments")), "shown")
         self.show_plan()
+
+    def hint(self, key: str) -> str:
+        """Returns what an empty field of all experiments stands for."""
+        if self.outline is None:
+            return ""
+        if key == "name":
+            return replace(self.checked_choice, name=None).label(self.outline.study.name)
+        return self.outline.hint(key, self.chosen)
 
     def place_of(self, focused: Widget) -> Widget:
         """Returns the field's whole line, so that its problems are visible too."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from jmlp.client.choice import Choice, left_out
-from jmlp.client.submitting import NAMED_DATA
+from jmlp.client.submitting import NAMED_DATA, check_same
 from jmlp.errors import ConfigError, DataError
 from jmlp.store import StudyRow
 from jmlp.study.config import (
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jmlp.client.pace import Pace
     from jmlp.training.plan import DataFacts
 
-FIRST = ("seeds", "epochs", "data")
+FIRST = ("seeds", "epochs", "data", "name")
 # The most important come first; one that has an effect only with another comes after that one.
 _ORDER = (
     "learning_rate",
@@ -51,6 +51,7 @@ _ORDER = (
     "backward_fault",
 )
 KEYS = tuple(dict.fromkeys((*FIRST, *_ORDER, *DEFAULTS)))
+WORDS = ("name", "data")  # whose text is taken as it is typed
 OWN_KEYS = (*KEYS[len(FIRST) :], "epochs", "seeds")  # that a single experiment can have
 LONGEST = 200  # characters of a field
 LONGEST_AXIS = 10_000
@@ -74,6 +75,7 @@ _IN_FILE = re.compile(
 _HOW_FLOAT = "0.1, or several: 0.01, 0.03*, 0.1 or 0.01..1 log 5 (* baseline)"
 _HOW_INTEGER = "32, or several: 16, 32*, 64 or 16..2048 x2 (* baseline)"
 _HOW = {
+    "name": "letters, digits, - . and _; empty: made of what is changed",
     "seeds": "5, or a list: 4, 9 or 10..19 +1",
     "data": "mnist, synthetic or a path",
     "hidden": "64, 32 is one network; 64 | 64, 32* are two (* baseline)",
@@ -82,6 +84,7 @@ _HOW = {
     "evaluate_every": "epoch or 100, or several: epoch*, 100 (* baseline)",
 }
 _HELP = {f.name: f.metadata["help"] for f in fields(Hyperparams)} | {
+    "name": "Of the study in the store.",
     "seeds": "Runs of each configuration.",
     "data": "The data set.",
 }
@@ -163,7 +166,7 @@ def choice_of(origin: Choice, experiments: Sequence[str], texts: Mapping[str, st
         text = texts.get(key, "").strip()
         if not text:
             continue
-        if key == "data":
+        if key in WORDS:
             numbers[key] = text
         elif key in FIRST and _INTEGER.fullmatch(text):
             numbers[key] = int(text)
@@ -318,6 +321,7 @@ def check(
     n_cores: int,
     *,
     pace: "Callable[[], Pace] | None" = None,
+    rows: Sequence[StudyRow] = (),
     keys: Collection[str] = (),
     none_chosen: bool = False,
     served: bool = False,
@@ -330,6 +334,7 @@ def check(
         facts: reads the facts of data, given its name or path.
         n_cores: the number of CPU cores to train on.
         pace: measures how fast networks were trained; None: a rule of thumb is enough.
+        rows: the studies in the store.
         keys: the keys of the fields of single experiments.
         none_chosen: whether all experiments were left out.
         served: whether the app runs in a browser, where it accepts no local paths.
@@ -352,6 +357,8 @@ def check(
             found = facts(choice.data or outline.study.data)
         except DataError as error:
             problems.append(("data", str(error)))
+    if study is not None and choice.name is not None:
+        problems += _taken(choice.name, study, rows)
     label = choice.label(outline.study.name)
     if problems or study is None or found is None:
         return Checked(outline, label=label, problems=tuple(problems))
@@ -362,6 +369,17 @@ def check(
         return Checked(outline, label=label, problems=tuple(problems))
     lines += [f"note: {note}" for note in left_out(outline.study, study)]
     return Checked(outline, Outline(study), label, tuple(lines), summary)
+
+
+def _taken(name: str, study: Study, rows: Sequence[StudyRow]) -> list[tuple[str, str]]:
+    """The problem with a name that is that of another study in the store."""
+    try:
+        for row in rows:
+            if row.label == name:
+                check_same(row, study)
+    except ConfigError as error:
+        return [placed(problem, name) for problem in error.problems]
+    return []
 
 
 def _plan(
