@@ -140,6 +140,9 @@ class JmlpApp(SteadyApp[int]):
         del event
         self.status = "store not readable"
 
+    def prefetched(self, _: None) -> None:
+        """Called once everything that the next screen needs is imported."""
+
     # ---- long actions
 
     def perform(

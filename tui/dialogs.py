@@ -12,14 +12,14 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tui.framework.screens import OnceDismissed
+from tui.framework.screens import Steady
 from tui.glossary import mentioned
 from tui.keys import HELP
 
 Answer = TypeVar("Answer")
 
 
-class Dialog(OnceDismissed, ModalScreen[Answer]):
+class Dialog(Steady, ModalScreen[Answer]):
     """A centred box that escape closes without an answer."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -1,5 +1,6 @@
 """Runs the app on a terminal: limited terminals, signals, and the exit code."""
 
+import gc
 import os
 import signal
 import sys
@@ -38,6 +39,10 @@ class TerminalApp(CommandApp, JmlpApp):
     def __init__(self, folder: Path, *, start: str | None) -> None:
         super().__init__(folder, start=start, settings=Settings.of_user())
         self.driver_class = TerminalDriver
+
+    def prefetched(self, _: None) -> None:
+        """Leaves all that was imported out of garbage collections, which would take 0.1 s each."""
+        gc.freeze()
 
 
 def run(folder: Path, start: str | None) -> int:

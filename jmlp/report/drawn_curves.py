@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from jmlp.errors import ConfigError
 from jmlp.report import style
 from jmlp.report.document import Plot
-from jmlp.results.curves import Floats
-from jmlp.results.drawing import Drawing, Line, Panel, drawn_range
+from jmlp.results.curves import Floats, drawn_range
+from jmlp.results.drawing import Drawing, Line, Panel
 from jmlp.system import files
 
 COLOURS = (*style.SERIES, style.DIVERGED, style.MUTED)

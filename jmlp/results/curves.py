@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jmlp.results.statistics import mean_interval
+from jmlp.results.statistics import Interval, mean_interval
 from jmlp.training.records import CostPoint
 
 FEWEST_FOR_BAND = 3  # seeds; the t-interval of two is so wide that it would hide the curves
@@ -32,6 +33,12 @@ class Curve:
         return Curve(*(getattr(self, f.name)[kept] for f in fields(self)))
 
 
+@lru_cache(maxsize=65_536)
+def _interval(values: tuple[float, ...]) -> Interval:
+    """The interval of a mean; of curves that grow, only the last ones are new."""
+    return mean_interval(values)
+
+
 def mean_curve(runs: Sequence[Sequence[CostPoint]], cost: str) -> Curve:
     """The mean over the runs that reached an epoch, while they are at least half of all runs.
 
@@ -50,9 +57,32 @@ def mean_curve(runs: Sequence[Sequence[CostPoint]], cost: str) -> Curve:
     rows: list[tuple[Any, ...]] = []
     for (epoch, step), reached in sorted(values.items()):
         if 2 * len(reached) >= len(runs):
-            interval = mean_interval(reached)
+            interval = _interval(tuple(reached))
             banded = len(reached) >= FEWEST_FOR_BAND
             band = (interval.low, interval.high) if banded else (None, None)
             rows.append((epoch, step, interval.mean, *band))
     columns = np.array(rows, np.float64).reshape(-1, 5).T
     return Curve(*columns)
+
+
+def drawn_range(values: Floats, low_edges: Floats, log: bool) -> tuple[float, float] | None:
+    """The lowest and the highest value that must have room in a plot; None if there are none.
+
+    On a logarithmic axis, the lower edge of a band does not count where it is below half of all
+    values: an interval that reaches close to 0 would leave no room for the curves.
+
+    Args:
+        values: (n,) those of the curves and of the upper edges of their bands.
+        low_edges: (m,) the lower edges.
+        log: whether the axis is logarithmic, so that only positive numbers have a place on it.
+    """
+    values, low_edges = (
+        numbers[np.isfinite(numbers) & ((numbers > 0) | (not log))]
+        for numbers in (values, low_edges)
+    )
+    if not values.size:
+        return None
+    low = float(values.min())
+    if log:
+        low_edges = low_edges[low_edges >= low / 2]
+    return min(low, float(low_edges.min(initial=low))), float(values.max())

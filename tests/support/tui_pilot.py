@@ -74,8 +74,9 @@ async def until(pilot: Pilot[int], condition: Callable[[], object]) -> None:
 
 
 async def until_shown(pilot: Pilot[int], text: str) -> None:
-    """Waits until a text is on the screen."""
+    """Waits until a text is on the screen, and the screen has its final layout."""
     await until(pilot, lambda: text in dump(pilot.app))
+    await pilot.pause()
 
 
 def ended_run(run: Run, accuracy: float = 0.9, **changes: Any) -> RunResult:

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 from textual import events
+from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.widgets import DataTable, OptionList
 from tui_pilot import drive, filled, until, until_shown
 
 from tui.dialogs import Choose
 from tui.feed import FeedUpdate
+from tui.screens.base import TopLine
 from tui.screens.form import StudyForm
 from tui.screens.studies import StudiesScreen
 from tui.screens.study import StudyScreen
@@ -73,6 +75,20 @@ def test_key_waits_for_a_screen_that_has_not_begun_to_run(tmp_path: Path) -> Non
             await until(pilot, lambda: screen.page == "results")
 
         drive(tmp_path, steps)
+
+
+def test_earlier_sizes_of_the_terminal_are_ignored(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        top = pilot.app.screen.query_one(TopLine)
+        await pilot.app.push_screen(Choose("Which?", [("a", "A")]))
+        await until_shown(pilot, "Which?")
+        for earlier in (Size(100, 30), Size(90, 25)):
+            pilot.app.screen.post_message(events.Resize(earlier, earlier))
+        for _ in range(10):
+            await pilot.pause()
+            assert top.size.width == pilot.app.size.width
+
+    drive(tmp_path, steps)
 
 
 def test_dialog_answers_only_once(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from jmlp.results.drawing import drawn_range
+from jmlp.results.curves import drawn_range
 from tui.charts.axes import Floats
 from tui.charts.canvas import Dots
 

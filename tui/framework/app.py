@@ -13,14 +13,14 @@ from textual.command import CommandList, CommandPalette
 from textual.filter import LineFilter
 from textual.screen import Screen
 
-from tui.framework.screens import OnceDismissed
+from tui.framework.screens import Steady
 
 Result = TypeVar("Result")
 
 WAIT_SECONDS = 10.0  # at most, until a screen is mounted
 
 
-class Palette(OnceDismissed, CommandPalette):
+class Palette(Steady, CommandPalette):
     """A command palette that ignores keys while its list is missing or empty.
 
     Textual's palette queries its list in actions and watchers that may run before the list is

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar, TypeVar, cast
 
+from textual import events
 from textual.await_complete import AwaitComplete
 from textual.message import Message
 from textual.screen import Screen
@@ -10,10 +11,11 @@ from textual.widget import Widget
 Result = TypeVar("Result")
 
 
-class OnceDismissed:
-    """A mixin that dismisses a screen once, and only if it is on top; it must precede its class.
+class Steady:
+    """A mixin that mends what ends or stops an app; it must precede the screen's class.
 
-    It also makes copying safe: text that was selected may have changed since.
+    A screen is dismissed once, and only if it is on top. What was selected is copied safely, though
+    it may have changed since. Sizes that the terminal no longer has are ignored.
 
     Textual pops whatever screen is on top, whichever screen is dismissed and however often. Popping
     the last one ends the app: pressing escape twice is enough.
@@ -37,6 +39,16 @@ class OnceDismissed:
         lines = [line.rstrip() for line in (text or "").split("\n")]
         return "\n".join(lines).strip("\n") or None
 
+    async def _dispatch_message(self, message: Message) -> None:
+        """Drops an earlier size of the terminal.
+
+        Textual lays out a dialog and the screen behind it for each size, and each layout posts that
+        size again: the screens would go back and forth between two sizes for ever.
+        """
+        screen = cast(Screen[Any], self)
+        if not isinstance(message, events.Resize) or message.size == screen.app.size:
+            await super()._dispatch_message(message)  # type: ignore[misc]
+
     @property
     def is_there(self) -> bool:
         """Whether the screen is on a stack, so that all of its widgets exist.
@@ -47,7 +59,7 @@ class OnceDismissed:
         return any(screen in stack for stack in screen.app._screen_stacks.values())
 
 
-class SteadyScreen(OnceDismissed, Screen[Result]):
+class SteadyScreen(Steady, Screen[Result]):
     """A screen whose handlers can rely on its widgets, and whose focus survives hiding them."""
 
     DROPPED: ClassVar[tuple[type[Message], ...]] = ()  # messages to drop once it was dismissed

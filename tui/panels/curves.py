@@ -25,8 +25,7 @@ class CurvesPanel(Vertical):
 
     DEFAULT_CSS = """
     CurvesPanel { height: 1fr; }
-    CurvesPanel.beside { layout: horizontal; }
-    CurvesPanel.beside Curves { width: 1fr; }
+    CurvesPanel Curves { width: 1fr; }
     """
 
     first = var("cost", init=False)  # the plot that is shown if only one fits
@@ -58,7 +57,8 @@ class CurvesPanel(Vertical):
         """Shows the first plot, and the other one if it fits."""
         stacked = self.size.height >= MIN_STACKED
         beside = not stacked and self.size.width >= MIN_BESIDE
-        self.set_class(beside, "beside")
+        # Not a class, for which all styles within the panel would be computed again.
+        self.styles.layout = "horizontal" if beside else "vertical"
         for curves in (self.cost, self.accuracy):
             curves.display = stacked or beside or curves.id == self.first
 

@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, Static
 
-from tui.framework.screens import OnceDismissed
+from tui.framework.screens import Steady
 from tui.glossary import Entry, Explained, explained, glossary, mentioned, search
 from tui.keys import MOVE, keys_of
 from tui.text import fit
@@ -41,7 +41,7 @@ class Search(Input):
         return key != CLOSES and super().check_consume_key(key, character)
 
 
-class HelpScreen(OnceDismissed, ModalScreen[None]):
+class HelpScreen(Steady, ModalScreen[None]):
     """Explains a screen; typing searches all words and keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -174,7 +174,7 @@ class StudiesScreen(JmlpScreen[None]):
         self.set_class(not lines, "empty")
         if lines and not self._prefetched:
             self._prefetched = True
-            self.app.perform("load the screen of a study", prefetch)
+            self.app.perform("load the screen of a study", prefetch, self.app.prefetched)
         self.lines = lines
         self._show()
 

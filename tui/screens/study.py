@@ -7,6 +7,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.geometry import Size
 from textual.reactive import var
 from textual.widgets import DataTable, Static, Tab, Tabs
 
@@ -37,6 +38,11 @@ ROOMS: dict[Room, tuple[int, int]] = {"dashboard": (180, 50), "preview": (118, 3
 TICK_SECONDS = 1.0  # between two drawings of the clocks, and two looks at the worker
 # Actions that are not always possible.
 STEERING = ("pause", "resume", "stop", "start_worker", "write_report")
+
+
+def room_of(size: Size) -> Room:
+    """Returns what a terminal of this size has room for."""
+    return next(room for room, (w, h) in ROOMS.items() if size.width >= w and size.height >= h)
 
 
 class StudyScreen(JmlpScreen[None]):
@@ -78,6 +84,9 @@ class StudyScreen(JmlpScreen[None]):
 
     def compose_body(self) -> ComposeResult:
         """Yields a summary, the two tabs, and the configuration at the cursor beside or below."""
+        # Known before the first layout, or everything would be styled and laid out twice.
+        self.set_reactive(StudyScreen.room, room_of(self.app.size))
+        self.set_class(self.room == "dashboard", "dashboard")
         yield Static("reading …", id="summary", markup=False)
         yield Tabs(Tab("Training", id="training"), Tab("Results", id="results"))
         with Horizontal(id="pages"):
@@ -108,7 +117,8 @@ class StudyScreen(JmlpScreen[None]):
         with self.app.batch_update():
             self.query_one(ConfigurationList).show(view.experiments, view.n_classes)
             self.query_one(ResultTables).show(view.tables)
-            self._show_preview()
+        # One after the other, so that no picture keeps a key waiting for all of them.
+        self.call_after_refresh(self._show_preview)
         self.offered = tuple(self.check_action(action, ()) for action in STEERING)
 
     def tick(self) -> None:
@@ -199,8 +209,7 @@ class StudyScreen(JmlpScreen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         """Uses the room for a preview, or for everything at once; fits the summary to the width."""
-        width, height = event.size
-        self.room = next(room for room, (w, h) in ROOMS.items() if width >= w and height >= h)
+        self.room = room_of(event.size)
         if self.view is not None:
             self._show_activity(self.view.activity)
 
@@ -216,7 +225,6 @@ class StudyScreen(JmlpScreen[None]):
             configurations.display = training or everything
             tables.display = not training or everything
             preview.display = beside
-            preview.set_class(everything, "full")
             self.query_one("#detail").display = training and not beside
         if beside:
             self._show_preview()

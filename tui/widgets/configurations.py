@@ -241,7 +241,7 @@ class ConfigurationList(LineList[ConfigurationLine]):
         return [] if row is None else self._configuration(row, columns, base)
 
     def _heading(self, experiment: ExperimentLines, columns: Columns) -> list[Segment]:
-        base = self.rich_style
+        base = self.base_style
         muted = base + self.style("list--muted")
         scale = self._scales[experiment.name]
         ends = f"▁{scale.low:.2f} █{scale.high:.2f}"

@@ -198,10 +198,10 @@ class Curves(Widget, can_focus=True):
         self._draw()
 
     def notify_style_update(self) -> None:
-        """Redraws the plot in the colours of a new theme."""
+        """Shows the values beside samples in the colours of a new theme."""
         super().notify_style_update()
-        if self.is_mounted:
-            self._draw()
+        if self.is_mounted and self.size:
+            self._read()
 
     # ---- drawing
 
@@ -226,7 +226,9 @@ class Curves(Widget, can_focus=True):
         plot = self.query_one(Plot)
         figure = draw(self.series, plot.size.width, plot.size.height, self.shown, plot.look)
         plot.show(figure)
-        self.query_one(".head", Static).update(self._head(figure), layout=False)
+        head, title = self.query_one(".head", Static), self._head(figure)
+        if title != head.content:
+            head.update(title, layout=False)
 
     def _head(self, figure: Figure | None) -> Text:
         """Returns the title, and the texts of the marks above their positions."""

@@ -45,7 +45,6 @@ class Preview(Vertical):
         & > .news > .activity.live { display: block; }
         &.narrow > .about { layout: vertical; }
         &.narrow > .about > .layers { margin-left: 0; }
-        &.full > .news { display: block; }
     }
     """
 
@@ -146,11 +145,17 @@ class Preview(Vertical):
             *([f"{line.epochs_per_second:.2g} epochs/s"] if line.epochs_per_second else ()),
             *([f"≈ {duration(line.left)} left"] if line.left is not None else ()),
         ]
-        text = Text("\n").join([title, *flowed(parts, room), *flowed(list(map(Text, live)), room)])
+        # The line stays between two trainings, so that the plots keep their size.
+        moving = flowed(list(map(Text, live)), room) or [Text()] * view.activity.is_live
+        text = Text("\n").join([title, *flowed(parts, room), *moving])
         _update(self.query_one(".settings", Static), text)
-        _update(self.query_one(".layers", Static), Text("\n".join(layers)))
+        table = self.query_one(".layers", Static)
+        if (text := Text("\n".join(layers))) != table.content:
+            table.update(text)  # its width is that of the text
         lines = [f"{time_text(e.at)[TIME]}  {visible(e.text)}" for e in view.events[:N_EVENTS]]
-        self.query_one(".events", Static).update("\n".join(lines), layout=False)
+        events, news = self.query_one(".events", Static), "\n".join(lines)
+        if news != events.content:
+            events.update(news, layout=False)
 
     def show_activity(self, activity: Activity) -> None:
         """Shows what the study is doing, while a worker trains it."""
@@ -190,14 +195,12 @@ class Preview(Vertical):
 
 
 def _update(shown: Static, text: Text) -> None:
-    """Shows a text; lays out the screen again only if it needs more room or less."""
+    """Shows a text; lays out the screen again only if it needs more or fewer lines."""
     before = shown.content
     if text != before:
-        fits = isinstance(before, Text) and _size(before) == _size(text)
+        fits = isinstance(before, Text) and _lines(before) == _lines(text)
         shown.update(text, layout=not fits)
 
 
-def _size(text: Text) -> tuple[int, int]:
-    """Returns the lines of a text and its width, in steps: a digit more or less does not count."""
-    lines = text.plain.split("\n")
-    return len(lines), -(-max(map(len, lines)) // 4)
+def _lines(text: Text) -> int:
+    return text.plain.count("\n")

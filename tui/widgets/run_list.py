@@ -120,7 +120,7 @@ class RunList(LineList[RunLine]):
 
     def draw_head(self) -> list[Segment]:
         """Draws the titles of the columns."""
-        base = self.rich_style
+        base = self.base_style
         segments = [Segment(" " * MARK, base)]
         for key, width in self._widths.items():
             column = BY_KEY[key]
