@@ -65,6 +65,11 @@ def shortened(configuration: str) -> str:
     return ", ".join(" ".join(dict.fromkeys((part[0], part[-1]))) for part in parts)
 
 
+def values_only(configuration: str) -> str:
+    """Keeps only the values, in the order of the axes: `no, 0.5`."""
+    return ", ".join(part.rpartition(" ")[2] for part in configuration.split(", "))
+
+
 def natural_key(text: str) -> tuple[tuple[int, float, str], ...]:
     """Returns a sort key that compares numbers by value: `batch size 8` before `batch size 64`."""
     parts = _NUMBER.split(text.casefold())

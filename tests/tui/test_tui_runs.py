@@ -13,8 +13,8 @@ from tui_pilot import drive, dump, until_shown
 
 from jmlp.store import Store
 from tui.screens.runs import RunsScreen
-from tui.text import shortened
-from tui.views.runs import Order, fitted_widths, natural_widths, ordered
+from tui.text import shortened, values_only
+from tui.views.runs import COLUMNS, Order, fitted_widths, natural_widths, ordered
 from tui.widgets.run_list import RunList
 
 
@@ -74,6 +74,22 @@ def test_shortened_configuration_keeps_every_value() -> None:
     text = "batch norm no, drop rate 0.5, hidden 784–512"
     assert shortened(text) == "batch no, drop 0.5, hidden 784–512"
     assert shortened("defaults") == "defaults"
+    assert values_only(text) == "no, 0.5, 784–512"
+    assert values_only("defaults") == "defaults"
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (31, "hidden 20–10, learning rate 0.3"),
+        (26, "hidden 20–10, learning 0.3"),
+        (18, "20–10, 0.3"),
+    ],
+)
+def test_long_configuration_is_abbreviated_until_it_fits(width: int, shown: str) -> None:
+    (column,) = [column for column in COLUMNS if column.key == "configuration"]
+    run = line(configuration="hidden 20–10, learning rate 0.3")
+    assert column.cell(run, width, natural=31).rstrip() == shown
 
 
 def test_markup_in_a_tag_is_shown_verbatim(folder: Path) -> None:

@@ -58,6 +58,21 @@ def test_a_finished_study_shows_medians_of_the_kept_parameters(tmp_path: Path) -
     assert first.learning_rate == ""
 
 
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (31, "hidden 20–10, learning rate 0.3"),
+        (26, "hidden 20–10, learning 0.3"),
+        (18, "20–10, 0.3"),
+    ],
+)
+def test_names_of_an_experiment_are_abbreviated_until_all_fit(width: int, shown: str) -> None:
+    names = ["hidden 20–10, learning rate 0.3", "hidden 5, learning rate 0.3"]
+    lengths = 31, 26
+    assert configurations._name(names[0], width, *lengths).rstrip() == shown
+    assert (configurations._name(names[1], width, *lengths).rstrip() == names[1]) == (width == 31)
+
+
 def test_a_configuration_in_training_has_its_learning_rate_and_its_batch_cost(
     tmp_path: Path,
 ) -> None:

@@ -11,13 +11,14 @@ from textual.reactive import var
 
 from tui.charts.lines import Series, letter
 from tui.charts.sparkline import Point
-from tui.text import shortened
+from tui.text import shortened, values_only
 from tui.views.run import SeenRun, accuracy_series, cost_series
 from tui.views.study import ConfigurationLine
 from tui.widgets.curves import Curves, Mark, XUnit
 
 # Rows of the panel that two plots need above each other, and columns that they need side by side.
 MIN_STACKED, MIN_BESIDE = 26, 90
+LONGEST_NAME = 20  # of a configuration at its curve, beyond which only the values are shown
 
 
 class CurvesPanel(Vertical):
@@ -111,6 +112,9 @@ class CurvesPanel(Vertical):
 
 def _series(index: int, line: ConfigurationLine, curve: Sequence[Point], factor: float) -> Series:
     """Returns a configuration's curve; its letter and its colour are those of its list."""
+    name = shortened(line.label)
+    if len(name) > LONGEST_NAME:
+        name = values_only(line.label)
     points = np.array(curve, np.float64).reshape(-1, 2)
     x, values = points[:, 0], factor * points[:, 1]
-    return Series(shortened(line.label), x, values, None, None, index, letter(index))
+    return Series(name, x, values, None, None, index, letter(index))

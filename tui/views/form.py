@@ -75,7 +75,7 @@ _IN_FILE = re.compile(
 _HOW_FLOAT = "0.1, or several: 0.01, 0.03*, 0.1 or 0.01..1 log 5 (* baseline)"
 _HOW_INTEGER = "32, or several: 16, 32*, 64 or 16..2048 x2 (* baseline)"
 _HOW = {
-    "name": "letters, digits, - . and _; empty: made of what is changed",
+    "name": "letters, digits and - . _, at most 64; empty: made of the changes",
     "seeds": "5, or a list: 4, 9 or 10..19 +1",
     "data": "mnist, synthetic or a path",
     "hidden": "64, 32 is one network; 64 | 64, 32* are two (* baseline)",
@@ -84,7 +84,7 @@ _HOW = {
     "evaluate_every": "epoch or 100, or several: epoch*, 100 (* baseline)",
 }
 _HELP = {f.name: f.metadata["help"] for f in fields(Hyperparams)} | {
-    "name": "Of the study in the store.",
+    "name": "The study's name in the store.",
     "seeds": "Runs of each configuration.",
     "data": "The data set.",
 }

@@ -19,7 +19,7 @@ from jmlp.client.texts import (
 from jmlp.store import Owner, RunRow
 from jmlp.training.records import epoch_text
 from tui.feed import StoreView
-from tui.text import Align, fit, natural_key, shortened, visible
+from tui.text import Align, fit, natural_key, shortened, values_only, visible
 
 Tone = Literal["", "muted", "trouble", "accent"]
 
@@ -146,7 +146,7 @@ class Column:
     least: int = 0  # width to which it may be cut once no other column can be dropped
     descending: bool = False  # whether it is first sorted with the highest on top
     short: str = ""  # title in a narrow list
-    shorten: Callable[[str], str] = str  # abbreviates texts that do not fit
+    shorten: tuple[Callable[[str], str], ...] = ()  # abbreviations of texts that do not fit
 
     def cell(self, line: RunLine, width: int, natural: int) -> str:
         """Returns a run's cell, exactly `width` columns of the terminal wide.
@@ -156,8 +156,12 @@ class Column:
             width: the column's width.
             natural: the width of the column's widest text, so that all are abbreviated or none.
         """
-        text = self.text(line)
-        return fit(self.shorten(text) if natural > width else text, width, self.align)
+        text = whole = self.text(line)
+        for shorten in self.shorten if natural > width else ():
+            text = shorten(whole)
+            if cell_len(text) <= width:
+                break
+        return fit(text, width, self.align)
 
     def head(self, width: int) -> str:
         """Returns the column's title in a list of this width."""
@@ -183,7 +187,7 @@ COLUMNS = (
         lambda line: natural_key(line.configuration),
         enough=22,
         least=18,
-        shorten=shortened,
+        shorten=(shortened, values_only),
     ),
     Column("seed", "seed", "right", lambda line: str(line.seed), lambda line: line.seed),
     Column(

@@ -16,7 +16,7 @@ from jmlp.training.records import epoch_text
 from tui.charts.lines import letter
 from tui.charts.sparkline import Scale, sparkline
 from tui.glossary import mentioned
-from tui.text import duration, fit, shortened
+from tui.text import duration, fit, shortened, values_only
 from tui.theme import N_CURVES
 from tui.views.study import ConfigurationLine, ExperimentLines
 from tui.widgets.line_list import LineList
@@ -127,9 +127,17 @@ def _longest(names: Iterable[str]) -> int:
     return max(map(cell_len, names), default=0)
 
 
-def _name(label: str, width: int) -> str:
-    """Fits a configuration's name into its column, abbreviated if it is too long."""
-    return fit(label if cell_len(label) <= width else shortened(label), width)
+def _name(label: str, width: int, longest: int, shortest: int) -> str:
+    """Fits a configuration's name into its column, abbreviated like all of its experiment.
+
+    Args:
+        label: the name.
+        width: of the column.
+        longest: the length of the longest name.
+        shortest: the length of the longest abbreviated name.
+    """
+    name = label if longest <= width else shortened(label)
+    return fit(name if min(longest, shortest) <= width else values_only(label), width)
 
 
 def _cost(value: float | None) -> str:
@@ -162,7 +170,8 @@ class ConfigurationList(LineList[ConfigurationLine]):
         self._cap = math.inf
         self._scales: dict[str, Scale] = {}  # by experiment
         self._last_epochs: dict[str, float] = {}
-        self._lengths = 0, 0  # of the longest name, in full and abbreviated
+        # Of the longest name by experiment, in full and abbreviated.
+        self._lengths: dict[str, tuple[int, int]] = {}
 
     # ---- what is shown
 
@@ -173,7 +182,6 @@ class ConfigurationList(LineList[ConfigurationLine]):
             rows += [None] if rows else []
             rows += [experiment, *experiment.lines]
         places = [i for i, row in enumerate(rows) if isinstance(row, ConfigurationLine)]
-        lines = [line for experiment in experiments for line in experiment.lines]
         self._cap = math.log(max(2, n_classes))
         self._last_epochs = {
             e.name: max((line.curve[-1][0] for line in e.lines if line.curve), default=0)
@@ -183,8 +191,8 @@ class ConfigurationList(LineList[ConfigurationLine]):
         self._indices = {
             self.key_of(line): i for e in experiments for i, line in enumerate(e.lines)
         }
-        names = [line.label for line in lines]
-        self._lengths = _longest(names), _longest(map(shortened, names))
+        names = {e.name: [line.label for line in e.lines] for e in experiments}
+        self._lengths = {e: (_longest(n), _longest(map(shortened, n))) for e, n in names.items()}
         self._rescale()
         self.show_rows(rows, places)
 
@@ -235,7 +243,9 @@ class ConfigurationList(LineList[ConfigurationLine]):
 
     def draw_row(self, row: Any, base: Style) -> list[Segment]:
         """Draws an experiment's heading, a configuration, or a blank line."""
-        columns = Columns.for_width(self.size.width, *self._lengths)
+        longest = max((full for full, _ in self._lengths.values()), default=0)
+        shortest = max((short for _, short in self._lengths.values()), default=0)
+        columns = Columns.for_width(self.size.width, longest, shortest)
         if isinstance(row, ExperimentLines):
             return self._heading(row, columns)
         return [] if row is None else self._configuration(row, columns, base)
@@ -249,7 +259,10 @@ class ConfigurationList(LineList[ConfigurationLine]):
         if not any(line.curve for line in experiment.lines):
             curve = CURVE
         curve += ", log" if scale.log and columns.spark > len(curve) + 5 else ""
-        title = " " + fit(experiment.title, len(LETTER) + columns.label)
+        title = experiment.title
+        if min(self._lengths[experiment.name]) > columns.label:  # values alone: say of what
+            title = ", ".join(axis.replace("_", " ") for axis in experiment.lines[0].axes)
+        title = " " + fit(title, len(LETTER) + columns.label)
         return [
             Segment(title, base + self.style("list--title")),
             Segment(GAP + fit(curve, columns.spark), muted),
@@ -273,7 +286,7 @@ class ConfigurationList(LineList[ConfigurationLine]):
         return [
             Segment(mark, base),
             Segment(letter(index) + " ", base + self.style(f"list--{index % N_CURVES}")),
-            Segment(_name(line.label, columns.label) + GAP, base),
+            Segment(_name(line.label, columns.label, *self._lengths[line.experiment]) + GAP, base),
             Segment(curve, base + self.style("list--accent")),
             Segment(" " + columns.numbers(line), base),
             Segment(GAP + fit(line.state, columns.state), state),
