@@ -43,7 +43,7 @@ class Steady:
         """Drops an earlier size of the terminal.
 
         Textual lays out a dialog and the screen behind it for each size, and each layout posts that
-        size again: the screens would go back and forth between two sizes for ever.
+        size again: the screens would go back and forth between two sizes forever.
         """
         screen = cast(Screen[Any], self)
         if not isinstance(message, events.Resize) or message.size == screen.app.size:

@@ -158,7 +158,7 @@ class StudyScreen(JmlpScreen[None]):
         self._show_preview()
 
     def _show_preview(self) -> None:
-        if self.view is not None:
+        if self.view is not None and self.is_there:
             self.query_one(Preview).show(self.view, self._at_cursor())
 
     def _at_cursor(self) -> ConfigurationLine | None:
