@@ -47,17 +47,26 @@ def test_a_curve_is_connected_between_axes_with_even_ticks() -> None:
 def test_two_curves_have_marks_and_names() -> None:
     validation = made("validation", 4, 2, 1.5, 1.2, 1.1, mark="v")
     training = made("training", 4, 1.5, 0.8, 0.4, 0.2, mark="t", style=1)
-    assert drawn(validation, training, width=60).canvas.text() == [
-        "5.0 ┤",
-        "    │⠠⣀",
-        "    │  ⠙⠲⢤⣄⡀",
-        "2.5 ┤     ⠈v⠵⣢⢄⣀",
-        "    │         ⠑⠢⠭⣉⣉⣒⠒⠒⠒⠤⠤⠤⠤⠤⣀⣀⣀⣀⣀⣀⣀⡀",
-        "    │               ⠉⠉⠉t⠒⠒⠤⠤⠤⠤⠤⢄⣀⣀⣀v⣉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉  validation",
-        "0.0 ┤                                ⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉t  training",
-        "    └┬────────────────────┬────────────────────┬─",
-        "     0                    2                    4",
+    assert drawn(validation, training, width=61).canvas.text() == [
+        " 5.0 ┤",
+        "     │⠠⣀",
+        "     │  ⠙⠲⢤⣄⡀",
+        " 2.5 ┤     ⠈v⠵⣢⢄⣀",
+        "     │         ⠑⠢⠭⣉⣉⣒⠒⠒⠒⠤⠤⠤⠤⠤⣀⣀⣀⣀⣀⣀⣀⡀",
+        "     │               ⠉⠉⠉t⠒⠒⠤⠤⠤⠤⠤⢄⣀⣀⣀v⣉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉  validation",
+        " 0.0 ┤                                ⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉t  training",
+        "     └┬────────────────────┬────────────────────┬─",
+        "      0                    2                    4",
     ]
+
+
+@pytest.mark.parametrize("width", [48, 100])
+def test_plots_of_costs_and_accuracies_have_their_epochs_below_each_other(width: int) -> None:
+    costs, accuracies = made("", 2.3, 1, 0.3), made("", 10, 80, 98)
+    (*_, below), (*_, above) = (
+        drawn(one, width=width).canvas.text() for one in (costs, accuracies)
+    )
+    assert below == above
 
 
 def test_the_same_plot_in_half_blocks_and_in_ascii() -> None:

@@ -15,6 +15,7 @@ from tui.text import fit
 
 MIN_WIDTH, MIN_HEIGHT = 24, 5  # of a figure; below, there is no room within the axes
 MAX_NAME = 24
+MIN_LABEL = 4  # of the values, so that plots above each other have their epochs below each other
 BELOW = 2  # rows of the horizontal axis and its labels
 MARK_GAP = 24  # columns between two marks on a curve, at least
 
@@ -106,7 +107,9 @@ def draw(
     low, high = value_range(series, shown.left, shown.right, shown.log, shown.bounds)
     y = axes.values(low, high, height - BELOW, log=shown.log)
     names = _names(series, width, height - BELOW)
-    left = max((len(label) for _, label in y.ticks), default=0) + 2
+    narrow = width < 2 * MIN_WIDTH
+    longest = max((len(label) for _, label in y.ticks), default=0)
+    left = (longest if narrow else max(MIN_LABEL, longest)) + 2
     x = axes.positions(shown.left, shown.right, max(2, width - left - names))
     figure = Figure(Canvas(width, height, look.glyphs), x, y, left, _is_cut(series, shown))
     _draw_axes(figure, look)
