@@ -13,6 +13,7 @@ from tui.charts.axes import log_labels, log_ticks, scaled, tick_labels
 Bounds = st.tuples(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
 
 
+@example((166667.0, 458334.0), 5)  # only ticks that are close to each other are two
 @given(Bounds, st.integers(5, 80))
 def test_ticks_of_values_are_even_and_all_values_have_a_place(
     bounds: tuple[float, float], cells: int

@@ -88,9 +88,7 @@ def values(low: float, high: float, cells: int, *, log: bool = False) -> Axis:
     span, best, best_score = max(high - low, 1e-12), None, -math.inf
     for step in _steps(span, cells):
         most = math.floor(step * (cells - 1) / span)  # rows from one tick to the next
-        for gap in (most, most - 1):  # the axis begins up to a row below `low`
-            if gap < 2:
-                continue
+        for gap in range(min(most, cells - 1), 1, -1):  # the axis begins up to a row below `low`
             per_cell, base = step / gap, math.floor(low / step + 1e-9)
             offset = math.floor((low - base * step) / per_cell + 1e-9)
             start = base * step + offset * per_cell
@@ -98,8 +96,10 @@ def values(low: float, high: float, cells: int, *, log: bool = False) -> Axis:
                 continue
             first = 1 if offset else 0
             n_ticks = (cells - 1 + offset) // gap + 1 - first
+            if n_ticks < 2:
+                continue
             score = _score(span / (per_cell * (cells - 1)), gap / IDEAL_GAPS[1], n_ticks)
-            if n_ticks > 1 and score > best_score:
+            if score > best_score:
                 counts = range(first, first + n_ticks)
                 labels = tick_labels([(base + i) * step for i in counts])
                 places = [i * gap - offset for i in counts]
