@@ -125,8 +125,19 @@ class FieldLine(Vertical):
             added: whether the user added the field.
         """
         super().__init__()
-        self.key, self.name_shown, self.max_length = key, title, max_length
+        self.key, self.name_shown = key, title
         self.given, self.added = given, added
+        # Made here, not while composing: a check may end before that.
+        self.field = Field(
+            given,
+            visible(given),
+            id=f"input-{key}" if key.isidentifier() else None,
+            max_length=max_length,
+            restrict=_PRINTABLE,
+            compact=True,
+            select_on_focus=False,
+        )
+        self._problems = Static(markup=False, classes="wrong")
 
     def compose(self) -> ComposeResult:
         """Yields name, input and problems."""
@@ -134,26 +145,13 @@ class FieldLine(Vertical):
             name = Static(self.name_shown, markup=False, classes="name")
             name.tooltip = "\n".join(entry.text for entry in explained(self.terms)) or None
             yield name
-            yield Field(
-                self.given,
-                visible(self.given),
-                id=f"input-{self.key}" if self.key.isidentifier() else None,
-                max_length=self.max_length,
-                restrict=_PRINTABLE,
-                compact=True,
-                select_on_focus=False,
-            )
-        yield Static(markup=False, classes="wrong")
+            yield self.field
+        yield self._problems
 
     @property
     def terms(self) -> list[str]:
         """The field's name."""
         return [self.name_shown]
-
-    @property
-    def field(self) -> Field:
-        """The field itself."""
-        return self.query_one(Field)
 
     @property
     def text(self) -> str:
@@ -167,8 +165,7 @@ class FieldLine(Vertical):
 
     def wrong(self, text: str) -> None:
         """Shows the field's problems, one per line; an empty text removes them."""
-        line = self.query_one(".wrong", Static)
-        line.update("\n".join(f"✗ {visible(part)}" for part in text.splitlines()))
+        self._problems.update("\n".join(f"✗ {visible(part)}" for part in text.splitlines()))
         self.set_class(bool(text), "has-problem")
 
 
