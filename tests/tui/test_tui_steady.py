@@ -30,6 +30,7 @@ def type_ahead(pilot: Pilot[int], *keys: str) -> None:
         ("question_mark", "escape", "escape", "escape"),
         ("ctrl+p", "pagedown", "pageup", "down", "end", "escape", "escape"),
         ("ctrl+p", "enter", "enter", "escape"),
+        ("ctrl+p", "escape", "ctrl+p", "escape", "ctrl+p"),
         ("enter", "enter", "escape", "escape"),
         ("enter", "tab", "y", "escape", "enter", "escape"),
         ("n", "escape", "escape", "n", "escape"),

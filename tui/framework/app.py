@@ -108,7 +108,8 @@ class SteadyApp(App[Result]):
     def action_command_palette(self) -> None:
         """Opens `Palette` in place of Textual's."""
         if not isinstance(self.screen, CommandPalette):
-            self.push_screen(Palette(id="--command-palette"))
+            # Without Textual's id, which the palette before may still have while it is removed.
+            self.push_screen(Palette())
 
 
 async def _is_mounted(screen: Screen[Any]) -> bool:
