@@ -70,6 +70,12 @@ def values_only(configuration: str) -> str:
     return ", ".join(part.rpartition(" ")[2] for part in configuration.split(", "))
 
 
+def abbreviated(configuration: str, width: int) -> str:
+    """Abbreviates a name for a width: first words and values, or if they do not fit the values."""
+    name = shortened(configuration)
+    return name if cell_len(name) <= width else values_only(configuration)
+
+
 def natural_key(text: str) -> tuple[tuple[int, float, str], ...]:
     """Returns a sort key that compares numbers by value: `batch size 8` before `batch size 64`."""
     parts = _NUMBER.split(text.casefold())

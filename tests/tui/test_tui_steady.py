@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from textual import events
+from textual.command import CommandPalette
 from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.widgets import DataTable, OptionList
@@ -15,6 +16,7 @@ from tui.screens.base import TopLine
 from tui.screens.form import StudyForm
 from tui.screens.studies import StudiesScreen
 from tui.screens.study import StudyScreen
+from tui.widgets.form_fields import FieldLine
 
 
 def type_ahead(pilot: Pilot[int], *keys: str) -> None:
@@ -88,6 +90,30 @@ def test_earlier_sizes_of_the_terminal_are_ignored(tmp_path: Path) -> None:
         for _ in range(10):
             await pilot.pause()
             assert top.size.width == pilot.app.size.width
+
+    drive(tmp_path, steps)
+
+
+def test_palette_opens_again_while_the_one_before_is_being_removed(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await pilot.press("ctrl+p")
+        first = pilot.app.screen
+        assert isinstance(first, CommandPalette)
+        first.dismiss()
+        pilot.app.action_command_palette()
+        assert isinstance(pilot.app.screen, CommandPalette)
+        assert pilot.app.screen is not first
+
+    drive(tmp_path, steps)
+
+
+def test_field_keeps_the_problem_that_was_found_before_it_was_composed(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        field = FieldLine("seeds", "seeds", 9, given="5")
+        field.wrong("must be a number")
+        assert field.text == ""
+        await pilot.app.screen.query_one("#body").mount(field, before=0)
+        await until_shown(pilot, "✗ must be a number")
 
     drive(tmp_path, steps)
 

@@ -68,7 +68,7 @@ class SteadyApp(App[Result]):
     async def _screen_is_mounted(self) -> bool:
         """Waits for the screen on top, and for any other that is pushed meanwhile."""
         while not (screen := self.screen)._mounted_event.is_set():
-            if not await _is_mounted(screen):
+            if not await _mounted_in_time(screen):
                 return False
         return True
 
@@ -102,7 +102,7 @@ class SteadyApp(App[Result]):
     async def _replace_screen(self, screen: Screen[Any]) -> Screen[Any]:
         """Waits for the screen: Textual removes it even while mounting, and its handlers fail."""
         if screen.is_running:
-            await _is_mounted(screen)
+            await _mounted_in_time(screen)
         return await super()._replace_screen(screen)
 
     def action_command_palette(self) -> None:
@@ -112,8 +112,8 @@ class SteadyApp(App[Result]):
             self.push_screen(Palette())
 
 
-async def _is_mounted(screen: Screen[Any]) -> bool:
-    """Waits until all widgets of a screen exist; false if they do not come to exist."""
+async def _mounted_in_time(screen: Screen[Any]) -> bool:
+    """Waits until all widgets of a screen exist; false if that takes too long."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(screen._mounted_event.wait(), WAIT_SECONDS)
     return screen._mounted_event.is_set()

@@ -1,6 +1,6 @@
 """Screens that are dismissed once, drop late messages, and keep the focus and keep it visible."""
 
-from typing import Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual import events
 from textual.await_complete import AwaitComplete
@@ -10,8 +10,13 @@ from textual.widget import Widget
 
 Result = TypeVar("Result")
 
+if TYPE_CHECKING:
+    ScreenMixin = Screen[Any]
+else:
+    ScreenMixin = object  # a mixin must not come between a screen and its base, see `Steady`
 
-class Steady:
+
+class Steady(ScreenMixin):
     """A mixin that mends what ends or stops an app; it must precede the screen's class.
 
     A screen is dismissed once, and only if it is on top. What was selected is copied safely, though
@@ -23,9 +28,7 @@ class Steady:
 
     def dismiss(self, result: Any = None) -> AwaitComplete:
         """Dismisses the screen unless it is already gone or covered by another one."""
-        if not cast(Screen[Any], self).is_active:
-            return AwaitComplete()
-        return cast(AwaitComplete, super().dismiss(result))  # type: ignore[misc]
+        return super().dismiss(result) if self.is_active else AwaitComplete()
 
     def get_selected_text(self) -> str | None:
         """Returns the selected text without the spaces that pad its lines; None without any.
@@ -33,7 +36,7 @@ class Steady:
         Textual fails, which ends the app, if a text has fewer lines now than were selected.
         """
         try:
-            text = cast(str | None, super().get_selected_text())  # type: ignore[misc]
+            text = super().get_selected_text()
         except IndexError:
             return None
         lines = [line.rstrip() for line in (text or "").split("\n")]
@@ -45,9 +48,8 @@ class Steady:
         Textual lays out a dialog and the screen behind it for each size, and each layout posts that
         size again: the screens would go back and forth between two sizes forever.
         """
-        screen = cast(Screen[Any], self)
-        if not isinstance(message, events.Resize) or message.size == screen.app.size:
-            await super()._dispatch_message(message)  # type: ignore[misc]
+        if not isinstance(message, events.Resize) or message.size == self.app.size:
+            await super()._dispatch_message(message)
 
     @property
     def is_there(self) -> bool:
@@ -55,8 +57,7 @@ class Steady:
 
         Textual's `is_running` and `is_mounted` are true even while a screen's widgets are removed.
         """
-        screen = cast(Screen[Any], self)
-        return any(screen in stack for stack in screen.app._screen_stacks.values())
+        return any(self in stack for stack in self.app._screen_stacks.values())
 
 
 class SteadyScreen(Steady, Screen[Result]):

@@ -4,6 +4,18 @@ from textual.visual import VisualType
 from textual.widgets import Static
 
 
+def show_text(shown: Static, content: VisualType, *, layout: bool = False) -> None:
+    """Shows a content unless it is shown already, which Textual would draw again.
+
+    Args:
+        shown: the widget.
+        content: the content.
+        layout: whether it may need more room or less.
+    """
+    if content != shown.content:
+        shown.update(content, layout=layout)
+
+
 class FittedText(Static):
     """A `Static` of automatic size that may be updated at any time.
 

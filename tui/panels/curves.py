@@ -11,7 +11,7 @@ from textual.reactive import var
 
 from tui.charts.lines import Series, letter
 from tui.charts.sparkline import Point
-from tui.text import shortened, values_only
+from tui.text import abbreviated
 from tui.views.run import SeenRun, accuracy_series, cost_series
 from tui.views.study import ConfigurationLine
 from tui.widgets.curves import Curves, Mark, XUnit
@@ -112,9 +112,7 @@ class CurvesPanel(Vertical):
 
 def _series(index: int, line: ConfigurationLine, curve: Sequence[Point], factor: float) -> Series:
     """Returns a configuration's curve; its letter and its colour are those of its list."""
-    name = shortened(line.label)
-    if len(name) > LONGEST_NAME:
-        name = values_only(line.label)
     points = np.array(curve, np.float64).reshape(-1, 2)
     x, values = points[:, 0], factor * points[:, 1]
+    name = abbreviated(line.label, LONGEST_NAME)
     return Series(name, x, values, None, None, index, letter(index))

@@ -20,6 +20,7 @@ from jmlp.training.records import epoch_text
 from tui.charts.sparkline import bar
 from tui.copying import Excerpt, panel_of
 from tui.feed import FeedUpdate
+from tui.framework.texts import show_text
 from tui.glossary import mentioned
 from tui.screens.base import JmlpScreen
 from tui.text import duration
@@ -131,8 +132,7 @@ class StudyScreen(JmlpScreen[None]):
         self.query_one(Preview).show_activity(activity)
         line = self.query_one("#summary", Static)
         text = summary(activity, self.size.width - 2, self.app.theme_variables["accent"])
-        if text != line.content:
-            line.update(text, layout=False)
+        show_text(line, text)
 
     @property
     def terms(self) -> list[str]:

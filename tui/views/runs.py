@@ -19,7 +19,7 @@ from jmlp.client.texts import (
 from jmlp.store import Owner, RunRow
 from jmlp.training.records import epoch_text
 from tui.feed import StoreView
-from tui.text import Align, fit, natural_key, shortened, values_only, visible
+from tui.text import Align, abbreviated, fit, natural_key, visible
 
 Tone = Literal["", "muted", "trouble", "accent"]
 
@@ -146,7 +146,8 @@ class Column:
     least: int = 0  # width to which it may be cut once no other column can be dropped
     descending: bool = False  # whether it is first sorted with the highest on top
     short: str = ""  # title in a narrow list
-    shorten: tuple[Callable[[str], str], ...] = ()  # abbreviations of texts that do not fit
+    # Abbreviates texts that do not fit into a width.
+    shorten: Callable[[str, int], str] = lambda text, width: text
 
     def cell(self, line: RunLine, width: int, natural: int) -> str:
         """Returns a run's cell, exactly `width` columns of the terminal wide.
@@ -156,12 +157,8 @@ class Column:
             width: the column's width.
             natural: the width of the column's widest text, so that all are abbreviated or none.
         """
-        text = whole = self.text(line)
-        for shorten in self.shorten if natural > width else ():
-            text = shorten(whole)
-            if cell_len(text) <= width:
-                break
-        return fit(text, width, self.align)
+        text = self.text(line)
+        return fit(self.shorten(text, width) if natural > width else text, width, self.align)
 
     def head(self, width: int) -> str:
         """Returns the column's title in a list of this width."""
@@ -187,7 +184,7 @@ COLUMNS = (
         lambda line: natural_key(line.configuration),
         enough=22,
         least=18,
-        shorten=(shortened, values_only),
+        shorten=abbreviated,
     ),
     Column("seed", "seed", "right", lambda line: str(line.seed), lambda line: line.seed),
     Column(

@@ -136,8 +136,8 @@ def _name(label: str, width: int, longest: int, shortest: int) -> str:
         longest: the length of the longest name.
         shortest: the length of the longest abbreviated name.
     """
-    name = label if longest <= width else shortened(label)
-    return fit(name if min(longest, shortest) <= width else values_only(label), width)
+    shorten = str if longest <= width else shortened if shortest <= width else values_only
+    return fit(shorten(label), width)
 
 
 def _cost(value: float | None) -> str:
@@ -251,7 +251,7 @@ class ConfigurationList(LineList[ConfigurationLine]):
         return [] if row is None else self._configuration(row, columns, base)
 
     def _heading(self, experiment: ExperimentLines, columns: Columns) -> list[Segment]:
-        base = self.base_style
+        base = self.visual_style.rich_style
         muted = base + self.style("list--muted")
         scale = self._scales[experiment.name]
         ends = f"▁{scale.low:.2f} █{scale.high:.2f}"
@@ -260,7 +260,7 @@ class ConfigurationList(LineList[ConfigurationLine]):
             curve = CURVE
         curve += ", log" if scale.log and columns.spark > len(curve) + 5 else ""
         title = experiment.title
-        if min(self._lengths[experiment.name]) > columns.label:  # values alone: say of what
+        if self._lengths[experiment.name][1] > columns.label:  # values alone: say of what
             title = ", ".join(axis.replace("_", " ") for axis in experiment.lines[0].axes)
         title = " " + fit(title, len(LETTER) + columns.label)
         return [

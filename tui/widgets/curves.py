@@ -18,7 +18,7 @@ from jmlp.training.records import epoch_text
 from tui.charts.figure import Figure, Mark, Shown, draw, ink, label_of
 from tui.charts.lines import Series, XUnit
 from tui.charts.view import View
-from tui.framework.texts import FittedText
+from tui.framework.texts import FittedText, show_text
 from tui.glossary import mentioned
 from tui.keys import MOVE
 from tui.text import fit, flowed
@@ -226,9 +226,7 @@ class Curves(Widget, can_focus=True):
         plot = self.query_one(Plot)
         figure = draw(self.series, plot.size.width, plot.size.height, self.shown, plot.look)
         plot.show(figure)
-        head, title = self.query_one(".head", Static), self._head(figure)
-        if title != head.content:
-            head.update(title, layout=False)
+        show_text(self.query_one(".head", Static), self._head(figure))
 
     def _head(self, figure: Figure | None) -> Text:
         """Returns the title, and the texts of the marks above their positions."""

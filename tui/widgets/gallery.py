@@ -16,7 +16,6 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.charts.picture import N_LEVELS, NO_PIXEL, Plane, half_blocks, shades, shrink
-from tui.framework.styles import BaseStyle
 from tui.text import fit
 
 GAPS = (1, 2)  # columns between cards: the minimum, and the gap if as many cards still fit
@@ -33,7 +32,7 @@ class Card:
     signed: bool = False
 
 
-class Gallery(BaseStyle, ScrollView, can_focus=True):
+class Gallery(ScrollView, can_focus=True):
     """A scrolling grid of cards of equal size."""
 
     ALLOW_SELECT = False  # pictures have no text
@@ -126,7 +125,7 @@ class Gallery(BaseStyle, ScrollView, can_focus=True):
         """Draws one line of a row of cards."""
         scroll_x, scroll_y = self.scroll_offset
         size, per_row, width = self.card_size, self.per_row, self.size.width
-        base = self.base_style
+        base = self.visual_style.rich_style
         row, line = divmod(y + scroll_y, size.height + 1)
         cards = range(row * per_row, min(len(self.cards), (row + 1) * per_row))
         if line == size.height or not cards:

@@ -14,7 +14,6 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.framework.selection import SelectableLines
-from tui.framework.styles import BaseStyle
 
 Line = TypeVar("Line")
 T = TypeVar("T")  # for messages: a nested class cannot share the type variable of the list
@@ -22,7 +21,7 @@ T = TypeVar("T")  # for messages: a nested class cannot share the type variable 
 FAR = 1_000_000
 
 
-class LineList(BaseStyle, SelectableLines, ScrollView, Generic[Line], can_focus=True):
+class LineList(SelectableLines, ScrollView, Generic[Line], can_focus=True):
     """A list of rows, of which some are lines that can be opened; subclasses draw the rows."""
 
     HEAD = 0  # 1 for a header line, which does not scroll
@@ -176,11 +175,11 @@ class LineList(BaseStyle, SelectableLines, ScrollView, Generic[Line], can_focus=
 
     def line_text(self, line: int) -> str:
         """Returns the text of a line of the content; line 0 is the header, if there is one."""
-        return "".join(segment.text for segment in self._draw(line, self.base_style))
+        return "".join(segment.text for segment in self._draw(line, self.visual_style.rich_style))
 
     def render_line(self, y: int) -> Strip:
         """Draws the header or a row."""
-        base, line = self.base_style, y if y < self.HEAD else y + self.scroll_offset.y
+        base, line = self.visual_style.rich_style, y if y < self.HEAD else y + self.scroll_offset.y
         if self._places and line == self.HEAD + self._y:
             base += self.style("list--cursor")
         strip = Strip(self._draw(line, base)).adjust_cell_length(self.size.width, base)

@@ -16,13 +16,12 @@ from textual.widget import Widget
 from tui.charts.canvas import PAPER, Run
 from tui.charts.figure import Figure, Look
 from tui.charts.glyphs import ASCII, glyphs_of
-from tui.framework.styles import BaseStyle
 from tui.theme import N_CURVES
 
 FAINT, BAND = 0.55, 0.25  # shares of a curve's colour
 
 
-class Plot(BaseStyle, Widget):
+class Plot(Widget):
     """A figure. The mouse does not move its window: the parent does, by the messages."""
 
     ALLOW_SELECT = False  # dragging moves the window
@@ -93,9 +92,9 @@ class Plot(BaseStyle, Widget):
     def render_line(self, y: int) -> Strip:
         """Draws one row."""
         if y >= len(self._rows):
-            return Strip.blank(self.size.width, self.base_style)
+            return Strip.blank(self.size.width, self.visual_style.rich_style)
         segments = [Segment(run.text, self._style(run)) for run in self._rows[y]]
-        return Strip(segments).adjust_cell_length(self.size.width, self.base_style)
+        return Strip(segments).adjust_cell_length(self.size.width, self.visual_style.rich_style)
 
     def _style(self, run: Run) -> Style:
         """Returns the style of a run, which is computed once for each theme."""
@@ -104,7 +103,7 @@ class Plot(BaseStyle, Widget):
             paper = self.background_colors[1]
             ink = None if run.ink is None else self.colour(run.ink).rich_color
             fill = None if run.fill is None else self._fill(run.fill, paper).rich_color
-            self._styles[key] = self.base_style + Style(color=ink, bgcolor=fill)
+            self._styles[key] = self.visual_style.rich_style + Style(color=ink, bgcolor=fill)
         return self._styles[key]
 
     def notify_style_update(self) -> None:

@@ -12,7 +12,7 @@ from textual.widgets import Static
 from jmlp.client.texts import time_text
 from jmlp.system.clock import now
 from tui.feed import FeedFailed, FeedUpdate
-from tui.framework.texts import FittedText
+from tui.framework.texts import FittedText, show_text
 from tui.panels.curves import CurvesPanel
 from tui.text import duration, flowed, visible
 from tui.views.activity import Activity, activity_lines
@@ -148,14 +148,14 @@ class Preview(Vertical):
         # The line stays between two trainings, so that the plots keep their size.
         moving = flowed(list(map(Text, live)), room) or [Text()] * view.activity.is_live
         text = Text("\n").join([title, *flowed(parts, room), *moving])
-        _update(self.query_one(".settings", Static), text)
-        table = self.query_one(".layers", Static)
-        if (text := Text("\n".join(layers))) != table.content:
-            table.update(text)  # its width is that of the text
+        shown = self.query_one(".settings", Static)
+        before = shown.content
+        fits = isinstance(before, Text) and _lines(before) == _lines(text)
+        show_text(shown, text, layout=not fits)
+        # Its width is that of the text.
+        show_text(self.query_one(".layers", Static), Text("\n".join(layers)), layout=True)
         lines = [f"{time_text(e.at)[TIME]}  {visible(e.text)}" for e in view.events[:N_EVENTS]]
-        events, news = self.query_one(".events", Static), "\n".join(lines)
-        if news != events.content:
-            events.update(news, layout=False)
+        show_text(self.query_one(".events", Static), "\n".join(lines))
 
     def show_activity(self, activity: Activity) -> None:
         """Shows what the study is doing, while a worker trains it."""
@@ -163,9 +163,7 @@ class Preview(Vertical):
         block.set_class(activity.is_live, "live")
         if activity.is_live and block.size:
             lines = activity_lines(activity, block.size.width, now())
-            text = "\n".join(columns(lines))
-            if text != block.content:
-                block.update(text, layout=False)
+            show_text(block, "\n".join(columns(lines)))
 
     # ---- the runs of the configuration
 
@@ -192,14 +190,6 @@ class Preview(Vertical):
     def on_feed_failed(self, event: FeedFailed) -> None:
         """Leaves the error to the screen, which reads the same store."""
         event.stop()
-
-
-def _update(shown: Static, text: Text) -> None:
-    """Shows a text; lays out the screen again only if it needs more or fewer lines."""
-    before = shown.content
-    if text != before:
-        fits = isinstance(before, Text) and _lines(before) == _lines(text)
-        shown.update(text, layout=not fits)
 
 
 def _lines(text: Text) -> int:

@@ -120,7 +120,7 @@ class RunList(LineList[RunLine]):
 
     def draw_head(self) -> list[Segment]:
         """Draws the titles of the columns."""
-        base = self.base_style
+        base = self.visual_style.rich_style
         segments = [Segment(" " * MARK, base)]
         for key, width in self._widths.items():
             column = BY_KEY[key]
