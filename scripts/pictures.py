@@ -185,7 +185,11 @@ def film() -> None:
         made.press(["Control+u"])
         made.press([*"20, 10* | 64"], 0.08)
         tab.until_shown("6 configurations")
-        made.take(2.0)
+        made.take(1.0)
+        made.press(["Tab"] * 5, 0.12)  # to the name, past seeds, epochs and data
+        made.press([*"widths"], 0.08)
+        tab.until_shown("name  widths")
+        made.take(1.5)
         tab.page.keyboard.press("Control+s")
         tab.until_shown("training")
         while not any(line.startswith(" done") for line in tab.lines()):

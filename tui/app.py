@@ -67,6 +67,7 @@ class JmlpApp(SteadyApp[int]):
     TITLE = "jmlp"
     CSS_PATH = "app.tcss"
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Actions}
+    DEFAULT_MODE = "studies"
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "studies": StudiesScreen,
         "runs": _runs_screen,
@@ -108,6 +109,12 @@ class JmlpApp(SteadyApp[int]):
         self.settings = settings or Settings()
         self.settings.say = self.toast
         self.feed = Feed(folder)
+        for theme in (DARK, LIGHT):
+            self.register_theme(theme)
+        # Before the app runs, so that its styles are parsed once and not once for each theme.
+        if self.theme == "textual-dark":  # the default: TEXTUAL_THEME is not set
+            kept = self.settings.choices.theme
+            self.theme = kept if kept in self.available_themes else DARK.name
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Gives other themes, such as TEXTUAL_THEME may name, the colours that only jmlp uses."""
@@ -115,14 +122,8 @@ class JmlpApp(SteadyApp[int]):
 
     def on_mount(self) -> None:
         """Starts reading the store and shows the studies."""
-        for theme in (DARK, LIGHT):
-            self.register_theme(theme)
-        if self.theme == "textual-dark":  # the default: TEXTUAL_THEME is not set
-            kept = self.settings.choices.theme
-            self.theme = kept if kept in self.available_themes else DARK.name
         self.feed.start()
         self.feed.subscribe(self, worker_status)
-        self.switch_mode("studies")
         if self.start is not None:
             self.call_after_refresh(self._open_start, self.start)
 

@@ -40,6 +40,11 @@ class TerminalApp(CommandApp, JmlpApp):
         super().__init__(folder, start=start, settings=Settings.of_user())
         self.driver_class = TerminalDriver
 
+    def on_ready(self) -> None:
+        """Collects garbage from now on: the first picture is there."""
+        gc.freeze()
+        gc.enable()
+
     def prefetched(self, _: None) -> None:
         """Leaves all that was imported out of garbage collections, which would take 0.1 s each."""
         gc.freeze()

@@ -1,4 +1,4 @@
-"""The base of all screens: the top line, the footer, and a message if the terminal is too small."""
+"""The base of all screens: the top line, the keys, and a message if the terminal is too small."""
 
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
@@ -7,11 +7,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.reactive import reactive, var
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from tui.feed import FeedFailed, FeedUpdate, Query
 from tui.framework.screens import SteadyScreen
 from tui.text import fit
+from tui.widgets.key_line import KeyLine
 
 if TYPE_CHECKING:
     from jmlp.results.drawing import Drawing
@@ -63,16 +64,16 @@ class JmlpScreen(SteadyScreen[Result]):
     store_error = var("", init=False)  # shown at the top until the store can be read again
 
     def compose(self) -> ComposeResult:
-        """Yields the top line, the error, the body and the footer."""
+        """Yields the top line, the error, the body and the keys."""
         yield TopLine(id="top", markup=False)
         yield Static(id="trouble", markup=False)
         with Vertical(id="body"):
             yield from self.compose_body()
-        yield Footer(show_command_palette=False)
+        yield KeyLine(id="keys")
         yield Static(id="tiny", markup=False)
 
     def compose_body(self) -> ComposeResult:
-        """Yields the widgets between the top line and the footer."""
+        """Yields the widgets between the top line and the keys."""
         yield from ()
 
     def excerpt(self) -> "Excerpt | None":
