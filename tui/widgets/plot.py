@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -19,26 +18,23 @@ from tui.charts.glyphs import ASCII, glyphs_of
 from tui.theme import N_CURVES
 
 FAINT, BAND = 0.55, 0.25  # shares of a curve's colour
+# Variables of the theme. As component classes, Textual would compute the styles of each at every
+# change of any plot's style.
+COLOURS = {
+    "axis": "secondary",
+    "grid": "border",
+    "label": "secondary",
+    "mark": "secondary",
+    "cursor": "foreground",
+    **{str(i): f"curve-{i}" for i in range(N_CURVES)},
+}
 
 
 class Plot(Widget):
     """A figure. The mouse does not move its window: the parent does, by the messages."""
 
     ALLOW_SELECT = False  # dragging moves the window
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *(f"plot--{i}" for i in range(N_CURVES)),
-        *(f"plot--{name}" for name in ("axis", "grid", "label", "mark", "cursor")),
-    }
-    DEFAULT_CSS = "\n".join(
-        [
-            "Plot { width: 1fr; height: 1fr; }",
-            *(f"Plot > .plot--{i} {{ color: $curve-{i}; }}" for i in range(N_CURVES)),
-            "Plot > .plot--axis { color: $secondary; }",
-            "Plot > .plot--grid { color: $border; }",
-            "Plot > .plot--label, Plot > .plot--mark { color: $secondary; }",
-            "Plot > .plot--cursor { color: $foreground; }",
-        ]
-    )
+    DEFAULT_CSS = "Plot { width: 1fr; height: 1fr; }"
 
     @dataclass
     class Wheel(Message):
@@ -119,16 +115,19 @@ class Plot(Widget):
             return paper
         if name == "band":
             return self._fill(ink, paper)
-        full = self.get_component_styles(f"plot--{_class_of(name, style)}").color
+        full = self._full(name, style)
         return paper.blend(full, FAINT) if name == "faint" else full
 
     def _fill(self, bands: str, paper: Color) -> Color:
         """Returns the colour of an area, or of several that overlap."""
         for band in bands.split("+"):
-            style = band.partition("-")[2]
-            full = self.get_component_styles(f"plot--{_class_of('band', style)}").color
-            paper = paper.blend(full, BAND)
+            paper = paper.blend(self._full("band", band.partition("-")[2]), BAND)
         return paper
+
+    def _full(self, name: str, style: str) -> Color:
+        """Returns the colour of something without a style, or of a curve with one."""
+        variable = COLOURS[str(int(style) % N_CURVES) if style else name]
+        return Color.parse(self.app.theme_variables[variable])
 
     # ---- the mouse
 
@@ -164,7 +163,3 @@ class Plot(Widget):
     def _position(self, event: events.MouseEvent) -> float | None:
         """Returns the position under the mouse; None outside the axes."""
         return None if self.figure is None else self.figure.position(event.x, event.y)
-
-
-def _class_of(name: str, style: str) -> str:
-    return str(int(style) % N_CURVES) if style else name
