@@ -39,8 +39,9 @@ async def tab(address: str, awaited: bytes = b"studies") -> AsyncIterator[None]:
         assert found is not None
         async with client.ws_connect(found[1], headers={"Origin": url}) as websocket:
             drawn = b""
-            while awaited not in drawn:
-                drawn += await websocket.receive_bytes()
+            async with asyncio.timeout(60.0):
+                while awaited not in drawn:
+                    drawn += await websocket.receive_bytes()
             yield
 
 

@@ -32,11 +32,12 @@ class ServedDriver(WebDriver):
         threading.Thread(target=self._leave_with_server, daemon=True).start()
         super().start_application_mode()
         self._app.theme_changed_signal.subscribe(self._app, self.send_background)
+        self.send_background()
 
     def send_background(self, theme: object = None) -> None:
         """Tells the page the app's background, which surrounds the terminal there (OSC 11)."""
         del theme
-        colour = self._app.theme_variables["background"]
+        colour = self._app.get_css_variables()["background"]
         if colour.startswith("#"):  # not "ansi_default"
             self.write(f"\x1b]11;{colour}\x07")
 
