@@ -249,14 +249,14 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
             line.field.value = text
             line.field.cursor_position = text.index("*")
 
-    def action_remove(self) -> None:
+    async def action_remove(self) -> None:
         """Replaces an axis by the value of its baseline; removes a field that was added."""
         if (line := self.line) is None:
             return
         if line.added:
             self.app.action_focus_previous()
-            line.remove()
-            self.call_after_refresh(self.check_now)
+            await line.remove()  # else it would still be there when the form is checked
+            self.check_now()
         else:
             line.field.value = form.single(line.key, line.field.value or line.given, line.given)
 
