@@ -21,9 +21,12 @@ WAIT_SECONDS = 60.0
 APP = ("-m", "jmlp")
 
 # The terminal of a session leader is notified of its end, like a shell's. The environment is handed
-# on as it is given: Python changes its own in the locale C.
+# on as it is given: Python changes its own in the locale C. Signals that this process ignores, as
+# in the background of a script, are not ignored in a new terminal.
 IN_TERMINAL = """
-import fcntl, json, os, sys, termios
+import fcntl, json, os, signal, sys, termios
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execve(sys.executable, [sys.executable, *sys.argv[2:]], json.loads(sys.argv[1]))
 """
