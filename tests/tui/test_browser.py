@@ -271,3 +271,10 @@ def test_page_has_the_background_of_the_apps_theme(tab: Tab) -> None:
     tab.until(lambda: tab.background() == "rgb(255, 255, 255)")
     tab.page.keyboard.press("t")
     tab.until(lambda: tab.background() == "rgb(15, 20, 25)")
+
+
+def test_braille_is_drawn_with_the_font_of_the_page(tab: Tab) -> None:
+    tab.until_shown("Demo")
+    loaded = "[...document.fonts].filter(f => f.status === 'loaded').map(f => f.unicodeRange)"
+    assert "U+2800-28FF" in tab.page.evaluate(loaded)
+    assert tab.complaints == []

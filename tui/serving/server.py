@@ -89,6 +89,7 @@ class AppServer:
             **{name: PAGE / name for name in ("page.js", "size.js", "keys.js", "colours.js")},
             "xterm.css": STATICS / "css" / "xterm.css",
             "textual.js": STATICS / "js" / "textual.js",
+            "braille.ttf": PAGE / "braille.ttf",
             "roboto-mono.ttf": fonts / "RobotoMono-VariableFont_wght.ttf",
             "roboto-mono-italic.ttf": fonts / "RobotoMono-Italic-VariableFont_wght.ttf",
         }

@@ -70,7 +70,8 @@ document.addEventListener("DOMContentLoaded", () => {
   window.onload = async (event) => {
     // The terminal measures its cells when it opens, so the fonts must be loaded first.
     const fonts = ["", "bold ", "italic "].map((style) => `${style}16px "Roboto Mono"`);
-    await Promise.allSettled(fonts.map((font) => document.fonts.load(font)));
+    // It draws each glyph once, so that of braille must be there too.
+    await Promise.allSettled(fonts.map((font) => document.fonts.load(font, "W\u2801")));
     terminal.dataset.fontSize = layOut();
     keepOptions(() => open(event));
     document.dispatchEvent(new Event("terminal-made"));
