@@ -1,5 +1,6 @@
 """The first screen: all studies in the store, or how to start if there are none."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -166,6 +167,10 @@ class StudiesScreen(JmlpScreen[None]):
         with Vertical(id="welcome"):
             yield Static(WELCOME, markup=False)
         yield Table(cursor_type="row", id="studies")
+
+    def on_mount(self) -> None:
+        """Welcomes a new user with the first picture, before the store is read."""
+        self.set_class(not os.path.lexists(self.app.folder), "empty")
 
     def on_feed_update(self, event: FeedUpdate) -> None:
         """Shows the current studies."""
