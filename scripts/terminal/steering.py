@@ -83,7 +83,7 @@ def _while_compiling(folder: Path, width: int, wanted: str, wait: float) -> floa
 
 
 def _until_training(terminal: Terminal) -> None:
-    terminal.until(lambda: is_shown(terminal, "running") and "training group" in terminal.text())
+    terminal.until(lambda: is_shown(terminal, "running") and "training, epoch" in terminal.text())
 
 
 def _press(terminal: Terminal, wanted: str) -> float:
