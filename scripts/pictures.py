@@ -167,7 +167,7 @@ def film() -> None:
     """Makes the film: an experiment with typed axes, its training, its table, and a network."""
     with tempfile.TemporaryDirectory() as folder, opened(Path(folder) / "store", *MOVING) as tab:
         made = Film(tab)
-        tab.until_shown("Demo")
+        tab.until_shown("nothing is lost")
         made.take(2.0)
         made.press(["n"])
         tab.until_shown("Start from")

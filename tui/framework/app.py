@@ -49,13 +49,6 @@ class Palette(Steady, CommandPalette):
 class SteadyApp(App[Result]):
     """An app that sends keys only to mounted screens, in their order, and replaces only those."""
 
-    def refresh_css(self, animate: bool = True) -> None:
-        """Applies a change of theme; Textual would do so twice before the first picture."""
-        if self._is_mounted:
-            super().refresh_css(animate)
-        else:
-            self.stylesheet.set_variables(self.get_css_variables())
-
     async def on_event(self, event: events.Event) -> None:
         """Delays a key until its screen is mounted, and handles it at once; ends selections.
 
