@@ -111,7 +111,7 @@ class JmlpApp(SteadyApp[int]):
         self.feed = Feed(folder)
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
-        # Before the app runs, so that its styles are parsed once and not once for each theme.
+        # Here, not once the app runs, when Textual would parse all styles again.
         if self.theme == "textual-dark":  # the default: TEXTUAL_THEME is not set
             kept = self.settings.choices.theme
             self.theme = kept if kept in self.available_themes else DARK.name

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import store_runs
 from run_screen import ids, line_with, opened, reading, shown
+from textual.color import Color
 from textual.events import MouseMove, MouseScrollUp
 from textual.geometry import Offset
 from textual.pilot import Pilot
@@ -13,8 +14,9 @@ from tui_pilot import filled, until, until_shown
 
 from jmlp.store import Store
 from jmlp.training.plan import Plan
+from tui.app import JmlpApp
 from tui.widgets.curves import Curves
-from tui.widgets.plot import Plot
+from tui.widgets.plot import COLOURS, Plot
 
 
 def test_curves_of_three_seeds_are_means_with_their_intervals(tmp_path: Path) -> None:
@@ -172,3 +174,12 @@ def test_curves_of_a_run_in_training_grow(tmp_path: Path) -> None:
     with filled(tmp_path, "running") as study:
         running = ids(study)[1]
         opened(tmp_path, [running], steps)
+
+
+def test_every_theme_that_can_be_chosen_has_the_colours_of_plots(tmp_path: Path) -> None:
+    app = JmlpApp(tmp_path)
+    for name in app.available_themes:
+        app.theme = name
+        variables = app.get_css_variables()
+        for variable in COLOURS.values():
+            Color.parse(variables[variable])
