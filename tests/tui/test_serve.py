@@ -103,8 +103,9 @@ def test_every_response_has_the_security_headers(path: str) -> None:
 def test_page_and_its_files_name_no_other_host() -> None:
     own = list(server_module.PAGE.iterdir())
     scripts = {"colours.js", "keys.js", "page.js", "size.js"}
-    assert {file.name for file in own} == {"index.html", "page.css", *scripts}
-    assert not re.search(r"https?:|//[a-z]", "".join(file.read_text() for file in own))
+    assert {file.name for file in own} == {"index.html", "page.css", "braille.ttf", *scripts}
+    read = (file.read_bytes() for file in own)
+    assert not re.search(rb"https?:|//[a-z]", b"".join(read))
 
 
 @pytest.mark.parametrize(
