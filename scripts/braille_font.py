@@ -15,24 +15,25 @@ from typing import Any
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 
+from tui.charts.glyphs import BRAILLE
+
 PATH = Path(__file__).parent.parent / "tui" / "serving" / "page" / "braille.ttf"
 FIRST = 0x2800
 UNITS, WIDTH, ASCENT, DESCENT = 2048, 1229, 2146, -555  # of Roboto Mono
-# The column and row of the dot of each bit of a character (Unicode 15, section 21.1).
-DOTS = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
 
 
 def glyph(bits: int) -> Any:
     """Draws the dots of which the bits are set."""
     pen = TTGlyphPen(None)
-    for bit, (column, row) in enumerate(DOTS):
-        if bits & 1 << bit:
+    for row, masks in enumerate(BRAILLE.bits):
+        top, bottom = (round(ASCENT + (DESCENT - ASCENT) * (row + i) / 4) for i in (0, 1))
+        for column, mask in enumerate(masks):
             left, right = (round(WIDTH * (column + i) / 2) for i in (0, 1))
-            top, bottom = (round(ASCENT + (DESCENT - ASCENT) * (row + i) / 4) for i in (0, 1))
-            pen.moveTo((left, bottom))
-            for corner in ((left, top), (right, top), (right, bottom)):
-                pen.lineTo(corner)
-            pen.closePath()
+            if bits & mask:
+                pen.moveTo((left, bottom))
+                for corner in ((left, top), (right, top), (right, bottom)):
+                    pen.lineTo(corner)
+                pen.closePath()
     return pen.glyph()
 
 

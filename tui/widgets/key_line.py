@@ -70,11 +70,11 @@ class KeyLine(Widget):
         self._update(self.screen)
 
     def _update(self, screen: Screen[Any]) -> None:
-        shown: dict[str, ShownKey] = {}
+        found: dict[str, ShownKey] = {}
         for active in screen.active_bindings.values():
             binding = active.binding
-            if binding.show and binding.action not in shown:
-                shown[binding.action] = ShownKey(
+            if binding.show and binding.action not in found:
+                found[binding.action] = ShownKey(
                     binding.key,
                     self.app.get_key_display(binding),
                     binding.description,
@@ -82,23 +82,24 @@ class KeyLine(Widget):
                     active.enabled,
                     active.node is self.app or binding.key == "escape",
                 )
-        self.keys = tuple(shown.values())
+        self.keys = tuple(found.values())
 
-    def fitting(self, width: int) -> list[ShownKey]:
-        """Returns the keys that a width has room for, in columns of the terminal."""
+    @property
+    def shown(self) -> list[ShownKey]:
+        """The keys that there is room for."""
         keys = list(self.keys)
-        while len(keys) > 1 and sum(key.width for key in keys) > width:
+        while len(keys) > 1 and sum(key.width for key in keys) > self.size.width:
             others = [i for i, key in enumerate(keys) if not key.is_kept]
             del keys[others[-1] if others else -1]
         return keys
 
     def render(self) -> Content:
-        """Draws the keys that there is room for."""
+        """Draws them."""
         key_style = self.get_visual_style("key-line--key")
         text_style = self.get_visual_style("key-line--description")
         hover_style = self.get_visual_style("key-line--hover")
         parts: list[Content] = []
-        for i, key in enumerate(self.fitting(self.size.width)):
+        for i, key in enumerate(self.shown):
             part = Content.assemble(
                 (f" {key.name} ", key_style), (f"{key.description} ", text_style)
             )
@@ -110,7 +111,7 @@ class KeyLine(Widget):
     def key_at(self, column: int) -> int | None:
         """Returns the index of the key at a column of the line; None: there is none."""
         end = 0
-        for i, key in enumerate(self.fitting(self.size.width)):
+        for i, key in enumerate(self.shown):
             end += key.width
             if column < end:
                 return i
@@ -119,8 +120,7 @@ class KeyLine(Widget):
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Highlights the key below the pointer, and explains it after a while."""
         self.hovered = self.key_at(event.x)
-        keys = self.fitting(self.size.width)
-        self.tooltip = None if self.hovered is None else keys[self.hovered].tooltip or None
+        self.tooltip = None if self.hovered is None else self.shown[self.hovered].tooltip or None
 
     def on_leave(self) -> None:
         """Highlights no key."""
@@ -131,7 +131,7 @@ class KeyLine(Widget):
         index = self.key_at(event.x)
         if index is None:
             return
-        key = self.fitting(self.size.width)[index]
+        key = self.shown[index]
         if key.is_enabled:
             self.app.simulate_key(key.key)
         else:
