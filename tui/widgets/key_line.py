@@ -70,6 +70,10 @@ class KeyLine(Widget):
         self._update(self.screen)
 
     def _update(self, screen: Screen[Any]) -> None:
+        # From Python 3.12 on, where tasks start at once, a screen can be mounted before it is on the
+        # stack, and has no bindings until then. It follows when the screen becomes active.
+        if not screen.is_active:
+            return
         found: dict[str, ShownKey] = {}
         for active in screen.active_bindings.values():
             binding = active.binding
