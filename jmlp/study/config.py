@@ -402,11 +402,11 @@ def label(cell: Cell) -> str:
 def value_text(value: Value, name: str = "") -> str:
     """A value as shown to users; different values of one hyperparameter have different texts.
 
-    If `name` is "drop_rate", 0 is shown as "none".
+    A drop rate of 0 is shown as "none".
     """
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if value is None or (name == "drop_rate" and value == 0):
+    if value is None or (name in ("drop_rate", "input_drop_rate") and value == 0):
         return "none"
     if isinstance(value, tuple):
         return "\N{EN DASH}".join(value_text(v) for v in value)
