@@ -207,11 +207,11 @@ def restore(tensors: Tensors, hp: Hyperparams, n_in: int, n_classes: int) -> tup
     """
     from jmlp.nn.batchnorm import BatchNormParams, BatchNormState
     from jmlp.nn.dense import DenseParams
-    from jmlp.nn.model import Layer
+    from jmlp.nn.model import Layer, activations_of
 
     check_network(tensors, hp, n_in, n_classes)
     params, state = [], []
-    for index in range(len(hp.hidden) + 1):
+    for index, activation in enumerate(activations_of(hp)):
         dense = DenseParams(*_select(tensors, f"params[{index}].dense", DenseParams._fields))
         norms: dict[str, Any] = {"batchnorm": None}
         bn_state = None
@@ -220,7 +220,7 @@ def restore(tensors: Tensors, hp: Hyperparams, n_in: int, n_classes: int) -> tup
             arrays = _select(tensors, f"params[{index}].{name}", BatchNormParams._fields)
             norms[name] = BatchNormParams(*arrays)
             bn_state = BatchNormState(*_select(tensors, f"state[{index}]", BatchNormState._fields))
-        params.append(Layer(dense, **norms))
+        params.append(Layer(dense, **norms, activation=activation))
         state.append(bn_state)
     return tuple(params), tuple(state)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from jmlp.errors import ConfigError
 from jmlp.study.config import DEFAULTS, Cell, Experiment, Study, in_use, python_value
-from jmlp.study.rules import HYPERPARAMETERS, plain, toml_value
+from jmlp.study.rules import HYPERPARAMETERS, did_you_mean, plain, toml_value
 from jmlp.study.schema import CLAIM_CELLS, FIGURES, read_study
-from jmlp.study.toml_reader import Document, Key, Reader, did_you_mean, dotted
+from jmlp.study.toml_reader import Document, Key, Reader, dotted
 from jmlp.study.values import Typed, TypedError, read_seeds, read_typed, toml_or_text
 
 SHIPPED = ("demo", "fast", "forensics", "original", "replica", "stopping")

@@ -35,12 +35,21 @@ FIRST = ("seeds", "epochs", "data", "name")
 _ORDER = (
     "learning_rate",
     "schedule",
+    "warmup",
     "batch_size",
     "hidden",
+    "activation",
     "drop_rate",
+    "input_drop_rate",
     "batch_norm",
     "optimizer",
     "momentum",
+    "weight_decay",
+    "l2",
+    "max_norm",
+    "clip_norm",
+    "label_smoothing",
+    "class_weight",
     "initialization",
     "weight_std",
     "patience",
@@ -80,7 +89,10 @@ _HOW = {
     "data": "mnist, synthetic or a path",
     "hidden": "64, 32 is one network; 64 | 64, 32* are two (* baseline)",
     "drop_rate": "0 | 0.5* or 0..0.9 +0.1 (* baseline); one per layer: [0.1, 0.5]",
+    "activation": "tanh, or several: relu* | tanh (* baseline); one per layer: [relu, tanh]",
     "patience": "5 or none, or several: 2, 5*, none (* baseline)",
+    "clip_norm": "1 or none, or several: none*, 1, 5 (* baseline)",
+    "max_norm": "3 or none, or several: none*, 2, 4 (* baseline)",
     "evaluate_every": "epoch or 100, or several: epoch*, 100 (* baseline)",
 }
 _HELP = {f.name: f.metadata["help"] for f in fields(Hyperparams)} | {
@@ -256,7 +268,9 @@ def _setting(experiment: Experiment, key: str) -> str:
         return f"varied: {_some(texts, ' | ' if key == 'hidden' else ', ')}"
     if not in_use(key, experiment.base, experiment.axes):
         other, needed = USED_ONLY_WITH[key]
-        return f"only with {title(other)}" + ("" if needed is True else f" {needed}")
+        return f"only with {title(other)}" + (
+            "" if needed == (True,) else f" {' or '.join(needed)}"
+        )
     return typed_text(key, [getattr(experiment.base, key)])
 
 
