@@ -85,6 +85,7 @@ REFUSED: Mapping[str, Any] = {
 SOURCES = (
     "data/dataset.py",
     "data/order.py",
+    "nn/augmentation.py",
     "nn/batchnorm.py",
     "nn/cost.py",
     "nn/dense.py",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from jmlp.data.dataset import Dataset
 from jmlp.data.order import mini_batches, split
+from jmlp.nn.augmentation import augmentation_of
 from jmlp.nn.tensors import name_tensors
 from jmlp.study.config import Hyperparams
 from jmlp.training import load_balance, program
@@ -84,6 +85,7 @@ class GroupTraining:
         self.setup = Setup(mesh, dataset.n_in, dataset.n_classes, strategy)
         self.evaluations = planning.evaluations(plan.n_training, group.hyperparams)
         self.interval = self.evaluations.interval
+        self.augmentation = augmentation_of(group.hyperparams, plan.facts.plane)
         self.n_busy = n_busy
         self.per_device = strategy.n_slots(plan, group, n_busy)
         self.slots: list[Slot | None] = [None] * (self.per_device * mesh.size)
@@ -170,10 +172,12 @@ class GroupTraining:
         steps_before = [slot.evaluation * self.interval if slot else 0 for slot in self.slots]
         return Interval(
             hp=self.cohorts.hp,
-            root_key=self.cohorts.keys if self.group.can_drop else None,
+            root_key=self.cohorts.keys if self.group.can_drop or self.augmentation else None,
             order=self.setup.put_slots(order),
             steps_before=np.array(steps_before, np.int32),
             n_steps=self.evaluations.n_steps,
+            can_drop=self.group.can_drop,
+            augmentation=self.augmentation,
         )
 
     def chunk_of(self, intervals: Interval, first: int, end: int) -> Chunk:
