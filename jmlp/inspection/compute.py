@@ -15,12 +15,13 @@ from jax import Array
 from numpy.typing import NDArray
 
 from jmlp import data as datasets
-from jmlp.data.dataset import Dataset, Labels, Pixels, changed_arrays
+from jmlp.data.dataset import Dataset, Labels, Pixels, changed_arrays, plane_of
 from jmlp.data.order import mini_batches, split
 from jmlp.errors import DataError
 from jmlp.inspection import records
 from jmlp.inspection.records import Floats, Inspection, Part, Singles
 from jmlp.nn import cost, faults, model
+from jmlp.nn.augmentation import augmentation_of
 from jmlp.nn.optimizers import learning_rate
 from jmlp.nn.tensors import Tensors
 from jmlp.results.weights import restore
@@ -218,11 +219,12 @@ def _sgd_change(
 ) -> Floats:
     """‖Δθ‖ of each layer in one step of SGD, computed like `single_run.train_step`."""
     hp = stack_hyperparams([stored.hyperparams])
-    key = None
-    if stored.can_drop:
-        root = jax.random.wrap_key_data(jnp.asarray(root_key(stored.seed)), impl="threefry2x32")
-        key = single_run.dropout_key(root, jnp.int32(step))
+    root = jax.random.wrap_key_data(jnp.asarray(root_key(stored.seed)), impl="threefry2x32")
+    key = single_run.dropout_key(root, jnp.int32(step)) if stored.can_drop else None
     x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
+    augmentation = augmentation_of(stored.hyperparams, plane_of(dataset.image_shape))
+    if augmentation is not None:
+        x = augmentation.apply(x, single_run.augmentation_key(root, jnp.int32(step)))
     drop_rate = jnp.asarray(hp.drop_rate)[0]
     rate = learning_rate(hp.schedule, jnp.asarray(hp.learning_rate), step, n_steps, hp.epochs)
     rate = jnp.asarray(rate)[0]

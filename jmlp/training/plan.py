@@ -354,15 +354,14 @@ def _check_against_data(runs: Sequence[Run], study: Study, facts: DataFacts) -> 
     for name in ("shift", "rotation"):
         if facts.plane is None and any(getattr(run.hyperparams, name) for run in runs):
             problems.append(
-                f"{study.name}: {name}: the examples of {study.data} are no pictures that can be "
-                f"moved: they need a height and a width, (N, h, w), or (N, n) with a square number "
-                f"n of pixels; leave {name} out"
+                f"{study.name}: {name}: the examples of {study.data} are no pictures: they need a "
+                "height and a width, (N, h, w), or a square number of pixels, (N, n); leave it out"
             )
     largest = max((run.hyperparams.shift for run in runs), default=0)
     if facts.plane is not None and largest >= (side := min(facts.plane)):
         problems.append(
             f"{study.name}: shift: must be less than the {side} pixels of the shorter side of the "
-            f"pictures of {study.data}, got {largest}: nothing would be left of some of them"
+            f"pictures of {study.data}, got {largest}"
         )
     if problems:
         raise ConfigError(problems)
