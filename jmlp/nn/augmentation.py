@@ -46,9 +46,7 @@ class Augmentation(NamedTuple):
             key: the PRNG key that alone decides angles and shifts.
         """
         shift_key, angle_key = jax.random.split(key)
-        shifts = jax.random.randint(
-            shift_key, (len(x), 2), -self.shift, self.shift + 1, jnp.int32
-        )
+        shifts = jax.random.randint(shift_key, (len(x), 2), -self.shift, self.shift + 1, jnp.int32)
         pictures = x.reshape(len(x), *self.plane)
         if self.rotation == 0:
             return _each(partial(move, most=self.shift), pictures, shifts).reshape(x.shape)
@@ -120,7 +118,5 @@ def _each(function: Callable[..., Array], *arrays: Array) -> Array:
         changed: Array = jax.lax.map(lambda picture: function(*picture), arrays)
         return changed
 
-    changed: Array = jax.lax.platform_dependent(
-        *arrays, cpu=in_turn, default=jax.vmap(function)
-    )
+    changed: Array = jax.lax.platform_dependent(*arrays, cpu=in_turn, default=jax.vmap(function))
     return changed

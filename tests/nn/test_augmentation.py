@@ -120,7 +120,9 @@ def test_every_picture_has_a_shift_of_its_own_within_the_limit(dtype: Any) -> No
     one = np.zeros((400, 7, 7), dtype)
     one[:, 3, 3] = 9
     rows, columns = np.nonzero(applied(Augmentation((7, 7), 2, 0.0), one).sum(axis=0))
-    assert set(zip(rows, columns, strict=True)) == {(r, c) for r in range(1, 6) for c in range(1, 6)}
+    assert set(zip(rows, columns, strict=True)) == {
+        (r, c) for r in range(1, 6) for c in range(1, 6)
+    }
     found = applied(Augmentation((7, 7), 2, 0.0), one)
     assert (found.sum(axis=(1, 2)) == 9).all()  # moved as a whole
     counts = found.astype(np.int64).sum(axis=0)[1:6, 1:6] // 9
@@ -158,9 +160,7 @@ def test_pictures_one_by_one_are_those_of_all_at_once(how: Augmentation) -> None
     x = pictures(9, (6, 5)).reshape(9, -1)
     in_turn = how.apply(jnp.asarray(x), jax.random.key(2))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            jax.lax, "platform_dependent", lambda *arrays, cpu, default: default(*arrays)
-        )
+        patch.setattr(jax.lax, "platform_dependent", lambda *arrays, cpu, default: default(*arrays))
         at_once = how.apply(jnp.asarray(x), jax.random.key(2))
     np.testing.assert_array_equal(in_turn, at_once)
 
