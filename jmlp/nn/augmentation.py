@@ -51,7 +51,7 @@ class Augmentation(NamedTuple):
         if self.rotation == 0:
             return _each(partial(move, most=self.shift), pictures, shifts).reshape(x.shape)
         largest = self.rotation * jnp.pi / 180
-        angles = jax.random.uniform(angle_key, len(x), jnp.float32, -largest, largest)
+        angles = jax.random.uniform(angle_key, (len(x),), jnp.float32, -largest, largest)
         # Not within `_each`, where XLA would compute them again for every pixel.
         cos, sin = jnp.cos(angles), jnp.sin(angles)
         return _each(turn_and_move, pictures, shifts, cos, sin).reshape(x.shape)

@@ -119,14 +119,10 @@ def applied(how: Augmentation, x: NDArray[Any], seed: int = 0) -> NDArray[Any]:
 def test_every_picture_has_a_shift_of_its_own_within_the_limit(dtype: Any) -> None:
     one = np.zeros((400, 7, 7), dtype)
     one[:, 3, 3] = 9
-    rows, columns = np.nonzero(applied(Augmentation((7, 7), 2, 0.0), one).sum(axis=0))
-    assert set(zip(rows, columns, strict=True)) == {
-        (r, c) for r in range(1, 6) for c in range(1, 6)
-    }
     found = applied(Augmentation((7, 7), 2, 0.0), one)
     assert (found.sum(axis=(1, 2)) == 9).all()  # moved as a whole
     counts = found.astype(np.int64).sum(axis=0)[1:6, 1:6] // 9
-    # 16 of each shift are expected; that one of 25 is below 3 or above 35 has a chance of 1e-4.
+    # 16 of each of the 25 shifts are expected, give or take 4.
     assert counts.min() >= 3
     assert counts.max() <= 35
 

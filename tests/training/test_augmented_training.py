@@ -120,7 +120,7 @@ def test_an_augmented_run_resumes_bitwise_identically_from_within_an_epoch(
     made = plan(DROPPING, facts=FACTS)
     training = engine.Training(made, PICTURES)
     begun = (record for record in training if record.phase != "compiling")
-    copies = {}
+    copies: dict[tuple[str, ...], CohortState] = {}
     while not {copy.step for copy in copies.values()} & {4, 8}:  # within an epoch
         next(begun)
         copies = {copy.run_ids: copy for copy in training.copies()}
