@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from jmlp.data.dataset import MOST_CLASSES, Dataset, white_level
+from jmlp.data.dataset import MOST_CLASSES, Dataset, plane_of, white_level
 from jmlp.data.npz import MOST_DIMENSIONS
 from jmlp.errors import DataError
 
@@ -52,11 +52,7 @@ class Contract:
     @property
     def plane(self) -> tuple[int, int] | None:
         """Height and width if an example can be a grey picture; a flat one may be a square."""
-        shape = self.image_shape[:2] if self.image_shape[2:] == (1,) else self.image_shape
-        if len(shape) == 2:
-            return shape[0], shape[1]
-        side = math.isqrt(self.n_in)
-        return (side, side) if len(shape) == 1 and side > 1 and side * side == self.n_in else None
+        return plane_of(self.image_shape)
 
     @property
     def like_mnist(self) -> bool:

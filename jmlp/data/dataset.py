@@ -19,6 +19,16 @@ MOST_CLASSES = 1000
 MOST_IMAGES = 2**31 - 1  # counted by int32
 
 
+def plane_of(image_shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Height and width if an example can be a grey picture; a flat one may be a square."""
+    shape = image_shape[:2] if image_shape[2:] == (1,) else image_shape
+    if len(shape) == 2:
+        return shape[0], shape[1]
+    n_in = math.prod(image_shape)
+    side = math.isqrt(n_in)
+    return (side, side) if len(shape) == 1 and side > 1 and side * side == n_in else None
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Images and labels in memory, validated. The arrays are read-only.

@@ -14,12 +14,13 @@ from jax import Array
 from numpy.typing import NDArray
 
 from jmlp import data as datasets
-from jmlp.data.dataset import Dataset, Labels, Pixels, changed_arrays
+from jmlp.data.dataset import Dataset, Labels, Pixels, changed_arrays, plane_of
 from jmlp.data.order import mini_batches, split
 from jmlp.errors import DataError
 from jmlp.inspection import records
 from jmlp.inspection.records import Floats, Inspection, Part, Singles
 from jmlp.nn import cost, model
+from jmlp.nn.augmentation import Augmentation, augmentation_of
 from jmlp.nn.cost import balanced_weights
 from jmlp.nn.gradient import CostOptions
 from jmlp.nn.optimizers import learning_rate
@@ -30,7 +31,7 @@ from jmlp.store.networks import Networks
 from jmlp.study.config import Hyperparams
 from jmlp.system import numerics
 from jmlp.training import blocks, plan, single_run
-from jmlp.training.program import dropout_inputs, root_key, stack_hyperparams
+from jmlp.training.program import random_inputs, root_key, stack_hyperparams
 
 FILE_BYTES = 20_000_000  # of a cached file, met by omitting weights and pictures
 MOST_CONFIDENT = 60  # mistakes per network whose pictures are kept
@@ -202,6 +203,7 @@ def update_ratios(
     if hp.class_weight == "balanced":
         counts = np.bincount(dataset.y_train[training], minlength=dataset.n_classes)
         weights = jnp.asarray(balanced_weights(counts))
+    augmentation = augmentation_of(hp, plane_of(dataset.image_shape))
     for index in range(n_known):
         params, bn_state = trained[index]
         if hp.optimizer == "sgd":
@@ -209,7 +211,9 @@ def update_ratios(
             (order,) = mini_batches(stored.seed, done, 1, len(training), hp.batch_size)
             rows = training[order]
             batch = dataset.x_train[rows], dataset.y_train[rows]
-            change = _sgd_change(stored, params, bn_state, batch, done + 1, n_steps, weights)
+            change = _sgd_change(
+                stored, params, bn_state, batch, done + 1, n_steps, weights, augmentation
+            )
         elif index:
             before = trained[index - 1][0]
             moved = jax.tree.map(lambda new, old: np.float64(new) - old, params, before)
@@ -228,16 +232,24 @@ def _sgd_change(
     step: int,
     n_steps: int,
     class_weights: Array | None,
+    augmentation: Augmentation | None,
 ) -> Floats:
     """‖Δθ‖ of each layer in one step of SGD, computed like `single_run.train_step`."""
     stacked = jax.tree.map(jnp.asarray, stack_hyperparams([stored.hyperparams]))
     hp: Hyperparams = jax.tree.map(lambda a: a[0], stacked)
-    hp, words = dropout_inputs(hp, jnp.asarray(root_key(stored.seed)), stored.can_drop)
+    hp, words = random_inputs(
+        hp,
+        jnp.asarray(root_key(stored.seed)),
+        can_drop=stored.can_drop,
+        augments=augmentation is not None,
+    )
+    x, y = map(jnp.asarray, batch)
     key = None
     if words is not None:
         root = jax.random.wrap_key_data(words, impl="threefry2x32")
         key = single_run.dropout_key(root, jnp.int32(step))
-    x, y = map(jnp.asarray, batch)
+        if augmentation is not None:
+            x = augmentation.apply(x, single_run.augmentation_key(root, jnp.int32(step)))
     rate = learning_rate(hp.schedule, hp.learning_rate, step, n_steps, hp.epochs, hp.warmup)
     gradients = _step_gradients(params, bn_state, hp, x, y, key, rate, class_weights)
     if hp.max_norm is None:

@@ -13,6 +13,7 @@ type of `x`, so the gradient of a `DenseParams` is a `DenseParams`.
     dx, dparams = layer.backward(dout, cache)
 
 Read them in the order of the network: dense, batchnorm, relu, dropout, cost. Each needs only JAX.
+`augmentation` changes the pictures before the first layer; nothing is learned or derived there.
 `model` puts them together, and `gradient` is one pass through it forward and backward.
 
 The other activations are leaky_relu, tanh, sigmoid, gelu and silu. What an update does besides is

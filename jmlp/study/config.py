@@ -192,6 +192,22 @@ class Hyperparams:
             optional=True,
         ),
     )
+    shift: int = field(
+        default=0,
+        metadata=_metadata(
+            "Training images are moved by up to this many pixels, at random.",
+            static=True,
+            optional=True,
+        ),
+    )
+    rotation: float = field(
+        default=0.0,
+        metadata=_metadata(
+            "Training images are turned by up to this many degrees, at random.",
+            static=True,
+            optional=True,
+        ),
+    )
     backward_fault: BackwardFault = field(
         default="none",
         metadata=_metadata(

@@ -38,6 +38,7 @@ MAX_SEED = 2**63 - 1  # the largest integer that SQLite stores
 MAX_EPOCHS = 100_000
 MAX_LAYERS = 64
 MAX_UNITS = 2**20  # also the largest batch size
+MAX_SHIFT = 1000  # pixels
 MAX_TEXT = 500
 MAX_PATH = 4096
 
@@ -333,6 +334,8 @@ HYPERPARAMETERS: dict[str, Rule] = {
     "patience": _or_none(EPOCHS),
     "min_delta": number("from 0 to 1,000", lambda v: 0 <= v <= 1000),
     "evaluate_every": Rule(f"{_UPDATES.wanted}, or 'epoch'", _evaluate_every),
+    "shift": integer(0, MAX_SHIFT),
+    "rotation": number("from 0 to 180", lambda v: 0 <= v <= 180),
     "backward_fault": choice(*get_args(BackwardFault)),
 }
 

@@ -86,6 +86,7 @@ SOURCES = (
     "data/dataset.py",
     "data/order.py",
     "nn/activations.py",
+    "nn/augmentation.py",
     "nn/batchnorm.py",
     "nn/clipping.py",
     "nn/cost.py",

@@ -29,15 +29,23 @@ class Data(NamedTuple):
     y: Array  # (N,), int32
 
 
-def mini_batch(data: Data, rows: Array, params: model.Params) -> tuple[Batch, Array]:
+def mini_batch(
+    data: Data,
+    rows: Array,
+    params: model.Params,
+    augment: Callable[[Array], Array] | None = None,
+) -> tuple[Batch, Array]:
     """Examples and labels of the given rows, as inputs for `gradient`.
 
     Args:
         data: all examples.
         rows: `(B,)`.
         params: parameters of one or several networks; only their structure matters.
+        augment: changes the pictures `(B, n_in)`, in their own type; None leaves them as they are.
     """
     x, y = data.x[rows], data.y[rows]
+    if augment is not None:
+        x = augment(x)
     if _needs_blocks(params, len(rows)):  # `gradient` scales each block
         return x, y
     return model.inputs(x, params[0].dense.W.dtype), y

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from jmlp.data.dataset import Dataset
 from jmlp.data.order import mini_batches, split
+from jmlp.nn.augmentation import augmentation_of
 from jmlp.nn.cost import balanced_weights
 from jmlp.nn.tensors import name_tensors
 from jmlp.study.config import Hyperparams
@@ -27,7 +28,7 @@ from jmlp.training.program import (
     Finals,
     Parts,
     Setup,
-    dropout_inputs,
+    random_inputs,
     root_key,
     stack_hyperparams,
 )
@@ -86,6 +87,7 @@ class GroupTraining:
         self.setup = Setup(mesh, dataset.n_in, dataset.n_classes, strategy)
         self.evaluations = planning.evaluations(plan.n_training, group.hyperparams)
         self.interval = self.evaluations.interval
+        self.augmentation = augmentation_of(group.hyperparams, plan.facts.plane)
         self.n_busy = n_busy
         self.per_device = strategy.n_slots(plan, group, n_busy)
         self.slots: list[Slot | None] = [None] * (self.per_device * mesh.size)
@@ -172,7 +174,12 @@ class GroupTraining:
     def intervals(self, order: NDArray[np.int32]) -> Interval:
         """The inputs of the next interval of all slots, on the devices."""
         steps_before = [slot.evaluation * self.interval if slot else 0 for slot in self.slots]
-        hp, keys = dropout_inputs(self.cohorts.hp, self.cohorts.keys, self.group.can_drop)
+        hp, keys = random_inputs(
+            self.cohorts.hp,
+            self.cohorts.keys,
+            can_drop=self.group.can_drop,
+            augments=self.augmentation is not None,
+        )
         return Interval(
             hp=hp,
             root_key=keys,
@@ -180,6 +187,7 @@ class GroupTraining:
             steps_before=np.array(steps_before, np.int32),
             n_steps=self.evaluations.n_steps,
             class_weights=self.class_weights,
+            augmentation=self.augmentation,
         )
 
     def chunk_of(self, intervals: Interval, first: int, end: int) -> Chunk:

@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from jmlp.data import mnist
-from jmlp.data.dataset import Dataset
+from jmlp.data.dataset import Dataset, plane_of
 from jmlp.errors import ConfigError
 from jmlp.study.config import (
     MAX_UPDATES,
@@ -77,6 +77,8 @@ class DataFacts:
     class_counts: tuple[int, ...] = field(default=(), metadata={"added": True})
     # The largest magnitude of a network input; 0 if unknown.
     largest_input: float = field(default=0.0, metadata={"added": True})
+    # Height and width of the pictures; None if the examples are none, or it is unknown.
+    plane: tuple[int, int] | None = field(default=None, metadata={"added": True})
 
 
 def data_facts(dataset: Dataset) -> DataFacts:
@@ -91,6 +93,7 @@ def data_facts(dataset: Dataset) -> DataFacts:
         pixel_bytes=x.itemsize,
         class_counts=tuple(np.bincount(dataset.y_train, minlength=dataset.n_classes).tolist()),
         largest_input=1.0 if x.dtype == np.uint8 else float(max(-x.min(), x.max())),
+        plane=plane_of(dataset.image_shape),
     )
 
 
@@ -102,6 +105,7 @@ def mnist_facts() -> DataFacts:
         n_in=math.prod(mnist.SHAPES["x_train"][1:]),
         n_classes=10,
         digests=mnist.DIGESTS,
+        plane=plane_of(mnist.SHAPES["x_train"][1:]),
     )
 
 
@@ -194,11 +198,11 @@ def make_plan(study: Study, facts: DataFacts) -> Plan:
 
 
 def as_compiled(hp: Hyperparams) -> Hyperparams:
-    """The hyperparameters without those that determine only the shape of the order of examples.
+    """The hyperparameters without those that determine only which examples an update sees.
 
     Groups that differ only in these share all programs but the one that makes updates.
     """
-    return replace(hp, batch_size=0, evaluate_every="epoch")
+    return replace(hp, batch_size=0, evaluate_every="epoch", shift=0, rotation=0.0)
 
 
 def _group(cohorts: tuple[Cohort, ...]) -> Group:
@@ -287,6 +291,8 @@ def group_name(group: Group) -> str:
     parts += [] if hp.class_weight == "none" else [f"{hp.class_weight} class weight"]
     if found := features(hp):
         parts.append(f"with {' and '.join(name.replace('_', ' ') for name in found)}")
+    parts += [f"shift {hp.shift}"] if hp.shift else []
+    parts += [f"rotation {hp.rotation:g}°"] if hp.rotation else []
     if hp.backward_fault != "none":
         parts.append(f"backward fault {hp.backward_fault}")
     if hp.evaluate_every != "epoch":
@@ -356,6 +362,18 @@ def _check_against_data(runs: Sequence[Run], study: Study, facts: DataFacts) -> 
                 f"{study.name}: epochs: {epochs} epochs at batch_size {batch_size} are "
                 f"{updates} updates, at most {MAX_UPDATES} are counted; use fewer epochs"
             )
+    for name in ("shift", "rotation"):
+        if facts.plane is None and any(getattr(run.hyperparams, name) for run in runs):
+            problems.append(
+                f"{study.name}: {name}: the examples of {study.data} are no pictures: they need a "
+                "height and a width, (N, h, w), or a square number of pixels, (N, n); leave it out"
+            )
+    largest = max((run.hyperparams.shift for run in runs), default=0)
+    if facts.plane is not None and largest >= (side := min(facts.plane)):
+        problems.append(
+            f"{study.name}: shift: must be less than the {side} pixels of the shorter side of the "
+            f"pictures of {study.data}, got {largest}"
+        )
     if problems:
         raise ConfigError(problems)
 

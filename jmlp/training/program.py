@@ -157,16 +157,20 @@ def _as_numbers(hp: Hyperparams, name: str) -> Any:
     return NO_PATIENCE if value is None else value
 
 
-def dropout_inputs(hp: Hyperparams, keys: Any, can_drop: bool) -> tuple[Hyperparams, Any]:
+def random_inputs(
+    hp: Hyperparams, keys: Any, *, can_drop: bool, augments: bool
+) -> tuple[Hyperparams, Any]:
     """Swept hyperparameters and keys for the updates of a group, without those it does not need.
 
     Args:
         hp: as returned by `stack_hyperparams`.
-        keys: the root keys, returned as they are, or as None where no lane drops units or inputs.
+        keys: the root keys, returned as they are, or as None where no update is random.
         can_drop: whether any lane of the group drops units; see `plan.Group`.
+        augments: whether the pictures are shifted or rotated.
     """
     none: dict[str, Any] = {} if can_drop else {"drop_rate": None}
-    return replace(hp, **none), keys if can_drop or hp.input_drop_rate is not None else None
+    is_random = can_drop or hp.input_drop_rate is not None or augments
+    return replace(hp, **none), keys if is_random else None
 
 
 def root_key(seed: int) -> np.ndarray:

@@ -25,7 +25,7 @@ from jmlp.training.blocks import Batch, Data
 jax.tree_util.register_dataclass(Hyperparams, SWEPT_FIELDS, STATIC_FIELDS)
 
 # Purposes of random numbers, folded into the root key of a run.
-INIT, DROPOUT = 0, 1
+INIT, DROPOUT, AUGMENT = 0, 1, 2
 
 
 class TrainState(NamedTuple):
@@ -85,6 +85,11 @@ def init(hp: Hyperparams, n_in: int, n_classes: int, root_key: Array) -> TrainSt
 def dropout_key(root_key: Array, step: Array) -> Array:
     """The dropout key of one step, derived from the run's root key; `step` is counted from 1."""
     return jax.random.fold_in(jax.random.fold_in(root_key, DROPOUT), step)
+
+
+def augmentation_key(root_key: Array, step: Array) -> Array:
+    """The key of one step's augmentation, derived likewise."""
+    return jax.random.fold_in(jax.random.fold_in(root_key, AUGMENT), step)
 
 
 def gradient(

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmlp.nn import model
+from jmlp.nn.augmentation import Augmentation
 from jmlp.study.config import Hyperparams
 from jmlp.training import blocks, load_balance, single_run
 from jmlp.training.blocks import Data
@@ -44,18 +45,19 @@ Networks = tuple[model.Params, model.State]  # of all slots and lanes
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("hp", "root_key", "order", "steps_before", "class_weights"),
-    meta_fields=("n_steps",),
+    meta_fields=("n_steps", "augmentation"),
 )
 @dataclass(frozen=True)
 class Interval:
     """The inputs of one cohort's updates from one evaluation to the next."""
 
     hp: Hyperparams  # swept ones: (lanes,); `drop_rate` is None where no lane drops units
-    root_key: Input | None  # as raw data, (2,); None where no lane drops units or inputs
+    root_key: Input | None  # as raw data, (2,); None where no update draws random numbers
     order: Input  # the rows of each mini-batch, (steps, B)
     steps_before: Input  # updates made before this interval
     n_steps: int  # updates per epoch; static
     class_weights: Input | None = None  # (C,); None: all examples count alike
+    augmentation: Augmentation | None = None  # of the pictures of every mini-batch; static
 
 
 class Chunk(NamedTuple):
@@ -131,12 +133,16 @@ def make_step(
         index: the step within the interval, counted from 0.
         params: parameters of one or all lanes; only their structure matters.
     """
-    x, y = blocks.mini_batch(data, interval.order[index], params)
     step = interval.steps_before + index + 1
-    key = None
+    key = augment = None
     if interval.root_key is not None:
         root_key = jax.random.wrap_key_data(interval.root_key, impl="threefry2x32")
         key = single_run.dropout_key(root_key, step)
+        if interval.augmentation is not None:
+            augment = partial(
+                interval.augmentation.apply, key=single_run.augmentation_key(root_key, step)
+            )
+    x, y = blocks.mini_batch(data, interval.order[index], params, augment)
     return partial(
         single_run.train_step,
         x=x,

@@ -132,11 +132,15 @@ def test_with_sgd_the_update_is_that_of_the_next_training_step(
         np.testing.assert_allclose(found.update_ratio[e], wanted, rtol=1e-4)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "linear"])
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"schedule": "linear"}, {"shift": 1, "rotation": 40.0}],
+    ids=["constant", "linear", "augmented"],
+)
 def test_with_sgd_and_one_step_per_epoch_the_update_leads_to_the_next_snapshot(
-    schedule: Any, tmp_path: Path, dataset: Dataset
+    more: Any, tmp_path: Path, dataset: Dataset
 ) -> None:
-    changes = {"drop_rate": 0.4, "learning_rate": 0.5, "schedule": schedule}
+    changes = {"drop_rate": 0.4, "learning_rate": 0.5} | more
     run = trained(tmp_path, dataset, batch_size=160, **changes)
     found = inspect(tmp_path, run.run_id)
     assert found.epochs[:4] == (0, 1, 2, 3)

@@ -117,17 +117,17 @@ def test_file_of_one_byte_too_many_is_refused() -> None:
         (
             "orginal",
             "orginal: there is no such file, nor a shipped study of that name "
-            "(demo, fast, forensics, original, replica, stopping); did you mean original?",
+            "(best, demo, fast, forensics, original, replica, stopping); did you mean original?",
         ),
         (
             Path("original"),  # a path is never a shipped name
             "original: there is no such file, nor a shipped study of that name "
-            "(demo, fast, forensics, original, replica, stopping); did you mean original?",
+            "(best, demo, fast, forensics, original, replica, stopping); did you mean original?",
         ),
         (
             "no\x1b[2J/\n.toml",
             "'no\\x1b[2J/\\n.toml': there is no such file, nor a shipped study of that name "
-            "(demo, fast, forensics, original, replica, stopping)",
+            "(best, demo, fast, forensics, original, replica, stopping)",
         ),
         ("a\0b", "'a\\x00b': cannot be read: embedded null byte"),
         ("x" * 300, f"{'x' * 199}…: cannot be read: File name too long"),
@@ -150,6 +150,7 @@ def test_source_that_does_not_exist_is_refused(source: str | Path, message: str)
         ("forensics", {"dropout": 6, "batch-norm": 8, "both": 24}),
         ("stopping", {"by-epochs": 8, "by-updates": 8, "to-the-end": 8, "patience": 6}),
         ("fast", {"fast": 1}),
+        ("best", {"best": 1}),
     ],
 )
 def test_shipped_study_has_its_configurations(name: str, counts: dict[str, int]) -> None:

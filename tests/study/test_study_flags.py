@@ -11,7 +11,7 @@ KNOWN_AT_THE_TOP = (
     "name, title, data, seeds, split_seed, validation_fraction, smallest_difference, "
     "sequential, notes, hidden, batch_size, batch_norm, batch_norm_place, batch_norm_scale, "
     "optimizer, initialization, schedule, learning_rate, drop_rate, momentum, weight_std, "
-    "epochs, patience, min_delta, evaluate_every, "
+    "epochs, patience, min_delta, evaluate_every, shift, rotation, "
     "backward_fault, experiments"
 )
 

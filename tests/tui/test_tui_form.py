@@ -98,6 +98,8 @@ def test_empty_field_shows_the_value_of_the_study() -> None:
         "patience": "2",
         "min_delta": "0",
         "evaluate_every": "epoch",
+        "shift": "0",
+        "rotation": "0",
         "backward_fault": "none",
     }
     assert outline.hint("batch_size", ["final"]) == "128"

@@ -55,6 +55,8 @@ _ORDER = (
     "patience",
     "min_delta",
     "evaluate_every",
+    "shift",
+    "rotation",
     "batch_norm_place",
     "batch_norm_scale",
     "backward_fault",
