@@ -70,8 +70,8 @@ class KeyLine(Widget):
         self._update(self.screen)
 
     def _update(self, screen: Screen[Any]) -> None:
-        # From Python 3.12 on, where tasks start at once, a screen can be mounted before it is on the
-        # stack, and has no bindings until then. It follows when the screen becomes active.
+        # From Python 3.12 on, where tasks start at once, a screen can be mounted before it is on
+        # the stack, and has no bindings until then. The line follows when it becomes active.
         if not screen.is_active:
             return
         found: dict[str, ShownKey] = {}
