@@ -30,9 +30,9 @@ from jmlp.nn import model
 from jmlp.nn.model import Caches, Params, State
 from jmlp.results import crosschecks
 from jmlp.results.tables import study_tables
-from jmlp.study.config import Experiment, Hyperparams, Study, configurations
+from jmlp.study.config import Experiment, Hyperparams, Study, check, configurations
 from jmlp.study.file import checked_study
-from jmlp.study.rules import FRACTION, SEED, Refused, Rule, check, integer, with_kind
+from jmlp.study.rules import FRACTION, SEED, Refused, Rule, integer, with_kind
 from jmlp.training import engine
 from jmlp.training.plan import data_facts, make_plan
 from jmlp.training.records import Progress, RunResult

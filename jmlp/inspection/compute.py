@@ -26,7 +26,7 @@ from jmlp.nn.tensors import Tensors
 from jmlp.results.weights import restore
 from jmlp.store import Store, networks
 from jmlp.store.networks import Networks
-from jmlp.study.config import BackwardFault
+from jmlp.study.rules import BackwardFault
 from jmlp.system import numerics
 from jmlp.training import blocks, plan, single_run
 from jmlp.training.program import root_key, stack_hyperparams

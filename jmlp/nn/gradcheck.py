@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from jmlp.nn import cost, faults, model
 from jmlp.nn.gradient import gradient
-from jmlp.study.config import BackwardFault, BatchNormPlace, Hyperparams
+from jmlp.study.config import Hyperparams
+from jmlp.study.rules import BackwardFault, BatchNormPlace
 from jmlp.system import numerics
 
 AUTODIFF_TOLERANCE = 1e-9

@@ -22,8 +22,8 @@ from jmlp.study.config import (
     canonical,
     configurations,
     in_use,
-    value_text,
 )
+from jmlp.study.rules import value_text
 from jmlp.training.plan import GRADIENT_BLOCK, DataFacts, n_steps, n_validation
 from jmlp.training.records import FEWEST_FOR_COLLAPSE, Evaluations, RunResult
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from jmlp.study.config import DEFAULTS, Hyperparams, unchecked
 from jmlp.training.records import CostPoint, Progress, RunResult, reached_limit
 
 T = TypeVar("T")
@@ -277,6 +278,7 @@ def _record_reader(kind: Any) -> _Reader:
     hints = get_type_hints(kind)
     readers = {field.name: _reader(hints[field.name]) for field in fields(kind)}
     added = {field.name: field.default for field in fields(kind) if field.metadata.get("added")}
+    make = _hyperparams if kind is Hyperparams else lambda values: kind(**values)
 
     def read_record(value: Any, place: str) -> Any:
         table = _object(value, place)
@@ -290,9 +292,14 @@ def _record_reader(kind: Any) -> _Reader:
                 values[name] = reader(table[name], _joined(place, name))
             elif name not in added:
                 raise UnreadableError(f'"{_joined(place, name)}" is missing')
-        return kind(**values)
+        return make(values)
 
     return read_record
+
+
+def _hyperparams(values: Mapping[str, Any]) -> Hyperparams:
+    """Unchecked: those who need valid ones check them, and report where they were read."""
+    return unchecked({**DEFAULTS, **values})
 
 
 def _union_reader(parts: Sequence[_Reader]) -> _Reader:

@@ -13,8 +13,7 @@ from jmlp.errors import CheckpointError, ConfigError, StoreError
 from jmlp.nn.tensors import Tensors, check_network, name_tensors
 from jmlp.results import tensor_files
 from jmlp.results.serialization import UnreadableError, member
-from jmlp.study.config import Hyperparams
-from jmlp.study.rules import check
+from jmlp.study.config import Hyperparams, check
 from jmlp.system.files import write_atomically
 from jmlp.training.records import RunResult
 

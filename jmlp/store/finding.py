@@ -5,8 +5,7 @@ import re
 from jmlp.errors import StoreError
 from jmlp.store.queries import Queries, named
 from jmlp.store.rows import RunRow
-from jmlp.study.rules import plain
-from jmlp.study.toml_reader import did_you_mean
+from jmlp.study.rules import did_you_mean, plain
 
 ALL, LAST = "all", "last"
 SHORTEST_ID = 4

@@ -36,8 +36,7 @@ from jmlp.store.rows import (
 )
 from jmlp.store.states import RUN_STATES, STUDY_STATES
 from jmlp.study.config import Hyperparams
-from jmlp.study.rules import plain
-from jmlp.study.toml_reader import did_you_mean
+from jmlp.study.rules import did_you_mean, plain
 from jmlp.system.clock import now
 from jmlp.system.files import is_forbidden
 from jmlp.training.records import CostPoint, RunResult

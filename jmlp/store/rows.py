@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from jmlp.errors import ConfigError
 from jmlp.results.serialization import UnreadableError, checked, member
 from jmlp.store.states import RunState, StudyState
-from jmlp.study.config import Hyperparams, Study
-from jmlp.study.rules import FRACTION, Refused, check, plain, with_kind
+from jmlp.study.config import Hyperparams, Study, check
+from jmlp.study.rules import FRACTION, Refused, plain, with_kind
 from jmlp.training.records import CostPoint, Progress, RunResult
 
 if TYPE_CHECKING:

@@ -41,7 +41,8 @@ from jmlp.store.rows import (
     data_from,
     hardware_from,
 )
-from jmlp.study.config import MAX_UPDATES, identity
+from jmlp.study.config import identity
+from jmlp.study.rules import MAX_UPDATES
 from jmlp.system.files import names
 from jmlp.training.records import RunResult
 

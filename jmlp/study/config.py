@@ -1,25 +1,36 @@
 """Hyperparameters and studies as frozen dataclasses.
 
-Imports no JAX, so that reading and checking a study is instant. `rules` defines what is allowed,
+Imports no JAX, so that reading and checking a study is instant. `Hyperparams` checks itself by the
+rules in `rules`; code that has checked the values already builds it by `unchecked` and `changed`.
 `file` reads TOML into these types, `jmlp.training.single_run` registers `Hyperparams` as a pytree.
 """
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
+
+from jmlp.errors import ConfigError
+from jmlp.study.rules import (
+    HYPERPARAMETERS,
+    MAX_EXACT_INTEGER,
+    BackwardFault,
+    BatchNormPlace,
+    EvaluateEvery,
+    Initialization,
+    Optimizer,
+    Refused,
+    Schedule,
+    layers_mismatch,
+    python_number,
+    shown,
+    toml_value,
+    value_text,
+    with_kind,
+)
 
 Value = Any  # a TOML value: str, int, float, bool, or a tuple of them
 Cell = Mapping[str, Value]  # part of a configuration: {"batch_size": 128}
-
-Optimizer = Literal["sgd", "momentum", "adam"]
-Initialization = Literal["he", "normal"]
-Schedule = Literal["constant", "linear"]  # of the learning rate
-BatchNormPlace = Literal["before", "after"]  # ReLU
-BackwardFault = Literal[
-    "none", "batch_norm", "dropout_mask", "relu_mask", "batch_mean", "updated_weights"
-]
-EvaluateEvery = int | Literal["epoch"]  # a number of updates, or after every epoch
 
 
 def _metadata(
@@ -42,6 +53,12 @@ class Hyperparams:
 
     Static fields are compiled into the program: one compile per combination of values. Swept
     fields are inputs of the program: runs that differ only in these train side by side in it.
+
+    Numbers may be those of NumPy or JAX, and lists may stand for tuples; the fields hold Python's
+    own.
+
+    Raises:
+        ConfigError: values are not allowed; with all such problems, one per line.
     """
 
     hidden: tuple[int, ...] = field(
@@ -112,6 +129,14 @@ class Hyperparams:
         ),
     )
 
+    def __post_init__(self) -> None:
+        """Converts the values to Python's own types, and checks them.
+
+        Not that each has an effect: an axis of an experiment may be what gives it one.
+        """
+        self.__dict__.update(_python_values(self))  # the fields are frozen from here on
+        _raise(_problems(self.__dict__))
+
 
 STATIC_FIELDS = tuple(f.name for f in fields(Hyperparams) if f.metadata.get("static"))
 SWEPT_FIELDS = tuple(f.name for f in fields(Hyperparams) if not f.metadata.get("static"))
@@ -127,20 +152,28 @@ USED_ONLY_WITH: Mapping[str, tuple[str, Value]] = {
 }
 
 
-# Integers up to this magnitude are exactly representable as floats.
-MAX_EXACT_INTEGER = 2**53
-MAX_UPDATES = 2**31 - 1  # of a run; the update counter is 32 bits wide
+def unchecked(values: Mapping[str, Any]) -> Hyperparams:
+    """Hyperparameters that are not checked: checked already, or arrays or tracers in a program.
+
+    Args:
+        values: a value for every field.
+    """
+    hp = object.__new__(Hyperparams)
+    hp.__dict__.update(values)
+    return hp
 
 
-def in_python_types(hp: Hyperparams) -> Hyperparams:
-    """Converts all values to Python's own types: no NumPy scalars, no lists, no -0.0."""
-    return Hyperparams(**{name: python_value(name, getattr(hp, name)) for name in DEFAULTS})
+def changed(hp: Hyperparams, **changes: Any) -> Hyperparams:
+    """`dataclasses.replace`, unchecked."""
+    return unchecked({**hp.__dict__, **changes})
 
 
 def python_value(name: str, value: Any) -> Value:
-    """Converts one value likewise, and an integer to a float if the hyperparameter is a float."""
-    if hasattr(value, "tolist"):  # from NumPy or JAX; float32 becomes the equal float
-        value = value.tolist()
+    """A value of a hyperparameter in Python's own types: no NumPy scalars, no lists, no -0.0.
+
+    An integer becomes a float if the hyperparameter is one.
+    """
+    value = python_number(value)
     if isinstance(value, tuple | list):
         return tuple(python_value(name, v) for v in value)
     if name in FLOAT_FIELDS and type(value) is int and abs(value) <= MAX_EXACT_INTEGER:
@@ -161,9 +194,9 @@ def canonical(hp: Hyperparams) -> Hyperparams:
     It has Python's own types, a single drop rate if all layers have the same one, and defaults for
     hyperparameters without effect.
     """
-    hp = in_python_types(hp)
+    hp = unchecked(_python_values(hp))
     unused = {name: DEFAULTS[name] for name in USED_ONLY_WITH if not in_use(name, hp)}
-    return replace(hp, drop_rate=one_rate(hp.drop_rate, hp.hidden), **unused)
+    return changed(hp, drop_rate=one_rate(hp.drop_rate, hp.hidden), **unused)
 
 
 def identity(hp: Hyperparams) -> dict[str, Value]:
@@ -258,7 +291,7 @@ def configurations(experiment: Experiment) -> tuple[Configuration, ...]:
     axes = [[python_value(name, v) for v in values] for name, values in experiment.axes.items()]
     cells = [dict(zip(names, cell, strict=True)) for cell in itertools.product(*axes)]
     return tuple(
-        Configuration(cell, canonical(replace(experiment.base, **cell)), label(cell))
+        Configuration(cell, canonical(changed(experiment.base, **cell)), label(cell))
         for cell in cells
     )
 
@@ -284,15 +317,49 @@ def label(cell: Cell) -> str:
     return ", ".join(parts) or "all runs"
 
 
-def value_text(value: Value, name: str = "") -> str:
-    """A value as shown to users; different values of one hyperparameter have different texts.
+def no_effect(name: str) -> str:
+    """The error message for setting a hyperparameter without effect."""
+    other, needed = USED_ONLY_WITH[name]
+    return f"has no effect without {other} = {shown(needed)}: set that, or leave {name} out"
 
-    If `name` is "drop_rate", 0 is shown as "none".
+
+def check(hp: Hyperparams) -> None:
+    """Check the hyperparameters of one run, including that each one set has an effect.
+
+    Raises:
+        ConfigError: with one problem per invalid field.
     """
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None or (name == "drop_rate" and value == 0):
-        return "none"
-    if isinstance(value, tuple):
-        return "\N{EN DASH}".join(value_text(v) for v in value)
-    return repr(float(value)).removesuffix(".0") if isinstance(value, float) else str(value)
+    problems = _problems(_python_values(hp))
+    for name in USED_ONLY_WITH:
+        if getattr(hp, name) != DEFAULTS[name] and not in_use(name, hp):
+            problems.setdefault(name, no_effect(name))
+    _raise(problems)
+
+
+def _python_values(hp: Hyperparams) -> dict[str, Value]:
+    """All values by field, in Python's own types."""
+    return {name: python_value(name, getattr(hp, name)) for name in DEFAULTS}
+
+
+def _problems(values: Mapping[str, Value]) -> dict[str, str]:
+    """Problems of single values, and of those that depend on each other, by field."""
+    problems = {}
+    for name, rule in HYPERPARAMETERS.items():
+        value = values[name]
+        try:
+            read = rule.read(toml_value(value))
+        except Refused as refused:
+            problems[name] = f"must be {rule.wanted}, got {refused}"
+        else:
+            if read != value:  # the TOML form: "none"
+                problems[name] = f"write it as {read!r} in Python, got {with_kind(value)}"
+    if not problems.keys() & {"drop_rate", "hidden"} and (
+        mismatch := layers_mismatch(values["drop_rate"], values["hidden"])
+    ):
+        problems["drop_rate"] = mismatch
+    return problems
+
+
+def _raise(problems: Mapping[str, str]) -> None:
+    if problems:
+        raise ConfigError([f"{name}: {problem}" for name, problem in problems.items()])

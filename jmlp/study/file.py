@@ -11,9 +11,9 @@ from typing import Any
 
 from jmlp.errors import ConfigError
 from jmlp.study.config import DEFAULTS, Cell, Experiment, Study, in_use, python_value
-from jmlp.study.rules import HYPERPARAMETERS, plain, toml_value
+from jmlp.study.rules import HYPERPARAMETERS, did_you_mean, plain, python_number, toml_value
 from jmlp.study.schema import CLAIM_CELLS, FIGURES, read_study
-from jmlp.study.toml_reader import Document, Key, Reader, did_you_mean, dotted
+from jmlp.study.toml_reader import Document, Key, Reader, dotted
 from jmlp.study.values import Typed, TypedError, read_seeds, read_typed, toml_or_text
 
 SHIPPED = ("demo", "fast", "forensics", "original", "replica", "stopping")
@@ -180,10 +180,10 @@ def _document(study: Study) -> Document:
             "name": study.name,
             "title": study.title,
             "data": str(study.data),
-            "split_seed": _python_number(study.split_seed),
-            "validation_fraction": _python_number(study.validation_fraction),
-            "smallest_difference": _python_number(study.smallest_difference),
-            "sequential": _python_number(study.sequential),
+            "split_seed": python_number(study.split_seed),
+            "validation_fraction": python_number(study.validation_fraction),
+            "smallest_difference": python_number(study.smallest_difference),
+            "sequential": python_number(study.sequential),
             "notes": list(study.notes),
             **shared,
             "experiments": {
@@ -194,15 +194,10 @@ def _document(study: Study) -> Document:
     )
 
 
-def _python_number(value: Any) -> Any:
-    """Converts a NumPy or JAX scalar to a Python number."""
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
 def _experiment_table(experiment: Experiment) -> Document:
     seeds: Any = experiment.seeds
     if not isinstance(seeds, int):
-        listed = list(map(_python_number, seeds))
+        listed = list(map(python_number, seeds))
         seeds = len(listed) if listed == list(range(len(listed))) else listed
     base = {
         name: _toml_value(name, getattr(experiment.base, name))

@@ -6,30 +6,25 @@ integer becomes a float if a float is expected. Nothing else is converted.
 
 import datetime
 import math
+import numbers
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
-from jmlp.errors import ConfigError
-from jmlp.study.config import (
-    DEFAULTS,
-    MAX_EXACT_INTEGER,
-    MAX_UPDATES,
-    USED_ONLY_WITH,
-    BackwardFault,
-    BatchNormPlace,
-    EvaluateEvery,
-    Hyperparams,
-    Initialization,
-    Optimizer,
-    Schedule,
-    in_python_types,
-    in_use,
-    value_text,
-)
+Optimizer = Literal["sgd", "momentum", "adam"]
+Initialization = Literal["he", "normal"]
+Schedule = Literal["constant", "linear"]  # of the learning rate
+BatchNormPlace = Literal["before", "after"]  # ReLU
+BackwardFault = Literal[
+    "none", "batch_norm", "dropout_mask", "relu_mask", "batch_mean", "updated_weights"
+]
+EvaluateEvery = int | Literal["epoch"]  # a number of updates, or after every epoch
 
+# Integers up to this magnitude are exactly representable as floats.
+MAX_EXACT_INTEGER = 2**53
+MAX_UPDATES = 2**31 - 1  # of a run; the update counter is 32 bits wide
 MAX_RUNS = 100_000  # per study: what one plan can hold in memory
 MAX_SEED = 2**63 - 1  # the largest integer that SQLite stores
 MAX_EPOCHS = 100_000
@@ -104,6 +99,34 @@ def _cut(text: str, limit: int = _SHOWN_LENGTH) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """`; did you mean learning_rate?`, or an empty string if no known name is similar."""
+    import difflib
+
+    near = difflib.get_close_matches(name[:100], known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def python_number(value: Any) -> Any:
+    """Converts numbers and arrays to Python's own numbers and lists; returns all else unchanged.
+
+    Numbers are those of NumPy and JAX, and whatever else is a `numbers.Integral` or `numbers.Real`,
+    such as a `Fraction`. A boolean stays one.
+    """
+    if type(value) in (str, bool, int, float):
+        return value
+    if hasattr(value, "tolist"):
+        return value.tolist()  # of a float32: the equal float
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        try:
+            return float(value)
+        except OverflowError:
+            return value
+    return value
+
+
 def integer(low: int, high: int, high_text: str = "") -> Rule:
     """An integer from `low` to `high`, inclusive; not a boolean."""
 
@@ -139,7 +162,7 @@ def choice(*words: str) -> Rule:
         if not isinstance(value, str):
             raise Refused(with_kind(value))
         if value not in words:
-            raise Refused(shown(value))
+            raise Refused(shown(value) + did_you_mean(value.lower(), words))
         return value
 
     *first, last = map(repr, words)
@@ -317,6 +340,20 @@ def toml_value(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def value_text(value: Any, name: str = "") -> str:
+    """A value as shown to users; different values of one hyperparameter have different texts.
+
+    If `name` is "drop_rate", 0 is shown as "none".
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or (name == "drop_rate" and value == 0):
+        return "none"
+    if isinstance(value, tuple):
+        return "\N{EN DASH}".join(value_text(v) for v in value)
+    return repr(float(value)).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
 def layers_mismatch(drop_rate: Any, hidden: tuple[int, ...]) -> str | None:
     """The error message if drop rates do not fit the hidden layers, else None."""
     if not isinstance(drop_rate, tuple) or len(drop_rate) == len(hidden):
@@ -325,43 +362,3 @@ def layers_mismatch(drop_rate: Any, hidden: tuple[int, ...]) -> str | None:
         f"needs one value, or one per hidden layer: got {len(drop_rate)} values "
         f"for the {len(hidden)} of hidden = {shown(list(hidden))}"
     )
-
-
-def no_effect(name: str) -> str:
-    """The error message for setting a hyperparameter without effect."""
-    other, needed = USED_ONLY_WITH[name]
-    return f"has no effect without {other} = {shown(needed)}: set that, or leave {name} out"
-
-
-def check(hp: Hyperparams) -> None:
-    """Check the hyperparameters of one run, built in Python.
-
-    Raises:
-        ConfigError: with one problem per invalid field.
-    """
-    hp = in_python_types(hp)
-    problems = _problems(hp)
-    for name in USED_ONLY_WITH:
-        if getattr(hp, name) != DEFAULTS[name] and not in_use(name, hp):
-            problems.setdefault(name, no_effect(name))
-    if problems:
-        raise ConfigError([f"{name}: {problem}" for name, problem in problems.items()])
-
-
-def _problems(hp: Hyperparams) -> dict[str, str]:
-    """Problems of hyperparameters in Python's types, by field."""
-    problems = {}
-    for name, rule in HYPERPARAMETERS.items():
-        value = getattr(hp, name)
-        try:
-            read = rule.read(toml_value(value))
-        except Refused as refused:
-            problems[name] = f"must be {rule.wanted}, got {refused}"
-        else:
-            if read != value:  # the TOML form: "none"
-                problems[name] = f"write it as {read!r} in Python, got {with_kind(value)}"
-    if not problems.keys() & {"drop_rate", "hidden"} and (
-        mismatch := layers_mismatch(hp.drop_rate, hp.hidden)
-    ):
-        problems["drop_rate"] = mismatch
-    return problems

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from jmlp.study.rules import Refused, Rule, plain, with_kind
+from jmlp.study.rules import Refused, Rule, did_you_mean, plain, with_kind
 
 Document = dict[str, Any]
 Key = tuple[str | int, ...]  # ("experiments", "dropout", "claims", 0, "text")
@@ -110,11 +110,3 @@ def _step(part: str | int) -> str:
     if isinstance(part, int):
         return f"[{part}]"
     return "." + plain(part if _BARE_KEY.fullmatch(part) else repr(part))
-
-
-def did_you_mean(name: str, known: Collection[str]) -> str:
-    """`; did you mean learning_rate?`, or an empty string if no known name is similar."""
-    import difflib
-
-    near = difflib.get_close_matches(name[:100], known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""

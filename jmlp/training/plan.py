@@ -17,15 +17,8 @@ import numpy as np
 from jmlp.data import mnist
 from jmlp.data.dataset import Dataset
 from jmlp.errors import ConfigError
-from jmlp.study.config import (
-    MAX_UPDATES,
-    STATIC_FIELDS,
-    EvaluateEvery,
-    Hyperparams,
-    Study,
-    configurations,
-    identity,
-)
+from jmlp.study.config import STATIC_FIELDS, Hyperparams, Study, changed, configurations, identity
+from jmlp.study.rules import MAX_UPDATES, EvaluateEvery
 from jmlp.training.records import NUMERICS, Evaluations
 
 # Allowed widths. A CPU trains lanes in pairs, and a lane's bits depend on whether its program has
@@ -193,7 +186,7 @@ def as_compiled(hp: Hyperparams) -> Hyperparams:
 
     Groups that differ only in these share all programs but the one that makes updates.
     """
-    return replace(hp, batch_size=0, evaluate_every="epoch")
+    return changed(hp, batch_size=0, evaluate_every="epoch")
 
 
 def _group(cohorts: tuple[Cohort, ...]) -> Group:

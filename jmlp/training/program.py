@@ -13,7 +13,7 @@ its first calls with `call_first`, which frees the programs of earlier groups.
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jmlp.study.config import DEFAULTS, SWEPT_FIELDS, Hyperparams
+from jmlp.study.config import DEFAULTS, SWEPT_FIELDS, Hyperparams, changed
 from jmlp.training import single_run
 from jmlp.training.blocks import Data
 from jmlp.training.plan import TRAINING_SAMPLE
@@ -140,7 +140,7 @@ def stack_hyperparams(hps: Sequence[Hyperparams]) -> Hyperparams:
             )
             for name in SWEPT_FIELDS
         }
-    return replace(hps[0], **swept)
+    return changed(hps[0], **swept)
 
 
 def _as_numbers(hp: Hyperparams, name: str) -> Any:

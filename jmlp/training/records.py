@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from jmlp.study.config import EvaluateEvery, Hyperparams
+from jmlp.study.config import Hyperparams
+from jmlp.study.rules import EvaluateEvery
 
 if TYPE_CHECKING:  # so that code that only reads results need not import NumPy
     from numpy.typing import NDArray

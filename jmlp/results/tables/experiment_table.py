@@ -42,7 +42,8 @@ from jmlp.results.tables.wording import (
     summarise_epochs,
     verdict_text,
 )
-from jmlp.study.config import Experiment, Hyperparams, Study, matches, value_text
+from jmlp.study.config import Experiment, Hyperparams, Study, matches
+from jmlp.study.rules import value_text
 from jmlp.study.run_index import RunIndex
 from jmlp.training.plan import DataFacts
 from jmlp.training.records import RunResult
