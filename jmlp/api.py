@@ -3,9 +3,9 @@
 All arguments are checked here; `model` and `engine` rely on that.
 """
 
-import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -16,23 +16,26 @@ from jax.core import Tracer
 from numpy.typing import ArrayLike, NDArray
 
 from jmlp import data
+from jmlp.data.contract import contract_of
 from jmlp.data.dataset import (
     MOST_CLASSES,
     Dataset,
     as_array,
     check_examples,
-    check_pixel_type,
     check_scale,
     make_dataset,
 )
 from jmlp.errors import ConfigError, DataError
+from jmlp.nn import cost as nn_cost
 from jmlp.nn import model
+from jmlp.nn.examples import as_rows, check_finite
 from jmlp.nn.model import Caches, Params, State
 from jmlp.results import crosschecks
-from jmlp.results.tables import study_tables
+from jmlp.results.tables import ExperimentTable, study_tables
+from jmlp.results.weights import network_of
 from jmlp.study.config import Experiment, Hyperparams, Study, check, configurations
 from jmlp.study.file import checked_study
-from jmlp.study.rules import FRACTION, SEED, Refused, Rule, integer, with_kind
+from jmlp.study.rules import FRACTION, SEED, Refused, Rule, integer, python_number, with_kind
 from jmlp.training import engine
 from jmlp.training.plan import data_facts, make_plan
 from jmlp.training.records import Progress, RunResult
@@ -59,7 +62,9 @@ def fit(
             seed), or separate validation examples `(x, y)` of the same type and shape.
 
     Returns:
-        The result of the run. Pass `result.params` and `result.state` to `jmlp.predict`.
+        The result of the run: `result.predict(x)` are the classes of examples, `result.score(x, y)`
+        is an accuracy, and `result.save(path)` writes the network to a file. Pass `result.params`
+        and `result.state` to `jmlp.predict` for logits.
 
     Raises:
         ConfigError: the hyperparameters are not allowed, or do not suit the data.
@@ -88,11 +93,25 @@ def fit(
     facts = data_facts(dataset)
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)
-    results = [r for progress in engine.run(plan, dataset, split=split) for r in progress.results]
+    records = engine.run(plan, dataset, split=split)
+    results = [r for progress in _with_networks(records, dataset) for r in progress.results]
     ended = [(configuration, results) for configuration in configurations(experiment)]
     for remark in crosschecks.remarks_after(study, experiment, ended, facts):
         warnings.warn(remark, stacklevel=2)
     return results[0]
+
+
+def _with_networks(records: Iterable[Progress], dataset: Dataset) -> Iterator[Progress]:
+    """Gives each result its network."""
+    contract = contract_of(dataset)
+    for progress in records:
+        results = tuple(
+            result
+            if result.status == "diverged"
+            else replace(result, network=network_of(result, contract, dataset.digests))
+            for result in progress.results
+        )
+        yield replace(progress, results=results) if results else progress
 
 
 def init(
@@ -145,7 +164,7 @@ def predict(params: Params, state: State, x: ArrayLike) -> Array:
             Values traced by JAX are not checked.
     """
     n_in, dtype = _inputs_of(params, state, "predict")
-    rows, is_one = _examples(x, n_in, dtype, "predict")
+    rows, is_one = as_rows(x, n_in, dtype, "predict: x")
     logits = model.predict(params, state, rows)
     return logits[0] if is_one else logits
 
@@ -167,7 +186,7 @@ def forward(
         drop_rate: the fraction of hidden units set to zero: a scalar, or `(n_hidden_layers,)`.
 
     Returns:
-        logits `(n_classes, N)`, one example per column; the new state; the caches for `backward`.
+        logits `(N, n_classes)`; the new state; the caches for `backward`.
 
     Raises:
         ConfigError: `params` and `state` do not form a network, or a drop rate is not at least 0
@@ -176,8 +195,63 @@ def forward(
     """
     n_in, dtype = _inputs_of(params, state, "forward")
     _check_drop_rate(drop_rate, len(params) - 1)
-    rows, _ = _examples(x, n_in, dtype, "forward")
-    return model.forward(params, state, rows, key, drop_rate)
+    rows, _ = as_rows(x, n_in, dtype, "forward: x")
+    logits, new_state, caches = model.forward(params, state, rows, key, drop_rate)
+    return logits.T, new_state, caches
+
+
+def cost(logits: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+    """The mean softmax cross-entropy of a mini-batch, and its derivative.
+
+    A pure function, differentiated by hand: see `jmlp.nn.cost` for equations and source.
+
+    Args:
+        logits: as returned by `forward` or `predict`, `(N, n_classes)`.
+        y: integer labels `(N,)`, 0 to C - 1.
+
+    Returns:
+        the cost in nats, and its derivative at the logits, `(N, n_classes)`, for `backward`.
+
+    Raises:
+        DataError: there is not one row of logits and one label per example, or a label is not an
+            integer. Its range is not checked.
+    """
+    logits, labels = jnp.asarray(logits), jnp.asarray(y)
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or len(labels) == 0:
+        raise DataError(
+            f"cost: logits of shape {logits.shape} and labels of shape {labels.shape}; must be "
+            "(N, n_classes) and (N,)"
+        )
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise DataError(f"cost: y: type {labels.dtype}; labels must be integers, 0 to C - 1")
+    mean_cost, cache = nn_cost.forward(logits.T, labels)
+    return mean_cost, nn_cost.backward(1.0, cache).T
+
+
+def backward(dlogits: ArrayLike, caches: Caches) -> Params:
+    """The backward pass: the gradient of the cost, with the structure of the parameters.
+
+    Args:
+        dlogits: the derivative of the cost at the logits, as returned by `cost`:
+            `(N, n_classes)`.
+        caches: as returned by `forward`.
+
+    Raises:
+        ConfigError: `caches` are not those of a forward pass.
+        DataError: `dlogits` has another shape than the logits.
+    """
+    try:
+        dense = caches[-1].dense
+        shape = dense.A.shape[1], dense.params.W.shape[0]
+    except (AttributeError, IndexError, TypeError):
+        raise ConfigError("backward: caches must be those that jmlp.forward returns") from None
+    columns = jnp.asarray(dlogits)
+    if columns.shape != shape:
+        raise DataError(
+            f"backward: dlogits: shape {columns.shape}, must be that of the logits, {shape}: one "
+            "example per row"
+        )
+    return model.backward(columns.T, caches)
 
 
 def _inputs_of(params: Any, state: Any, caller: str) -> tuple[int, Any]:
@@ -217,51 +291,9 @@ def _layer_numbers(selected: Sequence[bool]) -> str:
     return ", ".join(str(layer) for layer, yes in enumerate(selected) if yes) or "none"
 
 
-def _examples(x: Any, n_in: int, dtype: Any, caller: str) -> tuple[Array | NDArray[Any], bool]:
-    """Examples as rows `(N, n_in)`, and whether `x` was a single one without an example axis."""
-    where = f"{caller}: x"
-    if isinstance(x, Array):
-        array: Array | NDArray[Any] = x
-    elif any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x)):  # a list of traced values
-        array = jnp.asarray(x)
-    else:
-        array = as_array(x, where)
-    check_pixel_type(array.dtype, where)
-    shape = array.shape
-    if len(shape) > 1 and math.prod(shape[1:]) == n_in:
-        is_one = False
-    elif math.prod(shape) == n_in and shape:
-        is_one = True
-    else:
-        raise DataError(
-            f"{where}: shape {shape}; the network expects {n_in} numbers per example: (N, {n_in}), "
-            f"or (N, ...) with {n_in} numbers after the first axis, or one example of {n_in}"
-        )
-    rows = array.reshape((1 if is_one else shape[0], n_in))
-    if not isinstance(rows, Tracer) and rows.dtype != np.uint8:
-        _check_finite(np.asarray(rows), dtype, where)
-    return rows, is_one
-
-
-def _check_finite(rows: NDArray[Any], dtype: Any, where: str) -> None:
-    with np.errstate(over="ignore"):
-        finite = np.isfinite(rows.astype(dtype, copy=False)).all(axis=1)
-    if not finite.all():
-        raise DataError(
-            f"{where}: {np.count_nonzero(~finite):,} of {len(rows):,} examples hold numbers that "
-            f"are not finite in {np.dtype(dtype).name}, the first is example {finite.argmin()}"
-        )
-
-
 def _read(name: str, value: object, rule: Rule) -> Any:
     try:
-        if isinstance(value, np.generic) or (
-            isinstance(value, Array)
-            and value.ndim == 0
-            and not jnp.issubdtype(value.dtype, jax.dtypes.prng_key)  # a key has no value
-        ):
-            value = value.item()
-        return rule.read(value)
+        return rule.read(python_number(value))
     except Refused as refused:
         raise ConfigError(f"{name}: must be {rule.wanted}, got {refused}") from None
 
@@ -288,7 +320,7 @@ def _join(training: Mapping[str, NDArray[Any]], validation: Sequence[Any]) -> di
             f"validation: y: type {y.dtype}; labels must be integers, 0 for the first class"
         )
     if _kind(x) == "float":
-        _check_finite(x.reshape(len(x), -1), np.float32, "validation: x")
+        check_finite(x.reshape(len(x), -1), np.float32, "validation: x")
     check_scale(x, x_train, "validation: x", "x")
     if y_train.dtype.kind in "iu" and len(unknown := np.setdiff1d(y, y_train)):
         raise DataError(
@@ -308,26 +340,72 @@ def _kind(x: NDArray[Any]) -> str:
     return "float" if x.dtype.kind == "f" else x.dtype.name
 
 
-def run_study(study: Study, dataset: Dataset | None = None) -> Iterator[Progress]:
+Arrays = tuple[ArrayLike, ArrayLike]  # examples `(N, ...)` and their labels `(N,)`
+
+
+def run_study(
+    study: Study, dataset: Dataset | Arrays | None = None, test: Arrays | None = None
+) -> Iterator[Progress]:
     """Trains every run of a study; training stops when the consumer stops iterating.
 
     Args:
-        study: as returned by `jmlp.load_study`.
-        dataset: replaces the data named by the study.
+        study: as returned by `jmlp.load_study`, or built from `jmlp.Study` and `jmlp.Experiment`.
+        dataset: the data, in place of those named by the study: a `Dataset`, or examples and labels
+            `(x, y)`, as for `fit`.
+        test: if `dataset` is `(x, y)`: separate examples `(x, y)` of the same type and shape, on
+            which the kept parameters of each run are tested.
 
     Yields:
-        Progress, at least a few times per second; `progress.results` are the runs that ended.
+        Progress, at least a few times per second: `progress.points` has the evaluations made since
+        the previous record, by run id, and `progress.results` the runs that ended. A run that is
+        interrupted has no result.
 
     Raises:
         ConfigError: the study could not be written as a study file, or a configuration does not
             suit the data or needs too much memory.
-        DataError: the data cannot be loaded.
+        DataError: the data cannot be loaded, or not be trained on.
         DeviceError: the device ran out of memory.
     """
     study = checked_study(study)
     study_tables(study, [])  # raises if the results could not be shown
-    dataset = data.load(study.data) if dataset is None else dataset
+    if dataset is None:
+        dataset = data.load(study.data)
+    elif not isinstance(dataset, Dataset):
+        dataset = _dataset(dataset, test)
+        study = replace(study, data=dataset.name)
+    elif test is not None:
+        raise ConfigError("run_study: test: only beside data of the form (x, y)")
     facts = data_facts(dataset)
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)
-    yield from engine.run(plan, dataset)
+    yield from _with_networks(engine.run(plan, dataset), dataset)
+
+
+def _dataset(training: Any, test: Any) -> Dataset:
+    """The data set made of the arrays given to `run_study`."""
+    arrays, names = {}, {}
+    for part, name, pair in (("train", "dataset", training), ("test", "test", test)):
+        if pair is None:
+            continue
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ConfigError(f"run_study: {name}: must be (x, y), got {with_kind(pair)}")
+        for letter, value in zip("xy", pair, strict=True):
+            key = f"{letter}_{part}"
+            names[key] = letter if part == "train" else f"{letter} of {name}"
+            arrays[key] = as_array(value, f"run_study: {names[key]}")
+    return make_dataset("arrays", arrays, "run_study", display_names=names)
+
+
+def tables(study: Study, results: Iterable[RunResult]) -> tuple[ExperimentTable, ...]:
+    """The result tables of a study, one per experiment: means, intervals, comparisons, verdicts.
+
+    `print(table)` shows one; the numbers are in `table.rows` and `table.differences`.
+
+    Args:
+        study: the study.
+        results: the runs that have ended, in any order.
+
+    Raises:
+        ConfigError: the study could not be written as a study file.
+    """
+    return study_tables(checked_study(study), list(results))

@@ -130,10 +130,11 @@ FRACTION = "validation: must be a finite number > 0 and < 1, got"
     ("changes", "kind", "told"),
     [
         (
-            {"hp": replace(SMALL, batch_size=0, learning_rate=float("nan"))},
+            {"hp": replace(SMALL, momentum=0.5, weight_std=0.5)},
             ConfigError,
-            "batch_size: must be an integer from 1 to 1,048,576, got 0\n"
-            "learning_rate: must be a finite number > 0, got nan",
+            "momentum: has no effect without optimizer = 'momentum': set that, or leave momentum "
+            "out\nweight_std: has no effect without initialization = 'normal': set that, or leave "
+            "weight_std out",
         ),
         (
             {"hp": replace(SMALL, batch_size=N_TRAINING + 1)},
@@ -424,7 +425,7 @@ def test_a_file_that_is_not_a_network_is_refused(params: Any, state: Any, told: 
     ("change", "told"),
     [
         ({"hp": 3}, "hp: must be jmlp.Hyperparams, got 3 (an integer)"),
-        ({"hp": Hyperparams(hidden=(-1,))}, "hidden: must be"),
+        ({"hp": Hyperparams(momentum=0.5)}, "momentum: has no effect"),
         ({"n_in": 0}, "n_in: must be an integer from 1 to"),
         ({"n_classes": 1}, "n_classes: must be an integer from 2 to"),
         ({"n_in": jax.random.key(0), "key": 20}, "n_in: must be an integer from 1 to"),

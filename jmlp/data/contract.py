@@ -70,6 +70,22 @@ class Contract:
             return self.low is None
         return 0.5 <= self.looks.box[1] <= 0.8 and self.looks.offset[2] <= 0.2
 
+    def convert(self, x: NDArray[Any], what: str) -> NDArray[Any]:
+        """Converts examples, pixels or numbers, to the type and scale of the training data.
+
+        Args:
+            x: `uint8` or floating-point numbers, `(N, n_in)`.
+            what: what they are, for the error message.
+
+        Raises:
+            DataError: their scale clearly differs from that of the training data.
+        """
+        if x.size == 0:
+            return x
+        if x.dtype == np.uint8:
+            return self.convert_pixels(x, what)
+        return self.convert_numbers(x.astype(np.float32, copy=False), what)
+
     def convert_pixels(self, pixels: NDArray[np.uint8], what: str) -> NDArray[Any]:
         """Converts pixels 0 to 255 to the type and scale of the training data.
 

@@ -19,7 +19,7 @@ MOST_CLASSES = 1000
 MOST_IMAGES = 2**31 - 1  # counted by int32
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Images and labels in memory, validated. The arrays are read-only.
 
@@ -40,6 +40,13 @@ class Dataset:
     def n_in(self) -> int:
         """Number of inputs of a network for this data."""
         return math.prod(self.image_shape)
+
+    def __repr__(self) -> str:
+        n_test = 0 if self.y_test is None else len(self.y_test)
+        return (
+            f"Dataset({self.name}: {len(self.y_train):,} examples and {n_test:,} to test, "
+            f"{self.x_train.dtype} of {self.image_shape}, {self.n_classes} classes)"
+        )
 
 
 def as_array(value: object, where: str) -> NDArray[Any]:
@@ -256,6 +263,25 @@ def _pixels(x: NDArray[Any], where: str) -> Pixels:
             f"float32, the first is image {finite.argmin()}"
         )
     return pixels
+
+
+def check_labels(y: object, where: str, n_classes: int) -> Labels:
+    """The labels of examples for a network of so many classes, `(N,)`.
+
+    Raises:
+        DataError: they are not one integer from 0 to `n_classes` - 1 per example.
+    """
+    array = as_array(y, where)
+    if array.ndim != 1:
+        raise DataError(f"{where}: shape {array.shape}; must be one label per example, (N,)")
+    if array.size == 0:
+        raise DataError(f"{where}: no labels")
+    labels = _labels(array, where)
+    if labels.max() >= n_classes:
+        raise DataError(
+            f"{where}: label {labels.max()}, but those of the network are 0 to {n_classes - 1}"
+        )
+    return labels
 
 
 def _labels(y: NDArray[Any], where: str) -> Labels:

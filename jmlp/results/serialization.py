@@ -24,7 +24,8 @@ NOT_FINITE = ("Infinity", "-Infinity", "NaN")
 FLAT_FIELDS = tuple(
     f.name
     for f in fields(RunResult)
-    if f.name not in ("hyperparams", "costs", "provenance", "params", "state", "last", "snapshots")
+    if f.name
+    not in ("hyperparams", "costs", "provenance", "params", "state", "last", "snapshots", "network")
 )
 _OF_FINISHED = tuple(
     f"{part}_{what}" for part in ("training", "validation") for what in ("accuracy", "cost")

@@ -5,8 +5,9 @@ rules in `rules`; code that has checked the values already builds it by `uncheck
 `file` reads TOML into these types, `jmlp.training.single_run` registers `Hyperparams` as a pytree.
 """
 
+import contextlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -234,24 +235,37 @@ class Reference:
     stopped: int | None = None  # epochs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Experiment:
     """Hyperparameters, axes and seeds; gives one result table.
 
-    `base` holds the hyperparameters of the baseline, including its value on each axis.
+    `base` holds the hyperparameters of the baseline, including its value on each axis; a `baseline`
+    that is left out is read from it.
     """
 
     name: str
     base: Hyperparams
-    axes: Mapping[str, tuple[Value, ...]]
-    seeds: tuple[int, ...]
-    baseline: Cell  # a value for every axis
+    axes: Mapping[str, Sequence[Value]] = field(default_factory=dict)  # values by hyperparameter
+    seeds: Sequence[int] = ()  # at least one
+    baseline: Cell = field(default_factory=dict)  # a value for every axis
     claims: tuple[Claim, ...] = ()
     reference: tuple[Reference, ...] = ()
     title: str = ""
 
+    def __post_init__(self) -> None:
+        # Only conversions: `file.checked_study` checks it, together with the rest of its study.
+        with contextlib.suppress(TypeError):
+            self.__dict__["seeds"] = tuple(map(python_number, self.seeds))
+        if self.axes and not self.baseline:
+            on_axes = {name: getattr(self.base, name) for name in self.axes if name in DEFAULTS}
+            self.__dict__["baseline"] = on_axes
 
-@dataclass(frozen=True)
+    def __repr__(self) -> str:
+        axes = " x ".join(f"{len(values)} {name}" for name, values in self.axes.items())
+        return f"Experiment({self.name}: {axes or '1 configuration'}, {len(self.seeds):,} seeds)"
+
+
+@dataclass(frozen=True, repr=False)
 class Study:
     """A set of experiments on one data set."""
 
@@ -265,6 +279,9 @@ class Study:
     title: str = ""
     notes: tuple[str, ...] = ()  # sentences for the report, such as how hyperparameters were chosen
 
+    def __repr__(self) -> str:
+        return f"Study({self.name} on {self.data}: {', '.join(map(repr, self.experiments))})"
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -275,9 +292,7 @@ class Configuration:
     label: str
 
 
-def in_use(
-    name: str, base: Hyperparams, axes: Mapping[str, tuple[Value, ...]] | None = None
-) -> bool:
+def in_use(name: str, base: Hyperparams, axes: Mapping[str, Sequence[Value]] | None = None) -> bool:
     """Whether a hyperparameter has an effect; with `axes`, in at least one cell."""
     if name not in USED_ONLY_WITH:
         return True

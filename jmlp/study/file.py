@@ -99,7 +99,7 @@ def _changed(
     flags = {"name": rename, "seeds": seeds, "epochs": epochs, "data": data}
     for key, value in flags.items():
         if value is not None:
-            changes.set((key,), value, f"--{key}")
+            changes.set((key,), python_number(value), f"--{key}")
     for override in overrides:  # last, since they may be about a single experiment
         changes.set_text(override)
     reader = Reader(name, changes.flags)
