@@ -30,17 +30,27 @@ from jmlp.nn import cost as nn_cost
 from jmlp.nn import model
 from jmlp.nn.examples import as_rows, check_finite
 from jmlp.nn.model import Caches, Params, State
+from jmlp.nn.optimizers import Transformation
 from jmlp.results import crosschecks
 from jmlp.results.tables import ExperimentTable, study_tables
 from jmlp.results.weights import network_of
-from jmlp.study.config import Experiment, Hyperparams, Study, check, configurations
+from jmlp.study.config import (
+    DEFAULTS,
+    Experiment,
+    Hyperparams,
+    Study,
+    changed,
+    check,
+    configurations,
+)
 from jmlp.study.file import checked_study
 from jmlp.study.rules import FRACTION, SEED, Refused, Rule, integer, python_number, with_kind
 from jmlp.training import engine
-from jmlp.training.plan import data_facts, make_plan
+from jmlp.training.plan import Plan, data_facts, make_plan
 from jmlp.training.records import Progress, RunResult
 
 MOST_INPUTS = 2**31 - 1  # of a network; counted by int32
+Arrays = tuple[ArrayLike, ArrayLike]  # examples `(N, ...)` and their labels `(N,)`
 
 
 def fit(
@@ -48,7 +58,9 @@ def fit(
     x: ArrayLike,
     y: ArrayLike,
     seed: int = 0,
-    validation: float | tuple[ArrayLike, ArrayLike] = 0.2,
+    validation: float | Arrays = 0.2,
+    *,
+    optimizer: Any = None,
 ) -> RunResult:
     """Trains one network, with early stopping, and keeps its best parameters.
 
@@ -60,6 +72,12 @@ def fit(
         seed: seed of initial weights, batch order and dropout, 0 to 2**63 - 1.
         validation: the fraction of the examples to validate on (a random part, the same for every
             seed), or separate validation examples `(x, y)` of the same type and shape.
+        optimizer: an optimiser of your own, in place of the hyperparameters `optimizer`,
+            `learning_rate` and `schedule`: any object with `init(params)` and `update(grads, state,
+            params)`, pure functions, such as an `optax.GradientTransformation`. Nothing that can be
+            written down identifies such a run: its result has no `run_id` and cannot be saved, and
+            studies, the store, `jmlp verify` and the command know only the optimisers of
+            `Hyperparams`.
 
     Returns:
         The result of the run: `result.predict(x)` are the classes of examples, `result.score(x, y)`
@@ -76,6 +94,7 @@ def fit(
     if not isinstance(hp, Hyperparams):
         raise ConfigError(f"hp: must be jmlp.Hyperparams, got {with_kind(hp)}")
     check(hp)
+    own = None if optimizer is None else _own_optimizer(optimizer, hp)
     seed = _read("seed", seed, SEED)
     arrays = {"x_train": as_array(x, "fit: x"), "y_train": as_array(y, "fit: y")}
     split = None
@@ -93,12 +112,47 @@ def fit(
     facts = data_facts(dataset)
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)
+    if own is not None:
+        params, _ = model.init(hp, dataset.n_in, dataset.n_classes, jax.random.key(0))
+        own.check(params)
+        plan = _without_identity(plan, optimizer=own)
     records = engine.run(plan, dataset, split=split)
     results = [r for progress in _with_networks(records, dataset) for r in progress.results]
     ended = [(configuration, results) for configuration in configurations(experiment)]
     for remark in crosschecks.remarks_after(study, experiment, ended, facts):
         warnings.warn(remark, stacklevel=2)
     return results[0]
+
+
+# Hyperparameters that an optimiser of the caller's replaces.
+OF_OPTIMIZERS = ("optimizer", "learning_rate", "schedule")
+
+
+def _own_optimizer(optimizer: Any, hp: Hyperparams) -> Transformation:
+    """An optimiser of the caller's.
+
+    Raises:
+        ConfigError: a hyperparameter is set that has no effect beside it.
+    """
+    problems = [
+        f"{name}: has no effect beside an optimizer of your own: leave it out"
+        for name in OF_OPTIMIZERS
+        if getattr(hp, name) != DEFAULTS[name]
+    ]
+    if hp.backward_fault == "updated_weights":
+        problems.append("backward_fault: 'updated_weights' needs an optimizer of Hyperparams")
+    if problems:
+        raise ConfigError(problems)
+    return Transformation(optimizer)
+
+
+def _without_identity(plan: Plan, **own: Any) -> Plan:
+    """The plan of `fit` with objects for names of hyperparameters, and so without run id."""
+    (group,) = plan.groups
+    (cohort,) = group.cohorts
+    (run,) = cohort.runs
+    run = replace(run, run_id="", hyperparams=changed(run.hyperparams, **own))
+    return replace(plan, groups=(replace(group, cohorts=(replace(cohort, runs=(run,)),)),))
 
 
 def _with_networks(records: Iterable[Progress], dataset: Dataset) -> Iterator[Progress]:
@@ -338,9 +392,6 @@ def _join(training: Mapping[str, NDArray[Any]], validation: Sequence[Any]) -> di
 def _kind(x: NDArray[Any]) -> str:
     """Arrays of the same kind are treated alike: all floating-point types are one kind."""
     return "float" if x.dtype.kind == "f" else x.dtype.name
-
-
-Arrays = tuple[ArrayLike, ArrayLike]  # examples `(N, ...)` and their labels `(N,)`
 
 
 def run_study(

@@ -42,18 +42,25 @@ def accuracy(result: jmlp.RunResult, x: Any, y: Any) -> float:
 def test_public_names_are_these() -> None:
     names: list[str] = jmlp.__all__  # type: ignore[attr-defined]
     assert sorted(names) == [
+        "Dataset",
+        "Experiment",
         "Hyperparams",
+        "Network",
         "Progress",
         "RunResult",
+        "Study",
         "backward",
+        "cost",
         "fit",
         "forward",
         "init",
+        "load",
         "load_mnist",
         "load_study",
         "model",
         "predict",
         "run_study",
+        "tables",
         "weights",
     ]
 
@@ -322,8 +329,8 @@ def test_prediction_of_examples_in_any_shape_is_the_model_s(x: Any, expected: An
     logits = np.asarray(model.predict(PARAMS, STATE, expected))
     np.testing.assert_array_equal(jmlp.predict(PARAMS, STATE, x), logits, strict=True)
     if len(logits):
-        of_training = model.forward(PARAMS, STATE, expected, KEY, 0.5)
-        assert_equal_bits(jmlp.forward(PARAMS, STATE, x, KEY, 0.5), of_training)
+        columns, *of_training = model.forward(PARAMS, STATE, expected, KEY, 0.5)
+        assert_equal_bits(jmlp.forward(PARAMS, STATE, x, KEY, 0.5), (columns.T, *of_training))
 
 
 @pytest.mark.parametrize("shape", [(6,), (2, 3), (3, 2), (6, 1), (2, 3, 1)])
@@ -333,8 +340,8 @@ def test_one_example_without_an_axis_for_examples_has_logits_without_one(
     logits = np.asarray(model.predict(PARAMS, STATE, ROWS[:1]))
     found = jmlp.predict(PARAMS, STATE, ROWS[0].reshape(shape))
     np.testing.assert_array_equal(found, logits[0], strict=True)
-    columns = jmlp.forward(PARAMS, STATE, ROWS[0].reshape(shape), None, 0.0)[0]
-    assert columns.shape == (4, 1)
+    of_training = jmlp.forward(PARAMS, STATE, ROWS[0].reshape(shape), None, 0.0)[0]
+    assert of_training.shape == (1, 4)
 
 
 def test_prediction_goes_through_jit_vmap_and_grad() -> None:

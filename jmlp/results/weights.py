@@ -118,8 +118,14 @@ class Network:
         """Writes the network to a file for `jmlp.load` and `jmlp predict`; replaces an old one.
 
         Raises:
+            ConfigError: it was trained with an optimizer of the caller's.
             StoreError: the file cannot be written.
         """
+        if not self.about["run_id"]:
+            raise ConfigError(
+                "save: trained with an optimizer of your own, which a file cannot "
+                "record: keep its params and state instead, as with pickle"
+            )
         save(Path(path), self)
 
     def _logits(self, x: Any) -> NDArray[np.float32]:

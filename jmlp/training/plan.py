@@ -266,7 +266,7 @@ def group_name(group: Group) -> str:
         place = " after ReLU" if hp.batch_norm_place == "after" else ""
         scale = "" if hp.batch_norm_scale else " without scale"
         parts.append(f"batch norm{place}{scale}")
-    parts += [] if hp.optimizer == "sgd" else [hp.optimizer]
+    parts += [] if hp.optimizer == "sgd" else [f"{hp.optimizer}"]
     parts += [] if hp.schedule == "constant" else [f"{hp.schedule} schedule"]
     parts += [] if hp.initialization == "he" else [f"{hp.initialization} initialisation"]
     if hp.backward_fault != "none":
@@ -352,7 +352,8 @@ def _split(runs: list[Run]) -> Iterator[list[Run]]:
 def state_bytes(plan: Plan, group: Group) -> int:
     """Bytes of one cohort's state: parameters, best parameters, moments of the optimiser."""
     hp = group.hyperparams
-    copies = 2 + {"sgd": 0, "momentum": 1, "adam": 2}[hp.optimizer]
+    # One of the library's user (`jmlp.fit`) keeps at most as much as Adam, with few exceptions.
+    copies = 2 + {"sgd": 0, "momentum": 1, "adam": 2}.get(hp.optimizer, 2)
     return 4 * copies * group.width * n_parameters(hp, plan.facts.n_in, plan.facts.n_classes)
 
 

@@ -150,7 +150,7 @@ class Snapshot:
 class RunResult:
     """The result of an ended run. A diverged run has no accuracies; `test_*` needs a test set."""
 
-    run_id: str
+    run_id: str  # empty if `jmlp.fit` was given functions that no id can identify
     hyperparams: Hyperparams
     seed: int
     split_seed: int
@@ -188,8 +188,8 @@ class RunResult:
         ]
         ended = f"{self.status} in epoch {epoch_text(self.stopped_epoch)}"
         collapsed = ["collapsed"] if self.collapsed else []
-        parts = [self.run_id[:8], f"seed {self.seed}", ended, *collapsed, *accuracies]
-        return f"RunResult({', '.join(parts)})"
+        facts = [f"seed {self.seed}", ended, *collapsed, *accuracies]
+        return f"RunResult({self.run_id[:8] or 'without id'}, {', '.join(facts)})"
 
     def predict(self, x: Any) -> Any:
         """The class of each example of `x`, by the kept parameters; see `Network.predict`."""
@@ -208,7 +208,7 @@ class RunResult:
         if self.network is not None:
             return self.network
         reason = "it diverged" if self.status == "diverged" else "it was not trained by the library"
-        raise CheckFailed(f"run {self.run_id[:8]}: has no network: {reason}")
+        raise CheckFailed(f"run {self.run_id[:8] or 'without id'}: has no network: {reason}")
 
 
 def reached_limit(patience: int | None, best: float, stopped: float, limit: float) -> bool:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmlp.nn import cost, faults, model
-from jmlp.nn.optimizers import OPTIMIZERS, learning_rate
+from jmlp.nn.optimizers import learning_rate, optimizer_of
 from jmlp.study.config import STATIC_FIELDS, SWEPT_FIELDS, Hyperparams, unchecked
 from jmlp.training import blocks
 from jmlp.training.blocks import Batch, Data
@@ -81,7 +81,7 @@ def init(hp: Hyperparams, n_in: int, n_classes: int, root_key: Array) -> TrainSt
     return TrainState(
         params=params,
         bn_state=bn_state,
-        optimizer_state=OPTIMIZERS[hp.optimizer].init(params),
+        optimizer_state=optimizer_of(hp.optimizer).init(params),
         best_params=params,
         best_bn_state=bn_state,
         best_cost=jnp.asarray(jnp.inf, jnp.float32),
@@ -123,7 +123,7 @@ def train_step(
     batch_cost, grads, bn_state = blocks.gradient(
         state.params, state.bn_state, x, y, key, hp.drop_rate, derivatives
     )
-    params, optimizer_state = OPTIMIZERS[hp.optimizer].update(
+    params, optimizer_state = optimizer_of(hp.optimizer).update(
         state.params, grads, state.optimizer_state, rate, hp.momentum
     )
     new = (params, bn_state, optimizer_state)
