@@ -140,7 +140,7 @@ class Transformation:
     """Such an optimiser as an `Optimizer`; it has a learning rate and schedule of its own.
 
     Two are equal if they have the same transformation, so JAX compiles a program for each only
-    once.
+    once. It is not held to the strict promotion of types that holds for jmlp's own code.
     """
 
     transformation: Any
@@ -150,14 +150,16 @@ class Transformation:
 
     def init(self, params: Tree) -> Tree:
         """Returns the initial state."""
-        return self.transformation.init(params)
+        with jax.numpy_dtype_promotion("standard"):
+            return self.transformation.init(params)
 
     def update(
         self, params: Tree, grads: Tree, state: Tree, learning_rate: Number, momentum: Number
     ) -> tuple[Tree, Tree]:
         """One step as the transformation makes it."""
         del learning_rate, momentum
-        updates, state = self.transformation.update(grads, state, params)
+        with jax.numpy_dtype_promotion("standard"):
+            updates, state = self.transformation.update(grads, state, params)
         return jax.tree.map(jnp.add, params, updates), state
 
     def check(self, params: Tree) -> None:
@@ -175,8 +177,9 @@ class Transformation:
                 )
         try:
             hash(self.transformation)
-            state = self.transformation.init(params)
-            made = jax.eval_shape(self.transformation.update, params, state, params)
+            with jax.numpy_dtype_promotion("standard"):
+                state = self.transformation.init(params)
+                made = jax.eval_shape(self.transformation.update, params, state, params)
         except Exception as error:  # whatever the caller's functions raise
             raise ConfigError(
                 f"optimizer: it fails on the parameters of this network: {error}"
