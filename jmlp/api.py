@@ -4,7 +4,7 @@ All arguments are checked here; `model` and `engine` rely on that.
 """
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from jmlp.data.dataset import (
 from jmlp.errors import ConfigError, DataError
 from jmlp.nn import cost as nn_cost
 from jmlp.nn import model
+from jmlp.nn.activations import of_function
 from jmlp.nn.examples import as_rows, check_finite
 from jmlp.nn.model import Caches, Params, State
 from jmlp.nn.optimizers import Transformation
@@ -61,6 +62,7 @@ def fit(
     validation: float | Arrays = 0.2,
     *,
     optimizer: Any = None,
+    activation: Callable[[Array], Array] | None = None,
 ) -> RunResult:
     """Trains one network, with early stopping, and keeps its best parameters.
 
@@ -73,11 +75,15 @@ def fit(
         validation: the fraction of the examples to validate on (a random part, the same for every
             seed), or separate validation examples `(x, y)` of the same type and shape.
         optimizer: an optimiser of your own, in place of the hyperparameters `optimizer`,
-            `learning_rate` and `schedule`: any object with `init(params)` and `update(grads, state,
-            params)`, pure functions, such as an `optax.GradientTransformation`. Nothing that can be
-            written down identifies such a run: its result has no `run_id` and cannot be saved, and
-            studies, the store, `jmlp verify` and the command know only the optimisers of
-            `Hyperparams`.
+            `learning_rate`, `schedule` and `warmup`: any object with `init(params)` and
+            `update(grads, state, params)`, pure functions, such as an
+            `optax.GradientTransformation`.
+        activation: an activation function of your own for all hidden layers, in place of the
+            hyperparameter: `f(Z)`, unit by unit, in JAX. Its derivative is that of `jax.vjp`.
+
+            With either of these, nothing that can be written down identifies the run: the result
+            has no `run_id` and cannot be saved. Studies, the store, checkpoints, `jmlp verify` and
+            the command know only the optimisers and activations of `Hyperparams`.
 
     Returns:
         The result of the run: `result.predict(x)` are the classes of examples, `result.score(x, y)`
@@ -94,7 +100,7 @@ def fit(
     if not isinstance(hp, Hyperparams):
         raise ConfigError(f"hp: must be jmlp.Hyperparams, got {with_kind(hp)}")
     check(hp)
-    own = None if optimizer is None else _own_optimizer(optimizer, hp)
+    own = _own_parts(hp, optimizer, activation)
     seed = _read("seed", seed, SEED)
     arrays = {"x_train": as_array(x, "fit: x"), "y_train": as_array(y, "fit: y")}
     split = None
@@ -112,10 +118,12 @@ def fit(
     facts = data_facts(dataset)
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)
-    if own is not None:
+    if own:
+        hp = changed(hp, **own)
         params, _ = model.init(hp, dataset.n_in, dataset.n_classes, jax.random.key(0))
-        own.check(params)
-        plan = _without_identity(plan, optimizer=own)
+        if isinstance(hp.optimizer, Transformation):
+            hp.optimizer.check(params)
+        plan = _without_identity(plan, own)
     records = engine.run(plan, dataset, split=split)
     results = [r for progress in _with_networks(records, dataset) for r in progress.results]
     ended = [(configuration, results) for configuration in configurations(experiment)]
@@ -124,29 +132,41 @@ def fit(
     return results[0]
 
 
-# Hyperparameters that an optimiser of the caller's replaces.
-OF_OPTIMIZERS = ("optimizer", "learning_rate", "schedule")
+# Hyperparameters without effect beside an optimiser or an activation of the caller's.
+REPLACED = {
+    "optimizer": ("optimizer", "learning_rate", "schedule", "warmup"),
+    "activation": ("activation",),
+}
 
 
-def _own_optimizer(optimizer: Any, hp: Hyperparams) -> Transformation:
-    """An optimiser of the caller's.
+def _own_parts(hp: Hyperparams, optimizer: Any, activation: Any) -> dict[str, Any]:
+    """What stands for names of hyperparameters in `fit`.
 
     Raises:
-        ConfigError: a hyperparameter is set that has no effect beside it.
+        ConfigError: a hyperparameter is set that has no effect beside it, or it is no activation.
     """
+    given = {"optimizer": optimizer, "activation": activation}
     problems = [
-        f"{name}: has no effect beside an optimizer of your own: leave it out"
-        for name in OF_OPTIMIZERS
+        f"{name}: has no effect beside an {part} of your own: leave it out"
+        for part, value in given.items()
+        if value is not None
+        for name in REPLACED[part]
         if getattr(hp, name) != DEFAULTS[name]
     ]
-    if hp.backward_fault == "updated_weights":
+    if optimizer is not None and hp.backward_fault == "updated_weights":
         problems.append("backward_fault: 'updated_weights' needs an optimizer of Hyperparams")
+    if activation is not None and not callable(activation):
+        problems.append(f"activation: must be a function, got {with_kind(activation)}")
     if problems:
         raise ConfigError(problems)
-    return Transformation(optimizer)
+    made = {
+        "optimizer": None if optimizer is None else Transformation(optimizer),
+        "activation": None if activation is None else of_function(activation),
+    }
+    return {name: value for name, value in made.items() if value is not None}
 
 
-def _without_identity(plan: Plan, **own: Any) -> Plan:
+def _without_identity(plan: Plan, own: Mapping[str, Any]) -> Plan:
     """The plan of `fit` with objects for names of hyperparameters, and so without run id."""
     (group,) = plan.groups
     (cohort,) = group.cohorts

@@ -1,5 +1,6 @@
 """`jmlp gradcheck`: checks the hand-written gradient, leaf by leaf."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,8 +27,9 @@ def gradcheck(
     """Compare the hand-written gradient with jax.grad and with central differences.
 
     Every parameter leaf of networks with 0, 1 and 3 hidden layers, with and without batch norm
-    (before or after ReLU) and dropout, in float64. Exits with code 7 if any error exceeds its
-    tolerance, and names the known mistakes that give the same gradient.
+    (before or after ReLU) and dropout; and with each other activation, dropout of inputs, label
+    smoothing, class weights and an L2 penalty. In float64. Exits with code 7 if any error exceeds
+    its tolerance, and names the known mistakes that give the same gradient.
     """
     if not 0 <= seed < 2**32:
         raise ConfigError(f"--seed: must be 0 to {2**32 - 1}, got {seed}")
@@ -47,7 +49,9 @@ def gradcheck(
             }
         )
     else:
-        print_table(out.console(), _table(checks, out))
+        print_table(out.console(), _table([c for c in checks if c.option is None], out))
+        if with_option := [c for c in checks if c.option is not None]:
+            print_table(out.console(), _table_of_options(with_option, out))
         print(
             f"{len(checks)} leaves, largest error {max(c.autodiff_error for c in checks):.1e} "
             f"against jax.grad (tolerance {AUTODIFF_TOLERANCE:g}), "
@@ -73,29 +77,54 @@ def _record(check: "LeafCheck") -> dict[str, Any]:
 def _network(check: "LeafCheck") -> str:
     sizes = "-".join(map(str, check.hidden)) or "none"
     norm = f"batch norm {check.batch_norm} ReLU" if check.batch_norm else "no batch norm"
-    return f"hidden {sizes}, {norm}, drop rate {check.drop_rate:g},"
+    option = "" if check.option is None else f" {check.option},"
+    return f"hidden {sizes}, {norm}, drop rate {check.drop_rate:g},{option}"
 
 
 def _table(checks: "list[LeafCheck]", out: Output) -> Any:
+    return _errors_table(
+        ("hidden", "batch\nnorm", "drop\nrate", "leaf"),
+        [
+            (
+                "-".join(map(str, c.hidden)) or "none",
+                c.batch_norm or "no",
+                f"{c.drop_rate:g}" if c.drop_rate else "none",
+                c.leaf,
+            )
+            for c in checks
+        ],
+        checks,
+        out,
+    )
+
+
+def _table_of_options(checks: "list[LeafCheck]", out: Output) -> Any:
+    return _errors_table(
+        ("hidden", "with", "leaf"),
+        [("-".join(map(str, c.hidden)), c.option or "", c.leaf) for c in checks],
+        checks,
+        out,
+    )
+
+
+def _errors_table(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    checks: "Sequence[LeafCheck]",
+    out: Output,
+) -> Any:
+    """A table with the errors of each check beside what identifies it."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None if out.plain else box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("hidden", "batch\nnorm", "drop\nrate", "leaf"):
+    for title in titles:
         table.add_column(title, vertical="bottom")
     for title in ("against\njax.grad", "against\ndifferences"):
         table.add_column(title, justify="right", vertical="bottom")
     table.add_column("")
-    for c in checks:
-        cells = (
-            "-".join(map(str, c.hidden)) or "none",
-            c.batch_norm or "no",
-            f"{c.drop_rate:g}" if c.drop_rate else "none",
-            c.leaf,
-            f"{c.autodiff_error:.1e}",
-            f"{c.difference_error:.1e}",
-            "ok" if c.ok else "WRONG",
-        )
-        table.add_row(*map(Text, cells))
+    for row, c in zip(rows, checks, strict=True):
+        errors = f"{c.autodiff_error:.1e}", f"{c.difference_error:.1e}"
+        table.add_row(*map(Text, (*row, *errors, "ok" if c.ok else "WRONG")))
     return table

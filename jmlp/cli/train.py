@@ -14,8 +14,8 @@ from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.store_option import StoreOption
 from jmlp.errors import CheckFailed, ConfigError
-from jmlp.study.config import USED_ONLY_WITH, Hyperparams, Study
-from jmlp.study.rules import plain
+from jmlp.study.config import USED_ONLY_WITH, Hyperparams, Study, identity
+from jmlp.study.rules import PER_LAYER, plain
 from jmlp.study.values import TypedError, read_typed
 from jmlp.system import files
 
@@ -36,7 +36,8 @@ def _options() -> type:
         kind, default, text = TYPES[known.name], known.default, known.metadata["help"]
         if known.name in USED_ONLY_WITH:
             other, needed = USED_ONLY_WITH[known.name]
-            option = f"--{other.replace('_', '-')}" + ("" if needed is True else f" {needed}")
+            values = "" if needed == (True,) else f" {' or '.join(needed)}"
+            option = f"--{other.replace('_', '-')}{values}"
             kind, default, text = kind | None, None, f"{text} Only with {option}."
         elif kind not in NUMBER and get_origin(kind) is not Literal:
             kind, default = str, _as_text(default)
@@ -141,8 +142,9 @@ def train(
 def _label(plan: "Plan") -> str:
     """The label in the store of this configuration on these data, whatever its seeds."""
     run = plan.runs[0]
-    identity = repr((run.hyperparams, plan.study.data, sorted(plan.facts.digests.items())))
-    return f"train-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+    settings = sorted(identity(run.hyperparams).items())
+    text = repr((settings, plan.study.data, sorted(plan.facts.digests.items())))
+    return f"train-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _study(settings: dict[str, Any]) -> Study:
@@ -197,7 +199,7 @@ def _value(name: str, option: Any) -> Any:
     if not isinstance(option, str) or kind is Literal:
         return option
     flag = f"--{name.replace('_', '-')}"
-    if name == "drop_rate" and "," in option and option[:1] not in "[(":
+    if name in PER_LAYER and "," in option and option[:1] not in "[(":
         option = f"[{option}]"  # there are no axes here, so it can only be one per hidden layer
     try:
         typed = read_typed(name, option)

@@ -115,15 +115,18 @@ def speed_text(examples_per_second: float) -> str:
 def learning_rate_text(hp: Hyperparams, updates: int, n_steps: int) -> str:
     """The learning rate of the next update: `0.1`, or `0.043 (linear from 0.1)` under a schedule.
 
+    In a warm-up: `0.02 (warm-up to 0.1)`.
+
     Args:
         hp: the hyperparameters.
         updates: the updates made so far.
         n_steps: updates per epoch.
     """
-    if hp.schedule == "constant":
-        return value_text(hp.learning_rate)
-    rate = scheduled(hp.schedule, hp.learning_rate, updates, n_steps, hp.epochs)
-    return f"{rate:.3g} ({hp.schedule} from {value_text(hp.learning_rate)})"
+    full, warmup = value_text(hp.learning_rate), hp.warmup or None
+    rate = scheduled(hp.schedule, hp.learning_rate, updates, n_steps, hp.epochs, warmup)
+    if updates < hp.warmup * n_steps:
+        return f"{rate:.3g} (warm-up to {full})"
+    return full if hp.schedule == "constant" else f"{rate:.3g} ({hp.schedule} from {full})"
 
 
 def time_text(milliseconds: int) -> str:

@@ -4,7 +4,6 @@ Everything is computed from parameters that are stored anyway, at no cost to tra
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,16 +19,18 @@ from jmlp.data.order import mini_batches, split
 from jmlp.errors import DataError
 from jmlp.inspection import records
 from jmlp.inspection.records import Floats, Inspection, Part, Singles
-from jmlp.nn import cost, faults, model
+from jmlp.nn import cost, model
+from jmlp.nn.cost import balanced_weights
+from jmlp.nn.gradient import CostOptions
 from jmlp.nn.optimizers import learning_rate
 from jmlp.nn.tensors import Tensors
 from jmlp.results.weights import restore
 from jmlp.store import Store, networks
 from jmlp.store.networks import Networks
-from jmlp.study.rules import BackwardFault
+from jmlp.study.config import Hyperparams
 from jmlp.system import numerics
 from jmlp.training import blocks, plan, single_run
-from jmlp.training.program import root_key, stack_hyperparams
+from jmlp.training.program import dropout_inputs, root_key, stack_hyperparams
 
 FILE_BYTES = 20_000_000  # of a cached file, met by omitting weights and pictures
 MOST_CONFIDENT = 60  # mistakes per network whose pictures are kept
@@ -39,10 +40,16 @@ Network = tuple[model.Params, model.State]
 UPDATE_WORDS = {
     "sgd": "‖Δθ‖/‖θ‖ of the next update: learning rate × gradient of the next mini-batch, "
     "in the run's own order and with its own dropout",
-    "momentum": "‖θ - previous θ‖ / (updates · ‖θ‖): the mean net change per update since the "
-    "previous network; the velocity is not stored, so single updates are unknown",
-    "adam": "‖θ - previous θ‖ / (updates · ‖θ‖): the mean net change per update since the "
-    "previous network; the moments are not stored, so single updates are unknown",
+    **dict.fromkeys(
+        ("momentum", "nesterov"),
+        "‖θ - previous θ‖ / (updates · ‖θ‖): the mean net change per update since the previous "
+        "network; the velocity is not stored, so single updates are unknown",
+    ),
+    **dict.fromkeys(
+        ("adam", "adamw"),
+        "‖θ - previous θ‖ / (updates · ‖θ‖): the mean net change per update since the previous "
+        "network; the moments are not stored, so single updates are unknown",
+    ),
 }
 
 
@@ -151,7 +158,8 @@ def look(stored: Networks, dataset: Dataset, part: Part) -> Inspection:
 def gradient_norms(trained: Sequence[Network], x: Pixels, y: Labels) -> Floats:
     """‖g‖/√n of each network (row) and dense layer (column), where n is its number of parameters.
 
-    g is the gradient of the mean cost over all these examples, without dropout. Batch norm uses the
+    g is the gradient of the mean cost over all these examples, without dropout, label smoothing,
+    class weights or penalty, and not clipped. Batch norm uses the
     statistics of these examples, like those of a mini-batch in training, and not the running ones;
     so the cost differs slightly from the training cost by `predict`. The scale and shift of batch
     norm belong to the dense layer before it.
@@ -164,7 +172,7 @@ def gradient_norms(trained: Sequence[Network], x: Pixels, y: Labels) -> Floats:
     x_device, y_device = jnp.asarray(x), jnp.asarray(y)
     norms = []
     for params, bn_state in trained:
-        gradients = _gradients(params, bn_state, x_device, y_device, None, 0.0)
+        gradients = _gradients(params, bn_state, x_device, y_device)
         sizes = [sum(leaf.size for leaf in jax.tree.leaves(layer)) for layer in params]
         norms.append(_norms(gradients) / np.sqrt(sizes))
     return np.array(norms)
@@ -190,13 +198,18 @@ def update_ratios(
     updates = [round(epoch * n_steps) for epoch in stored.epochs]
     ratios = np.full((len(trained), len(hp.hidden) + 1), np.nan)
     n_known = len(trained) - (stored.diverged_at is not None)
+    weights = None
+    if hp.class_weight == "balanced":
+        counts = np.bincount(dataset.y_train[training], minlength=dataset.n_classes)
+        weights = jnp.asarray(balanced_weights(counts))
     for index in range(n_known):
         params, bn_state = trained[index]
         if hp.optimizer == "sgd":
             done = updates[index]
-            (batch,) = mini_batches(stored.seed, done, 1, len(training), hp.batch_size)
-            rows = training[batch]
-            change = _sgd_change(stored, params, bn_state, dataset, rows, done + 1, n_steps)
+            (order,) = mini_batches(stored.seed, done, 1, len(training), hp.batch_size)
+            rows = training[order]
+            batch = dataset.x_train[rows], dataset.y_train[rows]
+            change = _sgd_change(stored, params, bn_state, batch, done + 1, n_steps, weights)
         elif index:
             before = trained[index - 1][0]
             moved = jax.tree.map(lambda new, old: np.float64(new) - old, params, before)
@@ -211,41 +224,45 @@ def _sgd_change(
     stored: Networks,
     params: model.Params,
     bn_state: model.State,
-    dataset: Dataset,
-    rows: NDArray[np.int32],
+    batch: tuple[Pixels, Labels],
     step: int,
     n_steps: int,
+    class_weights: Array | None,
 ) -> Floats:
     """‖Δθ‖ of each layer in one step of SGD, computed like `single_run.train_step`."""
-    hp = stack_hyperparams([stored.hyperparams])
+    stacked = jax.tree.map(jnp.asarray, stack_hyperparams([stored.hyperparams]))
+    hp: Hyperparams = jax.tree.map(lambda a: a[0], stacked)
+    hp, words = dropout_inputs(hp, jnp.asarray(root_key(stored.seed)), stored.can_drop)
     key = None
-    if stored.can_drop:
-        root = jax.random.wrap_key_data(jnp.asarray(root_key(stored.seed)), impl="threefry2x32")
+    if words is not None:
+        root = jax.random.wrap_key_data(words, impl="threefry2x32")
         key = single_run.dropout_key(root, jnp.int32(step))
-    x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
-    drop_rate = jnp.asarray(hp.drop_rate)[0]
-    rate = learning_rate(hp.schedule, jnp.asarray(hp.learning_rate), step, n_steps, hp.epochs)
-    rate = jnp.asarray(rate)[0]
-    gradients = _gradients(
-        params, bn_state, x, y, key, drop_rate, hp.backward_fault, hp.batch_norm_scale, rate
-    )
-    return _norms(gradients) * float(rate)
+    x, y = map(jnp.asarray, batch)
+    rate = learning_rate(hp.schedule, hp.learning_rate, step, n_steps, hp.epochs, hp.warmup)
+    gradients = _step_gradients(params, bn_state, hp, x, y, key, rate, class_weights)
+    if hp.max_norm is None:
+        return _norms(gradients) * float(rate)
+    updated, _ = single_run.update(params, gradients, (), hp, rate)
+    return _norms(jax.tree.map(lambda new, old: np.float64(new) - old, updated, params))
 
 
-@partial(jax.jit, static_argnames=("fault", "learn_scale"))
-def _gradients(
+@jax.jit
+def _step_gradients(
     params: model.Params,
     bn_state: model.State,
+    hp: Hyperparams,
     x: Array,
     y: Array,
     key: Array | None,
-    drop_rate: Array | float,
-    fault: BackwardFault = "none",
-    learn_scale: bool = True,
-    rate: Array | float = 0.0,
+    rate: Array,
+    class_weights: Array | None,
 ) -> model.Params:
-    derivatives = faults.derivatives(fault, learn_scale=learn_scale, rate=rate)
-    return blocks.gradient(params, bn_state, x, y, key, drop_rate, derivatives)[1]
+    return single_run.gradient(params, bn_state, hp, x, y, key, rate, class_weights)[1]
+
+
+@jax.jit
+def _gradients(params: model.Params, bn_state: model.State, x: Array, y: Array) -> model.Params:
+    return blocks.gradient(params, bn_state, x, y, None, CostOptions())[1]
 
 
 def _norms(layers: Iterable[model.Layer]) -> Floats:

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jmlp.study.rules import Initialization
+
 
 class DenseParams(NamedTuple):
     """Weights and bias; no bias where batch norm follows (its shift replaces it)."""
@@ -53,6 +55,44 @@ def he_std(n_in: int) -> float:
     Source: He et al., "Delving Deep into Rectifiers", ICCV 2015 (arXiv:1502.01852), equation 10.
     """
     return math.sqrt(2 / n_in)
+
+
+def glorot_std(n_in: int, n_out: int) -> float:
+    """The standard deviation that compromises between the scales of activations and of gradients.
+
+    Source: Glorot & Bengio, "Understanding the difficulty of training deep feedforward neural
+    networks", AISTATS 2010, equation 12.
+    """
+    return math.sqrt(2 / (n_in + n_out))
+
+
+def lecun_std(n_in: int) -> float:
+    """The standard deviation that preserves the scale of sums of independent inputs.
+
+    Source: LeCun, Bottou, Orr & Müller, "Efficient BackProp" (1998), equation 16.
+    """
+    return math.sqrt(1 / n_in)
+
+
+def initial_std(
+    initialization: Initialization, n_in: int, n_out: int, weight_std: Array | float
+) -> Array | float:
+    """The standard deviation of the initial weights of a layer.
+
+    The distribution is normal and not truncated, as in PyTorch; Keras truncates it at two standard
+    deviations.
+    """
+    match initialization:
+        case "he":
+            return he_std(n_in)
+        case "glorot":
+            return glorot_std(n_in, n_out)
+        case "lecun":
+            return lecun_std(n_in)
+        case "normal":
+            return weight_std
+        case "zero":
+            return 0.0
 
 
 def forward(params: DenseParams, A: Array) -> tuple[Array, DenseCache]:

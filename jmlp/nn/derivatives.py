@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from jax import Array
 
-from jmlp.nn import batchnorm, cost, dense, dropout, relu
+from jmlp.nn import activations, batchnorm, cost, dense, dropout
+from jmlp.nn.activations import ActivationCache
 from jmlp.nn.batchnorm import BatchNormCache, BatchNormParams
 from jmlp.nn.cost import CostCache
 from jmlp.nn.dense import DenseCache, DenseParams
@@ -17,10 +18,10 @@ class Derivatives(NamedTuple):
     cost: Callable[[Array | float, CostCache], Array]
     dense: Callable[[Array, DenseCache], tuple[Array, DenseParams]]
     batchnorm: Callable[[Array, BatchNormCache], tuple[Array, BatchNormParams]]
-    relu: Callable[[Array, Array], Array]
+    activation: Callable[[Array, ActivationCache], Array]
     dropout: Callable[[Array, Array], Array]
 
 
 CORRECT = Derivatives(
-    cost.backward, dense.backward, batchnorm.backward, relu.backward, dropout.backward
+    cost.backward, dense.backward, batchnorm.backward, activations.backward, dropout.backward
 )

@@ -5,7 +5,7 @@ uses them unless the hyperparameter `backward_fault` names one. `gradcheck` find
 
     batch_norm       dZ = dY: batch norm is left out on the way back
     dropout_mask     dA = dD: the units that were dropped are forgotten
-    relu_mask        dZ = dA: the units that were 0 are forgotten
+    relu_mask        dZ = dA: the derivative of the activation is forgotten, ReLU's mask
     batch_mean       dlogits = exp(S) - T: a sum over the examples instead of their mean
     updated_weights  dA = (W - eta dW)^T dZ: the weights are updated before they are used
 
@@ -14,7 +14,7 @@ batch norm are not learned and stay 1 and 0.
 """
 
 from collections.abc import Callable
-from typing import get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,7 @@ def derivatives(
         case "dropout_mask":
             found = found._replace(dropout=_unmasked)
         case "relu_mask":
-            found = found._replace(relu=_unmasked)
+            found = found._replace(activation=_unmasked)
         case "batch_mean":
             found = found._replace(cost=_summed_cost)
         case "updated_weights":
@@ -61,12 +61,13 @@ def _ignored_batchnorm(dY: Array, cache: BatchNormCache) -> tuple[Array, BatchNo
     return dY, d_params
 
 
-def _unmasked(d_output: Array, _: Array) -> Array:
+def _unmasked(d_output: Array, _: Any) -> Array:
     return d_output
 
 
 def _summed_cost(_: Array | float, cache: CostCache) -> Array:
-    return jnp.exp(cache.S) - cache.T
+    dlogits = jnp.exp(cache.S) - cache.T
+    return dlogits if cache.weights is None else cache.weights * dlogits
 
 
 def _with_updated_weights(

@@ -1,6 +1,7 @@
 """Checks the hand-written gradient against `jax.grad` and against central differences.
 
-It runs in float64, leaf by leaf, over batch norm × dropout × depth. The error of a leaf is
+It runs in float64, leaf by leaf, over batch norm × dropout × depth, and once with each other
+activation and each option of the cost (`OPTIONS`). The error of a leaf is
 
     |a - b| / max(|a|, |b|, 1e-8 |whole gradient|)        with the Euclidean norm
 
@@ -8,11 +9,11 @@ so each leaf is judged relative to its own norm, and a leaf that should be zero 
 of the whole gradient.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +22,10 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
 
-from jmlp.nn import cost, faults, model
-from jmlp.nn.gradient import gradient
+from jmlp.nn import cost, faults, l2, model
+from jmlp.nn.gradient import CostOptions, gradient
 from jmlp.study.config import Hyperparams
-from jmlp.study.rules import BackwardFault, BatchNormPlace
+from jmlp.study.rules import ActivationName, BackwardFault, BatchNormPlace
 from jmlp.system import numerics
 
 AUTODIFF_TOLERANCE = 1e-9
@@ -36,6 +37,26 @@ N_IN, N_CLASSES, BATCH = 12, 10, 16
 DEPTHS: tuple[tuple[int, ...], ...] = ((), (8,), (20, 7, 5))
 DROP_RATES = (0.0, 0.4)
 PLACES: tuple[BatchNormPlace | None, ...] = (None, "before", "after")
+OPTION_HIDDEN = (8,)  # of the networks with one of the options
+
+
+class Option(NamedTuple):
+    """What a network has in addition; the values here add nothing."""
+
+    activation: ActivationName = "relu"
+    input_drop_rate: float = 0.0
+    label_smoothing: float = 0.0
+    weighted: bool = False  # whether the classes have different weights
+    l2: float = 0.0
+
+
+OPTIONS: Mapping[str, Option] = {
+    **{name: Option(activation=name) for name in get_args(ActivationName) if name != "relu"},
+    "input dropout": Option(input_drop_rate=0.4),
+    "label smoothing": Option(label_smoothing=0.2),
+    "class weights": Option(weighted=True),
+    "l2": Option(l2=0.3),
+}
 
 
 @dataclass(frozen=True)
@@ -43,13 +64,14 @@ class LeafCheck:
     """The errors of the gradient of one parameter leaf of one network."""
 
     hidden: tuple[int, ...]
-    batch_norm: BatchNormPlace | None  # before or after ReLU
+    batch_norm: BatchNormPlace | None  # before or after the activation
     drop_rate: float
     leaf: str  # such as "[0].dense.W"
     size: int  # number of elements
     autodiff_error: float
     difference_error: float
     same_as: tuple[BackwardFault, ...] = ()  # faults that give this network's wrong gradient
+    option: str | None = None  # of `OPTIONS`
 
     @property
     def ok(self) -> bool:
@@ -61,7 +83,7 @@ class LeafCheck:
 
 
 def check_gradients(seed: int = 0, fault: BackwardFault = "none") -> Iterator[LeafCheck]:
-    """Checks every leaf of every combination of depth, batch norm and dropout.
+    """Checks every leaf of every combination of depth, batch norm and dropout, and each option.
 
     Args:
         seed: seed of the weights, examples, labels and dropout.
@@ -70,6 +92,8 @@ def check_gradients(seed: int = 0, fault: BackwardFault = "none") -> Iterator[Le
     for hidden, place, drop_rate in product(DEPTHS, PLACES, DROP_RATES):
         if hidden or not (place or drop_rate):  # both need hidden layers
             yield from check_network(hidden, place, drop_rate, seed, fault)
+    for option in OPTIONS:
+        yield from check_network(OPTION_HIDDEN, None, 0.0, seed, fault, option)
 
 
 def check_network(
@@ -78,10 +102,14 @@ def check_network(
     drop_rate: float,
     seed: int,
     fault: BackwardFault = "none",
+    option: str | None = None,
 ) -> Sequence[LeafCheck]:
     """Checks every leaf of one network on one random mini-batch, in float64."""
     rng = np.random.default_rng(seed)
-    hp = Hyperparams(hidden=hidden, batch_norm=batch_norm is not None)
+    with_option = Option() if option is None else OPTIONS[option]
+    hp = Hyperparams(
+        hidden=hidden, activation=with_option.activation, batch_norm=batch_norm is not None
+    )
     if batch_norm is not None:
         hp = replace(hp, batch_norm_place=batch_norm)
     with numerics.pinned(), jax.enable_x64(True):
@@ -89,14 +117,14 @@ def check_network(
         # Biases, scales and shifts start at 0 or 1, where a wrong factor could go unnoticed.
         params = jax.tree.map(lambda p: p + 0.1 * rng.standard_normal(p.shape), params)
         x, y = rng.standard_normal((BATCH, N_IN)), rng.integers(0, N_CLASSES, BATCH, np.int32)
-        key, rate = jax.random.key(seed), np.float64(drop_rate)
+        key, changed = jax.random.key(seed), _changed_cost(with_option, drop_rate, rng)
         by_hand, autodiff, differences = jax.device_get(
-            gradients(params, state, x, y, key, rate, fault)
+            gradients(params, state, x, y, key, changed, fault)
         )
         same_as: tuple[BackwardFault, ...] = ()
         if not _equal(by_hand, autodiff):
             found = {
-                name: jax.device_get(by_derivatives(params, state, x, y, key, rate, name))
+                name: jax.device_get(by_derivatives(params, state, x, y, key, changed, name))
                 for name in (*faults.NAMES, "none")
             }
             # A fault without effect in this network explains nothing.
@@ -118,9 +146,31 @@ def check_network(
             autodiff_error=relative_error(leaf, by_autodiff, whole_norm),
             difference_error=relative_error(leaf, by_difference, whole_norm),
             same_as=same_as,
+            option=option,
         )
         for (path, leaf), (by_autodiff, by_difference) in zip(leaves, others, strict=True)
     ]
+
+
+class ChangedCost(NamedTuple):
+    """What changes the cost: its options, and the L2 penalty; None: not in the program."""
+
+    options: CostOptions
+    l2: Array | np.float64 | None
+
+
+def _changed_cost(option: Option, drop_rate: float, rng: np.random.Generator) -> ChangedCost:
+    """The cost of a network, whose options are all in the program if one of them is."""
+    if option == Option(activation=option.activation):
+        return ChangedCost(CostOptions(np.float64(drop_rate)), None)
+    weights = rng.uniform(0.5, 2, N_CLASSES) if option.weighted else np.ones(N_CLASSES)
+    options = CostOptions(
+        np.float64(drop_rate),
+        np.float64(option.input_drop_rate),
+        np.float64(option.label_smoothing),
+        jnp.asarray(weights),
+    )
+    return ChangedCost(options, np.float64(option.l2))
 
 
 def _equal(a: model.Params, b: model.Params) -> bool:
@@ -142,12 +192,13 @@ def by_derivatives(
     x: Array,
     y: Array,
     key: Array,
-    drop_rate: Array,
+    changed: ChangedCost,
     fault: BackwardFault,
 ) -> model.Params:
     """The gradient by the hand-written derivatives, with a fault in them."""
     derivatives = faults.derivatives(fault, rate=RATE)
-    return gradient(params, state, x, y, key, drop_rate, derivatives=derivatives)[1]
+    grads = gradient(params, state, x, y, key, changed.options, derivatives=derivatives)[1]
+    return grads if changed.l2 is None else l2.add_gradient(grads, params, changed.l2)
 
 
 @partial(jax.jit, static_argnames="fault")
@@ -157,17 +208,22 @@ def gradients(
     x: Array,
     y: Array,
     key: Array,
-    drop_rate: Array,
+    changed: ChangedCost,
     fault: BackwardFault = "none",
 ) -> tuple[model.Params, model.Params, model.Params]:
     """The gradient of one network on one mini-batch: hand-written, `jax.grad`, differences."""
     flat, unravel = ravel_pytree(params)
+    options = changed.options
 
     def flat_cost(flat: Array) -> Array:
-        logits, _, _ = model.forward(unravel(flat), state, x, key, drop_rate)
-        return cost.forward(logits, y)[0]
+        params = unravel(flat)
+        logits, _, _ = model.forward(
+            params, state, x, key, options.drop_rate, options.input_drop_rate
+        )
+        mean_cost, _ = cost.forward(logits, y, options.label_smoothing, options.class_weights)
+        return mean_cost if changed.l2 is None else mean_cost + l2.penalty(params, changed.l2)
 
-    by_hand = by_derivatives(params, state, x, y, key, drop_rate, fault)
+    by_hand = by_derivatives(params, state, x, y, key, changed, fault)
     autodiff = jax.grad(flat_cost)(flat)
     steps = STEP * jnp.eye(flat.size, dtype=flat.dtype)
     up, down = jnp.split(jax.vmap(flat_cost)(jnp.concatenate([flat + steps, flat - steps])), 2)

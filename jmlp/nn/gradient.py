@@ -1,10 +1,21 @@
 """One forward and one backward pass: the cost of a set of examples and its gradient."""
 
+from typing import NamedTuple
+
 from jax import Array
 from jax.typing import ArrayLike
 
 from jmlp.nn import cost, model
 from jmlp.nn.derivatives import CORRECT, Derivatives
+
+
+class CostOptions(NamedTuple):
+    """What the training cost has in addition to that of an evaluation; None: not in the program."""
+
+    drop_rate: Array | float | tuple[float, ...] | None = None  # a scalar, or (n_hidden_layers,)
+    input_drop_rate: Array | float | None = None
+    label_smoothing: Array | float | None = None
+    class_weights: Array | None = None  # (n_classes,)
 
 
 def gradient(
@@ -13,7 +24,7 @@ def gradient(
     x: ArrayLike | model.Columns,
     y: Array,
     key: Array | None,
-    drop_rate: Array | float | tuple[float, ...],
+    options: CostOptions,
     share: float = 1.0,
     derivatives: Derivatives = CORRECT,
 ) -> tuple[Array, model.Params, model.State]:
@@ -25,11 +36,12 @@ def gradient(
         x: examples, one per row: `(B, n_in)`, or the result of `model.inputs`.
         y: their labels, `(B,)`.
         key: the PRNG key of this step's dropout; None leaves dropout out of the program.
-        drop_rate: a scalar, or `(n_hidden_layers,)`.
+        options: of the training cost.
         share: the fraction of the mini-batch that these examples make up; scales cost and gradient.
         derivatives: the derivative of each layer.
     """
-    logits, new_state, caches = model.forward(params, state, x, key, drop_rate)
-    mean_cost, cost_cache = cost.forward(logits, y)
+    drop_rate, input_drop_rate, label_smoothing, class_weights = options
+    logits, new_state, caches = model.forward(params, state, x, key, drop_rate, input_drop_rate)
+    mean_cost, cost_cache = cost.forward(logits, y, label_smoothing, class_weights)
     grads = model.backward(derivatives.cost(share, cost_cache), caches, derivatives)
     return share * mean_cost, grads, new_state

@@ -1,8 +1,8 @@
 """The network: a loop over layers.
 
-    x -> [ dense -> batch norm (if on) -> ReLU -> dropout ] x hidden layers -> dense -> logits
+    x -> [ dense -> batch norm (if on) -> activation -> dropout ] x hidden layers -> dense -> logits
 
-Batch norm may also come after ReLU.
+Batch norm may also come after the activation, and dropout may also act on x.
 
 `forward` trains: it needs a PRNG key for dropout, uses the statistics of the mini-batch, and
 returns what `backward` needs. `predict` uses the running statistics, without a key or dropout. Both
@@ -10,6 +10,7 @@ are pure functions of the parameters (learned by gradient descent) and the state
 statistics of batch norm).
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,11 +19,15 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jmlp.nn import batchnorm, dense, dropout, relu
+from jmlp.nn import activations as activation_functions
+from jmlp.nn import batchnorm, dense, dropout
+from jmlp.nn.activations import ACTIVATIONS, RELU, Activation, ActivationCache
 from jmlp.nn.batchnorm import BatchNormCache, BatchNormParams, BatchNormState
 from jmlp.nn.dense import DenseCache, DenseParams
 from jmlp.nn.derivatives import CORRECT, Derivatives
-from jmlp.study.config import Hyperparams
+from jmlp.study.config import Hyperparams, per_layer
+
+INPUTS = 2**32 - 1  # stands for the inputs where dropout's keys are numbered by layer
 
 
 class Layer(NamedTuple):
@@ -30,7 +35,8 @@ class Layer(NamedTuple):
 
     dense: DenseParams
     batchnorm: BatchNormParams | None  # None in the last layer, and where batch norm is off
-    batchnorm_after: BatchNormParams | None = None  # in place of `batchnorm`, after ReLU
+    batchnorm_after: BatchNormParams | None = None  # in place of `batchnorm`, after the activation
+    activation: Activation | None = None  # None: ReLU; the last layer has none
 
     @property
     def normalises(self) -> bool:
@@ -43,7 +49,7 @@ class LayerCache(NamedTuple):
 
     dense: DenseCache
     batchnorm: BatchNormCache | None
-    relu: Array | None
+    activation: ActivationCache | None
     dropout: Array | None
     batchnorm_after: BatchNormCache | None = None
 
@@ -72,19 +78,20 @@ def init(
     networks initialised from the same key are equal wherever their shapes agree.
 
     Args:
-        hp: hyperparameters; uses `hidden`, `batch_norm`, `batch_norm_place`, `initialization` and
-            `weight_std`.
+        hp: hyperparameters; uses `hidden`, `activation`, `batch_norm`, `batch_norm_place`,
+            `initialization` and `weight_std`.
         n_in: number of inputs, 784 for MNIST.
         n_classes: number of outputs, 10 for MNIST.
         key: a PRNG key.
         dtype: dtype of parameters and state.
     """
     sizes = (n_in, *hp.hidden, n_classes)
+    layer_activations = activations_of(hp)
     params, state = [], []
     for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         normalised = hp.batch_norm and layer < len(hp.hidden)
         before = normalised and hp.batch_norm_place == "before"
-        std = dense.he_std(fan_in) if hp.initialization == "he" else hp.weight_std
+        std = dense.initial_std(hp.initialization, fan_in, fan_out, hp.weight_std)
         layer_key = jax.random.fold_in(key, layer)
         dense_params = dense.init(
             layer_key, fan_in, fan_out, jnp.asarray(std, dtype), bias=not before
@@ -93,9 +100,16 @@ def init(
             batchnorm.init(fan_out, jnp.dtype(dtype)) if normalised else (None, None)
         )
         norms = (bn_params, None) if before else (None, bn_params)
-        params.append(Layer(dense_params, *norms))
+        params.append(Layer(dense_params, *norms, activation=layer_activations[layer]))
         state.append(bn_state)
     return tuple(params), tuple(state)
+
+
+def activations_of(hp: Hyperparams) -> tuple[Activation | None, ...]:
+    """The activation of each layer, as in `Layer`."""
+    names = per_layer(hp.activation, hp.hidden)
+    own = [name if isinstance(name, Activation) else ACTIVATIONS[name] for name in names]
+    return (*(None if activation is RELU else activation for activation in own), None)
 
 
 def forward(
@@ -103,7 +117,8 @@ def forward(
     state: State,
     x: ArrayLike | Columns,
     key: Array | None,
-    drop_rate: Array | float | tuple[float, ...],
+    drop_rate: Array | float | tuple[float, ...] | None,
+    input_drop_rate: Array | float | None = None,
 ) -> tuple[Array, State, Caches]:
     """The forward pass in training.
 
@@ -113,27 +128,35 @@ def forward(
         x: a mini-batch, one example per row: `(B, n_in)`, `uint8` (scaled to 0–1 here) or
             floating-point; or the result of `inputs`.
         key: the PRNG key of this step's dropout; None leaves dropout out of the program.
-        drop_rate: the fraction of hidden units set to zero: a scalar, or `(n_hidden_layers,)`.
+        drop_rate: the fraction of hidden units set to zero: a scalar, or `(n_hidden_layers,)`; None
+            leaves dropout of hidden units out of the program.
+        input_drop_rate: the fraction of inputs set to zero, a scalar; None likewise.
 
     Returns:
         logits `(n_classes, B)`, the new state, and the caches for `backward`.
     """
     *hidden, last = params
     A = inputs(x, last.dense.W.dtype).A
-    rates = jnp.broadcast_to(jnp.asarray(drop_rate, A.dtype), (len(hidden),))
+    if key is not None and input_drop_rate is not None:
+        rate = jnp.asarray(input_drop_rate, A.dtype)
+        A, _ = dropout.forward(A, jax.random.fold_in(key, INPUTS), rate)
+    if key is not None and drop_rate is not None:
+        rates = jnp.broadcast_to(jnp.asarray(drop_rate, A.dtype), (len(hidden),))
     new_state, caches = [], []
     for index, (layer, bn_state) in enumerate(zip(hidden, state, strict=False)):
         new_bn_state = bn_cache = after_cache = dropout_cache = None
         Z, dense_cache = dense.forward(layer.dense, A)
         if layer.batchnorm is not None and bn_state is not None:
             Z, new_bn_state, bn_cache = batchnorm.forward(layer.batchnorm, bn_state, Z)
-        A, relu_cache = relu.forward(Z)
+        A, activation_cache = activation_functions.forward(layer.activation, Z)
         if layer.batchnorm_after is not None and bn_state is not None:
             A, new_bn_state, after_cache = batchnorm.forward(layer.batchnorm_after, bn_state, A)
-        if key is not None:
+        if key is not None and drop_rate is not None:
             A, dropout_cache = dropout.forward(A, jax.random.fold_in(key, index), rates[index])
         new_state.append(new_bn_state)
-        caches.append(LayerCache(dense_cache, bn_cache, relu_cache, dropout_cache, after_cache))
+        caches.append(
+            LayerCache(dense_cache, bn_cache, activation_cache, dropout_cache, after_cache)
+        )
     Z, dense_cache = dense.forward(last.dense, A)
     caches.append(LayerCache(dense_cache, None, None, None))
     return Z, (*new_state, None), tuple(caches)
@@ -156,13 +179,29 @@ def backward(dlogits: Array, caches: Caches, derivatives: Derivatives = CORRECT)
             dA = derivatives.dropout(dA, cache.dropout)
         if cache.batchnorm_after is not None:
             dA, d_after = derivatives.batchnorm(dA, cache.batchnorm_after)
-        assert cache.relu is not None
-        dZ = derivatives.relu(dA, cache.relu)
+        assert cache.activation is not None
+        dZ = derivatives.activation(dA, cache.activation)
         if cache.batchnorm is not None:
             dZ, d_bn = derivatives.batchnorm(dZ, cache.batchnorm)
         dA, d_dense = derivatives.dense(dZ, cache.dense)
-        grads.append(Layer(d_dense, d_bn, d_after))
+        grads.append(Layer(d_dense, d_bn, d_after, cache.activation.activation))
     return tuple(reversed(grads))
+
+
+def map_weights(function: Callable[..., Array], params: Params, *others: Params) -> Params:
+    """Applies a function to the weights of each dense layer; everything else stays as it is.
+
+    Args:
+        function: takes W of a layer `(n_out, n_in)`, and that of `others`; returns the new W.
+        params: the parameters, or their gradient.
+        others: of the same structure.
+    """
+
+    def of_layer(layer: Layer, *same: Layer) -> Layer:
+        W = function(layer.dense.W, *(other.dense.W for other in same))
+        return layer._replace(dense=layer.dense._replace(W=W))
+
+    return tuple(map(of_layer, params, *others))
 
 
 def predict(params: Params, state: State, x: ArrayLike | Columns) -> Array:
@@ -186,7 +225,7 @@ def activations(params: Params, state: State, x: ArrayLike | Columns) -> tuple[A
         Z, _ = dense.forward(layer.dense, A)
         if layer.batchnorm is not None and layer_state is not None:
             Z = batchnorm.predict(layer.batchnorm, layer_state, Z)
-        A, _ = relu.forward(Z)
+        A, _ = activation_functions.forward(layer.activation, Z)
         if layer.batchnorm_after is not None and layer_state is not None:
             A = batchnorm.predict(layer.batchnorm_after, layer_state, A)
         outputs.append(A)

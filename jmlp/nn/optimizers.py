@@ -29,18 +29,25 @@ class Optimizer(NamedTuple):
 
 
 def learning_rate(
-    schedule: str, eta: Number, step: Array | int, n_steps: int, epochs: Array | int
+    schedule: str,
+    eta: Number,
+    step: Array | int,
+    n_steps: int,
+    epochs: Array | int,
+    warmup: Number | None = None,
 ) -> Number:
     """The learning rate of one update, float32; see `schedules`.
 
     Args:
-        schedule: "constant" or "linear".
-        eta: the learning rate of the first update.
+        schedule: "constant", "linear" or "cosine".
+        eta: the learning rate before it decays.
         step: the number of the update, counted from 1.
         n_steps: updates per epoch.
-        epochs: maximum number of epochs, at the end of which a linear schedule reaches 0.
+        epochs: maximum number of epochs, at the end of which a schedule reaches 0.
+        warmup: epochs in which the rate rises to `eta`; None: there is no warm-up.
     """
-    rate: Number = scheduled(schedule, eta, jnp.float32(step - 1), n_steps, jnp.float32(epochs))
+    made, of = jnp.float32(step - 1), jnp.float32(epochs)
+    rate: Number = scheduled(schedule, eta, made, n_steps, of, warmup, jnp)
     return rate
 
 
@@ -86,6 +93,25 @@ def momentum_update(
     """One step along the velocity."""
     v = jax.tree.map(lambda v, g: momentum * v + g, state.v, grads)
     return jax.tree.map(lambda theta, v: theta - learning_rate * v, params, v), MomentumState(v)
+
+
+# Nesterov's momentum (Nesterov 1983; Sutskever et al., ICML 2013, equations 3 and 4, for the
+# parameters at which the gradient is taken, as in PyTorch and optax):
+#
+#     v     = mu v + g
+#     theta = theta - eta (g + mu v)
+
+
+def nesterov_update(
+    params: Tree, grads: Tree, state: MomentumState, learning_rate: Number, momentum: Number
+) -> tuple[Tree, MomentumState]:
+    """One step along the velocity that the next update would have if the gradient stayed."""
+    v = jax.tree.map(lambda v, g: momentum * v + g, state.v, grads)
+
+    def step(theta: Array, g: Array, v: Array) -> Array:
+        return theta - learning_rate * (g + momentum * v)
+
+    return jax.tree.map(step, params, grads, v), MomentumState(v)
 
 
 # Adam (Kingma & Ba, ICLR 2015, arXiv:1412.6980, algorithm 1):
@@ -206,7 +232,9 @@ def _forms(tree: Tree) -> tuple[Any, list[tuple[Any, Any]]]:
 OPTIMIZERS = {
     "sgd": Optimizer(sgd_init, sgd_update),
     "momentum": Optimizer(momentum_init, momentum_update),
+    "nesterov": Optimizer(momentum_init, nesterov_update),
     "adam": Optimizer(adam_init, adam_update),
+    "adamw": Optimizer(adam_init, adam_update),  # after `weight_decay.decay`
 }
 
 

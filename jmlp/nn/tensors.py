@@ -21,7 +21,8 @@ def name_tensors(params: Any, state: Any) -> Tensors:
     named: Tensors = {}
     for index, layer in enumerate(params):
         for part_name, part in layer._asdict().items():
-            named |= _fields(f"params[{index}].{part_name}", part)
+            if part_name != "activation":  # not an array
+                named |= _fields(f"params[{index}].{part_name}", part)
     for index, layer_state in enumerate(state):
         named |= _fields(f"state[{index}]", layer_state)
     return named

@@ -123,8 +123,8 @@ class Network:
         """
         if not self.about["run_id"]:
             raise ConfigError(
-                "save: trained with an optimizer of your own, which a file cannot "
-                "record: keep its params and state instead, as with pickle"
+                "save: trained with an optimizer or activation of your own, which a file cannot "
+                "record: save the arrays in jax.tree.leaves((params, state)) yourself"
             )
         save(Path(path), self)
 
@@ -326,11 +326,11 @@ def restore(tensors: Tensors, hp: Hyperparams, n_in: int, n_classes: int) -> tup
     """
     from jmlp.nn.batchnorm import BatchNormParams, BatchNormState
     from jmlp.nn.dense import DenseParams
-    from jmlp.nn.model import Layer
+    from jmlp.nn.model import Layer, activations_of
 
     check_network(tensors, hp, n_in, n_classes)
     params, state = [], []
-    for index in range(len(hp.hidden) + 1):
+    for index, activation in enumerate(activations_of(hp)):
         dense = DenseParams(*_select(tensors, f"params[{index}].dense", DenseParams._fields))
         norms: dict[str, Any] = {"batchnorm": None}
         bn_state = None
@@ -339,7 +339,7 @@ def restore(tensors: Tensors, hp: Hyperparams, n_in: int, n_classes: int) -> tup
             arrays = _select(tensors, f"params[{index}].{name}", BatchNormParams._fields)
             norms[name] = BatchNormParams(*arrays)
             bn_state = BatchNormState(*_select(tensors, f"state[{index}]", BatchNormState._fields))
-        params.append(Layer(dense, **norms))
+        params.append(Layer(dense, **norms, activation=activation))
         state.append(bn_state)
     return tuple(params), tuple(state)
 

@@ -9,20 +9,23 @@ import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 from jmlp.errors import ConfigError
 from jmlp.study.rules import (
     HYPERPARAMETERS,
     MAX_EXACT_INTEGER,
+    MISMATCHES,
+    PER_LAYER,
+    ActivationName,
     BackwardFault,
     BatchNormPlace,
+    ClassWeight,
     EvaluateEvery,
     Initialization,
     Optimizer,
     Refused,
     Schedule,
-    layers_mismatch,
     python_number,
     shown,
     toml_value,
@@ -34,8 +37,16 @@ Value = Any  # a TOML value: str, int, float, bool, or a tuple of them
 Cell = Mapping[str, Value]  # part of a configuration: {"batch_size": 128}
 
 
+_NEVER = object()  # the "off" of what is always part of the program
+
+
 def _metadata(
-    text: str, *, static: bool = False, added: bool = False, optional: bool = False
+    text: str,
+    *,
+    static: bool = False,
+    added: bool = False,
+    optional: bool = False,
+    off: object = _NEVER,
 ) -> Mapping[str, Any]:
     """Metadata of a hyperparameter, in addition to its type and default.
 
@@ -44,8 +55,16 @@ def _metadata(
         static: whether it is compiled into the program; otherwise it is an input of the program.
         added: whether files of earlier versions lack it; they are read with its default.
         optional: whether `identity` omits its default, so that ids of earlier versions still hold.
+        off: the value, if there is one, at which a swept field is left out of the program.
     """
-    return {"help": text, "static": static, "added": added or optional, "optional": optional}
+    kept = {} if off is _NEVER else {"off": off}
+    return {
+        "help": text,
+        "static": static,
+        "added": added or optional,
+        "optional": optional,
+        **kept,
+    }
 
 
 @dataclass(frozen=True)
@@ -53,7 +72,8 @@ class Hyperparams:
     """All hyperparameters of one run; its seed and its data are separate.
 
     Static fields are compiled into the program: one compile per combination of values. Swept
-    fields are inputs of the program: runs that differ only in these train side by side in it.
+    fields are inputs of the program: runs that differ only in these train side by side in it. A
+    swept field that is off (`features`) is left out of the program, so it costs nothing.
 
     Numbers may be those of NumPy or JAX, and lists may stand for tuples; the fields hold Python's
     own.
@@ -65,13 +85,23 @@ class Hyperparams:
     hidden: tuple[int, ...] = field(
         default=(20, 7, 5), metadata=_metadata("Units of each hidden layer.", static=True)
     )
+    activation: ActivationName | tuple[ActivationName, ...] = field(
+        default="relu",
+        metadata=_metadata(
+            "The activation function of the hidden layers; one, or one per hidden layer.",
+            static=True,
+            optional=True,
+        ),
+    )
     batch_size: int = field(
         default=128, metadata=_metadata("Examples per mini-batch.", static=True)
     )
     batch_norm: bool = field(default=False, metadata=_metadata("Batch normalisation.", static=True))
     batch_norm_place: BatchNormPlace = field(
         default="before",
-        metadata=_metadata("Batch norm before or after ReLU.", static=True, optional=True),
+        metadata=_metadata(
+            "Batch norm before or after the activation.", static=True, optional=True
+        ),
     )
     batch_norm_scale: bool = field(
         default=True,
@@ -82,7 +112,9 @@ class Hyperparams:
     optimizer: Optimizer = field(default="sgd", metadata=_metadata("The update rule.", static=True))
     initialization: Initialization = field(
         default="he",
-        metadata=_metadata("Initial weights: He et al., or normal with weight_std.", static=True),
+        metadata=_metadata(
+            "Initial weights: by He, Glorot or LeCun, normal with weight_std, or zero.", static=True
+        ),
     )
     schedule: Schedule = field(
         default="constant",
@@ -95,7 +127,65 @@ class Hyperparams:
         default=0.0,
         metadata=_metadata("Fraction of hidden units dropped; one, or one per hidden layer."),
     )
+    input_drop_rate: float = field(
+        default=0.0,
+        metadata=_metadata("Fraction of the inputs dropped in training.", optional=True, off=0.0),
+    )
     momentum: float = field(default=0.9, metadata=_metadata("The weight of the old velocity."))
+    weight_decay: float = field(
+        default=0.01,
+        metadata=_metadata(
+            "Each update shrinks the weights by this times the learning rate.",
+            optional=True,
+            off=0.0,
+        ),
+    )
+    l2: float = field(
+        default=0.0,
+        metadata=_metadata(
+            "L2 penalty: half of this times the sum of the squared weights is added to the cost.",
+            optional=True,
+            off=0.0,
+        ),
+    )
+    max_norm: float | None = field(
+        default=None,
+        metadata=_metadata(
+            'The largest norm of a hidden unit\'s weights, or "none".', optional=True, off=None
+        ),
+    )
+    clip_norm: float | None = field(
+        default=None,
+        metadata=_metadata(
+            'The largest norm of the gradient, to which longer ones are scaled, or "none".',
+            optional=True,
+            off=None,
+        ),
+    )
+    label_smoothing: float = field(
+        default=0.0,
+        metadata=_metadata(
+            "Share of each label that is spread over all classes in training.",
+            optional=True,
+            off=0.0,
+        ),
+    )
+    class_weight: ClassWeight = field(
+        default="none",
+        metadata=_metadata(
+            "Weights of the classes in the training cost: none, or balanced by their frequency.",
+            static=True,
+            optional=True,
+        ),
+    )
+    warmup: float = field(
+        default=0.0,
+        metadata=_metadata(
+            "Epochs in which the learning rate rises linearly to its full value.",
+            optional=True,
+            off=0.0,
+        ),
+    )
     weight_std: float = field(
         default=0.15, metadata=_metadata("The standard deviation of initial weights.")
     )
@@ -142,14 +232,20 @@ class Hyperparams:
 STATIC_FIELDS = tuple(f.name for f in fields(Hyperparams) if f.metadata.get("static"))
 SWEPT_FIELDS = tuple(f.name for f in fields(Hyperparams) if not f.metadata.get("static"))
 DEFAULTS: Mapping[str, Value] = {f.name: f.default for f in fields(Hyperparams)}
-FLOAT_FIELDS = tuple(name for name, default in DEFAULTS.items() if isinstance(default, float))
+FLOAT_FIELDS = tuple(
+    name for name, hint in get_type_hints(Hyperparams).items() if float in (hint, *get_args(hint))
+)
+OFF: Mapping[str, Value] = {
+    f.name: f.metadata["off"] for f in fields(Hyperparams) if "off" in f.metadata
+}
 
-# Hyperparameters that have an effect only where another one has this value.
-USED_ONLY_WITH: Mapping[str, tuple[str, Value]] = {
-    "momentum": ("optimizer", "momentum"),
-    "weight_std": ("initialization", "normal"),
-    "batch_norm_place": ("batch_norm", True),
-    "batch_norm_scale": ("batch_norm", True),
+# Hyperparameters that have an effect only where another one has one of these values.
+USED_ONLY_WITH: Mapping[str, tuple[str, tuple[Value, ...]]] = {
+    "momentum": ("optimizer", ("momentum", "nesterov")),
+    "weight_decay": ("optimizer", ("adamw",)),
+    "weight_std": ("initialization", ("normal",)),
+    "batch_norm_place": ("batch_norm", (True,)),
+    "batch_norm_scale": ("batch_norm", (True,)),
 }
 
 
@@ -182,22 +278,41 @@ def python_value(name: str, value: Any) -> Value:
     return value + 0.0 if isinstance(value, float) else value
 
 
-def one_rate(drop_rate: Value, hidden: tuple[int, ...]) -> Value:
-    """Replaces equal drop rates of all hidden layers by a single one."""
-    if isinstance(drop_rate, tuple) and len(drop_rate) == len(hidden) and len({*drop_rate}) == 1:
-        return drop_rate[0]
-    return drop_rate
+def one_for_all(value: Value, hidden: tuple[int, ...]) -> Value:
+    """Replaces equal values of all hidden layers (see `PER_LAYER`) by a single one."""
+    if isinstance(value, tuple) and len(value) == len(hidden) and len({*value}) == 1:
+        return value[0]
+    return value
+
+
+def per_layer(value: Value, hidden: tuple[int, ...]) -> tuple[Value, ...]:
+    """A value of `PER_LAYER` for each hidden layer."""
+    return value if isinstance(value, tuple) else (value,) * len(hidden)
 
 
 def canonical(hp: Hyperparams) -> Hyperparams:
     """The canonical form of all hyperparameters that train the same network; it identifies runs.
 
-    It has Python's own types, a single drop rate if all layers have the same one, and defaults for
-    hyperparameters without effect.
+    It has Python's own types, a single drop rate or activation if all layers have the same one, and
+    defaults for hyperparameters without effect.
     """
     hp = unchecked(_python_values(hp))
     unused = {name: DEFAULTS[name] for name in USED_ONLY_WITH if not in_use(name, hp)}
-    return changed(hp, drop_rate=one_rate(hp.drop_rate, hp.hidden), **unused)
+    single = {name: one_for_all(getattr(hp, name), hp.hidden) for name in PER_LAYER}
+    return changed(hp, **single, **unused)
+
+
+def features(hp: Hyperparams) -> tuple[str, ...]:
+    """The swept hyperparameters that can be off and are on, such as an L2 penalty.
+
+    What is off is no input of the program, so runs that differ in this train in different programs.
+    """
+    return tuple(name for name, off in OFF.items() if in_use(name, hp) and getattr(hp, name) != off)
+
+
+def compiled_in(hp: Hyperparams) -> tuple[Value, ...]:
+    """What determines the program of a run: its static hyperparameters and its features."""
+    return (*(getattr(hp, name) for name in STATIC_FIELDS), features(hp))
 
 
 def identity(hp: Hyperparams) -> dict[str, Value]:
@@ -297,7 +412,7 @@ def in_use(name: str, base: Hyperparams, axes: Mapping[str, Sequence[Value]] | N
     if name not in USED_ONLY_WITH:
         return True
     other, needed = USED_ONLY_WITH[name]
-    return needed in (axes or {}).get(other, (getattr(base, other),))
+    return any(value in needed for value in (axes or {}).get(other, (getattr(base, other),)))
 
 
 def configurations(experiment: Experiment) -> tuple[Configuration, ...]:
@@ -323,7 +438,7 @@ def matches(configuration: Configuration, cell: Cell) -> bool:
 
 def _normalised(name: str, value: Value, hp: Hyperparams) -> Value:
     value = python_value(name, value)
-    return one_rate(value, hp.hidden) if name == "drop_rate" else value
+    return one_for_all(value, hp.hidden) if name in PER_LAYER else value
 
 
 def label(cell: Cell) -> str:
@@ -335,7 +450,8 @@ def label(cell: Cell) -> str:
 def no_effect(name: str) -> str:
     """The error message for setting a hyperparameter without effect."""
     other, needed = USED_ONLY_WITH[name]
-    return f"has no effect without {other} = {shown(needed)}: set that, or leave {name} out"
+    values = " or ".join(map(shown, needed))
+    return f"has no effect without {other} = {values}: set that, or leave {name} out"
 
 
 def check(hp: Hyperparams) -> None:
@@ -368,10 +484,11 @@ def _problems(values: Mapping[str, Value]) -> dict[str, str]:
         else:
             if read != value:  # the TOML form: "none"
                 problems[name] = f"write it as {read!r} in Python, got {with_kind(value)}"
-    if not problems.keys() & {"drop_rate", "hidden"} and (
-        mismatch := layers_mismatch(values["drop_rate"], values["hidden"])
-    ):
-        problems["drop_rate"] = mismatch
+    for (name, other), mismatch in MISMATCHES.items():
+        if not problems.keys() & {name, other} and (
+            problem := mismatch(values[name], values[other])
+        ):
+            problems[name] = problem
     return problems
 
 

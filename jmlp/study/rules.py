@@ -9,14 +9,16 @@ import math
 import numbers
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-Optimizer = Literal["sgd", "momentum", "adam"]
-Initialization = Literal["he", "normal"]
-Schedule = Literal["constant", "linear"]  # of the learning rate
-BatchNormPlace = Literal["before", "after"]  # ReLU
+ActivationName = Literal["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu"]
+Optimizer = Literal["sgd", "momentum", "nesterov", "adam", "adamw"]
+Initialization = Literal["he", "normal", "glorot", "lecun", "zero"]
+Schedule = Literal["constant", "linear", "cosine"]  # of the learning rate
+ClassWeight = Literal["none", "balanced"]
+BatchNormPlace = Literal["before", "after"]  # the activation
 BackwardFault = Literal[
     "none", "batch_norm", "dropout_mask", "relu_mask", "batch_mean", "updated_weights"
 ]
@@ -95,16 +97,16 @@ def plain(text: str, limit: int = _SHOWN_LENGTH) -> str:
     return _cut(text if text and text.isprintable() else repr(text[: limit + 1]), limit)
 
 
-def _cut(text: str, limit: int = _SHOWN_LENGTH) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
 def did_you_mean(name: str, known: Collection[str]) -> str:
     """`; did you mean learning_rate?`, or an empty string if no known name is similar."""
     import difflib
 
     near = difflib.get_close_matches(name[:100], known, n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def _cut(text: str, limit: int = _SHOWN_LENGTH) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def python_number(value: Any) -> Any:
@@ -201,8 +203,10 @@ def list_of(wanted: str, rule: Rule, low: int, high: int) -> Rule:
                 items.append(rule.read(item))
             except Refused as refused:
                 refusals.append(str(refused))
+                if len(refusals) == _SHOWN_LENGTH:  # more than fit into the message
+                    break
         if refusals:
-            raise Refused(_cut(", ".join(refusals[:_SHOWN_LENGTH])) + f" in {shown(value)}")
+            raise Refused(_cut(", ".join(refusals)) + f" in {shown(value)}")
         return tuple(items)
 
     return Rule(wanted, read)
@@ -236,8 +240,15 @@ def _either(wanted: str, lists: Rule, other: Rule) -> Rule:
     return Rule(wanted, lambda v: (lists if isinstance(v, list) else other).read(v))
 
 
-def _patience(value: Any) -> int | None:
-    return None if value == "none" else int(EPOCHS.read(value))
+def _per_layer(rule: Rule) -> Rule:
+    """One value for all hidden layers, or a list of them, one per hidden layer."""
+    wanted = f"{rule.wanted}, or a list of them, one per hidden layer"
+    return _either(wanted, list_of("", rule, 1, MAX_LAYERS), rule)
+
+
+def _or_none(rule: Rule) -> Rule:
+    """A value, or "none"."""
+    return Rule(f"{rule.wanted}, or 'none'", lambda v: None if v == "none" else rule.read(v))
 
 
 def _evaluate_every(value: Any) -> EvaluateEvery:
@@ -282,7 +293,9 @@ def _repeated(values: Sequence[Any]) -> list[Any]:
 
 EPOCHS = integer(1, MAX_EPOCHS)
 _UPDATES = integer(1, MAX_UPDATES)
-_DROP_RATE = number(">= 0 and < 1", lambda v: 0 <= v < 1)
+_SHARE = number(">= 0 and < 1", lambda v: 0 <= v < 1)
+_POSITIVE = number("> 0", lambda v: v > 0)
+_NOT_NEGATIVE = number(">= 0", lambda v: v >= 0)
 SEED = integer(0, MAX_SEED, "2**63 - 1")
 _SEED_COUNT = integer(1, MAX_RUNS)
 _SEED_LIST = list_of("", SEED, 1, MAX_RUNS)
@@ -300,7 +313,7 @@ SEEDS = Rule(
 SPLIT_SEED = Rule(f"{SEED.wanted}, or 'seed'", lambda v: v if v == "seed" else SEED.read(v))
 FRACTION = number("> 0 and < 1", lambda v: 0 < v < 1)
 BOOLEAN = Rule("true or false", _boolean)
-DIFFERENCE = number(">= 0 and < 1", lambda v: 0 <= v < 1)
+DIFFERENCE = _SHARE
 ACCURACY = number("from 0 to 1", lambda v: 0 <= v <= 1)
 
 HYPERPARAMETERS: dict[str, Rule] = {
@@ -310,6 +323,7 @@ HYPERPARAMETERS: dict[str, Rule] = {
         1,
         MAX_LAYERS,
     ),
+    "activation": _per_layer(choice(*get_args(ActivationName))),
     "batch_size": integer(1, MAX_UNITS),
     "batch_norm": BOOLEAN,
     "batch_norm_place": choice(*get_args(BatchNormPlace)),
@@ -317,16 +331,20 @@ HYPERPARAMETERS: dict[str, Rule] = {
     "optimizer": choice(*get_args(Optimizer)),
     "initialization": choice(*get_args(Initialization)),
     "schedule": choice(*get_args(Schedule)),
-    "learning_rate": number("> 0", lambda v: v > 0),
-    "drop_rate": _either(
-        f"{_DROP_RATE.wanted}, or a list of them, one per hidden layer",
-        list_of("", _DROP_RATE, 1, MAX_LAYERS),
-        _DROP_RATE,
-    ),
-    "momentum": number(">= 0 and < 1", lambda v: 0 <= v < 1),
-    "weight_std": number("> 0", lambda v: v > 0),
+    "learning_rate": _POSITIVE,
+    "drop_rate": _per_layer(_SHARE),
+    "input_drop_rate": _SHARE,
+    "momentum": _SHARE,
+    "weight_decay": _NOT_NEGATIVE,
+    "l2": _NOT_NEGATIVE,
+    "max_norm": _or_none(_POSITIVE),
+    "clip_norm": _or_none(_POSITIVE),
+    "label_smoothing": _SHARE,
+    "class_weight": choice(*get_args(ClassWeight)),
+    "warmup": _NOT_NEGATIVE,
+    "weight_std": _POSITIVE,
     "epochs": EPOCHS,
-    "patience": Rule(f"{EPOCHS.wanted}, or 'none'", _patience),
+    "patience": _or_none(EPOCHS),
     "min_delta": number("from 0 to 1,000", lambda v: 0 <= v <= 1000),
     "evaluate_every": Rule(f"{_UPDATES.wanted}, or 'epoch'", _evaluate_every),
     "backward_fault": choice(*get_args(BackwardFault)),
@@ -354,11 +372,26 @@ def value_text(value: Any, name: str = "") -> str:
     return repr(float(value)).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
-def layers_mismatch(drop_rate: Any, hidden: tuple[int, ...]) -> str | None:
-    """The error message if drop rates do not fit the hidden layers, else None."""
-    if not isinstance(drop_rate, tuple) or len(drop_rate) == len(hidden):
+def _layers_mismatch(values: Any, hidden: tuple[int, ...]) -> str | None:
+    if not isinstance(values, tuple) or len(values) == len(hidden):
         return None
     return (
-        f"needs one value, or one per hidden layer: got {len(drop_rate)} values "
+        f"needs one value, or one per hidden layer: got {len(values)} values "
         f"for the {len(hidden)} of hidden = {shown(list(hidden))}"
     )
+
+
+def _warmup_mismatch(warmup: float, epochs: int) -> str | None:
+    if warmup <= epochs:
+        return None
+    return f"must be at most the {epochs:,} of epochs, got {shown(warmup)}"
+
+
+PER_LAYER = ("drop_rate", "activation")  # one value, or a tuple with one per hidden layer
+
+# Pairs of hyperparameters whose values must fit each other, and a function of both values that
+# returns the error message, of the first one, or None.
+MISMATCHES: Mapping[tuple[str, str], Callable[[Any, Any], str | None]] = {
+    **{(name, "hidden"): _layers_mismatch for name in PER_LAYER},
+    ("warmup", "epochs"): _warmup_mismatch,
+}

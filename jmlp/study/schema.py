@@ -23,10 +23,10 @@ from jmlp.study.config import (
     in_use,
     label,
     no_effect,
-    one_rate,
+    one_for_all,
     unchecked,
 )
-from jmlp.study.rules import HYPERPARAMETERS, shown, toml_value
+from jmlp.study.rules import HYPERPARAMETERS, PER_LAYER, shown, toml_value
 from jmlp.study.toml_reader import Document, Key, Reader
 
 EXPERIMENT_RULES = {"title": rules.TITLE, "seeds": rules.SEEDS, **HYPERPARAMETERS}
@@ -121,7 +121,7 @@ class _Draft:
         self._reference = self._read_reference()
         self._check_effects()
         if self.n_runs <= rules.MAX_RUNS:
-            self._check_layers()
+            self._check_mismatches()
         else:
             n_seeds = len(self._seeds)
             grid = f"{self.n_runs // n_seeds:,} configurations x {n_seeds:,} seeds"
@@ -145,9 +145,10 @@ class _Draft:
         """The experiment; valid only if there were no problems."""
         unused = {name: DEFAULTS[name] for name in USED_ONLY_WITH if not self.uses(name)}
         base = changed(self._base, **{**unused, **self._baseline})
+        single = {name: one_for_all(getattr(base, name), base.hidden) for name in PER_LAYER}
         return Experiment(
             name=self._name,
-            base=changed(base, drop_rate=one_rate(base.drop_rate, base.hidden)),
+            base=changed(base, **single),
             axes=self._axes,
             seeds=tuple(self._seeds),
             baseline=self._baseline,
@@ -175,10 +176,10 @@ class _Draft:
         return axes
 
     def _normalised(self, name: str, value: Value) -> Value:
-        """Normalises equivalent values: equal drop rates of all layers become a single one."""
+        """Normalises equivalent values: equal ones of all layers become a single one."""
         shapes = self._axes.get("hidden", (self._base.hidden,))
         one_depth = len({len(shape) for shape in shapes}) == 1
-        return one_rate(value, shapes[0]) if name == "drop_rate" and one_depth else value
+        return one_for_all(value, shapes[0]) if name in PER_LAYER and one_depth else value
 
     def _read_baseline(self) -> Cell:
         at = (*self._at, "baseline")
@@ -271,22 +272,24 @@ class _Draft:
             references[name] = reference
         return tuple(references.values())
 
-    def _check_layers(self) -> None:
-        if not (self.is_sound("drop_rate") and self.is_sound("hidden")):
-            return
-        drop_rates = self._axes.get("drop_rate", (self._base.drop_rate,))
-        shapes = self._axes.get("hidden", (self._base.hidden,))
-        wrong = (rules.layers_mismatch(d, h) for d, h in product(drop_rates, shapes))
-        if problem := next(filter(None, wrong), None):
-            axis = ("axes",) if "drop_rate" in self._axes else ()
-            self._reader.problem((*self._at, *axis, "drop_rate"), problem)
+    def _check_mismatches(self) -> None:
+        for (name, other), mismatch in rules.MISMATCHES.items():
+            if not (self.is_sound(name) and self.is_sound(other)):
+                continue
+            values, others = (
+                self._axes.get(key, (getattr(self._base, key),)) for key in (name, other)
+            )
+            found = (mismatch(value, fixed) for value, fixed in product(values, others))
+            if problem := next(filter(None, found), None):
+                axis = ("axes",) if name in self._axes else ()
+                self._reader.problem((*self._at, *axis, name), problem)
 
     def _check_effects(self) -> None:
         for name, (other, needed) in USED_ONLY_WITH.items():
             if not self.is_sound(other):
                 continue
             others = self._axes.get(other, (getattr(self._base, other),))
-            if name in self._axes and others != (needed,):
+            if name in self._axes and not all(value in needed for value in others):
                 self._reader.problem((*self._at, "axes", name), no_effect(name))
             elif name in self._own and not self.uses(name):
                 self._problem(name, no_effect(name))

@@ -17,14 +17,14 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 from jmlp.study.config import FLOAT_FIELDS, Value, python_value
-from jmlp.study.rules import plain, toml_value
+from jmlp.study.rules import PER_LAYER, plain, toml_value
 
 MAX_RANGE = 1000  # values of one range
 RANGES = "16..2048 x2, 0..0.9 +0.1 or 0.01..1 log 5"
 
 # Hyperparameters whose values may be lists, with one item per hidden layer: a comma between values
 # could mean either.
-_LISTS = ("hidden", "drop_rate")
+_LISTS = ("hidden", *PER_LAYER)
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
 _RANGE = re.compile(
     rf"(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})"
@@ -156,14 +156,14 @@ def _items(name: str, text: str) -> list[str]:
     items = _split(text, "|" if name in _LISTS else ",|")
     if len(items) > 1 and not all(items):
         raise TypedError(f"a value is missing in {plain(text)}")
-    if name == "drop_rate":
+    if name in PER_LAYER:
         for item in items:
-            numbers = _split(item.removesuffix("*"), ", ")
-            if len(numbers) > 1 and not _is_range(item) and not _within_brackets(item):
+            values = _split(item.removesuffix("*"), ", ")
+            if len(values) > 1 and not _is_range(item) and not _within_brackets(item):
                 raise TypedError(
-                    f"{plain(item)} could be several drop rates, which are typed as "
-                    f"{' | '.join(filter(None, numbers))}, or one for each hidden layer: "
-                    f"[{', '.join(filter(None, numbers))}]"
+                    f"{plain(item)} could be several {name.replace('_', ' ')}s, which are typed as "
+                    f"{' | '.join(filter(None, values))}, or one for each hidden layer: "
+                    f"[{', '.join(filter(None, values))}]"
                 )
     return items
 
@@ -209,8 +209,8 @@ def _value(name: str, text: str, parse: Parse) -> Any:
     if isinstance(value, list) or (name != "hidden" and not in_brackets) or name not in _LISTS:
         return value
     inside = text[1:-1] if in_brackets else text
-    numbers = [number for number in re.split(r"[,\s]+", inside) if number]
-    return [toml_or_text(number, parse) for number in numbers] if numbers else value
+    items = [item for item in re.split(r"[,\s]+", inside) if item]
+    return [toml_or_text(item, parse) for item in items] if items else value
 
 
 def _is_range(text: str) -> bool:

@@ -15,6 +15,7 @@ from jax import Array
 
 from jmlp.nn import model
 from jmlp.nn.derivatives import CORRECT, Derivatives
+from jmlp.nn.gradient import CostOptions
 from jmlp.nn.gradient import gradient as gradient_of_block
 from jmlp.training.plan import EVALUATION_BLOCK, GRADIENT_BLOCK
 
@@ -48,7 +49,7 @@ def gradient(
     x: Batch,
     y: Array,
     key: Array | None,
-    drop_rate: Array | float | tuple[float, ...],
+    options: CostOptions,
     derivatives: Derivatives = CORRECT,
 ) -> tuple[Array, model.Params, model.State]:
     """`jmlp.nn.gradient` of a mini-batch of any size.
@@ -60,11 +61,11 @@ def gradient(
         y: `(B,)`.
         key: this step's dropout key; if there are several blocks, each folds in its index. None
             leaves dropout out of the program.
-        drop_rate: a scalar, or `(n_hidden_layers,)`.
+        options: of the training cost.
         derivatives: the derivative of each layer.
     """
     if isinstance(x, model.Columns) or not _needs_blocks(params, len(y)):
-        return gradient_of_block(params, bn_state, x, y, key, drop_rate, derivatives=derivatives)
+        return gradient_of_block(params, bn_state, x, y, key, options, derivatives=derivatives)
 
     def add(index: Array | int, total: Any, size: int = GRADIENT_BLOCK) -> Any:
         first = index * GRADIENT_BLOCK
@@ -74,7 +75,7 @@ def gradient(
             jax.lax.dynamic_slice_in_dim(x, first, size),
             jax.lax.dynamic_slice_in_dim(y, first, size),
             None if key is None else jax.random.fold_in(key, index),
-            drop_rate,
+            options,
             share=size / len(y),
             derivatives=derivatives,
         )

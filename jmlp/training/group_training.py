@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from jmlp.data.dataset import Dataset
 from jmlp.data.order import mini_batches, split
+from jmlp.nn.cost import balanced_weights
 from jmlp.nn.tensors import name_tensors
 from jmlp.study.config import Hyperparams
 from jmlp.training import load_balance, program
@@ -26,6 +27,7 @@ from jmlp.training.program import (
     Finals,
     Parts,
     Setup,
+    dropout_inputs,
     root_key,
     stack_hyperparams,
 )
@@ -88,6 +90,7 @@ class GroupTraining:
         self.per_device = strategy.n_slots(plan, group, n_busy)
         self.slots: list[Slot | None] = [None] * (self.per_device * mesh.size)
         self.waiting = deque(group.cohorts)
+        self.labels = dataset.y_train
         n_test = 0 if dataset.y_test is None else len(dataset.y_test)
         self.test = len(dataset.y_train) + np.arange(n_test, dtype=np.int32)
         self.outcome = Outcome(
@@ -104,6 +107,7 @@ class GroupTraining:
         # Set by `put_inputs`; both are needed from the first `fill_slots` on.
         self.cohorts: Cohorts
         self.order: NDArray[np.int32]  # of the next interval
+        self.class_weights: NDArray[np.float32] | None = None  # of all slots, (slots, C)
 
     def run(self) -> Iterator[Progress]:
         """Trains all cohorts; yields at least once per chunk."""
@@ -168,12 +172,14 @@ class GroupTraining:
     def intervals(self, order: NDArray[np.int32]) -> Interval:
         """The inputs of the next interval of all slots, on the devices."""
         steps_before = [slot.evaluation * self.interval if slot else 0 for slot in self.slots]
+        hp, keys = dropout_inputs(self.cohorts.hp, self.cohorts.keys, self.group.can_drop)
         return Interval(
-            hp=self.cohorts.hp,
-            root_key=self.cohorts.keys if self.group.can_drop else None,
+            hp=hp,
+            root_key=keys,
             order=self.setup.put_slots(order),
             steps_before=np.array(steps_before, np.int32),
             n_steps=self.evaluations.n_steps,
+            class_weights=self.class_weights,
         )
 
     def chunk_of(self, intervals: Interval, first: int, end: int) -> Chunk:
@@ -222,6 +228,8 @@ class GroupTraining:
             test=np.stack([self.test for _ in filled]),
         )
         keys = np.stack([root_key(s.cohort.seed) for s in filled])
+        if self.group.hyperparams.class_weight == "balanced":
+            self.class_weights = np.stack([self.balanced_weights(s) for s in filled])
         self.cohorts = self.setup.put_slots(Cohorts(hp, keys, parts))
         epochs: Any = hp.epochs  # (slots, lanes)
         last = [self.evaluations.last(int(n)) for n in epochs.flat]
@@ -249,6 +257,11 @@ class GroupTraining:
         slot = new_slot(cohort, training, validation, self.load_saved(cohort, self.group.width))
         self.tracker.resumed(slot.evaluation, slot.resume_step)
         return slot
+
+    def balanced_weights(self, slot: Slot) -> NDArray[np.float32]:
+        """The weights of the classes in a slot's training part, `(C,)`."""
+        labels = self.labels[slot.training]
+        return balanced_weights(np.bincount(labels, minlength=self.setup.n_classes))
 
     def lane_hyperparams(self, cohort: Cohort) -> Hyperparams:
         """The hyperparameters of all lanes; padding repeats the first run and never trains."""

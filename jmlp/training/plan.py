@@ -1,7 +1,8 @@
 """Expands a study into runs, cohorts, and groups that compile once. Imports no JAX.
 
-Equal runs of several experiments are trained as one run. Runs that share a seed and every static
-hyperparameter are a cohort; cohorts with equal static hyperparameters are a group.
+Equal runs of several experiments are trained as one run. Runs that share a seed, every static
+hyperparameter and their features (`config.features`: which optional parts of the mathematics they
+use) are a cohort; cohorts that agree in all of these but the seed are a group.
 """
 
 import hashlib
@@ -17,8 +18,16 @@ import numpy as np
 from jmlp.data import mnist
 from jmlp.data.dataset import Dataset
 from jmlp.errors import ConfigError
-from jmlp.study.config import STATIC_FIELDS, Hyperparams, Study, changed, configurations, identity
-from jmlp.study.rules import MAX_UPDATES, EvaluateEvery
+from jmlp.study.config import (
+    Hyperparams,
+    Study,
+    changed,
+    compiled_in,
+    configurations,
+    features,
+    identity,
+)
+from jmlp.study.rules import MAX_UPDATES, EvaluateEvery, Optimizer
 from jmlp.training.records import NUMERICS, Evaluations
 
 # Allowed widths. A CPU trains lanes in pairs, and a lane's bits depend on whether its program has
@@ -27,6 +36,9 @@ from jmlp.training.records import NUMERICS, Evaluations
 # except 1, and only the plan determines them. Padding lanes cost nothing on a CPU.
 SMALL_WIDTHS = (1, 4, 8)
 WIDEST = 20
+
+# Copies of the parameters that an optimiser keeps: velocities and moments.
+MOMENTS: Mapping[Optimizer, int] = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2, "adamw": 2}
 
 # Examples that go through the network together, in training (except with batch norm, which needs
 # the whole mini-batch) and in an evaluation. Their pixels, as float32, fit in the second-level
@@ -124,7 +136,7 @@ class Group:
 
     @property
     def hyperparams(self) -> Hyperparams:
-        """Hyperparameters of one of its runs; only the static ones hold for the whole group."""
+        """Hyperparameters of one of its runs; only `compiled_in` holds for the whole group."""
         return self.cohorts[0].runs[0].hyperparams
 
 
@@ -164,19 +176,18 @@ def make_plan(study: Study, facts: DataFacts) -> Plan:
     _check_against_data(runs, study, facts)
     cohorts: dict[tuple[tuple[object, ...], int, int], list[Run]] = {}
     for run in runs:
-        static = tuple(getattr(run.hyperparams, name) for name in STATIC_FIELDS)
-        cohorts.setdefault((static, run.seed, run.split_seed), []).append(run)
+        program = compiled_in(run.hyperparams)
+        cohorts.setdefault((program, run.seed, run.split_seed), []).append(run)
     groups: dict[tuple[object, ...], list[Cohort]] = {}
-    for (static, seed, split_seed), members in cohorts.items():
+    for (program, seed, split_seed), members in cohorts.items():
         members.sort(key=lambda run: run.run_id)
         for part in _split(members):
-            groups.setdefault(static, []).append(Cohort(seed, split_seed, tuple(part)))
+            groups.setdefault(program, []).append(Cohort(seed, split_seed, tuple(part)))
     made = [_group(tuple(cohorts)) for cohorts in groups.values()]
     made.sort(key=lambda group: -sum(len(c.runs) for c in group.cohorts))
     sharing: dict[object, list[Group]] = {}
     for group in made:
-        hp = as_compiled(group.hyperparams)
-        common = tuple(getattr(hp, name) for name in STATIC_FIELDS)
+        common = compiled_in(as_compiled(group.hyperparams))
         sharing.setdefault((common, group.width), []).append(group)
     return Plan(study, facts, tuple(group for members in sharing.values() for group in members))
 
@@ -263,12 +274,18 @@ def group_name(group: Group) -> str:
     hp = group.hyperparams
     parts = [f"hidden {'-'.join(map(str, hp.hidden)) or 'none'}", f"batch size {hp.batch_size}"]
     if hp.batch_norm:
-        place = " after ReLU" if hp.batch_norm_place == "after" else ""
+        place = " after the activation" if hp.batch_norm_place == "after" else ""
         scale = "" if hp.batch_norm_scale else " without scale"
         parts.append(f"batch norm{place}{scale}")
+    if hp.activation != "relu":
+        names = hp.activation if isinstance(hp.activation, tuple) else (hp.activation,)
+        parts.append("-".join(f"{name}".replace("_", " ") for name in names))
     parts += [] if hp.optimizer == "sgd" else [f"{hp.optimizer}"]
     parts += [] if hp.schedule == "constant" else [f"{hp.schedule} schedule"]
     parts += [] if hp.initialization == "he" else [f"{hp.initialization} initialisation"]
+    parts += [] if hp.class_weight == "none" else [f"{hp.class_weight} class weight"]
+    if found := features(hp):
+        parts.append(f"with {' and '.join(name.replace('_', ' ') for name in found)}")
     if hp.backward_fault != "none":
         parts.append(f"backward fault {hp.backward_fault}")
     if hp.evaluate_every != "epoch":
@@ -353,7 +370,7 @@ def state_bytes(plan: Plan, group: Group) -> int:
     """Bytes of one cohort's state: parameters, best parameters, moments of the optimiser."""
     hp = group.hyperparams
     # One of the library's user (`jmlp.fit`) keeps at most as much as Adam, with few exceptions.
-    copies = 2 + {"sgd": 0, "momentum": 1, "adam": 2}.get(hp.optimizer, 2)
+    copies = 2 + MOMENTS.get(hp.optimizer, 2)
     return 4 * copies * group.width * n_parameters(hp, plan.facts.n_in, plan.facts.n_classes)
 
 
@@ -379,6 +396,8 @@ def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
     # Gradients, new parameters, and intermediate results.
     updates = 4 * lanes_at_once * parameters
     units = facts.n_in + 8 * (sum(hp.hidden) + facts.n_classes)  # Z, A, masks, and their gradients
+    if "input_drop_rate" in features(hp):
+        units += 3 * facts.n_in  # uniforms, masks, and what remains
     part = hp.batch_size if hp.batch_norm else min(hp.batch_size, GRADIENT_BLOCK)
     batch = hp.batch_size * facts.n_in * facts.pixel_bytes
     batch += 4 * max(part, EVALUATION_BLOCK) * lanes_at_once * units

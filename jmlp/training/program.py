@@ -3,7 +3,7 @@
 They apply the functions of `single_run` to all slots of all devices: a strategy maps them over the
 lanes and slots of one device, and `jax.shard_map` over the devices, which do not communicate.
 
-Each compiles once per `Setup`, static hyperparameters (part of the pytree structure of
+Each compiles once per `Setup`, static hyperparameters and features (part of the pytree structure of
 `Hyperparams`) and shapes; swept hyperparameters are traced, so runs that differ only in them share
 the program. The batch size and the interval between evaluations are kept out of the structure: only
 `advance`, where they are the shape of the order of examples, compiles again for others. JAX keeps
@@ -23,7 +23,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jmlp.study.config import DEFAULTS, SWEPT_FIELDS, Hyperparams, changed
+from jmlp.study.config import FLOAT_FIELDS, OFF, SWEPT_FIELDS, Hyperparams, changed, features
 from jmlp.training import single_run
 from jmlp.training.blocks import Data
 from jmlp.training.plan import TRAINING_SAMPLE
@@ -131,16 +131,22 @@ class Finals(NamedTuple):
 
 
 def stack_hyperparams(hps: Sequence[Hyperparams]) -> Hyperparams:
-    """Stacks the swept fields into arrays over lanes; the static fields must be equal."""
+    """Stacks the swept fields into arrays over lanes, with None for those that are off.
+
+    All must agree in `compiled_in`. What is None is no part of the structure's leaves, so that a
+    program without a feature has no trace of it.
+    """
+    on = features(hps[0])
     with np.errstate(over="ignore"):  # overflow in float32 gives infinity, and the run diverges
         swept: dict[str, Any] = {
             name: np.array(
                 [_as_numbers(hp, name) for hp in hps],
-                np.float32 if isinstance(DEFAULTS[name], float) else np.int32,
+                np.float32 if name in FLOAT_FIELDS else np.int32,
             )
             for name in SWEPT_FIELDS
+            if name in on or name not in OFF
         }
-    return changed(hps[0], **swept)
+    return changed(hps[0], **{**dict.fromkeys(OFF), **swept})
 
 
 def _as_numbers(hp: Hyperparams, name: str) -> Any:
@@ -149,6 +155,18 @@ def _as_numbers(hp: Hyperparams, name: str) -> Any:
     if name == "drop_rate":
         return np.broadcast_to(value, len(hp.hidden))
     return NO_PATIENCE if value is None else value
+
+
+def dropout_inputs(hp: Hyperparams, keys: Any, can_drop: bool) -> tuple[Hyperparams, Any]:
+    """Swept hyperparameters and keys for the updates of a group, without those it does not need.
+
+    Args:
+        hp: as returned by `stack_hyperparams`.
+        keys: the root keys, returned as they are, or as None where no lane drops units or inputs.
+        can_drop: whether any lane of the group drops units; see `plan.Group`.
+    """
+    none: dict[str, Any] = {} if can_drop else {"drop_rate": None}
+    return changed(hp, **none), keys if can_drop or hp.input_drop_rate is not None else None
 
 
 def root_key(seed: int) -> np.ndarray:

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmlp.nn import cost, faults, model
+from jmlp.nn import clipping, cost, faults, l2, max_norm, model, weight_decay
+from jmlp.nn.gradient import CostOptions
 from jmlp.nn.optimizers import learning_rate, optimizer_of
 from jmlp.study.config import STATIC_FIELDS, SWEPT_FIELDS, Hyperparams, unchecked
 from jmlp.training import blocks
@@ -98,6 +99,66 @@ def dropout_key(root_key: Array, step: Array) -> Array:
     return jax.random.fold_in(jax.random.fold_in(root_key, DROPOUT), step)
 
 
+def gradient(
+    params: model.Params,
+    bn_state: model.State,
+    hp: Hyperparams,
+    x: Batch,
+    y: Array,
+    key: Array | None,
+    rate: Array | float,
+    class_weights: Array | None = None,
+) -> tuple[Array, model.Params, model.State]:
+    """The cost of a mini-batch, the gradient of an update, and the new running statistics.
+
+    The cost does not include the L2 penalty, but the gradient does; it is clipped if that is on.
+
+    Args:
+        params: parameters of the network.
+        bn_state: running statistics of the network.
+        hp: swept hyperparameters as scalars (`drop_rate`: one per hidden layer, or None).
+        x: `(B, n_in)`, or the result of `blocks.mini_batch`.
+        y: `(B,)`.
+        key: this step's dropout key; None leaves dropout out of the program.
+        rate: the learning rate of this step, for the fault "updated_weights".
+        class_weights: weights of the classes in the cost, `(C,)`; None: there are none.
+    """
+    derivatives = faults.derivatives(hp.backward_fault, learn_scale=hp.batch_norm_scale, rate=rate)
+    options = CostOptions(hp.drop_rate, hp.input_drop_rate, hp.label_smoothing, class_weights)
+    batch_cost, grads, bn_state = blocks.gradient(params, bn_state, x, y, key, options, derivatives)
+    if hp.l2 is not None:
+        grads = l2.add_gradient(grads, params, hp.l2)
+    if hp.clip_norm is not None:
+        grads = clipping.clip(grads, hp.clip_norm)
+    return batch_cost, grads, bn_state
+
+
+def update(
+    params: model.Params,
+    grads: model.Params,
+    optimizer_state: Any,
+    hp: Hyperparams,
+    rate: Array | float,
+) -> tuple[model.Params, Any]:
+    """The parameters and the optimiser's state after an update.
+
+    Args:
+        params: parameters of the network.
+        grads: the result of `gradient`.
+        optimizer_state: state of the optimiser `hp.optimizer`.
+        hp: swept hyperparameters as scalars.
+        rate: the learning rate of this step.
+    """
+    if hp.weight_decay is not None:
+        params = weight_decay.decay(params, rate, hp.weight_decay)
+    params, optimizer_state = optimizer_of(hp.optimizer).update(
+        params, grads, optimizer_state, rate, hp.momentum
+    )
+    if hp.max_norm is not None:
+        params = max_norm.constrain(params, hp.max_norm)
+    return params, optimizer_state
+
+
 def train_step(
     state: TrainState,
     hp: Hyperparams,
@@ -106,26 +167,26 @@ def train_step(
     key: Array | None,
     step: Array,
     n_steps: int,
+    class_weights: Array | None = None,
 ) -> TrainState:
     """One update from one mini-batch.
 
     Args:
         state: state before the update.
-        hp: swept hyperparameters as scalars (`drop_rate`: one per hidden layer).
+        hp: swept hyperparameters as scalars (`drop_rate`: one per hidden layer, or None); a feature
+            that is off is None.
         x: `(B, n_in)`, or the result of `blocks.mini_batch`.
         y: `(B,)`.
         key: this step's dropout key; None leaves dropout out of the program.
         step: the number of this update, counted from 1.
         n_steps: updates per epoch.
+        class_weights: weights of the classes in the cost, `(C,)`; None: there are none.
     """
-    rate = learning_rate(hp.schedule, hp.learning_rate, step, n_steps, hp.epochs)
-    derivatives = faults.derivatives(hp.backward_fault, learn_scale=hp.batch_norm_scale, rate=rate)
-    batch_cost, grads, bn_state = blocks.gradient(
-        state.params, state.bn_state, x, y, key, hp.drop_rate, derivatives
+    rate = learning_rate(hp.schedule, hp.learning_rate, step, n_steps, hp.epochs, hp.warmup)
+    batch_cost, grads, bn_state = gradient(
+        state.params, state.bn_state, hp, x, y, key, rate, class_weights
     )
-    params, optimizer_state = optimizer_of(hp.optimizer).update(
-        state.params, grads, state.optimizer_state, rate, hp.momentum
-    )
+    params, optimizer_state = update(state.params, grads, state.optimizer_state, hp, rate)
     new = (params, bn_state, optimizer_state)
     old = (state.params, state.bn_state, state.optimizer_state)
     finite = jnp.isfinite(batch_cost) & all_finite(new)

@@ -43,18 +43,19 @@ Networks = tuple[model.Params, model.State]  # of all slots and lanes
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=("hp", "root_key", "order", "steps_before"),
+    data_fields=("hp", "root_key", "order", "steps_before", "class_weights"),
     meta_fields=("n_steps",),
 )
 @dataclass(frozen=True)
 class Interval:
     """The inputs of one cohort's updates from one evaluation to the next."""
 
-    hp: Hyperparams  # swept ones: (lanes,)
-    root_key: Input | None  # as raw data, (2,); None where no lane drops units
+    hp: Hyperparams  # swept ones: (lanes,); `drop_rate` is None where no lane drops units
+    root_key: Input | None  # as raw data, (2,); None where no lane drops units or inputs
     order: Input  # the rows of each mini-batch, (steps, B)
     steps_before: Input  # updates made before this interval
     n_steps: int  # updates per epoch; static
+    class_weights: Input | None = None  # (C,); None: all examples count alike
 
 
 class Chunk(NamedTuple):
@@ -136,8 +137,15 @@ def make_step(
     if interval.root_key is not None:
         root_key = jax.random.wrap_key_data(interval.root_key, impl="threefry2x32")
         key = single_run.dropout_key(root_key, step)
-    n_steps = interval.n_steps
-    return partial(single_run.train_step, x=x, y=y, key=key, step=step, n_steps=n_steps)
+    return partial(
+        single_run.train_step,
+        x=x,
+        y=y,
+        key=key,
+        step=step,
+        n_steps=interval.n_steps,
+        class_weights=interval.class_weights,
+    )
 
 
 @dataclass(frozen=True)

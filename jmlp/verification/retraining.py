@@ -12,7 +12,7 @@ from jmlp.data.dataset import Dataset, changed_arrays
 from jmlp.errors import DataError
 from jmlp.results.serialization import progress_table
 from jmlp.store import run_files
-from jmlp.study.config import STATIC_FIELDS, Study
+from jmlp.study.config import Study, compiled_in
 from jmlp.system.environment import Device
 from jmlp.system.helper_server import Send
 from jmlp.training import engine
@@ -108,14 +108,14 @@ def make_groups(results: Sequence[RunResult]) -> list[Group]:
     """Groups with the runs' original programs, as full as possible; bits do not depend on that."""
     cohorts: dict[tuple[Any, ...], list[RunResult]] = defaultdict(list)
     for result in results:
-        static = tuple(getattr(result.hyperparams, name) for name in STATIC_FIELDS)
-        program = static, result.provenance.width, result.provenance.can_drop
+        settings = compiled_in(result.hyperparams)
+        program = settings, result.provenance.width, result.provenance.can_drop
         cohorts[program, result.seed, result.split_seed].append(result)
     groups: dict[tuple[Any, int, bool], list[Cohort]] = defaultdict(list)
-    for ((static, width, can_drop), seed, split_seed), members in cohorts.items():
+    for ((settings, width, can_drop), seed, split_seed), members in cohorts.items():
         for part in batched(members, width):
             runs = [Run(r.run_id, r.hyperparams, r.seed, r.split_seed, r.experiments) for r in part]
-            groups[static, width, can_drop].append(Cohort(seed, split_seed, tuple(runs)))
+            groups[settings, width, can_drop].append(Cohort(seed, split_seed, tuple(runs)))
     return [
         Group(width, tuple(members), can_drop) for (_, width, can_drop), members in groups.items()
     ]

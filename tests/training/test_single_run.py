@@ -13,6 +13,7 @@ from jax import Array
 
 from jmlp.nn import cost, model
 from jmlp.nn.dense import DenseParams
+from jmlp.nn.gradient import CostOptions
 from jmlp.nn.model import Layer
 from jmlp.study.config import Hyperparams
 from jmlp.training import blocks, single_run
@@ -101,7 +102,7 @@ def test_the_gradient_of_a_mini_batch_in_parts_is_that_of_the_whole(n: int) -> N
         return cost.forward(model.forward(params, state.bn_state, x, None, 0.0)[0], y)[0]
 
     value, expected = jax.value_and_grad(mean_cost)(params)
-    found, grads, _ = blocks.gradient(params, state.bn_state, x, y, None, 0.0)
+    found, grads, _ = blocks.gradient(params, state.bn_state, x, y, None, CostOptions())
     np.testing.assert_allclose(found, value, rtol=1e-5)
     for name, leaf in leaves(grads).items():
         np.testing.assert_allclose(leaf, leaves(expected)[name], rtol=1e-4, atol=1e-6)
@@ -118,11 +119,11 @@ def test_each_part_of_a_mini_batch_drops_its_own_units() -> None:
             x[:BLOCK],
             y[:BLOCK],
             jax.random.fold_in(step_key, number),
-            0.5,
+            CostOptions(0.5),
         )[:2]
         for number in range(2)
     ]
-    found = blocks.gradient(state.params, state.bn_state, x, y, step_key, 0.5)[:2]
+    found = blocks.gradient(state.params, state.bn_state, x, y, step_key, CostOptions(0.5))[:2]
     expected = leaves(jax.tree.map(lambda a, b: (a + b) / 2, *parts))
     for name, leaf in leaves(found).items():
         np.testing.assert_allclose(leaf, expected[name], rtol=1e-5, atol=1e-7)
@@ -134,7 +135,7 @@ def test_batch_norm_takes_the_statistics_of_all_examples() -> None:
     x, y = jnp.asarray(SMALL_DATA.x_train), jnp.asarray(SMALL_DATA.y_train)
     assert len(y) > BLOCK
     _, expected, _ = model.forward(state.params, state.bn_state, x, None, 0.0)
-    _, _, found = blocks.gradient(state.params, state.bn_state, x, y, None, 0.0)
+    _, _, found = blocks.gradient(state.params, state.bn_state, x, y, None, CostOptions())
     assert_equal_bits(found, expected)
 
 

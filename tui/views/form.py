@@ -256,7 +256,9 @@ def _setting(experiment: Experiment, key: str) -> str:
         return f"varied: {_some(texts, ' | ' if key == 'hidden' else ', ')}"
     if not in_use(key, experiment.base, experiment.axes):
         other, needed = USED_ONLY_WITH[key]
-        return f"only with {title(other)}" + ("" if needed is True else f" {needed}")
+        return f"only with {title(other)}" + (
+            "" if needed == (True,) else f" {' or '.join(needed)}"
+        )
     return typed_text(key, [getattr(experiment.base, key)])
 
 
