@@ -6,7 +6,7 @@ data is unknown.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from jmlp.study.config import (
     Hyperparams,
     Study,
     canonical,
+    changed,
     configurations,
     in_use,
 )
@@ -218,7 +219,7 @@ def _as_trained(hp: Hyperparams, setting: _Setting) -> Hyperparams:
     """A form equal for equal training: numbers as float32, and settings without effect removed."""
     is_sgd = hp.optimizer == "momentum" and hp.momentum == 0
     return canonical(
-        replace(
+        changed(
             hp,
             **{name: _float32(getattr(hp, name)) for name in FLOAT_FIELDS},
             optimizer="sgd" if is_sgd else hp.optimizer,
@@ -228,6 +229,8 @@ def _as_trained(hp: Hyperparams, setting: _Setting) -> Hyperparams:
 
 
 def _float32(value: Any) -> Any:
+    if value is None:  # off
+        return None
     if isinstance(value, tuple):
         return tuple(map(_float32, value))
     with np.errstate(over="ignore"):
