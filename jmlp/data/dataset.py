@@ -4,14 +4,16 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jmlp.data.columns import Columns, Scale, scale_of, standardise
 from jmlp.errors import DataError
 
-Pixels = NDArray[np.uint8] | NDArray[np.float32]
+Pixels = NDArray[np.uint8] | NDArray[np.float32]  # what a network is given
+Raw = NDArray[np.float64]  # the values of a table, before they are standardised
 Labels = NDArray[np.int32]
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -23,23 +25,58 @@ MOST_IMAGES = 2**31 - 1  # counted by int32
 class Dataset:
     """Images and labels in memory, validated. The arrays are read-only.
 
-    `uint8` pixels are scaled to 0-1 on use; floating-point pixels are used unchanged.
+    `uint8` pixels are scaled to 0-1 on use; floating-point pixels are used unchanged. The examples
+    of a table have the raw values of its columns (float64, NaN where one is missing), which
+    `inputs` standardises by the training part of a split.
     """
 
     name: str
-    x_train: Pixels  # (N, n_in)
+    x_train: Pixels | Raw  # (N, n_in)
     y_train: Labels  # (N,), 0 to n_classes - 1
-    x_test: Pixels | None  # (N_test, n_in)
+    x_test: Pixels | Raw | None  # (N_test, n_in)
     y_test: Labels | None  # (N_test,)
     n_classes: int
     image_shape: tuple[int, ...]  # of one image before flattening, such as (28, 28)
     digests: Mapping[str, str]  # by array name: SHA-256 of its bytes, see `digest`
     source: str  # where it came from, as shown to users
+    columns: Columns | None = None  # of a table; None for pictures and other arrays
 
     @property
     def n_in(self) -> int:
         """Number of inputs of a network for this data."""
         return math.prod(self.image_shape)
+
+    def scale(self, training: NDArray[Any]) -> Scale | None:
+        """Mean and standard deviation of a table's training part; None for other data.
+
+        Args:
+            training: the rows of the training part.
+
+        Raises:
+            DataError: a column has no value in the training part.
+        """
+        if self.columns is None:
+            return None
+        return scale_of(self.columns, self.x_train.astype(np.float64, copy=False), training)
+
+    def inputs(self, training: NDArray[Any]) -> tuple[Pixels, Pixels | None]:
+        """The inputs of a network, of all training and of all test examples.
+
+        Args:
+            training: the rows of the training part, by which a table is standardised.
+
+        Raises:
+            DataError: a column of the table has no value in the training part.
+        """
+        scale = self.scale(training)
+        if self.columns is None or scale is None:
+            return cast(tuple[Pixels, Pixels | None], (self.x_train, self.x_test))
+        x, x_test = (
+            None if part is None else standardise(self.columns, scale, cast(Raw, part))
+            for part in (self.x_train, self.x_test)
+        )
+        assert x is not None
+        return x, x_test
 
 
 def as_array(value: object, where: str) -> NDArray[Any]:
