@@ -99,10 +99,10 @@ def train(
     from jmlp.client.plans import checked_plan
     from jmlp.client.submitting import failure_of, submit
     from jmlp.results.tables import study_tables
-    from jmlp.training.plan import data_facts
+    from jmlp.training.plan import data_facts, table_options
 
     request = hardware.request()  # a wrong number is reported before data is fetched
-    dataset = datasets.load(study.data, out.say)
+    dataset = datasets.load(study.data, out.say, table_options(study))
     plan = checked_plan(study, data_facts(dataset), hardware.count())
     submitted = submit(
         stored.folder(),

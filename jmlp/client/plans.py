@@ -11,20 +11,21 @@ from jmlp.training.plan import DataFacts, Plan
 _NAMED = 3  # experiments named in front of a note
 
 
-def facts_of(data: str) -> DataFacts:
-    """What a plan needs to know about data; for MNIST, that is known without loading it.
+def facts_of(study: Study) -> DataFacts:
+    """What a plan needs to know about a study's data; MNIST's are known without loading it.
 
     Args:
-        data: the data as a study names them: "mnist", "synthetic", or a path.
+        study: the study; what counts is its data, and what it says about a table.
 
     Raises:
         DataError: the data cannot be loaded.
     """
     from jmlp import data as datasets
 
-    if data == "mnist":
+    if study.data == "mnist":
         return planning.mnist_facts()
-    return planning.data_facts(datasets.load(data))
+    options = planning.table_options(study)
+    return planning.data_facts(datasets.load(study.data, options=options))
 
 
 def checked_plan(study: Study, facts: DataFacts, n_cores: int) -> Plan:

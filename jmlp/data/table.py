@@ -7,11 +7,13 @@ they are: they are standardised by the training part, which depends on the split
 import hashlib
 import json
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from jmlp.data.columns import Column, Columns, Missing, named
 from jmlp.data.dataset import ARRAYS, MOST_CLASSES, Dataset, Labels, digest
 from jmlp.data.files import shown
+from jmlp.data.order import stratified_split
 from jmlp.data.table_file import RawColumn, RawTable, read_table, short
 from jmlp.errors import DataError
 
@@ -29,6 +32,7 @@ MOST_LEVELS = 1000  # of a category
 TOO_MANY_DIFFERENT = 0.5
 FEW_ROWS = 20  # of so few, more may differ
 MOST_INPUTS = 100_000
+HOLD_OUT_SEED = 2**63  # of the split into test set and the rest, which is the same for all runs
 ENCODING = 1  # part of the digest; raised when equal tables are encoded otherwise than before
 _TIME = r"([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?Z|[+-]\d{2}:?\d{2})?)?"
 _DATE = re.compile(
@@ -45,7 +49,7 @@ class TableOptions:
     missing: Missing = "error"
     leave_out: tuple[str, ...] = ()  # names of columns that are not features
     header: bool | None = None  # whether the first line has names; None: find out
-    test: str = ""  # path of a table with the test examples
+    test: str | float = ""  # path of a table with the test examples, or the fraction to hold out
 
 
 def load_table(path: Path, options: TableOptions) -> Dataset:
@@ -55,8 +59,15 @@ def load_table(path: Path, options: TableOptions) -> Dataset:
         DataError: it cannot be read, or not be trained on.
     """
     training = read_table(path, options.header)
-    test = read_table(Path(options.test), options.header) if options.test else None
+    test = None
+    if isinstance(options.test, str) and options.test:
+        test = read_table(Path(os.path.expanduser(options.test)), options.header)
     return encode(training, options, shown(path.name), test)
+
+
+def stored_options(table: Mapping[str, Any]) -> TableOptions:
+    """The options that `dataclasses.asdict` made JSON of."""
+    return TableOptions(**{**table, "leave_out": tuple(table.get("leave_out", ()))})
 
 
 def encode(
@@ -75,6 +86,10 @@ def encode(
     """
     columns, x, y = _encode_training(table, options)
     x_test, y_test = (None, None) if test is None else encode_examples(columns, test)
+    if isinstance(options.test, float):
+        rest, held_out = stratified_split(y, HOLD_OUT_SEED, options.test)
+        rest, held_out = np.sort(rest), np.sort(held_out)
+        x, x_test, y, y_test = x[rest], x[held_out], y[rest], y[held_out]
     arrays = dict(zip(ARRAYS, (x, y, x_test, y_test), strict=True))
     digests = {key: digest(array) for key, array in arrays.items() if array is not None}
     for array in (x, y, x_test, y_test):

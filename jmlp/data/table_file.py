@@ -101,7 +101,8 @@ def read_table(path: Path, header: bool | None = None) -> RawTable:
     Args:
         path: a CSV, TSV or Parquet file.
         header: whether the first line has the names of the columns; None: it has, unless a value in
-            it is a number or missing (see `_is_header`). Columns without a name are called `column 1` and so on.
+            it is a number or missing (see `_is_header`). Columns without a name are called
+            `column 1` and so on.
 
     Raises:
         DataError: it is not such a file, its lines differ in length, or it does not fit in memory.
