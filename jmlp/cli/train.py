@@ -13,6 +13,7 @@ from jmlp.cli.hardware import TrainingHardware
 from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.store_option import StoreOption
+from jmlp.cli.table_flags import TableFlags
 from jmlp.errors import CheckFailed, ConfigError
 from jmlp.study.config import USED_ONLY_WITH, Hyperparams, Study
 from jmlp.study.rules import plain
@@ -65,8 +66,13 @@ def train(
     hyperparams: HyperparameterOptions = HyperparameterOptions(),  # noqa: B008 - frozen
     seeds: Annotated[int, Parameter(help="Number of runs, with the seeds 0, 1, 2 ...")] = 1,
     data: Annotated[
-        str, Parameter(help="mnist, synthetic, a folder with IDX files, or an .npz file.")
+        str,
+        Parameter(
+            help="mnist, synthetic, a folder with IDX files, an .npz file, or a table (.csv, .tsv, "
+            ".parquet)."
+        ),
     ] = "mnist",
+    table: TableFlags = TableFlags(),  # noqa: B008 - frozen
     save: Annotated[
         Path | None,
         Parameter(
@@ -89,8 +95,10 @@ def train(
         known.name: _value(known.name, getattr(hyperparams, known.name))
         for known in fields(Hyperparams)
     }
-    settings |= {"seeds": seeds, "data": data}
-    study = _study({name: value for name, value in settings.items() if value is not None})
+    settings |= {"seeds": seeds, "data": data, **table.settings()}
+    study = study_of(
+        "jmlp train", {name: value for name, value in settings.items() if value is not None}
+    )
     target = None if save is None else files.user_file(save, "--save", force=force)
     from jmlp import data as datasets
     from jmlp.cli import session
@@ -145,8 +153,12 @@ def _label(plan: "Plan") -> str:
     return f"train-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
-def _study(settings: dict[str, Any]) -> Study:
+def study_of(command: str, settings: dict[str, Any]) -> Study:
     """Makes a study of one configuration, and checks it by the rules of study files.
+
+    Args:
+        command: the command, for messages.
+        settings: the values of its options, by their names in study files.
 
     Raises:
         ConfigError: an option is wrong; the message has every problem, with its flag.
@@ -158,7 +170,7 @@ def _study(settings: dict[str, Any]) -> Study:
     for name in settings:
         flag = f"--{name.replace('_', '-')}"
         flags |= {(name,): flag, ("experiments", "train", name): flag}
-    reader = Reader("jmlp train", flags)
+    reader = Reader(command, flags)
     study = read_study({"name": "train", **settings, "experiments": {"train": {}}}, reader)
     if study is None:
         raise ConfigError(reader.problems)
