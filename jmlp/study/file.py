@@ -95,7 +95,7 @@ def _find_data(document: Document, folder: Path) -> None:
         path = document.get(key)
         if not isinstance(path, str) or not path or path.startswith("~"):
             continue
-        joined = os.path.join(folder, path)
+        joined = os.path.normpath(os.path.join(folder, path))
         looks_like_path = os.sep in path or path.lower().endswith(DATA_SUFFIXES)
         if looks_like_path or ("\0" not in joined and os.path.lexists(joined)):
             document[key] = joined
