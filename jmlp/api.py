@@ -16,15 +16,21 @@ from jax.core import Tracer
 from numpy.typing import ArrayLike, NDArray
 
 from jmlp import data
+from jmlp.data.columns import Missing
 from jmlp.data.contract import contract_of
 from jmlp.data.dataset import (
+    ARRAYS,
     MOST_CLASSES,
     Dataset,
     as_array,
     check_examples,
     check_scale,
+    digest,
     make_dataset,
 )
+from jmlp.data.frames import is_columns, read_columns, read_values
+from jmlp.data.table import TableOptions, as_classes, encode, encode_examples, indices_of
+from jmlp.data.table_file import RawTable
 from jmlp.errors import ConfigError, DataError
 from jmlp.nn import cost as nn_cost
 from jmlp.nn import model
@@ -45,35 +51,60 @@ from jmlp.study.config import (
     configurations,
 )
 from jmlp.study.file import checked_study
-from jmlp.study.rules import FRACTION, SEED, Refused, Rule, integer, python_number, with_kind
+from jmlp.study.rules import (
+    COLUMN,
+    COLUMNS,
+    FRACTION,
+    MISSING,
+    SEED,
+    Refused,
+    Rule,
+    integer,
+    python_number,
+    with_kind,
+)
 from jmlp.training import engine
-from jmlp.training.plan import Plan, data_facts, make_plan
+from jmlp.training.plan import Plan, data_facts, make_plan, table_options
 from jmlp.training.records import Progress, RunResult
 
+TABLE_RULES = {"label": COLUMN, "missing": MISSING, "leave_out": COLUMNS}
 MOST_INPUTS = 2**31 - 1  # of a network; counted by int32
-Arrays = tuple[ArrayLike, ArrayLike]  # examples `(N, ...)` and their labels `(N,)`
 
 
 def fit(
     hp: Hyperparams,
-    x: ArrayLike,
-    y: ArrayLike,
+    x: Any,
+    y: Any = None,
     seed: int = 0,
-    validation: float | Arrays = 0.2,
+    validation: float | tuple[Any, Any] = 0.2,
     *,
+    label: str = "",
+    missing: Missing = "error",
+    leave_out: Sequence[str] = (),
     optimizer: Any = None,
     activation: Callable[[Array], Array] | None = None,
 ) -> RunResult:
     """Trains one network, with early stopping, and keeps its best parameters.
 
+    A frame is a table: its numbers are standardised by the training part, categories are one-hot,
+    and the validation part is drawn class by class.
+
     Args:
         hp: hyperparameters.
         x: examples, one per row, of any shape after the first axis: `(N, ...)`. `uint8` is scaled
-            to 0–1; floating-point numbers are used unscaled.
-        y: integer labels `(N,)`, 0 to C - 1.
+            to 0–1; floating-point numbers are used unscaled. Or a frame of pandas, polars or
+            pyarrow, or a mapping of names to columns, with numbers and words.
+        y: labels `(N,)` of any kind: integers, whole numbers, words, booleans. None: they are a
+            column of the frame, which `label` names. Classes are their different values, in sorted
+            order; `result.contract.class_names` has their names.
         seed: seed of initial weights, batch order and dropout, 0 to 2**63 - 1.
         validation: the fraction of the examples to validate on (a random part, the same for every
-            seed), or separate validation examples `(x, y)` of the same type and shape.
+            seed), or separate validation examples `(x, y)` of the same type and shape; `(x, None)`
+            if the labels are a column of the frame.
+        label: the name of the label column, if `y` is None.
+        missing: for a frame: a missing value is an error, or is replaced by the mean of the
+            training part, or its row is dropped.
+        leave_out: names of columns of a frame that are not features.
         optimizer: an optimiser of your own, in place of the hyperparameters `optimizer`,
             `learning_rate`, `schedule` and `warmup`: any object with `init(params)` and
             `update(grads, state, params)`, pure functions, such as an
@@ -88,7 +119,8 @@ def fit(
     Returns:
         The result of the run: `result.predict(x)` are the classes of examples, `result.score(x, y)`
         is an accuracy, and `result.save(path)` writes the network to a file. Pass `result.params`
-        and `result.state` to `jmlp.predict` for logits.
+        and `result.state` to `jmlp.predict` for logits, with examples of the kind of `x`; of a
+        frame, with `result.contract.inputs_of(frame)`.
 
     Raises:
         ConfigError: the hyperparameters are not allowed, or do not suit the data.
@@ -102,22 +134,36 @@ def fit(
     check(hp)
     own = _own_parts(hp, optimizer, activation)
     seed = _read("seed", seed, SEED)
-    arrays = {"x_train": as_array(x, "fit: x"), "y_train": as_array(y, "fit: y")}
+    separate = tuple(validation) if isinstance(validation, tuple | list) else None
+    if separate is not None and len(separate) != 2:
+        raise ConfigError(f"validation: must be a fraction or (x, y), got {len(separate)} values")
+    fraction = None if separate is not None else _read("validation", validation, FRACTION)
+    if is_columns(x):
+        words = {"label": label or "label", "missing": missing, "leave_out": list(leave_out)}
+        read = {name: _read(name, value, TABLE_RULES[name]) for name, value in words.items()}
+        options = TableOptions(read["label"], read["missing"], tuple(read["leave_out"]))
+        dataset, n = _table(x, y, separate, options, in_frame=bool(label))
+    elif label or leave_out or missing != "error":
+        raise ConfigError(
+            "label, missing and leave_out are for frames, which have named columns; got x of type "
+            f"{type(x).__name__}"
+        )
+    elif y is None:
+        raise ConfigError("y: give the labels, or a frame as x and the name of its label column")
+    else:
+        dataset, n = _arrays(x, y, separate)
     split = None
-    if isinstance(validation, tuple | list):
-        n = len(arrays["y_train"]) if arrays["y_train"].ndim else 0
-        arrays = _join(arrays, validation)
-        rows = np.arange(len(arrays["y_train"]), dtype=np.int32)
+    if fraction is None:
+        rows = np.arange(len(dataset.y_train), dtype=np.int32)
         split = rows[:n], rows[n:]
         fraction = len(split[1]) / len(rows)
-    else:
-        fraction = _read("validation", validation, FRACTION)
-    dataset = make_dataset("fit", arrays, "fit", display_names={"x_train": "x", "y_train": "y"})
     experiment = Experiment("fit", hp, axes={}, seeds=(seed,), baseline={})
     study = Study("fit", (experiment,), data="x", validation_fraction=fraction)
     facts = data_facts(dataset)
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)
+    if split is None and dataset.columns is None:
+        _warn_about_unseen_classes(dataset, fraction)
     if own:
         hp = changed(hp, **own)
         params, _ = model.init(hp, dataset.n_in, dataset.n_classes, jax.random.key(0))
@@ -130,6 +176,89 @@ def fit(
     for remark in crosschecks.remarks_after(study, experiment, ended, facts):
         warnings.warn(remark, stacklevel=2)
     return results[0]
+
+
+def _arrays(x: Any, y: Any, separate: tuple[Any, Any] | None) -> tuple[Dataset, int]:
+    """The data set of arrays, and how many of its examples are not separate validation examples."""
+    arrays = {"x_train": as_array(x, "fit: x"), "y_train": _label_array(y, "fit: y")}
+    check_examples(arrays["x_train"], arrays["y_train"], "fit", "x", "y")
+    n = len(arrays["y_train"])
+    labels, classes = as_classes(arrays["y_train"], "fit: y")
+    if separate is not None:
+        arrays = _join(arrays, separate)
+        labels = np.concatenate([labels, _known(arrays["y_train"][n:], arrays["y_train"][:n])])
+    arrays["y_train"] = labels
+    names = {"x_train": "x", "y_train": "y"}
+    dataset = make_dataset("fit", arrays, "fit", display_names=names)
+    return replace(dataset, classes=classes), n
+
+
+def _table(
+    x: Any, y: Any, separate: tuple[Any, Any] | None, options: TableOptions, *, in_frame: bool
+) -> tuple[Dataset, int]:
+    """The data set of a frame, likewise."""
+    if in_frame == (y is not None):
+        raise ConfigError(
+            "label: name the label column of the frame, or give the labels as y: one of the two"
+        )
+    dataset = encode(_with_labels(x, y, options.label, "fit: x"), options, "fit")
+    n = len(dataset.y_train)
+    if separate is None or dataset.columns is None:
+        return dataset, n
+    other = _with_labels(*separate, options.label, "validation: x")
+    x_new, y_new = encode_examples(dataset.columns, other)
+    joined = np.concatenate([dataset.x_train, x_new]), np.concatenate([dataset.y_train, y_new])
+    digests = {name: digest(array) for name, array in zip(ARRAYS, joined, strict=False)}
+    return replace(
+        dataset,
+        x_train=joined[0],
+        y_train=joined[1],
+        digests={**dataset.digests, **digests},
+    ), n
+
+
+def _with_labels(frame: Any, labels: Any, name: str, source: str) -> RawTable:
+    """A frame as a table; labels that are given by themselves become a column of it."""
+    table = read_columns(frame, source)
+    if labels is None:
+        return table
+    if name in table.names:
+        raise DataError(f"{source}: a column is called {name}, as are the labels: rename it")
+    column = read_values(labels, name, source)
+    if len(column.values) != table.n_rows:
+        raise DataError(
+            f"{source}: {table.n_rows:,} rows, but {len(column.values):,} labels: one label per row"
+        )
+    return RawTable(source, (*table.columns, column))
+
+
+def _label_array(y: Any, where: str) -> NDArray[Any]:
+    """Labels of any kind as an array; words are objects."""
+    try:
+        array = np.asarray(y)
+    except (TypeError, ValueError, RuntimeError):
+        return as_array(y, where)  # explains why
+    if array.dtype.kind in "OSUb" and array.ndim:
+        return array.astype(object)
+    return as_array(y, where)
+
+
+def _known(labels: NDArray[Any], training: NDArray[Any]) -> NDArray[np.int32]:
+    """The classes of labels that all occur among the training labels."""
+    return np.searchsorted(np.unique(training), labels).astype(np.int32)
+
+
+def _warn_about_unseen_classes(dataset: Dataset, fraction: float) -> None:
+    training, _ = dataset.split(0, fraction)
+    unseen = np.setdiff1d(np.arange(dataset.n_classes), dataset.y_train[training])
+    if len(unseen):
+        names = contract_of(dataset).class_names
+        warnings.warn(
+            f"The training part has no example of class {names[unseen[0]]}"
+            + (f", nor of {len(unseen) - 1} other classes" if len(unseen) > 1 else "")
+            + ": the network cannot learn a class that it never sees.",
+            stacklevel=3,
+        )
 
 
 # Hyperparameters without effect beside an optimiser or an activation of the caller's.
@@ -176,15 +305,18 @@ def _without_identity(plan: Plan, own: Mapping[str, Any]) -> Plan:
 
 
 def _with_networks(records: Iterable[Progress], dataset: Dataset) -> Iterator[Progress]:
-    """Gives each result its network."""
-    contract = contract_of(dataset)
+    """Gives each result its contract, and its network."""
+    of_data = contract_of(dataset)
+
+    def complete(result: RunResult) -> RunResult:
+        contract = result.contract or of_data
+        network = None
+        if result.status != "diverged":
+            network = network_of(result, contract, dataset.digests)
+        return replace(result, contract=contract, network=network)
+
     for progress in records:
-        results = tuple(
-            result
-            if result.status == "diverged"
-            else replace(result, network=network_of(result, contract, dataset.digests))
-            for result in progress.results
-        )
+        results = tuple(map(complete, progress.results))
         yield replace(progress, results=results) if results else progress
 
 
@@ -374,11 +506,8 @@ def _read(name: str, value: object, rule: Rule) -> Any:
 
 def _join(training: Mapping[str, NDArray[Any]], validation: Sequence[Any]) -> dict[str, Any]:
     """Concatenates training and validation examples."""
-    if len(validation) != 2:
-        raise ConfigError(f"validation: must be a fraction or (x, y), got {len(validation)} values")
     x_train, y_train = training["x_train"], training["y_train"]
-    check_examples(x_train, y_train, "fit", "x", "y")
-    x, y = (as_array(value, f"validation: {n}") for n, value in zip("xy", validation, strict=True))
+    x, y = as_array(validation[0], "validation: x"), _label_array(validation[1], "validation: y")
     if x.ndim < 2 or x.shape[1:] != x_train.shape[1:] or _kind(x) != _kind(x_train):
         raise DataError(
             f"validation: {x.dtype} examples of shape {x.shape[1:]}, but those of x are "
@@ -389,24 +518,17 @@ def _join(training: Mapping[str, NDArray[Any]], validation: Sequence[Any]) -> di
             f"validation: {len(x)} examples and labels of shape {y.shape}; there must be at "
             "least one example, and one label per example"
         )
-    if y.dtype.kind not in "iu":
-        raise DataError(
-            f"validation: y: type {y.dtype}; labels must be integers, 0 for the first class"
-        )
     if _kind(x) == "float":
         check_finite(x.reshape(len(x), -1), np.float32, "validation: x")
     check_scale(x, x_train, "validation: x", "x")
-    if y_train.dtype.kind in "iu" and len(unknown := np.setdiff1d(y, y_train)):
+    if (y.dtype == object) != (y_train.dtype == object):
+        raise DataError("validation: y: labels of another type than those of y")
+    if len(unknown := np.setdiff1d(y, y_train)):
         raise DataError(
             f"validation: y: label {unknown[0]}, but x has no example of it: a network cannot "
             "learn a class that it never sees; leave it out, or train on it too"
         )
-    # NumPy would promote int64 and uint64 to float.
-    kind = np.result_type(y, y_train) if y.dtype.kind == y_train.dtype.kind else np.dtype(np.int64)
-    return {
-        "x_train": np.concatenate([x_train, x]),
-        "y_train": np.concatenate([y_train, y], dtype=kind, casting="unsafe"),
-    }
+    return {"x_train": np.concatenate([x_train, x]), "y_train": np.concatenate([y_train, y])}
 
 
 def _kind(x: NDArray[Any]) -> str:
@@ -415,14 +537,16 @@ def _kind(x: NDArray[Any]) -> str:
 
 
 def run_study(
-    study: Study, dataset: Dataset | Arrays | None = None, test: Arrays | None = None
+    study: Study,
+    dataset: Dataset | tuple[Any, Any] | None = None,
+    test: tuple[Any, Any] | None = None,
 ) -> Iterator[Progress]:
     """Trains every run of a study; training stops when the consumer stops iterating.
 
     Args:
         study: as returned by `jmlp.load_study`, or built from `jmlp.Study` and `jmlp.Experiment`.
         dataset: the data, in place of those named by the study: a `Dataset`, or examples and labels
-            `(x, y)`, as for `fit`.
+            `(x, y)`, arrays or frames as for `fit`.
         test: if `dataset` is `(x, y)`: separate examples `(x, y)` of the same type and shape, on
             which the kept parameters of each run are tested.
 
@@ -440,7 +564,7 @@ def run_study(
     study = checked_study(study)
     study_tables(study, [])  # raises if the results could not be shown
     if dataset is None:
-        dataset = data.load(study.data)
+        dataset = data.load(study.data, options=table_options(study))
     elif not isinstance(dataset, Dataset):
         dataset = _dataset(dataset, test)
         study = replace(study, data=dataset.name)
@@ -453,18 +577,27 @@ def run_study(
 
 
 def _dataset(training: Any, test: Any) -> Dataset:
-    """The data set made of the arrays given to `run_study`."""
-    arrays, names = {}, {}
-    for part, name, pair in (("train", "dataset", training), ("test", "test", test)):
-        if pair is None:
-            continue
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
+    """The data set made of the examples and labels given to `run_study`."""
+    for name, pair in (("dataset", training), ("test", test)):
+        if pair is not None and not (isinstance(pair, tuple | list) and len(pair) == 2):
             raise ConfigError(f"run_study: {name}: must be (x, y), got {with_kind(pair)}")
-        for letter, value in zip("xy", pair, strict=True):
-            key = f"{letter}_{part}"
-            names[key] = letter if part == "train" else f"{letter} of {name}"
-            arrays[key] = as_array(value, f"run_study: {names[key]}")
-    return make_dataset("arrays", arrays, "run_study", display_names=names)
+    if is_columns(training[0]):
+        table = _with_labels(training[0], training[1], "label", "run_study: x")
+        more = None if test is None else _with_labels(test[0], test[1], "label", "run_study: test")
+        return encode(table, TableOptions("label"), "arrays", more)
+    names = {"x_train": "x", "y_train": "y", "x_test": "x of test", "y_test": "y of test"}
+    x, y = as_array(training[0], "run_study: x"), _label_array(training[1], "run_study: y")
+    check_examples(x, y, "run_study", "x", "y")
+    labels, classes = as_classes(y, "run_study: y")
+    arrays = {"x_train": x, "y_train": labels}
+    if test is not None:
+        arrays["x_test"] = as_array(test[0], "run_study: x of test")
+        where = "run_study: y of test"
+        arrays["y_test"] = (
+            indices_of(test[1], classes, where) if classes else as_array(test[1], where)
+        )
+    made = make_dataset("arrays", arrays, "run_study", display_names=names)
+    return replace(made, classes=classes)
 
 
 def tables(study: Study, results: Iterable[RunResult]) -> tuple[ExperimentTable, ...]:

@@ -37,7 +37,8 @@ class Network:
     """A trained network with everything needed to predict.
 
     `predict`, `predict_proba` and `score` are called as those of scikit-learn's classifiers. They
-    take examples as the network was trained on: pixels from 0 to 255, or numbers of the same scale.
+    take examples as the network was trained on: pixels from 0 to 255, numbers of the same scale, or
+    raw rows of a table: a frame, a mapping of names to values, or an array of its features.
     """
 
     hyperparams: Hyperparams
@@ -60,19 +61,21 @@ class Network:
         sizes = (self.contract.n_in, *self.hyperparams.hidden, self.n_classes)
         return f"Network({'-'.join(map(str, sizes))})"
 
-    def predict(self, x: Any) -> NDArray[np.int64]:
+    def predict(self, x: Any) -> NDArray[Any]:
         """The class of each example: that with the highest probability.
 
         Args:
             x: examples, one per row: `(N, ...)`, or a single one.
 
         Returns:
-            `(N,)`, integers from 0 to C - 1; of a single example an array without axes.
+            `(N,)`, names of classes, or integers from 0 to C - 1 if these were the labels; of a
+            single example an array without axes.
 
         Raises:
             DataError: `x` is not what the network was trained on.
         """
-        return np.asarray(self._logits(x).argmax(axis=-1))
+        chosen = self._logits(x).argmax(axis=-1)
+        return np.asarray(np.array(self.contract.class_names)[chosen] if self._named else chosen)
 
     def predict_proba(self, x: Any) -> NDArray[np.float32]:
         """The probability of each class, `(N, C)`; of a single example, `(C,)`.
@@ -89,7 +92,7 @@ class Network:
 
         Args:
             x: examples, one per row: `(N, ...)`.
-            y: their labels, `(N,)`, integers from 0 to C - 1.
+            y: their labels, `(N,)`, as in training.
             what: "accuracy", the share of correct predictions, from 0 to 1; or "cost", the mean
                 cross-entropy in nats.
 
@@ -99,9 +102,14 @@ class Network:
         """
         from scipy.special import log_softmax
 
+        from jmlp.data.table import indices_of
+
         if what not in get_args(Score):
             raise ConfigError(f"score: what: must be 'accuracy' or 'cost', got {with_kind(what)}")
-        labels = check_labels(y, "score: y", self.n_classes)
+        if self._named:
+            labels = indices_of(y, self.contract.class_names, "score: y")
+        else:
+            labels = check_labels(y, "score: y", self.n_classes)
         logits = self._logits(x)
         if logits.ndim != 2 or len(logits) != len(labels):
             raise DataError(
@@ -128,14 +136,24 @@ class Network:
             )
         save(Path(path), self)
 
+    @property
+    def _named(self) -> bool:
+        """Whether the labels were other than 0 to C - 1."""
+        return bool(self.contract.classes) or self.contract.is_table
+
     def _logits(self, x: Any) -> NDArray[np.float32]:
         """`(N, C)`, or `(C,)` for a single example; `x` is checked by the contract."""
+        from jmlp.data.frames import is_columns
         from jmlp.nn import model
         from jmlp.nn.examples import as_rows
         from jmlp.system import numerics
 
-        rows, is_one = as_rows(x, self.contract.n_in, np.float32, "x")
-        rows = self.contract.convert(np.asarray(rows), "x")
+        if self.contract.is_table:
+            rows: Any = self.contract.inputs_of(x, "x")
+            is_one = not is_columns(x) and np.ndim(x) == 1
+        else:
+            rows, is_one = as_rows(x, self.contract.n_in, np.float32, "x")
+            rows = self.contract.convert(np.asarray(rows), "x")
         with numerics.pinned():
             # In parts, because every layer's output is in memory at once.
             parts = [
@@ -177,7 +195,7 @@ def save_stored(path: Path, stored: StoredRun, contract: Contract) -> None:
     Args:
         path: the file.
         stored: a finished run.
-        contract: the contract of the data, which is not in the run's file.
+        contract: the contract of the data; that of a run on a table is in the run's file.
 
     Raises:
         StoreError: the network does not fit such data, or the file cannot be written.
@@ -192,6 +210,7 @@ def stored_content(path: Path, stored: StoredRun, contract: Contract) -> bytes:
         StoreError: the network does not fit such data, or is too large for a file.
     """
     run = stored.result
+    contract = contract if run.contract is None else run.contract
     try:
         check_network(stored.best, run.hyperparams, contract.n_in, contract.n_classes)
     except ValueError as error:
@@ -221,6 +240,25 @@ def _about(run: RunResult, digests: Mapping[str, str]) -> dict[str, Any]:
         "data": dict(digests),
         "versions": dict(run.provenance.versions),
     }
+
+
+def of_stored(stored: StoredRun, contract: Contract) -> Network:
+    """The kept network of a stored run.
+
+    Args:
+        stored: a finished run.
+        contract: the contract of the data; that of a run on a table is in the run's file.
+
+    Raises:
+        StoreError: the network does not fit such data.
+    """
+    run = stored.result
+    contract = contract if run.contract is None else run.contract
+    try:
+        params, state = restore(stored.best, run.hyperparams, contract.n_in, contract.n_classes)
+    except ValueError as error:
+        raise StoreError(f"run {run.run_id} does not fit its data: {error}") from error
+    return Network(run.hyperparams, contract, params, state, {"run_id": run.run_id})
 
 
 def _content(path: Path, network: Network, tensors: Tensors) -> bytes:

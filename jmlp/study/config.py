@@ -23,6 +23,7 @@ from jmlp.study.rules import (
     ClassWeight,
     EvaluateEvery,
     Initialization,
+    Missing,
     Optimizer,
     Refused,
     Schedule,
@@ -393,6 +394,14 @@ class Study:
     sequential: bool = False  # whether verdicts stay valid if seeds are added after looking
     title: str = ""
     notes: tuple[str, ...] = ()  # sentences for the report, such as how hyperparameters were chosen
+    # The following are about a table; see `data.table.TableOptions`.
+    label: str = ""  # the name of the label column
+    missing: Missing = "error"
+    leave_out: tuple[str, ...] = ()  # columns that are not features
+    header: bool | None = (
+        None  # whether the first line has the names of the columns; None: find out
+    )
+    test: str | float = ""  # a table with the test examples, or the fraction to hold out as such
 
     def __repr__(self) -> str:
         return f"Study({self.name} on {self.data}: {', '.join(map(repr, self.experiments))})"

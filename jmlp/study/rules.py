@@ -23,6 +23,7 @@ BackwardFault = Literal[
     "none", "batch_norm", "dropout_mask", "relu_mask", "batch_mean", "updated_weights"
 ]
 EvaluateEvery = int | Literal["epoch"]  # a number of updates, or after every epoch
+Missing = Literal["error", "mean", "drop"]  # what to do about missing values in a table
 
 # Integers up to this magnitude are exactly representable as floats.
 MAX_EXACT_INTEGER = 2**53
@@ -314,6 +315,13 @@ SPLIT_SEED = Rule(f"{SEED.wanted}, or 'seed'", lambda v: v if v == "seed" else S
 FRACTION = number("> 0 and < 1", lambda v: 0 < v < 1)
 BOOLEAN = Rule("true or false", _boolean)
 DIFFERENCE = _SHARE
+COLUMN = text(1, MAX_TEXT)
+COLUMNS = list_of(f"a list of names of columns, each {COLUMN.wanted}", COLUMN, 0, 10_000)
+MISSING = choice(*get_args(Missing))
+TEST = Rule(
+    f"the path of a table, {_PATH.wanted}, or the fraction of the rows to hold out, > 0 and < 1",
+    lambda v: _PATH.read(v) if isinstance(v, str) else FRACTION.read(v),
+)
 ACCURACY = number("from 0 to 1", lambda v: 0 <= v <= 1)
 
 HYPERPARAMETERS: dict[str, Rule] = {

@@ -176,6 +176,9 @@ class RunResult:
     # Wall-clock seconds in training until it stopped, not divided among the runs beside it; without
     # compiling and pauses. None if an earlier version trained it, wholly or in part.
     training_seconds: float | None = field(default=None, compare=False, metadata={"added": True})
+    # What the network accepts and answers (a `data.contract.Contract`; importing that takes NumPy),
+    # with the scale of its split, if it was trained on a table or by `jmlp.fit`; None: as the data.
+    contract: Any = field(default=None, compare=False, metadata={"added": True})
     # The kept parameters as a `jmlp.Network`, if the library trained the run and it has not
     # diverged. Untyped, because a network is of a higher level than this record.
     network: Any = field(default=None, compare=False, metadata={"added": True})
