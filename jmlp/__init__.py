@@ -14,9 +14,18 @@ def _public_names() -> dict[str, list[str]]:
     """Public names by module. Not read by path, since the package may be in a zip archive."""
     names: dict[str, list[str]] = {}
     for line in ast.parse(pkgutil.get_data(__name__, "__init__.pyi") or b"").body:
-        assert isinstance(line, ast.ImportFrom)
+        if not isinstance(line, ast.ImportFrom):
+            continue  # __version__
         names.setdefault(str(line.module), []).extend(alias.name for alias in line.names)
     return names
 
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_public_names())
+_load, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_public_names())
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":  # known only to the metadata of the installed package
+        from jmlp.system.environment import versions
+
+        return versions()["jmlp"]
+    return _load(name)

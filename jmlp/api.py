@@ -3,9 +3,9 @@
 All arguments are checked here; `model` and `engine` rely on that.
 """
 
-import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -16,50 +16,111 @@ from jax.core import Tracer
 from numpy.typing import ArrayLike, NDArray
 
 from jmlp import data
+from jmlp.data.columns import Missing
+from jmlp.data.contract import contract_of
 from jmlp.data.dataset import (
+    ARRAYS,
     MOST_CLASSES,
     Dataset,
     as_array,
     check_examples,
-    check_pixel_type,
     check_scale,
+    digest,
     make_dataset,
 )
+from jmlp.data.frames import is_columns, read_columns, read_values
+from jmlp.data.table import TableOptions, as_classes, encode, encode_examples, indices_of
+from jmlp.data.table_file import RawTable
 from jmlp.errors import ConfigError, DataError
+from jmlp.nn import cost as nn_cost
 from jmlp.nn import model
+from jmlp.nn.activations import of_function
+from jmlp.nn.examples import as_rows, check_finite
 from jmlp.nn.model import Caches, Params, State
+from jmlp.nn.optimizers import Transformation
 from jmlp.results import crosschecks
-from jmlp.results.tables import study_tables
-from jmlp.study.config import Experiment, Hyperparams, Study, configurations
+from jmlp.results.tables import ExperimentTable, study_tables
+from jmlp.results.weights import network_of
+from jmlp.study.config import (
+    DEFAULTS,
+    Experiment,
+    Hyperparams,
+    Study,
+    changed,
+    check,
+    configurations,
+)
 from jmlp.study.file import checked_study
-from jmlp.study.rules import FRACTION, SEED, Refused, Rule, check, integer, with_kind
+from jmlp.study.rules import (
+    COLUMN,
+    COLUMNS,
+    FRACTION,
+    MISSING,
+    SEED,
+    Refused,
+    Rule,
+    integer,
+    python_number,
+    with_kind,
+)
 from jmlp.training import engine
-from jmlp.training.plan import data_facts, make_plan
+from jmlp.training.plan import Plan, data_facts, make_plan, table_options
 from jmlp.training.records import Progress, RunResult
 
+TABLE_RULES = {"label": COLUMN, "missing": MISSING, "leave_out": COLUMNS}
 MOST_INPUTS = 2**31 - 1  # of a network; counted by int32
 
 
 def fit(
     hp: Hyperparams,
-    x: ArrayLike,
-    y: ArrayLike,
+    x: Any,
+    y: Any = None,
     seed: int = 0,
-    validation: float | tuple[ArrayLike, ArrayLike] = 0.2,
+    validation: float | tuple[Any, Any] = 0.2,
+    *,
+    label: str = "",
+    missing: Missing = "error",
+    leave_out: Sequence[str] = (),
+    optimizer: Any = None,
+    activation: Callable[[Array], Array] | None = None,
 ) -> RunResult:
     """Trains one network, with early stopping, and keeps its best parameters.
+
+    A frame is a table: its numbers are standardised by the training part, categories are one-hot,
+    and the validation part is drawn class by class.
 
     Args:
         hp: hyperparameters.
         x: examples, one per row, of any shape after the first axis: `(N, ...)`. `uint8` is scaled
-            to 0–1; floating-point numbers are used unscaled.
-        y: integer labels `(N,)`, 0 to C - 1.
+            to 0–1; floating-point numbers are used unscaled. Or a frame of pandas, polars or
+            pyarrow, or a mapping of names to columns, with numbers and words.
+        y: labels `(N,)` of any kind: integers, whole numbers, words, booleans. None: they are a
+            column of the frame, which `label` names. Classes are their different values, in sorted
+            order; `result.contract.class_names` has their names.
         seed: seed of initial weights, batch order and dropout, 0 to 2**63 - 1.
         validation: the fraction of the examples to validate on (a random part, the same for every
-            seed), or separate validation examples `(x, y)` of the same type and shape.
+            seed), or separate validation examples `(x, y)` of the same type and shape; `(x, None)`
+            if the labels are a column of the frame.
+        label: the name of the label column, if `y` is None.
+        missing: for a frame: a missing value is an error, or is replaced by the mean of the
+            training part, or its row is dropped.
+        leave_out: names of columns of a frame that are not features.
+        optimizer: an optimiser of your own, in place of the hyperparameters `optimizer`,
+            `learning_rate`, `schedule` and `warmup`: any object with `init(params)` and
+            `update(grads, state, params)`, pure functions, such as an
+            `optax.GradientTransformation`.
+        activation: an activation function of your own for all hidden layers, in place of the
+            hyperparameter: `f(Z)`, unit by unit, in JAX. Its derivative is that of `jax.vjp`.
+
+            With either of these, nothing that can be written down identifies the run: the result
+            has no `run_id` and cannot be saved. Studies, the store, checkpoints, `jmlp verify` and
+            the command know only the optimisers and activations of `Hyperparams`.
 
     Returns:
-        The result of the run. Pass `result.params` and `result.state` to `jmlp.predict`.
+        The result of the run: `result.predict(x)` are the classes of examples, `result.score(x, y)`
+        is an accuracy, and `result.save(path)` writes the network to a file. Pass `result.params`
+        and `result.state` to `jmlp.predict` for logits, with examples of the kind of `x`; of a
+        frame, with `result.contract.inputs_of(frame)`.
 
     Raises:
         ConfigError: the hyperparameters are not allowed, or do not suit the data.
@@ -71,28 +132,192 @@ def fit(
     if not isinstance(hp, Hyperparams):
         raise ConfigError(f"hp: must be jmlp.Hyperparams, got {with_kind(hp)}")
     check(hp)
+    own = _own_parts(hp, optimizer, activation)
     seed = _read("seed", seed, SEED)
-    arrays = {"x_train": as_array(x, "fit: x"), "y_train": as_array(y, "fit: y")}
+    separate = tuple(validation) if isinstance(validation, tuple | list) else None
+    if separate is not None and len(separate) != 2:
+        raise ConfigError(f"validation: must be a fraction or (x, y), got {len(separate)} values")
+    fraction = None if separate is not None else _read("validation", validation, FRACTION)
+    if is_columns(x):
+        words = {"label": label or "label", "missing": missing, "leave_out": list(leave_out)}
+        read = {name: _read(name, value, TABLE_RULES[name]) for name, value in words.items()}
+        options = TableOptions(read["label"], read["missing"], tuple(read["leave_out"]))
+        dataset, n = _table(x, y, separate, options, in_frame=bool(label))
+    elif label or leave_out or missing != "error":
+        raise ConfigError(
+            "label, missing and leave_out are for frames, which have named columns; got x of type "
+            f"{type(x).__name__}"
+        )
+    elif y is None:
+        raise ConfigError("y: give the labels, or a frame as x and the name of its label column")
+    else:
+        dataset, n = _arrays(x, y, separate)
     split = None
-    if isinstance(validation, tuple | list):
-        n = len(arrays["y_train"]) if arrays["y_train"].ndim else 0
-        arrays = _join(arrays, validation)
-        rows = np.arange(len(arrays["y_train"]), dtype=np.int32)
+    if fraction is None:
+        rows = np.arange(len(dataset.y_train), dtype=np.int32)
         split = rows[:n], rows[n:]
         fraction = len(split[1]) / len(rows)
-    else:
-        fraction = _read("validation", validation, FRACTION)
-    dataset = make_dataset("fit", arrays, "fit", display_names={"x_train": "x", "y_train": "y"})
     experiment = Experiment("fit", hp, axes={}, seeds=(seed,), baseline={})
     study = Study("fit", (experiment,), data="x", validation_fraction=fraction)
     facts = data_facts(dataset)
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)
-    results = [r for progress in engine.run(plan, dataset, split=split) for r in progress.results]
+    if split is None and dataset.columns is None:
+        _warn_about_unseen_classes(dataset, fraction)
+    if own:
+        hp = changed(hp, **own)
+        params, _ = model.init(hp, dataset.n_in, dataset.n_classes, jax.random.key(0))
+        if isinstance(hp.optimizer, Transformation):
+            hp.optimizer.check(params)
+        plan = _without_identity(plan, own)
+    records = engine.run(plan, dataset, split=split)
+    results = [r for progress in _with_networks(records, dataset) for r in progress.results]
     ended = [(configuration, results) for configuration in configurations(experiment)]
     for remark in crosschecks.remarks_after(study, experiment, ended, facts):
         warnings.warn(remark, stacklevel=2)
     return results[0]
+
+
+def _arrays(x: Any, y: Any, separate: tuple[Any, Any] | None) -> tuple[Dataset, int]:
+    """The data set of arrays, and how many of its examples are not separate validation examples."""
+    arrays = {"x_train": as_array(x, "fit: x"), "y_train": _label_array(y, "fit: y")}
+    check_examples(arrays["x_train"], arrays["y_train"], "fit", "x", "y")
+    n = len(arrays["y_train"])
+    labels, classes = as_classes(arrays["y_train"], "fit: y")
+    if separate is not None:
+        arrays = _join(arrays, separate)
+        labels = np.concatenate([labels, _known(arrays["y_train"][n:], arrays["y_train"][:n])])
+    arrays["y_train"] = labels
+    names = {"x_train": "x", "y_train": "y"}
+    dataset = make_dataset("fit", arrays, "fit", display_names=names)
+    return replace(dataset, classes=classes), n
+
+
+def _table(
+    x: Any, y: Any, separate: tuple[Any, Any] | None, options: TableOptions, *, in_frame: bool
+) -> tuple[Dataset, int]:
+    """The data set of a frame, likewise."""
+    if in_frame == (y is not None):
+        raise ConfigError(
+            "label: name the label column of the frame, or give the labels as y: one of the two"
+        )
+    dataset = encode(_with_labels(x, y, options.label, "fit: x"), options, "fit")
+    n = len(dataset.y_train)
+    if separate is None or dataset.columns is None:
+        return dataset, n
+    other = _with_labels(*separate, options.label, "validation: x")
+    x_new, y_new = encode_examples(dataset.columns, other)
+    joined = np.concatenate([dataset.x_train, x_new]), np.concatenate([dataset.y_train, y_new])
+    digests = {name: digest(array) for name, array in zip(ARRAYS, joined, strict=False)}
+    return replace(
+        dataset,
+        x_train=joined[0],
+        y_train=joined[1],
+        digests={**dataset.digests, **digests},
+    ), n
+
+
+def _with_labels(frame: Any, labels: Any, name: str, source: str) -> RawTable:
+    """A frame as a table; labels that are given by themselves become a column of it."""
+    table = read_columns(frame, source)
+    if labels is None:
+        return table
+    if name in table.names:
+        raise DataError(f"{source}: a column is called {name}, as are the labels: rename it")
+    column = read_values(labels, name, source)
+    if len(column.values) != table.n_rows:
+        raise DataError(
+            f"{source}: {table.n_rows:,} rows, but {len(column.values):,} labels: one label per row"
+        )
+    return RawTable(source, (*table.columns, column))
+
+
+def _label_array(y: Any, where: str) -> NDArray[Any]:
+    """Labels of any kind as an array; words are objects."""
+    try:
+        array = np.asarray(y)
+    except (TypeError, ValueError, RuntimeError):
+        return as_array(y, where)  # explains why
+    if array.dtype.kind in "OSUb" and array.ndim:
+        return array.astype(object)
+    return as_array(y, where)
+
+
+def _known(labels: NDArray[Any], training: NDArray[Any]) -> NDArray[np.int32]:
+    """The classes of labels that all occur among the training labels."""
+    return np.searchsorted(np.unique(training), labels).astype(np.int32)
+
+
+def _warn_about_unseen_classes(dataset: Dataset, fraction: float) -> None:
+    training, _ = dataset.split(0, fraction)
+    unseen = np.setdiff1d(np.arange(dataset.n_classes), dataset.y_train[training])
+    if len(unseen):
+        names = contract_of(dataset).class_names
+        warnings.warn(
+            f"The training part has no example of class {names[unseen[0]]}"
+            + (f", nor of {len(unseen) - 1} other classes" if len(unseen) > 1 else "")
+            + ": the network cannot learn a class that it never sees.",
+            stacklevel=3,
+        )
+
+
+# Hyperparameters without effect beside an optimiser or an activation of the caller's.
+REPLACED = {
+    "optimizer": ("optimizer", "learning_rate", "schedule", "warmup"),
+    "activation": ("activation",),
+}
+
+
+def _own_parts(hp: Hyperparams, optimizer: Any, activation: Any) -> dict[str, Any]:
+    """What stands for names of hyperparameters in `fit`.
+
+    Raises:
+        ConfigError: a hyperparameter is set that has no effect beside it, or it is no activation.
+    """
+    given = {"optimizer": optimizer, "activation": activation}
+    problems = [
+        f"{name}: has no effect beside an {part} of your own: leave it out"
+        for part, value in given.items()
+        if value is not None
+        for name in REPLACED[part]
+        if getattr(hp, name) != DEFAULTS[name]
+    ]
+    if optimizer is not None and hp.backward_fault == "updated_weights":
+        problems.append("backward_fault: 'updated_weights' needs an optimizer of Hyperparams")
+    if activation is not None and not callable(activation):
+        problems.append(f"activation: must be a function, got {with_kind(activation)}")
+    if problems:
+        raise ConfigError(problems)
+    made = {
+        "optimizer": None if optimizer is None else Transformation(optimizer),
+        "activation": None if activation is None else of_function(activation),
+    }
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def _without_identity(plan: Plan, own: Mapping[str, Any]) -> Plan:
+    """The plan of `fit` with objects for names of hyperparameters, and so without run id."""
+    (group,) = plan.groups
+    (cohort,) = group.cohorts
+    (run,) = cohort.runs
+    run = replace(run, run_id="", hyperparams=changed(run.hyperparams, **own))
+    return replace(plan, groups=(replace(group, cohorts=(replace(cohort, runs=(run,)),)),))
+
+
+def _with_networks(records: Iterable[Progress], dataset: Dataset) -> Iterator[Progress]:
+    """Gives each result its contract, and its network."""
+    of_data = contract_of(dataset)
+
+    def complete(result: RunResult) -> RunResult:
+        contract = result.contract or of_data
+        network = None
+        if result.status != "diverged":
+            network = network_of(result, contract, dataset.digests)
+        return replace(result, contract=contract, network=network)
+
+    for progress in records:
+        results = tuple(map(complete, progress.results))
+        yield replace(progress, results=results) if results else progress
 
 
 def init(
@@ -145,7 +370,7 @@ def predict(params: Params, state: State, x: ArrayLike) -> Array:
             Values traced by JAX are not checked.
     """
     n_in, dtype = _inputs_of(params, state, "predict")
-    rows, is_one = _examples(x, n_in, dtype, "predict")
+    rows, is_one = as_rows(x, n_in, dtype, "predict: x")
     logits = model.predict(params, state, rows)
     return logits[0] if is_one else logits
 
@@ -167,7 +392,7 @@ def forward(
         drop_rate: the fraction of hidden units set to zero: a scalar, or `(n_hidden_layers,)`.
 
     Returns:
-        logits `(n_classes, N)`, one example per column; the new state; the caches for `backward`.
+        logits `(N, n_classes)`; the new state; the caches for `backward`.
 
     Raises:
         ConfigError: `params` and `state` do not form a network, or a drop rate is not at least 0
@@ -176,8 +401,63 @@ def forward(
     """
     n_in, dtype = _inputs_of(params, state, "forward")
     _check_drop_rate(drop_rate, len(params) - 1)
-    rows, _ = _examples(x, n_in, dtype, "forward")
-    return model.forward(params, state, rows, key, drop_rate)
+    rows, _ = as_rows(x, n_in, dtype, "forward: x")
+    logits, new_state, caches = model.forward(params, state, rows, key, drop_rate)
+    return logits.T, new_state, caches
+
+
+def cost(logits: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+    """The mean softmax cross-entropy of a mini-batch, and its derivative.
+
+    A pure function, differentiated by hand: see `jmlp.nn.cost` for equations and source.
+
+    Args:
+        logits: as returned by `forward` or `predict`, `(N, n_classes)`.
+        y: integer labels `(N,)`, 0 to C - 1.
+
+    Returns:
+        the cost in nats, and its derivative at the logits, `(N, n_classes)`, for `backward`.
+
+    Raises:
+        DataError: there is not one row of logits and one label per example, or a label is not an
+            integer. Its range is not checked.
+    """
+    logits, labels = jnp.asarray(logits), jnp.asarray(y)
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or len(labels) == 0:
+        raise DataError(
+            f"cost: logits of shape {logits.shape} and labels of shape {labels.shape}; must be "
+            "(N, n_classes) and (N,)"
+        )
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise DataError(f"cost: y: type {labels.dtype}; labels must be integers, 0 to C - 1")
+    mean_cost, cache = nn_cost.forward(logits.T, labels)
+    return mean_cost, nn_cost.backward(1.0, cache).T
+
+
+def backward(dlogits: ArrayLike, caches: Caches) -> Params:
+    """The backward pass: the gradient of the cost, with the structure of the parameters.
+
+    Args:
+        dlogits: the derivative of the cost at the logits, as returned by `cost`:
+            `(N, n_classes)`.
+        caches: as returned by `forward`.
+
+    Raises:
+        ConfigError: `caches` are not those of a forward pass.
+        DataError: `dlogits` has another shape than the logits.
+    """
+    try:
+        dense = caches[-1].dense
+        shape = dense.A.shape[1], dense.params.W.shape[0]
+    except (AttributeError, IndexError, TypeError):
+        raise ConfigError("backward: caches must be those that jmlp.forward returns") from None
+    columns = jnp.asarray(dlogits)
+    if columns.shape != shape:
+        raise DataError(
+            f"backward: dlogits: shape {columns.shape}, must be that of the logits, {shape}: one "
+            "example per row"
+        )
+    return model.backward(columns.T, caches)
 
 
 def _inputs_of(params: Any, state: Any, caller: str) -> tuple[int, Any]:
@@ -217,62 +497,17 @@ def _layer_numbers(selected: Sequence[bool]) -> str:
     return ", ".join(str(layer) for layer, yes in enumerate(selected) if yes) or "none"
 
 
-def _examples(x: Any, n_in: int, dtype: Any, caller: str) -> tuple[Array | NDArray[Any], bool]:
-    """Examples as rows `(N, n_in)`, and whether `x` was a single one without an example axis."""
-    where = f"{caller}: x"
-    if isinstance(x, Array):
-        array: Array | NDArray[Any] = x
-    elif any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x)):  # a list of traced values
-        array = jnp.asarray(x)
-    else:
-        array = as_array(x, where)
-    check_pixel_type(array.dtype, where)
-    shape = array.shape
-    if len(shape) > 1 and math.prod(shape[1:]) == n_in:
-        is_one = False
-    elif math.prod(shape) == n_in and shape:
-        is_one = True
-    else:
-        raise DataError(
-            f"{where}: shape {shape}; the network expects {n_in} numbers per example: (N, {n_in}), "
-            f"or (N, ...) with {n_in} numbers after the first axis, or one example of {n_in}"
-        )
-    rows = array.reshape((1 if is_one else shape[0], n_in))
-    if not isinstance(rows, Tracer) and rows.dtype != np.uint8:
-        _check_finite(np.asarray(rows), dtype, where)
-    return rows, is_one
-
-
-def _check_finite(rows: NDArray[Any], dtype: Any, where: str) -> None:
-    with np.errstate(over="ignore"):
-        finite = np.isfinite(rows.astype(dtype, copy=False)).all(axis=1)
-    if not finite.all():
-        raise DataError(
-            f"{where}: {np.count_nonzero(~finite):,} of {len(rows):,} examples hold numbers that "
-            f"are not finite in {np.dtype(dtype).name}, the first is example {finite.argmin()}"
-        )
-
-
 def _read(name: str, value: object, rule: Rule) -> Any:
     try:
-        if isinstance(value, np.generic) or (
-            isinstance(value, Array)
-            and value.ndim == 0
-            and not jnp.issubdtype(value.dtype, jax.dtypes.prng_key)  # a key has no value
-        ):
-            value = value.item()
-        return rule.read(value)
+        return rule.read(python_number(value))
     except Refused as refused:
         raise ConfigError(f"{name}: must be {rule.wanted}, got {refused}") from None
 
 
 def _join(training: Mapping[str, NDArray[Any]], validation: Sequence[Any]) -> dict[str, Any]:
     """Concatenates training and validation examples."""
-    if len(validation) != 2:
-        raise ConfigError(f"validation: must be a fraction or (x, y), got {len(validation)} values")
     x_train, y_train = training["x_train"], training["y_train"]
-    check_examples(x_train, y_train, "fit", "x", "y")
-    x, y = (as_array(value, f"validation: {n}") for n, value in zip("xy", validation, strict=True))
+    x, y = as_array(validation[0], "validation: x"), _label_array(validation[1], "validation: y")
     if x.ndim < 2 or x.shape[1:] != x_train.shape[1:] or _kind(x) != _kind(x_train):
         raise DataError(
             f"validation: {x.dtype} examples of shape {x.shape[1:]}, but those of x are "
@@ -283,24 +518,17 @@ def _join(training: Mapping[str, NDArray[Any]], validation: Sequence[Any]) -> di
             f"validation: {len(x)} examples and labels of shape {y.shape}; there must be at "
             "least one example, and one label per example"
         )
-    if y.dtype.kind not in "iu":
-        raise DataError(
-            f"validation: y: type {y.dtype}; labels must be integers, 0 for the first class"
-        )
     if _kind(x) == "float":
-        _check_finite(x.reshape(len(x), -1), np.float32, "validation: x")
+        check_finite(x.reshape(len(x), -1), np.float32, "validation: x")
     check_scale(x, x_train, "validation: x", "x")
-    if y_train.dtype.kind in "iu" and len(unknown := np.setdiff1d(y, y_train)):
+    if (y.dtype == object) != (y_train.dtype == object):
+        raise DataError("validation: y: labels of another type than those of y")
+    if len(unknown := np.setdiff1d(y, y_train)):
         raise DataError(
             f"validation: y: label {unknown[0]}, but x has no example of it: a network cannot "
             "learn a class that it never sees; leave it out, or train on it too"
         )
-    # NumPy would promote int64 and uint64 to float.
-    kind = np.result_type(y, y_train) if y.dtype.kind == y_train.dtype.kind else np.dtype(np.int64)
-    return {
-        "x_train": np.concatenate([x_train, x]),
-        "y_train": np.concatenate([y_train, y], dtype=kind, casting="unsafe"),
-    }
+    return {"x_train": np.concatenate([x_train, x]), "y_train": np.concatenate([y_train, y])}
 
 
 def _kind(x: NDArray[Any]) -> str:
@@ -308,26 +536,80 @@ def _kind(x: NDArray[Any]) -> str:
     return "float" if x.dtype.kind == "f" else x.dtype.name
 
 
-def run_study(study: Study, dataset: Dataset | None = None) -> Iterator[Progress]:
+def run_study(
+    study: Study,
+    dataset: Dataset | tuple[Any, Any] | None = None,
+    test: tuple[Any, Any] | None = None,
+) -> Iterator[Progress]:
     """Trains every run of a study; training stops when the consumer stops iterating.
 
     Args:
-        study: as returned by `jmlp.load_study`.
-        dataset: replaces the data named by the study.
+        study: as returned by `jmlp.load_study`, or built from `jmlp.Study` and `jmlp.Experiment`.
+        dataset: the data, in place of those named by the study: a `Dataset`, or examples and labels
+            `(x, y)`, arrays or frames as for `fit`.
+        test: if `dataset` is `(x, y)`: separate examples `(x, y)` of the same type and shape, on
+            which the kept parameters of each run are tested.
 
     Yields:
-        Progress, at least a few times per second; `progress.results` are the runs that ended.
+        Progress, at least a few times per second: `progress.points` has the evaluations made since
+        the previous record, by run id, and `progress.results` the runs that ended. A run that is
+        interrupted has no result.
 
     Raises:
         ConfigError: the study could not be written as a study file, or a configuration does not
             suit the data or needs too much memory.
-        DataError: the data cannot be loaded.
+        DataError: the data cannot be loaded, or not be trained on.
         DeviceError: the device ran out of memory.
     """
     study = checked_study(study)
     study_tables(study, [])  # raises if the results could not be shown
-    dataset = data.load(study.data) if dataset is None else dataset
+    if dataset is None:
+        dataset = data.load(study.data, options=table_options(study))
+    elif not isinstance(dataset, Dataset):
+        dataset = _dataset(dataset, test)
+        study = replace(study, data=dataset.name)
+    elif test is not None:
+        raise ConfigError("run_study: test: only beside data of the form (x, y)")
     facts = data_facts(dataset)
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)
-    yield from engine.run(plan, dataset)
+    yield from _with_networks(engine.run(plan, dataset), dataset)
+
+
+def _dataset(training: Any, test: Any) -> Dataset:
+    """The data set made of the examples and labels given to `run_study`."""
+    for name, pair in (("dataset", training), ("test", test)):
+        if pair is not None and not (isinstance(pair, tuple | list) and len(pair) == 2):
+            raise ConfigError(f"run_study: {name}: must be (x, y), got {with_kind(pair)}")
+    if is_columns(training[0]):
+        table = _with_labels(training[0], training[1], "label", "run_study: x")
+        more = None if test is None else _with_labels(test[0], test[1], "label", "run_study: test")
+        return encode(table, TableOptions("label"), "arrays", more)
+    names = {"x_train": "x", "y_train": "y", "x_test": "x of test", "y_test": "y of test"}
+    x, y = as_array(training[0], "run_study: x"), _label_array(training[1], "run_study: y")
+    check_examples(x, y, "run_study", "x", "y")
+    labels, classes = as_classes(y, "run_study: y")
+    arrays = {"x_train": x, "y_train": labels}
+    if test is not None:
+        arrays["x_test"] = as_array(test[0], "run_study: x of test")
+        where = "run_study: y of test"
+        arrays["y_test"] = (
+            indices_of(test[1], classes, where) if classes else as_array(test[1], where)
+        )
+    made = make_dataset("arrays", arrays, "run_study", display_names=names)
+    return replace(made, classes=classes)
+
+
+def tables(study: Study, results: Iterable[RunResult]) -> tuple[ExperimentTable, ...]:
+    """The result tables of a study, one per experiment: means, intervals, comparisons, verdicts.
+
+    `print(table)` shows one; the numbers are in `table.rows` and `table.differences`.
+
+    Args:
+        study: the study.
+        results: the runs that have ended, in any order.
+
+    Raises:
+        ConfigError: the study could not be written as a study file.
+    """
+    return study_tables(checked_study(study), list(results))

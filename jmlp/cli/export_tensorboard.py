@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jmlp.cli.extras import needs
 from jmlp.client.texts import settings, words
-from jmlp.study.config import value_text
+from jmlp.study.rules import value_text
 
 if TYPE_CHECKING:
     from jmlp.store import RunRow

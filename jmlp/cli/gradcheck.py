@@ -10,7 +10,7 @@ from jmlp.cli.hardware import Hardware
 from jmlp.cli.output import Output
 from jmlp.cli.show import print_table
 from jmlp.errors import CheckFailed, ConfigError
-from jmlp.study.config import BackwardFault
+from jmlp.study.rules import BackwardFault
 
 if TYPE_CHECKING:
     from jmlp.nn.gradcheck import LeafCheck

@@ -11,20 +11,21 @@ from jmlp.training.plan import DataFacts, Plan
 _NAMED = 3  # experiments named in front of a note
 
 
-def facts_of(data: str) -> DataFacts:
-    """What a plan needs to know about data; for MNIST, that is known without loading it.
+def facts_of(study: Study) -> DataFacts:
+    """What a plan needs to know about a study's data; MNIST's are known without loading it.
 
     Args:
-        data: the data as a study names them: "mnist", "synthetic", or a path.
+        study: the study; what counts is its data, and what it says about a table.
 
     Raises:
         DataError: the data cannot be loaded.
     """
     from jmlp import data as datasets
 
-    if data == "mnist":
+    if study.data == "mnist":
         return planning.mnist_facts()
-    return planning.data_facts(datasets.load(data))
+    options = planning.table_options(study)
+    return planning.data_facts(datasets.load(study.data, options=options))
 
 
 def checked_plan(study: Study, facts: DataFacts, n_cores: int) -> Plan:
@@ -75,6 +76,7 @@ def plain_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
             lines.append(f"  {name}: {grid} = {n * seeds:,}")
     if (n_all := sum(n * seeds for _, n, seeds in grids)) > n_runs:
         lines.append(f"  equal ones are trained once: {n_all:,} in the tables, {n_runs:,} to train")
+    lines += [plan.facts.about] if plan.facts.about else []
     lines.append(f"up to {at_a_time(plan, n_cores):,} at a time, on {_count(n_cores, 'core')}")
     lines.append(f"{time_text(plan, n_cores, pace)} of training, {_source(pace)}")
     if _may_stop(plan):
@@ -104,6 +106,7 @@ def plan_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
         pace: as measured on this machine, or the rule of thumb.
     """
     lines = [f"study {plan.study.name} on {plan.study.data}"]
+    lines += [f"  {plan.facts.about}"] if plan.facts.about else []
     for experiment in plan.study.experiments:
         n, seeds = _n_configurations(experiment), len(experiment.seeds)
         grid = f"{_count(n, 'configuration')} x {_count(seeds, 'seed')}"

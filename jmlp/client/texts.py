@@ -6,15 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from jmlp.nn.schedules import scheduled
-from jmlp.study.config import (
-    DEFAULTS,
-    Cell,
-    Hyperparams,
-    Value,
-    in_use,
-    label,
-    value_text,
-)
+from jmlp.study.config import DEFAULTS, Cell, Hyperparams, Value, in_use, label
+from jmlp.study.rules import value_text
 from jmlp.training.records import epoch_text
 
 if TYPE_CHECKING:

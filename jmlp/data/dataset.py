@@ -3,15 +3,18 @@
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jmlp.data.columns import Columns, Scale, scale_of, standardise
+from jmlp.data.order import split, stratified_split
 from jmlp.errors import DataError
 
-Pixels = NDArray[np.uint8] | NDArray[np.float32]
+# float64: the values of a table before they are standardised; a network is given one of the others.
+Pixels = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.float64]
 Labels = NDArray[np.int32]
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -29,11 +32,13 @@ def plane_of(image_shape: tuple[int, ...]) -> tuple[int, int] | None:
     return (side, side) if len(shape) == 1 and side > 1 and side * side == n_in else None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Images and labels in memory, validated. The arrays are read-only.
 
-    `uint8` pixels are scaled to 0-1 on use; floating-point pixels are used unchanged.
+    `uint8` pixels are scaled to 0-1 on use; floating-point pixels are used unchanged. The examples
+    of a table have the raw values of its columns (float64, NaN where one is missing), which
+    `standardised` scales by the training part of a split.
     """
 
     name: str
@@ -45,11 +50,70 @@ class Dataset:
     image_shape: tuple[int, ...]  # of one image before flattening, such as (28, 28)
     digests: Mapping[str, str]  # by array name: SHA-256 of its bytes, see `digest`
     source: str  # where it came from, as shown to users
+    columns: Columns | None = None  # of a table; None for pictures and other arrays
+    classes: tuple[str, ...] = ()  # their names, unless it is a table or they are 0, 1, 2 …
 
     @property
     def n_in(self) -> int:
         """Number of inputs of a network for this data."""
         return math.prod(self.image_shape)
+
+    def split(
+        self, split_seed: int, validation_fraction: float
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The rows of the training and the validation part; those of a table are stratified.
+
+        Args:
+            split_seed: 0 to 2**64 - 1; equal seeds give equal splits.
+            validation_fraction: between 0 and 1.
+
+        Raises:
+            DataError: one of the parts would be empty.
+        """
+        if self.columns is None:
+            return split(len(self.y_train), split_seed, validation_fraction)
+        return stratified_split(self.y_train, split_seed, validation_fraction)
+
+    def scale(self, training: NDArray[Any]) -> Scale | None:
+        """Mean and standard deviation of a table's training part; None for other data.
+
+        Args:
+            training: the rows of the training part.
+
+        Raises:
+            DataError: a column has no value in the training part.
+        """
+        if self.columns is None:
+            return None
+        return scale_of(self.columns, self.x_train.astype(np.float64, copy=False), training)
+
+    def standardised(self, training: NDArray[Any]) -> "Dataset":
+        """The data with the inputs of a network: a table scaled by its training part.
+
+        Args:
+            training: the rows of the training part.
+
+        Raises:
+            DataError: a column of the table has no value in the training part.
+        """
+        scale = self.scale(training)
+        if self.columns is None or scale is None:
+            return self
+        x, x_test = (
+            None
+            if part is None
+            else standardise(self.columns, scale, part.astype(np.float64, copy=False))
+            for part in (self.x_train, self.x_test)
+        )
+        assert x is not None
+        return replace(self, x_train=x, x_test=x_test)
+
+    def __repr__(self) -> str:
+        n_test = 0 if self.y_test is None else len(self.y_test)
+        return (
+            f"Dataset({self.name}: {len(self.y_train):,} examples and {n_test:,} to test, "
+            f"{self.x_train.dtype} of {self.image_shape}, {self.n_classes} classes)"
+        )
 
 
 def as_array(value: object, where: str) -> NDArray[Any]:
@@ -266,6 +330,25 @@ def _pixels(x: NDArray[Any], where: str) -> Pixels:
             f"float32, the first is image {finite.argmin()}"
         )
     return pixels
+
+
+def check_labels(y: object, where: str, n_classes: int) -> Labels:
+    """The labels of examples for a network of so many classes, `(N,)`.
+
+    Raises:
+        DataError: they are not one integer from 0 to `n_classes` - 1 per example.
+    """
+    array = as_array(y, where)
+    if array.ndim != 1:
+        raise DataError(f"{where}: shape {array.shape}; must be one label per example, (N,)")
+    if array.size == 0:
+        raise DataError(f"{where}: no labels")
+    labels = _labels(array, where)
+    if labels.max() >= n_classes:
+        raise DataError(
+            f"{where}: label {labels.max()}, but those of the network are 0 to {n_classes - 1}"
+        )
+    return labels
 
 
 def _labels(y: NDArray[Any], where: str) -> Labels:

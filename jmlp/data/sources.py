@@ -14,6 +14,8 @@ from jmlp.data.digits import SYNTHETIC_DIGESTS, synthetic
 from jmlp.data.files import UnreadableError, is_there, opened, shown
 from jmlp.data.idx import read_idx
 from jmlp.data.npz import read_npz
+from jmlp.data.table import TableOptions, load_table, stored_options
+from jmlp.data.table_file import is_table
 from jmlp.errors import DataError
 
 IDX_NAMES = {
@@ -50,29 +52,56 @@ class ArrayCheck:
         return self.expected in (None, self.sha256)
 
 
-def load(source: str | Path, say: Callable[[str], None] | None = None) -> Dataset:
+def load(
+    source: str | Path,
+    say: Callable[[str], None] | None = None,
+    options: TableOptions | None = None,
+) -> Dataset:
     """Load data by name or path.
 
     Args:
         source: "mnist", "synthetic", a folder with IDX files named as in MNIST (each plain or
-            `.gz`), or an `.npz` file with x_train, y_train and optionally x_test, y_test.
+            `.gz`), an `.npz` file with x_train, y_train and optionally x_test, y_test, or a table
+            (`.csv`, `.tsv`, `.parquet`).
+        say: Called with one line for each slow step.
+        options: How to read a table; a table needs at least the name of its label.
+
+    Raises:
+        DataError: No such data, or it is invalid.
+    """
+    path = Path(os.path.expanduser(source))
+    if options not in (None, TableOptions()) and not is_table(path):
+        raise DataError(
+            f"{shown(source)}: is not a table (.csv, .tsv, .parquet): label, missing, leave_out, "
+            "header and test are only for tables"
+        )
+    if source == "mnist":
+        return mnist.load_mnist(say)
+    if source == "synthetic":
+        return synthetic()
+    if not str(source) or not is_there(path):
+        raise DataError(
+            f"no data named {str(source)!r}: allowed are mnist, synthetic, a folder with IDX "
+            "files, an .npz file, or a table (.csv, .tsv, .parquet)"
+        )
+    if is_table(path) and not os.path.isdir(path):
+        return load_table(path, options or TableOptions())
+    arrays = _read_folder(path) if os.path.isdir(path) else read_npz(path, ARRAYS)
+    return make_dataset(shown(path.name or path), arrays, shown(path))
+
+
+def load_stored(data: Mapping[str, Any], say: Callable[[str], None] | None = None) -> Dataset:
+    """Load the data that a study was submitted with, from any folder.
+
+    Args:
+        data: What the store has about them: "name", "path", and "table" if they are one.
         say: Called with one line for each slow step.
 
     Raises:
         DataError: No such data, or it is invalid.
     """
-    if source == "mnist":
-        return mnist.load_mnist(say)
-    if source == "synthetic":
-        return synthetic()
-    path = Path(os.path.expanduser(source))
-    if not str(source) or not is_there(path):
-        raise DataError(
-            f"no data named {str(source)!r}: allowed are mnist, synthetic, a folder with IDX "
-            "files, or an .npz file"
-        )
-    arrays = _read_folder(path) if os.path.isdir(path) else read_npz(path, ARRAYS)
-    return make_dataset(shown(path.name or path), arrays, shown(path))
+    options = stored_options(data["table"]) if data.get("table") else None
+    return load(data.get("path") or data["name"], say, options)
 
 
 def catalogue() -> tuple[CatalogueEntry, ...]:
@@ -91,8 +120,12 @@ def catalogue() -> tuple[CatalogueEntry, ...]:
     )
 
 
-def check(source: str | Path) -> tuple[ArrayCheck, ...]:
+def check(source: str | Path, options: TableOptions | None = None) -> tuple[ArrayCheck, ...]:
     """Compute the digest of each array; nothing is downloaded, cached or removed.
+
+    Args:
+        source: As for `load`.
+        options: How to read a table.
 
     Raises:
         DataError: No such data on this machine, or it cannot be read.
@@ -106,7 +139,7 @@ def check(source: str | Path) -> tuple[ArrayCheck, ...]:
         shapes = {key: array.shape for key, array in arrays.items()}
         digests = {key: digest(array) for key, array in arrays.items()}
         return _compare(shapes, digests, mnist.DIGESTS)
-    dataset = load(source)
+    dataset = load(source, options=options)
     shapes = {
         "x_train": (len(dataset.x_train), *dataset.image_shape),
         "y_train": dataset.y_train.shape,
@@ -114,6 +147,8 @@ def check(source: str | Path) -> tuple[ArrayCheck, ...]:
     if dataset.x_test is not None:
         shapes["x_test"] = (len(dataset.x_test), *dataset.image_shape)
         shapes["y_test"] = dataset.x_test.shape[:1]
+    if dataset.columns is not None:
+        shapes["columns"] = (len(dataset.columns.features),)
     return _compare(shapes, dataset.digests, SYNTHETIC_DIGESTS if source == "synthetic" else {})
 
 

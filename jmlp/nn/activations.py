@@ -5,15 +5,18 @@ has the parameters can use them without being told which activation they were tr
 compiles a program for it.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
+from jmlp.errors import ConfigError
 from jmlp.nn import gelu, leaky_relu, relu, sigmoid, silu, tanh
-from jmlp.study.config import ActivationName
+from jmlp.study.rules import ActivationName
 
 
 @jax.tree_util.register_static
@@ -24,6 +27,9 @@ class Activation:
     name: str
     forward: Callable[[Array], tuple[Array, Any]]  # maps Z (n, B) to A (n, B) and a cache
     backward: Callable[[Array, Any], Array]  # maps dA (n, B) and that cache to dZ (n, B)
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class ActivationCache(NamedTuple):
@@ -42,6 +48,42 @@ ACTIVATIONS: dict[ActivationName, Activation] = {
     "silu": Activation("silu", silu.forward, silu.backward),
 }
 RELU = ACTIVATIONS["relu"]
+
+
+@functools.cache  # equal functions are one activation, for which JAX compiles only once
+def of_function(function: Callable[[Array], Array]) -> Activation:
+    """An activation of the caller's; its derivative is that of `jax.vjp`.
+
+    Args:
+        function: maps Z `(n, B)` to A `(n, B)`, unit by unit. It is not held to the strict
+            promotion of types that holds for jmlp's own code.
+
+    Raises:
+        ConfigError: it is no such function.
+    """
+
+    def forward(Z: Array) -> tuple[Array, Array]:
+        with jax.numpy_dtype_promotion("standard"):
+            return function(Z), Z
+
+    def backward(dA: Array, Z: Array) -> Array:
+        with jax.numpy_dtype_promotion("standard"):
+            _, pull_back = jax.vjp(function, Z)
+            dZ: Array = pull_back(dA)[0]
+        return dZ
+
+    Z = jax.ShapeDtypeStruct((3, 2), jnp.float32)  # type: ignore[no-untyped-call]
+    try:
+        made = jax.eval_shape(forward, Z)[0], jax.eval_shape(backward, Z, Z)
+    except Exception as error:  # whatever the caller's function raises
+        raise ConfigError(f"activation: it fails on an array of float32: {error}") from error
+    for array in made:
+        if (array.shape, array.dtype) != (Z.shape, Z.dtype):
+            raise ConfigError(
+                "activation: must return an array of the shape and type of its argument, got "
+                f"{array.dtype} {array.shape} for {Z.dtype} {Z.shape}"
+            )
+    return Activation(getattr(function, "__name__", "function"), forward, backward)
 
 
 def forward(activation: Activation | None, Z: Array) -> tuple[Array, ActivationCache]:

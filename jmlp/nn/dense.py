@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmlp.study.config import Initialization
+from jmlp.study.rules import Initialization
 
 
 class DenseParams(NamedTuple):

@@ -25,7 +25,7 @@ from jmlp.nn.batchnorm import BatchNormCache, BatchNormParams
 from jmlp.nn.cost import CostCache
 from jmlp.nn.dense import DenseCache, DenseParams
 from jmlp.nn.derivatives import CORRECT, Derivatives
-from jmlp.study.config import BackwardFault
+from jmlp.study.rules import BackwardFault
 
 NAMES: tuple[BackwardFault, ...] = tuple(n for n in get_args(BackwardFault) if n != "none")
 

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from jmlp.nn import cost, faults, l2, model
 from jmlp.nn.gradient import CostOptions, gradient
-from jmlp.study.config import ActivationName, BackwardFault, BatchNormPlace, Hyperparams
+from jmlp.study.config import Hyperparams
+from jmlp.study.rules import ActivationName, BackwardFault, BatchNormPlace
 from jmlp.system import numerics
 
 AUTODIFF_TOLERANCE = 1e-9

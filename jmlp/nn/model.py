@@ -21,7 +21,7 @@ from jax.typing import ArrayLike
 
 from jmlp.nn import activations as activation_functions
 from jmlp.nn import batchnorm, dense, dropout
-from jmlp.nn.activations import ACTIVATIONS, Activation, ActivationCache
+from jmlp.nn.activations import ACTIVATIONS, RELU, Activation, ActivationCache
 from jmlp.nn.batchnorm import BatchNormCache, BatchNormParams, BatchNormState
 from jmlp.nn.dense import DenseCache, DenseParams
 from jmlp.nn.derivatives import CORRECT, Derivatives
@@ -108,7 +108,8 @@ def init(
 def activations_of(hp: Hyperparams) -> tuple[Activation | None, ...]:
     """The activation of each layer, as in `Layer`."""
     names = per_layer(hp.activation, hp.hidden)
-    return (*(None if name == "relu" else ACTIVATIONS[name] for name in names), None)
+    own = [name if isinstance(name, Activation) else ACTIVATIONS[name] for name in names]
+    return (*(None if activation is RELU else activation for activation in own), None)
 
 
 def forward(

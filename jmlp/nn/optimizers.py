@@ -7,12 +7,14 @@ Notation: theta the parameters, g their gradient, eta the learning rate, t the u
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jmlp.errors import ConfigError
 from jmlp.nn.schedules import scheduled
 
 Tree = Any  # a pytree of arrays; gradients have the parameters' structure
@@ -153,6 +155,80 @@ def adam_update(
     return jax.tree.map(step, params, m, v), AdamState(m, v, t)
 
 
+# An optimiser of the caller's, in the form of optax: `init(params)`, and `update(grads, state,
+# params)`, which returns what is added to the parameters:
+#
+#     theta = theta + update(g)
+
+
+@dataclass(frozen=True)
+class Transformation:
+    """Such an optimiser as an `Optimizer`; it has a learning rate and schedule of its own.
+
+    Two are equal if they have the same transformation, so JAX compiles a program for each only
+    once. It is not held to the strict promotion of types that holds for jmlp's own code.
+    """
+
+    transformation: Any
+
+    def __str__(self) -> str:
+        return f"{type(self.transformation).__name__} of the caller"
+
+    def init(self, params: Tree) -> Tree:
+        """Returns the initial state."""
+        with jax.numpy_dtype_promotion("standard"):
+            return self.transformation.init(params)
+
+    def update(
+        self, params: Tree, grads: Tree, state: Tree, learning_rate: Number, momentum: Number
+    ) -> tuple[Tree, Tree]:
+        """One step as the transformation makes it."""
+        del learning_rate, momentum
+        with jax.numpy_dtype_promotion("standard"):
+            updates, state = self.transformation.update(grads, state, params)
+        return jax.tree.map(jnp.add, params, updates), state
+
+    def check(self, params: Tree) -> None:
+        """Checks that some parameters can be trained with it.
+
+        Raises:
+            ConfigError: it lacks a method, fails, or returns other shapes or types than it must; or
+                its initial state has something other than finite numbers.
+        """
+        for name in ("init", "update"):
+            if not callable(getattr(self.transformation, name, None)):
+                raise ConfigError(
+                    f"optimizer: must have init(params) and update(grads, state, params), as those "
+                    f"of optax do, got {type(self.transformation).__name__} without {name}"
+                )
+        try:
+            hash(self.transformation)
+            with jax.numpy_dtype_promotion("standard"):
+                state = self.transformation.init(params)
+                made = jax.eval_shape(self.transformation.update, params, state, params)
+        except Exception as error:  # whatever the caller's functions raise
+            raise ConfigError(
+                f"optimizer: it fails on the parameters of this network: {error}"
+            ) from error
+        for leaf in jax.tree.leaves(state):
+            kind = jnp.result_type(leaf)
+            is_number = jnp.issubdtype(kind, jnp.number) or jnp.issubdtype(kind, jnp.bool_)
+            if not is_number or not jnp.all(jnp.isfinite(leaf)):
+                raise ConfigError(
+                    f"optimizer: its initial state has a value that is no finite number: {leaf}"
+                )
+        if _forms(made) != _forms((params, state)):
+            raise ConfigError(
+                "optimizer: its update must return arrays shaped like the parameters, and a state "
+                "like that of init, of the same types"
+            )
+
+
+def _forms(tree: Tree) -> tuple[Any, list[tuple[Any, Any]]]:
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]
+
+
 OPTIMIZERS = {
     "sgd": Optimizer(sgd_init, sgd_update),
     "momentum": Optimizer(momentum_init, momentum_update),
@@ -160,3 +236,8 @@ OPTIMIZERS = {
     "adam": Optimizer(adam_init, adam_update),
     "adamw": Optimizer(adam_init, adam_update),  # after `weight_decay.decay`
 }
+
+
+def optimizer_of(optimizer: str | Transformation) -> Optimizer | Transformation:
+    """The optimiser that the hyperparameter `optimizer` stands for."""
+    return optimizer if isinstance(optimizer, Transformation) else OPTIMIZERS[optimizer]

@@ -18,7 +18,8 @@ from jmlp.report import style
 from jmlp.results.statistics import Interval
 from jmlp.results.tables import Row
 from jmlp.results.tables.runs_by_configuration import Arm
-from jmlp.study.config import Experiment, label, value_text
+from jmlp.study.config import Experiment, label
+from jmlp.study.rules import value_text
 
 FEWEST_VALUES = 3  # of a hyperparameter, to plot along it
 LOG_FROM = 20.0  # ratio of its largest to its smallest value from which its axis is logarithmic

@@ -13,6 +13,7 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from jmlp.study.config import DEFAULTS, Hyperparams, unchecked
 from jmlp.training.records import CostPoint, Progress, RunResult, reached_limit
 
 T = TypeVar("T")
@@ -23,7 +24,18 @@ NOT_FINITE = ("Infinity", "-Infinity", "NaN")
 FLAT_FIELDS = tuple(
     f.name
     for f in fields(RunResult)
-    if f.name not in ("hyperparams", "costs", "provenance", "params", "state", "last", "snapshots")
+    if f.name
+    not in (
+        "hyperparams",
+        "costs",
+        "provenance",
+        "params",
+        "state",
+        "last",
+        "snapshots",
+        "contract",
+        "network",
+    )
 )
 _OF_FINISHED = tuple(
     f"{part}_{what}" for part in ("training", "validation") for what in ("accuracy", "cost")
@@ -73,6 +85,8 @@ def run_table(run: RunResult, *, costs: bool = True) -> dict[str, Any]:
         **asdict(run.provenance),
         "versions": dict(run.provenance.versions),
     }
+    if run.contract is not None:
+        table["contract"] = asdict(run.contract)
     strict_table: dict[str, Any] = strict(table)
     return strict_table
 
@@ -118,6 +132,7 @@ def run_from_table(table: Any, *, costs: bool = True) -> RunResult:
         "costs": [asdict(point) for point in _costs(table)] if costs else [],
         **dict.fromkeys(("params", "state", "last")),
         "snapshots": [],
+        "contract": _contract(table.get("contract")),
     }
     result = read(RunResult, {**table, **nested})
     needed = ("diverged_at",) if result.status == "diverged" else _OF_FINISHED
@@ -225,6 +240,20 @@ def other_format(found: Any, kind: str) -> UnreadableError:
     )
 
 
+def _contract(table: Any) -> Any:
+    """The contract of a run on a table; None for other runs, without importing NumPy."""
+    if table is None:
+        return None
+    from jmlp.data.contract import Contract, check_contract
+
+    contract = read(Contract, table, "contract")
+    try:
+        check_contract(contract)
+    except ValueError as error:
+        raise UnreadableError(f'"contract": {error}') from error
+    return contract
+
+
 def _costs(table: Mapping[str, Any]) -> tuple[CostPoint, ...]:
     columns = member(table, "costs", dict[str, tuple[Any, ...]])
     names = [f.name for f in fields(CostPoint)]
@@ -277,6 +306,7 @@ def _record_reader(kind: Any) -> _Reader:
     hints = get_type_hints(kind)
     readers = {field.name: _reader(hints[field.name]) for field in fields(kind)}
     added = {field.name: field.default for field in fields(kind) if field.metadata.get("added")}
+    make = _hyperparams if kind is Hyperparams else lambda values: kind(**values)
 
     def read_record(value: Any, place: str) -> Any:
         table = _object(value, place)
@@ -290,9 +320,14 @@ def _record_reader(kind: Any) -> _Reader:
                 values[name] = reader(table[name], _joined(place, name))
             elif name not in added:
                 raise UnreadableError(f'"{_joined(place, name)}" is missing')
-        return kind(**values)
+        return make(values)
 
     return read_record
+
+
+def _hyperparams(values: Mapping[str, Any]) -> Hyperparams:
+    """Unchecked: those who need valid ones check them, and report where they were read."""
+    return unchecked({**DEFAULTS, **values})
 
 
 def _union_reader(parts: Sequence[_Reader]) -> _Reader:

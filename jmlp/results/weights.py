@@ -1,30 +1,45 @@
-"""Saves and loads a trained network as one sealed file: parameters, statistics, metadata."""
+"""A trained network, which classifies, and the sealed file that holds one.
 
+The file has parameters, statistics, the input contract and metadata.
+"""
+
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jmlp.data import mnist
 from jmlp.data.contract import Contract, check_contract
+from jmlp.data.dataset import check_labels
 from jmlp.data.digits import SYNTHETIC_DIGESTS
-from jmlp.errors import CheckpointError, ConfigError, StoreError
+from jmlp.errors import CheckpointError, ConfigError, DataError, StoreError
 from jmlp.nn.tensors import Tensors, check_network, name_tensors
 from jmlp.results import tensor_files
 from jmlp.results.serialization import UnreadableError, member
-from jmlp.study.config import Hyperparams
-from jmlp.study.rules import check
+from jmlp.study.config import Hyperparams, check
+from jmlp.study.rules import with_kind
 from jmlp.system.files import write_atomically
 from jmlp.training.records import RunResult
 
 FORMAT = "jmlp-network-3"
 PREVIOUS_FORMAT = "jmlp-network-2"  # has only the shape and the number of classes of the data
+PART = 10_000  # examples that go through a network together
 
 
-@dataclass(frozen=True)
+Score = Literal["accuracy", "cost"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Network:
-    """A trained network with everything needed to predict."""
+    """A trained network with everything needed to predict.
+
+    `predict`, `predict_proba` and `score` are called as those of scikit-learn's classifiers. They
+    take examples as the network was trained on: pixels from 0 to 255, numbers of the same scale, or
+    raw rows of a table: a frame, a mapping of names to values, or an array of its features.
+    """
 
     hyperparams: Hyperparams
     contract: Contract  # the form of its inputs, and the number of classes
@@ -41,6 +56,112 @@ class Network:
     def n_classes(self) -> int:
         """The number of classes."""
         return self.contract.n_classes
+
+    def __repr__(self) -> str:
+        sizes = (self.contract.n_in, *self.hyperparams.hidden, self.n_classes)
+        return f"Network({'-'.join(map(str, sizes))})"
+
+    def predict(self, x: Any) -> NDArray[Any]:
+        """The class of each example: that with the highest probability.
+
+        Args:
+            x: examples, one per row: `(N, ...)`, or a single one.
+
+        Returns:
+            `(N,)`, names of classes, or integers from 0 to C - 1 if these were the labels; of a
+            single example an array without axes.
+
+        Raises:
+            DataError: `x` is not what the network was trained on.
+        """
+        chosen = self._logits(x).argmax(axis=-1)
+        return np.asarray(np.array(self.contract.class_names)[chosen] if self._named else chosen)
+
+    def predict_proba(self, x: Any) -> NDArray[np.float32]:
+        """The probability of each class, `(N, C)`; of a single example, `(C,)`.
+
+        Raises:
+            DataError: `x` is not what the network was trained on.
+        """
+        from scipy.special import softmax
+
+        return np.asarray(softmax(self._logits(x), axis=-1))
+
+    def score(self, x: Any, y: Any, what: Score = "accuracy") -> float:
+        """How well the network classifies some examples.
+
+        Args:
+            x: examples, one per row: `(N, ...)`.
+            y: their labels, `(N,)`, as in training.
+            what: "accuracy", the share of correct predictions, from 0 to 1; or "cost", the mean
+                cross-entropy in nats.
+
+        Raises:
+            ConfigError: `what` is neither.
+            DataError: `x` or `y` is not what the network was trained on.
+        """
+        from scipy.special import log_softmax
+
+        from jmlp.data.table import indices_of
+
+        if what not in get_args(Score):
+            raise ConfigError(f"score: what: must be 'accuracy' or 'cost', got {with_kind(what)}")
+        if self._named:
+            labels = indices_of(y, self.contract.class_names, "score: y")
+        else:
+            labels = check_labels(y, "score: y", self.n_classes)
+        logits = self._logits(x)
+        if logits.ndim != 2 or len(logits) != len(labels):
+            raise DataError(
+                f"score: {len(labels)} labels in y, but x has {len(logits)} examples"
+                if logits.ndim == 2
+                else f"score: x: shape {np.shape(x)}: must be one example per row, (N, ...)"
+            )
+        if what == "accuracy":
+            return float(np.mean(logits.argmax(axis=1) == labels))
+        shares = log_softmax(logits.astype(np.float64), axis=1)
+        return float(-np.mean(shares[np.arange(len(labels)), labels]))
+
+    def save(self, path: str | Path) -> None:
+        """Writes the network to a file for `jmlp.load` and `jmlp predict`; replaces an old one.
+
+        Raises:
+            ConfigError: it was trained with an optimizer of the caller's.
+            StoreError: the file cannot be written.
+        """
+        if not self.about["run_id"]:
+            raise ConfigError(
+                "save: trained with an optimizer or activation of your own, which a file cannot "
+                "record: save the arrays in jax.tree.leaves((params, state)) yourself"
+            )
+        save(Path(path), self)
+
+    @property
+    def _named(self) -> bool:
+        """Whether the labels were other than 0 to C - 1."""
+        return bool(self.contract.classes) or self.contract.is_table
+
+    def _logits(self, x: Any) -> NDArray[np.float32]:
+        """`(N, C)`, or `(C,)` for a single example; `x` is checked by the contract."""
+        from jmlp.data.frames import is_columns
+        from jmlp.nn import model
+        from jmlp.nn.examples import as_rows
+        from jmlp.system import numerics
+
+        if self.contract.is_table:
+            rows: Any = self.contract.inputs_of(x, "x")
+            is_one = not is_columns(x) and np.ndim(x) == 1
+        else:
+            rows, is_one = as_rows(x, self.contract.n_in, np.float32, "x")
+            rows = self.contract.convert(np.asarray(rows), "x")
+        with numerics.pinned():
+            # In parts, because every layer's output is in memory at once.
+            parts = [
+                np.asarray(model.predict(self.params, self.state, rows[first : first + PART]))
+                for first in range(0, max(len(rows), 1), PART)
+            ]
+        logits = np.concatenate(parts)
+        return logits[0] if is_one else logits
 
 
 class StoredRun(Protocol):
@@ -74,7 +195,7 @@ def save_stored(path: Path, stored: StoredRun, contract: Contract) -> None:
     Args:
         path: the file.
         stored: a finished run.
-        contract: the contract of the data, which is not in the run's file.
+        contract: the contract of the data; that of a run on a table is in the run's file.
 
     Raises:
         StoreError: the network does not fit such data, or the file cannot be written.
@@ -89,20 +210,55 @@ def stored_content(path: Path, stored: StoredRun, contract: Contract) -> bytes:
         StoreError: the network does not fit such data, or is too large for a file.
     """
     run = stored.result
+    contract = contract if run.contract is None else run.contract
     try:
         check_network(stored.best, run.hyperparams, contract.n_in, contract.n_classes)
     except ValueError as error:
         raise StoreError(f"run {run.run_id} does not fit its data: {error}") from error
-    about = {
+    about = _about(run, stored.about["data"]["digests"])
+    network = Network(run.hyperparams, contract, None, None, about)
+    return _content(path, network, stored.best)
+
+
+def network_of(run: RunResult, contract: Contract, digests: Mapping[str, str]) -> Network:
+    """The kept network of a finished run.
+
+    Args:
+        run: the result.
+        contract: the contract of the data that it was trained on.
+        digests: the digests of these data.
+    """
+    return Network(run.hyperparams, contract, run.params, run.state, _about(run, digests))
+
+
+def _about(run: RunResult, digests: Mapping[str, str]) -> dict[str, Any]:
+    return {
         "run_id": run.run_id,
         "seed": run.seed,
         "validation_accuracy": run.validation_accuracy,
         "test_accuracy": run.test_accuracy,
-        "data": dict(stored.about["data"]["digests"]),
+        "data": dict(digests),
         "versions": dict(run.provenance.versions),
     }
-    network = Network(run.hyperparams, contract, None, None, about)
-    return _content(path, network, stored.best)
+
+
+def of_stored(stored: StoredRun, contract: Contract) -> Network:
+    """The kept network of a stored run.
+
+    Args:
+        stored: a finished run.
+        contract: the contract of the data; that of a run on a table is in the run's file.
+
+    Raises:
+        StoreError: the network does not fit such data.
+    """
+    run = stored.result
+    contract = contract if run.contract is None else run.contract
+    try:
+        params, state = restore(stored.best, run.hyperparams, contract.n_in, contract.n_classes)
+    except ValueError as error:
+        raise StoreError(f"run {run.run_id} does not fit its data: {error}") from error
+    return Network(run.hyperparams, contract, params, state, {"run_id": run.run_id})
 
 
 def _content(path: Path, network: Network, tensors: Tensors) -> bytes:
@@ -115,13 +271,14 @@ def _content(path: Path, network: Network, tensors: Tensors) -> bytes:
     return tensor_files.content(path, tensors, header)
 
 
-def load(path: Path) -> Network:
-    """Reads a network written by `save`.
+def load(path: str | Path) -> Network:
+    """Reads a network from a file written by `RunResult.save`, `jmlp train` or `jmlp export`.
 
     Raises:
         CheckpointError: the file is missing, not of this format, or damaged; nothing is loaded in
             part.
     """
+    path = Path(path)
     tensors, header = _read(path)
     try:
         hp, contract, about = _read_header(header)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.nn.tensors import Tensors
-from jmlp.study.config import EvaluateEvery
+from jmlp.study.rules import EvaluateEvery
 from jmlp.training.records import CostPoint
 
 _HAS_BATCH_COST = "has_batch_cost"  # false if it is None, which an array stores as NaN

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from jmlp.errors import ConfigError
 from jmlp.results.serialization import UnreadableError, checked, member
 from jmlp.store.states import RunState, StudyState
-from jmlp.study.config import Hyperparams, Study
-from jmlp.study.rules import FRACTION, Refused, check, plain, with_kind
+from jmlp.study.config import Hyperparams, Study, check
+from jmlp.study.rules import FRACTION, Refused, plain, with_kind
 from jmlp.training.records import CostPoint, Progress, RunResult
 
 if TYPE_CHECKING:
@@ -29,7 +29,12 @@ DIGESTED = (
 
 # The members of JSON objects in records.
 _DATA = {"name": str, "source": str, "digests": dict[str, str]}
-_MORE_DATA = {"path": str | None, "image_shape": tuple[int, ...], "n_classes": int}
+_MORE_DATA = {
+    "path": str | None,
+    "image_shape": tuple[int, ...],
+    "n_classes": int,
+    "table": dict[str, Any],
+}
 _HARDWARE = {"device": str, "cores": int | None}
 _MORE_HARDWARE = {"checkpoint_seconds": float | None}
 

@@ -41,7 +41,8 @@ from jmlp.store.rows import (
     data_from,
     hardware_from,
 )
-from jmlp.study.config import MAX_UPDATES, identity
+from jmlp.study.config import identity
+from jmlp.study.rules import MAX_UPDATES
 from jmlp.system.files import names
 from jmlp.training.records import RunResult
 
@@ -235,6 +236,7 @@ def _digest(tensors: Mapping[str, NDArray[Any]], result: RunResult, *, of_run: b
     of_the_run = () if of_run else ("run_id", "hyperparams", "seed", "split_seed")
     for name in ("provenance", "experiments", "training_seconds", *of_the_run):
         del outcome[name]
+    outcome.pop("contract", None)
     digest.update(_json(outcome))
     return digest.hexdigest()
 

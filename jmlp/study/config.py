@@ -1,27 +1,41 @@
 """Hyperparameters and studies as frozen dataclasses.
 
-Imports no JAX, so that reading and checking a study is instant. `rules` defines what is allowed,
+Imports no JAX, so that reading and checking a study is instant. `Hyperparams` checks itself by the
+rules in `rules`; code that has checked the values already builds it by `unchecked` and `changed`.
 `file` reads TOML into these types, `jmlp.training.single_run` registers `Hyperparams` as a pytree.
 """
 
+import contextlib
 import itertools
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args, get_type_hints
+
+from jmlp.errors import ConfigError
+from jmlp.study.rules import (
+    HYPERPARAMETERS,
+    MAX_EXACT_INTEGER,
+    MISMATCHES,
+    PER_LAYER,
+    ActivationName,
+    BackwardFault,
+    BatchNormPlace,
+    ClassWeight,
+    EvaluateEvery,
+    Initialization,
+    Missing,
+    Optimizer,
+    Refused,
+    Schedule,
+    python_number,
+    shown,
+    toml_value,
+    value_text,
+    with_kind,
+)
 
 Value = Any  # a TOML value: str, int, float, bool, or a tuple of them
 Cell = Mapping[str, Value]  # part of a configuration: {"batch_size": 128}
-
-ActivationName = Literal["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu"]
-Optimizer = Literal["sgd", "momentum", "nesterov", "adam", "adamw"]
-Initialization = Literal["he", "normal", "glorot", "lecun", "zero"]
-Schedule = Literal["constant", "linear", "cosine"]  # of the learning rate
-ClassWeight = Literal["none", "balanced"]
-BatchNormPlace = Literal["before", "after"]  # the activation
-BackwardFault = Literal[
-    "none", "batch_norm", "dropout_mask", "relu_mask", "batch_mean", "updated_weights"
-]
-EvaluateEvery = int | Literal["epoch"]  # a number of updates, or after every epoch
 
 
 _NEVER = object()  # the "off" of what is always part of the program
@@ -61,6 +75,12 @@ class Hyperparams:
     Static fields are compiled into the program: one compile per combination of values. Swept
     fields are inputs of the program: runs that differ only in these train side by side in it. A
     swept field that is off (`features`) is left out of the program, so it costs nothing.
+
+    Numbers may be those of NumPy or JAX, and lists may stand for tuples; the fields hold Python's
+    own.
+
+    Raises:
+        ConfigError: values are not allowed; with all such problems, one per line.
     """
 
     hidden: tuple[int, ...] = field(
@@ -217,6 +237,14 @@ class Hyperparams:
         ),
     )
 
+    def __post_init__(self) -> None:
+        """Converts the values to Python's own types, and checks them.
+
+        Not that each has an effect: an axis of an experiment may be what gives it one.
+        """
+        self.__dict__.update(_python_values(self))  # the fields are frozen from here on
+        _raise(_problems(self.__dict__))
+
 
 STATIC_FIELDS = tuple(f.name for f in fields(Hyperparams) if f.metadata.get("static"))
 SWEPT_FIELDS = tuple(f.name for f in fields(Hyperparams) if not f.metadata.get("static"))
@@ -224,7 +252,6 @@ DEFAULTS: Mapping[str, Value] = {f.name: f.default for f in fields(Hyperparams)}
 FLOAT_FIELDS = tuple(
     name for name, hint in get_type_hints(Hyperparams).items() if float in (hint, *get_args(hint))
 )
-PER_LAYER = ("drop_rate", "activation")  # one value, or a tuple with one per hidden layer
 OFF: Mapping[str, Value] = {
     f.name: f.metadata["off"] for f in fields(Hyperparams) if "off" in f.metadata
 }
@@ -239,20 +266,28 @@ USED_ONLY_WITH: Mapping[str, tuple[str, tuple[Value, ...]]] = {
 }
 
 
-# Integers up to this magnitude are exactly representable as floats.
-MAX_EXACT_INTEGER = 2**53
-MAX_UPDATES = 2**31 - 1  # of a run; the update counter is 32 bits wide
+def unchecked(values: Mapping[str, Any]) -> Hyperparams:
+    """Hyperparameters that are not checked: checked already, or arrays or tracers in a program.
+
+    Args:
+        values: a value for every field.
+    """
+    hp = object.__new__(Hyperparams)
+    hp.__dict__.update(values)
+    return hp
 
 
-def in_python_types(hp: Hyperparams) -> Hyperparams:
-    """Converts all values to Python's own types: no NumPy scalars, no lists, no -0.0."""
-    return Hyperparams(**{name: python_value(name, getattr(hp, name)) for name in DEFAULTS})
+def changed(hp: Hyperparams, **changes: Any) -> Hyperparams:
+    """`dataclasses.replace`, unchecked."""
+    return unchecked({**hp.__dict__, **changes})
 
 
 def python_value(name: str, value: Any) -> Value:
-    """Converts one value likewise, and an integer to a float if the hyperparameter is a float."""
-    if hasattr(value, "tolist"):  # from NumPy or JAX; float32 becomes the equal float
-        value = value.tolist()
+    """A value of a hyperparameter in Python's own types: no NumPy scalars, no lists, no -0.0.
+
+    An integer becomes a float if the hyperparameter is one.
+    """
+    value = python_number(value)
     if isinstance(value, tuple | list):
         return tuple(python_value(name, v) for v in value)
     if name in FLOAT_FIELDS and type(value) is int and abs(value) <= MAX_EXACT_INTEGER:
@@ -278,10 +313,10 @@ def canonical(hp: Hyperparams) -> Hyperparams:
     It has Python's own types, a single drop rate or activation if all layers have the same one, and
     defaults for hyperparameters without effect.
     """
-    hp = in_python_types(hp)
+    hp = unchecked(_python_values(hp))
     unused = {name: DEFAULTS[name] for name in USED_ONLY_WITH if not in_use(name, hp)}
     single = {name: one_for_all(getattr(hp, name), hp.hidden) for name in PER_LAYER}
-    return replace(hp, **single, **unused)
+    return changed(hp, **single, **unused)
 
 
 def features(hp: Hyperparams) -> tuple[str, ...]:
@@ -332,24 +367,37 @@ class Reference:
     stopped: int | None = None  # epochs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Experiment:
     """Hyperparameters, axes and seeds; gives one result table.
 
-    `base` holds the hyperparameters of the baseline, including its value on each axis.
+    `base` holds the hyperparameters of the baseline, including its value on each axis; a `baseline`
+    that is left out is read from it.
     """
 
     name: str
     base: Hyperparams
-    axes: Mapping[str, tuple[Value, ...]]
-    seeds: tuple[int, ...]
-    baseline: Cell  # a value for every axis
+    axes: Mapping[str, Sequence[Value]] = field(default_factory=dict)  # values by hyperparameter
+    seeds: Sequence[int] = ()  # at least one
+    baseline: Cell = field(default_factory=dict)  # a value for every axis
     claims: tuple[Claim, ...] = ()
     reference: tuple[Reference, ...] = ()
     title: str = ""
 
+    def __post_init__(self) -> None:
+        # Only conversions: `file.checked_study` checks it, together with the rest of its study.
+        with contextlib.suppress(TypeError):
+            self.__dict__["seeds"] = tuple(map(python_number, self.seeds))
+        if self.axes and not self.baseline:
+            on_axes = {name: getattr(self.base, name) for name in self.axes if name in DEFAULTS}
+            self.__dict__["baseline"] = on_axes
 
-@dataclass(frozen=True)
+    def __repr__(self) -> str:
+        axes = " x ".join(f"{len(values)} {name}" for name, values in self.axes.items())
+        return f"Experiment({self.name}: {axes or '1 configuration'}, {len(self.seeds):,} seeds)"
+
+
+@dataclass(frozen=True, repr=False)
 class Study:
     """A set of experiments on one data set."""
 
@@ -362,6 +410,17 @@ class Study:
     sequential: bool = False  # whether verdicts stay valid if seeds are added after looking
     title: str = ""
     notes: tuple[str, ...] = ()  # sentences for the report, such as how hyperparameters were chosen
+    # The following are about a table; see `data.table.TableOptions`.
+    label: str = ""  # the name of the label column
+    missing: Missing = "error"
+    leave_out: tuple[str, ...] = ()  # columns that are not features
+    header: bool | None = (
+        None  # whether the first line has the names of the columns; None: find out
+    )
+    test: str | float = ""  # a table with the test examples, or the fraction to hold out as such
+
+    def __repr__(self) -> str:
+        return f"Study({self.name} on {self.data}: {', '.join(map(repr, self.experiments))})"
 
 
 @dataclass(frozen=True)
@@ -373,9 +432,7 @@ class Configuration:
     label: str
 
 
-def in_use(
-    name: str, base: Hyperparams, axes: Mapping[str, tuple[Value, ...]] | None = None
-) -> bool:
+def in_use(name: str, base: Hyperparams, axes: Mapping[str, Sequence[Value]] | None = None) -> bool:
     """Whether a hyperparameter has an effect; with `axes`, in at least one cell."""
     if name not in USED_ONLY_WITH:
         return True
@@ -389,7 +446,7 @@ def configurations(experiment: Experiment) -> tuple[Configuration, ...]:
     axes = [[python_value(name, v) for v in values] for name, values in experiment.axes.items()]
     cells = [dict(zip(names, cell, strict=True)) for cell in itertools.product(*axes)]
     return tuple(
-        Configuration(cell, canonical(replace(experiment.base, **cell)), label(cell))
+        Configuration(cell, canonical(changed(experiment.base, **cell)), label(cell))
         for cell in cells
     )
 
@@ -415,15 +472,51 @@ def label(cell: Cell) -> str:
     return ", ".join(parts) or "all runs"
 
 
-def value_text(value: Value, name: str = "") -> str:
-    """A value as shown to users; different values of one hyperparameter have different texts.
+def no_effect(name: str) -> str:
+    """The error message for setting a hyperparameter without effect."""
+    other, needed = USED_ONLY_WITH[name]
+    values = " or ".join(map(shown, needed))
+    return f"has no effect without {other} = {values}: set that, or leave {name} out"
 
-    A drop rate of 0 is shown as "none".
+
+def check(hp: Hyperparams) -> None:
+    """Check the hyperparameters of one run, including that each one set has an effect.
+
+    Raises:
+        ConfigError: with one problem per invalid field.
     """
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None or (name in ("drop_rate", "input_drop_rate") and value == 0):
-        return "none"
-    if isinstance(value, tuple):
-        return "\N{EN DASH}".join(value_text(v) for v in value)
-    return repr(float(value)).removesuffix(".0") if isinstance(value, float) else str(value)
+    problems = _problems(_python_values(hp))
+    for name in USED_ONLY_WITH:
+        if getattr(hp, name) != DEFAULTS[name] and not in_use(name, hp):
+            problems.setdefault(name, no_effect(name))
+    _raise(problems)
+
+
+def _python_values(hp: Hyperparams) -> dict[str, Value]:
+    """All values by field, in Python's own types."""
+    return {name: python_value(name, getattr(hp, name)) for name in DEFAULTS}
+
+
+def _problems(values: Mapping[str, Value]) -> dict[str, str]:
+    """Problems of single values, and of those that depend on each other, by field."""
+    problems = {}
+    for name, rule in HYPERPARAMETERS.items():
+        value = values[name]
+        try:
+            read = rule.read(toml_value(value))
+        except Refused as refused:
+            problems[name] = f"must be {rule.wanted}, got {refused}"
+        else:
+            if read != value:  # the TOML form: "none"
+                problems[name] = f"write it as {read!r} in Python, got {with_kind(value)}"
+    for (name, other), mismatch in MISMATCHES.items():
+        if not problems.keys() & {name, other} and (
+            problem := mismatch(values[name], values[other])
+        ):
+            problems[name] = problem
+    return problems
+
+
+def _raise(problems: Mapping[str, str]) -> None:
+    if problems:
+        raise ConfigError([f"{name}: {problem}" for name, problem in problems.items()])

@@ -6,33 +6,28 @@ integer becomes a float if a float is expected. Nothing else is converted.
 
 import datetime
 import math
+import numbers
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
-from jmlp.errors import ConfigError
-from jmlp.study.config import (
-    DEFAULTS,
-    MAX_EXACT_INTEGER,
-    MAX_UPDATES,
-    PER_LAYER,
-    USED_ONLY_WITH,
-    ActivationName,
-    BackwardFault,
-    BatchNormPlace,
-    ClassWeight,
-    EvaluateEvery,
-    Hyperparams,
-    Initialization,
-    Optimizer,
-    Schedule,
-    in_python_types,
-    in_use,
-    value_text,
-)
+ActivationName = Literal["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu"]
+Optimizer = Literal["sgd", "momentum", "nesterov", "adam", "adamw"]
+Initialization = Literal["he", "normal", "glorot", "lecun", "zero"]
+Schedule = Literal["constant", "linear", "cosine"]  # of the learning rate
+ClassWeight = Literal["none", "balanced"]
+BatchNormPlace = Literal["before", "after"]  # the activation
+BackwardFault = Literal[
+    "none", "batch_norm", "dropout_mask", "relu_mask", "batch_mean", "updated_weights"
+]
+EvaluateEvery = int | Literal["epoch"]  # a number of updates, or after every epoch
+Missing = Literal["error", "mean", "drop"]  # what to do about missing values in a table
 
+# Integers up to this magnitude are exactly representable as floats.
+MAX_EXACT_INTEGER = 2**53
+MAX_UPDATES = 2**31 - 1  # of a run; the update counter is 32 bits wide
 MAX_RUNS = 100_000  # per study: what one plan can hold in memory
 MAX_SEED = 2**63 - 1  # the largest integer that SQLite stores
 MAX_EPOCHS = 100_000
@@ -116,6 +111,26 @@ def _cut(text: str, limit: int = _SHOWN_LENGTH) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def python_number(value: Any) -> Any:
+    """Converts numbers and arrays to Python's own numbers and lists; returns all else unchanged.
+
+    Numbers are those of NumPy and JAX, and whatever else is a `numbers.Integral` or `numbers.Real`,
+    such as a `Fraction`. A boolean stays one.
+    """
+    if type(value) in (str, bool, int, float):
+        return value
+    if hasattr(value, "tolist"):
+        return value.tolist()  # of a float32: the equal float
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        try:
+            return float(value)
+        except OverflowError:
+            return value
+    return value
+
+
 def integer(low: int, high: int, high_text: str = "") -> Rule:
     """An integer from `low` to `high`, inclusive; not a boolean."""
 
@@ -151,7 +166,7 @@ def choice(*words: str) -> Rule:
         if not isinstance(value, str):
             raise Refused(with_kind(value))
         if value not in words:
-            raise Refused(shown(value) + did_you_mean(value, words))
+            raise Refused(shown(value) + did_you_mean(value.lower(), words))
         return value
 
     *first, last = map(repr, words)
@@ -301,6 +316,13 @@ SPLIT_SEED = Rule(f"{SEED.wanted}, or 'seed'", lambda v: v if v == "seed" else S
 FRACTION = number("> 0 and < 1", lambda v: 0 < v < 1)
 BOOLEAN = Rule("true or false", _boolean)
 DIFFERENCE = _SHARE
+COLUMN = text(1, MAX_TEXT)
+COLUMNS = list_of(f"a list of names of columns, each {COLUMN.wanted}", COLUMN, 0, 10_000)
+MISSING = choice(*get_args(Missing))
+TEST = Rule(
+    f"the path of a table, {_PATH.wanted}, or the fraction of the rows to hold out, > 0 and < 1",
+    lambda v: _PATH.read(v) if isinstance(v, str) else FRACTION.read(v),
+)
 ACCURACY = number("from 0 to 1", lambda v: 0 <= v <= 1)
 
 HYPERPARAMETERS: dict[str, Rule] = {
@@ -347,6 +369,20 @@ def toml_value(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def value_text(value: Any, name: str = "") -> str:
+    """A value as shown to users; different values of one hyperparameter have different texts.
+
+    A drop rate of 0 is shown as "none".
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or (name in ("drop_rate", "input_drop_rate") and value == 0):
+        return "none"
+    if isinstance(value, tuple):
+        return "\N{EN DASH}".join(value_text(v) for v in value)
+    return repr(float(value)).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
 def _layers_mismatch(values: Any, hidden: tuple[int, ...]) -> str | None:
     if not isinstance(values, tuple) or len(values) == len(hidden):
         return None
@@ -362,51 +398,11 @@ def _warmup_mismatch(warmup: float, epochs: int) -> str | None:
     return f"must be at most the {epochs:,} of epochs, got {shown(warmup)}"
 
 
+PER_LAYER = ("drop_rate", "activation")  # one value, or a tuple with one per hidden layer
+
 # Pairs of hyperparameters whose values must fit each other, and a function of both values that
 # returns the error message, of the first one, or None.
 MISMATCHES: Mapping[tuple[str, str], Callable[[Any, Any], str | None]] = {
     **{(name, "hidden"): _layers_mismatch for name in PER_LAYER},
     ("warmup", "epochs"): _warmup_mismatch,
 }
-
-
-def no_effect(name: str) -> str:
-    """The error message for setting a hyperparameter without effect."""
-    other, needed = USED_ONLY_WITH[name]
-    values = " or ".join(map(shown, needed))
-    return f"has no effect without {other} = {values}: set that, or leave {name} out"
-
-
-def check(hp: Hyperparams) -> None:
-    """Check the hyperparameters of one run, built in Python.
-
-    Raises:
-        ConfigError: with one problem per invalid field.
-    """
-    hp = in_python_types(hp)
-    problems = _problems(hp)
-    for name in USED_ONLY_WITH:
-        if getattr(hp, name) != DEFAULTS[name] and not in_use(name, hp):
-            problems.setdefault(name, no_effect(name))
-    if problems:
-        raise ConfigError([f"{name}: {problem}" for name, problem in problems.items()])
-
-
-def _problems(hp: Hyperparams) -> dict[str, str]:
-    """Problems of hyperparameters in Python's types, by field."""
-    problems = {}
-    for name, rule in HYPERPARAMETERS.items():
-        value = getattr(hp, name)
-        try:
-            read = rule.read(toml_value(value))
-        except Refused as refused:
-            problems[name] = f"must be {rule.wanted}, got {refused}"
-        else:
-            if read != value:  # the TOML form: "none"
-                problems[name] = f"write it as {read!r} in Python, got {with_kind(value)}"
-    for (name, other), mismatch in MISMATCHES.items():
-        if not problems.keys() & {name, other} and (
-            problem := mismatch(getattr(hp, name), getattr(hp, other))
-        ):
-            problems[name] = problem
-    return problems

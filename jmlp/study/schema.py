@@ -6,27 +6,27 @@ All problems of a document are collected before any is reported.
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
 from jmlp.study import rules
 from jmlp.study.config import (
     DEFAULTS,
-    PER_LAYER,
     USED_ONLY_WITH,
     Cell,
     Claim,
     Experiment,
-    Hyperparams,
     Reference,
     Study,
     Value,
+    changed,
     in_use,
     label,
+    no_effect,
     one_for_all,
+    unchecked,
 )
-from jmlp.study.rules import HYPERPARAMETERS, shown, toml_value
+from jmlp.study.rules import HYPERPARAMETERS, PER_LAYER, shown, toml_value
 from jmlp.study.toml_reader import Document, Key, Reader
 
 EXPERIMENT_RULES = {"title": rules.TITLE, "seeds": rules.SEEDS, **HYPERPARAMETERS}
@@ -40,6 +40,11 @@ STUDY_RULES = {
     "validation_fraction": rules.FRACTION,
     "smallest_difference": rules.DIFFERENCE,
     "sequential": rules.BOOLEAN,
+    "label": rules.COLUMN,
+    "missing": rules.MISSING,
+    "leave_out": rules.COLUMNS,
+    "header": rules.BOOLEAN,
+    "test": rules.TEST,
     "notes": rules.SENTENCES,
     **HYPERPARAMETERS,
 }
@@ -70,7 +75,7 @@ def read_study(document: Document, reader: Reader) -> Study | None:
     drafts = [_Draft(name, table, document, top, reader) for name, table in tables.items()]
     for name, (other, _) in USED_ONLY_WITH.items():
         if name in top and all(d.is_sound(other) and not d.uses(name) for d in drafts):
-            reader.problem((name,), rules.no_effect(name))
+            reader.problem((name,), no_effect(name))
     n_runs = sum(draft.n_runs for draft in drafts)
     if n_runs > rules.MAX_RUNS and not reader.n_problems:
         reader.problem(("experiments",), f"{n_runs:,} runs in all; {_RUN_LIMIT}")
@@ -107,7 +112,7 @@ class _Draft:
             self._table, self._at, EXPERIMENT_RULES, EXPERIMENT_TABLES, _TOP_ONLY
         )
         values = {**DEFAULTS, **top, **self._own}
-        self._base = Hyperparams(**{key: values[key] for key in HYPERPARAMETERS})
+        self._base = unchecked({key: values[key] for key in HYPERPARAMETERS})
         self._seeds: Sequence[int] = values.get("seeds", ())
         if "seeds" not in self._table and "seeds" not in document:
             self._problem("seeds", "is missing: give them here or at the top, as in seeds = 5")
@@ -144,11 +149,11 @@ class _Draft:
     def experiment(self) -> Experiment:
         """The experiment; valid only if there were no problems."""
         unused = {name: DEFAULTS[name] for name in USED_ONLY_WITH if not self.uses(name)}
-        base = replace(self._base, **{**unused, **self._baseline})
+        base = changed(self._base, **{**unused, **self._baseline})
         single = {name: one_for_all(getattr(base, name), base.hidden) for name in PER_LAYER}
         return Experiment(
             name=self._name,
-            base=replace(base, **single),
+            base=changed(base, **single),
             axes=self._axes,
             seeds=tuple(self._seeds),
             baseline=self._baseline,
@@ -290,6 +295,6 @@ class _Draft:
                 continue
             others = self._axes.get(other, (getattr(self._base, other),))
             if name in self._axes and not all(value in needed for value in others):
-                self._reader.problem((*self._at, "axes", name), rules.no_effect(name))
+                self._reader.problem((*self._at, "axes", name), no_effect(name))
             elif name in self._own and not self.uses(name):
-                self._problem(name, rules.no_effect(name))
+                self._problem(name, no_effect(name))

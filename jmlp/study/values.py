@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from jmlp.study.config import FLOAT_FIELDS, PER_LAYER, Value, python_value
-from jmlp.study.rules import plain, toml_value
+from jmlp.study.config import FLOAT_FIELDS, Value, python_value
+from jmlp.study.rules import PER_LAYER, plain, toml_value
 
 MAX_RANGE = 1000  # values of one range
 RANGES = "16..2048 x2, 0..0.9 +0.1 or 0.01..1 log 5"

@@ -17,18 +17,18 @@ import numpy as np
 
 from jmlp.data import mnist
 from jmlp.data.dataset import Dataset, plane_of
+from jmlp.data.table import TableOptions
 from jmlp.errors import ConfigError
 from jmlp.study.config import (
-    MAX_UPDATES,
-    EvaluateEvery,
     Hyperparams,
-    Optimizer,
     Study,
+    changed,
     compiled_in,
     configurations,
     features,
     identity,
 )
+from jmlp.study.rules import MAX_UPDATES, EvaluateEvery, Optimizer
 from jmlp.training.records import NUMERICS, Evaluations
 
 # Allowed widths. A CPU trains lanes in pairs, and a lane's bits depend on whether its program has
@@ -79,22 +79,45 @@ class DataFacts:
     largest_input: float = field(default=0.0, metadata={"added": True})
     # Height and width of the pictures; None if the examples are none, or it is unknown.
     plane: tuple[int, int] | None = field(default=None, metadata={"added": True})
+    # Of a table: what it consists of, in one sentence, and the names of its classes.
+    about: str = field(default="", metadata={"added": True})
+    class_names: tuple[str, ...] = field(default=(), metadata={"added": True})
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the examples are rows of a table: standardised and split by class."""
+        return "columns" in self.digests
+
+    def name_of(self, label: int) -> str:
+        """The name of a class."""
+        return self.class_names[label] if self.class_names else str(label)
 
 
 def data_facts(dataset: Dataset) -> DataFacts:
     """The facts of a data set in memory."""
-    x = dataset.x_train
+    x, columns = dataset.x_train, dataset.columns
+    if columns is not None:
+        largest = 0.0  # standardised
+    else:
+        largest = 1.0 if x.dtype == np.uint8 else float(max(-x.min(), x.max()))
     return DataFacts(
         n_examples=len(dataset.y_train),
         n_test=0 if dataset.y_test is None else len(dataset.y_test),
         n_in=dataset.n_in,
         n_classes=dataset.n_classes,
         digests=dataset.digests,
-        pixel_bytes=x.itemsize,
+        pixel_bytes=1 if x.dtype == np.uint8 else 4,
         class_counts=tuple(np.bincount(dataset.y_train, minlength=dataset.n_classes).tolist()),
-        largest_input=1.0 if x.dtype == np.uint8 else float(max(-x.min(), x.max())),
-        plane=plane_of(dataset.image_shape),
+        largest_input=largest,
+        plane=None if columns is not None else plane_of(dataset.image_shape),
+        about="" if columns is None else columns.sentence(),
+        class_names=() if columns is None else columns.classes,
     )
+
+
+def table_options(study: Study) -> TableOptions:
+    """What a study says about its table."""
+    return TableOptions(study.label, study.missing, study.leave_out, study.header, study.test)
 
 
 def mnist_facts() -> DataFacts:
@@ -202,7 +225,7 @@ def as_compiled(hp: Hyperparams) -> Hyperparams:
 
     Groups that differ only in these share all programs but the one that makes updates.
     """
-    return replace(hp, batch_size=0, evaluate_every="epoch", shift=0, rotation=0.0)
+    return changed(hp, batch_size=0, evaluate_every="epoch", shift=0, rotation=0.0)
 
 
 def _group(cohorts: tuple[Cohort, ...]) -> Group:
@@ -284,8 +307,8 @@ def group_name(group: Group) -> str:
         parts.append(f"batch norm{place}{scale}")
     if hp.activation != "relu":
         names = hp.activation if isinstance(hp.activation, tuple) else (hp.activation,)
-        parts.append("-".join(name.replace("_", " ") for name in names))
-    parts += [] if hp.optimizer == "sgd" else [hp.optimizer]
+        parts.append("-".join(f"{name}".replace("_", " ") for name in names))
+    parts += [] if hp.optimizer == "sgd" else [f"{hp.optimizer}"]
     parts += [] if hp.schedule == "constant" else [f"{hp.schedule} schedule"]
     parts += [] if hp.initialization == "he" else [f"{hp.initialization} initialisation"]
     parts += [] if hp.class_weight == "none" else [f"{hp.class_weight} class weight"]
@@ -388,7 +411,8 @@ def _split(runs: list[Run]) -> Iterator[list[Run]]:
 def state_bytes(plan: Plan, group: Group) -> int:
     """Bytes of one cohort's state: parameters, best parameters, moments of the optimiser."""
     hp = group.hyperparams
-    copies = 2 + MOMENTS[hp.optimizer]
+    # One of the library's user (`jmlp.fit`) keeps at most as much as Adam, with few exceptions.
+    copies = 2 + MOMENTS.get(hp.optimizer, 2)
     return 4 * copies * group.width * n_parameters(hp, plan.facts.n_in, plan.facts.n_classes)
 
 
@@ -396,6 +420,16 @@ def cpu_slots(plan: Plan, group: Group, n_devices: int) -> int:
     """The number of cohorts of a group in training at once on each CPU device."""
     room = STATE_BYTES // state_bytes(plan, group)
     return max(1, min(CPU_SLOTS, room, -(-len(group.cohorts) // n_devices)))
+
+
+def split_seeds(plan: Plan) -> tuple[int, ...]:
+    """The seeds of the plan's splits."""
+    return tuple(dict.fromkeys(c.split_seed for group in plan.groups for c in group.cohorts))
+
+
+def n_splits(plan: Plan) -> int:
+    """How often the data are on a device: a table once for each split, by which it is scaled."""
+    return len(split_seeds(plan)) if plan.facts.is_table else 1
 
 
 def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
@@ -419,7 +453,7 @@ def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
     part = hp.batch_size if hp.batch_norm else min(hp.batch_size, GRADIENT_BLOCK)
     batch = hp.batch_size * facts.n_in * facts.pixel_bytes
     batch += 4 * max(part, EVALUATION_BLOCK) * lanes_at_once * units
-    data = (facts.n_examples + facts.n_test) * facts.n_in * facts.pixel_bytes
+    data = n_splits(plan) * (facts.n_examples + facts.n_test) * facts.n_in * facts.pixel_bytes
     # The rows of the mini-batches of this interval and of the next.
     interval = evaluations(plan.n_training, hp).interval
     order = 2 * 4 * slots * interval * hp.batch_size

@@ -13,7 +13,7 @@ its first calls with `call_first`, which frees the programs of earlier groups.
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jmlp.study.config import FLOAT_FIELDS, OFF, SWEPT_FIELDS, Hyperparams, features
+from jmlp.study.config import FLOAT_FIELDS, OFF, SWEPT_FIELDS, Hyperparams, changed, features
 from jmlp.training import single_run
 from jmlp.training.blocks import Data
 from jmlp.training.plan import TRAINING_SAMPLE
@@ -146,7 +146,7 @@ def stack_hyperparams(hps: Sequence[Hyperparams]) -> Hyperparams:
             for name in SWEPT_FIELDS
             if name in on or name not in OFF
         }
-    return replace(hps[0], **{**dict.fromkeys(OFF), **swept})
+    return changed(hps[0], **{**dict.fromkeys(OFF), **swept})
 
 
 def _as_numbers(hp: Hyperparams, name: str) -> Any:
@@ -170,7 +170,7 @@ def random_inputs(
     """
     none: dict[str, Any] = {} if can_drop else {"drop_rate": None}
     is_random = can_drop or hp.input_drop_rate is not None or augments
-    return replace(hp, **none), keys if is_random else None
+    return changed(hp, **none), keys if is_random else None
 
 
 def root_key(seed: int) -> np.ndarray:

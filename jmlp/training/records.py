@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from jmlp.study.config import EvaluateEvery, Hyperparams
+from jmlp.errors import CheckFailed
+from jmlp.study.config import Hyperparams
+from jmlp.study.rules import EvaluateEvery
 
 if TYPE_CHECKING:  # so that code that only reads results need not import NumPy
     from numpy.typing import NDArray
@@ -132,7 +134,7 @@ def changes(old: Provenance, new: Provenance) -> dict[str, str]:
     return {name: f"{was}, now {now}" for name, (was, now) in pairs.items() if was != now}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Snapshot:
     """Parameters and batch-norm state at an evaluation."""
 
@@ -140,12 +142,15 @@ class Snapshot:
     params: Any
     state: Any
 
+    def __repr__(self) -> str:
+        return f"Snapshot(epoch {epoch_text(self.epoch)})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """The result of an ended run. A diverged run has no accuracies; `test_*` needs a test set."""
 
-    run_id: str
+    run_id: str  # empty if `jmlp.fit` was given functions that no id can identify
     hyperparams: Hyperparams
     seed: int
     split_seed: int
@@ -171,6 +176,42 @@ class RunResult:
     # Wall-clock seconds in training until it stopped, not divided among the runs beside it; without
     # compiling and pauses. None if an earlier version trained it, wholly or in part.
     training_seconds: float | None = field(default=None, compare=False, metadata={"added": True})
+    # What the network accepts and answers (a `data.contract.Contract`; importing that takes NumPy),
+    # with the scale of its split, if it was trained on a table or by `jmlp.fit`; None: as the data.
+    contract: Any = field(default=None, compare=False, metadata={"added": True})
+    # The kept parameters as a `jmlp.Network`, if the library trained the run and it has not
+    # diverged. Untyped, because a network is of a higher level than this record.
+    network: Any = field(default=None, compare=False, metadata={"added": True})
+
+    def __repr__(self) -> str:
+        accuracies = [
+            f"{part} accuracy {share:.2%}"
+            for part in ("training", "validation", "test")
+            if (share := getattr(self, f"{part}_accuracy")) is not None
+        ]
+        ended = f"{self.status} in epoch {epoch_text(self.stopped_epoch)}"
+        collapsed = ["collapsed"] if self.collapsed else []
+        facts = [f"seed {self.seed}", ended, *collapsed, *accuracies]
+        return f"RunResult({self.run_id[:8] or 'without id'}, {', '.join(facts)})"
+
+    def predict(self, x: Any) -> Any:
+        """The class of each example of `x`, by the kept parameters; see `Network.predict`."""
+        return self._trained().predict(x)
+
+    def score(self, x: Any, y: Any, what: Literal["accuracy", "cost"] = "accuracy") -> float:
+        """The share of `x` that is classified as `y`, or the mean cost; see `Network.score`."""
+        found: float = self._trained().score(x, y, what)
+        return found
+
+    def save(self, path: Any) -> None:
+        """Writes the kept network to a file for `jmlp.load`; see `Network.save`."""
+        self._trained().save(path)
+
+    def _trained(self) -> Any:
+        if self.network is not None:
+            return self.network
+        reason = "it diverged" if self.status == "diverged" else "it was not trained by the library"
+        raise CheckFailed(f"run {self.run_id[:8] or 'without id'}: has no network: {reason}")
 
 
 def reached_limit(patience: int | None, best: float, stopped: float, limit: float) -> bool:
@@ -229,7 +270,7 @@ class Stop:
     step: int  # the last update, or the one that gave a non-finite number; from 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Progress:
     """The progress of a training, and what is new since the previous record.
 
@@ -263,3 +304,10 @@ class Progress:
     stops: Mapping[str, Stop] = field(default_factory=dict)
     points: Mapping[str, CostPoint] = field(default_factory=dict)  # by run id
     results: tuple[RunResult, ...] = ()  # of ended runs; never part of the JSON
+
+    def __repr__(self) -> str:
+        return (
+            f"Progress({self.phase}, {self.runs_done:,} of {self.n_runs:,} runs done, epoch "
+            f"{epoch_text(self.epoch)}, {len(self.points)} new points, {len(self.results)} new "
+            "results)"
+        )

@@ -7,6 +7,7 @@ Divergence is a value: `diverged_at` is the update that gave a non-finite number
 raises. A run that has stopped or diverged is frozen by `where`, so its numbers no longer change.
 """
 
+from collections.abc import Iterable
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -16,13 +17,24 @@ from jax import Array
 
 from jmlp.nn import clipping, cost, faults, l2, max_norm, model, weight_decay
 from jmlp.nn.gradient import CostOptions
-from jmlp.nn.optimizers import OPTIMIZERS, learning_rate
-from jmlp.study.config import STATIC_FIELDS, SWEPT_FIELDS, Hyperparams
+from jmlp.nn.optimizers import learning_rate, optimizer_of
+from jmlp.study.config import STATIC_FIELDS, SWEPT_FIELDS, Hyperparams, unchecked
 from jmlp.training import blocks
 from jmlp.training.blocks import Batch, Data
 
+
+def _flatten(hp: Hyperparams) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
+    swept = [(jax.tree_util.GetAttrKey(name), getattr(hp, name)) for name in SWEPT_FIELDS]
+    return swept, tuple(getattr(hp, name) for name in STATIC_FIELDS)
+
+
+def _unflatten(static: tuple[Any, ...], swept: Iterable[Any]) -> Hyperparams:
+    """Unchecked, because the leaves may be arrays, tracers, or whatever else JAX puts there."""
+    return unchecked(dict(zip((*SWEPT_FIELDS, *STATIC_FIELDS), (*swept, *static), strict=True)))
+
+
 # Swept fields are traced; static ones are part of the structure, and so of what jit compiles for.
-jax.tree_util.register_dataclass(Hyperparams, SWEPT_FIELDS, STATIC_FIELDS)
+jax.tree_util.register_pytree_with_keys(Hyperparams, _flatten, _unflatten)
 
 # Purposes of random numbers, folded into the root key of a run.
 INIT, DROPOUT, AUGMENT = 0, 1, 2
@@ -70,7 +82,7 @@ def init(hp: Hyperparams, n_in: int, n_classes: int, root_key: Array) -> TrainSt
     return TrainState(
         params=params,
         bn_state=bn_state,
-        optimizer_state=OPTIMIZERS[hp.optimizer].init(params),
+        optimizer_state=optimizer_of(hp.optimizer).init(params),
         best_params=params,
         best_bn_state=bn_state,
         best_cost=jnp.asarray(jnp.inf, jnp.float32),
@@ -144,7 +156,7 @@ def update(
     """
     if hp.weight_decay is not None:
         params = weight_decay.decay(params, rate, hp.weight_decay)
-    params, optimizer_state = OPTIMIZERS[hp.optimizer].update(
+    params, optimizer_state = optimizer_of(hp.optimizer).update(
         params, grads, optimizer_state, rate, hp.momentum
     )
     if hp.max_norm is not None:

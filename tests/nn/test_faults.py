@@ -16,8 +16,7 @@ from jmlp.nn.derivatives import CORRECT
 from jmlp.nn.gradcheck import check_network
 from jmlp.results import crosschecks
 from jmlp.results.tables import study_tables
-from jmlp.study.config import Hyperparams
-from jmlp.study.rules import check
+from jmlp.study.config import Hyperparams, check
 from jmlp.training.plan import data_facts
 
 # Where each mistake has an effect: batch norm, drop rate, and layers before the last.

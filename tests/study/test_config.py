@@ -1,8 +1,14 @@
 """Configurations, their labels, and the check of hyperparameters built in Python."""
 
+import copy
+import importlib
+import pickle
 from dataclasses import replace
+from enum import IntEnum
+from fractions import Fraction
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,11 +22,12 @@ from jmlp.study.config import (
     Hyperparams,
     Value,
     canonical,
+    changed,
+    check,
     configurations,
     label,
-    value_text,
 )
-from jmlp.study.rules import HYPERPARAMETERS, check
+from jmlp.study.rules import HYPERPARAMETERS, value_text
 
 
 def experiment(base: Hyperparams, **axes: tuple[Value, ...]) -> Experiment:
@@ -96,7 +103,10 @@ def test_good_hyperparameters_pass(hp: Hyperparams) -> None:
         ("learning_rate", np.float64(0.1), 0.1),
         ("learning_rate", np.float32(0.1), 0.10000000149011612),  # the float that it is
         ("learning_rate", jnp.float32(0.5), 0.5),
+        ("learning_rate", Fraction(1, 10), 0.1),
+        ("learning_rate", np.array(0.1), 0.1),
         ("batch_size", np.int64(48), 48),
+        ("batch_size", IntEnum("Size", {"SMALL": 48}).SMALL, 48),  # type: ignore[attr-defined]
         ("epochs", np.int32(3), 3),
         ("patience", np.uint8(4), 4),
         ("batch_norm", np.bool_(True), True),
@@ -107,14 +117,15 @@ def test_good_hyperparameters_pass(hp: Hyperparams) -> None:
         ("drop_rate", -0.0, 0.0),
         ("drop_rate", [0, 0, 0.0], 0.0),
         ("drop_rate", (0.5, 0.5, 0.5), 0.5),
-        ("drop_rate", (0.5, 0.5), (0.5, 0.5)),  # not one for each layer: it stays wrong
         ("drop_rate", (0.5, 0, np.float64(0)), (0.5, 0.0, 0.0)),
         ("momentum", 0.5, 0.9),  # no effect with sgd
         ("weight_std", 0.5, 0.15),  # no effect with he
     ],
 )
 def test_each_hyperparameter_has_one_form(field: str, value: Any, expected: Value) -> None:
-    found = canonical(replace(Hyperparams(), **{field: value}))
+    built = replace(Hyperparams(), **{field: value})
+    assert type(getattr(built, field)) in (bool, float, int, tuple)
+    found = canonical(built)
     assert repr(found) == repr(replace(Hyperparams(), **{field: expected}))
     assert canonical(found) == found
 
@@ -125,6 +136,13 @@ def test_each_hyperparameter_has_one_form(field: str, value: Any, expected: Valu
         ("learning_rate", float("inf"), "must be a finite number > 0, got inf"),
         ("batch_size", True, "must be an integer from 1 to 1,048,576, got true (a boolean)"),
         ("batch_size", np.float64(8), "must be an integer from 1 to 1,048,576, got 8.0 (a float)"),
+        ("batch_size", Fraction(16), "must be an integer from 1 to 1,048,576, got 16.0 (a float)"),
+        ("learning_rate", Fraction(10**400), "must be a finite number > 0, got Fraction("),
+        (
+            "optimizer",
+            "Adam",
+            "must be 'sgd', 'momentum' or 'adam', got 'Adam'; did you mean adam?",
+        ),
         ("learning_rate", np.bool_(True), "must be a finite number > 0, got true (a boolean)"),
         (
             "learning_rate",
@@ -160,14 +178,56 @@ def test_each_hyperparameter_has_one_form(field: str, value: Any, expected: Valu
 def test_wrong_hyperparameter_is_named(field: str, value: Any, problem: str) -> None:
     with pytest.raises(ConfigError) as error:
         check(replace(Hyperparams(), **{field: value}))
-    assert error.value.problems == (f"{field}: {problem}",)
+    assert len(error.value.problems) == 1
+    assert error.value.problems[0].startswith(f"{field}: {problem}")
 
 
-def test_all_wrong_hyperparameters_are_reported_at_once() -> None:
+def test_all_wrong_hyperparameters_are_reported_when_they_are_built() -> None:
     with pytest.raises(ConfigError) as error:
-        check(Hyperparams(hidden=(), drop_rate=(0.1, 0.1), momentum=2.0, epochs=0))
+        Hyperparams(hidden=(), drop_rate=(0.1, 0.1), momentum=2.0, epochs=0)
     assert error.value.problems == (
         "hidden: must be a list of 1 to 64 integers from 1 to 1,048,576, got []",
         "momentum: must be a finite number >= 0 and < 1, got 2.0",
         "epochs: must be an integer from 1 to 100,000, got 0",
     )
+
+
+def test_values_that_do_not_fit_each_other_are_refused_when_one_is_replaced() -> None:
+    hp = Hyperparams(hidden=(8, 4), drop_rate=(0.1, 0.2))
+    with pytest.raises(ConfigError, match="drop_rate: needs one value, or one per hidden layer"):
+        replace(hp, hidden=(8,))
+    with pytest.raises(ConfigError, match="learning_rate: must be a finite number > 0, got -1"):
+        replace(hp, learning_rate=-1)
+
+
+def test_base_of_an_experiment_may_hold_what_only_an_axis_gives_an_effect() -> None:
+    base = Hyperparams(momentum=0.5)  # no effect with sgd, but beside it
+    with pytest.raises(ConfigError, match="momentum: has no effect without optimizer"):
+        check(base)
+    grid = configurations(experiment(base, optimizer=("sgd", "momentum")))
+    assert [c.hyperparams.momentum for c in grid] == [0.9, 0.5]
+
+
+def test_copies_of_hyperparameters_are_equal() -> None:
+    hp = Hyperparams(hidden=(8,), drop_rate=0.5)
+    assert copy.deepcopy(hp) == pickle.loads(pickle.dumps(hp)) == replace(hp) == hp
+    assert {hp: 1}[replace(hp)] == 1
+
+
+def test_pytree_of_hyperparameters_may_hold_anything_in_its_leaves() -> None:
+    importlib.import_module("jmlp.training.single_run")  # registers it
+    hp = Hyperparams(batch_size=16)
+    leaves, structure = jax.tree.flatten(hp)
+    assert leaves == [getattr(hp, name) for name in SWEPT_FIELDS]
+    assert jax.tree.unflatten(structure, leaves) == hp
+    stacked = jax.tree.map(lambda leaf: np.array([leaf, leaf]), hp)
+    assert stacked.learning_rate.shape == (2,)
+    assert stacked.batch_size == 16
+    names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(hp)]
+    assert names == [f".{name}" for name in SWEPT_FIELDS]
+    rate = jax.jit(lambda hp: replace_rate(hp).learning_rate)(hp)
+    assert rate == pytest.approx(2 * hp.learning_rate)
+
+
+def replace_rate(hp: Hyperparams) -> Hyperparams:
+    return changed(hp, learning_rate=2 * hp.learning_rate)

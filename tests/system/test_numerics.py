@@ -18,7 +18,7 @@ from helpers import SMALL, SMALL_DATA, experiment, plan
 
 import jmlp
 from jmlp.errors import ConfigError
-from jmlp.nn import cost, model
+from jmlp.nn import model
 from jmlp.store.run_files import numbers_of
 from jmlp.system import environment, numerics
 from jmlp.training import engine
@@ -226,8 +226,8 @@ def test_layers_need_no_promotion_of_ranks() -> None:
     def all_of_them(key: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
         params, state = jmlp.init(hp, 20, 3, key)
         logits, _, caches = jmlp.forward(params, state, x, key, 0.3)
-        _, cost_cache = cost.forward(logits, y)
-        jmlp.backward(cost.backward(1.0, cost_cache), caches)
+        _, dlogits = jmlp.cost(logits, y)
+        jmlp.backward(dlogits, caches)
         return jmlp.predict(params, state, x)
 
     x, y = SMALL_DATA.x_train[:8], SMALL_DATA.y_train[:8]

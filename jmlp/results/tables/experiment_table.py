@@ -42,7 +42,8 @@ from jmlp.results.tables.wording import (
     summarise_epochs,
     verdict_text,
 )
-from jmlp.study.config import Experiment, Hyperparams, Study, matches, value_text
+from jmlp.study.config import Experiment, Hyperparams, Study, matches
+from jmlp.study.rules import value_text
 from jmlp.study.run_index import RunIndex
 from jmlp.training.plan import DataFacts
 from jmlp.training.records import RunResult
@@ -127,6 +128,25 @@ class ExperimentTable:
     differences: tuple[DifferenceRow, ...]
     claims: tuple[ClaimAnswer, ...]
     notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """The table as plain text, with comparisons, claims and notes below it."""
+        blocks = [[self.title], _aligned(self.columns, self.rows)]
+        if self.differences:
+            blocks.append(_aligned(self.difference_columns, self.differences))
+        blocks += [[claim.sentence for claim in self.claims], [*self.notes]]
+        return "\n\n".join("\n".join(lines) for lines in blocks if lines)
+
+
+def _aligned(columns: Sequence[Column], rows: Sequence[Row] | Sequence[DifferenceRow]) -> list[str]:
+    """The lines of a grid, headed by the titles of its columns."""
+    grid = [[column.title for column in columns], *(row.cells for row in rows)]
+    widths = [max(map(len, cells)) for cells in zip(*grid, strict=True)]
+    sides = [str.rjust if column.align == "right" else str.ljust for column in columns]
+    return [
+        "  ".join(pad(cell, n) for pad, cell, n in zip(sides, cells, widths, strict=True)).rstrip()
+        for cells in grid
+    ]
 
 
 def name_columns(columns: Sequence[Column]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 
 from jmlp.errors import ConfigError
@@ -33,6 +33,7 @@ from jmlp.study.config import (
     Hyperparams,
     Study,
     canonical,
+    changed,
     label,
     matches,
 )
@@ -88,7 +89,7 @@ def _pairs(experiment: Experiment, arms: Sequence[Arm], claim: Claim) -> list[tu
     not_higher, than = claim.not_higher or {}, claim.than or {}
     lefts = [arm for arm in arms if matches(arm.configuration, not_higher)]
     # Starts from the base, since a hyperparameter without effect in one may have one in the other.
-    wanted = [replace(experiment.base, **{**arm.configuration.cell, **than}) for arm in lefts]
+    wanted = [changed(experiment.base, **{**arm.configuration.cell, **than}) for arm in lefts]
     rights = [by_hyperparams.get(canonical(hp)) for hp in wanted]
     pairs = [(a, b) for a, b in zip(lefts, rights, strict=True) if b is not None]
     if not pairs:  # a grid is full, so it has every partner or none
