@@ -14,6 +14,7 @@ from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.store_option import StoreOption
 from jmlp.errors import CheckFailed, ConfigError
+from jmlp.study import data_names
 from jmlp.study.config import USED_ONLY_WITH, Hyperparams, Study
 from jmlp.study.rules import plain
 from jmlp.study.values import TypedError, read_typed
@@ -64,9 +65,7 @@ def train(
     *,
     hyperparams: HyperparameterOptions = HyperparameterOptions(),  # noqa: B008 - frozen
     seeds: Annotated[int, Parameter(help="Number of runs, with the seeds 0, 1, 2 ...")] = 1,
-    data: Annotated[
-        str, Parameter(help="mnist, synthetic, a folder with IDX files, or an .npz file.")
-    ] = "mnist",
+    data: Annotated[str, Parameter(help=data_names.HELP)] = "mnist",
     save: Annotated[
         Path | None,
         Parameter(

@@ -12,18 +12,19 @@ _NAMED = 3  # experiments named in front of a note
 
 
 def facts_of(data: str) -> DataFacts:
-    """What a plan needs to know about data; for MNIST, that is known without loading it.
+    """What a plan needs to know about data; for published ones, it is known without loading them.
 
     Args:
-        data: the data as a study names them: "mnist", "synthetic", or a path.
+        data: the data as a study names them.
 
     Raises:
         DataError: the data cannot be loaded.
     """
     from jmlp import data as datasets
+    from jmlp.data.sources import PUBLISHED
 
-    if data == "mnist":
-        return planning.mnist_facts()
+    if data in PUBLISHED:
+        return planning.published_facts(PUBLISHED[data])
     return planning.data_facts(datasets.load(data))
 
 

@@ -1,26 +1,35 @@
-"""Data sources: `mnist`, `synthetic`, or a path; loading, listing and checking them."""
+"""Data sources: data sets by their names, or paths; loading, listing and checking them."""
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
-
-from jmlp.data import mnist
 from jmlp.data.dataset import ARRAYS, Dataset, digest, make_dataset
 from jmlp.data.digits import SYNTHETIC_DIGESTS, synthetic
+from jmlp.data.fashion_mnist import FASHION_MNIST
 from jmlp.data.files import UnreadableError, is_there, opened, shown
-from jmlp.data.idx import read_idx
+from jmlp.data.idx import read_idx_folder
+from jmlp.data.mnist import MNIST
 from jmlp.data.npz import read_npz
+from jmlp.data.published import Published, check_form, load_published
+from jmlp.data.shipped_sets import DIGITS_DIGESTS, DIGITS_FILE, digits_8x8
+from jmlp.data.toys import TOY_DIGESTS, TOY_SUMMARIES, draw
 from jmlp.errors import DataError
+from jmlp.study.data_names import ALLOWED, NAMES, TOYS, DataName, parse_name, similar_name
+from jmlp.study.rules import Refused
 
-IDX_NAMES = {
-    "x_train": ("train-images", "idx3-ubyte"),
-    "y_train": ("train-labels", "idx1-ubyte"),
-    "x_test": ("t10k-images", "idx3-ubyte"),
-    "y_test": ("t10k-labels", "idx1-ubyte"),
+PUBLISHED: Mapping[str, Published] = {data.name: data for data in (MNIST, FASHION_MNIST)}
+_MADE: Mapping[str, tuple[str, Path | None]] = {  # summaries, and files of this installation
+    "synthetic": ("7,000 digits drawn by jmlp, 28 x 28", None),
+    "digits-8x8": ("1,797 handwritten digits, 8 x 8", DIGITS_FILE),
+    **{name: (summary, None) for name, summary in TOY_SUMMARIES.items()},
+}
+# Of data without parameters, or with their default values.
+_DIGESTS: Mapping[str, Mapping[str, str]] = {
+    "synthetic": SYNTHETIC_DIGESTS,
+    "digits-8x8": DIGITS_DIGESTS,
+    **TOY_DIGESTS,
 }
 
 
@@ -30,9 +39,10 @@ class CatalogueEntry:
 
     name: str
     title: str
-    path: Path | None  # of its cache, which need not exist; None if it needs none
+    path: Path | None  # of its file or cache, which need not exist; None if it needs none
     cached: bool  # can be loaded without a download
     problem: str = ""  # why its cache cannot be read
+    parameters: Mapping[str, int | float] = field(default_factory=dict)  # with their defaults
 
 
 @dataclass(frozen=True)
@@ -54,41 +64,29 @@ def load(source: str | Path, say: Callable[[str], None] | None = None) -> Datase
     """Load data by name or path.
 
     Args:
-        source: "mnist", "synthetic", a folder with IDX files named as in MNIST (each plain or
-            `.gz`), or an `.npz` file with x_train, y_train and optionally x_test, y_test.
+        source: A name that `catalogue` lists, with parameters or without, such as "mnist" or
+            "moons:noise=0.2,n=2000" (see `jmlp.study.data_names`); a folder with IDX files named
+            as in MNIST (each plain or `.gz`), or an `.npz` file with x_train, y_train and
+            optionally x_test, y_test.
         say: Called with one line for each slow step.
 
     Raises:
         DataError: No such data, or it is invalid.
     """
-    if source == "mnist":
-        return mnist.load_mnist(say)
-    if source == "synthetic":
-        return synthetic()
+    if (named := _named(source)) is not None:
+        return _load_named(named, say)
     path = Path(os.path.expanduser(source))
     if not str(source) or not is_there(path):
         raise DataError(
-            f"no data named {str(source)!r}: allowed are mnist, synthetic, a folder with IDX "
-            "files, or an .npz file"
+            f"no data named {str(source)!r}: allowed are {ALLOWED}{similar_name(str(source))}"
         )
-    arrays = _read_folder(path) if os.path.isdir(path) else read_npz(path, ARRAYS)
+    arrays = read_idx_folder(path) if os.path.isdir(path) else read_npz(path, ARRAYS)
     return make_dataset(shown(path.name or path), arrays, shown(path))
 
 
 def catalogue() -> tuple[CatalogueEntry, ...]:
     """The data sets known by name."""
-    path = mnist.cache_file()
-    problem = ""
-    try:
-        if cached := is_there(path):
-            with opened(path):
-                pass
-    except UnreadableError as error:
-        cached, problem = False, str(error)
-    return (
-        CatalogueEntry("mnist", "70,000 handwritten digits, 28 x 28", path, cached, problem),
-        CatalogueEntry("synthetic", "7,000 digits drawn by jmlp, 28 x 28", None, True),
-    )
+    return tuple(map(_entry, NAMES))
 
 
 def check(source: str | Path) -> tuple[ArrayCheck, ...]:
@@ -97,15 +95,19 @@ def check(source: str | Path) -> tuple[ArrayCheck, ...]:
     Raises:
         DataError: No such data on this machine, or it cannot be read.
     """
-    if source == "mnist":
-        path = mnist.cache_file()
-        if not is_there(path):
-            raise DataError(f"mnist is not in the cache ({shown(path)}): run 'jmlp data get mnist'")
-        arrays = read_npz(path, ARRAYS)
-        mnist.check_form(arrays, shown(path))
+    named = _named(source)
+    if named is not None and named.name in PUBLISHED:
+        data = PUBLISHED[named.name]
+        path = shown(data.cache_file)
+        if not is_there(data.cache_file):
+            raise DataError(
+                f"{data.name} is not in the cache ({path}): run 'jmlp data get {data.name}'"
+            )
+        arrays = read_npz(data.cache_file, ARRAYS)
+        check_form(data, arrays, path)
         shapes = {key: array.shape for key, array in arrays.items()}
         digests = {key: digest(array) for key, array in arrays.items()}
-        return _compare(shapes, digests, mnist.DIGESTS)
+        return _compare(shapes, digests, data.digests)
     dataset = load(source)
     shapes = {
         "x_train": (len(dataset.x_train), *dataset.image_shape),
@@ -114,26 +116,46 @@ def check(source: str | Path) -> tuple[ArrayCheck, ...]:
     if dataset.x_test is not None:
         shapes["x_test"] = (len(dataset.x_test), *dataset.image_shape)
         shapes["y_test"] = dataset.x_test.shape[:1]
-    return _compare(shapes, dataset.digests, SYNTHETIC_DIGESTS if source == "synthetic" else {})
+    # A toy with other parameters than its defaults has another canonical text.
+    return _compare(shapes, dataset.digests, _DIGESTS.get(str(named), {}))
+
+
+def _named(source: str | Path) -> DataName | None:
+    """The data set that is named; None if it is a path.
+
+    Raises:
+        DataError: a parameter is wrong.
+    """
+    try:
+        return parse_name(source) if isinstance(source, str) else None
+    except Refused as refused:
+        raise DataError(f"data: {refused}") from None
+
+
+def _load_named(data: DataName, say: Callable[[str], None] | None) -> Dataset:
+    if data.name in PUBLISHED:
+        return load_published(PUBLISHED[data.name], say)
+    if data.name in TOYS:
+        return draw(data)
+    return digits_8x8() if data.name == "digits-8x8" else synthetic()
+
+
+def _entry(name: str) -> CatalogueEntry:
+    if name not in PUBLISHED:
+        summary, path = _MADE[name]
+        return CatalogueEntry(name, summary, path, True, parameters=TOYS.get(name, {}))
+    data = PUBLISHED[name]
+    path, problem = data.cache_file, ""
+    try:
+        if cached := is_there(path):
+            with opened(path):
+                pass
+    except UnreadableError as error:
+        cached, problem = False, str(error)
+    return CatalogueEntry(name, data.summary, path, cached, problem)
 
 
 def _compare(
     shapes: Mapping[str, tuple[int, ...]], digests: Mapping[str, str], expected: Mapping[str, str]
 ) -> tuple[ArrayCheck, ...]:
     return tuple(ArrayCheck(key, shapes[key], digests[key], expected.get(key)) for key in digests)
-
-
-def _read_folder(folder: Path) -> dict[str, NDArray[Any]]:
-    arrays = {}
-    for key, (stem, ending) in IDX_NAMES.items():
-        # The original archive and many copies of it use different separators.
-        names = [f"{stem}{sign}{ending}{gz}" for sign in "-." for gz in ("", ".gz")]
-        found = [folder / name for name in names if is_there(folder / name)]
-        if len(found) > 1:
-            both = " and ".join(shown(path.name) for path in found)
-            raise DataError(f"{shown(folder)}: holds {both}: keep only one of them")
-        if found:
-            arrays[key] = read_idx(found[0])
-        elif key in ("x_train", "y_train"):
-            raise DataError(f"{shown(folder)}: {names[0]} is missing (plain, or with .gz)")
-    return arrays

@@ -50,7 +50,7 @@ def load_study(
         seeds: the number of seeds, in every experiment.
         epochs: the maximum number of epochs, in every experiment.
         experiments: the names of the experiments to keep; all if empty.
-        data: "mnist", "synthetic", or a path.
+        data: the name of a data set, or a path.
         rename: a name in place of the file's.
 
     Raises:

@@ -267,8 +267,6 @@ _SEED_LIST = list_of("", SEED, 1, MAX_RUNS)
 NAME = Rule("1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit", _name)
 SENTENCE = text(1, MAX_TEXT)
 TITLE = text(0, MAX_TEXT)
-_PATH = text(1, MAX_PATH)
-DATA = Rule(f"'mnist', 'synthetic' or a path, {_PATH.wanted}", _PATH.read)
 SENTENCES = list_of(f"a list of at most 100 sentences, each {SENTENCE.wanted}", SENTENCE, 0, 100)
 SEEDS = Rule(
     f"{_SEED_COUNT.wanted}, or a list of distinct integers from 0 to 2**63 - 1",

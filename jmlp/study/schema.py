@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from jmlp.study import rules
+from jmlp.study import data_names, rules
 from jmlp.study.config import (
     DEFAULTS,
     USED_ONLY_WITH,
@@ -33,7 +33,7 @@ EXPERIMENT_TABLES = ("axes", "baseline", "claims", "reference")
 STUDY_RULES = {
     "name": rules.NAME,
     "title": rules.TITLE,
-    "data": rules.DATA,
+    "data": data_names.DATA,
     "seeds": rules.SEEDS,
     "split_seed": rules.SPLIT_SEED,
     "validation_fraction": rules.FRACTION,

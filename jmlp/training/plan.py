@@ -14,8 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from jmlp.data import mnist
 from jmlp.data.dataset import Dataset
+from jmlp.data.published import Published
 from jmlp.errors import ConfigError
 from jmlp.study.config import (
     MAX_UPDATES,
@@ -88,14 +88,14 @@ def data_facts(dataset: Dataset) -> DataFacts:
     )
 
 
-def mnist_facts() -> DataFacts:
-    """The facts of MNIST, which are known without loading it."""
+def published_facts(data: Published) -> DataFacts:
+    """The facts of a published data set, which are known without loading it."""
     return DataFacts(
-        n_examples=mnist.SHAPES["x_train"][0],
-        n_test=mnist.SHAPES["x_test"][0],
-        n_in=math.prod(mnist.SHAPES["x_train"][1:]),
-        n_classes=10,
-        digests=mnist.DIGESTS,
+        n_examples=data.shapes["x_train"][0],
+        n_test=data.shapes["x_test"][0],
+        n_in=math.prod(data.shapes["x_train"][1:]),
+        n_classes=data.n_classes,
+        digests=data.digests,
     )
 
 
