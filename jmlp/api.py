@@ -34,7 +34,7 @@ from jmlp.study.config import Experiment, Hyperparams, Study, configurations
 from jmlp.study.file import checked_study
 from jmlp.study.rules import FRACTION, SEED, Refused, Rule, check, integer, with_kind
 from jmlp.training import engine
-from jmlp.training.plan import data_facts, make_plan
+from jmlp.training.plan import data_facts, make_plan, table_options
 from jmlp.training.records import Progress, RunResult
 
 MOST_INPUTS = 2**31 - 1  # of a network; counted by int32
@@ -326,7 +326,8 @@ def run_study(study: Study, dataset: Dataset | None = None) -> Iterator[Progress
     """
     study = checked_study(study)
     study_tables(study, [])  # raises if the results could not be shown
-    dataset = data.load(study.data) if dataset is None else dataset
+    if dataset is None:
+        dataset = data.load(study.data, options=table_options(study))
     facts = data_facts(dataset)
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)

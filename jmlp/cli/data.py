@@ -2,13 +2,17 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from jmlp.cli.output import Output
+from jmlp.cli.table_flags import TableFlags
 from jmlp.errors import ConfigError, DataError
 from jmlp.study import data_names
+
+if TYPE_CHECKING:
+    from jmlp.data import Dataset, TableOptions
 
 NAME = Parameter(help=data_names.HELP)
 
@@ -75,12 +79,18 @@ def check(
     name: Annotated[str, NAME] = "mnist",
     /,
     *,
+    table: TableFlags = TableFlags(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """Compare every array with its published SHA-256; nothing is downloaded."""
+    """Compare every array with its published SHA-256, and describe a table; downloads nothing."""
     from jmlp import data
+    from jmlp.data.shipped_sets import SHIPPED_TABLES
+    from jmlp.data.table_file import is_table
 
-    arrays = data.check(name)
+    options = table_options(name, table)
+    arrays = data.check(name, options)
+    if (is_table(Path(name)) or name in SHIPPED_TABLES) and not out.json:
+        _describe_table(data.load(name, options=options))
     if out.json:
         out.print_json(
             [
@@ -104,6 +114,34 @@ def check(
             f"{name}: {', '.join(wrong)}: the SHA-256 is not the published one; delete the file "
             f"(jmlp data path {name}) and run: jmlp data get {name}"
         )
+
+
+def table_options(name: str, table: TableFlags) -> "TableOptions":
+    """The options of a table, checked by the rules of study files.
+
+    Raises:
+        ConfigError: an option is wrong.
+    """
+    from jmlp.cli.train import study_of
+    from jmlp.training.plan import table_options as options_of
+
+    return options_of(study_of("jmlp data", {"seeds": 1, "data": name, **table.settings()}))
+
+
+def _describe_table(dataset: "Dataset") -> None:
+    columns = dataset.columns
+    assert columns is not None
+    print(f"{dataset.source}: {len(dataset.y_train):,} rows, {columns.sentence()}")
+    counts = [0] * dataset.n_classes
+    for label in dataset.y_train.tolist():
+        counts[label] += 1
+    classes = (f"{n:,} {name}" for name, n in zip(columns.classes, counts, strict=True))
+    print(f"  {columns.label}: {', '.join(classes)}")
+    for column in columns.features:
+        what = f"one of {', '.join(column.levels)}" if column.levels else "a number"
+        print(f"  {column.name}: {what}")
+    n_test = 0 if dataset.y_test is None else len(dataset.y_test)
+    print(f"  test set: {n_test:,} rows" if n_test else "  no test set (--test): no verdicts")
 
 
 def path(

@@ -1,21 +1,26 @@
-"""`jmlp predict`: classifies a user's image with a saved network."""
+"""`jmlp predict`: classifies a user's image, or rows of a table, with a trained network."""
 
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from jmlp.cli.hardware import Hardware
 from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
-from jmlp.errors import CheckpointError
+from jmlp.cli.store_option import StoreOption, find_one
+from jmlp.errors import CheckpointError, ConfigError
+from jmlp.study.rules import plain
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from jmlp.data.image import Picture
+    from jmlp.results.weights import Network
 
 BAR_WIDTH = 40
 PICTURE_WIDTH = 32  # columns, at most
@@ -23,14 +28,23 @@ SHADES, PLAIN_SHADES = " ░▒▓█", " .+*#"  # from black to white
 
 
 def predict(
-    file: Annotated[
-        Path, Parameter(converter=as_path, help="A network saved by jmlp train --save.")
+    network: Annotated[
+        Path,
+        Parameter(
+            converter=as_path,
+            help="A network saved by jmlp train --save, or a stored run: the first digits of its "
+            "id, a tag, or last.",
+        ),
     ],
     image: Annotated[
-        Path, Parameter(converter=as_path, help="A picture (PNG, JPEG) or an array (.npy).")
+        str,
+        Parameter(
+            help="A picture (PNG, JPEG) or an array (.npy). For a network trained on a table: a "
+            "table, or the values of one row, as in bill=39.1 island=Biscoe."
+        ),
     ],
     /,
-    *,
+    *values: Annotated[str, Parameter(help="Further values of that row.")],
     invert: Annotated[
         bool,
         Parameter(negative=(), help="Take light areas for ink instead of dark ones, or reversed."),
@@ -42,44 +56,159 @@ def predict(
             "default for a network whose training data are not like MNIST."
         ),
     ] = None,
+    stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
     hardware: Hardware = Hardware(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """Classify an image with a saved network, and print how certain it is."""
-    from jmlp.data.image import read_picture
-
+    """Classify an image or the rows of a table, and print how certain the network is."""
+    if not image:
+        raise ConfigError("a path: must not be empty; the current folder is .")
     hardware.start(out.say)
+    found = _find(network, stored)
+    if found.contract.is_table:
+        _predict_rows(network, found, (image, *values), out)
+    elif values:
+        raise ConfigError(
+            f"{values[0]}: {network} was not trained on a table; give it one picture or array"
+        )
+    else:
+        _predict_picture(network, found, Path(image), out, invert=invert, as_is=as_is)
+
+
+def _find(name: Path, stored: StoreOption) -> "Network":
+    """The network of a file or of a stored run.
+
+    Raises:
+        CheckpointError: there is no such file, or it cannot be used.
+        ConfigError: the name refers to several runs.
+        StoreError: the store cannot be read.
+    """
+    from jmlp.client.stored_data import read_data
+    from jmlp.results import weights
+    from jmlp.store import run_files
+
+    text = str(name)
+    if os.path.lexists(name) or os.sep in text or name.suffix or not stored.folder().is_dir():
+        return weights.load(name)
+    with stored.open(viewer=True) as store:
+        row = find_one(store, text)
+        if row.result is None or row.result.status == "diverged":
+            raise CheckpointError(f"run {row.run_id[:8]}: {row.state}: it has no network to use")
+        contract = read_data(store.about_run(row.run_id)["data"], row.run_id[:8]).contract
+        return weights.of_stored(
+            run_files.read(run_files.path_of(store.folder, row.run_id)), contract
+        )
+
+
+def _probabilities(name: Path, network: "Network", x: "NDArray[Any]") -> "NDArray[np.float32]":
+    """The probability of each class for examples `(N, n_in)`: `(N, C)`.
+
+    Raises:
+        CheckpointError: an output is not finite.
+    """
     import numpy as np
 
     from jmlp.nn import model
-    from jmlp.results import weights
     from jmlp.system import numerics
 
-    network = weights.load(file)
-    picture = read_picture(image, network.contract, invert=invert, as_is=as_is)
+    with numerics.pinned():
+        logits = np.asarray(model.predict(network.params, network.state, x))
+    if not np.isfinite(logits).all():
+        raise CheckpointError(
+            f"{name}: its parameters are too large: its output is not finite; train it again"
+        )
+    exp = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: NDArray[np.float32] = exp / exp.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _predict_rows(name: Path, network: "Network", arguments: Sequence[str], out: Output) -> None:
+    """Classifies the rows of a table, or one row given by its values."""
+    from jmlp.data.files import shown
+    from jmlp.data.table import class_name
+    from jmlp.data.table_file import read_table
+
+    contract = network.contract
+    assert contract.columns is not None
+    label = contract.columns.label
+    if len(arguments) == 1 and "=" not in arguments[0]:
+        table = read_table(Path(arguments[0]))
+        x = contract.inputs_of(table)
+        given = next((column for column in table.columns if column.name == label), None)
+        true = None if given is None else [class_name(value) for value in given.values]
+    else:
+        x, true = contract.inputs_of(_row(arguments), "the row"), None
+    probabilities = _probabilities(name, network, x)
+    names = contract.class_names
+    answers = [names[index] for index in probabilities.argmax(axis=1)]
+    if out.json:
+        out.print_json(
+            {
+                "classes": list(names),
+                "rows": [
+                    {"class": answer, "probabilities": [float(p) for p in row]}
+                    for answer, row in zip(answers, probabilities, strict=True)
+                ],
+            }
+        )
+        return
+    for number, (answer, row) in enumerate(zip(answers, probabilities, strict=True), start=1):
+        print(f"row {number}: {shown(answer)} ({row.max():.1%})")
+    if len(answers) == 1 and not out.quiet:
+        for line in _bars(names, probabilities[0], out.plain):
+            print(line)
+    if true is not None:
+        n_right = sum(a == b for a, b in zip(answers, true, strict=True))
+        out.say(
+            f"{n_right:,} of {len(true):,} rows as in column {label} ({n_right / len(true):.1%})"
+        )
+
+
+def _row(arguments: Sequence[str]) -> "dict[str, Any]":
+    """The values of one row, by the names of their columns.
+
+    Raises:
+        ConfigError: an argument is not a name with a value, or a name is given twice.
+    """
+    values: dict[str, Any] = {}
+    for argument in arguments:
+        column, equals, text = argument.partition("=")
+        if not equals or column in values:
+            raise ConfigError(
+                f"{plain(argument)}: give a table (.csv, .tsv, .parquet), or each value of a row "
+                "once with its column, as in bill=39.1 island=Biscoe"
+            )
+        try:
+            values[column] = float(text)
+        except ValueError:
+            values[column] = text
+    return values
+
+
+def _predict_picture(
+    name: Path, network: "Network", image: Path, out: Output, *, invert: bool, as_is: bool | None
+) -> None:
+    """Classifies one picture."""
+    from jmlp.data.image import read_picture
+
+    contract = network.contract
+    picture = read_picture(image, contract, invert=invert, as_is=as_is)
     cautions = list(picture.cautions)
-    if network.contract.dtype is None:
+    if contract.dtype is None:
         cautions.append(
-            f"{file} was written by an earlier version and does not record the range of its "
+            f"{name} was written by an earlier version and does not record the range of its "
             "training data; pixels are scaled to 0-1"
         )
     if (fault := network.hyperparams.backward_fault) != "none":
-        cautions.append(f"{file} was trained with a mistake in the backward pass: {fault}")
-
-    with numerics.pinned():
-        logits = np.asarray(model.predict(network.params, network.state, picture.x[None]))[0]
-    if not np.isfinite(logits).all():
-        raise CheckpointError(
-            f"{file}: its parameters are too large: the output for {image} is not finite; train "
-            "it again"
-        )
-    exp = np.exp(logits - logits.max())
-    probabilities = exp / exp.sum()
+        cautions.append(f"{name} was trained with a mistake in the backward pass: {fault}")
+    (probabilities,) = _probabilities(name, network, picture.x[None])
     answer = int(probabilities.argmax())
+    names = contract.class_names
     if out.json:
         out.print_json(
             {
                 "class": answer,
+                **({"name": names[answer]} if contract.classes else {}),
                 "probabilities": [float(p) for p in probabilities],
                 "seen": picture.seen.tolist(),
                 "how": picture.how,
@@ -87,16 +216,26 @@ def predict(
             }
         )
         return
-    print(f"{image}: {answer} ({probabilities[answer]:.1%})")
+    print(f"{image}: {names[answer]} ({probabilities[answer]:.1%})")
     if not out.quiet:
-        bar = "#" if out.plain else "█"
-        for number, p in enumerate(probabilities):
-            print(f"  {number}  {p:6.1%}  {bar * round(p * BAR_WIDTH)}".rstrip())
+        for line in _bars(names, probabilities, out.plain):
+            print(line)
         print()
         for line in _side_by_side(picture, out.plain):
             print(line)
     for caution in cautions:
         out.say(f"warning: {caution}")
+
+
+def _bars(
+    names: Sequence[str], probabilities: "NDArray[np.float32]", ascii_only: bool
+) -> list[str]:
+    """A line for each class, with its probability as a number and as a bar."""
+    bar, width = "#" if ascii_only else "█", max(map(len, names))
+    return [
+        f"  {name:<{width}}  {p:6.1%}  {bar * round(p * BAR_WIDTH)}".rstrip()
+        for name, p in zip(names, probabilities, strict=True)
+    ]
 
 
 def _side_by_side(picture: "Picture", plain: bool) -> list[str]:

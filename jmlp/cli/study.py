@@ -116,7 +116,7 @@ def study(
     from jmlp import data as datasets
     from jmlp.client.choice import left_out
     from jmlp.client.plans import checked_plan, facts_of
-    from jmlp.training.plan import data_facts
+    from jmlp.training.plan import data_facts, table_options
 
     request = hardware.request()  # a wrong number is reported before data is fetched
     origin = _origin(source, again, stored.folder())
@@ -133,7 +133,7 @@ def study(
     for note in left_out(origin.study(), loaded) if choice.overrides else ():
         out.say(f"note: {note}")
     if dry_run:
-        plan = checked_plan(loaded, facts_of(loaded.data), hardware.count())
+        plan = checked_plan(loaded, facts_of(loaded), hardware.count())
         _print_plan(plan, hardware, stored.folder(), out)
         return 0
     from jmlp.cli import session
@@ -145,7 +145,7 @@ def study(
     folder = output or Path("reports") / label
     if not detach:
         check_output(folder, force, of=loaded.name)
-    dataset = datasets.load(loaded.data, out.say)
+    dataset = datasets.load(loaded.data, out.say, table_options(loaded))
     plan = checked_plan(loaded, data_facts(dataset), hardware.count())
     submitted = submit(
         stored.folder(),

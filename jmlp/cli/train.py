@@ -13,6 +13,7 @@ from jmlp.cli.hardware import TrainingHardware
 from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.store_option import StoreOption
+from jmlp.cli.table_flags import TableFlags
 from jmlp.errors import CheckFailed, ConfigError
 from jmlp.study import data_names
 from jmlp.study.config import USED_ONLY_WITH, Hyperparams, Study
@@ -66,6 +67,7 @@ def train(
     hyperparams: HyperparameterOptions = HyperparameterOptions(),  # noqa: B008 - frozen
     seeds: Annotated[int, Parameter(help="Number of runs, with the seeds 0, 1, 2 ...")] = 1,
     data: Annotated[str, Parameter(help=data_names.HELP)] = "mnist",
+    table: TableFlags = TableFlags(),  # noqa: B008 - frozen
     save: Annotated[
         Path | None,
         Parameter(
@@ -88,8 +90,10 @@ def train(
         known.name: _value(known.name, getattr(hyperparams, known.name))
         for known in fields(Hyperparams)
     }
-    settings |= {"seeds": seeds, "data": data}
-    study = _study({name: value for name, value in settings.items() if value is not None})
+    settings |= {"seeds": seeds, "data": data, **table.settings()}
+    study = study_of(
+        "jmlp train", {name: value for name, value in settings.items() if value is not None}
+    )
     target = None if save is None else files.user_file(save, "--save", force=force)
     from jmlp import data as datasets
     from jmlp.cli import session
@@ -98,10 +102,10 @@ def train(
     from jmlp.client.plans import checked_plan
     from jmlp.client.submitting import failure_of, submit
     from jmlp.results.tables import study_tables
-    from jmlp.training.plan import data_facts
+    from jmlp.training.plan import data_facts, table_options
 
     request = hardware.request()  # a wrong number is reported before data is fetched
-    dataset = datasets.load(study.data, out.say)
+    dataset = datasets.load(study.data, out.say, table_options(study))
     plan = checked_plan(study, data_facts(dataset), hardware.count())
     submitted = submit(
         stored.folder(),
@@ -144,8 +148,12 @@ def _label(plan: "Plan") -> str:
     return f"train-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
-def _study(settings: dict[str, Any]) -> Study:
+def study_of(command: str, settings: dict[str, Any]) -> Study:
     """Makes a study of one configuration, and checks it by the rules of study files.
+
+    Args:
+        command: the command, for messages.
+        settings: the values of its options, by their names in study files.
 
     Raises:
         ConfigError: an option is wrong; the message has every problem, with its flag.
@@ -157,7 +165,7 @@ def _study(settings: dict[str, Any]) -> Study:
     for name in settings:
         flag = f"--{name.replace('_', '-')}"
         flags |= {(name,): flag, ("experiments", "train", name): flag}
-    reader = Reader("jmlp train", flags)
+    reader = Reader(command, flags)
     study = read_study({"name": "train", **settings, "experiments": {"train": {}}}, reader)
     if study is None:
         raise ConfigError(reader.problems)

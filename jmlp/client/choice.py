@@ -42,7 +42,11 @@ class Choice:
             return load_study(self.source, **self._changes, data=self.data)
         # A relative path in the study meant another file if it was submitted from another folder.
         data = self.data or self.row.data.get("path")
-        return change_study(self.row.toml, self.row.label, **self._changes, data=data)
+        study = change_study(self.row.toml, self.row.label, **self._changes, data=data)
+        test = self.row.data.get("table", {}).get("test")
+        if test and not any(text.startswith("test") for text in self.overrides):
+            study = replace(study, test=test)
+        return study
 
     def label(self, name: str) -> str:
         """The study's name in the store.
@@ -105,6 +109,8 @@ def write_file(choice: Choice, path: Path, *, replace_file: bool) -> None:
     study = choice.study()
     if not data_names.is_name(study.data):  # a relative path would depend on where the file is used
         study = replace(study, data=os.path.abspath(os.path.expanduser(study.data)))
+    if isinstance(study.test, str) and study.test:
+        study = replace(study, test=os.path.abspath(os.path.expanduser(study.test)))
     if is_name(path.stem):
         study = replace(study, name=path.stem)
     target = files.user_file(path, "the study file", force=replace_file)

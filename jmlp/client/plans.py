@@ -11,11 +11,11 @@ from jmlp.training.plan import DataFacts, Plan
 _NAMED = 3  # experiments named in front of a note
 
 
-def facts_of(data: str) -> DataFacts:
-    """What a plan needs to know about data; for published ones, it is known without loading them.
+def facts_of(study: Study) -> DataFacts:
+    """What a plan needs to know about a study's data; published ones need not be loaded for it.
 
     Args:
-        data: the data as a study names them.
+        study: the study; what counts is its data, and what it says about a table.
 
     Raises:
         DataError: the data cannot be loaded.
@@ -23,9 +23,10 @@ def facts_of(data: str) -> DataFacts:
     from jmlp import data as datasets
     from jmlp.data.sources import PUBLISHED
 
-    if data in PUBLISHED:
-        return planning.published_facts(PUBLISHED[data])
-    return planning.data_facts(datasets.load(data))
+    if study.data in PUBLISHED:
+        return planning.published_facts(PUBLISHED[study.data])
+    options = planning.table_options(study)
+    return planning.data_facts(datasets.load(study.data, options=options))
 
 
 def checked_plan(study: Study, facts: DataFacts, n_cores: int) -> Plan:

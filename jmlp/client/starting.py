@@ -30,10 +30,10 @@ def start(folder: Path, choice: Choice, say: Callable[[str], None]) -> str:
     """
     from jmlp import data as datasets
     from jmlp.client.plans import checked_plan
-    from jmlp.training.plan import data_facts
+    from jmlp.training.plan import data_facts, table_options
 
     study = choice.study()
-    dataset = datasets.load(study.data, say)
+    dataset = datasets.load(study.data, say, table_options(study))
     hardware = choice.hardware()
     n_cores = hardware["cores"] or environment.default_cores()
     plan = checked_plan(study, data_facts(dataset), n_cores)

@@ -98,9 +98,10 @@ def submit(
         StoreError: the store cannot be written.
     """
     from jmlp.data.contract import contract_of
+    from jmlp.training.plan import table_options
 
     study, known = plan.study, is_name(plan.study.data)
-    data = {
+    data: dict[str, Any] = {
         "name": study.data,
         "path": None if known else os.path.abspath(os.path.expanduser(study.data)),
         "source": dataset.source,
@@ -110,6 +111,11 @@ def submit(
         "contract": asdict(contract_of(dataset)),
         "facts": {**asdict(plan.facts), "digests": dict(plan.facts.digests)},
     }
+    if plan.facts.is_table:
+        test = study.test
+        if isinstance(test, str) and test:
+            test = os.path.abspath(os.path.expanduser(test))
+        data["table"] = {**asdict(table_options(study)), "test": test}
     if kind := network_file_system(folder):
         say(
             f"warning: {folder} is on a network file system ({kind}), where locks can fail: keep "

@@ -1,13 +1,17 @@
-"""The input contract of a network: the form of its training data, which is stored with it."""
+"""The input contract of a network: the form of its training data, which is stored with it.
+
+A raw picture or row goes in, and a class with a name comes out.
+"""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jmlp.data.columns import Columns, Scale, check_columns, standardise
 from jmlp.data.dataset import MOST_CLASSES, Dataset, white_level
 from jmlp.data.npz import MOST_DIMENSIONS
 from jmlp.errors import DataError
@@ -43,6 +47,61 @@ class Contract:
     low: float | None = None  # the smallest value in the training data
     high: float | None = None  # the largest
     looks: Looks | None = None  # None: unknown, or no pictures on plain paper
+    # Names of the classes of pictures and arrays; empty: they are called 0, 1, 2 …
+    classes: tuple[str, ...] = field(default=(), metadata={"added": True})
+    columns: Columns | None = field(default=None, metadata={"added": True})  # of a table
+    # By which a table is standardised; None: not known yet, since it depends on the split.
+    scale: Scale | None = field(default=None, metadata={"added": True})
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each class."""
+        named = self.classes if self.columns is None else self.columns.classes
+        return named or tuple(map(str, range(self.n_classes)))
+
+    @property
+    def is_table(self) -> bool:
+        """Whether an example is a row with named columns."""
+        return self.columns is not None
+
+    def inputs_of(self, rows: Any, source: str = "rows") -> NDArray[np.float32]:
+        """The inputs of the network, `(N, n_in)`, for rows of a table.
+
+        Args:
+            rows: a frame of pandas, polars or pyarrow; a mapping of names to columns, or to the
+                values of a single row; an array `(N, number of features)` in the order of the
+                features; or a `RawTable`. Further columns are ignored.
+            source: error messages begin with it.
+
+        Raises:
+            DataError: the network was not trained on a table, a column is missing, or a value is
+                not one that the network was trained on.
+        """
+        if self.columns is None or self.scale is None:
+            raise DataError(
+                f"{source}: the network was not trained on a table: it takes arrays of "
+                f"{self.image_shape} numbers"
+            )
+        from jmlp.data.frames import is_columns, read_array, read_columns
+        from jmlp.data.table import encode_rows
+        from jmlp.data.table_file import RawTable
+
+        if isinstance(rows, RawTable):
+            table = rows
+        elif is_columns(rows):
+            table = read_columns(rows, source)
+        else:
+            names = [column.name for column in self.columns.features]
+            array = np.asarray(rows)
+            array = array[None] if array.ndim == 1 else array
+            if array.ndim != 2 or array.shape[1] != len(names):
+                raise DataError(
+                    f"{source}: shape {array.shape}; the network was trained on {len(names)} "
+                    f"columns ({', '.join(names[:8])}{' …' if len(names) > 8 else ''}): give one "
+                    "row per example, (N, columns), or a frame with these columns"
+                )
+            table = read_array(array, source, names)
+        return standardise(self.columns, self.scale, encode_rows(self.columns, table))
 
     @property
     def n_in(self) -> int:
@@ -51,7 +110,12 @@ class Contract:
 
     @property
     def plane(self) -> tuple[int, int] | None:
-        """Height and width if an example can be a grey picture; a flat one may be a square."""
+        """Height and width if an example can be a grey picture; a flat one may be a square.
+
+        A row of a table is no picture.
+        """
+        if self.is_table:
+            return None
         shape = self.image_shape[:2] if self.image_shape[2:] == (1,) else self.image_shape
         if len(shape) == 2:
             return shape[0], shape[1]
@@ -151,15 +215,25 @@ def check_contract(contract: Contract) -> None:
         if not all(map(math.isfinite, numbers)) or contract.low >= contract.high:
             raise ValueError(f"its training data cannot range from {numbers[0]} to {numbers[1]}")
     if contract.looks is not None:
-        for field in fields(Looks):
-            measured = getattr(contract.looks, field.name)
-            if field.name != "paper" and not all(map(math.isfinite, measured)):
-                raise ValueError(f"looks.{field.name} is {list(measured)}")
+        for measure_ in fields(Looks):
+            measured = getattr(contract.looks, measure_.name)
+            if measure_.name != "paper" and not all(map(math.isfinite, measured)):
+                raise ValueError(f"looks.{measure_.name} is {list(measured)}")
+    if len(contract.class_names) != n_classes:
+        raise ValueError(f"there are {len(contract.class_names)} names of {n_classes} classes")
+    if contract.columns is not None:
+        check_columns(contract.columns, contract.scale)
+        if len(contract.columns.inputs) != contract.n_in:
+            raise ValueError(f"its columns are not those of {contract.n_in} inputs")
+    elif contract.scale is not None:
+        raise ValueError("there is a scale without columns")
 
 
 def contract_of(dataset: Dataset) -> Contract:
-    """The input contract of a network trained on this data."""
+    """The input contract of a network trained on this data; that of a table has no scale yet."""
     x = dataset.x_train
+    if dataset.columns is not None:
+        return Contract(dataset.image_shape, dataset.n_classes, "float32", columns=dataset.columns)
     low, high = float(x.min()), float(x.max())
     dtype: DType = "uint8" if x.dtype == np.uint8 else "float32"
     contract = Contract(dataset.image_shape, dataset.n_classes, dtype, low, high)

@@ -3,15 +3,18 @@
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jmlp.data.columns import Columns, Scale, scale_of, standardise
+from jmlp.data.order import split, stratified_split
 from jmlp.errors import DataError
 
-Pixels = NDArray[np.uint8] | NDArray[np.float32]
+# float64: the values of a table before they are standardised; a network is given one of the others.
+Pixels = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.float64]
 Labels = NDArray[np.int32]
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -23,7 +26,9 @@ MOST_IMAGES = 2**31 - 1  # counted by int32
 class Dataset:
     """Images and labels in memory, validated. The arrays are read-only.
 
-    `uint8` pixels are scaled to 0-1 on use; floating-point pixels are used unchanged.
+    `uint8` pixels are scaled to 0-1 on use; floating-point pixels are used unchanged. The examples
+    of a table have the raw values of its columns (float64, NaN where one is missing), which
+    `standardised` scales by the training part of a split.
     """
 
     name: str
@@ -35,11 +40,62 @@ class Dataset:
     image_shape: tuple[int, ...]  # of one image before flattening, such as (28, 28)
     digests: Mapping[str, str]  # by array name: SHA-256 of its bytes, see `digest`
     source: str  # where it came from, as shown to users
+    columns: Columns | None = None  # of a table; None for pictures and other arrays
 
     @property
     def n_in(self) -> int:
         """Number of inputs of a network for this data."""
         return math.prod(self.image_shape)
+
+    def split(
+        self, split_seed: int, validation_fraction: float
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The rows of the training and the validation part; those of a table are stratified.
+
+        Args:
+            split_seed: 0 to 2**64 - 1; equal seeds give equal splits.
+            validation_fraction: between 0 and 1.
+
+        Raises:
+            DataError: one of the parts would be empty.
+        """
+        if self.columns is None:
+            return split(len(self.y_train), split_seed, validation_fraction)
+        return stratified_split(self.y_train, split_seed, validation_fraction)
+
+    def scale(self, training: NDArray[Any]) -> Scale | None:
+        """Mean and standard deviation of a table's training part; None for other data.
+
+        Args:
+            training: the rows of the training part.
+
+        Raises:
+            DataError: a column has no value in the training part.
+        """
+        if self.columns is None:
+            return None
+        return scale_of(self.columns, self.x_train.astype(np.float64, copy=False), training)
+
+    def standardised(self, training: NDArray[Any]) -> "Dataset":
+        """The data with the inputs of a network: a table scaled by its training part.
+
+        Args:
+            training: the rows of the training part.
+
+        Raises:
+            DataError: a column of the table has no value in the training part.
+        """
+        scale = self.scale(training)
+        if self.columns is None or scale is None:
+            return self
+        x, x_test = (
+            None
+            if part is None
+            else standardise(self.columns, scale, part.astype(np.float64, copy=False))
+            for part in (self.x_train, self.x_test)
+        )
+        assert x is not None
+        return replace(self, x_train=x, x_test=x_test)
 
 
 def as_array(value: object, where: str) -> NDArray[Any]:

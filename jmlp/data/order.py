@@ -26,14 +26,71 @@ def split(
     Raises:
         DataError: One of the parts would be empty.
     """
+    order, n_validation = _split_order(n, split_seed, validation_fraction)
+    return order[n_validation:], order[:n_validation]
+
+
+def _split_order(
+    n: int, split_seed: int, validation_fraction: float
+) -> tuple[NDArray[np.int32], int]:
+    """A random order of `n` examples, and how many of them are for validation.
+
+    Raises:
+        DataError: One of the parts would be empty.
+    """
     n_validation = round(n * validation_fraction)
     if not 0 < n_validation < n:
         raise DataError(
             f"{n} training images cannot be split with validation_fraction {validation_fraction:g}:"
             f" {n - n_validation} for training and {n_validation} for validation"
         )
-    order = _permutation(split_seed, SPLIT, n)
-    return order[n_validation:], order[:n_validation]
+    return _permutation(split_seed, SPLIT, n), n_validation
+
+
+def stratified_split(
+    labels: NDArray[np.int32], split_seed: int, validation_fraction: float
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Divide examples so that both parts have the same shares of the classes, as far as possible.
+
+    The validation part has `round(n * fraction)` examples, as in `split`. Of a class with m
+    examples it has `floor(m * fraction)`; the rest comes one each from the classes with the largest
+    remainders, lower classes first where they are equal (largest-remainder method). The last
+    example of a class always belongs to the training part.
+
+    Args:
+        labels: The class of each example, `(n,)`, from 0.
+        split_seed: 0 to 2**64 - 1; equal seeds give equal splits.
+        validation_fraction: Between 0 and 1.
+
+    Returns:
+        Training and validation indices, both in random order.
+
+    Raises:
+        DataError: One of the parts would be empty, or all classes have a single example.
+    """
+    n = len(labels)
+    order, wanted = _split_order(n, split_seed, validation_fraction)
+    counts = np.bincount(labels)
+    quota = counts * validation_fraction
+    most = np.maximum(counts - 1, 0)
+    taken = np.minimum(np.floor(quota).astype(np.int64), most)
+    if most.sum() < wanted:
+        raise DataError(
+            f"{n} training examples of {np.count_nonzero(counts)} classes cannot be split with "
+            f"validation_fraction {validation_fraction:g}: each class needs an example for training"
+        )
+    while (left := wanted - int(taken.sum())) > 0:
+        # `lexsort` puts full classes last, then sorts by remainder and by class.
+        by_remainder = np.lexsort((np.arange(len(counts)), taken - quota, taken >= most))
+        room = by_remainder[(taken < most)[by_remainder]][:left]
+        taken[room] += 1
+    in_order = labels[order]
+    place = np.zeros(n, np.int64)  # among the examples of its class, in this order
+    for label in range(len(counts)):
+        of_class = in_order == label
+        place[of_class] = np.arange(counts[label])
+    is_validation = place < taken[in_order]
+    return order[~is_validation], order[is_validation]
 
 
 def batch_order(seed: int, epoch: int, n: int) -> NDArray[np.int32]:

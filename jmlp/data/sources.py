@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jmlp.data.dataset import ARRAYS, Dataset, digest, make_dataset
 from jmlp.data.digits import SYNTHETIC_DIGESTS, synthetic
@@ -13,7 +14,16 @@ from jmlp.data.idx import read_idx_folder
 from jmlp.data.mnist import MNIST
 from jmlp.data.npz import read_npz
 from jmlp.data.published import Published, check_form, load_published
-from jmlp.data.shipped_sets import DIGITS_DIGESTS, DIGITS_FILE, digits_8x8
+from jmlp.data.shipped_sets import (
+    DIGITS_DIGESTS,
+    DIGITS_FILE,
+    SHIPPED_TABLES,
+    digits_8x8,
+    load_shipped_table,
+    table_file,
+)
+from jmlp.data.table import TableOptions, load_table, stored_options
+from jmlp.data.table_file import is_table
 from jmlp.data.toys import TOY_DIGESTS, TOY_SUMMARIES, draw
 from jmlp.errors import DataError
 from jmlp.study.data_names import ALLOWED, NAMES, TOYS, DataName, parse_name, similar_name
@@ -23,6 +33,8 @@ PUBLISHED: Mapping[str, Published] = {data.name: data for data in (MNIST, FASHIO
 _MADE: Mapping[str, tuple[str, Path | None]] = {  # summaries, and files of this installation
     "synthetic": ("7,000 digits drawn by jmlp, 28 x 28", None),
     "digits-8x8": ("1,797 handwritten digits, 8 x 8", DIGITS_FILE),
+    "iris": ("150 flowers of 3 species, 4 numbers", table_file("iris")),
+    "penguins": ("344 penguins of 3 species, 7 columns", table_file("penguins")),
     **{name: (summary, None) for name, summary in TOY_SUMMARIES.items()},
 }
 # Of data without parameters, or with their default values.
@@ -60,28 +72,58 @@ class ArrayCheck:
         return self.expected in (None, self.sha256)
 
 
-def load(source: str | Path, say: Callable[[str], None] | None = None) -> Dataset:
+def load(
+    source: str | Path,
+    say: Callable[[str], None] | None = None,
+    options: TableOptions | None = None,
+) -> Dataset:
     """Load data by name or path.
 
     Args:
         source: A name that `catalogue` lists, with parameters or without, such as "mnist" or
             "moons:noise=0.2,n=2000" (see `jmlp.study.data_names`); a folder with IDX files named
-            as in MNIST (each plain or `.gz`), or an `.npz` file with x_train, y_train and
-            optionally x_test, y_test.
+            as in MNIST (each plain or `.gz`); an `.npz` file with x_train, y_train and optionally
+            x_test, y_test; or a table (`.csv`, `.tsv`, `.parquet`).
+        say: Called with one line for each slow step.
+        options: How to read a table; a table needs at least the name of its label, a named one has
+            defaults of its own.
+
+    Raises:
+        DataError: No such data, or it is invalid.
+    """
+    options = options or TableOptions()
+    named = _named(source)
+    path = Path(os.path.expanduser(source))
+    is_a_table = is_table(path) if named is None else named.name in SHIPPED_TABLES
+    if options != TableOptions() and not is_a_table:
+        raise DataError(
+            f"{shown(source)}: is not a table (.csv, .tsv, .parquet): label, missing, leave_out, "
+            "header and test are only for tables"
+        )
+    if named is not None:
+        return _load_named(named, say, options)
+    if not str(source) or not is_there(path):
+        raise DataError(
+            f"no data named {str(source)!r}: allowed are {ALLOWED}{similar_name(str(source))}"
+        )
+    if is_a_table and not os.path.isdir(path):
+        return load_table(path, options)
+    arrays = read_idx_folder(path) if os.path.isdir(path) else read_npz(path, ARRAYS)
+    return make_dataset(shown(path.name or path), arrays, shown(path))
+
+
+def load_stored(data: Mapping[str, Any], say: Callable[[str], None] | None = None) -> Dataset:
+    """Load the data that a study was submitted with, from any folder.
+
+    Args:
+        data: What the store has about them: "name", "path", and "table" if they are one.
         say: Called with one line for each slow step.
 
     Raises:
         DataError: No such data, or it is invalid.
     """
-    if (named := _named(source)) is not None:
-        return _load_named(named, say)
-    path = Path(os.path.expanduser(source))
-    if not str(source) or not is_there(path):
-        raise DataError(
-            f"no data named {str(source)!r}: allowed are {ALLOWED}{similar_name(str(source))}"
-        )
-    arrays = read_idx_folder(path) if os.path.isdir(path) else read_npz(path, ARRAYS)
-    return make_dataset(shown(path.name or path), arrays, shown(path))
+    options = stored_options(data["table"]) if data.get("table") else None
+    return load(data.get("path") or data["name"], say, options)
 
 
 def catalogue() -> tuple[CatalogueEntry, ...]:
@@ -89,8 +131,12 @@ def catalogue() -> tuple[CatalogueEntry, ...]:
     return tuple(map(_entry, NAMES))
 
 
-def check(source: str | Path) -> tuple[ArrayCheck, ...]:
+def check(source: str | Path, options: TableOptions | None = None) -> tuple[ArrayCheck, ...]:
     """Compute the digest of each array; nothing is downloaded, cached or removed.
+
+    Args:
+        source: As for `load`.
+        options: How to read a table.
 
     Raises:
         DataError: No such data on this machine, or it cannot be read.
@@ -108,7 +154,7 @@ def check(source: str | Path) -> tuple[ArrayCheck, ...]:
         shapes = {key: array.shape for key, array in arrays.items()}
         digests = {key: digest(array) for key, array in arrays.items()}
         return _compare(shapes, digests, data.digests)
-    dataset = load(source)
+    dataset = load(source, options=options)
     shapes = {
         "x_train": (len(dataset.x_train), *dataset.image_shape),
         "y_train": dataset.y_train.shape,
@@ -116,6 +162,8 @@ def check(source: str | Path) -> tuple[ArrayCheck, ...]:
     if dataset.x_test is not None:
         shapes["x_test"] = (len(dataset.x_test), *dataset.image_shape)
         shapes["y_test"] = dataset.x_test.shape[:1]
+    if dataset.columns is not None:
+        shapes["columns"] = (len(dataset.columns.features),)
     # A toy with other parameters than its defaults has another canonical text.
     return _compare(shapes, dataset.digests, _DIGESTS.get(str(named), {}))
 
@@ -132,11 +180,15 @@ def _named(source: str | Path) -> DataName | None:
         raise DataError(f"data: {refused}") from None
 
 
-def _load_named(data: DataName, say: Callable[[str], None] | None) -> Dataset:
+def _load_named(
+    data: DataName, say: Callable[[str], None] | None, options: TableOptions
+) -> Dataset:
     if data.name in PUBLISHED:
         return load_published(PUBLISHED[data.name], say)
     if data.name in TOYS:
         return draw(data)
+    if data.name in SHIPPED_TABLES:
+        return load_shipped_table(data.name, options)
     return digits_8x8() if data.name == "digits-8x8" else synthetic()
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from jmlp import data as datasets
 from jmlp.data.dataset import Dataset, Labels, Pixels, changed_arrays
-from jmlp.data.order import mini_batches, split
+from jmlp.data.order import mini_batches
 from jmlp.errors import DataError
 from jmlp.inspection import records
 from jmlp.inspection.records import Floats, Inspection, Part, Singles
@@ -82,7 +82,7 @@ def inspect(folder: Path, run_id: str, part: Part, say: Callable[[str], None]) -
     """
     with Store(folder, viewer=True) as store:
         stored = networks.read(store, run_id)
-    dataset = datasets.load(stored.data.get("path") or stored.data["name"], say)
+    dataset = datasets.load_stored(stored.data, say)
     if changed := changed_arrays(stored.data["digests"], dataset.digests):
         raise DataError(
             f"{dataset.source}: the data have changed since the run was trained: the SHA-256 of "
@@ -107,9 +107,8 @@ def look(stored: Networks, dataset: Dataset, part: Part) -> Inspection:
         DataError: there is no test set.
     """
     hp = stored.hyperparams
-    training, validation = split(
-        len(dataset.y_train), stored.split_seed, stored.validation_fraction
-    )
+    training, validation = dataset.split(stored.split_seed, stored.validation_fraction)
+    dataset = dataset.standardised(training)
     x, y = _part(dataset, part, validation)
     images = _to_blocks(x, y)
     trained = [restore(t, hp, dataset.n_in, dataset.n_classes) for t in stored.tensors]

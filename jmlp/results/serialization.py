@@ -23,7 +23,17 @@ NOT_FINITE = ("Infinity", "-Infinity", "NaN")
 FLAT_FIELDS = tuple(
     f.name
     for f in fields(RunResult)
-    if f.name not in ("hyperparams", "costs", "provenance", "params", "state", "last", "snapshots")
+    if f.name
+    not in (
+        "hyperparams",
+        "costs",
+        "provenance",
+        "params",
+        "state",
+        "last",
+        "snapshots",
+        "contract",
+    )
 )
 _OF_FINISHED = tuple(
     f"{part}_{what}" for part in ("training", "validation") for what in ("accuracy", "cost")
@@ -73,6 +83,8 @@ def run_table(run: RunResult, *, costs: bool = True) -> dict[str, Any]:
         **asdict(run.provenance),
         "versions": dict(run.provenance.versions),
     }
+    if run.contract is not None:
+        table["contract"] = asdict(run.contract)
     strict_table: dict[str, Any] = strict(table)
     return strict_table
 
@@ -118,6 +130,7 @@ def run_from_table(table: Any, *, costs: bool = True) -> RunResult:
         "costs": [asdict(point) for point in _costs(table)] if costs else [],
         **dict.fromkeys(("params", "state", "last")),
         "snapshots": [],
+        "contract": _contract(table.get("contract")),
     }
     result = read(RunResult, {**table, **nested})
     needed = ("diverged_at",) if result.status == "diverged" else _OF_FINISHED
@@ -223,6 +236,20 @@ def other_format(found: Any, kind: str) -> UnreadableError:
         f"of another program or another version of jmlp (format {repr(found)[:60]}, expected "
         f"{kind!r})"
     )
+
+
+def _contract(table: Any) -> Any:
+    """The contract of a run on a table; None for other runs, without importing NumPy."""
+    if table is None:
+        return None
+    from jmlp.data.contract import Contract, check_contract
+
+    contract = read(Contract, table, "contract")
+    try:
+        check_contract(contract)
+    except ValueError as error:
+        raise UnreadableError(f'"contract": {error}') from error
+    return contract
 
 
 def _costs(table: Mapping[str, Any]) -> tuple[CostPoint, ...]:

@@ -74,7 +74,7 @@ def save_stored(path: Path, stored: StoredRun, contract: Contract) -> None:
     Args:
         path: the file.
         stored: a finished run.
-        contract: the contract of the data, which is not in the run's file.
+        contract: the contract of the data; that of a run on a table is in the run's file.
 
     Raises:
         StoreError: the network does not fit such data, or the file cannot be written.
@@ -89,6 +89,7 @@ def stored_content(path: Path, stored: StoredRun, contract: Contract) -> bytes:
         StoreError: the network does not fit such data, or is too large for a file.
     """
     run = stored.result
+    contract = contract if run.contract is None else run.contract
     try:
         check_network(stored.best, run.hyperparams, contract.n_in, contract.n_classes)
     except ValueError as error:
@@ -103,6 +104,25 @@ def stored_content(path: Path, stored: StoredRun, contract: Contract) -> bytes:
     }
     network = Network(run.hyperparams, contract, None, None, about)
     return _content(path, network, stored.best)
+
+
+def of_stored(stored: StoredRun, contract: Contract) -> Network:
+    """The kept network of a stored run.
+
+    Args:
+        stored: a finished run.
+        contract: the contract of the data; that of a run on a table is in the run's file.
+
+    Raises:
+        StoreError: the network does not fit such data.
+    """
+    run = stored.result
+    contract = contract if run.contract is None else run.contract
+    try:
+        params, state = restore(stored.best, run.hyperparams, contract.n_in, contract.n_classes)
+    except ValueError as error:
+        raise StoreError(f"run {run.run_id} does not fit its data: {error}") from error
+    return Network(run.hyperparams, contract, params, state, {"run_id": run.run_id})
 
 
 def _content(path: Path, network: Network, tensors: Tensors) -> bytes:

@@ -29,7 +29,12 @@ DIGESTED = (
 
 # The members of JSON objects in records.
 _DATA = {"name": str, "source": str, "digests": dict[str, str]}
-_MORE_DATA = {"path": str | None, "image_shape": tuple[int, ...], "n_classes": int}
+_MORE_DATA = {
+    "path": str | None,
+    "image_shape": tuple[int, ...],
+    "n_classes": int,
+    "table": dict[str, Any],
+}
 _HARDWARE = {"device": str, "cores": int | None}
 _MORE_HARDWARE = {"checkpoint_seconds": float | None}
 

@@ -235,6 +235,7 @@ def _digest(tensors: Mapping[str, NDArray[Any]], result: RunResult, *, of_run: b
     of_the_run = () if of_run else ("run_id", "hyperparams", "seed", "split_seed")
     for name in ("provenance", "experiments", "training_seconds", *of_the_run):
         del outcome[name]
+    outcome.pop("contract", None)
     digest.update(_json(outcome))
     return digest.hexdigest()
 

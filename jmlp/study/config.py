@@ -19,6 +19,7 @@ BatchNormPlace = Literal["before", "after"]  # ReLU
 BackwardFault = Literal[
     "none", "batch_norm", "dropout_mask", "relu_mask", "batch_mean", "updated_weights"
 ]
+Missing = Literal["error", "mean", "drop"]  # what to do about missing values in a table
 EvaluateEvery = int | Literal["epoch"]  # a number of updates, or after every epoch
 
 
@@ -231,6 +232,14 @@ class Study:
     sequential: bool = False  # whether verdicts stay valid if seeds are added after looking
     title: str = ""
     notes: tuple[str, ...] = ()  # sentences for the report, such as how hyperparameters were chosen
+    # The following are about a table; see `data.table.TableOptions`.
+    label: str = ""  # the name of the label column
+    missing: Missing = "error"
+    leave_out: tuple[str, ...] = ()  # columns that are not features
+    header: bool | None = (
+        None  # whether the first line has the names of the columns; None: find out
+    )
+    test: str | float = ""  # a table with the test examples, or the fraction to hold out as such
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ text: the parameters in the order below, without those that have their default v
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from jmlp.study.rules import MAX_PATH, SEED, Refused, Rule, integer, number, plain, shown, text
+from jmlp.study.rules import PATH, SEED, Refused, Rule, integer, number, plain, shown
 from jmlp.study.toml_reader import did_you_mean
 from jmlp.study.values import toml_or_text
 
@@ -26,9 +26,12 @@ TOYS: Mapping[str, Mapping[str, int | float]] = {
     "xor": {"n": 1000, "noise": 0.05, "seed": 0},
     "blobs": {"n": 1000, "noise": 0.2, "classes": 3, "seed": 0},
 }
-NAMES = ("mnist", "fashion-mnist", "synthetic", "digits-8x8", *TOYS)
+NAMES = ("mnist", "fashion-mnist", "synthetic", "digits-8x8", "iris", "penguins", *TOYS)
 # What may stand where data are named: in messages, and as the help of options.
-ALLOWED = "a name that 'jmlp data list' shows, a folder with IDX files, or an .npz file"
+ALLOWED = (
+    "a name that 'jmlp data list' shows, a folder with IDX files, an .npz file, or a table (.csv, "
+    ".tsv, .parquet)"
+)
 HELP = f"A{ALLOWED[1:]}."
 
 _PARAMETERS: Mapping[str, Rule] = {
@@ -112,10 +115,9 @@ def _allowed(defaults: Mapping[str, int | float]) -> str:
 
 
 def _read(value: object) -> str:
-    data: str = _TEXT.read(value)
+    data: str = PATH.read(value)
     named = parse_name(data)
     return data if named is None else str(named)
 
 
-_TEXT = text(1, MAX_PATH)
-DATA = Rule(f"the name of a data set (jmlp data list) or a path, {_TEXT.wanted}", _read)
+DATA = Rule(f"the name of a data set (jmlp data list) or a path, {PATH.wanted}", _read)

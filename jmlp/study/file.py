@@ -6,11 +6,13 @@ import re
 import stat
 import tomllib
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from jmlp.errors import ConfigError
 from jmlp.study.config import DEFAULTS, Cell, Experiment, Study, in_use, python_value
+from jmlp.study.data_names import is_name
 from jmlp.study.rules import HYPERPARAMETERS, plain, toml_value
 from jmlp.study.schema import CLAIM_CELLS, FIGURES, read_study
 from jmlp.study.toml_reader import Document, Key, Reader, did_you_mean, dotted
@@ -18,6 +20,9 @@ from jmlp.study.values import Typed, TypedError, read_seeds, read_typed, toml_or
 
 SHIPPED = ("demo", "fast", "forensics", "original", "replica", "stopping")
 MAX_BYTES = 1_000_000
+TABLE_KEYS = ("label", "missing", "leave_out", "header", "test")  # of `Study`, about a table
+# Of a study's data that can only be a path, even if there is no such file.
+DATA_SUFFIXES = (".csv", ".tsv", ".tab", ".parquet", ".npz")
 
 # The parser's time and memory grow with the square of the number of parts of a key: 1 MB of
 # "a.a.a…" would need 800 GB. A key is on one line, so the squared number of dots per line bounds it
@@ -50,7 +55,8 @@ def load_study(
         seeds: the number of seeds, in every experiment.
         epochs: the maximum number of epochs, in every experiment.
         experiments: the names of the experiments to keep; all if empty.
-        data: the name of a data set, or a path.
+        data: the name of a data set, or a path; a relative one is found from the current folder,
+            while one in a study file is found from the folder of that file.
         rename: a name in place of the file's.
 
     Raises:
@@ -58,6 +64,8 @@ def load_study(
     """
     content, name = _content(source)
     document = _parse_file(content, name)
+    if source not in SHIPPED:
+        _find_data(document, Path(source).parent)
     return _changed(document, name, overrides, seeds, epochs, experiments, data, rename)
 
 
@@ -79,6 +87,20 @@ def change_study(
     """
     document = _parse_text(text, name)
     return _changed(document, name, overrides, seeds, epochs, experiments, data, rename)
+
+
+def _find_data(document: Document, folder: Path) -> None:
+    """Makes the paths of data in a study file relative to the folder of the file."""
+    for key in ("data", "test"):
+        path = document.get(key)
+        if not isinstance(path, str) or not path or path.startswith("~"):
+            continue
+        if key == "data" and is_name(path):
+            continue
+        joined = os.path.join(folder, path)
+        looks_like_path = os.sep in path or path.lower().endswith(DATA_SUFFIXES)
+        if looks_like_path or ("\0" not in joined and os.path.lexists(joined)):
+            document[key] = joined
 
 
 def _changed(
@@ -185,6 +207,7 @@ def _document(study: Study) -> Document:
             "smallest_difference": _python_number(study.smallest_difference),
             "sequential": _python_number(study.sequential),
             "notes": list(study.notes),
+            **_about_table(study),
             **shared,
             "experiments": {
                 name: {key: value for key, value in table.items() if key not in shared}
@@ -192,6 +215,15 @@ def _document(study: Study) -> Document:
             },
         }
     )
+
+
+def _about_table(study: Study) -> Document:
+    """What a study says about its table; only what is not a default."""
+    return {
+        f.name: toml_value(_python_number(value))
+        for f in fields(Study)
+        if f.name in TABLE_KEYS and (value := getattr(study, f.name)) != f.default
+    }
 
 
 def _python_number(value: Any) -> Any:

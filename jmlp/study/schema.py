@@ -39,6 +39,11 @@ STUDY_RULES = {
     "validation_fraction": rules.FRACTION,
     "smallest_difference": rules.DIFFERENCE,
     "sequential": rules.BOOLEAN,
+    "label": rules.COLUMN,
+    "missing": rules.MISSING,
+    "leave_out": rules.COLUMNS,
+    "header": rules.BOOLEAN,
+    "test": rules.TEST,
     "notes": rules.SENTENCES,
     **HYPERPARAMETERS,
 }

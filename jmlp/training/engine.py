@@ -8,7 +8,8 @@ training resumes from the copies bitwise identically.
 
 import contextlib
 import ctypes
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from numpy.typing import NDArray
 
+from jmlp.data.contract import contract_of
 from jmlp.data.dataset import Dataset
 from jmlp.errors import DeviceError
 from jmlp.system import diagnosis, environment, numerics
@@ -23,7 +25,7 @@ from jmlp.training import plan as planning
 from jmlp.training import program
 from jmlp.training.blocks import Data
 from jmlp.training.eta import Tracker
-from jmlp.training.group_training import GroupTraining, LoadSaved, Rows
+from jmlp.training.group_training import GroupTraining, LoadSaved, Rows, Scaled
 from jmlp.training.plan import Plan
 from jmlp.training.records import CohortState, Progress
 
@@ -129,7 +131,7 @@ class Training:
         if devices[0].platform == "cpu":
             planning.check_memory(plan, len(devices))
         try:
-            data = _put_data(self.dataset, mesh)
+            data, scaled = _put_data(plan, self.dataset, self.split, mesh)
             for number, group in enumerate(plan.groups, start=1):
                 tracker.begin(number)
                 self._group = None  # frees the previous group's arrays
@@ -145,6 +147,7 @@ class Training:
                     n_busy=len(devices),
                     tracker=tracker,
                     rows=self.split,
+                    scaled=scaled,
                     load_saved=self.saved,
                     max_programs=1 if self.alone else KEPT_PROGRAMS,
                 )
@@ -186,11 +189,42 @@ def with_idle_device(devices: Sequence[jax.Device]) -> Sequence[jax.Device]:
     return [devices[0], *idle[:1]]
 
 
-def _put_data(dataset: Dataset, mesh: Mesh) -> Data:
-    """Copies the training set, followed by the test set, to every device."""
-    x: NDArray[Any] = dataset.x_train
-    y: NDArray[Any] = dataset.y_train
-    if dataset.x_test is not None and dataset.y_test is not None:
-        x, y = np.concatenate([x, dataset.x_test]), np.concatenate([y, dataset.y_test])
+def _put_data(
+    plan: Plan, dataset: Dataset, rows: tuple[Rows, Rows] | None, mesh: Mesh
+) -> tuple[Data, Mapping[int, Scaled]]:
+    """Copies the training set, followed by the test set, to every device.
+
+    A table is standardised by the training part of its split, so it is there once for each split.
+
+    Args:
+        plan: the plan that will be trained.
+        dataset: the data.
+        rows: rows of the training and the validation part, in place of a split.
+        mesh: the devices.
+
+    Returns:
+        The data, and for each split seed of a table where its examples are.
+    """
+    scaled: dict[int, Scaled] = {}
+    parts: list[Dataset] = []
+    if dataset.columns is None:
+        parts.append(dataset)
+    else:
+        contract, first = contract_of(dataset), 0
+        for split_seed in planning.split_seeds(plan):
+            training, _ = rows or dataset.split(split_seed, plan.study.validation_fraction)
+            parts.append(dataset.standardised(training))
+            its_contract = replace(contract, scale=dataset.scale(training))
+            scaled[split_seed] = Scaled(first, its_contract)
+            first += plan.facts.n_examples + plan.facts.n_test
+    xs: list[NDArray[Any]] = []
+    ys: list[NDArray[Any]] = []
+    for part in parts:
+        xs.append(part.x_train)
+        ys.append(part.y_train)
+        if part.x_test is not None and part.y_test is not None:
+            xs.append(part.x_test)
+            ys.append(part.y_test)
+    x, y = (many[0] if len(many) == 1 else np.concatenate(many) for many in (xs, ys))
     everywhere = NamedSharding(mesh, program.EVERYWHERE)
-    return Data(jax.device_put(x, everywhere), jax.device_put(y, everywhere))
+    return Data(jax.device_put(x, everywhere), jax.device_put(y, everywhere)), scaled

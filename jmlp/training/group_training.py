@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,8 +10,9 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
+from jmlp.data.contract import Contract
 from jmlp.data.dataset import Dataset
-from jmlp.data.order import mini_batches, split
+from jmlp.data.order import mini_batches
 from jmlp.nn.tensors import name_tensors
 from jmlp.study.config import Hyperparams
 from jmlp.training import load_balance, program
@@ -51,6 +52,13 @@ FIRST_CHUNK = 16  # steps
 LANES_PER_CALL = 10  # evaluated on a device before control returns to Python
 
 
+class Scaled(NamedTuple):
+    """A table standardised by the training part of one split."""
+
+    first: int  # the row of `Data` with its first example
+    contract: Contract  # of the networks trained on it
+
+
 class StartedChunk(NamedTuple):
     """A chunk that was given to the devices."""
 
@@ -73,11 +81,13 @@ class GroupTraining:
         n_busy: int,  # devices of the mesh that train, the first ones
         tracker: Tracker,
         rows: tuple[Rows, Rows] | None,  # of training and validation part, in place of a split
+        scaled: Mapping[int, Scaled],  # by split seed; empty unless the data are a table
         load_saved: LoadSaved,
         max_programs: int,  # kept per compiled function
     ) -> None:
         self.max_programs = max_programs
         self.plan, self.group, self.data, self.tracker = plan, group, data, tracker
+        self.dataset, self.scaled = dataset, scaled
         self.rows, self.load_saved = rows, load_saved
         on_cpu = mesh.devices.flat[0].platform == "cpu"
         strategy: Strategy = InTurn() if on_cpu else AllAtOnce()
@@ -219,7 +229,7 @@ class GroupTraining:
         parts = Parts(
             training=np.stack([s.training for s in filled]),
             validation=np.stack([s.validation for s in filled]),
-            test=np.stack([self.test for _ in filled]),
+            test=np.stack([self.test + self.first_row(s.cohort) for s in filled]),
         )
         keys = np.stack([root_key(s.cohort.seed) for s in filled])
         self.cohorts = self.setup.put_slots(Cohorts(hp, keys, parts))
@@ -242,13 +252,18 @@ class GroupTraining:
 
     def open_slot(self, cohort: Cohort) -> Slot:
         """A slot for a cohort, new or resumed from its saved state."""
-        facts, study = self.plan.facts, self.plan.study
-        training, validation = self.rows or split(
-            facts.n_examples, cohort.split_seed, study.validation_fraction
+        training, validation = self.rows or self.dataset.split(
+            cohort.split_seed, self.plan.study.validation_fraction
         )
-        slot = new_slot(cohort, training, validation, self.load_saved(cohort, self.group.width))
+        first, saved = self.first_row(cohort), self.load_saved(cohort, self.group.width)
+        slot = new_slot(cohort, training + first, validation + first, saved)
         self.tracker.resumed(slot.evaluation, slot.resume_step)
         return slot
+
+    def first_row(self, cohort: Cohort) -> np.int32:
+        """The row of `Data` with the first example of a cohort."""
+        scaled = self.scaled.get(cohort.split_seed)
+        return np.int32(0 if scaled is None else scaled.first)
 
     def lane_hyperparams(self, cohort: Cohort) -> Hyperparams:
         """The hyperparameters of all lanes; padding repeats the first run and never trains."""
@@ -433,6 +448,7 @@ class GroupTraining:
         assert slot is not None
         ended = self.read_slot(index, Ended(*(getattr(self.state, name) for name in Ended._fields)))
         results = []
+        scaled = self.scaled.get(slot.cohort.split_seed)
         for lane, run in enumerate(slot.cohort.runs):
             lane_ended = jax.tree.map(lambda a, at=lane: np.array(a[at]), ended)
             lane_finals = jax.tree.map(lambda a, at=(index, lane): np.array(a[at]), finals)
@@ -444,6 +460,7 @@ class GroupTraining:
                     None if slot.seconds is None else slot.seconds[lane],
                     lane_ended,
                     lane_finals,
+                    None if scaled is None else scaled.contract,
                 )
             )
         self.tracker.finished(len(slot.cohort.runs), slot.evaluation)

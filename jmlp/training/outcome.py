@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from jmlp.data.contract import Contract
 from jmlp.nn.model import Params, State
 from jmlp.nn.tensors import name_tensors
 from jmlp.system import environment, numerics
@@ -92,10 +93,12 @@ class Outcome:
         seconds: float | None,
         ended: Ended,
         finals: Finals,
+        contract: Contract | None = None,
     ) -> RunResult:
         """The result of an ended run; a diverged one has no accuracies.
 
-        `Snapshot.params` of the given snapshots are arrays by name.
+        `Snapshot.params` of the given snapshots are arrays by name; `contract` is that of a network
+        trained on a table.
         """
         diverged = bool(ended.diverged_at >= 0)
         when = self.evaluations
@@ -132,6 +135,7 @@ class Outcome:
                 for s in snapshots
             ),
             training_seconds=seconds,
+            contract=contract,
         )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from jmlp.data.dataset import Dataset
 from jmlp.data.published import Published
+from jmlp.data.table import TableOptions
 from jmlp.errors import ConfigError
 from jmlp.study.config import (
     MAX_UPDATES,
@@ -71,21 +72,44 @@ class DataFacts:
     class_counts: tuple[int, ...] = field(default=(), metadata={"added": True})
     # The largest magnitude of a network input; 0 if unknown.
     largest_input: float = field(default=0.0, metadata={"added": True})
+    # Of a table: what it consists of, in one sentence, and the names of its classes.
+    about: str = field(default="", metadata={"added": True})
+    class_names: tuple[str, ...] = field(default=(), metadata={"added": True})
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the examples are rows of a table: standardised and split by class."""
+        return "columns" in self.digests
+
+    def name_of(self, label: int) -> str:
+        """The name of a class."""
+        return self.class_names[label] if self.class_names else str(label)
 
 
 def data_facts(dataset: Dataset) -> DataFacts:
     """The facts of a data set in memory."""
-    x = dataset.x_train
+    x, columns = dataset.x_train, dataset.columns
+    if columns is not None:
+        largest = 0.0  # standardised
+    else:
+        largest = 1.0 if x.dtype == np.uint8 else float(max(-x.min(), x.max()))
     return DataFacts(
         n_examples=len(dataset.y_train),
         n_test=0 if dataset.y_test is None else len(dataset.y_test),
         n_in=dataset.n_in,
         n_classes=dataset.n_classes,
         digests=dataset.digests,
-        pixel_bytes=x.itemsize,
+        pixel_bytes=1 if x.dtype == np.uint8 else 4,
         class_counts=tuple(np.bincount(dataset.y_train, minlength=dataset.n_classes).tolist()),
-        largest_input=1.0 if x.dtype == np.uint8 else float(max(-x.min(), x.max())),
+        largest_input=largest,
+        about="" if columns is None else columns.sentence(),
+        class_names=() if columns is None else columns.classes,
     )
+
+
+def table_options(study: Study) -> TableOptions:
+    """What a study says about its table."""
+    return TableOptions(study.label, study.missing, study.leave_out, study.header, study.test)
 
 
 def published_facts(data: Published) -> DataFacts:
@@ -369,6 +393,16 @@ def cpu_slots(plan: Plan, group: Group, n_devices: int) -> int:
     return max(1, min(CPU_SLOTS, room, -(-len(group.cohorts) // n_devices)))
 
 
+def split_seeds(plan: Plan) -> tuple[int, ...]:
+    """The seeds of the plan's splits."""
+    return tuple(dict.fromkeys(c.split_seed for group in plan.groups for c in group.cohorts))
+
+
+def n_splits(plan: Plan) -> int:
+    """How often the data are on a device: a table once for each split, by which it is scaled."""
+    return len(split_seeds(plan)) if plan.facts.is_table else 1
+
+
 def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
     """Bytes of a group in training on all devices."""
     hp, facts = group.hyperparams, plan.facts
@@ -388,7 +422,7 @@ def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
     part = hp.batch_size if hp.batch_norm else min(hp.batch_size, GRADIENT_BLOCK)
     batch = hp.batch_size * facts.n_in * facts.pixel_bytes
     batch += 4 * max(part, EVALUATION_BLOCK) * lanes_at_once * units
-    data = (facts.n_examples + facts.n_test) * facts.n_in * facts.pixel_bytes
+    data = n_splits(plan) * (facts.n_examples + facts.n_test) * facts.n_in * facts.pixel_bytes
     # The rows of the mini-batches of this interval and of the next.
     interval = evaluations(plan.n_training, hp).interval
     order = 2 * 4 * slots * interval * hp.batch_size

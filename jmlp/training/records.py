@@ -171,6 +171,9 @@ class RunResult:
     # Wall-clock seconds in training until it stopped, not divided among the runs beside it; without
     # compiling and pauses. None if an earlier version trained it, wholly or in part.
     training_seconds: float | None = field(default=None, compare=False, metadata={"added": True})
+    # What the network accepts and answers (a `data.contract.Contract`; importing that takes NumPy),
+    # with the scale of its split, if it was trained on a table or by `jmlp.fit`; None: as the data.
+    contract: Any = field(default=None, compare=False, metadata={"added": True})
 
 
 def reached_limit(patience: int | None, best: float, stopped: float, limit: float) -> bool:

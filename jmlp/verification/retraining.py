@@ -87,18 +87,23 @@ class Retraining:
     def _parts(self, run_ids: Sequence[str]) -> list[Part]:
         """Groups the runs by their data, which is checked before anything is trained."""
         results: dict[tuple[str, str, float], list[RunResult]] = defaultdict(list)
+        data_of: dict[str, Mapping[str, Any]] = {}
         for run_id in run_ids:
             # Arrays are read again for the comparison, since all of them may not fit into memory.
             stored = run_files.read(run_files.path_of(self.folder, run_id))
             data, fraction = stored.about["data"], stored.about["validation_fraction"]
-            source = data.get("path") or data["name"]
+            named = {key: data.get(key) for key in ("name", "path", "table")}
+            source = json.dumps(named, sort_keys=True)
+            data_of[source] = named
             digests = json.dumps(data["digests"], sort_keys=True)
             results[source, digests, fraction].append(stored.result)
         loaded: dict[str, Dataset] = {}
         parts = []
         for (source, digests, fraction), members in results.items():
             if source not in loaded:
-                loaded[source] = datasets.load(source, lambda text: self.send({"say": text}))
+                loaded[source] = datasets.load_stored(
+                    data_of[source], lambda text: self.send({"say": text})
+                )
             check_digests(json.loads(digests), loaded[source])
             parts.append(Part(loaded[source], fraction, members))
         return parts

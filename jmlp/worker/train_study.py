@@ -111,7 +111,7 @@ class Work:
             DataError: the data cannot be loaded, or differ from those the study was submitted with.
         """
         study = parse_study(self.row.toml, self.label)
-        dataset = datasets.load(self.row.data.get("path") or study.data, self.say)
+        dataset = datasets.load_stored({"name": study.data, **self.row.data}, self.say)
         check_digests(self.label, self.row.data["digests"], dataset)
         plan = planning.make_plan(study, planning.data_facts(dataset))
         self._reconcile(plan)
