@@ -1,3 +1,4 @@
+from .api import classify as classify
 from .api import fit as fit
 from .api import forward as forward
 from .api import init as init

@@ -6,6 +6,7 @@ All arguments are checked here; `model` and `engine` rely on that.
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -16,15 +17,22 @@ from jax.core import Tracer
 from numpy.typing import ArrayLike, NDArray
 
 from jmlp import data
+from jmlp.data.columns import Missing
+from jmlp.data.contract import Contract, contract_of
 from jmlp.data.dataset import (
+    ARRAYS,
     MOST_CLASSES,
     Dataset,
     as_array,
     check_examples,
     check_pixel_type,
     check_scale,
+    digest,
     make_dataset,
 )
+from jmlp.data.frames import is_columns, read_columns, read_values
+from jmlp.data.table import TableOptions, as_classes, encode, encode_examples
+from jmlp.data.table_file import RawTable
 from jmlp.errors import ConfigError, DataError
 from jmlp.nn import model
 from jmlp.nn.model import Caches, Params, State
@@ -32,34 +40,63 @@ from jmlp.results import crosschecks
 from jmlp.results.tables import study_tables
 from jmlp.study.config import Experiment, Hyperparams, Study, configurations
 from jmlp.study.file import checked_study
-from jmlp.study.rules import FRACTION, SEED, Refused, Rule, check, integer, with_kind
+from jmlp.study.rules import (
+    COLUMN,
+    COLUMNS,
+    FRACTION,
+    MISSING,
+    SEED,
+    Refused,
+    Rule,
+    check,
+    integer,
+    with_kind,
+)
 from jmlp.training import engine
 from jmlp.training.plan import data_facts, make_plan, table_options
 from jmlp.training.records import Progress, RunResult
 
+TABLE_RULES = {"label": COLUMN, "missing": MISSING, "leave_out": COLUMNS}
 MOST_INPUTS = 2**31 - 1  # of a network; counted by int32
 
 
 def fit(
     hp: Hyperparams,
-    x: ArrayLike,
-    y: ArrayLike,
+    x: Any,
+    y: Any = None,
     seed: int = 0,
-    validation: float | tuple[ArrayLike, ArrayLike] = 0.2,
+    validation: float | tuple[Any, Any] = 0.2,
+    *,
+    label: str = "",
+    missing: Missing = "error",
+    leave_out: Sequence[str] = (),
 ) -> RunResult:
     """Trains one network, with early stopping, and keeps its best parameters.
+
+    A frame is a table: its numbers are standardised by the training part, categories are one-hot,
+    and the validation part is drawn class by class.
 
     Args:
         hp: hyperparameters.
         x: examples, one per row, of any shape after the first axis: `(N, ...)`. `uint8` is scaled
-            to 0–1; floating-point numbers are used unscaled.
-        y: integer labels `(N,)`, 0 to C - 1.
+            to 0–1; floating-point numbers are used unscaled. Or a frame of pandas, polars or
+            pyarrow, or a mapping of names to columns, with numbers and words.
+        y: labels `(N,)` of any kind: integers, whole numbers, words, booleans. None: they are a
+            column of the frame, which `label` names. Classes are their different values, in sorted
+            order; `result.contract.class_names` has their names.
         seed: seed of initial weights, batch order and dropout, 0 to 2**63 - 1.
         validation: the fraction of the examples to validate on (a random part, the same for every
-            seed), or separate validation examples `(x, y)` of the same type and shape.
+            seed), or separate validation examples `(x, y)` of the same type and shape; `(x, None)`
+            if the labels are a column of the frame.
+        label: the name of the label column, if `y` is None.
+        missing: for a frame: a missing value is an error, or is replaced by the mean of the
+            training part, or its row is dropped.
+        leave_out: names of columns of a frame that are not features.
 
     Returns:
-        The result of the run. Pass `result.params` and `result.state` to `jmlp.predict`.
+        The result of the run. `jmlp.classify(result, x)` names the class of new examples. For
+        logits pass `result.params` and `result.state` to `jmlp.predict`, with examples of the kind
+        of `x`; of a frame, with `result.contract.inputs_of(frame)`.
 
     Raises:
         ConfigError: the hyperparameters are not allowed, or do not suit the data.
@@ -72,27 +109,148 @@ def fit(
         raise ConfigError(f"hp: must be jmlp.Hyperparams, got {with_kind(hp)}")
     check(hp)
     seed = _read("seed", seed, SEED)
-    arrays = {"x_train": as_array(x, "fit: x"), "y_train": as_array(y, "fit: y")}
+    separate = tuple(validation) if isinstance(validation, tuple | list) else None
+    if separate is not None and len(separate) != 2:
+        raise ConfigError(f"validation: must be a fraction or (x, y), got {len(separate)} values")
+    fraction = None if separate is not None else _read("validation", validation, FRACTION)
+    if is_columns(x):
+        words = {"label": label or "label", "missing": missing, "leave_out": list(leave_out)}
+        read = {name: _read(name, value, TABLE_RULES[name]) for name, value in words.items()}
+        options = TableOptions(read["label"], read["missing"], tuple(read["leave_out"]))
+        dataset, n = _table(x, y, separate, options, in_frame=bool(label))
+    elif label or leave_out or missing != "error":
+        raise ConfigError(
+            "label, missing and leave_out are for frames, which have named columns; got x of type "
+            f"{type(x).__name__}"
+        )
+    elif y is None:
+        raise ConfigError("y: give the labels, or a frame as x and the name of its label column")
+    else:
+        dataset, n = _arrays(x, y, separate)
     split = None
-    if isinstance(validation, tuple | list):
-        n = len(arrays["y_train"]) if arrays["y_train"].ndim else 0
-        arrays = _join(arrays, validation)
-        rows = np.arange(len(arrays["y_train"]), dtype=np.int32)
+    if fraction is None:
+        rows = np.arange(len(dataset.y_train), dtype=np.int32)
         split = rows[:n], rows[n:]
         fraction = len(split[1]) / len(rows)
-    else:
-        fraction = _read("validation", validation, FRACTION)
-    dataset = make_dataset("fit", arrays, "fit", display_names={"x_train": "x", "y_train": "y"})
     experiment = Experiment("fit", hp, axes={}, seeds=(seed,), baseline={})
     study = Study("fit", (experiment,), data="x", validation_fraction=fraction)
     facts = data_facts(dataset)
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)
+    if split is None and dataset.columns is None:
+        _warn_about_unseen_classes(dataset, fraction)
     results = [r for progress in engine.run(plan, dataset, split=split) for r in progress.results]
     ended = [(configuration, results) for configuration in configurations(experiment)]
     for remark in crosschecks.remarks_after(study, experiment, ended, facts):
         warnings.warn(remark, stacklevel=2)
-    return results[0]
+    (result,) = results
+    return result if result.contract is not None else replace(result, contract=contract_of(dataset))
+
+
+def _arrays(x: Any, y: Any, separate: tuple[Any, Any] | None) -> tuple[Dataset, int]:
+    """The data set of arrays, and how many of its examples are not separate validation examples."""
+    arrays = {"x_train": as_array(x, "fit: x"), "y_train": _label_array(y, "fit: y")}
+    check_examples(arrays["x_train"], arrays["y_train"], "fit", "x", "y")
+    n = len(arrays["y_train"])
+    labels, classes = as_classes(arrays["y_train"], "fit: y")
+    if separate is not None:
+        arrays = _join(arrays, separate)
+        labels = np.concatenate([labels, _known(arrays["y_train"][n:], arrays["y_train"][:n])])
+    arrays["y_train"] = labels
+    names = {"x_train": "x", "y_train": "y"}
+    dataset = make_dataset("fit", arrays, "fit", display_names=names)
+    return replace(dataset, classes=classes), n
+
+
+def _table(
+    x: Any, y: Any, separate: tuple[Any, Any] | None, options: TableOptions, *, in_frame: bool
+) -> tuple[Dataset, int]:
+    """The data set of a frame, likewise."""
+    if in_frame == (y is not None):
+        raise ConfigError(
+            "label: name the label column of the frame, or give the labels as y: one of the two"
+        )
+    dataset = encode(_with_labels(x, y, options.label, "fit: x"), options, "fit")
+    n = len(dataset.y_train)
+    if separate is None or dataset.columns is None:
+        return dataset, n
+    other = _with_labels(*separate, options.label, "validation: x")
+    x_new, y_new = encode_examples(dataset.columns, other)
+    joined = np.concatenate([dataset.x_train, x_new]), np.concatenate([dataset.y_train, y_new])
+    digests = {name: digest(array) for name, array in zip(ARRAYS, joined, strict=False)}
+    return replace(
+        dataset,
+        x_train=joined[0],
+        y_train=joined[1],
+        digests={**dataset.digests, **digests},
+    ), n
+
+
+def _with_labels(frame: Any, labels: Any, name: str, source: str) -> RawTable:
+    """A frame as a table; labels that are given by themselves become a column of it."""
+    table = read_columns(frame, source)
+    if labels is None:
+        return table
+    if name in table.names:
+        raise DataError(f"{source}: a column is called {name}, as are the labels: rename it")
+    column = read_values(labels, name, source)
+    if len(column.values) != table.n_rows:
+        raise DataError(
+            f"{source}: {table.n_rows:,} rows, but {len(column.values):,} labels: one label per row"
+        )
+    return RawTable(source, (*table.columns, column))
+
+
+def _label_array(y: Any, where: str) -> NDArray[Any]:
+    """Labels of any kind as an array; words are objects."""
+    try:
+        array = np.asarray(y)
+    except (TypeError, ValueError, RuntimeError):
+        return as_array(y, where)  # explains why
+    if array.dtype.kind in "OSUb" and array.ndim:
+        return array.astype(object)
+    return as_array(y, where)
+
+
+def _known(labels: NDArray[Any], training: NDArray[Any]) -> NDArray[np.int32]:
+    """The classes of labels that all occur among the training labels."""
+    return np.searchsorted(np.unique(training), labels).astype(np.int32)
+
+
+def _warn_about_unseen_classes(dataset: Dataset, fraction: float) -> None:
+    training, _ = dataset.split(0, fraction)
+    unseen = np.setdiff1d(np.arange(dataset.n_classes), dataset.y_train[training])
+    if len(unseen):
+        names = contract_of(dataset).class_names
+        warnings.warn(
+            f"The training part has no example of class {names[unseen[0]]}"
+            + (f", nor of {len(unseen) - 1} other classes" if len(unseen) > 1 else "")
+            + ": the network cannot learn a class that it never sees.",
+            stacklevel=3,
+        )
+
+
+def classify(result: RunResult, x: Any) -> NDArray[np.str_]:
+    """The names of the classes that a trained network predicts, `(N,)`.
+
+    Args:
+        result: as returned by `fit`.
+        x: examples of the kind that it was trained on: arrays as for `predict`, or a frame with the
+            feature columns (further columns are ignored), or a mapping of names to columns or to
+            the values of one row.
+
+    Raises:
+        ConfigError: the result has no network.
+        DataError: the examples are not of the kind that the network was trained on.
+    """
+    contract = getattr(result, "contract", None)
+    if not isinstance(contract, Contract):
+        raise ConfigError("classify: result: must be a result of jmlp.fit")
+    inputs = contract.inputs_of(x, "classify: x") if contract.is_table else x
+    logits = np.atleast_2d(np.asarray(predict(result.params, result.state, inputs)))
+    names: NDArray[np.str_] = np.array(contract.class_names)
+    chosen: NDArray[np.str_] = names[logits.argmax(axis=1)]
+    return chosen
 
 
 def init(
@@ -268,11 +426,8 @@ def _read(name: str, value: object, rule: Rule) -> Any:
 
 def _join(training: Mapping[str, NDArray[Any]], validation: Sequence[Any]) -> dict[str, Any]:
     """Concatenates training and validation examples."""
-    if len(validation) != 2:
-        raise ConfigError(f"validation: must be a fraction or (x, y), got {len(validation)} values")
     x_train, y_train = training["x_train"], training["y_train"]
-    check_examples(x_train, y_train, "fit", "x", "y")
-    x, y = (as_array(value, f"validation: {n}") for n, value in zip("xy", validation, strict=True))
+    x, y = as_array(validation[0], "validation: x"), _label_array(validation[1], "validation: y")
     if x.ndim < 2 or x.shape[1:] != x_train.shape[1:] or _kind(x) != _kind(x_train):
         raise DataError(
             f"validation: {x.dtype} examples of shape {x.shape[1:]}, but those of x are "
@@ -283,24 +438,17 @@ def _join(training: Mapping[str, NDArray[Any]], validation: Sequence[Any]) -> di
             f"validation: {len(x)} examples and labels of shape {y.shape}; there must be at "
             "least one example, and one label per example"
         )
-    if y.dtype.kind not in "iu":
-        raise DataError(
-            f"validation: y: type {y.dtype}; labels must be integers, 0 for the first class"
-        )
     if _kind(x) == "float":
         _check_finite(x.reshape(len(x), -1), np.float32, "validation: x")
     check_scale(x, x_train, "validation: x", "x")
-    if y_train.dtype.kind in "iu" and len(unknown := np.setdiff1d(y, y_train)):
+    if (y.dtype == object) != (y_train.dtype == object):
+        raise DataError("validation: y: labels of another type than those of y")
+    if len(unknown := np.setdiff1d(y, y_train)):
         raise DataError(
             f"validation: y: label {unknown[0]}, but x has no example of it: a network cannot "
             "learn a class that it never sees; leave it out, or train on it too"
         )
-    # NumPy would promote int64 and uint64 to float.
-    kind = np.result_type(y, y_train) if y.dtype.kind == y_train.dtype.kind else np.dtype(np.int64)
-    return {
-        "x_train": np.concatenate([x_train, x]),
-        "y_train": np.concatenate([y_train, y], dtype=kind, casting="unsafe"),
-    }
+    return {"x_train": np.concatenate([x_train, x]), "y_train": np.concatenate([y_train, y])}
 
 
 def _kind(x: NDArray[Any]) -> str:

@@ -46,6 +46,7 @@ def test_public_names_are_these() -> None:
         "Progress",
         "RunResult",
         "backward",
+        "classify",
         "fit",
         "forward",
         "init",
@@ -175,10 +176,10 @@ FRACTION = "validation: must be a finite number > 0 and < 1, got"
         ),
         ({"y": Y[1:]}, DataError, "fit: 208 images in x, 207 labels in y"),
         (
-            {"y": Y.astype(float)},
+            {"y": Y + 0.5},
             DataError,
-            "fit: y: type float64; labels must be integers, 0 for the first class: convert "
-            "them to integers",
+            "fit: y: label y: row 1 is 0.5: labels that are not whole numbers look like "
+            "regression, and jmlp predicts classes: make classes of them (low, middle, high)",
         ),
         (
             {"x": X.astype(int)},
@@ -197,8 +198,7 @@ FRACTION = "validation: must be a finite number > 0 and < 1, got"
         (
             {"y": ["three"] * 208},
             DataError,
-            "fit: y: type <U5; must be numbers: for text labels, use "
-            "numpy.unique(labels, return_inverse=True)[1]",
+            "fit: y: label y: every label is three: at least 2 classes are needed",
         ),
         ({"x": None}, DataError, "fit: x: type object; must be numbers"),
         (
@@ -231,9 +231,9 @@ FRACTION = "validation: must be a finite number > 0 and < 1, got"
             "would be left: multiply it by 255, or pass it as float32",
         ),
         (
-            {"validation": (X_NEW, Y_NEW.astype(float))},
+            {"validation": (X_NEW, Y_NEW.astype(str))},
             DataError,
-            "validation: y: type float64; labels must be integers, 0 for the first class",
+            "validation: y: labels of another type than those of y",
         ),
         (
             {"x": X / np.float32(255), "validation": (X_NEW * 1.0, Y_NEW)},

@@ -1,5 +1,6 @@
 """The options of commands that say how a table is read."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -39,10 +40,8 @@ class TableFlags:
     def settings(self) -> dict[str, Any]:
         """The given options as the values of a study file."""
         test: Any = self.test
-        try:
+        with contextlib.suppress(ValueError):
             test = None if self.test is None else float(self.test)
-        except ValueError:
-            pass
         names = None if self.leave_out is None else [n.strip() for n in self.leave_out.split(",")]
         given = {
             "label": self.label,

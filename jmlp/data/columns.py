@@ -104,8 +104,11 @@ def scale_of(columns: Columns, raw: NDArray[np.float64], training: NDArray[Any])
         elif present.min() == present.max():
             deviations.append(0.0)
         else:
-            squares = math.fsum(((present - mean) ** 2).tolist())
-            deviations.append(math.sqrt(squares / len(present)))
+            # Relative to the largest one, whose square might be 0 in float64.
+            distances = np.abs(present - mean)
+            largest = float(distances.max())
+            squares = math.fsum(((distances / largest) ** 2).tolist())
+            deviations.append(largest * math.sqrt(squares / len(present)))
     return Scale(tuple(means), tuple(deviations))
 
 
@@ -122,7 +125,7 @@ def standardise(columns: Columns, scale: Scale, raw: NDArray[np.float64]) -> NDA
     mean, std = np.array(scale.mean), np.array(scale.std)
     filled = np.where(np.isnan(raw), mean, raw)
     numbers = columns.numbers
-    scaled = (filled - mean) * np.divide(1, std, out=np.zeros_like(std), where=std > 0)
+    scaled = np.where(std > 0, (filled - mean) / np.where(std > 0, std, 1), 0)
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(np.where(numbers, scaled, filled), np.float32)
 

@@ -237,7 +237,8 @@ def contract_of(dataset: Dataset) -> Contract:
     low, high = float(x.min()), float(x.max())
     dtype: DType = "uint8" if x.dtype == np.uint8 else "float32"
     contract = Contract(dataset.image_shape, dataset.n_classes, dtype, low, high)
-    return replace(contract, looks=_looks(x, contract.plane, low, high))
+    looks = _looks(x, contract.plane, low, high)
+    return replace(contract, looks=looks, classes=dataset.classes)
 
 
 def measure(brightness: NDArray[np.floating[Any]]) -> Mapping[str, NDArray[np.float64]]:

@@ -41,6 +41,7 @@ class Dataset:
     digests: Mapping[str, str]  # by array name: SHA-256 of its bytes, see `digest`
     source: str  # where it came from, as shown to users
     columns: Columns | None = None  # of a table; None for pictures and other arrays
+    classes: tuple[str, ...] = ()  # their names, unless it is a table or they are 0, 1, 2 …
 
     @property
     def n_in(self) -> int:

@@ -53,6 +53,7 @@ FASHION_MNIST = Published(
         "y_test": "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9",
     },
     n_classes=len(CLASSES),
+    classes=CLASSES,
     keras="fashion_mnist",
     keras_cache="fashion-mnist",
     by_hand=_how_by_hand,

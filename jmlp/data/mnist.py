@@ -153,6 +153,7 @@ MNIST = Published(
         "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
     },
     n_classes=10,
+    classes=(),
     keras="mnist",
     keras_cache="mnist.npz",
     by_hand=_how_by_hand,

@@ -9,7 +9,7 @@ import io
 import os
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class Published:
     shapes: Mapping[str, tuple[int, ...]]  # by array
     digests: Mapping[str, str]  # by array, see `dataset.digest`
     n_classes: int
+    classes: tuple[str, ...]  # their names; empty: they are called 0, 1, 2 …
     keras: str  # Keras's module
     keras_cache: str  # an .npz file or a folder with IDX files, in Keras's folder of data sets
     by_hand: Callable[[], str]  # how to place the data by hand: the end of a message
@@ -97,7 +98,7 @@ def load_published(data: Published, say: Say | None = None) -> Dataset:
             continue
         if source is not own:
             _keep(data, arrays, report)
-        return make_dataset(data.name, arrays, where, digests)
+        return replace(make_dataset(data.name, arrays, where, digests), classes=data.classes)
     tried = "\n".join(f"  {failure}" for failure in failures)
     raise DataError(f"{data.title} could not be loaded. Tried:\n{tried}\n{data.by_hand()}")
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,9 @@ def load(
     if is_a_table and not os.path.isdir(path):
         return load_table(path, options)
     arrays = read_idx_folder(path) if os.path.isdir(path) else read_npz(path, ARRAYS)
-    return make_dataset(shown(path.name or path), arrays, shown(path))
+    dataset = make_dataset(shown(path.name or path), arrays, shown(path))
+    known = [data.classes for data in PUBLISHED.values() if data.digests == dataset.digests]
+    return replace(dataset, classes=known[0]) if known else dataset
 
 
 def load_stored(data: Mapping[str, Any], say: Callable[[str], None] | None = None) -> Dataset:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from jmlp.data.columns import Column, Columns, Missing, named
 from jmlp.data.dataset import ARRAYS, MOST_CLASSES, Dataset, Labels, digest
 from jmlp.data.files import shown
+from jmlp.data.frames import read_values
 from jmlp.data.order import stratified_split
 from jmlp.data.table_file import RawColumn, RawTable, read_table, short
 from jmlp.errors import DataError
@@ -30,6 +31,7 @@ MOST_LEVELS = 1000  # of a category
 # The share of rows with a value of their own from which a category identifies rows, and a label is
 # no class.
 TOO_MANY_DIFFERENT = 0.5
+FEWEST_COUNTED = 10  # rows, for numbers that count them not to be a coincidence
 FEW_ROWS = 20  # of so few, more may differ
 MOST_INPUTS = 100_000
 HOLD_OUT_SEED = 2**63  # of the split into test set and the rest, which is the same for all runs
@@ -180,7 +182,7 @@ def _choose(table: RawTable, options: TableOptions) -> tuple[list[RawColumn], Ra
 def _check_no_counter(column: RawColumn, source: str) -> None:
     """Refuses a column that counts the rows: in a sorted table it would give the label away."""
     values = column.values
-    if column.is_text or len(values) < 3:
+    if column.is_text or len(values) < FEWEST_COUNTED:
         return
     if values[0] in (0, 1) and (np.diff(values) == 1).all():
         raise DataError(
@@ -302,6 +304,26 @@ def _classes(
             "choose another label, or make fewer classes of them"
         )
     return keys.astype(np.int32), classes
+
+
+def as_classes(labels: NDArray[Any], where: str) -> tuple[Labels, tuple[str, ...]]:
+    """The classes of the labels of an array, and their names; no names for 0 to K - 1.
+
+    Args:
+        labels: `(N,)`: numbers, or objects.
+        where: error messages begin with it.
+
+    Raises:
+        DataError: the labels are no classes.
+    """
+    if labels.dtype.kind in "iu" and len(labels):
+        kinds = np.unique(labels)
+        if np.array_equal(kinds, np.arange(len(kinds))):
+            return labels, ()
+    column = read_values(labels, "y", where)
+    if (absent := column.missing).any():
+        raise DataError(f"{where}: row {absent.argmax() + 1}: the label is missing")
+    return _classes(column, where, np.arange(len(labels)) + 1)
 
 
 # ---- further examples

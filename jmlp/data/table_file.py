@@ -5,12 +5,13 @@ evaluated: a formula is text.
 """
 
 import codecs
+import contextlib
 import csv
 import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -21,8 +22,8 @@ from numpy.typing import NDArray
 from jmlp.data.columns import named
 from jmlp.data.files import free_memory, opened, shown, size_of
 from jmlp.errors import DataError
+from jmlp.system.files import TABLE_SUFFIXES
 
-SUFFIXES = (".csv", ".tsv", ".tab", ".parquet")  # of the files that are read as tables
 MISSING = frozenset(
     ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NAN", "null", "NULL", "Null")
 )
@@ -89,7 +90,7 @@ class RawTable:
 
 def is_table(path: Path) -> bool:
     """Whether a file is read as a table, by its name."""
-    return path.suffix.lower() in SUFFIXES
+    return path.suffix.lower() in TABLE_SUFFIXES
 
 
 def read_table(path: Path, header: bool | None = None) -> RawTable:
@@ -169,12 +170,12 @@ class _TextFile:
     def read(self) -> RawTable:
         """The whole table."""
         try:
-            return self._read()
+            with contextlib.closing(self._rows()) as rows:
+                return self._read(rows)
         except UnicodeError as error:
             raise DataError(f"{self.name}: {self._bad_byte()}: save the file as UTF-8") from error
 
-    def _read(self) -> RawTable:
-        rows = self._rows()
+    def _read(self, rows: Iterator[list[str]]) -> RawTable:
         first = next(rows, None)
         if first is None:
             raise DataError(f"{self.name}: has no lines with values: get the file again")
@@ -207,7 +208,7 @@ class _TextFile:
         ]
         return RawTable(self.name, tuple(made))
 
-    def _rows(self) -> Iterator[list[str]]:
+    def _rows(self) -> Generator[list[str]]:
         """The lines of the file as lists of values; empty lines are skipped."""
         self.file.seek(0)
         text = io.TextIOWrapper(self.file, self.encoding, newline="")

@@ -109,6 +109,8 @@ def look(stored: Networks, dataset: Dataset, part: Part) -> Inspection:
     hp = stored.hyperparams
     training, validation = dataset.split(stored.split_seed, stored.validation_fraction)
     dataset = dataset.standardised(training)
+    columns = dataset.columns
+    shape = dataset.image_shape if columns is None else (1, dataset.n_in)  # a row is no square
     x, y = _part(dataset, part, validation)
     images = _to_blocks(x, y)
     trained = [restore(t, hp, dataset.n_in, dataset.n_classes) for t in stored.tensors]
@@ -137,12 +139,14 @@ def look(stored: Networks, dataset: Dataset, part: Part) -> Inspection:
         epochs=stored.epochs,
         best=stored.best,
         diverged_at=stored.diverged_at,
-        image_shape=dataset.image_shape,
+        image_shape=shape,
         n_classes=dataset.n_classes,
+        class_names=() if columns is None else columns.classes,
+        input_names=() if columns is None else columns.inputs,
         layers=(*(f"hidden {i + 1}" for i in range(n_hidden)), "output"),
         update_words=_update_words(stored),
         examples=examples,
-        images=_as_bytes(x, examples).reshape(-1, *dataset.image_shape),
+        images=_as_bytes(x, examples).reshape(-1, *shape),
         **arrays,
     )
 

@@ -57,6 +57,17 @@ class Inspection:
     confidence: Singles  # (E, N): probability of the predicted class; NaN if there is none
     examples: NDArray[np.int64]  # (M,), increasing: examples of the part whose pictures are kept
     images: NDArray[np.uint8]  # (M, *image_shape)
+    class_names: tuple[str, ...] = ()  # (C,); empty: they are called 0, 1, 2 …
+    input_names: tuple[str, ...] = ()  # of the columns of a table; empty: the data are pictures
+
+    @property
+    def what(self) -> str:
+        """What an example is called: `image` or `row`."""
+        return "row" if self.input_names else "image"
+
+    def name_of(self, label: int) -> str:
+        """The name of a class."""
+        return self.class_names[label] if self.class_names else str(label)
 
     def confusion(self, e: int) -> NDArray[np.int64]:
         """The confusion matrix of network `e`: rows are true classes, columns are predictions."""
@@ -90,7 +101,10 @@ _HEADER: Mapping[str, Any] = {
     "n_classes": int,
     "layers": tuple[str, ...],
     "update_words": str,
+    "class_names": tuple[str, ...],
+    "input_names": tuple[str, ...],
 }
+_ADDED = ("class_names", "input_names")  # missing in files of earlier versions
 _NAME = re.compile(r"[^.].*\.safetensors")
 
 
@@ -159,7 +173,11 @@ def read(path: Path) -> Inspection:
 
     def make(tensors: Tensors, about: dict[str, Any]) -> Inspection:
         try:
-            values: dict[str, Any] = {name: member(about, name, _HEADER[name]) for name in _HEADER}
+            values: dict[str, Any] = {
+                name: member(about, name, kind)
+                for name, kind in _HEADER.items()
+                if name in about or name not in _ADDED
+            }
             inspection = Inspection(**values | tensors)
             _check(inspection)
         except (TypeError, UnreadableError, ValueError) as error:

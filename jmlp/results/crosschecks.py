@@ -34,6 +34,8 @@ MOST_LEFT = 0.05  # weight that the initial value of a running average may still
 MOST_LEFT_OUT = 0.25  # of the training part, in each epoch
 OFTEN = 0.5  # the fraction of examples for which dropout may drop a whole layer
 _SMALLEST = float(np.finfo(np.float32).tiny)
+SMALL_INPUT = 0.01  # far below standardised inputs
+LARGEST_INPUT = 1000.0  # of arrays that are trained on as they are
 LARGE_INPUT = 20.0  # far beyond standardised inputs, which rarely exceed 10
 _NAMED = 3  # cases listed in a sentence
 
@@ -354,21 +356,38 @@ def _rare_classes(setting: _Setting) -> Iterator[Remark]:
     if setting.facts is None or not setting.facts.class_counts:
         return
     share = min(setting.study.validation_fraction, 1 - setting.study.validation_fraction)
+    facts = setting.facts
     rare = [
-        f"{_count(n, 'example')} of class {label}"
+        f"{_count(n, 'example')} of class {facts.name_of(label)}"
         for label, n in enumerate(setting.facts.class_counts)
         if n * share < 1
     ]
     if rare:
+        # A table is split by class, and the last example of a class is always trained on.
+        where = "the validation part may" if facts.is_table else "the training part or the "
+        where += "" if facts.is_table else "validation part may"
         yield Remark(
-            f"There {'is' if rare[0].startswith('1 ') else 'are'} {_some(rare)}: the training part "
-            "or the validation part may have none of them."
+            f"There {'is' if rare[0].startswith('1 ') else 'are'} {_some(rare)}: {where} have none "
+            "of them."
         )
 
 
 def _large_inputs(setting: _Setting) -> Iterator[Remark]:
     largest = setting.facts.largest_input if setting.facts else 0.0
-    if largest > LARGE_INPUT:
+    if largest > LARGEST_INPUT:
+        yield Remark(
+            f"inputs as large as {largest:,.6g} are not standardised, and networks collapse on "
+            "them: give them as a table (a .csv file, or a frame to jmlp.fit), whose numbers are "
+            "standardised, or subtract the mean of each column and divide by its standard "
+            "deviation",
+            refused="data",
+        )
+    elif 0 < largest < SMALL_INPUT:
+        yield Remark(
+            f"The inputs are at most {largest:.3g}, and are used as they are: networks learn "
+            "better from numbers around -1 to 1."
+        )
+    elif largest > LARGE_INPUT:
         yield Remark(
             f"The inputs are as large as {largest:,.6g}, and are used as they are: networks learn "
             "better from numbers around -1 to 1. Pixels of type uint8 are scaled to 0-1."

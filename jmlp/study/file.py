@@ -17,12 +17,13 @@ from jmlp.study.rules import HYPERPARAMETERS, plain, toml_value
 from jmlp.study.schema import CLAIM_CELLS, FIGURES, read_study
 from jmlp.study.toml_reader import Document, Key, Reader, did_you_mean, dotted
 from jmlp.study.values import Typed, TypedError, read_seeds, read_typed, toml_or_text
+from jmlp.system.files import TABLE_SUFFIXES
 
 SHIPPED = ("demo", "fast", "forensics", "original", "replica", "stopping")
 MAX_BYTES = 1_000_000
 TABLE_KEYS = ("label", "missing", "leave_out", "header", "test")  # of `Study`, about a table
 # Of a study's data that can only be a path, even if there is no such file.
-DATA_SUFFIXES = (".csv", ".tsv", ".tab", ".parquet", ".npz")
+DATA_SUFFIXES = (*TABLE_SUFFIXES, ".npz")
 
 # The parser's time and memory grow with the square of the number of parts of a key: 1 MB of
 # "a.a.a…" would need 800 GB. A key is on one line, so the squared number of dots per line bounds it

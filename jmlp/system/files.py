@@ -20,6 +20,9 @@ import platformdirs
 from jmlp.errors import DiskFullError, JmlpError, StoreError
 from jmlp.system.fault_injection import reach
 
+# The names of files that are read as tables end so.
+TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".parquet")
+
 # Writing may succeed later: EFBIG is a limit of the process, which can be raised while it runs.
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

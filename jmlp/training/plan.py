@@ -120,6 +120,7 @@ def published_facts(data: Published) -> DataFacts:
         n_in=math.prod(data.shapes["x_train"][1:]),
         n_classes=data.n_classes,
         digests=data.digests,
+        class_names=data.classes,
     )
 
 

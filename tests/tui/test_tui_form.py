@@ -185,8 +185,8 @@ def test_missing_data_are_reported_along_with_other_problems() -> None:
 
 
 def test_no_path_is_read_for_a_browser() -> None:
-    def refuse(data: str) -> Any:
-        raise AssertionError(data)
+    def refuse(study: Study) -> Any:
+        raise AssertionError(study.data)
 
     chosen = choice_of(ORIGINAL, (), {"data": "/etc"})
     checked = check(chosen, ORIGINAL, refuse, 2, served=True)

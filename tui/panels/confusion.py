@@ -42,9 +42,10 @@ def confusion_text(i: Inspection, e: int, room: int) -> Text:
         room: columns of the terminal.
     """
     counts = i.confusion(e)
-    matrix = matrix_lines(counts, room)
+    names = [i.name_of(label) for label in range(i.n_classes)]
+    matrix = matrix_lines(counts, room, names)
     pairs = confusions(counts)
-    listed = ["most frequent confusions", *confusion_lines(pairs[:MAX_LISTED], i.n_classes)]
+    listed = ["most frequent confusions", *confusion_lines(pairs[:MAX_LISTED], names)]
     if not pairs:
         listed = ["no confusions"]
     unknown = int((i.predicted[e] < 0).sum())

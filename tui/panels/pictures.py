@@ -8,6 +8,7 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from jmlp.inspection.records import Inspection
+from tui.charts.matrix import shortened
 from tui.charts.picture import as_plane
 from tui.widgets.gallery import Card, Gallery
 
@@ -77,12 +78,17 @@ class MistakesPanel(PicturesPanel):
         for example in mistakes.tolist():
             image = inspection.image_of(example)
             if image is not None:
-                true, predicted = inspection.labels[example], inspection.predicted[e, example]
+                true, predicted = shortened(
+                    [
+                        inspection.name_of(int(label))
+                        for label in (inspection.labels[example], inspection.predicted[e, example])
+                    ]
+                )
                 sure = 100 * float(inspection.confidence[e, example])
                 words = (f"true {true}, pred {predicted}", f"{sure:.1f} % sure")
                 cards.append(Card(as_plane(image / 255.0, inspection.image_shape), words))
         n, of = len(mistakes), len(inspection.labels)
-        about = f"{n:,} of {of:,} {inspection.part} images misclassified"
+        about = f"{n:,} of {of:,} {inspection.part} {inspection.what}s misclassified"
         if len(cards) < n:
             about += f"   the {len(cards)} most confident"
         elif n:

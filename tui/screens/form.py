@@ -18,7 +18,8 @@ from textual.widgets import Button, Input, Static
 from jmlp.client import exports
 from jmlp.client.choice import Choice, write_file
 from jmlp.store import StudyRow
-from jmlp.study.config import DEFAULTS
+from jmlp.study.config import DEFAULTS, Study
+from jmlp.study.file import TABLE_KEYS
 from jmlp.study.values import TypedError, with_baseline
 from jmlp.system import environment
 from tui.dialogs import Ask, Choose, Confirm
@@ -105,7 +106,7 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         self.failure = ""  # error of the last start
         self.started_label: str | None = None  # the study to open once the form is on top again
         self._timer: Timer | None = None
-        self._facts: tuple[str, DataFacts] | None = None
+        self._facts: tuple[tuple[object, ...], DataFacts] | None = None
         self._pace: Pace | None = None
 
     def compose_body(self) -> ComposeResult:
@@ -122,7 +123,9 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
                     yield Static(EMPTY, classes="heading", markup=False)
                     for key in form.KEYS:
                         limit = form.LONGEST_PATH if key == "data" else form.LONGEST
-                        yield FieldLine(key, form.title(key), limit)
+                        line = FieldLine(key, form.title(key), limit)
+                        line.display = key not in form.OF_TABLE
+                        yield line
             with Vertical(id="plan"):
                 yield Static("Plan", classes="heading", markup=False)
                 yield Indented(id="plan-text", markup=False)
@@ -306,14 +309,23 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
     def choice(self) -> Choice:
         """Returns the choice that the form describes."""
         only = self.chosen if len(self.chosen) < len(self.boxes) else ()
-        return form.choice_of(self.origin, only, self.texts)
+        hidden = () if self.is_table else form.OF_TABLE
+        texts = {key: text for key, text in self.texts.items() if key not in hidden}
+        return form.choice_of(self.origin, only, texts)
 
-    def facts(self, data: str) -> "DataFacts":
-        """Reads the facts of data, and caches the last ones; called in a thread."""
+    @property
+    def is_table(self) -> bool:
+        """Whether the data are a table, whose own fields are then shown."""
+        typed = self.texts.get("data", "").strip()
+        return form.is_table(typed or (self.outline.study.data if self.outline else ""))
+
+    def facts(self, study: Study) -> "DataFacts":
+        """Reads the facts of a study's data, and caches the last ones; called in a thread."""
         from jmlp.client.plans import facts_of
 
-        if self._facts is None or self._facts[0] != data:
-            self._facts = data, facts_of(data)
+        about = tuple(getattr(study, key) for key in ("data", *TABLE_KEYS))
+        if self._facts is None or self._facts[0] != about:
+            self._facts = about, facts_of(study)
         return self._facts[1]
 
     def pace(self) -> "Pace":
@@ -353,6 +365,7 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
             line.wrong(self.checked.of(line.key))
         for line in self.query("#shared FieldLine").results(FieldLine):
             line.hint(self.hint(line.key))
+            line.display = line.key not in form.OF_TABLE or self.is_table
         self.show_grids()
         nothing = self.query_one("#no-experiment")
         nothing.set_class(bool(self.checked.of("experiments")), "shown")

@@ -130,15 +130,17 @@ def layers(i: Inspection, e: int) -> Excerpt:
 def confusion(i: Inspection, e: int) -> Excerpt:
     """The confusion matrix of a snapshot."""
     headings = [Heading("true class", "right")]
-    headings += [Heading(f"predicted {k}", "right") for k in range(i.n_classes)]
-    rows = [[integer(k), *map(integer, counts)] for k, counts in enumerate(i.confusion(e).tolist())]
+    headings += [Heading(f"predicted {i.name_of(k)}", "right") for k in range(i.n_classes)]
+    rows = [
+        [_class(i, k), *map(integer, counts)] for k, counts in enumerate(i.confusion(e).tolist())
+    ]
     return sheet("confusion", headings, rows, None)
 
 
 def mistakes(i: Inspection, e: int) -> Excerpt:
     """The misclassified images of a snapshot, the most confident mistakes first."""
     headings = [
-        Heading(f"{i.part} image", "right"),
+        Heading(f"{i.part} {i.what}", "right"),
         Heading("true class", "right"),
         Heading("predicted class", "right"),
         Heading("probability %", "right"),
@@ -146,13 +148,18 @@ def mistakes(i: Inspection, e: int) -> Excerpt:
     rows = [
         [
             integer(example),
-            integer(int(i.labels[example])),
-            integer(int(i.predicted[e, example])),
+            _class(i, int(i.labels[example])),
+            _class(i, int(i.predicted[e, example])),
             number(float(i.confidence[e, example]), 1, 100),
         ]
         for example in i.mistakes(e).tolist()
     ]
     return sheet("mistakes", headings, rows, None)
+
+
+def _class(i: Inspection, label: int) -> Field:
+    """A class: its number, unless it has a name."""
+    return plain(i.name_of(label)) if i.class_names else integer(label)
 
 
 def _epoch(epoch: float | None) -> Field:

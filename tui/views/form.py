@@ -1,5 +1,6 @@
 """The logic of the study form: turns what is typed into a study, and checks it."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -24,6 +25,7 @@ from jmlp.study.file import SHIPPED, load_study
 from jmlp.study.rules import plain
 from jmlp.study.toml_reader import dotted
 from jmlp.study.values import TypedError, read_typed, typed_text
+from jmlp.system.files import TABLE_SUFFIXES
 from tui.feed import StoreView
 from tui.text import count
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from jmlp.training.plan import DataFacts
 
 FIRST = ("seeds", "epochs", "data", "name")
+OF_TABLE = ("label", "missing", "test")  # shown only if the data are a table
 # The most important come first; one that has an effect only with another comes after that one.
 _ORDER = (
     "learning_rate",
@@ -51,9 +54,13 @@ _ORDER = (
     "batch_norm_scale",
     "backward_fault",
 )
-KEYS = tuple(dict.fromkeys((*FIRST, *_ORDER, *DEFAULTS)))
+KEYS = tuple(dict.fromkeys((*FIRST, *OF_TABLE, *_ORDER, *DEFAULTS)))
 WORDS = ("name", "data")  # whose text is taken as it is typed
-OWN_KEYS = (*KEYS[len(FIRST) :], "epochs", "seeds")  # that a single experiment can have
+OWN_KEYS = (
+    *KEYS[len(FIRST) + len(OF_TABLE) :],
+    "epochs",
+    "seeds",
+)  # that a single experiment can have
 LONGEST = 200  # characters of a field
 LONGEST_AXIS = 10_000
 LONGEST_PATH = 4096
@@ -79,6 +86,9 @@ _HOW = {
     "name": "letters, digits and - . _, at most 64; empty: made of the changes",
     "seeds": "5, or a list: 4, 9 or 10..19 +1",
     "data": "a path, or a name: mnist, synthetic, moons:noise=0.2 … (jmlp data list)",
+    "label": "the name of a column",
+    "missing": "error, mean or drop",
+    "test": "0.2 holds out a fifth; or the path of another table",
     "hidden": "64, 32 is one network; 64 | 64, 32* are two (* baseline)",
     "drop_rate": "0 | 0.5* or 0..0.9 +0.1 (* baseline); one per layer: [0.1, 0.5]",
     "patience": "5 or none, or several: 2, 5*, none (* baseline)",
@@ -88,6 +98,9 @@ _HELP = {f.name: f.metadata["help"] for f in fields(Hyperparams)} | {
     "name": "The study's name in the store.",
     "seeds": "Runs of each configuration.",
     "data": "The data set.",
+    "label": "The column that is to be predicted.",
+    "missing": "What to do where a value is missing.",
+    "test": "The test set.",
 }
 
 
@@ -103,6 +116,11 @@ def place(key: str) -> tuple[str, str]:
 def key_of(experiment: str, name: str) -> str:
     """The key of a field that belongs to one experiment."""
     return dotted(("experiments", experiment, name))
+
+
+def is_table(data: str) -> bool:
+    """Whether data are a table, by their name."""
+    return data.lower().endswith(TABLE_SUFFIXES)
 
 
 def title(key: str) -> str:
@@ -169,6 +187,8 @@ def choice_of(origin: Choice, experiments: Sequence[str], texts: Mapping[str, st
             continue
         if key in WORDS:
             numbers[key] = text
+        elif key == "label":
+            overrides.append(f"label={json.dumps(text)}")  # it may look like a number
         elif key in FIRST and _INTEGER.fullmatch(text):
             numbers[key] = int(text)
         else:
@@ -237,8 +257,8 @@ class Outline:
             key: the field.
             experiments: names of the chosen experiments.
         """
-        if key == "data":
-            return self.study.data
+        if key == "data" or key in OF_TABLE:
+            return str(getattr(self.study, key))
         chosen = [e for e in self.study.experiments if e.name in experiments]
         texts = dict.fromkeys(_seeds(e) if key == "seeds" else _setting(e, key) for e in chosen)
         return " or ".join(texts)
@@ -318,7 +338,7 @@ def _named(key: str) -> str:
 def check(
     choice: Choice,
     origin: Choice,
-    facts: Callable[[str], "DataFacts"],
+    facts: Callable[[Study], "DataFacts"],
     n_cores: int,
     *,
     pace: "Callable[[], Pace] | None" = None,
@@ -332,7 +352,7 @@ def check(
     Args:
         choice: the changed study.
         origin: the unchanged study.
-        facts: reads the facts of data, given its name or path.
+        facts: reads the facts of a study's data.
         n_cores: the number of CPU cores to train on.
         pace: measures how fast networks were trained; None: a rule of thumb is enough.
         rows: the studies in the store.
@@ -355,9 +375,10 @@ def check(
         problems.append(("data", NO_PATHS))
     elif "data" not in dict(problems):
         try:
-            found = facts(choice.data or outline.study.data)
+            found = facts(study or replace(outline.study, data=choice.data or outline.study.data))
         except DataError as error:
-            problems.append(("data", str(error)))
+            of_label = choice.data is not None and is_table(choice.data) and "label" in str(error)
+            problems.append(("label" if of_label else "data", str(error)))
     if study is not None and choice.name is not None:
         problems += _taken(choice.name, study, rows)
     label = choice.label(outline.study.name)
