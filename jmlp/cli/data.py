@@ -9,14 +9,12 @@ from cyclopts import Parameter
 from jmlp.cli.output import Output
 from jmlp.cli.table_flags import TableFlags
 from jmlp.errors import ConfigError, DataError
+from jmlp.study import data_names
 
 if TYPE_CHECKING:
     from jmlp.data import Dataset, TableOptions
 
-NAME = Parameter(
-    help="mnist, synthetic, a folder with IDX files, an .npz file, or a table (.csv, .tsv, "
-    ".parquet)."
-)
+NAME = Parameter(help=data_names.HELP)
 
 
 def list_(*, out: Output = Output()) -> None:  # noqa: B008 - frozen
@@ -33,14 +31,22 @@ def list_(*, out: Output = Output()) -> None:  # noqa: B008 - frozen
                     "cached": e.cached,
                     "path": _text(e.path),
                     "problem": e.problem or None,
+                    "parameters": dict(e.parameters),
                 }
                 for e in entries
             ]
         )
         return
+    names, titles = (max(len(getattr(e, part)) for e in entries) for part in ("name", "title"))
     for entry in entries:
         here = "here" if entry.cached else entry.problem or "not here yet"
-        print(f"{entry.name:<10} {entry.title:<42} {here}")
+        changes = ", ".join(f"{key}={value}" for key, value in entry.parameters.items())
+        state = f"{here}; {changes}" if changes else here
+        print(f"{entry.name:<{names}}  {entry.title:<{titles}}  {state}")
+    print(
+        "\nParameters are written after the name, as in moons:noise=0.2,n=2000; "
+        "n points for training, and as many for the test."
+    )
 
 
 def get(name: Annotated[str, NAME] = "mnist", /, *, out: Output = Output()) -> None:  # noqa: B008
@@ -62,8 +68,9 @@ def get(name: Annotated[str, NAME] = "mnist", /, *, out: Output = Output()) -> N
         )
         return
     shape = " x ".join(map(str, dataset.image_shape))
+    examples = f"images of {shape}" if len(dataset.image_shape) > 1 else f"rows of {shape} numbers"
     print(
-        f"{dataset.name}: {len(dataset.y_train):,} training and {n_test:,} test images of {shape}, "
+        f"{dataset.name}: {len(dataset.y_train):,} training and {n_test:,} test {examples}, "
         f"{dataset.n_classes} classes; source: {dataset.source}"
     )
 
@@ -77,11 +84,12 @@ def check(
 ) -> None:
     """Compare every array with its published SHA-256, and describe a table; downloads nothing."""
     from jmlp import data
+    from jmlp.data.shipped_sets import SHIPPED_TABLES
     from jmlp.data.table_file import is_table
 
     options = table_options(name, table)
     arrays = data.check(name, options)
-    if is_table(Path(name)) and not out.json:
+    if (is_table(Path(name)) or name in SHIPPED_TABLES) and not out.json:
         _describe_table(data.load(name, options=options))
     if out.json:
         out.print_json(
@@ -149,9 +157,7 @@ def path(
     if not name:
         raise ConfigError("jmlp data path: the name must not be empty; the current folder is .")
     places = {entry.name: entry.path for entry in data.catalogue()}
-    if name not in places:
-        places[name] = Path(name)
-    place = places[name]
+    place = places.get(name.partition(":")[0], Path(name))
     if place is None:
         raise DataError(f"{name}: is generated when it is used; there is no file")
     if out.json:

@@ -32,6 +32,7 @@ SHOWN_VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
 )
 LITTLE_SPACE = 1_000_000_000  # bytes
+DEFAULT_DATA = "mnist"  # of studies and of the command
 # Earlier versions of SQLite can corrupt a database in WAL mode, so jmlp does not use that mode.
 WAL_IS_SAFE = (3, 51, 3)
 
@@ -66,7 +67,7 @@ def _findings(hardware: Hardware) -> Iterator[Finding]:
         if name in os.environ:
             yield Finding(name, os.environ[name])
     yield from _places()
-    yield _mnist()
+    yield from _published()
     yield from _worker()
     modes = "all modes" if sqlite3.sqlite_version_info >= WAL_IS_SAFE else "rollback journal only"
     yield Finding("SQLite", f"{sqlite3.sqlite_version} ({modes})")
@@ -136,15 +137,23 @@ def _write_remedy(folder: Path) -> str:
     return ""
 
 
-def _mnist() -> Finding:
+def _published() -> Iterator[Finding]:
+    """Whether the data sets that are downloaded are here; only MNIST is used by default."""
     from jmlp import data
+    from jmlp.data.sources import PUBLISHED
 
     try:
-        entry = next(e for e in data.catalogue() if e.name == "mnist")
+        entries = {entry.name: entry for entry in data.catalogue()}
     except JmlpError as error:
-        return Finding("MNIST", "nowhere", str(error))
-    if entry.cached:
-        return Finding("MNIST", str(entry.path))
-    if entry.problem:
-        return Finding("MNIST", "unknown", entry.problem)
-    return Finding("MNIST", "not here yet", "run: jmlp data get mnist")
+        yield Finding("MNIST", "nowhere", str(error))
+        return
+    for name, published in PUBLISHED.items():
+        entry, how = entries[name], f"jmlp data get {name}"
+        if entry.cached:
+            yield Finding(published.title, str(entry.path))
+        elif entry.problem:
+            yield Finding(published.title, "unknown", entry.problem)
+        elif name == DEFAULT_DATA:
+            yield Finding(published.title, "not here yet", f"run: {how}")
+        else:
+            yield Finding(published.title, f"not here yet: {how}")

@@ -16,6 +16,7 @@ from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.store_option import StoreOption
 from jmlp.errors import CheckFailed, ConfigError
+from jmlp.study import data_names
 from jmlp.study.config import STATIC_FIELDS
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def study(
     epochs: Annotated[int | None, Parameter(help="Maximum number of epochs.")] = None,
     data: Annotated[
         str | None,
-        Parameter(help="mnist, synthetic, a folder with IDX files, or an .npz file."),
+        Parameter(help=data_names.HELP),
     ] = None,
     set_: Annotated[
         list[str] | None,

@@ -15,6 +15,7 @@ from jmlp.cli.paths import as_path
 from jmlp.cli.store_option import StoreOption
 from jmlp.cli.table_flags import TableFlags
 from jmlp.errors import CheckFailed, ConfigError
+from jmlp.study import data_names
 from jmlp.study.config import USED_ONLY_WITH, Hyperparams, Study, identity
 from jmlp.study.rules import PER_LAYER, plain
 from jmlp.study.values import TypedError, read_typed
@@ -66,13 +67,7 @@ def train(
     *,
     hyperparams: HyperparameterOptions = HyperparameterOptions(),  # noqa: B008 - frozen
     seeds: Annotated[int, Parameter(help="Number of runs, with the seeds 0, 1, 2 ...")] = 1,
-    data: Annotated[
-        str,
-        Parameter(
-            help="mnist, synthetic, a folder with IDX files, an .npz file, or a table (.csv, .tsv, "
-            ".parquet)."
-        ),
-    ] = "mnist",
+    data: Annotated[str, Parameter(help=data_names.HELP)] = "mnist",
     table: TableFlags = TableFlags(),  # noqa: B008 - frozen
     save: Annotated[
         Path | None,

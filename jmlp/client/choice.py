@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jmlp.client.submitting import NAMED_DATA, default_hardware, study_label
+from jmlp.client.submitting import default_hardware, study_label
 from jmlp.store import StudyRow
+from jmlp.study import data_names
 from jmlp.study.config import Study
 from jmlp.study.file import change_study, load_study, to_toml
 from jmlp.study.rules import MAX_PATH, is_name, plain
@@ -106,7 +107,7 @@ def write_file(choice: Choice, path: Path, *, replace_file: bool) -> None:
         StoreError: the file exists, or cannot be written.
     """
     study = choice.study()
-    if study.data not in NAMED_DATA:  # a relative path would depend on where the file is used
+    if not data_names.is_name(study.data):  # a relative path would depend on where the file is used
         study = replace(study, data=os.path.abspath(os.path.expanduser(study.data)))
     if isinstance(study.test, str) and study.test:
         study = replace(study, test=os.path.abspath(os.path.expanduser(study.test)))

@@ -12,7 +12,7 @@ _NAMED = 3  # experiments named in front of a note
 
 
 def facts_of(study: Study) -> DataFacts:
-    """What a plan needs to know about a study's data; MNIST's are known without loading it.
+    """What a plan needs to know about a study's data; published ones need not be loaded for it.
 
     Args:
         study: the study; what counts is its data, and what it says about a table.
@@ -21,9 +21,10 @@ def facts_of(study: Study) -> DataFacts:
         DataError: the data cannot be loaded.
     """
     from jmlp import data as datasets
+    from jmlp.data.sources import PUBLISHED
 
-    if study.data == "mnist":
-        return planning.mnist_facts()
+    if study.data in PUBLISHED:
+        return planning.published_facts(PUBLISHED[study.data])
     options = planning.table_options(study)
     return planning.data_facts(datasets.load(study.data, options=options))
 

@@ -28,6 +28,7 @@ from jmlp.store import (
 from jmlp.store.paths import path_of
 from jmlp.store.states import STUDY_ACTIVE, STUDY_UNFINISHED
 from jmlp.study.config import Experiment, Study
+from jmlp.study.data_names import is_name
 from jmlp.study.file import parse_study, to_toml
 from jmlp.study.run_index import RunIndex
 from jmlp.system.environment import CHECKPOINT_SECONDS
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from jmlp.data import Dataset
     from jmlp.training.plan import Plan
 
-NAMED_DATA = ("mnist", "synthetic")
 MAX_NAME_LENGTH = 200  # of a label, also used as a folder's name; file systems allow 255
 
 
@@ -100,7 +100,7 @@ def submit(
     from jmlp.data.contract import contract_of
     from jmlp.training.plan import table_options
 
-    study, known = plan.study, plan.study.data in NAMED_DATA
+    study, known = plan.study, is_name(plan.study.data)
     data: dict[str, Any] = {
         "name": study.data,
         "path": None if known else os.path.abspath(os.path.expanduser(study.data)),

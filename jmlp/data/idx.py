@@ -16,6 +16,7 @@ from jmlp.data.files import (
     GzipMember,
     Stream,
     check_unpacked,
+    is_there,
     opened,
     read_bytes,
     shown,
@@ -26,6 +27,33 @@ from jmlp.errors import DataError
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_DIMENSIONS = 8
 GZIP_MAGIC = b"\x1f\x8b"
+NAMES = {
+    "x_train": ("train-images", "idx3-ubyte"),
+    "y_train": ("train-labels", "idx1-ubyte"),
+    "x_test": ("t10k-images", "idx3-ubyte"),
+    "y_test": ("t10k-labels", "idx1-ubyte"),
+}
+
+
+def read_idx_folder(folder: Path) -> dict[str, NDArray[Any]]:
+    """Reads the IDX files in a folder that are named as those of MNIST, each plain or `.gz`.
+
+    Raises:
+        DataError: the training images or labels are missing, a file is there twice or is not IDX.
+    """
+    arrays = {}
+    for key, (stem, ending) in NAMES.items():
+        # The original archive and many copies of it use different separators.
+        names = [f"{stem}{sign}{ending}{gz}" for sign in "-." for gz in ("", ".gz")]
+        found = [folder / name for name in names if is_there(folder / name)]
+        if len(found) > 1:
+            both = " and ".join(shown(path.name) for path in found)
+            raise DataError(f"{shown(folder)}: holds {both}: keep only one of them")
+        if found:
+            arrays[key] = read_idx(found[0])
+        elif key in ("x_train", "y_train"):
+            raise DataError(f"{shown(folder)}: {names[0]} is missing (plain, or with .gz)")
+    return arrays
 
 
 def read_idx(path: Path) -> NDArray[Any]:

@@ -1,28 +1,47 @@
-"""Data sources: `mnist`, `synthetic`, or a path; loading, listing and checking them."""
+"""Data sources: data sets by their names, or paths; loading, listing and checking them."""
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
-from jmlp.data import mnist
 from jmlp.data.dataset import ARRAYS, Dataset, digest, make_dataset
 from jmlp.data.digits import SYNTHETIC_DIGESTS, synthetic
+from jmlp.data.fashion_mnist import FASHION_MNIST
 from jmlp.data.files import UnreadableError, is_there, opened, shown
-from jmlp.data.idx import read_idx
+from jmlp.data.idx import read_idx_folder
+from jmlp.data.mnist import MNIST
 from jmlp.data.npz import read_npz
+from jmlp.data.published import Published, check_form, load_published
+from jmlp.data.shipped_sets import (
+    DIGITS_DIGESTS,
+    DIGITS_FILE,
+    SHIPPED_TABLES,
+    digits_8x8,
+    load_shipped_table,
+    table_file,
+)
 from jmlp.data.table import TableOptions, load_table, stored_options
 from jmlp.data.table_file import is_table
+from jmlp.data.toys import TOY_DIGESTS, TOY_SUMMARIES, draw
 from jmlp.errors import DataError
+from jmlp.study.data_names import ALLOWED, NAMES, TOYS, DataName, parse_name, similar_name
+from jmlp.study.rules import Refused
 
-IDX_NAMES = {
-    "x_train": ("train-images", "idx3-ubyte"),
-    "y_train": ("train-labels", "idx1-ubyte"),
-    "x_test": ("t10k-images", "idx3-ubyte"),
-    "y_test": ("t10k-labels", "idx1-ubyte"),
+PUBLISHED: Mapping[str, Published] = {data.name: data for data in (MNIST, FASHION_MNIST)}
+_MADE: Mapping[str, tuple[str, Path | None]] = {  # summaries, and files of this installation
+    "synthetic": ("7,000 digits drawn by jmlp, 28 x 28", None),
+    "digits-8x8": ("1,797 handwritten digits, 8 x 8", DIGITS_FILE),
+    "iris": ("150 flowers of 3 species, 4 numbers", table_file("iris")),
+    "penguins": ("344 penguins of 3 species, 7 columns", table_file("penguins")),
+    **{name: (summary, None) for name, summary in TOY_SUMMARIES.items()},
+}
+# Of data without parameters, or with their default values.
+_DIGESTS: Mapping[str, Mapping[str, str]] = {
+    "synthetic": SYNTHETIC_DIGESTS,
+    "digits-8x8": DIGITS_DIGESTS,
+    **TOY_DIGESTS,
 }
 
 
@@ -32,9 +51,10 @@ class CatalogueEntry:
 
     name: str
     title: str
-    path: Path | None  # of its cache, which need not exist; None if it needs none
+    path: Path | None  # of its file or cache, which need not exist; None if it needs none
     cached: bool  # can be loaded without a download
     problem: str = ""  # why its cache cannot be read
+    parameters: Mapping[str, int | float] = field(default_factory=dict)  # with their defaults
 
 
 @dataclass(frozen=True)
@@ -60,34 +80,38 @@ def load(
     """Load data by name or path.
 
     Args:
-        source: "mnist", "synthetic", a folder with IDX files named as in MNIST (each plain or
-            `.gz`), an `.npz` file with x_train, y_train and optionally x_test, y_test, or a table
-            (`.csv`, `.tsv`, `.parquet`).
+        source: A name that `catalogue` lists, with parameters or without, such as "mnist" or
+            "moons:noise=0.2,n=2000" (see `jmlp.study.data_names`); a folder with IDX files named
+            as in MNIST (each plain or `.gz`); an `.npz` file with x_train, y_train and optionally
+            x_test, y_test; or a table (`.csv`, `.tsv`, `.parquet`).
         say: Called with one line for each slow step.
-        options: How to read a table; a table needs at least the name of its label.
+        options: How to read a table; a table needs at least the name of its label, a named one has
+            defaults of its own.
 
     Raises:
         DataError: No such data, or it is invalid.
     """
+    options = options or TableOptions()
+    named = _named(source)
     path = Path(os.path.expanduser(source))
-    if options not in (None, TableOptions()) and not is_table(path):
+    is_a_table = is_table(path) if named is None else named.name in SHIPPED_TABLES
+    if options != TableOptions() and not is_a_table:
         raise DataError(
             f"{shown(source)}: is not a table (.csv, .tsv, .parquet): label, missing, leave_out, "
             "header and test are only for tables"
         )
-    if source == "mnist":
-        return mnist.load_mnist(say)
-    if source == "synthetic":
-        return synthetic()
+    if named is not None:
+        return _load_named(named, say, options)
     if not str(source) or not is_there(path):
         raise DataError(
-            f"no data named {str(source)!r}: allowed are mnist, synthetic, a folder with IDX "
-            "files, an .npz file, or a table (.csv, .tsv, .parquet)"
+            f"no data named {str(source)!r}: allowed are {ALLOWED}{similar_name(str(source))}"
         )
-    if is_table(path) and not os.path.isdir(path):
-        return load_table(path, options or TableOptions())
-    arrays = _read_folder(path) if os.path.isdir(path) else read_npz(path, ARRAYS)
-    return make_dataset(shown(path.name or path), arrays, shown(path))
+    if is_a_table and not os.path.isdir(path):
+        return load_table(path, options)
+    arrays = read_idx_folder(path) if os.path.isdir(path) else read_npz(path, ARRAYS)
+    dataset = make_dataset(shown(path.name or path), arrays, shown(path))
+    known = [data.classes for data in PUBLISHED.values() if data.digests == dataset.digests]
+    return replace(dataset, classes=known[0]) if known else dataset
 
 
 def load_stored(data: Mapping[str, Any], say: Callable[[str], None] | None = None) -> Dataset:
@@ -106,18 +130,7 @@ def load_stored(data: Mapping[str, Any], say: Callable[[str], None] | None = Non
 
 def catalogue() -> tuple[CatalogueEntry, ...]:
     """The data sets known by name."""
-    path = mnist.cache_file()
-    problem = ""
-    try:
-        if cached := is_there(path):
-            with opened(path):
-                pass
-    except UnreadableError as error:
-        cached, problem = False, str(error)
-    return (
-        CatalogueEntry("mnist", "70,000 handwritten digits, 28 x 28", path, cached, problem),
-        CatalogueEntry("synthetic", "7,000 digits drawn by jmlp, 28 x 28", None, True),
-    )
+    return tuple(map(_entry, NAMES))
 
 
 def check(source: str | Path, options: TableOptions | None = None) -> tuple[ArrayCheck, ...]:
@@ -130,15 +143,19 @@ def check(source: str | Path, options: TableOptions | None = None) -> tuple[Arra
     Raises:
         DataError: No such data on this machine, or it cannot be read.
     """
-    if source == "mnist":
-        path = mnist.cache_file()
-        if not is_there(path):
-            raise DataError(f"mnist is not in the cache ({shown(path)}): run 'jmlp data get mnist'")
-        arrays = read_npz(path, ARRAYS)
-        mnist.check_form(arrays, shown(path))
+    named = _named(source)
+    if named is not None and named.name in PUBLISHED:
+        data = PUBLISHED[named.name]
+        path = shown(data.cache_file)
+        if not is_there(data.cache_file):
+            raise DataError(
+                f"{data.name} is not in the cache ({path}): run 'jmlp data get {data.name}'"
+            )
+        arrays = read_npz(data.cache_file, ARRAYS)
+        check_form(data, arrays, path)
         shapes = {key: array.shape for key, array in arrays.items()}
         digests = {key: digest(array) for key, array in arrays.items()}
-        return _compare(shapes, digests, mnist.DIGESTS)
+        return _compare(shapes, digests, data.digests)
     dataset = load(source, options=options)
     shapes = {
         "x_train": (len(dataset.x_train), *dataset.image_shape),
@@ -149,26 +166,50 @@ def check(source: str | Path, options: TableOptions | None = None) -> tuple[Arra
         shapes["y_test"] = dataset.x_test.shape[:1]
     if dataset.columns is not None:
         shapes["columns"] = (len(dataset.columns.features),)
-    return _compare(shapes, dataset.digests, SYNTHETIC_DIGESTS if source == "synthetic" else {})
+    # A toy with other parameters than its defaults has another canonical text.
+    return _compare(shapes, dataset.digests, _DIGESTS.get(str(named), {}))
+
+
+def _named(source: str | Path) -> DataName | None:
+    """The data set that is named; None if it is a path.
+
+    Raises:
+        DataError: a parameter is wrong.
+    """
+    try:
+        return parse_name(source) if isinstance(source, str) else None
+    except Refused as refused:
+        raise DataError(f"data: {refused}") from None
+
+
+def _load_named(
+    data: DataName, say: Callable[[str], None] | None, options: TableOptions
+) -> Dataset:
+    if data.name in PUBLISHED:
+        return load_published(PUBLISHED[data.name], say)
+    if data.name in TOYS:
+        return draw(data)
+    if data.name in SHIPPED_TABLES:
+        return load_shipped_table(data.name, options)
+    return digits_8x8() if data.name == "digits-8x8" else synthetic()
+
+
+def _entry(name: str) -> CatalogueEntry:
+    if name not in PUBLISHED:
+        summary, path = _MADE[name]
+        return CatalogueEntry(name, summary, path, True, parameters=TOYS.get(name, {}))
+    data = PUBLISHED[name]
+    path, problem = data.cache_file, ""
+    try:
+        if cached := is_there(path):
+            with opened(path):
+                pass
+    except UnreadableError as error:
+        cached, problem = False, str(error)
+    return CatalogueEntry(name, data.summary, path, cached, problem)
 
 
 def _compare(
     shapes: Mapping[str, tuple[int, ...]], digests: Mapping[str, str], expected: Mapping[str, str]
 ) -> tuple[ArrayCheck, ...]:
     return tuple(ArrayCheck(key, shapes[key], digests[key], expected.get(key)) for key in digests)
-
-
-def _read_folder(folder: Path) -> dict[str, NDArray[Any]]:
-    arrays = {}
-    for key, (stem, ending) in IDX_NAMES.items():
-        # The original archive and many copies of it use different separators.
-        names = [f"{stem}{sign}{ending}{gz}" for sign in "-." for gz in ("", ".gz")]
-        found = [folder / name for name in names if is_there(folder / name)]
-        if len(found) > 1:
-            both = " and ".join(shown(path.name) for path in found)
-            raise DataError(f"{shown(folder)}: holds {both}: keep only one of them")
-        if found:
-            arrays[key] = read_idx(found[0])
-        elif key in ("x_train", "y_train"):
-            raise DataError(f"{shown(folder)}: {names[0]} is missing (plain, or with .gz)")
-    return arrays

@@ -11,10 +11,10 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from jmlp.data import mnist
 from jmlp.data.contract import Contract, check_contract
 from jmlp.data.dataset import check_labels
 from jmlp.data.digits import SYNTHETIC_DIGESTS
+from jmlp.data.mnist import MNIST
 from jmlp.errors import CheckpointError, ConfigError, DataError, StoreError
 from jmlp.nn.tensors import Tensors, check_network, name_tensors
 from jmlp.results import tensor_files
@@ -335,7 +335,7 @@ def _contract(header: dict[str, Any], about: dict[str, Any]) -> Contract:
     """
     if header["format"] == FORMAT:
         return member(header, "contract", Contract)
-    is_known = about.get("data") in (mnist.DIGESTS, SYNTHETIC_DIGESTS)
+    is_known = about.get("data") in (MNIST.digests, SYNTHETIC_DIGESTS)
     return Contract(
         member(header, "image_shape", tuple[int, ...]),
         member(header, "n_classes", int),

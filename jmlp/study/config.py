@@ -403,7 +403,7 @@ class Study:
 
     name: str
     experiments: tuple[Experiment, ...]
-    data: str = "mnist"  # "mnist", "synthetic", or a path
+    data: str = "mnist"  # a name (see study.data_names) or a path
     validation_fraction: float = 0.2
     split_seed: int | Literal["seed"] = 0  # "seed": every run splits by its own seed
     smallest_difference: float = 0.005  # in accuracy; smaller differences count as none

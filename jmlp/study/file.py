@@ -12,6 +12,7 @@ from typing import Any
 
 from jmlp.errors import ConfigError
 from jmlp.study.config import DEFAULTS, Cell, Experiment, Study, in_use, python_value
+from jmlp.study.data_names import is_name
 from jmlp.study.rules import HYPERPARAMETERS, did_you_mean, plain, python_number, toml_value
 from jmlp.study.schema import CLAIM_CELLS, FIGURES, read_study
 from jmlp.study.toml_reader import Document, Key, Reader, dotted
@@ -55,7 +56,7 @@ def load_study(
         seeds: the number of seeds, in every experiment.
         epochs: the maximum number of epochs, in every experiment.
         experiments: the names of the experiments to keep; all if empty.
-        data: "mnist", "synthetic", or a path; a relative one is found from the current folder,
+        data: the name of a data set, or a path; a relative one is found from the current folder,
             while one in a study file is found from the folder of that file.
         rename: a name in place of the file's.
 
@@ -94,6 +95,8 @@ def _find_data(document: Document, folder: Path) -> None:
     for key in ("data", "test"):
         path = document.get(key)
         if not isinstance(path, str) or not path or path.startswith("~"):
+            continue
+        if key == "data" and is_name(path):
             continue
         joined = os.path.normpath(os.path.join(folder, path))
         looks_like_path = os.sep in path or path.lower().endswith(DATA_SUFFIXES)

@@ -305,8 +305,7 @@ _SEED_LIST = list_of("", SEED, 1, MAX_RUNS)
 NAME = Rule("1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit", _name)
 SENTENCE = text(1, MAX_TEXT)
 TITLE = text(0, MAX_TEXT)
-_PATH = text(1, MAX_PATH)
-DATA = Rule(f"'mnist', 'synthetic' or a path, {_PATH.wanted}", _PATH.read)
+PATH = text(1, MAX_PATH)
 SENTENCES = list_of(f"a list of at most 100 sentences, each {SENTENCE.wanted}", SENTENCE, 0, 100)
 SEEDS = Rule(
     f"{_SEED_COUNT.wanted}, or a list of distinct integers from 0 to 2**63 - 1",
@@ -320,8 +319,8 @@ COLUMN = text(1, MAX_TEXT)
 COLUMNS = list_of(f"a list of names of columns, each {COLUMN.wanted}", COLUMN, 0, 10_000)
 MISSING = choice(*get_args(Missing))
 TEST = Rule(
-    f"the path of a table, {_PATH.wanted}, or the fraction of the rows to hold out, > 0 and < 1",
-    lambda v: _PATH.read(v) if isinstance(v, str) else FRACTION.read(v),
+    f"the path of a table, {PATH.wanted}, or the fraction of the rows to hold out, > 0 and < 1",
+    lambda v: PATH.read(v) if isinstance(v, str) else FRACTION.read(v),
 )
 ACCURACY = number("from 0 to 1", lambda v: 0 <= v <= 1)
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from itertools import product
 from typing import Any
 
-from jmlp.study import rules
+from jmlp.study import data_names, rules
 from jmlp.study.config import (
     DEFAULTS,
     USED_ONLY_WITH,
@@ -34,7 +34,7 @@ EXPERIMENT_TABLES = ("axes", "baseline", "claims", "reference")
 STUDY_RULES = {
     "name": rules.NAME,
     "title": rules.TITLE,
-    "data": rules.DATA,
+    "data": data_names.DATA,
     "seeds": rules.SEEDS,
     "split_seed": rules.SPLIT_SEED,
     "validation_fraction": rules.FRACTION,

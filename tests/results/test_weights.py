@@ -224,7 +224,7 @@ def test_arrays_of_other_shapes_are_refused_before_they_are_read(
 def test_file_of_the_previous_format_is_read_and_its_data_type_known_from_the_digests(
     path: Path,
 ) -> None:
-    network = before(path, {"data": dict(mnist.DIGESTS)})
+    network = before(path, {"data": dict(mnist.MNIST.digests)})
     assert network.contract == Contract((1, 2), 2, "uint8")
     assert_equal_bits((network.params, network.state), (PARAMS, STATE))
 

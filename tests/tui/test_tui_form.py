@@ -16,10 +16,11 @@ from tui_pilot import drive, dump, until, until_shown
 from jmlp.client import starting
 from jmlp.client.choice import Choice
 from jmlp.client.plans import facts_of
+from jmlp.data.mnist import MNIST
 from jmlp.errors import StoreError
 from jmlp.study.config import Study
 from jmlp.study.file import load_study, parse_study, to_toml
-from jmlp.training.plan import make_plan, mnist_facts
+from jmlp.training.plan import make_plan, published_facts
 from tui.dialogs import Ask, Choose, Confirm
 from tui.screens.form import StudyForm
 from tui.screens.help import HelpScreen
@@ -45,7 +46,7 @@ FLAG = (
 def check_texts(texts: dict[str, str], *experiments: str, **options: Any) -> Checked:
     """Checks the original study with these texts in the form."""
     chosen = choice_of(ORIGINAL, experiments, texts)
-    return check(chosen, ORIGINAL, lambda data: mnist_facts(), 2, **options)
+    return check(chosen, ORIGINAL, lambda data: published_facts(MNIST), 2, **options)
 
 
 # ---- what is typed
@@ -172,7 +173,7 @@ def test_conflicting_values_are_reported_at_the_field(
     file = tmp_path / "one.toml"
     file.write_text('name = "one"\nseeds = 1\n[experiments.only]\n', encoding="utf-8")
     origin = ORIGINAL if AXIS in problem else Choice(str(file))
-    checked = check(choice_of(origin, (), texts), origin, lambda data: mnist_facts(), 2)
+    checked = check(choice_of(origin, (), texts), origin, lambda data: published_facts(MNIST), 2)
     assert checked.of(key) == problem
 
 
@@ -563,7 +564,7 @@ def test_field_for_all_experiments_with_several_values_is_an_axis_of_each() -> N
 
 
 def trained(study: Study) -> set[str]:
-    return {run.run_id for run in make_plan(study, mnist_facts()).runs}
+    return {run.run_id for run in make_plan(study, published_facts(MNIST)).runs}
 
 
 def test_saved_file_gives_the_plan_and_ids_of_the_form_and_is_not_overwritten_unasked(

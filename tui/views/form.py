@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from jmlp.client.choice import Choice, left_out
-from jmlp.client.submitting import NAMED_DATA, check_same
+from jmlp.client.submitting import check_same
 from jmlp.errors import ConfigError, DataError
 from jmlp.store import StudyRow
 from jmlp.study.config import (
@@ -20,6 +20,7 @@ from jmlp.study.config import (
     Study,
     in_use,
 )
+from jmlp.study.data_names import is_name
 from jmlp.study.file import SHIPPED, load_study
 from jmlp.study.rules import plain
 from jmlp.study.toml_reader import dotted
@@ -77,7 +78,7 @@ LONGEST_PATH = 4096
 _TYPES = get_type_hints(Hyperparams)
 SHOWN = 4  # values of an axis, above which some are left out
 
-NO_PATHS = "in the browser: mnist or synthetic"
+NO_PATHS = "in the browser: the name of a data set (jmlp data list), no path"
 NO_EXPERIMENT = "choose at least one experiment (space)"
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -95,7 +96,7 @@ _HOW_INTEGER = "32, or several: 16, 32*, 64 or 16..2048 x2 (* baseline)"
 _HOW = {
     "name": "letters, digits and - . _, at most 64; empty: made of the changes",
     "seeds": "5, or a list: 4, 9 or 10..19 +1",
-    "data": "mnist, synthetic or a path",
+    "data": "a path, or a name: mnist, synthetic, moons:noise=0.2 … (jmlp data list)",
     "label": "the name of a column",
     "missing": "error, mean or drop",
     "test": "0.2 holds out a fifth; or the path of another table",
@@ -386,7 +387,7 @@ def check(
     except ConfigError as error:
         name = plain(choice.source if choice.row is None else choice.row.label, limit=200)
         problems += [placed(problem, name, keys) for problem in error.problems]
-    if served and choice.data not in (None, *NAMED_DATA):
+    if served and choice.data is not None and not is_name(choice.data):
         problems.append(("data", NO_PATHS))
     elif "data" not in dict(problems):
         try:
