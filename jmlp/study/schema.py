@@ -19,17 +19,19 @@ from jmlp.study.config import (
     Experiment,
     Hyperparams,
     Reference,
+    Search,
     Study,
     Value,
     in_use,
     label,
     one_rate,
 )
-from jmlp.study.rules import HYPERPARAMETERS, shown, toml_value
+from jmlp.study.rules import HYPERPARAMETERS, Refused, shown, toml_value
+from jmlp.study.search import read_search
 from jmlp.study.toml_reader import Document, Key, Reader
 
 EXPERIMENT_RULES = {"title": rules.TITLE, "seeds": rules.SEEDS, **HYPERPARAMETERS}
-EXPERIMENT_TABLES = ("axes", "baseline", "claims", "reference")
+EXPERIMENT_TABLES = ("axes", "baseline", "search", "claims", "reference")
 STUDY_RULES = {
     "name": rules.NAME,
     "title": rules.TITLE,
@@ -111,6 +113,7 @@ class _Draft:
         if "seeds" not in self._table and "seeds" not in document:
             self._problem("seeds", "is missing: give them here or at the top, as in seeds = 5")
         self._axes = self._read_axes()
+        self._search = self._read_search()
         self._on_axis = {
             name: {self._normalised(name, value): value for value in values}
             for name, values in self._axes.items()
@@ -129,6 +132,8 @@ class _Draft:
     @property
     def n_runs(self) -> int:
         """Configurations x seeds, counted without building the runs."""
+        if (search := self._search) is not None:
+            return (1 + search.configurations) * len(self._seeds) + 2 * len(search.confirm)
         return math.prod(map(len, self._axes.values())) * len(self._seeds)
 
     def is_sound(self, name: str) -> bool:
@@ -153,6 +158,8 @@ class _Draft:
             claims=self._claims,
             reference=self._reference,
             title=self._own.get("title", ""),
+            search=self._search,
+            cells=(self._baseline, *self._search.drawn) if self._search else (),
         )
 
     def _problem(self, key: str, text: str) -> None:
@@ -173,6 +180,49 @@ class _Draft:
                 self._problem(name, "is an axis of this experiment as well: leave one of them out")
         return axes
 
+    def _read_search(self) -> Search | None:
+        """The search; its hyperparameters become axes, with all values that occur.
+
+        An axis is empty if there is a problem with the search or with its baseline.
+        """
+        if "search" not in self._table:
+            return None
+        at = (*self._at, "search")
+        table = self._reader.table(self._table["search"], at)
+        searched = [name for name in HYPERPARAMETERS if name in table]
+        for name in ("axes", "claims", "reference"):
+            if name not in self._table:
+                continue
+            both = [key for key in searched if name == "axes" and key in self._axes]
+            what = f"{', '.join(both)} would be both an axis and searched: " if both else ""
+            self._problem(
+                name, f"{what}an experiment with a search has no {name}: use another experiment"
+            )
+        for name in searched:
+            if name in self._own:
+                self._problem(
+                    name,
+                    "is searched in this experiment as well: leave one of them out, or write "
+                    f"baseline.{name}",
+                )
+        baseline: Document = {}
+        given = self._table.get("baseline")
+        for name in searched if isinstance(given, dict) else ():
+            try:
+                baseline[name] = HYPERPARAMETERS[name].read(given[name])
+            except (KeyError, Refused):
+                continue  # reported with the baseline
+        n_problems = self._reader.n_problems
+        base = replace(self._base, **baseline)
+        search = read_search(table, at, self._seeds, base, self._reader)
+        self._axes = dict.fromkeys(searched, ())
+        if search is None or len(baseline) < len(searched) or self._reader.n_problems > n_problems:
+            return None
+        for name in searched:
+            values = (baseline[name], *(cell[name] for cell in search.drawn))
+            self._axes[name] = tuple(dict.fromkeys(values))
+        return search
+
     def _normalised(self, name: str, value: Value) -> Value:
         """Normalises equivalent values: equal drop rates of all layers become a single one."""
         shapes = self._axes.get("hidden", (self._base.hidden,))
@@ -185,6 +235,14 @@ class _Draft:
             self._problem("baseline", "has no meaning without axes: leave it out")
         elif "baseline" in self._table:
             return self._read_cell(self._reader.table(self._table["baseline"], at), at)
+        elif "search" in self._table:
+            names = [name for name in HYPERPARAMETERS if name in self._axes]
+            example = ", ".join(f"{name} = …" for name in names)
+            self._problem(
+                "baseline",
+                "is missing: it needs a value of every searched hyperparameter, as in "
+                f"baseline = {{ {example} }}",
+            )
         elif all(self._axes.values()) and self._axes:
             name, values = next(iter(self._axes.items()))
             example = f"baseline.{name} = {shown(toml_value(values[0]))}"
@@ -277,7 +335,8 @@ class _Draft:
         shapes = self._axes.get("hidden", (self._base.hidden,))
         wrong = (rules.layers_mismatch(d, h) for d, h in product(drop_rates, shapes))
         if problem := next(filter(None, wrong), None):
-            axis = ("axes",) if "drop_rate" in self._axes else ()
+            where = "search" if "search" in self._table else "axes"
+            axis = (where,) if "drop_rate" in self._axes else ()
             self._reader.problem((*self._at, *axis, "drop_rate"), problem)
 
     def _check_effects(self) -> None:
@@ -286,6 +345,7 @@ class _Draft:
                 continue
             others = self._axes.get(other, (getattr(self._base, other),))
             if name in self._axes and others != (needed,):
-                self._reader.problem((*self._at, "axes", name), rules.no_effect(name))
+                where = "search" if "search" in self._table else "axes"
+                self._reader.problem((*self._at, where, name), rules.no_effect(name))
             elif name in self._own and not self.uses(name):
                 self._problem(name, rules.no_effect(name))
