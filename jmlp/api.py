@@ -6,6 +6,7 @@ All arguments are checked here; `model` and `engine` rely on that.
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -29,12 +30,13 @@ from jmlp.errors import ConfigError, DataError
 from jmlp.nn import model
 from jmlp.nn.model import Caches, Params, State
 from jmlp.results import crosschecks
+from jmlp.results.search import staged_plan
 from jmlp.results.tables import study_tables
 from jmlp.study.config import Experiment, Hyperparams, Study, configurations
 from jmlp.study.file import checked_study
 from jmlp.study.rules import FRACTION, SEED, Refused, Rule, check, integer, with_kind
 from jmlp.training import engine
-from jmlp.training.plan import data_facts, make_plan
+from jmlp.training.plan import data_facts, make_plan, without
 from jmlp.training.records import Progress, RunResult
 
 MOST_INPUTS = 2**31 - 1  # of a network; counted by int32
@@ -311,6 +313,9 @@ def _kind(x: NDArray[Any]) -> str:
 def run_study(study: Study, dataset: Dataset | None = None) -> Iterator[Progress]:
     """Trains every run of a study; training stops when the consumer stops iterating.
 
+    A study with a search is trained in two stages, each with a progress of its own: when the first
+    has ended, the winners are confirmed.
+
     Args:
         study: as returned by `jmlp.load_study`.
         dataset: replaces the data named by the study.
@@ -330,4 +335,13 @@ def run_study(study: Study, dataset: Dataset | None = None) -> Iterator[Progress
     facts = data_facts(dataset)
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)
-    yield from engine.run(plan, dataset)
+    ended: list[RunResult] = []
+    for progress in engine.run(plan, dataset):
+        ended += [
+            replace(result, params=None, state=None, last=None, snapshots=())
+            for result in progress.results
+        ]
+        yield progress
+    confirmations = without(staged_plan(plan, ended), {run.run_id for run in plan.runs})
+    if confirmations.groups:
+        yield from engine.run(confirmations, dataset)

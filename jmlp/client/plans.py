@@ -1,10 +1,8 @@
 """Checks and describes what a study would train."""
 
-import math
-
 from jmlp.client.pace import Pace, at_a_time, training_seconds
 from jmlp.results import crosschecks
-from jmlp.study.config import Experiment, Study
+from jmlp.study.config import Study, n_configurations
 from jmlp.training import plan as planning
 from jmlp.training.plan import DataFacts, Plan
 
@@ -63,7 +61,7 @@ def plain_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
         pace: as measured on this machine, or the rule of thumb.
     """
     n_runs, experiments = len(plan.runs), plan.study.experiments
-    grids = [(e.name, _n_configurations(e), len(e.seeds)) for e in experiments]
+    grids = [(e.name, n_configurations(e), len(e.seeds)) for e in experiments]
     networks = _count(n_runs, "network")
     if len(grids) == 1:
         ((_, n, seeds),) = grids
@@ -105,7 +103,7 @@ def plan_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
     """
     lines = [f"study {plan.study.name} on {plan.study.data}"]
     for experiment in plan.study.experiments:
-        n, seeds = _n_configurations(experiment), len(experiment.seeds)
+        n, seeds = n_configurations(experiment), len(experiment.seeds)
         grid = f"{_count(n, 'configuration')} x {_count(seeds, 'seed')}"
         lines.append(f"  {experiment.name}: {grid} = {_count(n * seeds, 'run')}")
     n_runs, n_groups = len(plan.runs), len(plan.groups)
@@ -120,10 +118,6 @@ def plan_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
     lines.append(f"{_count(n_groups, 'training program')} to compile, about {size} of memory")
     lines.append(f"{time_text(plan, n_cores, pace)} on {_count(n_cores, 'core')}, {_source(pace)}")
     return lines + [f"note: {note}" for note in plan_notes(plan)]
-
-
-def _n_configurations(experiment: Experiment) -> int:
-    return math.prod(map(len, experiment.axes.values()))
 
 
 def _may_stop(plan: Plan) -> bool:

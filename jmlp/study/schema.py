@@ -5,7 +5,7 @@ All problems of a document are collected before any is reported.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -27,7 +27,7 @@ from jmlp.study.config import (
     one_rate,
 )
 from jmlp.study.rules import HYPERPARAMETERS, Refused, shown, toml_value
-from jmlp.study.search import read_search
+from jmlp.study.search import confirmation_name, read_search
 from jmlp.study.toml_reader import Document, Key, Reader
 
 EXPERIMENT_RULES = {"title": rules.TITLE, "seeds": rules.SEEDS, **HYPERPARAMETERS}
@@ -81,11 +81,21 @@ def read_study(document: Document, reader: Reader) -> Study | None:
     return Study(**study_fields, experiments=tuple(draft.experiment() for draft in drafts))
 
 
-def _check_names(names: Collection[str], reader: Reader) -> None:
+def _has_search(table: Any) -> bool:
+    return isinstance(table, dict) and "search" in table
+
+
+def _check_names(tables: Document, reader: Reader) -> None:
     first: dict[str, str] = {}
-    for name in names:
+    searches = {confirmation_name(n): n for n, table in tables.items() if _has_search(table)}
+    for name in tables:
         if not rules.is_name(name):
             reader.problem(("experiments", name), f"a name must be {rules.NAME.wanted}")
+        if name in searches:
+            reader.problem(
+                ("experiments", name),
+                f"is the name of the confirmation of {searches[name]}'s winner: use another one",
+            )
         # Names become file names, and some file systems ignore case.
         other = first.setdefault(name.lower(), name)
         if other != name:

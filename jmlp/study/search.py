@@ -107,6 +107,11 @@ def read_search(
     return None if reader.n_problems > n_problems else replace(search, drawn=drawn)
 
 
+def confirmation_name(name: str) -> str:
+    """The name of the experiment that confirms the winner of the search in this experiment."""
+    return f"{name}-confirmation"
+
+
 def fresh_seeds(used: Sequence[int], n: int) -> tuple[int, ...]:
     """The `n` smallest seeds that are not in use."""
     return tuple(itertools.islice(itertools.filterfalse({*used}.__contains__, itertools.count()), n))

@@ -13,9 +13,11 @@ import jax
 from jmlp import data as datasets
 from jmlp.data.dataset import Dataset
 from jmlp.errors import DeviceError, JmlpError
-from jmlp.store import RunRow, RunState, Store, StudyRow, run_files
+from jmlp.results.search import staged_plan
+from jmlp.store import RunRow, RunState, Store, StudyRow, Submission, run_files
 from jmlp.store.checkpoints import key_of
 from jmlp.store.states import RUN_ENDED, RUN_OVER
+from jmlp.study.config import label
 from jmlp.study.file import parse_study
 from jmlp.system import diagnosis, environment
 from jmlp.system.files import is_forbidden, is_there
@@ -114,9 +116,45 @@ class Work:
         dataset = datasets.load(self.row.data.get("path") or study.data, self.say)
         check_digests(self.label, self.row.data["digests"], dataset)
         plan = planning.make_plan(study, planning.data_facts(dataset))
+        plan = self._with_confirmations(plan)
         self._reconcile(plan)
+        plan = self._with_confirmations(plan)  # the files may have had the last results of a search
+        self.plan = plan
         over = {run.run_id for run in self.store.runs(self.label) if run.state in RUN_OVER}
         return plan, planning.without(plan, over), dataset
+
+    def _with_confirmations(self, plan: Plan) -> Plan:
+        """The plan with the runs that confirm the winners of searches; adds them to the store.
+
+        There are none before all other runs have ended. The winners are a function of the results
+        in the store, so a worker that was killed at any point finds the same ones.
+        """
+        if not any(experiment.search for experiment in plan.study.experiments):
+            return plan
+        rows = self.store.runs(self.label)
+        plan = staged_plan(plan, [run.result for run in rows if run.result])
+        known, row = {run.run_id for run in rows}, self.row
+        if row.toml != self.store.study(self.label).toml:
+            return plan  # another study has been submitted under this name, and is trained next
+        if any(run.run_id not in known for run in plan.runs):
+            self.store.submit(
+                Submission(
+                    label=row.label,
+                    name=row.name,
+                    toml=row.toml,
+                    data=row.data,
+                    command=row.command,
+                    hardware=row.hardware,
+                    runs=plan.runs,
+                )
+            )
+            for experiment in plan.study.experiments:
+                if experiment.confirms:
+                    self.say(
+                        f"{experiment.confirms}: the winner is {label(experiment.cells[1])}; "
+                        f"it is confirmed with {len(experiment.seeds)} fresh seeds"
+                    )
+        return plan
 
     def _reconcile(self, plan: Plan) -> None:
         """Makes the rows of runs agree with their files, if a kill came between the two writes.
@@ -326,9 +364,10 @@ class Work:
         self.store.set_study(self.label, stopped.state, event=stopped.state, detail=stopped.detail)
 
     def _finish(self) -> None:
+        self._with_confirmations(self.plan)
         runs = self.store.runs(self.label)
         failed = [run for run in runs if run.state == "failed"]
-        if any(run.state not in RUN_OVER for run in runs):  # more were submitted in the meantime
+        if any(run.state not in RUN_OVER for run in runs):  # more have been submitted
             self.store.set_study(self.label, "queued")
         elif failed:
             n, first = len(failed), failed[0]
