@@ -1,8 +1,10 @@
 """Checks and describes what a study would train."""
 
+from collections.abc import Iterator, Sequence
+
 from jmlp.client.pace import Pace, at_a_time, training_seconds
 from jmlp.results import crosschecks
-from jmlp.study.config import Study, n_configurations
+from jmlp.study.config import Experiment, Study, n_configurations
 from jmlp.training import plan as planning
 from jmlp.training.plan import DataFacts, Plan
 
@@ -71,6 +73,7 @@ def plain_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
         for name, n, seeds in grids:
             grid = f"{_count(n, 'configuration')} × {_count(seeds, 'seed')}"
             lines.append(f"  {name}: {grid} = {n * seeds:,}")
+    lines += [f"  {line}" for line in _confirmations(experiments)]
     if (n_all := sum(n * seeds for _, n, seeds in grids)) > n_runs:
         lines.append(f"  equal ones are trained once: {n_all:,} in the tables, {n_runs:,} to train")
     lines.append(f"up to {at_a_time(plan, n_cores):,} at a time, on {_count(n_cores, 'core')}")
@@ -106,6 +109,7 @@ def plan_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
         n, seeds = n_configurations(experiment), len(experiment.seeds)
         grid = f"{_count(n, 'configuration')} x {_count(seeds, 'seed')}"
         lines.append(f"  {experiment.name}: {grid} = {_count(n * seeds, 'run')}")
+    lines += [f"  {line}" for line in _confirmations(plan.study.experiments)]
     n_runs, n_groups = len(plan.runs), len(plan.groups)
     lines.append(f"{_count(n_runs, 'run')}, each once, in {_count(n_groups, 'group')}:")
     for group in plan.groups:
@@ -118,6 +122,15 @@ def plan_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
     lines.append(f"{_count(n_groups, 'training program')} to compile, about {size} of memory")
     lines.append(f"{time_text(plan, n_cores, pace)} on {_count(n_cores, 'core')}, {_source(pace)}")
     return lines + [f"note: {note}" for note in plan_notes(plan)]
+
+
+def _confirmations(experiments: Sequence[Experiment]) -> Iterator[str]:
+    """What is trained when searches have ended, unless the plan has it already."""
+    known = {experiment.confirms for experiment in experiments}
+    for experiment in experiments:
+        if experiment.search and experiment.name not in known:
+            seeds = _count(len(experiment.search.confirm), "fresh seed")
+            yield f"then the winner of {experiment.name} and its baseline, each with {seeds}"
 
 
 def _may_stop(plan: Plan) -> bool:

@@ -147,7 +147,7 @@ def submit(
             say(f"{done} of {n_runs} runs are in {folder} already (--fresh trains them again)")
         if 0 < done < n_runs and plan.facts.n_test and not study.sequential:
             ended = {row.run_id for row in store.runs(label) if row.result is not None}
-            for warning in _looking_again(_study_of(existing), plan, ended):
+            for warning in _looking_again(plan.study, _study_of(existing), plan, ended):
                 say(warning)
     return Submitted(folder, label, plan, dataset.source, command)
 
@@ -219,11 +219,12 @@ def check_same(existing: StudyRow, study: Study) -> None:
 
 
 def _looking_again(
-    before: Study | None, plan: "Plan", ended: Collection[str]
+    study: Study, before: Study | None, plan: "Plan", ended: Collection[str]
 ) -> Iterator[str]:
     """Warnings of experiments that get more seeds than those whose verdicts could be seen.
 
     Args:
+        study: the submitted study, with the confirmations of its searches that are known.
         before: the study that had its label; None if there was none.
         plan: the submitted study's plan.
         ended: the ids of its runs that have ended.
@@ -235,7 +236,7 @@ def _looking_again(
         if experiment.search:
             seeds_before[confirmation_name(experiment.name)] = set(experiment.search.confirm)
     index = RunIndex(plan.runs)
-    for experiment in plan.study.experiments:
+    for experiment in study.experiments:
         if experiment.search:
             continue  # it has no verdicts
         if set(experiment.seeds) <= seeds_before.get(experiment.name, set()):

@@ -390,8 +390,8 @@ def _no_verdicts(setting: _Setting) -> Iterator[Remark]:
         return
     if n < FEWEST_PAIRS:
         yield Remark(
-            f"With {_count(n, 'seed')}{' of the confirmation' if search else ''} there is no verdict and no claim is settled: "
-            f"{FEWEST_PAIRS} are needed.",
+            f"With {_count(n, 'fresh seed' if search else 'seed')} there is no verdict and no "
+            f"claim is settled: {FEWEST_PAIRS} are needed.",
             "before",
         )
     smallest = setting.study.smallest_difference

@@ -296,20 +296,24 @@ class _Changes:
     @property
     def problems(self) -> list[str]:
         """The problems of the flags themselves."""
-        return self._problems + [
-            f"{flag}: {key} is an axis of experiment {plain(name)}: set it there, as in --set "
-            f"experiments.{name}.{key}=VALUE, or choose other experiments with --experiment"
-            for key, flag in self._shared.items()
-            for name, table in self._experiments.items()
-            if key in _axes(table) and ("experiments", name, "axes", key) not in self.flags
-        ] + [
-            f"{flag}: {key} is searched in experiment {plain(name)}: change that, as in --set "
-            f"experiments.{name}.baseline.{key}=VALUE, or choose other experiments with "
-            "--experiment"
-            for key, flag in self._shared.items()
-            for name, table in self._experiments.items()
-            if isinstance(table, dict) and key in _table(table, "search")
-        ]
+        return (
+            self._problems
+            + [
+                f"{flag}: {key} is an axis of experiment {plain(name)}: set it there, as in --set "
+                f"experiments.{name}.{key}=VALUE, or choose other experiments with --experiment"
+                for key, flag in self._shared.items()
+                for name, table in self._experiments.items()
+                if key in _axes(table) and ("experiments", name, "axes", key) not in self.flags
+            ]
+            + [
+                f"{flag}: {key} is searched in experiment {plain(name)}: change that, as in --set "
+                f"experiments.{name}.baseline.{key}=VALUE, or choose other experiments with "
+                "--experiment"
+                for key, flag in self._shared.items()
+                for name, table in self._experiments.items()
+                if isinstance(table, dict) and key in _table(table, "search")
+            ]
+        )
 
     def set_text(self, text: str) -> None:
         """Apply one `key=value` of `--set`."""

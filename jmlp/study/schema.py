@@ -4,6 +4,7 @@
 All problems of a document are collected before any is reported.
 """
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -217,11 +218,10 @@ class _Draft:
                 )
         baseline: Document = {}
         given = self._table.get("baseline")
-        for name in searched if isinstance(given, dict) else ():
-            try:
-                baseline[name] = HYPERPARAMETERS[name].read(given[name])
-            except (KeyError, Refused):
-                continue  # reported with the baseline
+        for name in searched:
+            if isinstance(given, dict) and name in given:
+                with contextlib.suppress(Refused):  # reported with the baseline
+                    baseline[name] = HYPERPARAMETERS[name].read(given[name])
         n_problems = self._reader.n_problems
         base = replace(self._base, **baseline)
         search = read_search(table, at, self._seeds, base, self._reader)
@@ -241,6 +241,8 @@ class _Draft:
 
     def _read_baseline(self) -> Cell:
         at = (*self._at, "baseline")
+        if "search" in self._table and not self._axes:
+            return {}  # the search varies nothing
         if "baseline" in self._table and not self._axes:
             self._problem("baseline", "has no meaning without axes: leave it out")
         elif "baseline" in self._table:

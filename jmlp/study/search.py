@@ -21,6 +21,7 @@ from jmlp.study.config import (
     Search,
     Value,
     canonical,
+    value_text,
 )
 from jmlp.study.rules import HYPERPARAMETERS, Refused, Rule, shown, toml_value, with_kind
 from jmlp.study.toml_reader import Document, Key, Reader
@@ -36,6 +37,7 @@ _STEPS = 3  # decimals of a value drawn from a uniform range, in units of its wi
 # probable configurations takes about 7.5 for each (the coupon collector's problem).
 _POINTS_EACH = 64
 
+_COUNT = rules.integer(1, rules.MAX_RUNS)
 LAWS: tuple[Law, ...] = get_args(Law)
 METHODS: tuple[Method, ...] = get_args(Method)
 SETTINGS: Mapping[str, Rule] = {
@@ -48,7 +50,6 @@ SETTINGS: Mapping[str, Rule] = {
         lambda value: rules.SEEDS.read(value) if isinstance(value, list) else _COUNT.read(value),
     ),
 }
-_COUNT = rules.integer(1, rules.MAX_RUNS)
 
 
 def read_search(
@@ -114,19 +115,26 @@ def confirmation_name(name: str) -> str:
 
 def fresh_seeds(used: Sequence[int], n: int) -> tuple[int, ...]:
     """The `n` smallest seeds that are not in use."""
-    return tuple(itertools.islice(itertools.filterfalse({*used}.__contains__, itertools.count()), n))
+    return tuple(
+        itertools.islice(itertools.filterfalse({*used}.__contains__, itertools.count()), n)
+    )
 
 
 def space_rule(name: str) -> Rule:
     """The values over which a hyperparameter is searched: a range, or a list of choices."""
     rule, choices = HYPERPARAMETERS[name], rules.axis(name)
-    wanted = f"a list of choices, each {rule.wanted}"
+    wanted = "a list of choices"
     if _is_number(name):
-        wanted = f"a range, as in {{ log = [LOW, HIGH] }} or {{ uniform = [LOW, HIGH] }}, or {wanted}"
+        wanted = (
+            f"a range, as in {{ log = [LOW, HIGH] }} or {{ uniform = [LOW, HIGH] }}, or {wanted}"
+        )
 
     def read(value: Any) -> Range | tuple[Value, ...]:
         if isinstance(value, list):
-            read_choices: tuple[Value, ...] = choices.read(value)
+            try:
+                read_choices: tuple[Value, ...] = choices.read(value)
+            except Refused as refused:
+                raise Refused(f"{refused}; each must be {rule.wanted}") from None
             return read_choices
         if not isinstance(value, dict):
             raise Refused(with_kind(value))
@@ -199,6 +207,14 @@ def space_value(values: Range | tuple[Value, ...]) -> Any:
     return [toml_value(value) for value in values]
 
 
+def space_text(name: str, values: Range | tuple[Value, ...]) -> str:
+    """What a hyperparameter is drawn from, as shown: `0.0001 to 1 (logarithmic)`, `32 or 64`."""
+    if isinstance(values, Range):
+        ends = " to ".join(value_text(end) for end in (values.low, values.high))
+        return ends + (" (logarithmic)" if values.law == "log" else "")
+    return " or ".join(value_text(value, name) for value in values)
+
+
 def _allows(values: Range | tuple[Value, ...], value: Value) -> bool:
     if isinstance(values, Range):
         return isinstance(value, int | float) and values.low <= value <= values.high
@@ -229,8 +245,8 @@ def draw(search: Search, baseline: Hyperparams) -> tuple[Cell, ...]:
         if len(found) > n:
             return tuple(found.values())[1:]
     raise Refused(
-        f"must be at most the {len(found) - 1:,} different configurations that were found besides "
-        f"the baseline, got {n:,}: ask for fewer, or vary more"
+        f"must be at most {len(found) - 1:,}, got {n:,}: there are no more different "
+        "configurations besides the baseline; ask for fewer, or vary more"
     )
 
 
@@ -261,10 +277,7 @@ def _value(name: str, values: Range | tuple[Value, ...], u: float) -> Value:
     if name not in FLOAT_FIELDS:
         # Each integer i has the probability of the reals from i to below i + 1.
         high += 1
-    if values.law == "log":
-        drawn = low * (high / low) ** u
-    else:
-        drawn = low + u * (high - low)
+    drawn = low * (high / low) ** u if values.law == "log" else low + u * (high - low)
     if name not in FLOAT_FIELDS:
         return min(int(drawn), int(values.high))
     if values.law == "log":

@@ -32,16 +32,13 @@ from jmlp.study.config import (
     Experiment,
     Hyperparams,
     Method,
-    Range,
     Study,
-    Value,
     canonical,
     label,
     matches,
-    value_text,
 )
 from jmlp.study.run_index import RunIndex
-from jmlp.study.search import confirmation_name
+from jmlp.study.search import confirmation_name, space_text
 from jmlp.training.plan import DataFacts
 from jmlp.training.records import RunResult, made_with
 
@@ -180,7 +177,7 @@ def search_notes(experiment: Experiment, best: Arm | None) -> Iterator[str]:
     if search is None:
         return
     space = "; ".join(
-        f"{name.replace('_', ' ')} {_space_text(name, v)}" for name, v in search.space.items()
+        f"{name.replace('_', ' ')} {space_text(name, v)}" for name, v in search.space.items()
     )
     n_seeds = len(experiment.seeds)
     yield (
@@ -196,14 +193,6 @@ def search_notes(experiment: Experiment, best: Arm | None) -> Iterator[str]:
             f"high on average: only {name}, with {len(search.confirm)} seeds that the search did "
             "not use, compares it with the baseline."
         )
-
-
-def _space_text(name: str, values: Range | tuple[Value, ...]) -> str:
-    if isinstance(values, Range):
-        ends = " to ".join(value_text(end) for end in (values.low, values.high))
-        return ends + (" (logarithmic)" if values.law == "log" else "")
-    texts = [value_text(value, name) for value in values]
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} or {texts[-1]}"
 
 
 def confirmation_notes(
