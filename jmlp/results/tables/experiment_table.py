@@ -353,7 +353,7 @@ def _row(
     runs = arm.finished
     training = _mean([run.training_accuracy for run in runs])
     validation = _mean([run.validation_accuracy for run in runs])
-    test = _mean([run.test_accuracy for run in runs])
+    test = _mean([run.test_accuracy for run in runs]) if has_test else None
     best_epoch = summarise_epochs(
         [
             (run.best_epoch, run.reached_limit and run.best_epoch == run.stopped_epoch)
