@@ -52,8 +52,9 @@ def drawn(name: str, line: str, n: int, method: Method, baseline: str = "0.1") -
 
 
 def test_candidates_follow_the_baseline_in_the_order_in_which_they_are_drawn() -> None:
-    # By hand from scipy.stats.qmc.Sobol(3, scramble=True, rng=numpy.random.default_rng(0)): the
-    # first point is (0.318.., 0.965.., 0.857..).
+    # From scipy.stats.qmc.Sobol(3, scramble=True, rng=numpy.random.default_rng(0)) by hand: the
+    # first point, with a dimension for each of hidden, learning rate and drop rate, is
+    # (0.4099, 0.9641, 0.8577), so hidden is the first of two, and 1e-4 ** (1 - 0.9641) = 0.7186.
     experiment = tuned()
     assert experiment.cells == (
         {"hidden": (32,), "learning_rate": 0.1, "drop_rate": 0.0},
@@ -147,9 +148,7 @@ def test_seeds_of_the_confirmation_are_the_smallest_that_the_search_does_not_use
 
 def test_runs_are_counted_with_those_of_the_confirmation() -> None:
     text = STUDY.replace("seeds = 3", "seeds = 90000").replace("= 6", "= 1\nconfirm = 10001")
-    assert problems(text) == [
-        "experiments.tuned: 200,002 runs (22,222 configurations x 90,000 seeds); the limit is 100,000"
-    ] or problems(text)[0].startswith("experiments.tuned: 200,002 runs")
+    assert problems(text)[0].startswith("experiments.tuned: 200,002 runs ")
 
 
 # Studies in the store

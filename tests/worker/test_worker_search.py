@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from commands import Died, Here
-from queues import Queue, numbers, once
+from queues import Queue, numbers, numbers_undisturbed, once
 
 from jmlp.training.records import Progress
 from jmlp.worker import full_disk
@@ -38,13 +38,7 @@ def search(here: Here) -> None:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The numbers of the whole study, trained in one go."""
-    with pytest.MonkeyPatch.context() as patch:
-        here = Here(tmp_path_factory.mktemp("undisturbed"), None, patch)
-        (here.folder / "small.toml").write_text(SEARCH)
-        queue = Queue(here, patch)
-        queue.submit()
-        queue.train()
-        return numbers(queue.folder)
+    return numbers_undisturbed(tmp_path_factory.mktemp("undisturbed"), SEARCH)
 
 
 def seeds(queue: Queue) -> list[int]:
@@ -75,9 +69,8 @@ def test_winner_is_confirmed_when_the_search_has_ended(
         assert {run.seed for run in store.runs("small")} == {0, 1}
     ended = queue.train()
     assert ended.returncode == 0
-    assert [line.split(";")[0] for line in ended.said if "winner" in line][0].startswith(
-        "tuned: the winner is learning rate "
-    )
+    (said,) = [line for line in ended.said if "winner" in line]
+    assert said.startswith("tuned: the winner is learning rate ")
     assert queue.study().state == "done"
     assert sorted(seeds(queue)) == [0] * 4 + [1] * 4 + [2] * 2 + [3] * 2
     assert numbers(queue.folder) == undisturbed

@@ -270,7 +270,7 @@ class StudyQuery:
         if now != study and self._facts is not None:
             self._read_plan(now, self._facts)
 
-    def _read_plan(self, study: Study, facts: DataFacts) -> None:
+    def _read_plan(self, study: Study, facts: "DataFacts") -> None:
         from jmlp.training.plan import group_name, make_plan
 
         self._study, plan = study, make_plan(study, facts)
