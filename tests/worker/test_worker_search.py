@@ -47,7 +47,7 @@ def seeds(queue: Queue) -> list[int]:
         return [run.seed for run in store.runs("small") if run.result is not None]
 
 
-def confirmed(queue: Queue) -> set[tuple[float, float]]:
+def confirmed(queue: Queue) -> set[tuple[float, object]]:
     """Learning rates and drop rates of the confirmation."""
     with queue.store() as store:
         return {
