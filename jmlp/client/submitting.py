@@ -125,7 +125,7 @@ def submit(
             check_unchanged(existing, study, plan.facts.digests)
         if existing is not None and named and not fresh:
             check_same(existing, study)
-        if existing is not None and not fresh:
+        if existing is not None:
             plan = _with_confirmations(store, label, plan)
         store.submit(
             Submission(

@@ -65,7 +65,7 @@ def read_search(
         reader: takes the problems.
     """
     n_problems = reader.n_problems
-    settings: Document = {"confirm": CONFIRM, "method": METHODS[1], "seed": 0}
+    settings: Document = {"confirm": CONFIRM, "method": "sobol", "seed": 0}
     space: dict[str, Range | tuple[Value, ...]] = {}
     for key, value in table.items():
         if key in SETTINGS:

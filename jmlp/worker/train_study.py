@@ -115,45 +115,47 @@ class Work:
         study = parse_study(self.row.toml, self.label)
         dataset = datasets.load(self.row.data.get("path") or study.data, self.say)
         check_digests(self.label, self.row.data["digests"], dataset)
-        plan = planning.make_plan(study, planning.data_facts(dataset))
-        plan = self._with_confirmations(plan)
-        self._reconcile(plan)
-        plan = self._with_confirmations(plan)  # the files may have had the last results of a search
-        self.plan = plan
+        self.first = planning.make_plan(study, planning.data_facts(dataset))
+        self._reconcile(self._whole_plan())
+        plan = self._whole_plan()  # the files may have had the last results of a search
+        self.linked = {run.run_id for run in self.store.runs(self.label)}
         over = {run.run_id for run in self.store.runs(self.label) if run.state in RUN_OVER}
         return plan, planning.without(plan, over), dataset
 
-    def _with_confirmations(self, plan: Plan) -> Plan:
+    def _whole_plan(self) -> Plan:
         """The plan with the runs that confirm the winners of searches; adds them to the store.
 
         There are none before all other runs have ended. The winners are a function of the results
         in the store, so a worker that was killed at any point finds the same ones.
         """
-        if not any(experiment.search for experiment in plan.study.experiments):
+        first, row = self.first, self.row
+        if not any(experiment.search for experiment in first.study.experiments):
+            return first
+        runs = self.store.runs(self.label)
+        results = {run.run_id: run.result for run in runs if run.result}
+        plan = staged_plan(first, results.values())
+        is_decided = results.keys() >= {run.run_id for run in first.runs}
+        if not is_decided or {run.run_id for run in runs} == {run.run_id for run in plan.runs}:
             return plan
-        rows = self.store.runs(self.label)
-        plan = staged_plan(plan, [run.result for run in rows if run.result])
-        known, row = {run.run_id for run in rows}, self.row
         if row.toml != self.store.study(self.label).toml:
-            return plan  # another study has been submitted under this name, and is trained next
-        if any(run.run_id not in known for run in plan.runs):
-            self.store.submit(
-                Submission(
-                    label=row.label,
-                    name=row.name,
-                    toml=row.toml,
-                    data=row.data,
-                    command=row.command,
-                    hardware=row.hardware,
-                    runs=plan.runs,
-                )
+            return first  # another study has been submitted under this name, and is trained next
+        self.store.submit(
+            Submission(
+                label=row.label,
+                name=row.name,
+                toml=row.toml,
+                data=row.data,
+                command=row.command,
+                hardware=row.hardware,
+                runs=plan.runs,
             )
-            for experiment in plan.study.experiments:
-                if experiment.confirms:
-                    self.say(
-                        f"{experiment.confirms}: the winner is {label(experiment.cells[1])}; "
-                        f"it is confirmed with {len(experiment.seeds)} fresh seeds"
-                    )
+        )
+        for experiment in plan.study.experiments:
+            if experiment.confirms:
+                self.say(
+                    f"{experiment.confirms}: the winner is {label(experiment.cells[1])}; it is "
+                    f"confirmed with {len(experiment.seeds)} fresh seeds"
+                )
         return plan
 
     def _reconcile(self, plan: Plan) -> None:
@@ -364,10 +366,13 @@ class Work:
         self.store.set_study(self.label, stopped.state, event=stopped.state, detail=stopped.detail)
 
     def _finish(self) -> None:
-        self._with_confirmations(self.plan)
+        # Those of this training, of confirmations that it has decided, or submitted meanwhile.
+        # Confirmations that are not decided yet, because runs failed, would be queued for ever.
+        awaited = {run.run_id for run in self._whole_plan().runs}
         runs = self.store.runs(self.label)
+        left = [run.run_id for run in runs if run.state not in RUN_OVER]
         failed = [run for run in runs if run.state == "failed"]
-        if any(run.state not in RUN_OVER for run in runs):  # more have been submitted
+        if any(run_id in awaited or run_id not in self.linked for run_id in left):
             self.store.set_study(self.label, "queued")
         elif failed:
             n, first = len(failed), failed[0]

@@ -126,3 +126,28 @@ def test_study_that_is_submitted_again_keeps_its_confirmation(
     assert len(seeds(queue)) == 12
     assert queue.study().state == "done"
     assert numbers(queue.folder) == undisturbed
+
+
+def test_fresh_training_repeats_both_stages(queue: Queue, undisturbed: dict[str, str]) -> None:
+    queue.submit()
+    queue.train()
+    queue.submit("--fresh")
+    with queue.store() as store:
+        assert {(run.attempt, run.state) for run in store.runs("small")} == {(2, "queued")}
+    queue.train()
+    with queue.store() as store:
+        assert {(run.attempt, run.state) for run in store.runs("small")} == {(2, "finished")}
+    assert numbers(queue.folder) == undisturbed
+
+
+def test_failure_in_the_search_ends_the_study_without_a_confirmation(queue: Queue) -> None:
+    queue.submit()
+    queue.train()
+    queue.submit("--fresh")  # the runs of the confirmation are in the queue as well
+    with queue.store() as store:
+        failing = next(run.run_id for run in store.runs("small") if run.seed == 0)
+        store.fail("small", [failing], 6, "the device is on fire")
+    assert queue.train().returncode == 0
+    assert queue.study().state == "failed"
+    with queue.store() as store:
+        assert {run.state for run in store.runs("small") if run.seed >= 2} == {"queued"}

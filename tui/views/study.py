@@ -217,8 +217,7 @@ class StudyQuery:
             n_in=self._facts.n_in,
             n_classes=self._facts.n_classes,
             experiments=tuple(
-                ExperimentLines(e.name, _heading(e, index), tuple(_lines(e, index, context)))
-                for e in self._study.experiments
+                _experiment_lines(e, _lines(e, index, context)) for e in self._study.experiments
             ),
             tables=self._tables_now(self._study, runs),
             events=self._events_now(view.store, runs),
@@ -384,17 +383,16 @@ class _StudyContext:
         return stop.step if stop is not None and stop.why == "diverged" else None
 
 
-def _heading(experiment: Experiment, index: RunIndex[RunRow]) -> str:
-    """The title of an experiment; that of a search or of a confirmation also says how far it is."""
-    if not (experiment.search or experiment.confirms):
-        return experiment.title or experiment.name
-    ended = [
-        sum(run.result is not None for run in runs.values()) for _, runs in index.of(experiment)
-    ]
-    is_over = all(n == len(experiment.seeds) for n in ended)
-    if experiment.confirms:
-        return f"{experiment.title}: {'confirmed' if is_over else 'confirming'}"
-    return f"{experiment.title or experiment.name}: {'searched' if is_over else 'searching'}"
+def _experiment_lines(
+    experiment: Experiment, lines: "list[ConfigurationLine]"
+) -> "ExperimentLines":
+    """The lines under a title, which says of a search or a confirmation how far it is."""
+    title = experiment.title or experiment.name
+    if experiment.search or experiment.confirms:
+        stage = "search" if experiment.search else "confirm"
+        is_over = all(line.n_done == line.n_seeds for line in lines)
+        title += f": {stage}{'ed' if is_over else 'ing'}"
+    return ExperimentLines(experiment.name, title, tuple(lines))
 
 
 def _lines(
