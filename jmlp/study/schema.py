@@ -230,7 +230,10 @@ class _Draft:
             return None
         for name in searched:
             values = (baseline[name], *(cell[name] for cell in search.drawn))
-            self._axes[name] = tuple(dict.fromkeys(values))
+            different: dict[Value, Value] = {}
+            for value in values:
+                different.setdefault(self._normalised(name, value), value)
+            self._axes[name] = tuple(different.values())
         return search
 
     def _normalised(self, name: str, value: Value) -> Value:
