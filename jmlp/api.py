@@ -39,6 +39,7 @@ from jmlp.nn.examples import as_rows, check_finite
 from jmlp.nn.model import Caches, Params, State
 from jmlp.nn.optimizers import Transformation
 from jmlp.results import crosschecks
+from jmlp.results.search import staged_plan
 from jmlp.results.tables import ExperimentTable, study_tables
 from jmlp.results.weights import network_of
 from jmlp.study.config import (
@@ -64,7 +65,7 @@ from jmlp.study.rules import (
     with_kind,
 )
 from jmlp.training import engine
-from jmlp.training.plan import Plan, data_facts, make_plan, table_options
+from jmlp.training.plan import Plan, data_facts, make_plan, table_options, without
 from jmlp.training.records import Progress, RunResult
 
 TABLE_RULES = {"label": COLUMN, "missing": MISSING, "leave_out": COLUMNS}
@@ -543,6 +544,9 @@ def run_study(
 ) -> Iterator[Progress]:
     """Trains every run of a study; training stops when the consumer stops iterating.
 
+    A study with a search is trained in two stages, each with a progress of its own: when the first
+    has ended, the winners are confirmed.
+
     Args:
         study: as returned by `jmlp.load_study`, or built from `jmlp.Study` and `jmlp.Experiment`.
         dataset: the data, in place of those named by the study: a `Dataset`, or examples and labels
@@ -573,7 +577,16 @@ def run_study(
     facts = data_facts(dataset)
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)
-    yield from _with_networks(engine.run(plan, dataset), dataset)
+    ended: list[RunResult] = []
+    for progress in _with_networks(engine.run(plan, dataset), dataset):
+        ended += [
+            replace(result, params=None, state=None, last=None, snapshots=())
+            for result in progress.results
+        ]
+        yield progress
+    confirmations = without(staged_plan(plan, ended), {run.run_id for run in plan.runs})
+    if confirmations.groups:
+        yield from _with_networks(engine.run(confirmations, dataset), dataset)
 
 
 def _dataset(training: Any, test: Any) -> Dataset:

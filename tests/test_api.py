@@ -19,13 +19,16 @@ from helpers import (
     arrays,
     assert_equal_bits,
     experiment,
+    results,
     study,
 )
 
 import jmlp
 from jmlp.errors import ConfigError, DataError, JmlpError
 from jmlp.nn import model
-from jmlp.study.config import Hyperparams
+from jmlp.results.tables import study_tables
+from jmlp.study.config import Experiment, Hyperparams, Search
+from jmlp.study.file import checked_study
 from jmlp.training import engine, program
 
 X, Y = SMALL_DATA.x_train, SMALL_DATA.y_train
@@ -539,3 +542,25 @@ def test_training_stops_when_the_consumer_stops(monkeypatch: pytest.MonkeyPatch)
     records.close()  # type: ignore[attr-defined]
     assert list(records) == []
     assert len(chunks) == trained
+
+
+def test_study_with_a_search_is_trained_in_two_stages() -> None:
+    space = {"learning_rate": (0.5, 0.25, 1e-6)}
+    search = Search(space, configurations=2, confirm=(7, 3), method="random")
+    tuned = Experiment(
+        "tuned",
+        replace(SMALL, learning_rate=0.5),
+        {},
+        (0, 1),
+        {"learning_rate": 0.5},
+        search=search,
+    )
+    runs = results(jmlp.run_study(study(tuned), SMALL_DATA))
+    assert sorted(run.seed for run in runs) == [0, 0, 0, 1, 1, 1, 3, 3, 7, 7]
+    second = [run for run in runs if run.seed in (3, 7)]
+    # A learning rate of 1e-6 learns nothing, so the other candidate wins.
+    assert {run.hyperparams.learning_rate for run in second} == {0.5, 0.25}
+    assert {run.experiments for run in second} == {("tuned-confirmation",)}
+    first, confirmation = study_tables(checked_study(study(tuned)), runs)
+    assert [row.marked_label for row in first.rows][-1] == "learning rate 1e-06"
+    assert [row.n for row in confirmation.rows] == [2, 2]

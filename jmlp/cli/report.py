@@ -52,12 +52,13 @@ def report(
         from jmlp.cli.show import show_tables
         from jmlp.client.stored_data import read_data
         from jmlp.report import check_output, write_report
+        from jmlp.results.search import staged
         from jmlp.results.tables import study_tables
         from jmlp.study.file import parse_study
         from jmlp.training.plan import make_plan
 
         check_output(folder, force, of=row.name)
-        loaded = parse_study(row.toml, study)
+        loaded = staged(parse_study(row.toml, study), results)
         data = read_data(row.data, study)
         n_runs = len(make_plan(loaded, data.facts).runs)
         if len(results) < n_runs:

@@ -1,10 +1,10 @@
 """Checks and describes what a study would train."""
 
-import math
+from collections.abc import Iterator, Sequence
 
 from jmlp.client.pace import Pace, at_a_time, training_seconds
 from jmlp.results import crosschecks
-from jmlp.study.config import Experiment, Study
+from jmlp.study.config import Experiment, Study, n_configurations
 from jmlp.training import plan as planning
 from jmlp.training.plan import DataFacts, Plan
 
@@ -65,7 +65,7 @@ def plain_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
         pace: as measured on this machine, or the rule of thumb.
     """
     n_runs, experiments = len(plan.runs), plan.study.experiments
-    grids = [(e.name, _n_configurations(e), len(e.seeds)) for e in experiments]
+    grids = [(e.name, n_configurations(e), len(e.seeds)) for e in experiments]
     networks = _count(n_runs, "network")
     if len(grids) == 1:
         ((_, n, seeds),) = grids
@@ -75,6 +75,7 @@ def plain_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
         for name, n, seeds in grids:
             grid = f"{_count(n, 'configuration')} × {_count(seeds, 'seed')}"
             lines.append(f"  {name}: {grid} = {n * seeds:,}")
+    lines += [f"  {line}" for line in _confirmations(experiments)]
     if (n_all := sum(n * seeds for _, n, seeds in grids)) > n_runs:
         lines.append(f"  equal ones are trained once: {n_all:,} in the tables, {n_runs:,} to train")
     lines += [plan.facts.about] if plan.facts.about else []
@@ -109,9 +110,10 @@ def plan_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
     lines = [f"study {plan.study.name} on {plan.study.data}"]
     lines += [f"  {plan.facts.about}"] if plan.facts.about else []
     for experiment in plan.study.experiments:
-        n, seeds = _n_configurations(experiment), len(experiment.seeds)
+        n, seeds = n_configurations(experiment), len(experiment.seeds)
         grid = f"{_count(n, 'configuration')} x {_count(seeds, 'seed')}"
         lines.append(f"  {experiment.name}: {grid} = {_count(n * seeds, 'run')}")
+    lines += [f"  {line}" for line in _confirmations(plan.study.experiments)]
     n_runs, n_groups = len(plan.runs), len(plan.groups)
     lines.append(f"{_count(n_runs, 'run')}, each once, in {_count(n_groups, 'group')}:")
     for group in plan.groups:
@@ -126,8 +128,13 @@ def plan_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
     return lines + [f"note: {note}" for note in plan_notes(plan)]
 
 
-def _n_configurations(experiment: Experiment) -> int:
-    return math.prod(map(len, experiment.axes.values()))
+def _confirmations(experiments: Sequence[Experiment]) -> Iterator[str]:
+    """What is trained when searches have ended, unless the plan has it already."""
+    known = {experiment.confirms for experiment in experiments}
+    for experiment in experiments:
+        if experiment.search and experiment.name not in known:
+            seeds = _count(len(experiment.search.confirm), "fresh seed")
+            yield f"then the winner of {experiment.name} and its baseline, each with {seeds}"
 
 
 def _may_stop(plan: Plan) -> bool:

@@ -31,6 +31,7 @@ from jmlp.study.config import Experiment, Study
 from jmlp.study.data_names import is_name
 from jmlp.study.file import parse_study, to_toml
 from jmlp.study.run_index import RunIndex
+from jmlp.study.search import confirmation_name, space_value
 from jmlp.system.environment import CHECKPOINT_SECONDS
 from jmlp.system.files import is_there
 from jmlp.training.records import RunResult
@@ -130,6 +131,8 @@ def submit(
             check_unchanged(existing, study, plan.facts.digests)
         if existing is not None and named and not fresh:
             check_same(existing, study)
+        if existing is not None:
+            plan = _with_confirmations(store, label, plan)
         store.submit(
             Submission(
                 label=label,
@@ -150,9 +153,18 @@ def submit(
             say(f"{done} of {n_runs} runs are in {folder} already (--fresh trains them again)")
         if 0 < done < n_runs and plan.facts.n_test and not study.sequential:
             ended = {row.run_id for row in store.runs(label) if row.result is not None}
-            for warning in _looking_again(study, _study_of(existing), plan, ended):
+            for warning in _looking_again(plan.study, _study_of(existing), plan, ended):
                 say(warning)
     return Submitted(folder, label, plan, dataset.source, command)
+
+
+def _with_confirmations(store: Store, label: str, plan: "Plan") -> "Plan":
+    """The plan with the confirmations that the results in the store already decide."""
+    from jmlp.results.search import staged_plan
+
+    if not any(experiment.search for experiment in plan.study.experiments):
+        return plan
+    return staged_plan(plan, [run.result for run in store.runs(label) if run.result])
 
 
 def check_not_in_training(existing: StudyRow, toml: str, fresh: bool) -> None:
@@ -218,7 +230,7 @@ def _looking_again(
     """Warnings of experiments that get more seeds than those whose verdicts could be seen.
 
     Args:
-        study: the submitted study.
+        study: the submitted study, with the confirmations of its searches that are known.
         before: the study that had its label; None if there was none.
         plan: the submitted study's plan.
         ended: the ids of its runs that have ended.
@@ -226,8 +238,13 @@ def _looking_again(
     from jmlp.results.statistics import FEWEST_PAIRS  # imports SciPy
 
     seeds_before = {e.name: set(e.seeds) for e in before.experiments} if before else {}
+    for experiment in before.experiments if before else ():
+        if experiment.search:
+            seeds_before[confirmation_name(experiment.name)] = set(experiment.search.confirm)
     index = RunIndex(plan.runs)
     for experiment in study.experiments:
+        if experiment.search:
+            continue  # it has no verdicts
         if set(experiment.seeds) <= seeds_before.get(experiment.name, set()):
             continue  # it resumes
         runs = [by_seed for _, by_seed in index.of(experiment)]
@@ -269,8 +286,14 @@ def _top(study: Study) -> dict[str, Any]:
 
 
 def _settings(experiment: Experiment) -> dict[str, Any]:
-    axes = {f"axes.{name}": values for name, values in experiment.axes.items()}
-    return asdict(experiment.base) | axes
+    search = experiment.search
+    if search is None:
+        varied = {f"axes.{name}": values for name, values in experiment.axes.items()}
+    else:
+        varied = {f"search.{name}": space_value(v) for name, v in search.space.items()}
+        for name in ("configurations", "method", "seed"):
+            varied[f"search.{name}"] = getattr(search, name)
+    return asdict(experiment.base) | varied
 
 
 def _changes(place: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -297,8 +320,8 @@ def submit_again(folder: Path, row: StudyRow, say: Callable[[str], None]) -> Sub
 
     study = parse_study(row.toml, row.label)
     facts = read_data(row.data, row.label).facts
-    plan = make_plan(study, facts)
     with Store(folder) as store:
+        plan = _with_confirmations(store, row.label, make_plan(study, facts))
         store.submit(
             Submission(
                 label=row.label,

@@ -125,7 +125,10 @@ def write_report(
         StoreError: the folder is refused, or a file cannot be written; an older report is then
             unchanged, or lacks its `report.html`.
     """
+    from jmlp.results.search import staged
+
     check_output(folder, force)
+    study = staged(study, results)
     created = created or datetime.now(UTC)
     results = in_order(study, results)
     head = results_head(study, source, facts.digests, command, created)

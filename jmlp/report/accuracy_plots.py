@@ -109,7 +109,9 @@ def accuracy_caption(arms: Sequence[Arm], rows: Sequence[Row]) -> str:
 
 
 def numeric_axis(experiment: Experiment) -> str | None:
-    """The hyperparameter to plot along: a numeric one, if that leaves few enough series."""
+    """The hyperparameter to plot along: a numeric one of a grid, if it leaves few enough series."""
+    if experiment.cells:
+        return None
     preferred = ("batch_size", "drop_rate")
     for name in sorted(experiment.axes, key=lambda name: name not in preferred):
         values = experiment.axes[name]

@@ -32,13 +32,14 @@ def experiment_plots(
     arms = collect(experiment, results)
     if not any(arm.finished for arm in arms):
         return []
-    shown = _shown(arms)
+    # The candidates of a search are in the order of their standing.
+    shown = range(min(MOST_SHOWN, len(arms))) if experiment.search else _shown(arms)
     left_out = ""
     if len(shown) < len(arms):
-        left_out = (
-            f" Shown are the {len(shown)} of {len(arms)} configurations with the lowest mean "
-            "validation cost."
+        which = (
+            "first in the table" if experiment.search else "with the lowest mean validation cost"
         )
+        left_out = f" Shown are the {len(shown)} of {len(arms)} configurations {which}."
     title = visible(table.title)
     plots = []
     with plot_style():

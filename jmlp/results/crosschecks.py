@@ -421,7 +421,8 @@ def _large_inputs(setting: _Setting) -> Iterator[Remark]:
 
 
 def _no_verdicts(setting: _Setting) -> Iterator[Remark]:
-    n, facts = len(setting.experiment.seeds), setting.facts
+    search, facts = setting.experiment.search, setting.facts
+    n = len(search.confirm if search else setting.experiment.seeds)
     if len(setting.configurations) < 2:
         return
     if facts is not None and not facts.n_test:
@@ -431,8 +432,8 @@ def _no_verdicts(setting: _Setting) -> Iterator[Remark]:
         return
     if n < FEWEST_PAIRS:
         yield Remark(
-            f"With {_count(n, 'seed')} there is no verdict and no claim is settled: "
-            f"{FEWEST_PAIRS} are needed.",
+            f"With {_count(n, 'fresh seed' if search else 'seed')} there is no verdict and no "
+            f"claim is settled: {FEWEST_PAIRS} are needed.",
             "before",
         )
     smallest = setting.study.smallest_difference

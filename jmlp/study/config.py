@@ -7,6 +7,7 @@ rules in `rules`; code that has checked the values already builds it by `uncheck
 
 import contextlib
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args, get_type_hints
@@ -367,12 +368,41 @@ class Reference:
     stopped: int | None = None  # epochs
 
 
+Law = Literal["log", "uniform"]
+Method = Literal["random", "sobol", "halton"]
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values of a hyperparameter that a search draws from: `low` and `high` are included."""
+
+    law: Law  # uniform, or uniform in the logarithm
+    low: float  # two integers if the hyperparameter is one
+    high: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """How the candidates of an experiment are drawn, and with which seeds its winner is confirmed.
+
+    `drawn` are the candidates. Left empty in Python, they are drawn when the study is checked.
+    """
+
+    space: Mapping[str, Range | tuple[Value, ...]]  # of each searched hyperparameter
+    configurations: int  # the number of candidates
+    confirm: tuple[int, ...]  # seeds that the search does not use
+    method: Method = "sobol"
+    seed: int = 0  # of the draw
+    drawn: tuple[Cell, ...] = ()
+
+
 @dataclass(frozen=True, repr=False)
 class Experiment:
     """Hyperparameters, axes and seeds; gives one result table.
 
     `base` holds the hyperparameters of the baseline, including its value on each axis; a `baseline`
-    that is left out is read from it.
+    that is left out is read from it. The configurations are the full grid of the axes, or those listed in `cells`: the baseline and the
+    candidates of a search, or the baseline and the winner of the search that it confirms.
     """
 
     name: str
@@ -383,6 +413,9 @@ class Experiment:
     claims: tuple[Claim, ...] = ()
     reference: tuple[Reference, ...] = ()
     title: str = ""
+    search: Search | None = None
+    cells: tuple[Cell, ...] = ()
+    confirms: str = ""  # the experiment whose winner it confirms; only results make one
 
     def __post_init__(self) -> None:
         # Only conversions: `file.checked_study` checks it, together with the rest of its study.
@@ -425,7 +458,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Configuration:
-    """One cell of an experiment's grid."""
+    """One cell of an experiment."""
 
     cell: Cell  # a value for every axis; empty without axes
     hyperparams: Hyperparams  # in canonical form
@@ -440,11 +473,18 @@ def in_use(name: str, base: Hyperparams, axes: Mapping[str, Sequence[Value]] | N
     return any(value in needed for value in (axes or {}).get(other, (getattr(base, other),)))
 
 
+def n_configurations(experiment: Experiment) -> int:
+    """The number of configurations, counted without building them."""
+    return len(experiment.cells) or math.prod(map(len, experiment.axes.values()))
+
+
 def configurations(experiment: Experiment) -> tuple[Configuration, ...]:
-    """The cells of the grid in the order of the axes, the last axis varying fastest."""
-    names = tuple(experiment.axes)
-    axes = [[python_value(name, v) for v in values] for name, values in experiment.axes.items()]
-    cells = [dict(zip(names, cell, strict=True)) for cell in itertools.product(*axes)]
+    """The listed cells; or those of the grid in the order of the axes, the last varying fastest."""
+    cells: Sequence[Cell] = experiment.cells
+    if not cells:
+        names = tuple(experiment.axes)
+        axes = [[python_value(n, v) for v in values] for n, values in experiment.axes.items()]
+        cells = [dict(zip(names, cell, strict=True)) for cell in itertools.product(*axes)]
     return tuple(
         Configuration(cell, canonical(changed(experiment.base, **cell)), label(cell))
         for cell in cells

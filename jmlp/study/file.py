@@ -11,10 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from jmlp.errors import ConfigError
-from jmlp.study.config import DEFAULTS, Cell, Experiment, Study, in_use, python_value
+from jmlp.study.config import (
+    DEFAULTS,
+    Cell,
+    Experiment,
+    Range,
+    Search,
+    Study,
+    in_use,
+    python_value,
+)
 from jmlp.study.data_names import is_name
 from jmlp.study.rules import HYPERPARAMETERS, did_you_mean, plain, python_number, toml_value
 from jmlp.study.schema import CLAIM_CELLS, FIGURES, read_study
+from jmlp.study.search import drawn_table, fresh_seeds, space_value
 from jmlp.study.toml_reader import Document, Key, Reader, dotted
 from jmlp.study.values import Typed, TypedError, read_seeds, read_typed, toml_or_text
 from jmlp.system.files import TABLE_SUFFIXES
@@ -191,8 +201,8 @@ def checked_study(study: Study) -> Study:
 
 
 def _document(study: Study) -> Document:
-    """The content of a study file, as TOML values."""
-    tables = {e.name: _experiment_table(e) for e in study.experiments}
+    """The content of a study file, as TOML values; confirmations follow from their searches."""
+    tables = {e.name: _experiment_table(e) for e in study.experiments if not e.confirms}
     shared: Document = {}
     for key in _SHARED_KEYS:
         values = [table[key] for table in tables.values() if key in table]
@@ -232,19 +242,21 @@ def _experiment_table(experiment: Experiment) -> Document:
     if not isinstance(seeds, int):
         listed = list(map(python_number, seeds))
         seeds = len(listed) if listed == list(range(len(listed))) else listed
+    search = experiment.search
+    axes = {} if search else experiment.axes
+    varied = search.space if search else experiment.axes
     base = {
         name: _toml_value(name, getattr(experiment.base, name))
         for name in HYPERPARAMETERS
-        if name not in experiment.axes and in_use(name, experiment.base, experiment.axes)
+        if name not in varied and in_use(name, experiment.base, experiment.axes)
     }
     table = {
         "title": experiment.title,
         "seeds": seeds,
         **base,
-        "axes": {
-            name: [_toml_value(name, v) for v in values] for name, values in experiment.axes.items()
-        },
+        "axes": {name: [_toml_value(name, v) for v in values] for name, values in axes.items()},
         "baseline": _cell_table(experiment.baseline),
+        "search": _search_table(search, experiment.seeds) if search else {},
         "claims": [
             {"text": claim.text}
             | {key: _cell_table(cell) for key in CLAIM_CELLS if (cell := getattr(claim, key))}
@@ -257,6 +269,29 @@ def _experiment_table(experiment: Experiment) -> Document:
         ],
     }
     return _without_empty(table)
+
+
+def _search_table(search: Search, seeds: Any) -> Document:
+    confirm: Any = search.confirm
+    if not isinstance(confirm, int):
+        listed = tuple(map(_python_number, confirm))
+        used = range(seeds) if isinstance(seeds, int) else [_python_number(seed) for seed in seeds]
+        confirm = len(listed) if listed == fresh_seeds(used, len(listed)) else list(listed)
+    return {
+        "configurations": _python_number(search.configurations),
+        "method": search.method,
+        "seed": _python_number(search.seed),
+        "confirm": confirm,
+        **{name: _space_value(name, values) for name, values in search.space.items()},
+        **({"drawn": drawn_table(search)} if search.drawn else {}),
+    }
+
+
+def _space_value(name: str, values: Any) -> Any:
+    if isinstance(values, Range):
+        ends = python_value(name, (values.low, values.high))
+        return space_value(Range(values.law, *ends))
+    return space_value(python_value(name, tuple(values)))
 
 
 def _cell_table(cell: Cell) -> Document:
@@ -289,13 +324,24 @@ class _Changes:
     @property
     def problems(self) -> list[str]:
         """The problems of the flags themselves."""
-        return self._problems + [
-            f"{flag}: {key} is an axis of experiment {plain(name)}: set it there, as in --set "
-            f"experiments.{name}.{key}=VALUE, or choose other experiments with --experiment"
-            for key, flag in self._shared.items()
-            for name, table in self._experiments.items()
-            if key in _axes(table) and ("experiments", name, "axes", key) not in self.flags
-        ]
+        return (
+            self._problems
+            + [
+                f"{flag}: {key} is an axis of experiment {plain(name)}: set it there, as in --set "
+                f"experiments.{name}.{key}=VALUE, or choose other experiments with --experiment"
+                for key, flag in self._shared.items()
+                for name, table in self._experiments.items()
+                if key in _axes(table) and ("experiments", name, "axes", key) not in self.flags
+            ]
+            + [
+                f"{flag}: {key} is searched in experiment {plain(name)}: change that, as in --set "
+                f"experiments.{name}.baseline.{key}=VALUE, or choose other experiments with "
+                "--experiment"
+                for key, flag in self._shared.items()
+                for name, table in self._experiments.items()
+                if isinstance(table, dict) and key in _table(table, "search")
+            ]
+        )
 
     def set_text(self, text: str) -> None:
         """Apply one `key=value` of `--set`."""
@@ -336,6 +382,8 @@ class _Changes:
                 self._problems.append(f"{flag}: {dotted(key[:i])} is not a table")
                 return
         table[str(key[-1])] = value
+        if key[2:3] == ("search",) and key[3:] != ("confirm",):
+            table.pop("drawn", None)  # other candidates are drawn
         self.flags[key] = flag
 
     def _set_typed(self, key: Key, typed: Typed, flag: str) -> None:

@@ -4,6 +4,7 @@
 All problems of a document are collected before any is reported.
 """
 
+import contextlib
 import math
 from collections.abc import Collection, Sequence
 from itertools import product
@@ -17,6 +18,7 @@ from jmlp.study.config import (
     Claim,
     Experiment,
     Reference,
+    Search,
     Study,
     Value,
     changed,
@@ -26,11 +28,12 @@ from jmlp.study.config import (
     one_for_all,
     unchecked,
 )
-from jmlp.study.rules import HYPERPARAMETERS, PER_LAYER, shown, toml_value
+from jmlp.study.rules import HYPERPARAMETERS, PER_LAYER, Refused, shown, toml_value
+from jmlp.study.search import confirmation_name, read_search
 from jmlp.study.toml_reader import Document, Key, Reader
 
 EXPERIMENT_RULES = {"title": rules.TITLE, "seeds": rules.SEEDS, **HYPERPARAMETERS}
-EXPERIMENT_TABLES = ("axes", "baseline", "claims", "reference")
+EXPERIMENT_TABLES = ("axes", "baseline", "search", "claims", "reference")
 STUDY_RULES = {
     "name": rules.NAME,
     "title": rules.TITLE,
@@ -85,11 +88,21 @@ def read_study(document: Document, reader: Reader) -> Study | None:
     return Study(**study_fields, experiments=tuple(draft.experiment() for draft in drafts))
 
 
-def _check_names(names: Collection[str], reader: Reader) -> None:
+def _has_search(table: Any) -> bool:
+    return isinstance(table, dict) and "search" in table
+
+
+def _check_names(tables: Document, reader: Reader) -> None:
     first: dict[str, str] = {}
-    for name in names:
+    searches = {confirmation_name(n): n for n, table in tables.items() if _has_search(table)}
+    for name in tables:
         if not rules.is_name(name):
             reader.problem(("experiments", name), f"a name must be {rules.NAME.wanted}")
+        if name in searches:
+            reader.problem(
+                ("experiments", name),
+                f"is the name of the confirmation of {searches[name]}'s winner: use another one",
+            )
         # Names become file names, and some file systems ignore case.
         other = first.setdefault(name.lower(), name)
         if other != name:
@@ -117,6 +130,7 @@ class _Draft:
         if "seeds" not in self._table and "seeds" not in document:
             self._problem("seeds", "is missing: give them here or at the top, as in seeds = 5")
         self._axes = self._read_axes()
+        self._search = self._read_search()
         self._on_axis = {
             name: {self._normalised(name, value): value for value in values}
             for name, values in self._axes.items()
@@ -135,7 +149,14 @@ class _Draft:
     @property
     def n_runs(self) -> int:
         """Configurations x seeds, counted without building the runs."""
+        if (search := self._search) is not None:
+            return (1 + search.configurations) * len(self._seeds) + 2 * len(search.confirm)
         return math.prod(map(len, self._axes.values())) * len(self._seeds)
+
+    @property
+    def _varied(self) -> str:
+        """The key of the table that has the values of what varies."""
+        return "search" if "search" in self._table else "axes"
 
     def is_sound(self, name: str) -> bool:
         """Whether no key that can set this hyperparameter has a problem."""
@@ -160,6 +181,8 @@ class _Draft:
             claims=self._claims,
             reference=self._reference,
             title=self._own.get("title", ""),
+            search=self._search,
+            cells=(self._baseline, *self._search.drawn) if self._search else (),
         )
 
     def _problem(self, key: str, text: str) -> None:
@@ -180,6 +203,51 @@ class _Draft:
                 self._problem(name, "is an axis of this experiment as well: leave one of them out")
         return axes
 
+    def _read_search(self) -> Search | None:
+        """The search; its hyperparameters become axes, with all values that occur.
+
+        An axis is empty if there is a problem with the search or with its baseline.
+        """
+        if "search" not in self._table:
+            return None
+        at = (*self._at, "search")
+        table = self._reader.table(self._table["search"], at)
+        searched = [name for name in HYPERPARAMETERS if name in table]
+        for name in ("axes", "claims", "reference"):
+            if name not in self._table:
+                continue
+            both = [key for key in searched if name == "axes" and key in self._axes]
+            what = f"{', '.join(both)} would be both an axis and searched: " if both else ""
+            self._problem(
+                name, f"{what}an experiment with a search has no {name}: use another experiment"
+            )
+        for name in searched:
+            if name in self._own:
+                self._problem(
+                    name,
+                    "is searched in this experiment as well: leave one of them out, or write "
+                    f"baseline.{name}",
+                )
+        baseline: Document = {}
+        given = self._table.get("baseline")
+        for name in searched:
+            if isinstance(given, dict) and name in given:
+                with contextlib.suppress(Refused):  # reported with the baseline
+                    baseline[name] = HYPERPARAMETERS[name].read(given[name])
+        n_problems = self._reader.n_problems
+        base = changed(self._base, **baseline)
+        search = read_search(table, at, self._seeds, base, self._reader)
+        self._axes = dict.fromkeys(searched, ())
+        if search is None or len(baseline) < len(searched) or self._reader.n_problems > n_problems:
+            return None
+        for name in searched:
+            values = (baseline[name], *(cell[name] for cell in search.drawn))
+            different: dict[Value, Value] = {}
+            for value in values:
+                different.setdefault(self._normalised(name, value), value)
+            self._axes[name] = tuple(different.values())
+        return search
+
     def _normalised(self, name: str, value: Value) -> Value:
         """Normalises equivalent values: equal ones of all layers become a single one."""
         shapes = self._axes.get("hidden", (self._base.hidden,))
@@ -188,10 +256,20 @@ class _Draft:
 
     def _read_baseline(self) -> Cell:
         at = (*self._at, "baseline")
+        if "search" in self._table and not self._axes:
+            return {}  # the search varies nothing
         if "baseline" in self._table and not self._axes:
             self._problem("baseline", "has no meaning without axes: leave it out")
         elif "baseline" in self._table:
             return self._read_cell(self._reader.table(self._table["baseline"], at), at)
+        elif "search" in self._table:
+            names = [name for name in HYPERPARAMETERS if name in self._axes]
+            example = ", ".join(f"{name} = …" for name in names)
+            self._problem(
+                "baseline",
+                "is missing: it needs a value of every searched hyperparameter, as in "
+                f"baseline = {{ {example} }}",
+            )
         elif all(self._axes.values()) and self._axes:
             name, values = next(iter(self._axes.items()))
             example = f"baseline.{name} = {shown(toml_value(values[0]))}"
@@ -286,7 +364,7 @@ class _Draft:
             )
             found = (mismatch(value, fixed) for value, fixed in product(values, others))
             if problem := next(filter(None, found), None):
-                axis = ("axes",) if name in self._axes else ()
+                axis = (self._varied,) if name in self._axes else ()
                 self._reader.problem((*self._at, *axis, name), problem)
 
     def _check_effects(self) -> None:
@@ -295,6 +373,6 @@ class _Draft:
                 continue
             others = self._axes.get(other, (getattr(self._base, other),))
             if name in self._axes and not all(value in needed for value in others):
-                self._reader.problem((*self._at, "axes", name), no_effect(name))
+                self._reader.problem((*self._at, self._varied, name), no_effect(name))
             elif name in self._own and not self.uses(name):
                 self._problem(name, no_effect(name))

@@ -56,6 +56,7 @@ class RetryingStore(Store):
         self.stopping, self.say = stopping, say
         super().__init__(folder)
 
+    submit = _retry_while_full(Store.submit)
     take_commands = _retry_while_full(Store.take_commands)
     set_study = _retry_while_full(Store.set_study)
     set_runs = _retry_while_full(Store.set_runs)

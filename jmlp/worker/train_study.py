@@ -13,9 +13,11 @@ import jax
 from jmlp import data as datasets
 from jmlp.data.dataset import Dataset
 from jmlp.errors import DeviceError, JmlpError
-from jmlp.store import RunRow, RunState, Store, StudyRow, run_files
+from jmlp.results.search import staged_plan
+from jmlp.store import RunRow, RunState, Store, StudyRow, Submission, run_files
 from jmlp.store.checkpoints import key_of
 from jmlp.store.states import RUN_ENDED, RUN_OVER
+from jmlp.study.config import label
 from jmlp.study.file import parse_study
 from jmlp.system import diagnosis, environment
 from jmlp.system.files import is_forbidden, is_there
@@ -113,10 +115,48 @@ class Work:
         study = parse_study(self.row.toml, self.label)
         dataset = datasets.load_stored({"name": study.data, **self.row.data}, self.say)
         check_digests(self.label, self.row.data["digests"], dataset)
-        plan = planning.make_plan(study, planning.data_facts(dataset))
-        self._reconcile(plan)
+        self.first = planning.make_plan(study, planning.data_facts(dataset))
+        self._reconcile(self._whole_plan())
+        plan = self._whole_plan()  # the files may have had the last results of a search
+        self.linked = {run.run_id for run in self.store.runs(self.label)}
         over = {run.run_id for run in self.store.runs(self.label) if run.state in RUN_OVER}
         return plan, planning.without(plan, over), dataset
+
+    def _whole_plan(self) -> Plan:
+        """The plan with the runs that confirm the winners of searches; adds them to the store.
+
+        There are none before all other runs have ended. The winners are a function of the results
+        in the store, so a worker that was killed at any point finds the same ones.
+        """
+        first, row = self.first, self.row
+        if not any(experiment.search for experiment in first.study.experiments):
+            return first
+        runs = self.store.runs(self.label)
+        results = {run.run_id: run.result for run in runs if run.result}
+        plan = staged_plan(first, results.values())
+        is_decided = results.keys() >= {run.run_id for run in first.runs}
+        if not is_decided or {run.run_id for run in runs} == {run.run_id for run in plan.runs}:
+            return plan
+        if row.toml != self.store.study(self.label).toml:
+            return first  # another study has been submitted under this name, and is trained next
+        self.store.submit(
+            Submission(
+                label=row.label,
+                name=row.name,
+                toml=row.toml,
+                data=row.data,
+                command=row.command,
+                hardware=row.hardware,
+                runs=plan.runs,
+            )
+        )
+        for experiment in plan.study.experiments:
+            if experiment.confirms:
+                self.say(
+                    f"{experiment.confirms}: the winner is {label(experiment.cells[1])}; it is "
+                    f"confirmed with {len(experiment.seeds)} fresh seeds"
+                )
+        return plan
 
     def _reconcile(self, plan: Plan) -> None:
         """Makes the rows of runs agree with their files, if a kill came between the two writes.
@@ -326,9 +366,13 @@ class Work:
         self.store.set_study(self.label, stopped.state, event=stopped.state, detail=stopped.detail)
 
     def _finish(self) -> None:
+        # Those of this training, of confirmations that it has decided, or submitted meanwhile.
+        # Confirmations that are not decided yet, because runs failed, would be queued for ever.
+        awaited = {run.run_id for run in self._whole_plan().runs}
         runs = self.store.runs(self.label)
+        left = [run.run_id for run in runs if run.state not in RUN_OVER]
         failed = [run for run in runs if run.state == "failed"]
-        if any(run.state not in RUN_OVER for run in runs):  # more were submitted in the meantime
+        if any(run_id in awaited or run_id not in self.linked for run_id in left):
             self.store.set_study(self.label, "queued")
         elif failed:
             n, first = len(failed), failed[0]

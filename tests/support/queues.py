@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import Here, Inline, disturb
+from commands import STUDY, Here, Inline, disturb
 
 from jmlp.cli import main
 from jmlp.client import workers
@@ -77,10 +77,11 @@ def numbers(folder: Path) -> dict[str, str]:
     return {path.stem: run_files.read(path).about["numbers"] for path in files}
 
 
-def numbers_undisturbed(folder: Path) -> dict[str, str]:
-    """The numbers of `small.toml` when nothing happens."""
+def numbers_undisturbed(folder: Path, study: str = STUDY) -> dict[str, str]:
+    """The numbers of `small.toml`, or of another study in its place, when nothing happens."""
     with pytest.MonkeyPatch.context() as patch:
         here = Here(folder, None, patch)
+        (folder / "small.toml").write_text(study, encoding="utf-8")
         patch.setattr(workers, "detach", lambda folder, label: 0)
         assert main(["study", "small.toml", "--detach", "--quiet"]) == 0
         assert Inline(here.folder / "store", "small").returncode == 0

@@ -19,10 +19,12 @@ from jmlp.study.config import (
     Hyperparams,
     Study,
     in_use,
+    n_configurations,
 )
 from jmlp.study.data_names import is_name
 from jmlp.study.file import SHIPPED, load_study
 from jmlp.study.rules import plain
+from jmlp.study.search import space_text
 from jmlp.study.toml_reader import dotted
 from jmlp.study.values import TypedError, read_typed, typed_text
 from jmlp.system.files import TABLE_SUFFIXES
@@ -222,12 +224,13 @@ class Part:
     title: str
     n_configurations: int
     n_seeds: int
+    is_search: bool = False
 
     @property
     def text(self) -> str:
         """`Batch size, 8 configurations × 5 seeds`."""
         grid = f"{count(self.n_configurations, 'configuration')} × {count(self.n_seeds, 'seed')}"
-        return ", ".join(filter(None, (self.title, grid)))
+        return ", ".join(filter(None, (self.title, "search" if self.is_search else "", grid)))
 
 
 @dataclass(frozen=True)
@@ -240,13 +243,18 @@ class Outline:
     def parts(self) -> tuple[Part, ...]:
         """Its experiments."""
         return tuple(
-            Part(e.name, e.title, math.prod(map(len, e.axes.values())), len(e.seeds))
+            Part(e.name, e.title, n_configurations(e), len(e.seeds), e.search is not None)
             for e in self.study.experiments
         )
 
     def axes(self, name: str) -> list[tuple[str, str]]:
-        """The axes of an experiment: their names, and their values as one would type them."""
+        """The axes of an experiment: their names, and their values as one would type them.
+
+        What a search draws is not typed here: its study file says it.
+        """
         (experiment,) = [e for e in self.study.experiments if e.name == name]
+        if experiment.search:
+            return []
         return [
             (axis, typed_text(axis, values, experiment.baseline[axis]))
             for axis, values in experiment.axes.items()
@@ -286,6 +294,8 @@ def _seeds(experiment: Experiment) -> str:
 
 
 def _setting(experiment: Experiment, key: str) -> str:
+    if experiment.search and key in experiment.search.space:
+        return f"searched: {space_text(key, experiment.search.space[key])}"
     if key in experiment.axes:
         texts = [typed_text(key, [value]) for value in experiment.axes[key]]
         return f"varied: {_some(texts, ' | ' if key == 'hidden' else ', ')}"

@@ -165,6 +165,7 @@ class StudyQuery:
         self._attempts: dict[str, int] = {}
         self._toml = ""
         self._study: Study | None = None
+        self._ended = -1  # number of ended runs when the study's confirmations were looked for
         self._facts: DataFacts | None = None
         self._groups: Mapping[str, str] = {}  # name of each run's group
         self._tables: tuple[Any, ...] = ()
@@ -199,6 +200,7 @@ class StudyQuery:
             self._read_study(row)
         assert self._study is not None
         assert self._facts is not None
+        self._stage(self._study, runs)
         index = RunIndex(runs)
         context = _StudyContext(
             row, held, self._points, self._groups, self._paces, self._curves, self._n_training
@@ -215,8 +217,7 @@ class StudyQuery:
             n_in=self._facts.n_in,
             n_classes=self._facts.n_classes,
             experiments=tuple(
-                ExperimentLines(e.name, e.title or e.name, tuple(_lines(e, index, context)))
-                for e in self._study.experiments
+                _experiment_lines(e, _lines(e, index, context)) for e in self._study.experiments
             ),
             tables=self._tables_now(self._study, runs),
             events=self._events_now(view.store, runs),
@@ -252,11 +253,26 @@ class StudyQuery:
     def _read_study(self, row: StudyRow) -> None:
         from jmlp.client.stored_data import read_data
         from jmlp.study.file import parse_study
+
+        self._toml, self._ended = row.toml, -1
+        self._facts = read_data(row.data, row.label).facts
+        self._read_plan(parse_study(row.toml, row.label), self._facts)
+
+    def _stage(self, study: Study, runs: Sequence[RunRow]) -> None:
+        """Adds the confirmations of searches whose winners are known now."""
+        results = [run.result for run in runs if run.result is not None]
+        if len(results) == self._ended or not any(e.search for e in study.experiments):
+            return
+        from jmlp.results.search import staged
+
+        self._ended, now = len(results), staged(study, results)
+        if now != study and self._facts is not None:
+            self._read_plan(now, self._facts)
+
+    def _read_plan(self, study: Study, facts: "DataFacts") -> None:
         from jmlp.training.plan import group_name, make_plan
 
-        self._study, self._toml = parse_study(row.toml, row.label), row.toml
-        self._facts = read_data(row.data, row.label).facts
-        plan = make_plan(self._study, self._facts)
+        self._study, plan = study, make_plan(study, facts)
         self._n_training = plan.n_training
         self._groups = {
             run.run_id: group_name(group)
@@ -365,6 +381,18 @@ class _StudyContext:
             return run.result.diverged_at
         stop = self.study.progress.stops.get(run.run_id)
         return stop.step if stop is not None and stop.why == "diverged" else None
+
+
+def _experiment_lines(
+    experiment: Experiment, lines: "list[ConfigurationLine]"
+) -> "ExperimentLines":
+    """The lines under a title, which says of a search or a confirmation how far it is."""
+    title = experiment.title or experiment.name
+    if experiment.search or experiment.confirms:
+        stage = "search" if experiment.search else "confirm"
+        is_over = all(line.n_done == line.n_seeds for line in lines)
+        title += f": {stage}{'ed' if is_over else 'ing'}"
+    return ExperimentLines(experiment.name, title, tuple(lines))
 
 
 def _lines(

@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Literal
 
 from jmlp.results.crosschecks import remarks_after
+from jmlp.results.search import staged
 from jmlp.results.statistics import (
     Comparison,
     Interval,
@@ -26,10 +27,12 @@ from jmlp.results.tables.sentences import (
     accuracy_notes,
     answer_claim,
     comparison_notes,
+    confirmation_notes,
     design_notes,
     range_notes,
     run_notes,
     sampling_notes,
+    search_notes,
 )
 from jmlp.results.tables.wording import (
     MISSING,
@@ -183,8 +186,12 @@ DIFFERENCE_COLUMNS = (
 def study_tables(
     study: Study, results: Sequence[RunResult], facts: DataFacts | None = None
 ) -> tuple[ExperimentTable, ...]:
-    """One table per experiment of the study; arguments as in `experiment_table`."""
+    """One table per experiment of the study, and one for the confirmation of each winner.
+
+    Arguments as in `experiment_table`.
+    """
     index = RunIndex(results)
+    study = staged(study, index)
     return tuple(experiment_table(study, e, index, facts) for e in study.experiments)
 
 
@@ -200,6 +207,9 @@ def experiment_table(
     than the baseline, so that a pair shown twice has the same numbers. No claim needs more
     comparisons than that.
 
+    The candidates of a search are shown in the order of their validation accuracies, and compared
+    with nothing: neither their test accuracies nor any verdict on them is in the table.
+
     Args:
         study: provides the smallest difference that matters and how the data is split.
         experiment: its configurations × seeds are looked up in `results`.
@@ -211,8 +221,10 @@ def experiment_table(
         ValueError: two different runs have the same (configuration, seed), or only some of the runs
             have a test accuracy.
     """
-    arms = collect(experiment, results)
-    has_test = have_test_set(arms)
+    index = results if isinstance(results, RunIndex) else RunIndex(results)
+    arms = collect(experiment, index)
+    has_test_set = have_test_set(arms)
+    has_test = has_test_set and experiment.search is None
     baseline = find(experiment, arms, experiment.baseline, "baseline")
     family = max(1, len(arms) - 1)
 
@@ -239,6 +251,7 @@ def experiment_table(
     differences = tuple(
         _difference_row(study, experiment, arm, *compared(arm, baseline)) for arm in others
     )
+    compared_with_baseline = [(row.label, row.comparison) for row in differences]
     several = len(arms) > 1  # a single configuration is marked neither baseline nor best
     best = best_arm(experiment, arms) if several else None
     rows = [
@@ -274,14 +287,16 @@ def experiment_table(
             for claim in experiment.claims
         ),
         notes=(
+            *search_notes(experiment, best),
+            *confirmation_notes(study, experiment, arms, compared_with_baseline, index),
             *run_notes(study, experiment, arms, best),
             *accuracy_notes(study, experiment, has_test, with_original),
             *range_notes(
                 accuracies, any(row.original is not None and row.original.is_cut for row in rows)
             ),
-            *sampling_notes(baseline, facts),
+            *(sampling_notes(baseline, facts) if has_test else ()),
             *comparison_notes(
-                study, arms, baseline, [row.comparison for row in differences], has_test
+                study, arms, baseline, [row.comparison for row in differences], has_test_set
             ),
             *design_notes(experiment, arms),
             *remarks_after(
@@ -358,7 +373,7 @@ def _row(
     runs = arm.finished
     training = _mean([run.training_accuracy for run in runs])
     validation = _mean([run.validation_accuracy for run in runs])
-    test = _mean([run.test_accuracy for run in runs])
+    test = _mean([run.test_accuracy for run in runs]) if has_test else None
     best_epoch = summarise_epochs(
         [
             (run.best_epoch, run.reached_limit and run.best_epoch == run.stopped_epoch)

@@ -1,11 +1,13 @@
 """The configurations of an experiment, each with its ended runs."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from jmlp.errors import ConfigError
+from jmlp.results.search import standing, winner
 from jmlp.study.config import (
     Cell,
     Configuration,
@@ -77,11 +79,17 @@ def collect(
 ) -> list[Arm]:
     """The experiment's arms in the grid's order, each with its runs among `results`.
 
+    Those of a search are in the order of their standing, and those without one are last.
+
     Raises:
         ValueError: two different runs have the same (configuration, seed).
     """
     index = results if isinstance(results, RunIndex) else RunIndex(results)
-    return [Arm(configuration, runs) for configuration, runs in index.of(experiment)]
+    arms = [Arm(configuration, runs) for configuration, runs in index.of(experiment)]
+    if experiment.search:
+        last = (math.inf, math.inf)
+        arms.sort(key=lambda arm: standing(arm.runs.values(), len(experiment.seeds)) or last)
+    return arms
 
 
 def have_test_set(arms: Sequence[Arm]) -> bool:
@@ -144,10 +152,15 @@ def paired_differences(
 def best_arm(experiment: Experiment, arms: Sequence[Arm]) -> Arm | None:
     """The arm with the lowest mean validation cost, once all runs of the experiment have ended.
 
-    An arm with a diverged run is never the best; None if there is no best arm.
+    An arm with a diverged run is never the best; None if there is no best arm. The best arm of a
+    search is its winner; its confirmation, which only compares two arms, has none.
     """
-    if any(len(arm.runs) < len(experiment.seeds) for arm in arms):
+    if experiment.confirms or any(len(arm.runs) < len(experiment.seeds) for arm in arms):
         return None
+    if experiment.search:
+        index = RunIndex([run for arm in arms for run in arm.runs.values()])
+        cell = winner(experiment, index)
+        return next((arm for arm in arms if arm.configuration.cell == cell), None)
     costs = {i: arm.validation_cost for i, arm in enumerate(arms)}
     known = {i: cost for i, cost in costs.items() if cost is not None}
     return arms[min(known, key=known.__getitem__)] if known else None

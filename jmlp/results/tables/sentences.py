@@ -1,8 +1,8 @@
 """An experiment's results in words: answers to claims, and notes below the tables."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from jmlp.errors import ConfigError
@@ -31,14 +31,23 @@ from jmlp.study.config import (
     Claim,
     Experiment,
     Hyperparams,
+    Method,
     Study,
     canonical,
     changed,
     label,
     matches,
 )
+from jmlp.study.run_index import RunIndex
+from jmlp.study.search import confirmation_name, space_text
 from jmlp.training.plan import DataFacts
-from jmlp.training.records import made_with
+from jmlp.training.records import RunResult, made_with
+
+_METHODS: Mapping[Method, str] = {
+    "random": "at random",
+    "sobol": "from a scrambled Sobol' sequence",
+    "halton": "from a scrambled Halton sequence",
+}
 
 Against = Callable[[Arm, Arm], Comparison]  # test accuracy of the first minus that of the second
 
@@ -163,6 +172,72 @@ def _phrase(name: str, c: Comparison, study: Study) -> str:
     return f"{name} is {c.verdict} ({numbers})"
 
 
+def search_notes(experiment: Experiment, best: Arm | None) -> Iterator[str]:
+    """How the candidates of a search were drawn and judged, and what their figures are worth."""
+    search = experiment.search
+    if search is None:
+        return
+    space = "; ".join(
+        f"{name.replace('_', ' ')} {space_text(name, v)}" for name, v in search.space.items()
+    )
+    n_seeds = len(experiment.seeds)
+    yield (
+        f"{_count(search.configurations, 'candidate')}, drawn {_METHODS[search.method]} with seed "
+        f"{search.seed}, from {space}. They are in the order of their mean validation accuracies "
+        f"over {_count(n_seeds, 'seed')}, and of equal ones by their mean validation costs."
+    )
+    name = confirmation_name(experiment.name)
+    if best is not None:
+        yield (
+            f"The first of the candidates, marked best, is the winner. The best of "
+            f"{search.configurations} noisy means is partly luck, so that its figure here is too "
+            f"high on average: only {name}, with {len(search.confirm)} seeds that the search did "
+            "not use, compares it with the baseline."
+        )
+
+
+def confirmation_notes(
+    study: Study,
+    experiment: Experiment,
+    arms: Sequence[Arm],
+    compared: Sequence[tuple[str, Comparison]],
+    results: RunIndex[RunResult],
+) -> Iterator[str]:
+    """What the confirmation says about the winner of a search, and by how much the search erred.
+
+    Args:
+        study: the study of the search.
+        experiment: the confirmation; there are no notes for others.
+        arms: its baseline and the winner.
+        compared: the winner with its comparison to the baseline; empty without a test set.
+        results: the runs of the search among others.
+    """
+    if not experiment.confirms:
+        return
+    for name, comparison in compared:
+        yield (
+            f"The winner of {experiment.confirms}, on fresh seeds against the baseline: "
+            f"{_phrase(name, comparison, study)}."
+        )
+    (search,) = [e for e in study.experiments if e.name == experiment.confirms]
+    cell = arms[1].configuration.cell
+    (runs,) = [runs for c, runs in results.of(search)[1:] if c.cell == cell]
+    before, now = _validation(runs.values()), _validation(arms[1].finished)
+    if before and now and len(arms[1].runs) == len(experiment.seeds):
+        too_high = fmean(before) - fmean(now)
+        what = "too high by" if too_high > 0 else "not too high:"
+        yield (
+            f"In the search, the winner had a mean validation accuracy of {percent(fmean(before))} "
+            f"% ({_count(len(before), 'seed')}); with {_count(len(now), 'seed')} that had no part "
+            f"in its choice it is {percent(fmean(now))} %. The search's figure was {what} "
+            f"{points(too_high)} points."
+        )
+
+
+def _validation(runs: Iterable[RunResult]) -> list[float]:
+    return [run.validation_accuracy for run in runs if run.validation_accuracy is not None]
+
+
 def run_notes(
     study: Study, experiment: Experiment, arms: Sequence[Arm], best: Arm | None
 ) -> Iterator[str]:
@@ -173,7 +248,7 @@ def run_notes(
             f"Incomplete: {n_ended} of {n_runs} runs have ended. Verdicts and answers may change,"
             " and no configuration is marked best yet."
         )
-    if best is not None:
+    if best is not None and not experiment.search:
         yield (
             "The best configuration has the lowest mean validation cost "
             f"({best.validation_cost:.4f}); nothing is selected on the test set."
@@ -364,3 +439,7 @@ _SEVERAL = {
     "program": "programs",
     "source": "jmlp's source, by digests",
 }
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
