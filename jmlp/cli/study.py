@@ -30,7 +30,7 @@ def study(
     source: Annotated[
         str | None,
         Parameter(
-            help="original, replica, forensics, stopping, fast, best, demo, or the path of a study file."
+            help="original, replica, forensics, stopping, fast, best, demo, or a study file's path."
         ),
     ] = None,
     /,

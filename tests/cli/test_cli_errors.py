@@ -37,13 +37,14 @@ USAGE = {
 }
 CONFIGURATION = {
     "study": "study: name one (best, demo, fast, forensics, original, replica, stopping), give the "
-    "path of a study file, or print a pattern for your own: jmlp study --template demo > my-study.toml",
+    "path of a study file, or print a pattern for your own: jmlp study --template demo > "
+    "my-study.toml",
     "study --template origin": "origin: there is no shipped study of that name (best, demo, fast, "
     "forensics, original, replica, stopping); did you mean original?",
     "study mine.toml --template demo": "--template demo: prints a file and trains nothing; leave "
     "mine.toml out",
-    "study origina": "origina: there is no such file, nor a shipped study of that name (best, demo, "
-    "fast, forensics, original, replica, stopping); did you mean original?",
+    "study origina": "origina: there is no such file, nor a shipped study of that name (best, "
+    "demo, fast, forensics, original, replica, stopping); did you mean original?",
     "study bad.toml": f"bad.toml: seeds: {SEEDS}, got true (a boolean)\n"
     "  bad.toml: learning_rte: unknown key; did you mean learning_rate?",
     "study original --experiment fnal": "--experiment fnal: there is no such experiment (there "
