@@ -226,7 +226,6 @@ def conclude(
     from jmlp.client.submitting import failure_of
 
     results, row = submitted.results(), submitted.row()
-    n_runs = len(submitted.plan.runs)
     if stopped is not None or row.state not in ("done", "failed"):
         out.say(how_to_resume(submitted, row.state, len(results)))
         return 128 + (stopped or signal.SIGTERM)
@@ -238,6 +237,7 @@ def conclude(
     if row.state == "failed":
         raise failure_of(row)
     if fail_on == "diverged" and diverged:
+        n_runs = submitted.n_runs()
         raise CheckFailed(f"{diverged} of {n_runs} runs diverged (--fail-on diverged)")
     return 0
 
@@ -264,7 +264,7 @@ def document(submitted: "Submitted", results: "list[RunResult]") -> Any:
 def how_to_resume(submitted: "Submitted", state: str, n_done: int) -> str:
     """The message of a command that ends before the study, which another worker may be training."""
     label = submitted.label
-    done = f"{n_done} of {len(submitted.plan.runs)} runs of {label} are done"
+    done = f"{n_done} of {submitted.n_runs()} runs of {label} are done"
     if state in ("done", "failed"):
         return f"{done}: jmlp report {label} shows them"
     worker = submitted.worker()

@@ -58,6 +58,11 @@ class Submitted:
         with Store(self.folder, viewer=True) as store:
             return store.results(self.label)
 
+    def n_runs(self) -> int:
+        """The number of its runs now; those that confirm winners are added during training."""
+        with Store(self.folder, viewer=True) as store:
+            return store.counts(self.label)[1]
+
     def row(self) -> StudyRow:
         """Its current row in the store, with state and progress."""
         with Store(self.folder, viewer=True) as store:

@@ -401,8 +401,9 @@ class Experiment:
     """Hyperparameters, axes and seeds; gives one result table.
 
     `base` holds the hyperparameters of the baseline, including its value on each axis; a `baseline`
-    that is left out is read from it. The configurations are the full grid of the axes, or those listed in `cells`: the baseline and the
-    candidates of a search, or the baseline and the winner of the search that it confirms.
+    that is left out is read from it. The configurations are the full grid of the axes, or those
+    listed in `cells`: the baseline and the candidates of a search, or the baseline and the winner
+    of the search that it confirms.
     """
 
     name: str

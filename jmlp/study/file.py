@@ -274,13 +274,13 @@ def _experiment_table(experiment: Experiment) -> Document:
 def _search_table(search: Search, seeds: Any) -> Document:
     confirm: Any = search.confirm
     if not isinstance(confirm, int):
-        listed = tuple(map(_python_number, confirm))
-        used = range(seeds) if isinstance(seeds, int) else [_python_number(seed) for seed in seeds]
+        listed = tuple(map(python_number, confirm))
+        used = range(seeds) if isinstance(seeds, int) else [python_number(seed) for seed in seeds]
         confirm = len(listed) if listed == fresh_seeds(used, len(listed)) else list(listed)
     return {
-        "configurations": _python_number(search.configurations),
+        "configurations": python_number(search.configurations),
         "method": search.method,
-        "seed": _python_number(search.seed),
+        "seed": python_number(search.seed),
         "confirm": confirm,
         **{name: _space_value(name, values) for name, values in search.space.items()},
         **({"drawn": drawn_table(search)} if search.drawn else {}),

@@ -6,7 +6,7 @@ All problems of a document are collected before any is reported.
 
 import contextlib
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 

@@ -166,7 +166,8 @@ def test_each_hyperparameter_has_one_form(field: str, value: Any, expected: Valu
         (
             "momentum",
             0.5,
-            "has no effect without optimizer = 'momentum' or 'nesterov': set that, or leave momentum out",
+            "has no effect without optimizer = 'momentum' or 'nesterov': set that, or leave "
+            "momentum out",
         ),
         (
             "weight_std",

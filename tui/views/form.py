@@ -1,7 +1,6 @@
 """The logic of the study form: turns what is typed into a study, and checks it."""
 
 import json
-import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
