@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from jmlp.study.rules import PATH, SEED, Refused, Rule, integer, number, plain, shown
-from jmlp.study.toml_reader import did_you_mean
+from jmlp.study.rules import did_you_mean
 from jmlp.study.values import toml_or_text
 
 FEWEST_POINTS = 20

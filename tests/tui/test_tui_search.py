@@ -9,11 +9,12 @@ from textual.pilot import Pilot
 from tui_pilot import drive, dump, ended_run, until, until_shown
 
 from jmlp.client.choice import Choice
+from jmlp.data.mnist import MNIST
 from jmlp.results.search import staged_plan
 from jmlp.store import Store, Submission
 from jmlp.study.config import Experiment, Range, Search, Study
 from jmlp.study.file import checked_study, to_toml
-from jmlp.training.plan import Plan, Run, make_plan, mnist_facts
+from jmlp.training.plan import Plan, Run, make_plan, published_facts
 from jmlp.training.records import RunResult
 from tui.feed import StoreView
 from tui.views.form import Checked, Outline, check, choice_of
@@ -115,7 +116,7 @@ def test_study_with_a_search_is_checked_and_changed_in_the_form(tmp_path: Path) 
     origin = Choice(str(path))
 
     def checked(texts: dict[str, str]) -> Checked:
-        return check(choice_of(origin, (), texts), origin, lambda data: mnist_facts(), 2)
+        return check(choice_of(origin, (), texts), origin, lambda data: published_facts(MNIST), 2)
 
     found = checked({"epochs": "7"})
     assert "201 configurations × 2 seeds" in found.plan[0]
