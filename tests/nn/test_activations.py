@@ -169,7 +169,7 @@ def test_zero_weights_stay_symmetric(activation: Any) -> None:
         _, grads, _ = gradient(params, state, X, y, None, CostOptions())
         params = jax.tree.map(lambda p, g: p - g, params, grads)
     for layer in params[:-1]:
-        assert (layer.dense.W == layer.dense.W[:1]).all()  # all units of a layer are the same one
+        assert (layer.dense.W[:1] == layer.dense.W).all()  # all units of a layer are the same one
     moved = [bool(np.any(layer.dense.W)) for layer in params]
     assert moved == ([False] * 3 if activation == "relu" else [True] * 3)
     assert np.any(params[-1].dense.b)

@@ -1,4 +1,4 @@
-"""L2, decay, clipping, max-norm and the options of the cost: by hand, and beside other libraries."""
+"""L2, decay, clipping, max-norm, options of the cost: by hand, and beside other libraries."""
 
 from typing import Any
 

@@ -148,8 +148,8 @@ def test_all_problems_are_reported_at_once_by_field() -> None:
         "epochs": "must be an integer from 1 to 100,000, got 0",
         "learning_rate": "must be a finite number > 0, got -1",
         "hidden": "must be a list of 1 to 64 integers from 1 to 1,048,576, got 0 in [0]",
-        "momentum": "has no effect without optimizer = 'momentum' or 'nesterov': set that, or leave "
-        "momentum out",
+        "momentum": "has no effect without optimizer = 'momentum' or 'nesterov': set that, or "
+        "leave momentum out",
     }
     assert len(checked.problems) == 5
     assert not checked.ok
