@@ -23,6 +23,7 @@ from jax import Array
 
 from jmlp.nn import cost, dense, relu
 from jmlp.nn.dense import DenseParams
+from jmlp.nn.optimizers import learning_rate
 from jmlp.study.config import OFF, SWEPT_FIELDS, Hyperparams, features
 from jmlp.training import engine, single_run
 from jmlp.training import plan as planning
@@ -109,8 +110,10 @@ def test_a_step_without_features_computes_only_what_plain_backpropagation_needs(
         dA1, d2 = dense.backward(relu.backward(dA2, relu2), cache2)
         _, d1 = dense.backward(relu.backward(dA1, relu1), cache1)
 
+        rate = learning_rate("constant", hp.learning_rate, jnp.int32(1), 10, hp.epochs)
+
         def updated(params: DenseParams, grads: DenseParams) -> DenseParams:
-            moved: DenseParams = jax.tree.map(lambda p, g: p - hp.learning_rate * g, params, grads)
+            moved: DenseParams = jax.tree.map(lambda p, g: p - rate * g, params, grads)
             return moved
 
         new = tuple(
@@ -141,7 +144,7 @@ def test_a_step_without_features_computes_only_what_plain_backpropagation_needs(
 @pytest.mark.parametrize("name", OFF)
 def test_runs_with_and_without_a_feature_are_of_different_groups(name: str) -> None:
     values = (OFF[name], ALL[name], OTHER[name])
-    decay = {"optimizer": "adamw"} if name == "weight_decay" else {}
+    decay: dict[str, Any] = {"optimizer": "adamw"} if name == "weight_decay" else {}
     made = plan(experiment({name: values}, **decay))
     found = [[getattr(r.hyperparams, name) for r in group.cohorts[0].runs] for group in made.groups]
     assert sorted(map(len, found)) == [1, 2]
