@@ -44,8 +44,8 @@ def list_(*, out: Output = Output()) -> None:  # noqa: B008 - frozen
         state = f"{here}; {changes}" if changes else here
         print(f"{entry.name:<{names}}  {entry.title:<{titles}}  {state}")
     print(
-        "\nParameters are written after the name, as in moons:noise=0.2,n=2000; "
-        "n points for training, and as many for the test."
+        "\nParameters are written after the name, as in moons:noise=0.2,n=2000: n points for "
+        "training, and as many for the test."
     )
 
 
