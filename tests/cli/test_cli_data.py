@@ -27,19 +27,20 @@ def test_list_shows_available_data(here: Here) -> None:
     assert here("data", "list") == (
         0,
         """\
-mnist          70,000 handwritten digits, 28 x 28                not here yet
-fashion-mnist  70,000 pictures of clothes, 28 x 28               not here yet
-synthetic      7,000 digits drawn by jmlp, 28 x 28               here
-digits-8x8     1,797 handwritten digits, 8 x 8                   here
-iris           150 flowers of 3 species, 4 numbers               here
-penguins       344 penguins of 3 species, 7 columns              here
-moons          points of two half-moons                          here; n=1000, noise=0.1, seed=0
-circles        points of circles inside each other               here; n=1000, noise=0.1, classes=2, seed=0
-spirals        points of the arms of a spiral                    here; n=1000, noise=0.05, classes=2, seed=0
-xor            points of a square, its diagonal quadrants alike  here; n=1000, noise=0.05, seed=0
-blobs          points of round clouds                            here; n=1000, noise=0.2, classes=3, seed=0
+mnist          70,000 handwritten digits, 28 x 28    not here yet
+fashion-mnist  70,000 pictures of clothes, 28 x 28   not here yet
+synthetic      7,000 digits drawn by jmlp, 28 x 28   here
+digits-8x8     1,797 handwritten digits, 8 x 8       here
+iris           150 flowers of 3 species, 4 numbers   here
+penguins       344 penguins of 3 species, 7 columns  here
+moons          two half-moons of points              n=1000, noise=0.1, seed=0
+circles        circles of points, one in another     n=1000, noise=0.1, classes=2, seed=0
+spirals        the arms of a spiral of points        n=1000, noise=0.05, classes=2, seed=0
+xor            points of a square, XOR of two signs  n=1000, noise=0.05, seed=0
+blobs          round clouds of points                n=1000, noise=0.2, classes=3, seed=0
 
-Parameters are written after the name, as in moons:noise=0.2,n=2000: n points for training, and as many for the test.
+Parameters are written after the name, as in moons:noise=0.2,n=2000: n points for
+training, and as many for the test; noise is their standard deviation.
 """,
         "",
     )

@@ -81,7 +81,7 @@ def test_a_wrong_parameter_is_refused_with_what_is_allowed(settings: str, proble
 
 
 def test_data_without_parameters_take_none() -> None:
-    with pytest.raises(Refused, match="^'iris:n=50': iris takes no parameters$"):
+    with pytest.raises(Refused, match=r"^'iris:n=50': iris takes no parameters$"):
         parse_name("iris:n=50")
 
 

@@ -191,7 +191,7 @@ def test_no_path_is_read_for_a_browser() -> None:
     chosen = choice_of(ORIGINAL, (), {"data": "/etc"})
     checked = check(chosen, ORIGINAL, refuse, 2, served=True)
     assert checked.problems == (
-        ("data", "in the browser: the name of a data set (jmlp data list), no path"),
+        ("data", "in the browser: a name that jmlp data list shows, no path"),
     )
     assert check_texts({"data": "synthetic"}, served=True).ok
     assert check_texts({"data": "moons:noise=0.2"}, served=True).ok

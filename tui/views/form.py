@@ -67,7 +67,7 @@ LONGEST_PATH = 4096
 _TYPES = get_type_hints(Hyperparams)
 SHOWN = 4  # values of an axis, above which some are left out
 
-NO_PATHS = "in the browser: the name of a data set (jmlp data list), no path"
+NO_PATHS = "in the browser: a name that jmlp data list shows, no path"
 NO_EXPERIMENT = "choose at least one experiment (space)"
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
