@@ -10,14 +10,15 @@ from scipy.stats import ks_2samp, kstest
 from sklearn.datasets import make_circles, make_moons
 
 import jmlp
-from jmlp.data import Dataset, check, load, toys
+from jmlp.data import check, load, toys
 from jmlp.data.contract import contract_of
 from jmlp.errors import DataError
 from jmlp.study.data_names import TOYS
 
 
 def radius(points: NDArray[Any]) -> NDArray[Any]:
-    return np.hypot(points[:, 0], points[:, 1])
+    distances: NDArray[Any] = np.hypot(points[:, 0], points[:, 1])
+    return distances
 
 
 @pytest.mark.parametrize("name", TOYS)
@@ -34,7 +35,8 @@ def test_the_digest_of_a_toy_with_other_parameters_is_not_known() -> None:
 @pytest.mark.parametrize("name", TOYS)
 def test_a_toy_has_float32_points_near_the_unit_square_and_is_no_picture(name: str) -> None:
     toy = load(name)
-    assert (toy.name, toy.image_shape, toy.x_train.dtype) == (name, (2,), np.float32)
+    assert (toy.name, toy.image_shape) == (name, (2,))
+    assert toy.x_train.dtype == np.float32
     assert len(toy.x_train) == 1000
     assert toy.x_test is not None
     assert len(toy.x_test) == 1000
@@ -83,7 +85,8 @@ def test_noise_is_nearly_normal_with_the_given_standard_deviation() -> None:
 
 def drawn(data: str, label: int) -> NDArray[Any]:
     toy = load(data)
-    return toy.x_train[toy.y_train == label]
+    points: NDArray[Any] = toy.x_train[toy.y_train == label]
+    return points
 
 
 @pytest.mark.parametrize("label", [0, 1])
@@ -139,8 +142,10 @@ def test_a_wrong_parameter_is_reported_as_an_error_of_the_data() -> None:
 
 
 def test_a_toy_is_learned_as_it_is() -> None:
-    toy: Dataset = load("moons:n=400")
+    toy = load("moons:n=400")
+    assert toy.x_test is not None
+    assert toy.y_test is not None
     hp = jmlp.Hyperparams(hidden=(16,), learning_rate=0.3, batch_size=16, epochs=40)
     result = jmlp.fit(hp, toy.x_train, toy.y_train, seed=0)
     logits = jmlp.predict(result.params, result.state, toy.x_test)
-    assert (logits.argmax(axis=1) == toy.y_test).mean() > 0.95
+    assert np.mean(np.argmax(logits, axis=1) == toy.y_test) > 0.95
