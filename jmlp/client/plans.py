@@ -77,6 +77,7 @@ def plain_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
             lines.append(f"  {name}: {grid} = {n * seeds:,}")
     if (n_all := sum(n * seeds for _, n, seeds in grids)) > n_runs:
         lines.append(f"  equal ones are trained once: {n_all:,} in the tables, {n_runs:,} to train")
+    lines += [plan.facts.about] if plan.facts.about else []
     lines.append(f"up to {at_a_time(plan, n_cores):,} at a time, on {_count(n_cores, 'core')}")
     lines.append(f"{time_text(plan, n_cores, pace)} of training, {_source(pace)}")
     if _may_stop(plan):
@@ -106,6 +107,7 @@ def plan_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
         pace: as measured on this machine, or the rule of thumb.
     """
     lines = [f"study {plan.study.name} on {plan.study.data}"]
+    lines += [f"  {plan.facts.about}"] if plan.facts.about else []
     for experiment in plan.study.experiments:
         n, seeds = _n_configurations(experiment), len(experiment.seeds)
         grid = f"{_count(n, 'configuration')} x {_count(seeds, 'seed')}"

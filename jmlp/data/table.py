@@ -157,8 +157,8 @@ def _choose(table: RawTable, options: TableOptions) -> tuple[list[RawColumn], Ra
     there = f"its columns are {named(table.names)}"
     if not options.label:
         raise DataError(
-            f"{table.source}: which column is the label? Name it (label = "
-            f"{table.names[-1]!r} in a study, --label in the command): {there}"
+            f"{table.source}: which column is the label, the one to predict? Name it, as label = "
+            f'"NAME" in a study or --label NAME: {there}'
         )
     by_name = {column.name: column for column in table.columns}
     for what, names in (("label", (options.label,)), ("leave_out", options.leave_out)):
@@ -215,7 +215,7 @@ def _missing_error(
     source: str, column: RawColumn, absent: NDArray[np.bool_], *, of_label: bool
 ) -> DataError:
     n, row = np.count_nonzero(absent), absent.argmax() + 1
-    others = f", as in {n - 1:,} other rows" if n > 1 else ""
+    others = f", as in {n - 1:,} other {'row' if n == 2 else 'rows'}" if n > 1 else ""
     remedy = (
         'missing = "drop" leaves such rows out'
         if of_label

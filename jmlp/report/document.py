@@ -166,7 +166,7 @@ def made_with(
     examples = ", ".join(f"{n:,} {part}" for part, n in sizes.items() if n)
     own_seed = study.split_seed == "seed"
     all_facts = [
-        Fact("Data", [source, f"{examples} examples"]),
+        Fact("Data", [source, f"{examples} examples", *filter(None, [facts.about])]),
         Fact("Split", ["by each run's own seed" if own_seed else f"by seed {study.split_seed}"]),
         Fact("Digests, SHA-256", [f"{name} {digest}" for name, digest in facts.digests.items()]),
         *(

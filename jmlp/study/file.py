@@ -98,7 +98,7 @@ def _find_data(document: Document, folder: Path) -> None:
             continue
         if key == "data" and is_name(path):
             continue
-        joined = os.path.join(folder, path)
+        joined = os.path.normpath(os.path.join(folder, path))
         looks_like_path = os.sep in path or path.lower().endswith(DATA_SUFFIXES)
         if looks_like_path or ("\0" not in joined and os.path.lexists(joined)):
             document[key] = joined

@@ -366,7 +366,7 @@ def rows_of(n: int, row: str) -> str:
 
 
 REFUSED = [
-    ("which column is the label? Name it", PENGUINS, TableOptions()),
+    ("which column is the label, the one to predict? Name it, as label", PENGUINS, TableOptions()),
     ("label: there is no column 'specie'; its columns are bill,", PENGUINS, TableOptions("specie")),
     ("leave_out: there is no column 'id'", PENGUINS, TableOptions("species", leave_out=("id",))),
     (

@@ -34,7 +34,7 @@ def test_ten_classes_of_mnist_fit_in_80_and_in_60_columns() -> None:
 
 def test_confusions_are_listed_most_frequent_first() -> None:
     assert confusions(COUNTS) == [(1, 2, 20), (2, 0, 5), (0, 1, 2)]
-    assert confusion_lines(confusions(COUNTS), 11) == [
+    assert confusion_lines(confusions(COUNTS), [str(k) for k in range(11)]) == [
         " 1 taken for  2  20×",
         " 2 taken for  0   5×",
         " 0 taken for  1   2×",
