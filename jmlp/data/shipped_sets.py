@@ -25,23 +25,23 @@ DIGITS_DIGESTS = {
 
 # How the tables are read unless a study says otherwise.
 SHIPPED_TABLES: Mapping[str, TableOptions] = {
-    "iris": TableOptions(label="species", test=0.2),
-    "penguins": TableOptions(label="species", missing="drop", test=0.2),
+    "iris": TableOptions(label="species", test=0.3),
+    "penguins": TableOptions(label="species", missing="drop", test=0.3),
 }
 # Of the tables read in this way.
 TABLE_DIGESTS: Mapping[str, Mapping[str, str]] = {
     "iris": {
-        "x_train": "b1106d663f1d65bf6b602800e71f538ab2f025cb6d822bc1482ee65630253b71",
-        "y_train": "a3bfbbe9c7c8d3527823fbdfd8845b09ed6bdcd7bb73a9cd43079a9727651575",
-        "x_test": "1a7d5013ed1afeb4b886dd1ba937c8127656f664ad67216818b7b2a11912f17f",
-        "y_test": "8e5fc5618bbe5abb798b769fe68f3c691b2ba184e1da5c6155522cc7ea77de48",
+        "x_train": "c9bc1c30733858b96620016da27bcd650b107852fd1014b480943eb41791c280",
+        "y_train": "095bf34ee0b4aaddc04f8389a788491ed20723a0a28d8809f38245604647c1be",
+        "x_test": "8426d136f20b286133313f775b48539fd17d4c6eff9579d1f056cc0cd8bd0f51",
+        "y_test": "42def27b72a333454a4afe91892d8b41c444462e6abf68a2c8c8dbf6674f0053",
         "columns": "b70cf1f39be09d275f79d49df23f3591ba2a087ca484b1ca990abb71cf05a6d6",
     },
     "penguins": {
-        "x_train": "2aa31fae220c5e9eabb7be4163302921fe4d22ac6b47f7f440061b665fd88b7b",
-        "y_train": "97fc59f92f09a61fc80589a0e9df4ad2a660e40e4d897a0b60db9f018e629e06",
-        "x_test": "4cfd7a358846ae1921c5200cf97178ee0ed5cebbba90609b19658429197c5434",
-        "y_test": "78b893c35e60ca3f518a7dab985ebdc963f5103878eab16bda0efc955b258efb",
+        "x_train": "38766b1ad808dc4cb4642041dbb248a6b3697f47e68d257e7fab4e87004137f2",
+        "y_train": "dea011f66e7afae27a774f68e9acb300689c6bd010a599908b6ed7e86583936d",
+        "x_test": "4d9115ef20c25589b34a19689b16f92ea1b77398735528ee54b58c5eacd5d27c",
+        "y_test": "55e4adfd66120eddc21b0fe63950e35bee448f65cc3745e83cd276a056ed0a7f",
         "columns": "239af3b73151f448ea40ee082541d236bae5fbc9d5e8b551bc707528929599d1",
     },
 }

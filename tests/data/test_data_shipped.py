@@ -58,7 +58,7 @@ def test_iris_is_that_of_scikit_learn() -> None:
     assert ours.columns.classes == tuple(theirs.target_names)
     rows = np.concatenate((ours.x_train, ours.x_test))
     assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, theirs.data.tolist()))
-    assert (len(ours.x_train), len(ours.x_test)) == (120, 30)
+    assert (len(ours.x_train), len(ours.x_test)) == (105, 45)
 
 
 def test_penguins_have_the_published_counts() -> None:

@@ -85,7 +85,7 @@ _HOW_INTEGER = "32, or several: 16, 32*, 64 or 16..2048 x2 (* baseline)"
 _HOW = {
     "name": "letters, digits and - . _, at most 64; empty: made of the changes",
     "seeds": "5, or a list: 4, 9 or 10..19 +1",
-    "data": "a path, or a name: mnist, synthetic, moons:noise=0.2 … (jmlp data list)",
+    "data": "a name: mnist, iris, moons:noise=0.2 … (jmlp data list); or a path",
     "label": "the name of a column",
     "missing": "error, mean or drop",
     "test": "0.2 holds out a fifth; or the path of another table",
