@@ -112,13 +112,15 @@ class Contract:
     def plane(self) -> tuple[int, int] | None:
         """Height and width if an example can be a grey picture; a flat one may be a square.
 
-        A row of a table is no picture.
+        A row of a table is no picture, and neither are flat numbers that are no brightness.
         """
         if self.is_table:
             return None
         shape = self.image_shape[:2] if self.image_shape[2:] == (1,) else self.image_shape
         if len(shape) == 2:
             return shape[0], shape[1]
+        if self.dtype == "float32" and self.low is not None and self._white_level() is None:
+            return None  # numbers, and no brightness
         side = math.isqrt(self.n_in)
         return (side, side) if len(shape) == 1 and side > 1 and side * side == self.n_in else None
 

@@ -103,7 +103,7 @@ def data_facts(dataset: Dataset) -> DataFacts:
         class_counts=tuple(np.bincount(dataset.y_train, minlength=dataset.n_classes).tolist()),
         largest_input=largest,
         about="" if columns is None else columns.sentence(),
-        class_names=dataset.classes if columns is None else columns.classes,
+        class_names=dataset.class_names,
     )
 
 

@@ -37,8 +37,9 @@ USAGE = {
     "predict net.safetensors": 'Command "predict" parameter IMAGE requires an argument.' + SEE_HELP,
 }
 CONFIGURATION = {
-    "study": "study: name one (demo, fast, forensics, original, replica, spirals, stopping), give the path "
-    "of a study file, or print a pattern for your own: jmlp study --template demo > my-study.toml",
+    "study": "study: name one (demo, fast, forensics, original, replica, spirals, stopping), give "
+    "the path of a study file, or print a pattern for your own: jmlp study --template demo > "
+    "my-study.toml",
     "study --template origin": "origin: there is no shipped study of that name (demo, fast, "
     "forensics, original, replica, spirals, stopping); did you mean original?",
     "study mine.toml --template demo": "--template demo: prints a file and trains nothing; leave "

@@ -12,6 +12,7 @@ from sklearn.datasets import make_circles, make_moons
 import jmlp
 from jmlp.data import check, load, toys
 from jmlp.data.contract import contract_of
+from jmlp.data.dataset import make_dataset
 from jmlp.errors import DataError
 from jmlp.study.data_names import TOYS
 
@@ -149,3 +150,12 @@ def test_a_toy_is_learned_as_it_is() -> None:
     result = jmlp.fit(hp, toy.x_train, toy.y_train, seed=0)
     logits = jmlp.predict(result.params, result.state, toy.x_test)
     assert np.mean(np.argmax(logits, axis=1) == toy.y_test) > 0.95
+
+
+@pytest.mark.parametrize("n_in", [4, 16, 64])
+def test_a_square_number_of_numbers_that_are_no_brightness_is_no_picture(n_in: int) -> None:
+    x = np.random.default_rng(0).normal(size=(40, n_in)).astype(np.float32)
+    arrays = {"x_train": x, "y_train": np.arange(40) % 2}
+    assert contract_of(make_dataset("own", arrays, "own")).plane is None
+    bright = arrays | {"x_train": np.clip(np.abs(x), 0, 1)}
+    assert contract_of(make_dataset("own", bright, "own")).plane == (n_in**0.5, n_in**0.5)
