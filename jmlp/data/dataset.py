@@ -50,7 +50,7 @@ class Dataset:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the classes; empty: they are called 0, 1, 2 …"""
+        """The names of the classes; empty if they are 0, 1, 2 and so on."""
         return self.classes if self.columns is None else self.columns.classes
 
     def split(
