@@ -39,13 +39,13 @@ def list_(*, out: Output = Output()) -> None:  # noqa: B008 - frozen
         return
     names, titles = (max(len(getattr(e, part)) for e in entries) for part in ("name", "title"))
     for entry in entries:
-        here = "here" if entry.cached else entry.problem or "not here yet"
-        changes = ", ".join(f"{key}={value}" for key, value in entry.parameters.items())
-        state = f"{here}; {changes}" if changes else here
+        state = "here" if entry.cached else entry.problem or "not here yet"
+        if entry.parameters:
+            state = ", ".join(f"{key}={value}" for key, value in entry.parameters.items())
         print(f"{entry.name:<{names}}  {entry.title:<{titles}}  {state}")
     print(
-        "\nParameters are written after the name, as in moons:noise=0.2,n=2000; "
-        "n points for training, and as many for the test."
+        "\nParameters are written after the name, as in moons:noise=0.2,n=2000: n points for\n"
+        "training, and as many for the test; noise is their standard deviation."
     )
 
 

@@ -112,9 +112,14 @@ class Contract:
     def plane(self) -> tuple[int, int] | None:
         """Height and width if an example can be a grey picture; a flat one may be a square.
 
-        A row of a table is no picture.
+        A row of a table is no picture, and neither are flat numbers that are no brightness.
         """
-        return None if self.is_table else plane_of(self.image_shape)
+        if self.is_table:
+            return None
+        is_flat = len(self.image_shape) == 1
+        if is_flat and self.dtype == "float32" and self.low is not None and not self._white_level():
+            return None
+        return plane_of(self.image_shape)
 
     @property
     def like_mnist(self) -> bool:

@@ -58,6 +58,11 @@ class Dataset:
         """Number of inputs of a network for this data."""
         return math.prod(self.image_shape)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes; empty if they are 0, 1, 2 and so on."""
+        return self.classes if self.columns is None else self.columns.classes
+
     def split(
         self, split_seed: int, validation_fraction: float
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

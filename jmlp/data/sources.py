@@ -18,6 +18,7 @@ from jmlp.data.shipped_sets import (
     DIGITS_DIGESTS,
     DIGITS_FILE,
     SHIPPED_TABLES,
+    TABLE_DIGESTS,
     digits_8x8,
     load_shipped_table,
     table_file,
@@ -41,6 +42,7 @@ _MADE: Mapping[str, tuple[str, Path | None]] = {  # summaries, and files of this
 _DIGESTS: Mapping[str, Mapping[str, str]] = {
     "synthetic": SYNTHETIC_DIGESTS,
     "digits-8x8": DIGITS_DIGESTS,
+    **TABLE_DIGESTS,
     **TOY_DIGESTS,
 }
 

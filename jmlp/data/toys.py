@@ -28,11 +28,11 @@ N_UNIFORM = 12  # uniform numbers whose sum has variance 1
 TERMS = 13  # of the series of sine and cosine, up to half a turn: an error below 1e-13
 
 TOY_SUMMARIES = {
-    "moons": "points of two half-moons",
-    "circles": "points of circles inside each other",
-    "spirals": "points of the arms of a spiral",
-    "xor": "points of a square, its diagonal quadrants alike",
-    "blobs": "points of round clouds",
+    "moons": "two half-moons of points",
+    "circles": "circles of points, one in another",
+    "spirals": "the arms of a spiral of points",
+    "xor": "points of a square, XOR of two signs",
+    "blobs": "round clouds of points",
 }
 # Of the toys with default parameters.
 TOY_DIGESTS: Mapping[str, Mapping[str, str]] = {

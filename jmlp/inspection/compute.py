@@ -149,7 +149,7 @@ def look(stored: Networks, dataset: Dataset, part: Part) -> Inspection:
         diverged_at=stored.diverged_at,
         image_shape=shape,
         n_classes=dataset.n_classes,
-        class_names=() if columns is None else columns.classes,
+        class_names=dataset.class_names,
         input_names=() if columns is None else columns.inputs,
         layers=(*(f"hidden {i + 1}" for i in range(n_hidden)), "output"),
         update_words=_update_words(stored),

@@ -111,7 +111,7 @@ def data_facts(dataset: Dataset) -> DataFacts:
         largest_input=largest,
         plane=None if columns is not None else plane_of(dataset.image_shape),
         about="" if columns is None else columns.sentence(),
-        class_names=() if columns is None else columns.classes,
+        class_names=dataset.class_names,
     )
 
 

@@ -26,14 +26,29 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 def test_list_shows_available_data(here: Here) -> None:
     assert here("data", "list") == (
         0,
-        "mnist      70,000 handwritten digits, 28 x 28         not here yet\n"
-        "synthetic  7,000 digits drawn by jmlp, 28 x 28        here\n",
+        """\
+mnist          70,000 handwritten digits, 28 x 28    not here yet
+fashion-mnist  70,000 pictures of clothes, 28 x 28   not here yet
+synthetic      7,000 digits drawn by jmlp, 28 x 28   here
+digits-8x8     1,797 handwritten digits, 8 x 8       here
+iris           150 flowers of 3 species, 4 numbers   here
+penguins       344 penguins of 3 species, 7 columns  here
+moons          two half-moons of points              n=1000, noise=0.1, seed=0
+circles        circles of points, one in another     n=1000, noise=0.1, classes=2, seed=0
+spirals        the arms of a spiral of points        n=1000, noise=0.05, classes=2, seed=0
+xor            points of a square, XOR of two signs  n=1000, noise=0.05, seed=0
+blobs          round clouds of points                n=1000, noise=0.2, classes=3, seed=0
+
+Parameters are written after the name, as in moons:noise=0.2,n=2000: n points for
+training, and as many for the test; noise is their standard deviation.
+""",
         "",
     )
-    cache = str(files.data_dir() / "mnist.npz")
-    mnist, synthetic = json.loads(here("data", "list", "--json").out)
-    assert (mnist["name"], mnist["cached"], mnist["path"]) == ("mnist", False, cache)
-    assert (synthetic["name"], synthetic["cached"], synthetic["path"]) == ("synthetic", True, None)
+    entries = {entry["name"]: entry for entry in json.loads(here("data", "list", "--json").out)}
+    mnist, synthetic = entries["mnist"], entries["synthetic"]
+    assert (mnist["cached"], mnist["path"]) == (False, str(files.data_dir() / "mnist.npz"))
+    assert (synthetic["cached"], synthetic["path"], synthetic["parameters"]) == (True, None, {})
+    assert entries["xor"]["parameters"] == {"n": 1000, "noise": 0.05, "seed": 0}
 
 
 def test_get_reports_what_it_got(here: Here) -> None:

@@ -73,6 +73,7 @@ compiled programs  {home}/cache/jax  ok
 runs               {tmp_path}/store  ok
   free space       2.0 GB  ok
 MNIST              {home}/cache/datasets/mnist.npz  ok
+Fashion-MNIST      not here yet: jmlp data get fashion-mnist  ok
 worker             none  ok
 SQLite             3.51.3 (all modes)  ok
 """,
@@ -133,10 +134,10 @@ def test_place_that_cannot_be_looked_up_or_is_no_folder_is_reported_and_ends_not
     monkeypatch.setenv("JMLP_DATA", str(tmp_path / ("x" * 300)))
     found = remedies(here)
     assert found["runs"] == f"{tmp_path / 'file'} is not a folder: remove it, or set JMLP_HOME"
-    assert (
-        found["MNIST"] == f"{tmp_path / ('x' * 300)}/mnist.npz: cannot be read: File name too long"
-    )
-    assert set(found) == {"runs", "MNIST", "worker"}
+    folder = tmp_path / ("x" * 300)
+    for what, name in (("MNIST", "mnist"), ("Fashion-MNIST", "fashion-mnist")):
+        assert found[what] == f"{folder}/{name}.npz: cannot be read: File name too long"
+    assert set(found) == {"runs", "MNIST", "Fashion-MNIST", "worker"}
 
 
 def test_missing_home_is_reported_with_what_to_set(

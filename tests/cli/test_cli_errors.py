@@ -12,16 +12,14 @@ from table_runs import HP, finished
 from jmlp import data
 from jmlp.cli import main
 from jmlp.report.files import results_json
+from jmlp.study import data_names
 from jmlp.training import plan
 
 SEE_HELP = "\n  See jmlp --help, or jmlp COMMAND --help."
 SIZES = "must be a list of 1 to 64 integers from 1 to 1,048,576"
 COUNT = "must be an integer from 1 to 100,000"
 SEEDS = f"{COUNT}, or a list of distinct integers from 0 to 2**63 - 1"
-DATA = (
-    "allowed are mnist, synthetic, a folder with IDX files, an .npz file, or a table (.csv, .tsv, "
-    ".parquet)"
-)
+DATA = f"allowed are {data_names.ALLOWED}"
 
 USAGE = {
     "stdy": 'Unknown command "stdy". Did you mean "study"? Available commands: tui, study, '
@@ -39,15 +37,15 @@ USAGE = {
     "predict net.safetensors": 'Command "predict" parameter IMAGE requires an argument.' + SEE_HELP,
 }
 CONFIGURATION = {
-    "study": "study: name one (best, demo, fast, forensics, original, replica, stopping), give the "
-    "path of a study file, or print a pattern for your own: jmlp study --template demo > "
+    "study": "study: name one (best, demo, fast, forensics, original, replica, spirals, stopping), "
+    "give the path of a study file, or print a pattern for your own: jmlp study --template demo > "
     "my-study.toml",
     "study --template origin": "origin: there is no shipped study of that name (best, demo, fast, "
-    "forensics, original, replica, stopping); did you mean original?",
+    "forensics, original, replica, spirals, stopping); did you mean original?",
     "study mine.toml --template demo": "--template demo: prints a file and trains nothing; leave "
     "mine.toml out",
     "study origina": "origina: there is no such file, nor a shipped study of that name (best, "
-    "demo, fast, forensics, original, replica, stopping); did you mean original?",
+    "demo, fast, forensics, original, replica, spirals, stopping); did you mean original?",
     "study bad.toml": f"bad.toml: seeds: {SEEDS}, got true (a boolean)\n"
     "  bad.toml: learning_rte: unknown key; did you mean learning_rate?",
     "study original --experiment fnal": "--experiment fnal: there is no such experiment (there "
@@ -214,7 +212,7 @@ def test_control_characters_are_shown_and_not_obeyed(here: Here) -> None:
         2,
         "",
         "jmlp: error: 'a\\x1b[31m\\nb': there is no such file, nor a shipped study of that name "
-        "(best, demo, fast, forensics, original, replica, stopping)\n",
+        "(best, demo, fast, forensics, original, replica, spirals, stopping)\n",
     )
     assert here("data", "get", "a\x1b[31m").err.startswith(
         "jmlp: error: no data named 'a\\x1b[31m': "

@@ -145,14 +145,28 @@ def test_a_folder_with_two_files_of_one_meaning_is_refused(tmp_path: Path) -> No
     )
 
 
-@pytest.mark.parametrize("name", ["minst", "", "a\0b"])
-def test_an_unknown_name_is_refused_with_what_is_allowed(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("minst", "; did you mean mnist?"),
+        ("Fashion_MNIST", "; did you mean fashion-mnist?"),
+        ("moon:noise=0.1", "; did you mean moons?"),
+        ("", ""),
+        ("a\0b", ""),
+    ],
+)
+def test_an_unknown_name_is_refused_with_what_is_allowed(name: str, near: str) -> None:
     with pytest.raises(DataError) as error:
         load(name)
     shown = name.replace("\0", r"\x00")
     assert str(error.value) == (
+<<<<<<< HEAD
+        f"no data named '{shown}': allowed are a name that 'jmlp data list' shows, a folder with "
+        f"IDX files, an .npz file, or a table (.csv, .tsv, .parquet){near}"
+=======
         f"no data named '{shown}': allowed are mnist, synthetic, a folder with IDX files, an .npz "
         "file, or a table (.csv, .tsv, .parquet)"
+>>>>>>> tables
     )
 
 

@@ -122,8 +122,14 @@ def test_axis_may_be_overridden_where_its_experiment_is_not_chosen() -> None:
         ),
         (
             {"data": ""},
-            "--data: must be 'mnist', 'synthetic' or a path, a string of 1 to 4,096 characters "
-            "without line ends, control or direction marks, got ''",
+            "--data: must be the name of a data set (jmlp data list) or a path, a string of 1 to "
+            "4,096 characters without line ends, control or direction marks, got ''",
+        ),
+        (
+            {"data": "moons:noise=2"},
+            "--data: must be the name of a data set (jmlp data list) or a path, a string of 1 to "
+            "4,096 characters without line ends, control or direction marks, got "
+            "'moons:noise=2': noise must be a finite number from 0 to 1, got 2",
         ),
         (
             {"experiments": ["siz"]},

@@ -18,6 +18,7 @@ from jmlp.client.choice import Choice
 from jmlp.client.plans import facts_of
 from jmlp.data.mnist import MNIST
 from jmlp.errors import StoreError
+from jmlp.study import data_names
 from jmlp.study.config import Study
 from jmlp.study.file import load_study, parse_study, to_toml
 from jmlp.training.plan import make_plan, published_facts
@@ -184,8 +185,7 @@ def test_missing_data_are_reported_along_with_other_problems() -> None:
     origin = Choice("demo")
     checked = check(choice_of(origin, (), {"data": "/nowhere", "epochs": "x"}), origin, facts_of, 2)
     assert dict(checked.problems) == {
-        "data": "no data named '/nowhere': allowed are mnist, synthetic, a folder with IDX files, "
-        "an .npz file, or a table (.csv, .tsv, .parquet)",
+        "data": f"no data named '/nowhere': allowed are {data_names.ALLOWED}",
         "epochs": "must be an integer from 1 to 100,000, got 'x' (a string)",
     }
 
@@ -210,8 +210,11 @@ def test_no_path_is_read_for_a_browser() -> None:
 
     chosen = choice_of(ORIGINAL, (), {"data": "/etc"})
     checked = check(chosen, ORIGINAL, refuse, 2, served=True)
-    assert checked.problems == (("data", "in the browser: mnist or synthetic"),)
+    assert checked.problems == (
+        ("data", "in the browser: a name that jmlp data list shows, no path"),
+    )
     assert check_texts({"data": "synthetic"}, served=True).ok
+    assert check_texts({"data": "moons:noise=0.2"}, served=True).ok
 
 
 def test_study_that_cannot_be_read_has_no_outline() -> None:

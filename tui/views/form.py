@@ -79,7 +79,7 @@ LONGEST_PATH = 4096
 _TYPES = get_type_hints(Hyperparams)
 SHOWN = 4  # values of an axis, above which some are left out
 
-NO_PATHS = "in the browser: the name of a data set (jmlp data list), no path"
+NO_PATHS = "in the browser: a name that jmlp data list shows, no path"
 NO_EXPERIMENT = "choose at least one experiment (space)"
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -97,7 +97,7 @@ _HOW_INTEGER = "32, or several: 16, 32*, 64 or 16..2048 x2 (* baseline)"
 _HOW = {
     "name": "letters, digits and - . _, at most 64; empty: made of the changes",
     "seeds": "5, or a list: 4, 9 or 10..19 +1",
-    "data": "a path, or a name: mnist, synthetic, moons:noise=0.2 … (jmlp data list)",
+    "data": "a name: mnist, iris, moons:noise=0.2 … (jmlp data list); or a path",
     "label": "the name of a column",
     "missing": "error, mean or drop",
     "test": "0.2 holds out a fifth; or the path of another table",
