@@ -14,6 +14,9 @@ type of `x`, so the gradient of a `DenseParams` is a `DenseParams`.
 
 Read them in the order of the network: dense, batchnorm, relu, dropout, cost. Each needs only JAX.
 `model` puts them together, and `gradient` is one pass through it forward and backward.
+
+The other activations are leaky_relu, tanh, sigmoid, gelu and silu. What an update does besides is
+in optimizers and schedules, and in l2, clipping, weight_decay and max_norm, each one equation.
 """
 
 import lazy_loader

@@ -6,7 +6,7 @@ compiles a program for it.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -39,7 +39,7 @@ class ActivationCache(NamedTuple):
     values: Any
 
 
-ACTIVATIONS: Mapping[ActivationName, Activation] = {
+ACTIVATIONS: dict[ActivationName, Activation] = {
     "relu": Activation("relu", relu.forward, relu.backward),
     "leaky_relu": Activation("leaky_relu", leaky_relu.forward, leaky_relu.backward),
     "tanh": Activation("tanh", tanh.forward, tanh.backward),

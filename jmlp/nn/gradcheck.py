@@ -1,7 +1,7 @@
 """Checks the hand-written gradient against `jax.grad` and against central differences.
 
-It runs in float64, leaf by leaf, over batch norm × dropout × depth, and once with each other
-activation and each option of the cost (`OPTIONS`). The error of a leaf is
+It runs in float64, leaf by leaf, over batch norm × dropout × depth; on a network with each other
+activation in one of its layers; and with each option of the cost. The error of a leaf is
 
     |a - b| / max(|a|, |b|, 1e-8 |whole gradient|)        with the Euclidean norm
 
@@ -37,13 +37,14 @@ N_IN, N_CLASSES, BATCH = 12, 10, 16
 DEPTHS: tuple[tuple[int, ...], ...] = ((), (8,), (20, 7, 5))
 DROP_RATES = (0.0, 0.4)
 PLACES: tuple[BatchNormPlace | None, ...] = (None, "before", "after")
-OPTION_HIDDEN = (8,)  # of the networks with one of the options
+ACTIVATIONS = tuple(name for name in get_args(ActivationName) if name != "relu")
 
 
 class Option(NamedTuple):
     """What a network has in addition; the values here add nothing."""
 
-    activation: ActivationName = "relu"
+    hidden: tuple[int, ...] = (8,)
+    activation: ActivationName | tuple[ActivationName, ...] = "relu"
     input_drop_rate: float = 0.0
     label_smoothing: float = 0.0
     weighted: bool = False  # whether the classes have different weights
@@ -51,7 +52,7 @@ class Option(NamedTuple):
 
 
 OPTIONS: Mapping[str, Option] = {
-    **{name: Option(activation=name) for name in get_args(ActivationName) if name != "relu"},
+    "each activation": Option(hidden=(8, 7, 6, 5, 4), activation=ACTIVATIONS),
     "input dropout": Option(input_drop_rate=0.4),
     "label smoothing": Option(label_smoothing=0.2),
     "class weights": Option(weighted=True),
@@ -92,8 +93,8 @@ def check_gradients(seed: int = 0, fault: BackwardFault = "none") -> Iterator[Le
     for hidden, place, drop_rate in product(DEPTHS, PLACES, DROP_RATES):
         if hidden or not (place or drop_rate):  # both need hidden layers
             yield from check_network(hidden, place, drop_rate, seed, fault)
-    for option in OPTIONS:
-        yield from check_network(OPTION_HIDDEN, None, 0.0, seed, fault, option)
+    for name, option in OPTIONS.items():
+        yield from check_network(option.hidden, None, 0.0, seed, fault, name)
 
 
 def check_network(
@@ -163,7 +164,7 @@ class ChangedCost(NamedTuple):
 
 def _changed_cost(option: Option, drop_rate: float, rng: np.random.Generator) -> ChangedCost:
     """The cost of a network, whose options are all in the program if one of them is."""
-    if option == Option(activation=option.activation):
+    if option == Option(option.hidden, option.activation):
         return ChangedCost(CostOptions(np.float64(drop_rate)), None)
     weights = rng.uniform(0.5, 2, N_CLASSES) if option.weighted else np.ones(N_CLASSES)
     options = CostOptions(

@@ -22,7 +22,9 @@ from jmlp.study.config import (
     canonical,
     changed,
     configurations,
+    features,
     in_use,
+    per_layer,
 )
 from jmlp.study.rules import value_text
 from jmlp.training.plan import GRADIENT_BLOCK, DataFacts, n_steps, n_validation
@@ -164,14 +166,17 @@ def _remarks(
 
 
 def _too_small_for_float32(setting: _Setting) -> Iterator[Remark]:
-    for name in ("learning_rate", "weight_std"):
-        for value in sorted({getattr(hp, name) for hp in setting.hps if in_use(name, hp)}):
+    for name in ("learning_rate", "weight_std", "max_norm", "clip_norm"):
+        used = {getattr(hp, name) for hp in setting.hps if in_use(name, hp)} - {None}
+        for value in sorted(used):
             if value < _SMALLEST:
                 text = f"{value} is 0 in float32, in which jmlp computes: use {_SMALLEST:.2g} or"
                 yield Remark(f"{text} more", refused=name)
     for name, what in (
         ("drop_rate", "every unit is dropped"),
+        ("input_drop_rate", "every input is dropped"),
         ("momentum", "nothing is forgotten"),
+        ("label_smoothing", "nothing of a label is left"),
     ):
         values = {getattr(hp, name) for hp in setting.hps if in_use(name, hp)}
         rates = {rate for v in values for rate in (v if isinstance(v, tuple) else (v,))}
@@ -219,12 +224,16 @@ def _equal_configurations(setting: _Setting) -> Iterator[Remark]:
 
 def _as_trained(hp: Hyperparams, setting: _Setting) -> Hyperparams:
     """A form equal for equal training: numbers as float32, and settings without effect removed."""
-    is_sgd = hp.optimizer == "momentum" and hp.momentum == 0
+    optimizer = hp.optimizer
+    if optimizer in ("momentum", "nesterov") and hp.momentum == 0:
+        optimizer = "sgd"
+    elif optimizer == "adamw" and hp.weight_decay == 0:
+        optimizer = "adam"
     return canonical(
         changed(
             hp,
             **{name: _float32(getattr(hp, name)) for name in FLOAT_FIELDS},
-            optimizer="sgd" if is_sgd else hp.optimizer,
+            optimizer=optimizer,
             patience=hp.patience if setting.may_stop_early(hp) else None,
         )
     )
@@ -248,11 +257,13 @@ def _faulty_backward_pass(setting: _Setting) -> Iterator[Remark]:
         )
     for hp in setting.hps:
         if hp.backward_fault == "updated_weights" and (
-            hp.optimizer != "sgd" or (hp.batch_size > GRADIENT_BLOCK and not hp.batch_norm)
+            hp.optimizer != "sgd"
+            or (hp.batch_size > GRADIENT_BLOCK and not hp.batch_norm)
+            or {"l2", "clip_norm", "max_norm"} & {*features(hp)}
         ):
             yield Remark(
-                "updated_weights is defined for SGD, and for mini-batches of at most "
-                f"{GRADIENT_BLOCK} examples unless there is batch norm",
+                "updated_weights is defined for SGD without l2, clip_norm and max_norm, and for "
+                f"mini-batches of at most {GRADIENT_BLOCK} examples unless there is batch norm",
                 refused="backward_fault",
             )
             return
@@ -263,7 +274,7 @@ def _whole_layers_dropped(setting: _Setting) -> Iterator[Remark]:
         (
             (rate**units, rate, units)
             for hp in setting.hps
-            for rate, units in zip(_rates(hp), hp.hidden, strict=False)
+            for rate, units in zip(per_layer(hp.drop_rate, hp.hidden), hp.hidden, strict=False)
         ),
         default=(0.0, 0.0, 0),
     )
@@ -276,13 +287,22 @@ def _whole_layers_dropped(setting: _Setting) -> Iterator[Remark]:
         )
 
 
-def _rates(hp: Hyperparams) -> tuple[float, ...]:
-    return hp.drop_rate if isinstance(hp.drop_rate, tuple) else (hp.drop_rate,) * len(hp.hidden)
+def _symmetric_start(setting: _Setting) -> Iterator[Remark]:
+    if any(hp.initialization == "zero" for hp in setting.hps):
+        yield Remark(
+            "With the initialisation zero, all units of a hidden layer begin equal and have equal "
+            "gradients: what makes them differ is missing, so a network learns hardly more than "
+            "the frequencies of the classes."
+        )
 
 
 def _schedule_with_patience(setting: _Setting) -> Iterator[Remark]:
     limits = sorted(
-        {hp.epochs for hp in setting.hps if hp.schedule == "linear" and setting.may_stop_early(hp)}
+        {
+            hp.epochs
+            for hp in setting.hps
+            if hp.schedule != "constant" and setting.may_stop_early(hp)
+        }
     )
     if limits:
         yield Remark(
@@ -429,6 +449,7 @@ CHECKS: tuple[Callable[[_Setting], Iterator[Remark]], ...] = (
     _equal_configurations,
     _faulty_backward_pass,
     _whole_layers_dropped,
+    _symmetric_start,
     _short_epochs,
     _running_averages,
     _few_validation_examples,

@@ -65,8 +65,8 @@ CONFIGURATION = {
     f"  --seeds: {SEEDS}, got -1",
     "train --lr 1e400": "--learning-rate: must be a finite number > 0, got inf",
     "train --patience never": f"--patience: {COUNT}, or 'none', got 'never' (a string)",
-    "train --momentum 0.5": "--momentum: has no effect without optimizer = 'momentum': set that, "
-    "or leave momentum out",
+    "train --momentum 0.5": "--momentum: has no effect without optimizer = 'momentum' or "
+    "'nesterov': set that, or leave momentum out",
     "train --drop-rate 0.1,0.2": "--drop-rate: needs one value, or one per hidden layer: got 2 "
     "values for the 3 of hidden = [20, 7, 5]",
     "train --data small.npz --batch-size 167": "train: batch_size: must be at most the 166 "

@@ -12,6 +12,7 @@ from jmlp.nn.gradcheck import LeafCheck
 
 RIGHT = LeafCheck((20, 7, 5), "before", 0.4, "[0].batchnorm.gamma", 20, 1.2e-16, 3.4e-10)
 WRONG = LeafCheck((8,), None, 0.0, "[1].dense.b", 10, 2e-3, 2e-3)
+OPTION = replace(RIGHT, hidden=(8,), batch_norm=None, drop_rate=0.0, option="label smoothing")
 NAN = LeafCheck((), None, 0.0, "[0].dense.W", 120, float("nan"), 1e-10)
 
 TABLE = """\
@@ -35,6 +36,20 @@ def test_right_gradient_is_a_table_that_fits_80_columns(
         f"{TABLE}1 leaves, largest error 1.2e-16 against jax.grad (tolerance 1e-09), 3.4e-10 "
         "against central differences (tolerance 1e-06)\n",
         "",
+    )
+
+
+def test_options_are_a_table_of_their_own(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    found(monkeypatch, RIGHT, OPTION, replace(OPTION, autodiff_error=1.0))
+    done = here("gradcheck")
+    assert done.out.startswith(TABLE)
+    rows = [line.split("  ") for line in done.out[len(TABLE) :].splitlines()[:-1]]
+    assert [[cell.strip() for cell in row if cell.strip()] for row in rows[-2:]] == [
+        ["8", "label smoothing", "[0].batchnorm.gamma", "1.2e-16", "3.4e-10", "ok"],
+        ["8", "label smoothing", "[0].batchnorm.gamma", "1.0e+00", "3.4e-10", "WRONG"],
+    ]
+    assert done.err.endswith(
+        "at hidden 8, no batch norm, drop rate 0, label smoothing, [0].batchnorm.gamma\n"
     )
 
 
@@ -76,6 +91,7 @@ def test_json_holds_both_errors_of_every_leaf(here: Here, monkeypatch: pytest.Mo
                 "autodiff_error": 1.2e-16,
                 "difference_error": 3.4e-10,
                 "same_as": [],
+                "option": None,
                 "ok": True,
             },
             {
@@ -87,6 +103,7 @@ def test_json_holds_both_errors_of_every_leaf(here: Here, monkeypatch: pytest.Mo
                 "autodiff_error": None,
                 "difference_error": 1e-10,
                 "same_as": [],
+                "option": None,
                 "ok": False,
             },
         ],
@@ -106,7 +123,7 @@ def test_real_gradient_is_right(here: Here, monkeypatch: pytest.MonkeyPatch) -> 
     assert (done.code, done.err) == (0, "")
     document = json.loads(done.out)
     assert document["ok"]
-    assert len(document["leaves"]) == 2 + 2 * 4 + 2 * 5 + 2 * 6
+    assert len(document["leaves"]) == 2 + 2 * 4 + 2 * 5 + 2 * 6 + 12 + 4 * 4
 
 
 @pytest.mark.usefixtures("gradients_compiled_anew")

@@ -132,17 +132,39 @@ def test_with_sgd_the_update_is_that_of_the_next_training_step(
         np.testing.assert_allclose(found.update_ratio[e], wanted, rtol=1e-4)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "linear"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"drop_rate": 0.4},
+        {"drop_rate": 0.4, "schedule": "linear"},
+        {
+            "activation": "tanh",
+            "schedule": "cosine",
+            "warmup": 2.0,
+            "input_drop_rate": 0.2,
+            "label_smoothing": 0.1,
+            "class_weight": "balanced",
+            "l2": 0.1,
+            "clip_norm": 0.5,
+            "max_norm": 1.0,
+        },
+    ],
+    ids=["constant", "linear", "all options"],
+)
 def test_with_sgd_and_one_step_per_epoch_the_update_leads_to_the_next_snapshot(
-    schedule: Any, tmp_path: Path, dataset: Dataset
+    options: Any, tmp_path: Path, dataset: Dataset
 ) -> None:
-    changes = {"drop_rate": 0.4, "learning_rate": 0.5, "schedule": schedule}
+    changes = {"learning_rate": 0.5, **options}
     run = trained(tmp_path, dataset, batch_size=160, **changes)
     found = inspect(tmp_path, run.run_id)
     assert found.epochs[:4] == (0, 1, 2, 3)
     for e, (before, after) in enumerate(pairwise(run.snapshots)):
         wanted = relative_changes(before.params, after.params)
         np.testing.assert_allclose(found.update_ratio[e], wanted, rtol=1e-4)
+
+
+def test_every_optimiser_has_words_for_its_update_ratio() -> None:
+    assert set(compute.UPDATE_WORDS) == set(OPTIMIZERS)
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])

@@ -1,5 +1,6 @@
 """The check of the gradient finds what is wrong, in the leaf where it is, and only there."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from jmlp.nn import gradcheck, model
+from jmlp.nn.activations import ACTIVATIONS
 from jmlp.nn.gradcheck import LeafCheck, check_network, relative_error
 
 LEAVES = ["[0].dense.W", "[0].batchnorm.gamma", "[0].batchnorm.beta", "[1].dense.W", "[1].dense.b"]
@@ -44,7 +46,7 @@ def test_leaf_that_is_wrong_by_a_millionth_is_found(
     assert found.difference_error == pytest.approx(3e-6, rel=1e-2)
 
 
-def test_everything_is_checked_over_depth_batch_norm_and_dropout(
+def test_everything_is_checked_over_depth_batch_norm_and_dropout_and_each_option_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     checked: list[Any] = []
@@ -63,7 +65,42 @@ def test_everything_is_checked_over_depth_batch_norm_and_dropout(
             for batch_norm in (None, "before", "after")
             for drop_rate in (0.0, 0.4)
         ],
+        *[
+            (hidden, None, 0.0, 3, "none", option)
+            for hidden, option in (
+                ((8, 7, 6, 5, 4), "each activation"),
+                ((8,), "input dropout"),
+                ((8,), "label smoothing"),
+                ((8,), "class weights"),
+                ((8,), "l2"),
+            )
+        ],
     ]
+
+
+def test_each_option_changes_the_gradient_and_is_within_tolerance_in_every_leaf() -> None:
+    plain = check_network((8,), None, 0.0, seed=0)
+    for name, option in gradcheck.OPTIONS.items():
+        checks = check_network(option.hidden, None, 0.0, 0, "none", name)
+        assert len(checks) == 2 * len(option.hidden) + 2
+        assert all(check.ok and check.option == name for check in checks)
+        errors = [check.difference_error for check in checks]
+        assert errors != [check.difference_error for check in plain], name
+    assert set(gradcheck.ACTIVATIONS) == set(ACTIVATIONS) - {"relu"}
+
+
+@pytest.mark.usefixtures("gradients_compiled_anew")
+def test_wrong_activation_is_found_in_the_layers_up_to_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    number, name = 2, gradcheck.ACTIVATIONS[2]
+    right = ACTIVATIONS[name]
+    monkeypatch.setattr(gradcheck.faults, "NAMES", ())  # no comparison with the known mistakes
+    wrong = replace(right, backward=lambda dA, cache: 1.01 * right.backward(dA, cache))
+    monkeypatch.setitem(ACTIVATIONS, name, wrong)
+    checks = check_network((8, 7, 6, 5, 4), None, 0.0, 0, "none", "each activation")
+    found = {int(check.leaf[1]) for check in checks if not check.ok}
+    assert found == set(range(number + 1))
 
 
 def test_error_is_relative_to_the_larger_norm_and_at_least_a_fraction_of_the_whole() -> None:

@@ -89,6 +89,20 @@ def test_one_example_without_batch_norm_and_two_with_it_are_trained() -> None:
             "momentum: 0.999999999 is 1 in float32, in which jmlp computes, so that nothing is "
             "forgotten: use a smaller one",
         ),
+        (
+            {"clip_norm": 1e-46},
+            "clip_norm: 1e-46 is 0 in float32, in which jmlp computes: use 1.2e-38 or more",
+        ),
+        (
+            {"input_drop_rate": 0.999999999},
+            "input_drop_rate: 0.999999999 is 1 in float32, in which jmlp computes, so that every "
+            "input is dropped: use a smaller one",
+        ),
+        (
+            {"label_smoothing": 0.999999999},
+            "label_smoothing: 0.999999999 is 1 in float32, in which jmlp computes, so that nothing "
+            "of a label is left: use a smaller one",
+        ),
     ],
 )
 def test_a_number_equal_to_the_limit_in_float32_is_refused(hyperparams: Any, problem: str) -> None:
@@ -114,6 +128,12 @@ def test_fit_and_run_study_refuse_the_same() -> None:
 
 
 # Shown with the plan and the results
+
+
+def test_zero_weights_are_trained_with_a_remark() -> None:
+    (note,) = notes(experiment({"initialization": ("zero", "glorot")}, SEEDS))
+    assert "all units of a hidden layer begin equal" in note
+    assert notes(experiment(initialization="lecun")) == []
 
 
 def test_batch_norm_of_two_examples_keeps_only_their_order() -> None:
@@ -154,6 +174,17 @@ def test_batch_norm_of_a_few_examples_is_noted(size: int, said: bool) -> None:
             {"momentum": 0.0},
             "optimizer sgd and optimizer momentum",
         ),
+        (
+            {"optimizer": ("nesterov", "sgd")},
+            {"momentum": 0.0},
+            "optimizer nesterov and optimizer sgd",
+        ),
+        (
+            {"optimizer": ("adam", "adamw")},
+            {"weight_decay": 0.0},
+            "optimizer adam and optimizer adamw",
+        ),
+        ({"clip_norm": (None, 1.0, 1.000000001)}, {}, "clip norm 1 and clip norm 1.000000001"),
         (
             {"drop_rate": (0.1, 0.5, (0.1, 0.1))},
             {},

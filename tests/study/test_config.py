@@ -90,6 +90,8 @@ def test_every_hyperparameter_has_a_rule() -> None:
         Hyperparams(patience=None, learning_rate=1, drop_rate=np.float64(0.5)),
         Hyperparams(optimizer="momentum", momentum=0, initialization="normal", weight_std=1e-9),
         Hyperparams(hidden=(2**20,), batch_size=2**20, drop_rate=(0.999,), epochs=100_000),
+        Hyperparams(optimizer="nesterov", momentum=0.5, activation=("tanh", "relu", "gelu")),
+        Hyperparams(optimizer="adamw", weight_decay=0, l2=1, clip_norm=2, warmup=100),
     ],
 )
 def test_good_hyperparameters_pass(hp: Hyperparams) -> None:
@@ -120,6 +122,11 @@ def test_good_hyperparameters_pass(hp: Hyperparams) -> None:
         ("drop_rate", (0.5, 0, np.float64(0)), (0.5, 0.0, 0.0)),
         ("momentum", 0.5, 0.9),  # no effect with sgd
         ("weight_std", 0.5, 0.15),  # no effect with he
+        ("weight_decay", 0.5, 0.01),  # no effect with sgd
+        ("activation", ["tanh"] * 3, "tanh"),
+        ("activation", ["tanh", "relu", "relu"], ("tanh", "relu", "relu")),
+        ("clip_norm", 1, 1.0),
+        ("max_norm", np.float32(0.5), 0.5),
     ],
 )
 def test_each_hyperparameter_has_one_form(field: str, value: Any, expected: Value) -> None:
@@ -169,6 +176,37 @@ def test_each_hyperparameter_has_one_form(field: str, value: Any, expected: Valu
             0.5,
             "has no effect without optimizer = 'momentum' or 'nesterov': set that, or leave "
             "momentum out",
+        ),
+        (
+            "weight_decay",
+            0.1,
+            "has no effect without optimizer = 'adamw': set that, or leave weight_decay out",
+        ),
+        (
+            "activation",
+            "leaky_rel",
+            "must be 'relu', 'leaky_relu', 'tanh', 'sigmoid', 'gelu' or 'silu', or a list of them, "
+            "one per hidden layer, got 'leaky_rel'; did you mean leaky_relu?",
+        ),
+        (
+            "activation",
+            ("relu", "tanh"),
+            "needs one value, or one per hidden layer: got 2 values for the 3 of "
+            "hidden = [20, 7, 5]",
+        ),
+        ("l2", -0.1, "must be a finite number >= 0, got -0.1"),
+        ("l2", float("nan"), "must be a finite number >= 0, got nan"),
+        ("clip_norm", 0.0, "must be a finite number > 0, or 'none', got 0.0"),
+        ("clip_norm", float("nan"), "must be a finite number > 0, or 'none', got nan"),
+        ("max_norm", -1.0, "must be a finite number > 0, or 'none', got -1.0"),
+        ("max_norm", "none", "write it as None in Python, got 'none' (a string)"),
+        ("label_smoothing", 1.0, "must be a finite number >= 0 and < 1, got 1.0"),
+        ("input_drop_rate", 1.0, "must be a finite number >= 0 and < 1, got 1.0"),
+        ("warmup", 101.0, "must be at most the 100 of epochs, got 101.0"),
+        (
+            "class_weight",
+            "balance",
+            "must be 'none' or 'balanced', got 'balance'; did you mean balanced?",
         ),
         (
             "weight_std",

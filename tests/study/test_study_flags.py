@@ -209,8 +209,8 @@ def test_claims_and_figures_about_other_configurations_are_left_out() -> None:
         ),
         (
             "experiments.rate.momentum=0.5, 0.9",
-            "--set experiments.rate.momentum: has no effect without optimizer = 'momentum': set "
-            "that, or leave momentum out",
+            "--set experiments.rate.momentum: has no effect without optimizer = 'momentum' or "
+            "'nesterov': set that, or leave momentum out",
         ),
         (
             "experiments.size.drop_rate=0, 0.5",

@@ -37,13 +37,15 @@ def test_swept_hyperparameters_are_lanes_of_one_group_and_seeds_are_its_cohorts(
         ("batch_norm", (False, True)),
         ("optimizer", ("sgd", "adam")),
         ("initialization", ("he", "normal")),
+        ("activation", ("relu", "tanh", ("relu", "tanh"))),
+        ("class_weight", ("none", "balanced")),
     ],
 )
 def test_each_value_of_a_static_hyperparameter_is_a_group(
     name: str, values: tuple[object, ...]
 ) -> None:
     made = plan(experiment({name: values}, seeds=(0, 1)))
-    assert shape(made) == [(1, [1, 1])] * 2
+    assert shape(made) == [(1, [1, 1])] * len(values)
     assert [getattr(group.hyperparams, name) for group in made.groups] == list(values)
 
 
@@ -285,12 +287,17 @@ def test_parameters_are_counted_as_the_model_creates_them(batch_norm: bool) -> N
 
 def test_a_group_is_named_by_its_distinguishing_hyperparameters() -> None:
     made = plan(
-        experiment({"batch_norm": (False, True)}), experiment(optimizer="adam", hidden=(9,))
+        experiment({"batch_norm": (False, True)}),
+        experiment(optimizer="adam", hidden=(9,)),
+        experiment(activation=("tanh", "leaky_relu"), class_weight="balanced"),
+        experiment(optimizer="adamw", l2=0.1, clip_norm=1.0),
     )
     assert [planning.group_name(group) for group in made.groups] == [
         "hidden 5-4, batch size 16",
         "hidden 5-4, batch size 16, batch norm",
         "hidden 9, batch size 16, adam",
+        "hidden 5-4, batch size 16, tanh-leaky relu, balanced class weight",
+        "hidden 5-4, batch size 16, adamw, with weight decay and l2 and clip norm",
     ]
 
 

@@ -92,7 +92,7 @@ def test_empty_field_shows_the_value_of_the_study() -> None:
         "batch_norm_place": "only with batch norm or before",
         "batch_norm_scale": "only with batch norm or true",
         "optimizer": "sgd",
-        "momentum": "only with optimizer momentum",
+        "momentum": "only with optimizer momentum or nesterov",
         "initialization": "he",
         "weight_std": "only with initialization normal",
         "patience": "2",
@@ -148,7 +148,8 @@ def test_all_problems_are_reported_at_once_by_field() -> None:
         "epochs": "must be an integer from 1 to 100,000, got 0",
         "learning_rate": "must be a finite number > 0, got -1",
         "hidden": "must be a list of 1 to 64 integers from 1 to 1,048,576, got 0 in [0]",
-        "momentum": "has no effect without optimizer = 'momentum': set that, or leave momentum out",
+        "momentum": "has no effect without optimizer = 'momentum' or 'nesterov': set that, or "
+        "leave momentum out",
     }
     assert len(checked.problems) == 5
     assert not checked.ok

@@ -4,10 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jmlp.client.texts import settings, text_of, words
-from jmlp.study.config import Hyperparams
+from jmlp.study.config import OFF, Hyperparams, per_layer
 
 if TYPE_CHECKING:
     from jmlp.store import Event
+
+ACTIVATION_WORDS = {
+    "relu": "ReLU",
+    "leaky_relu": "leaky ReLU",
+    "tanh": "tanh",
+    "sigmoid": "sigmoid",
+    "gelu": "GELU",
+    "silu": "SiLU",
+}
 
 # In this order; all others follow.
 FIRST = ("hidden", "optimizer", "learning_rate", "batch_size", "epochs", "patience")
@@ -22,7 +31,7 @@ class Setting(NamedTuple):
 
 
 def setting_texts(hp: Hyperparams, data: str, n_seeds: int, axes: Sequence[str]) -> list[Setting]:
-    """Lists the data and every hyperparameter that has an effect.
+    """Lists the data and every hyperparameter that has an effect, without those that are off.
 
     Args:
         hp: the configuration's hyperparameters.
@@ -30,9 +39,9 @@ def setting_texts(hp: Hyperparams, data: str, n_seeds: int, axes: Sequence[str])
         n_seeds: how many seeds it is trained with.
         axes: the names of the experiment's axes.
     """
-    used = settings(hp)
-    if hp.backward_fault == "none":
-        used = {name: value for name, value in used.items() if name != "backward_fault"}
+    # What is off is not listed, unless it is varied.
+    off = {**OFF, "backward_fault": "none", "class_weight": "none"}
+    used = {n: v for n, v in settings(hp).items() if n in axes or n not in off or v != off[n]}
     names = [*(name for name in FIRST if name in used), *(n for n in used if n not in FIRST)]
     found = [Setting(words(n), text_of(n, used[n]), n in axes) for n in names]
     return [Setting("data", data, False), *found, Setting("seeds", str(n_seeds), False)]
@@ -50,10 +59,10 @@ def layer_texts(hp: Hyperparams, n_in: int, n_classes: int) -> list[tuple[str, s
 
     sizes = (n_in, *hp.hidden, n_classes)
     n_layers = len(sizes) - 1
-    rates = hp.drop_rate if isinstance(hp.drop_rate, tuple) else (hp.drop_rate,) * len(hp.hidden)
+    rates, activations = (per_layer(v, hp.hidden) for v in (hp.drop_rate, hp.activation))
     rows = []
     for i, count in enumerate(parameters_by_layer(hp, n_in, n_classes)):
-        follows = ["softmax"] if i == n_layers - 1 else ["ReLU"]
+        follows = ["softmax"] if i == n_layers - 1 else [ACTIVATION_WORDS[activations[i]]]
         if i < n_layers - 1:
             if hp.batch_norm:
                 at = 0 if hp.batch_norm_place == "before" else 1
