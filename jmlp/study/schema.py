@@ -40,12 +40,12 @@ STUDY_RULES = {
     "validation_fraction": rules.FRACTION,
     "smallest_difference": rules.DIFFERENCE,
     "sequential": rules.BOOLEAN,
+    "notes": rules.SENTENCES,
     "label": rules.COLUMN,
     "missing": rules.MISSING,
     "leave_out": rules.COLUMNS,
     "header": rules.BOOLEAN,
     "test": rules.TEST,
-    "notes": rules.SENTENCES,
     **HYPERPARAMETERS,
 }
 CLAIM_CELLS = ("best", "not_higher", "than")

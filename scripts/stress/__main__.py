@@ -29,6 +29,7 @@ ROWS = {
     "memory": "memory",
     "rebuild": "rebuilding",
     "output": "output",
+    "tables": "tables",
 }
 
 if __name__ == "__main__":

@@ -18,7 +18,10 @@ SEE_HELP = "\n  See jmlp --help, or jmlp COMMAND --help."
 SIZES = "must be a list of 1 to 64 integers from 1 to 1,048,576"
 COUNT = "must be an integer from 1 to 100,000"
 SEEDS = f"{COUNT}, or a list of distinct integers from 0 to 2**63 - 1"
-DATA = "allowed are mnist, synthetic, a folder with IDX files, or an .npz file"
+DATA = (
+    "allowed are mnist, synthetic, a folder with IDX files, an .npz file, or a table (.csv, .tsv, "
+    ".parquet)"
+)
 
 USAGE = {
     "stdy": 'Unknown command "stdy". Did you mean "study"? Available commands: tui, study, '

@@ -15,7 +15,7 @@ import jmlp
 from jmlp.client.plans import checked_plan, plan_notes
 from jmlp.errors import ConfigError
 from jmlp.nn import batchnorm
-from jmlp.results.crosschecks import BATCH_NORM_DECAY
+from jmlp.results.crosschecks import BATCH_NORM_DECAY, refuse
 from jmlp.results.tables import experiment_table
 from jmlp.study.config import Experiment, Hyperparams
 from jmlp.training.outcome import Outcome
@@ -335,7 +335,7 @@ def test_the_examples_of_each_class_are_counted() -> None:
     [
         (20.0, ""),
         (255.0, "The inputs are as large as 255, "),
-        (1234567.0, "The inputs are as large as 1.23457e+06, "),
+        (1000.0, "The inputs are as large as 1,000, "),
     ],
 )
 def test_inputs_far_from_0_to_1_are_noted(largest: float, text: str) -> None:
@@ -345,6 +345,17 @@ def test_inputs_far_from_0_to_1_are_noted(largest: float, text: str) -> None:
     )
     facts = replace(MANY, largest_input=largest)
     assert notes(experiment(), facts=facts) == ([text + rest] if text else [])
+
+
+def test_inputs_on_which_networks_collapse_are_refused_with_the_remedy() -> None:
+    facts = replace(MANY, largest_input=1680.0)
+    with pytest.raises(ConfigError, match=r"data: inputs as large as 1,680 .* as a table"):
+        refuse(study(experiment()), facts)
+
+
+def test_inputs_close_to_0_are_noted() -> None:
+    (note,) = notes(experiment(), facts=replace(MANY, largest_input=0.002))
+    assert note.startswith("The inputs are at most 0.002, and are used as they are")
 
 
 def test_the_largest_input_is_that_which_the_network_gets() -> None:

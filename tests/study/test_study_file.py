@@ -301,3 +301,44 @@ def test_text_of_a_study_is_checked_under_the_name_that_it_is_given() -> None:
     with pytest.raises(ConfigError) as error:
         parse_study("name =", "the stored study")
     assert error.value.problems == ("the stored study: end of document: Invalid value",)
+
+
+TABLE_STUDY = """
+name = "t"
+data = "{data}"
+label = "species"
+missing = "mean"
+leave_out = ["year"]
+header = true
+test = {test}
+seeds = 1
+[experiments.only]
+"""
+
+
+def test_paths_of_data_are_relative_to_the_study_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    file = folder / "t.toml"
+    file.write_text(TABLE_STUDY.format(data="../birds.csv", test='"test.csv"'), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    study = load_study("studies/t.toml")
+    assert (study.data, study.test) == ("birds.csv", "studies/test.csv")
+    assert load_study("studies/t.toml", data="other.csv").data == "other.csv"
+    file.write_text(TABLE_STUDY.format(data="synthetic", test="0.2"), encoding="utf-8")
+    assert load_study(file).data == "synthetic"
+
+
+def test_what_is_said_of_a_table_is_written_and_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text(TABLE_STUDY.format(data="/birds.csv", test="0.25"), encoding="utf-8")
+    study = load_study(file)
+    assert (study.label, study.missing, study.leave_out) == ("species", "mean", ("year",))
+    assert (study.header, study.test) == (True, 0.25)
+    assert parse_study(to_toml(study), "t") == study
+
+
+def test_a_study_of_no_table_says_nothing_of_tables() -> None:
+    assert "missing" not in to_toml(load_study("demo"))

@@ -9,7 +9,8 @@ from jmlp.study.file import load_study
 
 KNOWN_AT_THE_TOP = (
     "name, title, data, seeds, split_seed, validation_fraction, smallest_difference, "
-    "sequential, notes, hidden, batch_size, batch_norm, batch_norm_place, batch_norm_scale, "
+    "sequential, notes, label, missing, leave_out, header, test, hidden, batch_size, batch_norm, "
+    "batch_norm_place, batch_norm_scale, "
     "optimizer, initialization, schedule, learning_rate, drop_rate, momentum, weight_std, "
     "epochs, patience, min_delta, evaluate_every, "
     "backward_fault, experiments"

@@ -179,7 +179,7 @@ def test_missing_data_are_reported_along_with_other_problems() -> None:
     checked = check(choice_of(origin, (), {"data": "/nowhere", "epochs": "x"}), origin, facts_of, 2)
     assert dict(checked.problems) == {
         "data": "no data named '/nowhere': allowed are mnist, synthetic, a folder with IDX files, "
-        "or an .npz file",
+        "an .npz file, or a table (.csv, .tsv, .parquet)",
         "epochs": "must be an integer from 1 to 100,000, got 'x' (a string)",
     }
 
