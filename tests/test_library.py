@@ -142,7 +142,7 @@ def test_classes_are_answered_in_the_words_of_the_labels(tmp_path: Path) -> None
     assert named.score(X_TEST, NAMES[Y_TEST].tolist(), "cost") == numbered.score(
         X_TEST, Y_TEST, "cost"
     )
-    with pytest.raises(DataError, match="score: y: row 1: right is no class of the training data"):
+    with pytest.raises(DataError, match="score: y: row 1: 'right' is no class of the training data"):
         named.score(X_TEST, ["right"] * 60)
     named.save(tmp_path / "net")
     assert set(jmlp.load(tmp_path / "net").predict(X_TEST)) <= set(NAMES)
@@ -181,8 +181,8 @@ def test_representations_are_one_line_without_arrays(result: jmlp.RunResult) -> 
         f"{result.validation_accuracy:.2%})",
         repr(result.network): "Network(20-5-4-3)",
         repr(SMALL_DATA): "Dataset(small: 208 examples and 60 to test, uint8 of (20,), 3 classes)",
-        repr(experiment({"drop_rate": (0.0, 0.5)})): "Experiment(one: 2 drop_rate, 1 seeds)",
-        repr(study(experiment())): "Study(study on small: Experiment(one: 1 configuration, 1 "
+        repr(experiment({"drop_rate": (0.0, 0.5)})): "Experiment(one: 2 drop_rate, 1 seed)",
+        repr(study(experiment(seeds=(0, 1)))): "Study(study: Experiment(one: 1 configuration, 2 "
         "seeds))",
         repr(records[-1]): "Progress(finished, 2 of 2 runs done, epoch 4, 0 new points, 0 new "
         "results)",
