@@ -141,7 +141,7 @@ def _read_parquet(file: BinaryIO, name: str) -> RawTable:
     from jmlp.data.frames import read_frame
 
     try:
-        table = pyarrow.parquet.read_table(file)
+        table = pyarrow.parquet.ParquetFile(file).read()
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = shown(str(error).partition("\n")[0])
         raise DataError(f"{name}: not a Parquet file, or damaged ({reason})") from error

@@ -151,8 +151,8 @@ def test_an_unknown_name_is_refused_with_what_is_allowed(name: str) -> None:
         load(name)
     shown = name.replace("\0", r"\x00")
     assert str(error.value) == (
-        f"no data named '{shown}': allowed are mnist, synthetic, a folder with IDX files, or an "
-        ".npz file"
+        f"no data named '{shown}': allowed are mnist, synthetic, a folder with IDX files, an .npz "
+        "file, or a table (.csv, .tsv, .parquet)"
     )
 
 
