@@ -26,14 +26,14 @@ FRAME = pl.DataFrame(
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_raw_row_goes_in_and_a_class_name_comes_out() -> None:
     result = jmlp.fit(HP, FRAME, label="species")
-    names = jmlp.classify(result, FRAME)
+    names = result.predict(FRAME)
     assert (names == FRAME["species"].to_numpy()).mean() > 0.95
-    one = jmlp.classify(result, {"mass": 4001, "island": "Dream"})
+    one = result.predict({"mass": 4001, "island": "Dream"})
     assert one.tolist() == ["Gentoo"]
     logits = jmlp.predict(result.params, result.state, result.contract.inputs_of(FRAME))
     assert logits.shape == (N, 3)
     with pytest.raises(DataError, match="column island: row 1 is 'Mars'"):
-        jmlp.classify(result, {"mass": 1, "island": "Mars"})
+        result.predict({"mass": 1, "island": "Mars"})
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -42,7 +42,7 @@ def test_labels_of_an_array_are_classes_with_names() -> None:
     labels: list[Any] = [("low", "middle", "high")[i % 3] for i in range(N)]
     result = jmlp.fit(HP, x, labels)
     assert result.contract.class_names == ("high", "low", "middle")
-    assert (jmlp.classify(result, x) == np.array(labels)).mean() > 0.95
+    assert (result.predict(x) == np.array(labels)).mean() > 0.95
     numbered = jmlp.fit(HP, x, ROWS % 3)
     other = jmlp.fit(HP, x, [(1, 2, 0)[i % 3] for i in range(N)])
     # The classes high, low, middle in this order: equal numbers train equal networks.
@@ -68,8 +68,3 @@ def test_what_cannot_be_fitted_is_refused(
     with pytest.raises(kind) as error:
         jmlp.fit(**{"hp": replace(HP, batch_size=1), **changes})
     assert told in str(error.value)
-
-
-def test_what_is_no_result_of_fit_classifies_nothing() -> None:
-    with pytest.raises(ConfigError, match="must be a result"):
-        jmlp.classify(None, FRAME)  # type: ignore[arg-type]

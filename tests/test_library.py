@@ -126,6 +126,50 @@ def test_loaded_network_predicts_as_the_saved_one(
     assert (done.code, done.out.split()[1]) == (0, str(loaded.predict(X_TEST[0])))
 
 
+# classes with names, and tables
+
+
+NAMES = np.array(["down", "left", "up"])
+FRAME = {f"f{column}": X[:, column].astype(float) for column in range(5)}
+FRAME_TEST = {f"f{column}": X_TEST[:, column].astype(float) for column in range(5)}
+
+
+def test_classes_are_answered_in_the_words_of_the_labels(tmp_path: Path) -> None:
+    numbered, named = jmlp.fit(SMALL, X, Y), jmlp.fit(SMALL, X, NAMES[Y])
+    np.testing.assert_array_equal(named.predict(X_TEST), NAMES[numbered.predict(X_TEST)])
+    assert str(named.predict(X_TEST[0])) in NAMES
+    assert named.score(X_TEST, NAMES[Y_TEST]) == numbered.score(X_TEST, Y_TEST)
+    assert named.score(X_TEST, NAMES[Y_TEST].tolist(), "cost") == numbered.score(
+        X_TEST, Y_TEST, "cost"
+    )
+    with pytest.raises(DataError, match="score: y: row 1: 'right' is no class of the"):
+        named.score(X_TEST, ["right"] * 60)
+    named.save(tmp_path / "net")
+    assert set(jmlp.load(tmp_path / "net").predict(X_TEST)) <= set(NAMES)
+
+
+def test_network_of_a_table_takes_raw_rows_in_any_form(tmp_path: Path) -> None:
+    fitted = jmlp.fit(SMALL, FRAME, NAMES[Y])
+    expected = fitted.predict(FRAME_TEST)
+    assert fitted.score(FRAME_TEST, NAMES[Y_TEST]) == accuracy_score(NAMES[Y_TEST], expected)
+    rows = np.stack(list(FRAME_TEST.values()), axis=1)
+    np.testing.assert_array_equal(fitted.predict(rows), expected)
+    np.testing.assert_array_equal(fitted.predict(dict(reversed(FRAME_TEST.items()))), expected)
+    assert str(fitted.predict(rows[0])) == expected[0]
+    fitted.save(tmp_path / "net")
+    np.testing.assert_array_equal(jmlp.load(tmp_path / "net").predict(FRAME_TEST), expected)
+    with pytest.raises(DataError, match="f3"):
+        fitted.predict({name: column for name, column in FRAME_TEST.items() if name != "f3"})
+
+
+def test_study_of_frames_and_names_has_results() -> None:
+    one = jmlp.Study("s", (jmlp.Experiment("e", SMALL, seeds=(0,)),))
+    for x, x_test in ((X, X_TEST), (FRAME, FRAME_TEST)):
+        data, test = (x, NAMES[Y]), (x_test, NAMES[Y_TEST])
+        (run,) = (r for p in jmlp.run_study(one, data, test=test) for r in p.results)
+        assert run.test_accuracy == run.score(*test)
+
+
 # representations
 
 
@@ -137,8 +181,8 @@ def test_representations_are_one_line_without_arrays(result: jmlp.RunResult) -> 
         f"{result.validation_accuracy:.2%})",
         repr(result.network): "Network(20-5-4-3)",
         repr(SMALL_DATA): "Dataset(small: 208 examples and 60 to test, uint8 of (20,), 3 classes)",
-        repr(experiment({"drop_rate": (0.0, 0.5)})): "Experiment(one: 2 drop_rate, 1 seeds)",
-        repr(study(experiment())): "Study(study on small: Experiment(one: 1 configuration, 1 "
+        repr(experiment({"drop_rate": (0.0, 0.5)})): "Experiment(one: 2 drop_rate, 1 seed)",
+        repr(study(experiment(seeds=(0, 1)))): "Study(study: Experiment(one: 1 configuration, 2 "
         "seeds))",
         repr(records[-1]): "Progress(finished, 2 of 2 runs done, epoch 4, 0 new points, 0 new "
         "results)",
@@ -155,7 +199,11 @@ def test_study_of_arrays_is_the_study_of_the_same_data_set() -> None:
     pairs = ((X, Y), (X_TEST, Y_TEST))
     runs = [r for p in jmlp.run_study(made, pairs[0], test=pairs[1]) for r in p.results]
     same = [r for p in jmlp.run_study(made, SMALL_DATA) for r in p.results]
-    assert [r.run_id for r in runs] == [r.run_id for r in same]
+    for ended in (runs, same):  # their ids, and so their order, differ with the type of the labels
+        ended.sort(key=lambda run: (run.hyperparams.drop_rate, run.seed))
+    for one, other in zip(runs, same, strict=True):
+        assert_equal_bits(one.params, other.params)
+        assert one.test_cost == other.test_cost
     assert runs[0].test_accuracy == runs[0].score(X_TEST, Y_TEST)
     (table,) = jmlp.tables(made, runs)
     assert [row.n for row in table.rows] == [2, 2]
@@ -369,7 +417,7 @@ def test_activation_of_ones_own_trains_as_ours(own: Any, name: str) -> None:
     [
         ("tanh", {}, "activation: must be a function, got 'tanh' (a string)"),
         (lambda Z: Z[:1], {}, "activation: must return an array of the shape and type of its"),
-        (lambda Z: Z > 0, {}, "activation: "),
+        (lambda Z: Z > 0, {}, "activation: must return an array of the shape and type of its"),
         (lambda Z: Z @ Z, {}, "activation: it fails on an array of float32: "),
         (
             jnp.tanh,

@@ -74,15 +74,16 @@ def of_function(function: Callable[[Array], Array]) -> Activation:
 
     Z = jax.ShapeDtypeStruct((3, 2), jnp.float32)  # type: ignore[no-untyped-call]
     try:
-        made = jax.eval_shape(forward, Z)[0], jax.eval_shape(backward, Z, Z)
+        A, _ = jax.eval_shape(forward, Z)
+        if (A.shape, A.dtype) == (Z.shape, Z.dtype):
+            jax.eval_shape(backward, Z, Z)
     except Exception as error:  # whatever the caller's function raises
         raise ConfigError(f"activation: it fails on an array of float32: {error}") from error
-    for array in made:
-        if (array.shape, array.dtype) != (Z.shape, Z.dtype):
-            raise ConfigError(
-                "activation: must return an array of the shape and type of its argument, got "
-                f"{array.dtype} {array.shape} for {Z.dtype} {Z.shape}"
-            )
+    if (A.shape, A.dtype) != (Z.shape, Z.dtype):
+        raise ConfigError(
+            "activation: must return an array of the shape and type of its argument, got "
+            f"{A.dtype} {A.shape} for {Z.dtype} {Z.shape}"
+        )
     return Activation(getattr(function, "__name__", "function"), forward, backward)
 
 

@@ -10,7 +10,7 @@ of the whole gradient.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import Any, NamedTuple, get_args
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from jmlp.nn import cost, faults, l2, model
 from jmlp.nn.gradient import CostOptions, gradient
-from jmlp.study.config import Hyperparams
+from jmlp.study.config import DEFAULTS, unchecked
 from jmlp.study.rules import ActivationName, BackwardFault, BatchNormPlace
 from jmlp.system import numerics
 
@@ -108,11 +108,13 @@ def check_network(
     """Checks every leaf of one network on one random mini-batch, in float64."""
     rng = np.random.default_rng(seed)
     with_option = Option() if option is None else OPTIONS[option]
-    hp = Hyperparams(
-        hidden=hidden, activation=with_option.activation, batch_norm=batch_norm is not None
-    )
-    if batch_norm is not None:
-        hp = replace(hp, batch_norm_place=batch_norm)
+    settings = {
+        "hidden": hidden,  # a run has at least one hidden layer, but the mathematics needs none
+        "activation": with_option.activation,
+        "batch_norm": batch_norm is not None,
+        "batch_norm_place": batch_norm or DEFAULTS["batch_norm_place"],
+    }
+    hp = unchecked({**DEFAULTS, **settings})
     with numerics.pinned(), jax.enable_x64(True):
         params, state = model.init(hp, N_IN, N_CLASSES, jax.random.key(seed), jnp.float64)
         # Biases, scales and shifts start at 0 or 1, where a wrong factor could go unnoticed.

@@ -428,7 +428,8 @@ class Experiment:
 
     def __repr__(self) -> str:
         axes = " x ".join(f"{len(values)} {name}" for name, values in self.axes.items())
-        return f"Experiment({self.name}: {axes or '1 configuration'}, {len(self.seeds):,} seeds)"
+        n_seeds = f"{len(self.seeds):,} {'seed' if len(self.seeds) == 1 else 'seeds'}"
+        return f"Experiment({self.name}: {axes or '1 configuration'}, {n_seeds})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -454,7 +455,7 @@ class Study:
     test: str | float = ""  # a table with the test examples, or the fraction to hold out as such
 
     def __repr__(self) -> str:
-        return f"Study({self.name} on {self.data}: {', '.join(map(repr, self.experiments))})"
+        return f"Study({self.name}: {', '.join(map(repr, self.experiments))})"
 
 
 @dataclass(frozen=True)

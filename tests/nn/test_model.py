@@ -17,7 +17,7 @@ from jmlp.nn import cost, model
 from jmlp.nn.batchnorm import BatchNormParams, BatchNormState
 from jmlp.nn.dense import DenseParams
 from jmlp.nn.model import Layer, Params, State
-from jmlp.study.config import Hyperparams
+from jmlp.study.config import Hyperparams, changed
 
 KEY = jax.random.key(0)
 DIFFERENCE_STEP = 1e-5
@@ -90,7 +90,7 @@ def gradients(depth: int, batch_norm: bool, dropout: str) -> tuple[Any, Any, Any
         "one rate": np.full(depth, 0.4),
         "a rate per layer": np.linspace(0.2, 0.5, depth),
     }
-    hp = Hyperparams(hidden=DEPTHS[depth], batch_norm=batch_norm)
+    hp = changed(Hyperparams(batch_norm=batch_norm), hidden=DEPTHS[depth])
     random = np.random.default_rng(2)
     x, y = random.standard_normal((BATCH, N_IN)), np.arange(BATCH) % N_CLASSES
     with jax.enable_x64(True):

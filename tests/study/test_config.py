@@ -148,7 +148,8 @@ def test_each_hyperparameter_has_one_form(field: str, value: Any, expected: Valu
         (
             "optimizer",
             "Adam",
-            "must be 'sgd', 'momentum' or 'adam', got 'Adam'; did you mean adam?",
+            "must be 'sgd', 'momentum', 'nesterov', 'adam' or 'adamw', got 'Adam'; did you mean "
+            "adam?",
         ),
         ("learning_rate", np.bool_(True), "must be a finite number > 0, got true (a boolean)"),
         (
@@ -257,13 +258,14 @@ def test_pytree_of_hyperparameters_may_hold_anything_in_its_leaves() -> None:
     importlib.import_module("jmlp.training.single_run")  # registers it
     hp = Hyperparams(batch_size=16)
     leaves, structure = jax.tree.flatten(hp)
-    assert leaves == [getattr(hp, name) for name in SWEPT_FIELDS]
+    swept = {name: value for name in SWEPT_FIELDS if (value := getattr(hp, name)) is not None}
+    assert leaves == list(swept.values())
     assert jax.tree.unflatten(structure, leaves) == hp
     stacked = jax.tree.map(lambda leaf: np.array([leaf, leaf]), hp)
     assert stacked.learning_rate.shape == (2,)
     assert stacked.batch_size == 16
     names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(hp)]
-    assert names == [f".{name}" for name in SWEPT_FIELDS]
+    assert names == [f".{name}" for name in swept]
     rate = jax.jit(lambda hp: replace_rate(hp).learning_rate)(hp)
     assert rate == pytest.approx(2 * hp.learning_rate)
 
