@@ -41,6 +41,25 @@ os.environ |= {"JMLP_HOME": _HOME.name, "JMLP_OFFLINE": "1"}
 os.environ |= {"KERAS_HOME": _HOME.name, "KERAS_BACKEND": "jax"}
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Failures are printed when they occur, too: a run that is cut off names them."""
+    if reporter := config.pluginmanager.get_plugin("terminalreporter"):  # not in xdist's workers
+        config.pluginmanager.register(_PrintFailures(reporter))
+
+
+class _PrintFailures:
+    def __init__(self, reporter: pytest.TerminalReporter) -> None:
+        self._reporter = reporter
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            what = crash.message.partition("\n")[0] if crash else report.when
+            self._reporter.write_line(f"\nFAILED {report.nodeid}: {what}")
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Bytes are named by their argument: gzip writes the second into them, and every worker
     of pytest-xdist must come to the same names."""
