@@ -11,7 +11,7 @@ from jmlp.cli.extras import needs
 from jmlp.errors import StoreError
 from jmlp.report.files import results_csv, results_head, results_json
 from jmlp.results.serialization import FLAT_FIELDS
-from jmlp.study.config import Hyperparams, Study
+from jmlp.study.config import PER_LAYER, Hyperparams, Study
 from jmlp.training.records import CostPoint, RunResult
 
 if TYPE_CHECKING:
@@ -90,8 +90,7 @@ def parquet(store: "Store", rows: Sequence["RunRow"], results: Sequence[RunResul
 
 def _row(row: "RunRow", result: RunResult, data: Mapping[str, Any]) -> dict[str, Any]:
     hp = {f.name: getattr(result.hyperparams, f.name) for f in fields(Hyperparams)}
-    if not isinstance(hp["drop_rate"], tuple):
-        hp["drop_rate"] = (hp["drop_rate"],)
+    hp |= {name: hp[name] if isinstance(hp[name], tuple) else (hp[name],) for name in PER_LAYER}
     hp["evaluate_every"] = str(hp["evaluate_every"])
     where = result.provenance
     return {
@@ -116,9 +115,11 @@ def _row(row: "RunRow", result: RunResult, data: Mapping[str, Any]) -> dict[str,
 def _arrow_type(pa: Any, hint: Any) -> Any:
     """The Arrow type of a column.
 
-    One that holds either a number or a list is a list; one that holds a number or a word is a text.
+    One that holds either a value or a list is a list; one that holds a number or a word is a text.
     """
     arguments = [a for a in get_args(hint) if a is not type(None) and a is not ...]
+    if lists := [a for a in arguments if get_origin(a) is tuple]:
+        return _arrow_type(pa, lists[0])
     if any(get_origin(a) is Literal for a in arguments):
         return pa.string()
     if get_origin(hint) is tuple:

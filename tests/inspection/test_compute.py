@@ -164,10 +164,6 @@ def test_with_sgd_and_one_step_per_epoch_the_update_leads_to_the_next_snapshot(
         np.testing.assert_allclose(found.update_ratio[e], wanted, rtol=1e-4)
 
 
-def test_every_optimiser_has_words_for_its_update_ratio() -> None:
-    assert set(compute.UPDATE_WORDS) == set(OPTIMIZERS)
-
-
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
 def test_with_another_optimiser_it_is_the_mean_net_change_since_the_network_before(
     optimizer: Any, tmp_path: Path, dataset: Dataset

@@ -194,8 +194,15 @@ def test_a_search_finds_beginnings_of_names_then_names_then_texts() -> None:
     assert found[0] == "verdict"
     assert "too few pairs" in found[1:]
     norms = [entry.name for entry in search("norm")]
-    assert set(norms[:4]) == {"gradient norm", "batch norm", "batch norm place", "batch norm scale"}
-    assert "initialization" in norms[4:]
+    assert set(norms[:6]) == {
+        "gradient norm",
+        "batch norm",
+        "batch norm place",
+        "batch norm scale",
+        "max norm",
+        "clip norm",
+    }
+    assert "initialization" in norms[6:]
     assert search("no such word") == []
 
 
