@@ -29,7 +29,7 @@ from jmlp.study.toml_reader import Document, Key, Reader, dotted
 from jmlp.study.values import Typed, TypedError, read_seeds, read_typed, toml_or_text
 from jmlp.system.files import TABLE_SUFFIXES
 
-SHIPPED = ("best", "demo", "fast", "forensics", "original", "replica", "spirals", "stopping")
+SHIPPED = ("demo", "best", "fast", "forensics", "original", "replica", "spirals", "stopping")
 MAX_BYTES = 1_000_000
 TABLE_KEYS = ("label", "missing", "leave_out", "header", "test")  # of `Study`, about a table
 # Of a study's data that can only be a path, even if there is no such file.

@@ -37,15 +37,15 @@ USAGE = {
     "predict net.safetensors": 'Command "predict" parameter IMAGE requires an argument.' + SEE_HELP,
 }
 CONFIGURATION = {
-    "study": "study: name one (best, demo, fast, forensics, original, replica, spirals, stopping), "
+    "study": "study: name one (demo, best, fast, forensics, original, replica, spirals, stopping), "
     "give the path of a study file, or print a pattern for your own: jmlp study --template demo > "
     "my-study.toml",
-    "study --template origin": "origin: there is no shipped study of that name (best, demo, fast, "
+    "study --template origin": "origin: there is no shipped study of that name (demo, best, fast, "
     "forensics, original, replica, spirals, stopping); did you mean original?",
     "study mine.toml --template demo": "--template demo: prints a file and trains nothing; leave "
     "mine.toml out",
-    "study origina": "origina: there is no such file, nor a shipped study of that name (best, "
-    "demo, fast, forensics, original, replica, spirals, stopping); did you mean original?",
+    "study origina": "origina: there is no such file, nor a shipped study of that name (demo, "
+    "best, fast, forensics, original, replica, spirals, stopping); did you mean original?",
     "study bad.toml": f"bad.toml: seeds: {SEEDS}, got true (a boolean)\n"
     "  bad.toml: learning_rte: unknown key; did you mean learning_rate?",
     "study original --experiment fnal": "--experiment fnal: there is no such experiment (there "
@@ -212,7 +212,7 @@ def test_control_characters_are_shown_and_not_obeyed(here: Here) -> None:
         2,
         "",
         "jmlp: error: 'a\\x1b[31m\\nb': there is no such file, nor a shipped study of that name "
-        "(best, demo, fast, forensics, original, replica, spirals, stopping)\n",
+        "(demo, best, fast, forensics, original, replica, spirals, stopping)\n",
     )
     assert here("data", "get", "a\x1b[31m").err.startswith(
         "jmlp: error: no data named 'a\\x1b[31m': "

@@ -53,13 +53,14 @@ def turned(x: NDArray[Any], degrees: float, shift: tuple[int, int] = (0, 0)) -> 
 def by_scipy(x: NDArray[Any], degrees: float, shift: tuple[int, int]) -> NDArray[np.float64]:
     angle, centre = np.deg2rad(degrees), (np.array(x.shape) - 1) / 2
     matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return ndimage.affine_transform(
+    found: NDArray[np.float64] = ndimage.affine_transform(
         x.astype(np.float64),
         matrix,
         offset=centre - matrix @ (centre + shift),
         order=1,
         mode="grid-constant",  # zeros around the picture take part in the interpolation
     )
+    return found
 
 
 def pictures(n: int, shape: tuple[int, int], dtype: Any = np.uint8) -> NDArray[Any]:

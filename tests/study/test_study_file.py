@@ -117,19 +117,19 @@ def test_file_of_one_byte_too_many_is_refused() -> None:
         (
             "orginal",
             "orginal: there is no such file, nor a shipped study of that name "
-            "(best, demo, fast, forensics, original, replica, spirals, stopping); did you mean "
+            "(demo, best, fast, forensics, original, replica, spirals, stopping); did you mean "
             "original?",
         ),
         (
             Path("original"),  # a path is never a shipped name
             "original: there is no such file, nor a shipped study of that name "
-            "(best, demo, fast, forensics, original, replica, spirals, stopping); did you mean "
+            "(demo, best, fast, forensics, original, replica, spirals, stopping); did you mean "
             "original?",
         ),
         (
             "no\x1b[2J/\n.toml",
             "'no\\x1b[2J/\\n.toml': there is no such file, nor a shipped study of that name "
-            "(best, demo, fast, forensics, original, replica, spirals, stopping)",
+            "(demo, best, fast, forensics, original, replica, spirals, stopping)",
         ),
         ("a\0b", "'a\\x00b': cannot be read: embedded null byte"),
         ("x" * 300, f"{'x' * 199}…: cannot be read: File name too long"),
