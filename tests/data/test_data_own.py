@@ -160,13 +160,8 @@ def test_an_unknown_name_is_refused_with_what_is_allowed(name: str, near: str) -
         load(name)
     shown = name.replace("\0", r"\x00")
     assert str(error.value) == (
-<<<<<<< HEAD
         f"no data named '{shown}': allowed are a name that 'jmlp data list' shows, a folder with "
         f"IDX files, an .npz file, or a table (.csv, .tsv, .parquet){near}"
-=======
-        f"no data named '{shown}': allowed are mnist, synthetic, a folder with IDX files, an .npz "
-        "file, or a table (.csv, .tsv, .parquet)"
->>>>>>> tables
     )
 
 

@@ -155,7 +155,7 @@ def test_a_toy_is_learned_as_it_is() -> None:
 @pytest.mark.parametrize("n_in", [4, 16, 64])
 def test_a_square_number_of_numbers_that_are_no_brightness_is_no_picture(n_in: int) -> None:
     x = np.random.default_rng(0).normal(size=(40, n_in)).astype(np.float32)
-    arrays = {"x_train": x, "y_train": np.arange(40) % 2}
+    arrays: dict[str, NDArray[Any]] = {"x_train": x, "y_train": np.arange(40) % 2}
     assert contract_of(make_dataset("own", arrays, "own")).plane is None
     bright = arrays | {"x_train": np.clip(np.abs(x), 0, 1)}
     assert contract_of(make_dataset("own", bright, "own")).plane == (n_in**0.5, n_in**0.5)
