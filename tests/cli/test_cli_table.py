@@ -34,7 +34,7 @@ def test_from_a_table_to_the_class_of_a_row(here: Here) -> None:
     assert done.code == 3
     assert "column colour: row 1 is 'green', which the training table does not have" in done.err
     assert here("predict", "last", "size=1", "size=2").code == 2
-    assert here("export", "last", "--output", "again.safetensors").code == 0
+    assert here("export", "last", "--as", "safetensors", "--output", "again.safetensors").code == 0
     done = here("predict", "again.safetensors", "things.csv")
     assert "of 60 rows as in column kind" in done.err
     assert here("verify", "last").code == 0
