@@ -99,8 +99,8 @@ def init(
         bn_params, bn_state = (
             batchnorm.init(fan_out, jnp.dtype(dtype)) if normalised else (None, None)
         )
-        norms = (bn_params, None) if before else (None, bn_params)
-        params.append(Layer(dense_params, *norms, activation=layer_activations[layer]))
+        before_bn, after_bn = (bn_params, None) if before else (None, bn_params)
+        params.append(Layer(dense_params, before_bn, after_bn, layer_activations[layer]))
         state.append(bn_state)
     return tuple(params), tuple(state)
 

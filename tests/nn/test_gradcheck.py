@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from jmlp.nn import gradcheck, model
+from jmlp.nn import faults, gradcheck, model
 from jmlp.nn.activations import ACTIVATIONS
 from jmlp.nn.gradcheck import LeafCheck, check_network, relative_error
 
@@ -95,7 +95,7 @@ def test_wrong_activation_is_found_in_the_layers_up_to_its_own(
 ) -> None:
     number, name = 2, gradcheck.ACTIVATIONS[2]
     right = ACTIVATIONS[name]
-    monkeypatch.setattr(gradcheck.faults, "NAMES", ())  # no comparison with the known mistakes
+    monkeypatch.setattr(faults, "NAMES", ())  # no comparison with the known mistakes
     wrong = replace(right, backward=lambda dA, cache: 1.01 * right.backward(dA, cache))
     monkeypatch.setitem(ACTIVATIONS, name, wrong)
     checks = check_network((8, 7, 6, 5, 4), None, 0.0, 0, "none", "each activation")

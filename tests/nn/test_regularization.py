@@ -82,10 +82,10 @@ def test_decay_before_adam_is_adamw_of_optax() -> None:
 
 
 def test_a_long_gradient_is_scaled_to_the_norm_and_a_short_one_stays() -> None:
-    grads = ({"W": f32([3, 0])}, {"b": f32([4])})  # of norm 5 over all parameters
-    clipped = clipping.clip(grads, 1.0)  # type: ignore[arg-type]
-    np.testing.assert_allclose(clipped[0]["W"], [[0.6, 0]], rtol=1e-6)  # type: ignore[call-overload]
-    np.testing.assert_allclose(clipped[1]["b"], [[0.8]], rtol=1e-6)  # type: ignore[call-overload]
+    grads = (Layer(DenseParams(f32([3, 0]), f32([4])), None),)  # of norm 5 over all parameters
+    (clipped,) = clipping.clip(grads, 1.0)
+    np.testing.assert_allclose(clipped.dense.W, [[0.6, 0]], rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(clipped.dense.b), [[0.8]], rtol=1e-6)
     assert_equal_bits(clipping.clip(GRADS, 100.0), GRADS)
     zero = jax.tree.map(jnp.zeros_like, GRADS)
     assert_equal_bits(clipping.clip(zero, 1.0), zero)
@@ -93,7 +93,7 @@ def test_a_long_gradient_is_scaled_to_the_norm_and_a_short_one_stays() -> None:
 
 def test_clipping_is_that_of_optax() -> None:
     theirs = optax.clip_by_global_norm(0.7)
-    expected, _ = theirs.update(GRADS, theirs.init(GRADS))
+    expected: Any = theirs.update(GRADS, theirs.init(GRADS))[0]
     for leaf, wanted in zip(
         jax.tree.leaves(clipping.clip(GRADS, 0.7)), jax.tree.leaves(expected), strict=True
     ):

@@ -23,6 +23,7 @@ from jax import Array
 
 from jmlp.nn import cost, dense, relu
 from jmlp.nn.dense import DenseParams
+from jmlp.nn.optimizers import learning_rate
 from jmlp.study.config import OFF, SWEPT_FIELDS, Hyperparams, features
 from jmlp.training import engine, single_run
 from jmlp.training import plan as planning
@@ -109,8 +110,10 @@ def test_a_step_without_features_computes_only_what_plain_backpropagation_needs(
         dA1, d2 = dense.backward(relu.backward(dA2, relu2), cache2)
         _, d1 = dense.backward(relu.backward(dA1, relu1), cache1)
 
+        rate = learning_rate("constant", hp.learning_rate, jnp.int32(1), 10, hp.epochs)
+
         def updated(params: DenseParams, grads: DenseParams) -> DenseParams:
-            moved: DenseParams = jax.tree.map(lambda p, g: p - hp.learning_rate * g, params, grads)
+            moved: DenseParams = jax.tree.map(lambda p, g: p - rate * g, params, grads)
             return moved
 
         new = tuple(
@@ -141,7 +144,7 @@ def test_a_step_without_features_computes_only_what_plain_backpropagation_needs(
 @pytest.mark.parametrize("name", OFF)
 def test_runs_with_and_without_a_feature_are_of_different_groups(name: str) -> None:
     values = (OFF[name], ALL[name], OTHER[name])
-    decay = {"optimizer": "adamw"} if name == "weight_decay" else {}
+    decay: dict[str, Any] = {"optimizer": "adamw"} if name == "weight_decay" else {}
     made = plan(experiment({name: values}, **decay))
     found = [[getattr(r.hyperparams, name) for r in group.cohorts[0].runs] for group in made.groups]
     assert sorted(map(len, found)) == [1, 2]
@@ -161,25 +164,25 @@ def test_a_group_cannot_be_stacked_of_runs_with_and_without() -> None:
 
 # The batch costs of three steps, summed: numbers that must not change unseen.
 GOLDEN: list[tuple[dict[str, Any], float]] = [
-    ({}, 0.0),
-    ({"activation": "leaky_relu"}, 0.0),
-    ({"activation": "tanh"}, 0.0),
-    ({"activation": "sigmoid"}, 0.0),
-    ({"activation": "gelu"}, 0.0),
-    ({"activation": "silu"}, 0.0),
-    ({"optimizer": "nesterov"}, 0.0),
-    ({"optimizer": "adamw", "weight_decay": 3.0}, 0.0),
-    ({"initialization": "glorot"}, 0.0),
-    ({"initialization": "lecun"}, 0.0),
-    ({"initialization": "zero"}, 0.0),
-    ({"schedule": "cosine"}, 0.0),
-    ({"class_weight": "balanced"}, 0.0),
-    ({"l2": 0.5}, 0.0),
-    ({"max_norm": 0.8}, 0.0),
-    ({"clip_norm": 0.4}, 0.0),
-    ({"label_smoothing": 0.3}, 0.0),
-    ({"input_drop_rate": 0.3}, 0.0),
-    ({"warmup": 1.5}, 0.0),
+    ({}, 3.285320),
+    ({"activation": "leaky_relu"}, 3.289368),
+    ({"activation": "tanh"}, 3.690082),
+    ({"activation": "sigmoid"}, 3.757949),
+    ({"activation": "gelu"}, 3.390711),
+    ({"activation": "silu"}, 3.421506),
+    ({"optimizer": "nesterov"}, 3.276461),
+    ({"optimizer": "adamw", "weight_decay": 3.0}, 3.238166),
+    ({"initialization": "glorot"}, 3.290051),
+    ({"initialization": "lecun"}, 3.291214),
+    ({"initialization": "zero"}, 3.295085),
+    ({"schedule": "cosine"}, 3.285754),
+    ({"class_weight": "balanced"}, 3.280787),
+    ({"l2": 0.5}, 3.286820),
+    ({"max_norm": 0.8}, 3.283947),
+    ({"clip_norm": 0.05}, 3.293710),
+    ({"label_smoothing": 0.3}, 3.290887),
+    ({"input_drop_rate": 0.3}, 3.308925),
+    ({"warmup": 1.5}, 3.291331),
 ]
 
 
@@ -206,7 +209,7 @@ def after_three_steps(hp: Hyperparams) -> TrainState:
 
 def test_golden_costs() -> None:
     found = [float(after_three_steps(replace(SMALL, **hp)).batch_costs) for hp, _ in GOLDEN]
-    np.testing.assert_allclose(found, [value for _, value in GOLDEN], rtol=1e-4)
+    np.testing.assert_allclose(found, [value for _, value in GOLDEN], rtol=2e-5)
     # Everything has an effect on the numbers.
     assert len({round(value, 5) for _, value in GOLDEN}) == len(GOLDEN)
 
