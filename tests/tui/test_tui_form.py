@@ -83,6 +83,9 @@ def test_empty_field_shows_the_value_of_the_study() -> None:
         "seeds": "5",
         "epochs": "100",
         "data": "mnist",
+        "label": "",
+        "missing": "error",
+        "test": "",
         "learning_rate": "0.009",
         "schedule": "constant",
         "batch_size": "varied: 16, 32 … 2048 or 128",
@@ -182,6 +185,20 @@ def test_missing_data_are_reported_along_with_other_problems() -> None:
         "an .npz file, or a table (.csv, .tsv, .parquet)",
         "epochs": "must be an integer from 1 to 100,000, got 'x' (a string)",
     }
+
+
+def test_what_a_table_lacks_is_reported_at_its_label(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    lines = "".join(f"{i * i},{'ab'[i % 2]}\n" for i in range(300))
+    table.write_text(f"size,kind\n{lines}", encoding="utf-8")
+    assert (form.is_table(str(table)), form.is_table("mnist")) == (True, False)
+    origin, texts = Choice("demo"), {"data": str(table)}
+    checked = check(choice_of(origin, (), texts), origin, facts_of, 2)
+    assert "which column is the label" in checked.of("label")
+    texts |= {"label": "kind", "test": "0.2"}
+    checked = check(choice_of(origin, (), texts), origin, facts_of, 2)
+    assert checked.problems == ()
+    assert "2 classes, 1 feature: 1 number standardised by the training part" in checked.plan
 
 
 def test_no_path_is_read_for_a_browser() -> None:
@@ -285,16 +302,20 @@ def test_every_field_and_message_can_be_reached_by_keys_at_any_size(
 ) -> None:
     async def steps(pilot: Pilot[int], opened: StudyForm) -> None:
         await pilot.press("down", "down", "down", "down")
-        for key in form.KEYS:
+        shown = [key for key in form.KEYS if key not in form.OF_TABLE]
+        for key in shown:
             assert pilot.app.focused is opened.query_one(f"#input-{key}")
             await pilot.press("*")
             await until_shown(pilot, form.title(key))
             await pilot.press("down")
         assert pilot.app.focused is opened.query_one(Pick)  # skips the disabled button
-        wrong = {key for key in form.KEYS if key != "learning_rate"}  # that one is an axis as well
+        wrong = {key for key in shown if key != "learning_rate"}  # that one is an axis as well
         await until(pilot, lambda: {key for key, _ in opened.checked.problems} >= wrong)
         await pilot.pause()
         for line in opened.query("#shared FieldLine").results(FieldLine):
+            if line.key not in shown:
+                assert not line.display
+                continue
             line.query_one(Input).focus()
             if line.key != "learning_rate":
                 *_, last = opened.checked.of(line.key).split()
