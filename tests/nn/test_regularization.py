@@ -108,7 +108,7 @@ def test_a_norm_that_is_no_number_is_not_hidden(bad: float) -> None:
 
 def test_max_norm_limits_each_hidden_unit_and_not_the_output() -> None:
     limited = max_norm.constrain(PARAMS, 2.5)
-    np.testing.assert_allclose(limited[0].dense.W, [[1.5, 2], [0, 1]], rtol=1e-6)
+    np.testing.assert_allclose(limited[0].dense.W, [[1.5, 2.0], [0.0, 1.0]], rtol=1e-6)
     assert weights(limited)[1] == [[6, 8]]
     assert_only_weights_changed(limited)
     zero = jax.tree.map(jnp.zeros_like, PARAMS)
