@@ -142,9 +142,9 @@ FRACTION = "validation: must be a finite number > 0 and < 1, got"
         (
             {"hp": replace(SMALL, momentum=0.5, weight_std=0.5)},
             ConfigError,
-            "momentum: has no effect without optimizer = 'momentum': set that, or leave momentum "
-            "out\nweight_std: has no effect without initialization = 'normal': set that, or leave "
-            "weight_std out",
+            "momentum: has no effect without optimizer = 'momentum' or 'nesterov': set that, or "
+            "leave momentum out\nweight_std: has no effect without initialization = 'normal': set "
+            "that, or leave weight_std out",
         ),
         (
             {"hp": replace(SMALL, batch_size=N_TRAINING + 1)},

@@ -32,7 +32,7 @@ PART = 10_000  # examples that go through a network together
 Score = Literal["accuracy", "cost"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, repr=False)
 class Network:
     """A trained network with everything needed to predict.
 
@@ -129,7 +129,7 @@ class Network:
             ConfigError: it was trained with an optimizer of the caller's.
             StoreError: the file cannot be written.
         """
-        if not self.about["run_id"]:
+        if self.about.get("run_id") == "":
             raise ConfigError(
                 "save: trained with an optimizer or activation of your own, which a file cannot "
                 "record: save the arrays in jax.tree.leaves((params, state)) yourself"
