@@ -35,7 +35,7 @@ from jmlp.errors import ConfigError, DataError
 from jmlp.nn import cost as nn_cost
 from jmlp.nn import model
 from jmlp.nn.activations import of_function
-from jmlp.nn.examples import as_rows, check_finite
+from jmlp.results.examples import as_rows, check_finite
 from jmlp.nn.model import Caches, Params, State
 from jmlp.nn.optimizers import Transformation
 from jmlp.results import crosschecks

@@ -11,7 +11,8 @@ from jmlp.cli.extras import needs
 from jmlp.errors import StoreError
 from jmlp.report.files import results_csv, results_head, results_json
 from jmlp.results.serialization import FLAT_FIELDS
-from jmlp.study.config import PER_LAYER, Hyperparams, Study
+from jmlp.study.config import Hyperparams, Study
+from jmlp.study.rules import PER_LAYER
 from jmlp.training.records import CostPoint, RunResult
 
 if TYPE_CHECKING:

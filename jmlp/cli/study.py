@@ -30,8 +30,8 @@ def study(
     source: Annotated[
         str | None,
         Parameter(
-            help="original, replica, forensics, stopping, fast, best, demo, spirals, or the path of "
-            "a study file."
+            help="original, replica, forensics, stopping, fast, best, demo, spirals, or the path "
+            "of a study file."
         ),
     ] = None,
     /,

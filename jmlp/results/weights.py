@@ -145,7 +145,7 @@ class Network:
         """`(N, C)`, or `(C,)` for a single example; `x` is checked by the contract."""
         from jmlp.data.frames import is_columns
         from jmlp.nn import model
-        from jmlp.nn.examples import as_rows
+        from jmlp.results.examples import as_rows
         from jmlp.system import numerics
 
         if self.contract.is_table:

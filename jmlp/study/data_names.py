@@ -10,8 +10,7 @@ text: the parameters in the order below, without those that have their default v
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from jmlp.study.rules import PATH, SEED, Refused, Rule, integer, number, plain, shown
-from jmlp.study.rules import did_you_mean
+from jmlp.study.rules import PATH, SEED, Refused, Rule, did_you_mean, integer, number, plain, shown
 from jmlp.study.values import toml_or_text
 
 FEWEST_POINTS = 20

@@ -28,7 +28,7 @@ from jmlp.study.config import OFF, SWEPT_FIELDS, Hyperparams, features
 from jmlp.training import engine, single_run
 from jmlp.training import plan as planning
 from jmlp.training.plan import Plan
-from jmlp.training.program import dropout_inputs, root_key, stack_hyperparams
+from jmlp.training.program import random_inputs, root_key, stack_hyperparams
 from jmlp.training.records import Progress, RunResult
 from jmlp.training.single_run import TrainState
 
@@ -58,7 +58,8 @@ X, Y = jnp.asarray(SMALL_DATA.x_train[:16]), jnp.asarray(SMALL_DATA.y_train[:16]
 def lane(hp: Hyperparams) -> Hyperparams:
     """The hyperparameters of one lane, as a step gets them, without dropout of hidden units."""
     stacked: Hyperparams = jax.tree.map(lambda a: jnp.asarray(a[0]), stack_hyperparams([hp]))
-    return dropout_inputs(stacked, None, can_drop=False)[0]
+    swept, _ = random_inputs(stacked, None, can_drop=False, augments=False)
+    return swept
 
 
 def key() -> Array:
