@@ -35,10 +35,10 @@ from jmlp.errors import ConfigError, DataError
 from jmlp.nn import cost as nn_cost
 from jmlp.nn import model
 from jmlp.nn.activations import of_function
-from jmlp.results.examples import as_rows, check_finite
 from jmlp.nn.model import Caches, Params, State
 from jmlp.nn.optimizers import Transformation
 from jmlp.results import crosschecks
+from jmlp.results.examples import as_rows, check_finite
 from jmlp.results.search import staged_plan
 from jmlp.results.tables import ExperimentTable, study_tables
 from jmlp.results.weights import network_of
