@@ -262,9 +262,9 @@ DEMO = """\
   name              demo
   learning rate     varied: 0.01, 0.03, 0.1, 1
   schedule          constant
+  warmup            0
   batch size        32
   hidden            20, 10
-  drop rate         0
 """
 
 
