@@ -121,10 +121,10 @@ def _arrow_type(pa: Any, hint: Any) -> Any:
     arguments = [a for a in get_args(hint) if a is not type(None) and a is not ...]
     if lists := [a for a in arguments if get_origin(a) is tuple]:
         return _arrow_type(pa, lists[0])
-    if any(get_origin(a) is Literal for a in arguments):
-        return pa.string()
     if get_origin(hint) is tuple:
         return pa.list_(_arrow_type(pa, arguments[0]))
+    if any(get_origin(a) is Literal for a in arguments):
+        return pa.string()
     if get_origin(hint) is UnionType:
         return _arrow_type(pa, arguments[-1])
     if get_origin(hint) is Literal:

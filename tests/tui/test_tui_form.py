@@ -98,6 +98,15 @@ def test_empty_field_shows_the_value_of_the_study() -> None:
         "batch_norm_scale": "only with batch norm or true",
         "optimizer": "sgd",
         "momentum": "only with optimizer momentum or nesterov",
+        "activation": "relu",
+        "input_drop_rate": "0",
+        "weight_decay": "only with optimizer adamw",
+        "l2": "0",
+        "max_norm": "none",
+        "clip_norm": "none",
+        "label_smoothing": "0",
+        "class_weight": "none",
+        "warmup": "0",
         "initialization": "he",
         "weight_std": "only with initialization normal",
         "patience": "2",
@@ -276,9 +285,9 @@ DEMO = """\
   name              demo
   learning rate     varied: 0.01, 0.03, 0.1, 1
   schedule          constant
+  warmup            0
   batch size        32
   hidden            20, 10
-  drop rate         0
 """
 
 
