@@ -13,6 +13,7 @@ Source: Bishop, "Pattern Recognition and Machine Learning" (2006), equations 4.1
 Two options change the cost of training, and never that of an evaluation:
 
     label smoothing     T = (1 - epsilon) * one-hot + epsilon / C         (C, B)
+
     class weights       w = the weight of each example's class            (B,)
                         cost = mean over examples of -w * (sum over classes of T * S)
                         dlogits = dcost * w * (exp(S) - T) / B
