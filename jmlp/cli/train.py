@@ -17,7 +17,7 @@ from jmlp.cli.table_flags import TableFlags
 from jmlp.errors import CheckFailed, ConfigError
 from jmlp.study import data_names
 from jmlp.study.config import USED_ONLY_WITH, Hyperparams, Study, identity
-from jmlp.study.rules import PER_LAYER, plain
+from jmlp.study.rules import PER_LAYER, plain, toml_value
 from jmlp.study.values import TypedError, read_typed
 from jmlp.system import files
 
@@ -52,9 +52,10 @@ def _options() -> type:
 
 
 def _as_text(default: Any) -> str:
+    default = toml_value(default)
     if isinstance(default, str):
         return default
-    return ",".join(map(str, default)) if isinstance(default, tuple) else f"{default:g}"
+    return ",".join(map(str, default)) if isinstance(default, list) else f"{default:g}"
 
 
 if TYPE_CHECKING:
