@@ -16,7 +16,6 @@ from jax.core import Tracer
 from numpy.typing import ArrayLike, NDArray
 
 from jmlp import data
-from jmlp.data.columns import Missing
 from jmlp.data.contract import contract_of
 from jmlp.data.dataset import (
     ARRAYS,
@@ -58,6 +57,7 @@ from jmlp.study.rules import (
     FRACTION,
     MISSING,
     SEED,
+    Missing,
     Refused,
     Rule,
     integer,

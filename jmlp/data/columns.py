@@ -7,14 +7,13 @@ category becomes one input per level: 1 for its own level, 0 for the others (one
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.errors import DataError
-
-Missing = Literal["error", "mean", "drop"]
+from jmlp.study.rules import Missing
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jmlp.data.columns import Column, Columns, Missing, named
+from jmlp.data.columns import Column, Columns, named
 from jmlp.data.dataset import ARRAYS, MOST_CLASSES, Dataset, Labels, digest
 from jmlp.data.files import shown
 from jmlp.data.frames import read_values
 from jmlp.data.order import stratified_split
 from jmlp.data.table_file import RawColumn, RawTable, read_table, short
 from jmlp.errors import DataError
+from jmlp.study.rules import Missing
 
 LARGEST = float(np.finfo(np.float32).max)  # of a number in a table
 MOST_LEVELS = 1000  # of a category
