@@ -5,9 +5,9 @@ from pathlib import Path
 
 from measuring import Findings, Options, Row, say, workplace
 
-from jmlp.data.columns import Missing
 from jmlp.data.table import TableOptions, load_table
 from jmlp.errors import DataError
+from jmlp.study.rules import Missing
 
 CASES = 1_000_000
 NUMBERS = ("1", "2", "3.5", "-4e2", "0", "17")

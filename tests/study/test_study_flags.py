@@ -6,14 +6,11 @@ import pytest
 from study_texts import SMALL, load, problems
 
 from jmlp.study.file import load_study
+from jmlp.study.rules import HYPERPARAMETERS
 
 KNOWN_AT_THE_TOP = (
-    "name, title, data, seeds, split_seed, validation_fraction, smallest_difference, "
-    "sequential, notes, label, missing, leave_out, header, test, hidden, batch_size, batch_norm, "
-    "batch_norm_place, batch_norm_scale, "
-    "optimizer, initialization, schedule, learning_rate, drop_rate, momentum, weight_std, "
-    "epochs, patience, min_delta, evaluate_every, shift, rotation, "
-    "backward_fault, experiments"
+    "name, title, data, seeds, split_seed, validation_fraction, smallest_difference, sequential, "
+    f"notes, label, missing, leave_out, header, test, {', '.join(HYPERPARAMETERS)}, experiments"
 )
 
 
