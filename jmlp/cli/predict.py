@@ -100,7 +100,9 @@ def _find(name: Path, stored: StoreOption) -> "Network":
         )
 
 
-def _probabilities(name: Path, network: "Network", x: "NDArray[Any]") -> "NDArray[np.float32]":
+def _probabilities(
+    name: Path, network: "Network", x: "NDArray[Any]", what: str
+) -> "NDArray[np.float32]":
     """The probability of each class for examples `(N, n_in)`: `(N, C)`.
 
     Raises:
@@ -115,7 +117,8 @@ def _probabilities(name: Path, network: "Network", x: "NDArray[Any]") -> "NDArra
         logits = np.asarray(model.predict(network.params, network.state, x))
     if not np.isfinite(logits).all():
         raise CheckpointError(
-            f"{name}: its parameters are too large: its output is not finite; train it again"
+            f"{name}: its parameters are too large: the output for {what} is not finite; train it "
+            "again"
         )
     exp = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares: NDArray[np.float32] = exp / exp.sum(axis=1, keepdims=True)
@@ -138,7 +141,8 @@ def _predict_rows(name: Path, network: "Network", arguments: Sequence[str], out:
         true = None if given is None else [class_name(value) for value in given.values]
     else:
         x, true = contract.inputs_of(_row(arguments), "the row"), None
-    probabilities = _probabilities(name, network, x)
+    what = "the row" if len(x) == 1 else "some rows"
+    probabilities = _probabilities(name, network, x, what)
     names = contract.class_names
     answers = [names[index] for index in probabilities.argmax(axis=1)]
     if out.json:
@@ -201,7 +205,7 @@ def _predict_picture(
         )
     if (fault := network.hyperparams.backward_fault) != "none":
         cautions.append(f"{name} was trained with a mistake in the backward pass: {fault}")
-    (probabilities,) = _probabilities(name, network, picture.x[None])
+    (probabilities,) = _probabilities(name, network, picture.x[None], str(image))
     answer = int(probabilities.argmax())
     names = contract.class_names
     if out.json:

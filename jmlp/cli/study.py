@@ -17,7 +17,7 @@ from jmlp.cli.paths import as_path
 from jmlp.cli.store_option import StoreOption
 from jmlp.errors import CheckFailed, ConfigError
 from jmlp.study import data_names
-from jmlp.study.config import STATIC_FIELDS
+from jmlp.study.config import STATIC_FIELDS, features
 
 if TYPE_CHECKING:
     from jmlp.client.choice import Choice
@@ -292,6 +292,7 @@ def _print_plan(plan: "Plan", hardware: TrainingHardware, folder: Path, out: Out
                 "groups": [
                     {
                         **{name: getattr(group.hyperparams, name) for name in STATIC_FIELDS},
+                        "features": features(group.hyperparams),
                         "lanes": max(len(cohort.runs) for cohort in group.cohorts),
                         "cohorts": len(group.cohorts),
                         "runs": sum(len(cohort.runs) for cohort in group.cohorts),

@@ -130,6 +130,7 @@ def test_real_gradient_is_right(here: Here, monkeypatch: pytest.MonkeyPatch) -> 
 def test_broken_backward_pass_ends_with_code_7(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     backward = model.backward
     monkeypatch.setattr(gradcheck, "DEPTHS", ((),))
+    monkeypatch.setattr(gradcheck, "OPTIONS", {})
     monkeypatch.setattr(
         model, "backward", lambda *args: jax.tree.map(lambda g: 2 * g, backward(*args))
     )
