@@ -63,17 +63,27 @@ def test_quiet_training_leaves_stderr_empty(here: Here) -> None:
 def test_every_hyperparameter_has_a_flag(here: Here) -> None:
     flags = {
         "--hidden": ("3", [3]),
+        "--activation": ("tanh", "tanh"),
         "--batch-size": ("20", 20),
         "--batch-norm": (None, True),
         "--batch-norm-place": ("after", "after"),
         "--no-batch-norm-scale": (None, False),
         "--drop-rate": ("0.2", 0.2),
+        "--input-drop-rate": ("0.1", 0.1),
         "--optimizer": ("momentum", "momentum"),
         "--momentum": ("0.5", 0.5),
         "--learning-rate": ("0.02", 0.02),
         "--schedule": ("linear", "linear"),
         "--initialization": ("normal", "normal"),
         "--weight-std": ("0.3", 0.3),
+        "--l2": ("0.01", 0.01),
+        "--max-norm": ("2", 2.0),
+        "--clip-norm": ("3", 3.0),
+        "--label-smoothing": ("0.1", 0.1),
+        "--class-weight": ("balanced", "balanced"),
+        "--warmup": ("1", 1.0),
+        "--shift": ("1", 1),
+        "--rotation": ("10", 10.0),
         "--epochs": ("2", 2),
         "--patience": ("none", None),
         "--min-delta": ("0.01", 0.01),
@@ -86,7 +96,7 @@ def test_every_hyperparameter_has_a_flag(here: Here) -> None:
     (run,) = json.loads(done.out)["runs"]
     assert run["hyperparams"] == {
         flag[2:].removeprefix("no-").replace("-", "_"): value for flag, (_, value) in flags.items()
-    }
+    } | {"weight_decay": 0.01}  # only with adamw
 
 
 def test_existing_file_is_replaced_by_force_only(here: Here) -> None:
