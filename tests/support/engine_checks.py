@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from jmlp.data import batch_order, split
 from jmlp.data.dataset import Dataset
 from jmlp.nn import model
-from jmlp.study.config import Hyperparams
+from jmlp.study.config import Hyperparams, changed
 from jmlp.training import program, single_run
 from jmlp.training.records import RunResult
 
@@ -103,7 +103,7 @@ def by_hand(
         x, y = jnp.asarray(data.x_train[rows]), jnp.asarray(data.y_train[rows])
         fraction = 1.0 if hp.schedule == "constant" else 1 - (step - 1) / (N_STEPS * hp.epochs)
         rate = swept.learning_rate * fraction
-        now = replace(swept, learning_rate=rate, schedule="constant")
+        now = changed(swept, learning_rate=rate, schedule="constant")
         state = train_step(state, now, x, y, step_key, step, n_steps=N_STEPS)
         yield state
 

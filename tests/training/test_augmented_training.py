@@ -165,9 +165,11 @@ def step_as_text(augmentation: Augmentation | None) -> str:
     lane = jax.tree.map(lambda a: jnp.asarray(a[0]), program.stack_hyperparams([SMALL]))
     state = single_run.init(SMALL, 20, N_CLASSES, jax.random.key(0))
     data = Data(jnp.asarray(PICTURES.x_train), jnp.asarray(PICTURES.y_train))
-    key = None if augmentation is None else program.root_key(0)
+    lane, key = program.random_inputs(
+        lane, program.root_key(0), can_drop=False, augments=augmentation is not None
+    )
     order, zero = jnp.zeros((3, 16), jnp.int32), np.int32(0)
-    interval = Interval(lane, key, order, zero, N_STEPS, False, augmentation)
+    interval = Interval(lane, key, order, zero, N_STEPS, augmentation=augmentation)
 
     def step(state: Any, index: Any) -> Any:
         return make_step(data, interval, index, state.params)(state, lane)
