@@ -19,12 +19,14 @@ A warm-up avoids large steps while the network changes fast (Goyal et al., "Accu
 Minibatch SGD", 2017, arXiv:1706.02677, section 2.2).
 """
 
-from types import ModuleType
+import math
+from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
 Number = Any  # a float or an array of floats
+
+# The app shows learning rates, and starts without NumPy.
+_PLAIN = SimpleNamespace(minimum=min, maximum=max, cos=math.cos)
 
 
 def scheduled(
@@ -34,7 +36,7 @@ def scheduled(
     n_steps: int,
     epochs: Number,
     warmup: Number | None = None,
-    xp: ModuleType = np,
+    xp: Any = _PLAIN,
 ) -> Number:
     """The learning rate of the next update.
 
@@ -45,7 +47,7 @@ def scheduled(
         n_steps: updates per epoch.
         epochs: maximum number of epochs, at the end of which a schedule reaches 0.
         warmup: epochs of the warm-up, at most `epochs`; None: there is none.
-        xp: the module whose functions compute it, such as `jax.numpy`.
+        xp: `numpy` or `jax.numpy` if any of these is an array.
     """
     if warmup is not None:
         first = warmup * n_steps
@@ -55,4 +57,4 @@ def scheduled(
     if schedule == "constant":
         return eta
     p = updates / n_steps / epochs
-    return eta * (1 - p) if schedule == "linear" else eta * (1 + xp.cos(np.pi * p)) / 2
+    return eta * (1 - p) if schedule == "linear" else eta * (1 + xp.cos(math.pi * p)) / 2
