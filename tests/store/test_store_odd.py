@@ -72,7 +72,7 @@ RUNS: list[tuple[Callable[[Any, Any], Any], str]] = [
     ),
     (
         lambda t, a: a["run"]["hyperparams"].update(optimizer="lion"),
-        '"hyperparams.optimizer" is "lion", which is not known here: sgd, momentum, adam',
+        '"hyperparams.optimizer" is "lion", which is not known here: sgd, momentum, nesterov, adam',
     ),
     (lambda t, a: a.update(extra=1), '"extra" is not known here: a newer jmlp wrote it'),
     (lambda t, a: a.pop("attempt"), '"attempt" is missing'),

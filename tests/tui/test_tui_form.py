@@ -20,7 +20,7 @@ from jmlp.data.mnist import MNIST
 from jmlp.errors import StoreError
 from jmlp.study import data_names
 from jmlp.study.config import Study
-from jmlp.study.file import load_study, parse_study, to_toml
+from jmlp.study.file import SHIPPED, load_study, parse_study, to_toml
 from jmlp.training.plan import make_plan, published_facts
 from tui.dialogs import Ask, Choose, Confirm
 from tui.screens.form import StudyForm
@@ -434,7 +434,7 @@ def test_source_is_asked_for_and_a_browser_cannot_give_a_path(tmp_path: Path, se
         await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
         await pilot.pause()
         assert ("a study file …" in dump(pilot.app)) is not served
-        await pilot.press("down", "down", "down", "enter")
+        await pilot.press(*["down"] * SHIPPED.index("original"), "enter")
         await until(pilot, lambda: opened.checked.ok)
         assert opened.checked.label == "original"
 
