@@ -509,7 +509,7 @@ def test_form_alone_makes_an_experiment_with_two_axes_and_a_chosen_baseline(
         assert opened.texts[RATE] == "0.01, 0.03*, 0.1"
         await pilot.press("down", "enter")
         await until_shown(pilot, "Vary or set in learning-rate")
-        await pilot.press("down", "down", "enter")
+        await pilot.press("down", "down", "down", "enter")
         await until(pilot, lambda: opened.line and form.title(opened.line.key) == "hidden")
         assert opened.line is not None
         opened.line.field.value = ""
