@@ -372,12 +372,14 @@ class _Cells:
 def as_words(values: Sequence[str | None], where: str) -> NDArray[np.object_]:
     """An array of words, which must not be numbers with a few mistakes.
 
+    If all are numbers, they were given as words on purpose, as by a frame.
+
     Raises:
-        DataError: half of the values or more are numbers, or all have a decimal comma.
+        DataError: half of the values or more are numbers, but not all, or all have a decimal comma.
     """
     counts = Counter(value for value in values if value is not None)
     n_numbers = sum(n for word, n in counts.items() if _is_number(word))
-    if 2 * n_numbers >= counts.total() and n_numbers:
+    if counts.total() / 2 <= n_numbers < counts.total():
         row, word = next(
             (row, word)
             for row, word in enumerate(values, start=1)
@@ -412,6 +414,8 @@ def _numbers(cells: Sequence[str]) -> NDArray[np.float64] | None:
     except ValueError:
         pass
     try:
-        return np.array([np.nan if c.strip() in MISSING else float(c) for c in cells])
+        # `float` alone does not strip all that counts as space in words.
+        stripped = map(str.strip, cells)
+        return np.array([np.nan if cell in MISSING else float(cell) for cell in stripped])
     except ValueError:
         return None

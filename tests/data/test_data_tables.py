@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -210,7 +210,14 @@ def test_whatever_python_writes_is_read_or_refused(
     assert len(table.columns) >= 2
 
 
+def test_digits_that_a_frame_has_as_words_are_words() -> None:
+    table = read_columns({"code": ["1", "2", "1"], "n": [1, 2, 3]}, "fit: x")
+    assert [column.is_text for column in table.columns] == [True, False]
+    assert list(table.columns[0].values) == ["1", "2", "1"]
+
+
 @given(st.binary(max_size=60), st.sampled_from([".csv", ".tsv"]))
+@example(b"\x1c0", ".tsv")  # a space for `str.strip`, and none for `float`
 def test_whatever_bytes_are_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, suffix: str
 ) -> None:
