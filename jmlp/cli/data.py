@@ -88,9 +88,13 @@ def check(
     from jmlp.data.table_file import is_table
 
     options = table_options(name, table)
-    arrays = data.check(name, options)
-    if (is_table(Path(name)) or name in SHIPPED_TABLES) and not out.json:
-        _describe_table(data.load(name, options=options))
+    if is_table(Path(name)) or name in SHIPPED_TABLES:
+        dataset = data.load(name, options=options)
+        arrays = data.checks_of(name, dataset)
+        if dataset.columns is not None and not out.json:
+            _describe_table(dataset)
+    else:
+        arrays = data.check(name, options)
     if out.json:
         out.print_json(
             [

@@ -109,6 +109,7 @@ def _probabilities(
         CheckpointError: an output is not finite.
     """
     import numpy as np
+    from scipy.special import softmax
 
     from jmlp.nn import model
     from jmlp.system import numerics
@@ -120,9 +121,7 @@ def _probabilities(
             f"{name}: its parameters are too large: the output for {what} is not finite; train it "
             "again"
         )
-    exp = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: NDArray[np.float32] = exp / exp.sum(axis=1, keepdims=True)
-    return shares
+    return np.asarray(softmax(logits, axis=1))
 
 
 def _predict_rows(name: Path, network: "Network", arguments: Sequence[str], out: Output) -> None:

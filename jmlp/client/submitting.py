@@ -327,17 +327,7 @@ def submit_again(folder: Path, row: StudyRow, say: Callable[[str], None]) -> Sub
     facts = read_data(row.data, row.label).facts
     with Store(folder) as store:
         plan = _with_confirmations(store, row.label, make_plan(study, facts))
-        store.submit(
-            Submission(
-                label=row.label,
-                name=row.name,
-                toml=row.toml,
-                data=row.data,
-                command=row.command,
-                hardware=row.hardware,
-                runs=plan.runs,
-            )
-        )
+        store.submit(row.submission(plan.runs))
         _requeue(store, row.label, say)
         done, n_runs = store.counts(row.label)
         say(f"{row.label}: {done} of {n_runs} runs are done")

@@ -5,7 +5,15 @@ from jmlp.data.digits import synthetic
 from jmlp.data.image import read_image
 from jmlp.data.mnist import load_mnist
 from jmlp.data.order import batch_order, split
-from jmlp.data.sources import ArrayCheck, CatalogueEntry, catalogue, check, load, load_stored
+from jmlp.data.sources import (
+    ArrayCheck,
+    CatalogueEntry,
+    catalogue,
+    check,
+    checks_of,
+    load,
+    load_stored,
+)
 from jmlp.data.table import TableOptions, load_table
 
 __all__ = [
@@ -16,6 +24,7 @@ __all__ = [
     "batch_order",
     "catalogue",
     "check",
+    "checks_of",
     "load",
     "load_mnist",
     "load_stored",

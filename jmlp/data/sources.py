@@ -158,7 +158,16 @@ def check(source: str | Path, options: TableOptions | None = None) -> tuple[Arra
         shapes = {key: array.shape for key, array in arrays.items()}
         digests = {key: digest(array) for key, array in arrays.items()}
         return _compare(shapes, digests, data.digests)
-    dataset = load(source, options=options)
+    return checks_of(source, load(source, options=options))
+
+
+def checks_of(source: str | Path, dataset: Dataset) -> tuple[ArrayCheck, ...]:
+    """The digest of each array of data that are loaded.
+
+    Args:
+        source: What they were loaded by.
+        dataset: The data.
+    """
     shapes = {
         "x_train": (len(dataset.x_train), *dataset.image_shape),
         "y_train": dataset.y_train.shape,
@@ -169,7 +178,7 @@ def check(source: str | Path, options: TableOptions | None = None) -> tuple[Arra
     if dataset.columns is not None:
         shapes["columns"] = (len(dataset.columns.features),)
     # A toy with other parameters than its defaults has another canonical text.
-    return _compare(shapes, dataset.digests, _DIGESTS.get(str(named), {}))
+    return _compare(shapes, dataset.digests, _DIGESTS.get(str(_named(source)), {}))
 
 
 def _named(source: str | Path) -> DataName | None:

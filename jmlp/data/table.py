@@ -229,16 +229,25 @@ def _missing_error(
     )
 
 
-def _check_numbers(column: RawColumn, where: str, rows: NDArray[np.intp]) -> None:
+def _numbers(
+    column: RawColumn, where: str, rows: NDArray[np.intp], remedy: str = ""
+) -> NDArray[np.float64]:
+    """The numbers of a column, all of which float32 can hold; NaN where one is missing."""
     values = column.values.astype(np.float64, copy=False)
     with np.errstate(invalid="ignore"):
         large = np.abs(values) > LARGEST
     if large.any():
         at = large.argmax()
         raise DataError(
-            f"{where}: row {rows[at]} is {values[at]:g}, and numbers must be below {LARGEST:.2g}: "
-            "correct it, or use other units (such as the logarithm)"
+            f"{where}: row {rows[at]} is {values[at]:g}, and numbers must be below {LARGEST:.2g}"
+            f"{remedy}"
         )
+    return values
+
+
+def _check_numbers(column: RawColumn, where: str, rows: NDArray[np.intp]) -> None:
+    remedy = ": correct it, or use other units (such as the logarithm)"
+    values = _numbers(column, where, rows, remedy)
     present = values[~np.isnan(values)]
     if present.min() == present.max():
         raise DataError(
@@ -447,15 +456,7 @@ def _as_numbers(feature: RawColumn, where: str, rows: NDArray[np.intp]) -> NDArr
             f"{where}: row {rows[bad]} is {short(feature.values[bad])}, and the network was "
             "trained on numbers there"
         )
-    values = feature.values.astype(np.float64, copy=False)
-    with np.errstate(invalid="ignore"):
-        large = np.abs(values) > LARGEST
-    if large.any():
-        at = large.argmax()
-        raise DataError(
-            f"{where}: row {rows[at]} is {values[at]:g}, and numbers must be below {LARGEST:.2g}"
-        )
-    return values
+    return _numbers(feature, where, rows)
 
 
 def _one_hot(

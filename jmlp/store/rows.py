@@ -75,6 +75,18 @@ class StudyRow:
     submitted_at: int  # UTC, milliseconds
     progress: Progress  # as last reported by its worker
 
+    def submission(self, runs: "Sequence[Run]") -> Submission:
+        """The same study, to be submitted again with these runs."""
+        return Submission(
+            label=self.label,
+            name=self.name,
+            toml=self.toml,
+            data=self.data,
+            command=self.command,
+            hardware=self.hardware,
+            runs=runs,
+        )
+
 
 @dataclass(frozen=True)
 class RunRow:

@@ -14,7 +14,7 @@ from jmlp import data as datasets
 from jmlp.data.dataset import Dataset
 from jmlp.errors import DeviceError, JmlpError
 from jmlp.results.search import staged_plan
-from jmlp.store import RunRow, RunState, Store, StudyRow, Submission, run_files
+from jmlp.store import RunRow, RunState, Store, StudyRow, run_files
 from jmlp.store.checkpoints import key_of
 from jmlp.store.states import RUN_ENDED, RUN_OVER
 from jmlp.study.config import label
@@ -139,17 +139,7 @@ class Work:
             return plan
         if row.toml != self.store.study(self.label).toml:
             return first  # another study has been submitted under this name, and is trained next
-        self.store.submit(
-            Submission(
-                label=row.label,
-                name=row.name,
-                toml=row.toml,
-                data=row.data,
-                command=row.command,
-                hardware=row.hardware,
-                runs=plan.runs,
-            )
-        )
+        self.store.submit(row.submission(plan.runs))
         for experiment in plan.study.experiments:
             if experiment.confirms:
                 self.say(
