@@ -544,8 +544,8 @@ def run_study(
 ) -> Iterator[Progress]:
     """Trains every run of a study; training stops when the consumer stops iterating.
 
-    A study with a search is trained in two stages, each with a progress of its own: when the first
-    has ended, the winners are confirmed.
+    A study with a search is trained in stages, each with a progress of its own: when one has ended,
+    the next round of its candidates follows, or the confirmation of the winners.
 
     Args:
         study: as returned by `jmlp.load_study`, or built from `jmlp.Study` and `jmlp.Experiment`.
@@ -578,15 +578,16 @@ def run_study(
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)
     ended: list[RunResult] = []
-    for progress in _with_networks(engine.run(plan, dataset), dataset):
-        ended += [
-            replace(result, params=None, state=None, last=None, snapshots=())
-            for result in progress.results
-        ]
-        yield progress
-    confirmations = without(staged_plan(plan, ended), {run.run_id for run in plan.runs})
-    if confirmations.groups:
-        yield from _with_networks(engine.run(confirmations, dataset), dataset)
+    done: set[str] = set()
+    while (stage := without(plan, done)).groups:
+        for progress in _with_networks(engine.run(stage, dataset), dataset):
+            ended += [
+                replace(result, params=None, state=None, last=None, snapshots=())
+                for result in progress.results
+            ]
+            yield progress
+        done = {run.run_id for run in plan.runs}
+        plan = staged_plan(plan, ended)
 
 
 def _dataset(training: Any, test: Any) -> Dataset:

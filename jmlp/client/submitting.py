@@ -137,7 +137,7 @@ def submit(
         if existing is not None and named and not fresh:
             check_same(existing, study)
         if existing is not None:
-            plan = _with_confirmations(store, label, plan)
+            plan = _with_stages(store, label, plan)
         store.submit(
             Submission(
                 label=label,
@@ -163,8 +163,8 @@ def submit(
     return Submitted(folder, label, plan, dataset.source, command)
 
 
-def _with_confirmations(store: Store, label: str, plan: "Plan") -> "Plan":
-    """The plan with the confirmations that the results in the store already decide."""
+def _with_stages(store: Store, label: str, plan: "Plan") -> "Plan":
+    """The plan with what the results in the store already add to its searches."""
     from jmlp.results.search import staged_plan
 
     if not any(experiment.search for experiment in plan.study.experiments):
@@ -235,7 +235,7 @@ def _looking_again(
     """Warnings of experiments that get more seeds than those whose verdicts could be seen.
 
     Args:
-        study: the submitted study, with the confirmations of its searches that are known.
+        study: the submitted study, with the stages of its searches that are known.
         before: the study that had its label; None if there was none.
         plan: the submitted study's plan.
         ended: the ids of its runs that have ended.
@@ -296,7 +296,7 @@ def _settings(experiment: Experiment) -> dict[str, Any]:
         varied = {f"axes.{name}": values for name, values in experiment.axes.items()}
     else:
         varied = {f"search.{name}": space_value(v) for name, v in search.space.items()}
-        for name in ("configurations", "method", "seed"):
+        for name in ("configurations", "method", "seed", "halving"):
             varied[f"search.{name}"] = getattr(search, name)
     return asdict(experiment.base) | varied
 
@@ -326,7 +326,7 @@ def submit_again(folder: Path, row: StudyRow, say: Callable[[str], None]) -> Sub
     study = parse_study(row.toml, row.label)
     facts = read_data(row.data, row.label).facts
     with Store(folder) as store:
-        plan = _with_confirmations(store, row.label, make_plan(study, facts))
+        plan = _with_stages(store, row.label, make_plan(study, facts))
         store.submit(row.submission(plan.runs))
         _requeue(store, row.label, say)
         done, n_runs = store.counts(row.label)

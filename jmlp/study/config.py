@@ -393,6 +393,9 @@ class Search:
     confirm: tuple[int, ...]  # seeds that the search does not use
     method: Method = "sobol"
     seed: int = 0  # of the draw
+    # Epochs of the rounds before the last one, whose epochs are the experiment's; rising. Empty:
+    # there is one round.
+    halving: tuple[int, ...] = ()
     drawn: tuple[Cell, ...] = ()
 
 
@@ -404,6 +407,9 @@ class Experiment:
     that is left out is read from it. The configurations are the full grid of the axes, or those
     listed in `cells`: the baseline and the candidates of a search, or the baseline and the winner
     of the search that it confirms.
+
+    The further rounds of a search and the confirmation of its winner are experiments too, which
+    only results can make (`results.search.staged`).
     """
 
     name: str
@@ -416,7 +422,8 @@ class Experiment:
     title: str = ""
     search: Search | None = None
     cells: tuple[Cell, ...] = ()
-    confirms: str = ""  # the experiment whose winner it confirms; only results make one
+    search_name: str = ""  # of such an experiment: that of the search in the study
+    stage: int = 0  # of such an experiment: the number of those before it, the search included
 
     def __post_init__(self) -> None:
         # Only conversions: `file.checked_study` checks it, together with the rest of its study.
@@ -425,6 +432,11 @@ class Experiment:
         if self.axes and not self.baseline:
             on_axes = {name: getattr(self.base, name) for name in self.axes if name in DEFAULTS}
             self.__dict__["baseline"] = on_axes
+
+    @property
+    def confirms(self) -> str:
+        """The name of the search whose winner it confirms; empty if it does not."""
+        return "" if self.search else self.search_name
 
     def __repr__(self) -> str:
         axes = " x ".join(f"{len(values)} {name}" for name, values in self.axes.items())
@@ -487,9 +499,11 @@ def configurations(experiment: Experiment) -> tuple[Configuration, ...]:
         names = tuple(experiment.axes)
         axes = [[python_value(n, v) for v in values] for n, values in experiment.axes.items()]
         cells = [dict(zip(names, cell, strict=True)) for cell in itertools.product(*axes)]
+    base = experiment.base
+    if experiment.search and experiment.search.halving:
+        base = changed(base, epochs=experiment.search.halving[0])
     return tuple(
-        Configuration(cell, canonical(changed(experiment.base, **cell)), label(cell))
-        for cell in cells
+        Configuration(cell, canonical(changed(base, **cell)), label(cell)) for cell in cells
     )
 
 

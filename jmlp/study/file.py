@@ -201,8 +201,8 @@ def checked_study(study: Study) -> Study:
 
 
 def _document(study: Study) -> Document:
-    """The content of a study file, as TOML values; confirmations follow from their searches."""
-    tables = {e.name: _experiment_table(e) for e in study.experiments if not e.confirms}
+    """The content of a study file, as TOML values; what results add to a search is left out."""
+    tables = {e.name: _experiment_table(e) for e in study.experiments if not e.search_name}
     shared: Document = {}
     for key in _SHARED_KEYS:
         values = [table[key] for table in tables.values() if key in table]
@@ -282,6 +282,7 @@ def _search_table(search: Search, seeds: Any) -> Document:
         "method": search.method,
         "seed": python_number(search.seed),
         "confirm": confirm,
+        **({"halving": list(map(python_number, search.halving))} if search.halving else {}),
         **{name: _space_value(name, values) for name, values in search.space.items()},
         **({"drawn": drawn_table(search)} if search.drawn else {}),
     }

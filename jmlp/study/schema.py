@@ -29,7 +29,7 @@ from jmlp.study.config import (
     unchecked,
 )
 from jmlp.study.rules import HYPERPARAMETERS, PER_LAYER, Refused, shown, toml_value
-from jmlp.study.search import confirmation_name, read_search
+from jmlp.study.search import later_names, read_search, rounds
 from jmlp.study.toml_reader import Document, Key, Reader
 
 EXPERIMENT_RULES = {"title": rules.TITLE, "seeds": rules.SEEDS, **HYPERPARAMETERS}
@@ -88,20 +88,25 @@ def read_study(document: Document, reader: Reader) -> Study | None:
     return Study(**study_fields, experiments=tuple(draft.experiment() for draft in drafts))
 
 
-def _has_search(table: Any) -> bool:
-    return isinstance(table, dict) and "search" in table
+def _later_names(name: str, table: Any) -> tuple[str, ...]:
+    """The names of the experiments that an experiment with a search can add to its study."""
+    if not isinstance(table, dict) or "search" not in table:
+        return ()
+    halving = table["search"].get("halving") if isinstance(table["search"], dict) else None
+    return later_names(name, 1 + len(halving) if isinstance(halving, list) else 1)
 
 
 def _check_names(tables: Document, reader: Reader) -> None:
     first: dict[str, str] = {}
-    searches = {confirmation_name(n): n for n, table in tables.items() if _has_search(table)}
+    searches = {later: n for n, table in tables.items() for later in _later_names(n, table)}
     for name in tables:
         if not rules.is_name(name):
             reader.problem(("experiments", name), f"a name must be {rules.NAME.wanted}")
         if name in searches:
             reader.problem(
                 ("experiments", name),
-                f"is the name of the confirmation of {searches[name]}'s winner: use another one",
+                f"is the name of an experiment that the search of {searches[name]} adds: use "
+                "another one",
             )
         # Names become file names, and some file systems ignore case.
         other = first.setdefault(name.lower(), name)
@@ -150,7 +155,8 @@ class _Draft:
     def n_runs(self) -> int:
         """Configurations x seeds, counted without building the runs."""
         if (search := self._search) is not None:
-            return (1 + search.configurations) * len(self._seeds) + 2 * len(search.confirm)
+            n_searched = sum(1 + n for _, n in rounds(search, self._base.epochs))
+            return n_searched * len(self._seeds) + 2 * len(search.confirm)
         return math.prod(map(len, self._axes.values())) * len(self._seeds)
 
     @property

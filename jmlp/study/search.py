@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_CANDIDATES = 1000
+MAX_ROUNDS = 10
 CONFIRM = 10  # seeds of the confirmation, unless a study says otherwise
 _DIGITS = 4  # of a value drawn from a logarithmic range
 _STEPS = 3  # decimals of a value drawn from a uniform range, in units of its width
@@ -52,6 +53,12 @@ SETTINGS: Mapping[str, Rule] = {
     "configurations": rules.integer(1, MAX_CANDIDATES),
     "method": rules.choice(*METHODS),
     "seed": rules.SEED,
+    "halving": rules.list_of(
+        "a list of the epochs of the rounds before the last, as in halving = [3, 9]",
+        HYPERPARAMETERS["epochs"],
+        1,
+        MAX_ROUNDS - 1,
+    ),
     # A number is read as the smallest seeds that the search does not use.
     "confirm": Rule(
         f"{rules.SEEDS.wanted}, none of them a seed of the search",
@@ -73,7 +80,7 @@ def read_search(
         reader: takes the problems.
     """
     n_problems = reader.n_problems
-    settings: Document = {"confirm": CONFIRM, "method": "sobol", "seed": 0}
+    settings: Document = {"confirm": CONFIRM, "method": "sobol", "seed": 0, "halving": ()}
     space: dict[str, Range | tuple[Value, ...]] = {}
     for key, value in table.items():
         if key in SETTINGS:
@@ -99,11 +106,23 @@ def read_search(
             f"has seeds of the search, {shown(both)}, with which the winner was chosen: leave them "
             "out, or give a number, as in confirm = 10",
         )
+    if "halving" in table and "epochs" in table:
+        reader.problem(
+            (*at, "halving"),
+            "its rounds differ in epochs, which is searched: leave one of them out",
+        )
+    elif problem := _halving_problem(settings["halving"], baseline.epochs):
+        reader.problem((*at, "halving"), problem)
     if reader.n_problems > n_problems:
         return None
     space = {name: space[name] for name in HYPERPARAMETERS if name in space}
     search = Search(
-        space, settings["configurations"], tuple(confirm), settings["method"], settings["seed"]
+        space,
+        settings["configurations"],
+        tuple(confirm),
+        settings["method"],
+        settings["seed"],
+        settings["halving"],
     )
     if "drawn" in table:
         drawn = _read_drawn(table["drawn"], (*at, "drawn"), search, reader)
@@ -113,12 +132,62 @@ def read_search(
         except Refused as refused:
             reader.problem((*at, "configurations"), str(refused))
             return None
+    warmup = max(cell.get("warmup", 0.0) for cell in (baseline.__dict__, *drawn))
+    if search.halving and warmup > search.halving[0]:
+        reader.problem(
+            (*at, "halving"),
+            f"the first round, of {search.halving[0]} epochs, would end within the warm-up of "
+            f"{warmup:g}: begin with a longer one",
+        )
     return None if reader.n_problems > n_problems else replace(search, drawn=drawn)
+
+
+def _halving_problem(halving: Sequence[int], epochs: int) -> str | None:
+    """Why a search whose last round has so many epochs can't have these rounds before it."""
+    for before, after in itertools.pairwise((*halving, epochs)):
+        if before >= after:
+            return (
+                f"must rise from round to round, up to below the {epochs} epochs of the last one, "
+                f"got {shown(list(halving))}"
+            )
+    return None
+
+
+def rounds(search: Search, epochs: int) -> tuple[tuple[int, int], ...]:
+    """The epochs and the number of candidates of each round of a search.
+
+    Each round costs about as much as the one before: when epochs triple, a third of the candidates
+    remain, rounded down, but at least one (successive halving: Jamieson and Talwalkar 2016,
+    "Non-stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS).
+
+    Args:
+        search: the search.
+        epochs: those of its last round.
+    """
+    found: list[tuple[int, int]] = []
+    for limit in (*search.halving, epochs):
+        n = search.configurations
+        if found:
+            before, n_before = found[-1]
+            n = max(1, n_before * before // limit)
+        found.append((limit, n))
+    return tuple(found)
+
+
+def round_name(name: str, number: int) -> str:
+    """The name of the experiment with a further round of a search; the second has number 2."""
+    return f"{name}-round-{number}"
 
 
 def confirmation_name(name: str) -> str:
     """The name of the experiment that confirms the winner of the search in this experiment."""
     return f"{name}-confirmation"
+
+
+def later_names(name: str, n_rounds: int) -> tuple[str, ...]:
+    """The names of all experiments that the results of a search with so many rounds can make."""
+    numbers = range(2, n_rounds + 1)
+    return (*(round_name(name, number) for number in numbers), confirmation_name(name))
 
 
 def fresh_seeds(used: Sequence[int], n: int) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
 """Expands a study into runs, cohorts, and groups that compile once. Imports no JAX.
 
-Equal runs of several experiments are trained as one run. Runs that share a seed, every static
-hyperparameter and their features (`config.features`: which optional parts of the mathematics they
-use) are a cohort; cohorts that agree in all of these but the seed are a group.
+Equal runs of several experiments are trained as one run. Runs that share a stage (`Run.stage`), a
+seed, every static hyperparameter and their features (`config.features`: which optional parts of the
+mathematics they use) are a cohort; cohorts that agree in all of these but the seed are a group.
 """
 
 import hashlib
@@ -142,6 +142,9 @@ class Run:
     seed: int
     split_seed: int
     experiments: tuple[str, ...]
+    # The first stage of its experiments: later ones are known only when it has been trained, and
+    # must not change its program.
+    stage: int = 0
 
 
 @dataclass(frozen=True)
@@ -205,7 +208,7 @@ def make_plan(study: Study, facts: DataFacts) -> Plan:
     _check_against_data(runs, study, facts)
     cohorts: dict[tuple[tuple[object, ...], int, int], list[Run]] = {}
     for run in runs:
-        program = compiled_in(run.hyperparams)
+        program = run.stage, *compiled_in(run.hyperparams)
         cohorts.setdefault((program, run.seed, run.split_seed), []).append(run)
     groups: dict[tuple[object, ...], list[Cohort]] = {}
     for (program, seed, split_seed), members in cohorts.items():
@@ -341,17 +344,17 @@ def parameters_by_layer(hp: Hyperparams, n_in: int, n_classes: int) -> tuple[int
 
 def _runs(study: Study, facts: DataFacts) -> list[Run]:
     """All runs of all experiments, equal ones merged into one."""
-    found: dict[tuple[Hyperparams, int], dict[str, None]] = {}  # names of experiments, in order
+    found: dict[tuple[Hyperparams, int], dict[str, int]] = {}  # stages of experiments, in order
     for experiment in study.experiments:
         for configuration in configurations(experiment):
             for seed in experiment.seeds:
-                names = found.setdefault((configuration.hyperparams, seed), {})
-                names[experiment.name] = None
+                stages = found.setdefault((configuration.hyperparams, seed), {})
+                stages[experiment.name] = experiment.stage
     runs = []
-    for (hp, seed), names in found.items():
+    for (hp, seed), stages in found.items():
         split_seed = seed if study.split_seed == "seed" else study.split_seed
         ident = run_id(hp, seed, split_seed, study, facts)
-        runs.append(Run(ident, hp, seed, split_seed, tuple(names)))
+        runs.append(Run(ident, hp, seed, split_seed, tuple(stages), min(stages.values())))
     return runs
 
 

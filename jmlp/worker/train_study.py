@@ -17,8 +17,9 @@ from jmlp.results.search import staged_plan
 from jmlp.store import RunRow, RunState, Store, StudyRow, run_files
 from jmlp.store.checkpoints import key_of
 from jmlp.store.states import RUN_ENDED, RUN_OVER
-from jmlp.study.config import label
+from jmlp.study.config import Experiment, label
 from jmlp.study.file import parse_study
+from jmlp.study.search import rounds
 from jmlp.system import diagnosis, environment
 from jmlp.system.files import is_forbidden, is_there
 from jmlp.training import engine
@@ -123,10 +124,10 @@ class Work:
         return plan, planning.without(plan, over), dataset
 
     def _whole_plan(self) -> Plan:
-        """The plan with the runs that confirm the winners of searches; adds them to the store.
+        """The plan with the runs that results add to searches; adds them to the store.
 
-        There are none before all other runs have ended. The winners are a function of the results
-        in the store, so a worker that was killed at any point finds the same ones.
+        A stage is added when all runs before have ended. It is a function of the results in the
+        store, so a worker that was killed at any point finds the same one.
         """
         first, row = self.first, self.row
         if not any(experiment.search for experiment in first.study.experiments):
@@ -134,18 +135,18 @@ class Work:
         runs = self.store.runs(self.label)
         results = {run.run_id: run.result for run in runs if run.result}
         plan = staged_plan(first, results.values())
-        is_decided = results.keys() >= {run.run_id for run in first.runs}
-        if not is_decided or {run.run_id for run in runs} == {run.run_id for run in plan.runs}:
+        stored, planned = {run.run_id for run in runs}, {run.run_id for run in plan.runs}
+        # Not all results of a stage may be there: those of later stages stay in the store until
+        # it is known whether the same ones follow.
+        if stored == planned or (stored > planned and not results.keys() >= planned):
             return plan
         if row.toml != self.store.study(self.label).toml:
             return first  # another study has been submitted under this name, and is trained next
         self.store.submit(row.submission(plan.runs))
+        latest = max(experiment.stage for experiment in plan.study.experiments)
         for experiment in plan.study.experiments:
-            if experiment.confirms:
-                self.say(
-                    f"{experiment.confirms}: the winner is {label(experiment.cells[1])}; it is "
-                    f"confirmed with {len(experiment.seeds)} fresh seeds"
-                )
+            if latest and experiment.stage == latest:
+                self.say(_next_stage_text(experiment))
         return plan
 
     def _reconcile(self, plan: Plan) -> None:
@@ -406,6 +407,19 @@ class OfWholeStudy:
             elapsed=progress.elapsed + self.before.elapsed,
             share=max(share, self.before.share or 0.0),
         )
+
+
+def _next_stage_text(experiment: Experiment) -> str:
+    """What is said when the results of a search have made its next stage."""
+    seeds, n = len(experiment.seeds), len(experiment.cells) - 1
+    if experiment.search is None:
+        return (
+            f"{experiment.confirms}: the winner is {label(experiment.cells[1])}; it is confirmed "
+            f"with {seeds} fresh seeds"
+        )
+    (epochs, _), *_ = rounds(experiment.search, experiment.base.epochs)
+    best = "candidate is" if n == 1 else f"{n} candidates are"
+    return f"{experiment.search_name}: the best {best} trained again, with {epochs} epochs"
 
 
 def announcement(plan: Plan, devices: Sequence[jax.Device]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ from study_texts import load
 from table_runs import diverged, finished
 
 from jmlp.results import statistics
-from jmlp.results.search import staged, winner
+from jmlp.results.search import ranked, staged, staged_plan
 from jmlp.results.statistics import compare
 from jmlp.results.tables import ExperimentTable, study_tables
 from jmlp.study.config import Experiment, Hyperparams, Study, configurations
 from jmlp.study.file import to_toml
 from jmlp.study.run_index import RunIndex
+from jmlp.training.plan import DataFacts, make_plan
 from jmlp.training.records import RunResult
 
 STUDY = load("""
@@ -44,8 +46,8 @@ def searched(**of: Sequence[float]) -> list[RunResult]:
 
 
 def won(results: Sequence[RunResult]) -> float | None:
-    cell = winner(TUNED, RunIndex(results))
-    return None if cell is None else float(cell["learning_rate"])
+    best = ranked(TUNED, RunIndex(results))[:1]
+    return float(best[0]["learning_rate"]) if best else None
 
 
 def tables(results: Sequence[RunResult], study: Study = STUDY) -> tuple[ExperimentTable, ...]:
@@ -191,6 +193,144 @@ def test_table_of_the_confirmation_has_the_verdict_and_the_optimism_of_the_searc
         "In the search, the winner had a mean validation accuracy of 94.00 % (2 seeds); with 5 "
         "seeds that had no part in its choice it is 91.00 %. The search's figure was too high by "
         "+3.00 points.",
+    )
+
+
+# Rounds
+
+HALVED = load("""
+name = "s"
+seeds = 2
+epochs = 20
+[experiments.tuned]
+title = "Tuned"
+baseline.learning_rate = 0.1
+[experiments.tuned.search]
+configurations = 9
+confirm = 5
+halving = [2, 6]
+learning_rate = { log = [1e-4, 1] }
+""")
+
+
+FACTS = DataFacts(1_000, 100, 4, 3, {"x_train": "1", "y_train": "2"})
+
+
+def judged_by_rate(experiment: Experiment) -> list[RunResult]:
+    """Runs of a round, whose validation accuracy is the learning rate."""
+    return [
+        finished(c.hyperparams, seed, 0.5, validation_accuracy=c.cell["learning_rate"])
+        for c in configurations(experiment)
+        for seed in experiment.seeds
+    ]
+
+
+def results_of(study: Study) -> list[RunResult]:
+    """Results of all stages of a study, each run once."""
+    runs = [run for experiment in study.experiments for run in judged_by_rate(experiment)]
+    return [*{(run.hyperparams, run.seed): run for run in runs}.values()]
+
+
+def rounds_of(study: Study) -> list[Study]:
+    """The study before its first stage, and after each one."""
+    found = [study]
+    while (further := staged(study, results_of(found[-1]))) != found[-1]:
+        found.append(further)
+    return found
+
+
+def test_each_round_trains_the_best_of_the_one_before_for_more_epochs() -> None:
+    *_, study = rounds_of(HALVED)
+    (first,) = HALVED.experiments
+    rates = sorted((cell["learning_rate"] for cell in first.cells[1:]), reverse=True)
+    # 9 x 2 epochs are 3 x 6 and, rounded down to no candidate but kept at one, 1 x 20.
+    assert [(e.name, e.title) for e in study.experiments] == [
+        ("tuned", "Tuned"),
+        ("tuned-round-2", "Round 2 of Tuned"),
+        ("tuned-round-3", "Round 3 of Tuned"),
+        ("tuned-confirmation", "Confirmation of Tuned"),
+    ]
+    trained = [
+        [(c.cell["learning_rate"], c.hyperparams.epochs) for c in configurations(e)]
+        for e in study.experiments
+    ]
+    assert sorted(trained[0][1:], reverse=True) == [(rate, 2) for rate in rates]
+    assert trained[1] == [(0.1, 6)] + [(rate, 6) for rate in rates[:3]]
+    assert trained[2] == [(0.1, 20), (rates[0], 20)]
+    assert trained[3] == trained[2]
+    assert [{*e.seeds} for e in study.experiments] == [{0, 1}] * 3 + [{2, 3, 4, 5, 6}]
+
+
+def test_rounds_are_added_one_after_the_other_and_never_change_those_before() -> None:
+    studies = rounds_of(HALVED)
+    assert [len(study.experiments) for study in studies] == [1, 2, 3, 4]
+    for before, after in pairwise(studies):
+        assert after.experiments[:-1] == before.experiments
+        assert to_toml(after) == to_toml(HALVED)
+
+
+def test_round_waits_for_the_other_experiments_of_the_study() -> None:
+    other = Experiment("other", HPS[0.1], {}, (0, 1, 2), {})
+    study = replace(HALVED, experiments=(*HALVED.experiments, other))
+    results = judged_by_rate(HALVED.experiments[0])
+    assert staged(study, results) == study
+    every = [*results, *judged(HPS[0.1], [0.5] * 3)]
+    assert [e.name for e in staged(study, every).experiments] == ["tuned", "tuned-round-2", "other"]
+
+
+def test_later_stages_share_no_program_with_earlier_ones_and_so_cannot_change_their_bits() -> None:
+    plan = make_plan(HALVED, FACTS)
+    results: list[RunResult] = []
+    for n_stages in (2, 3, 4, 4):
+        groups = {group.cohorts for group in plan.groups}
+        ids = {(run.hyperparams, run.seed): run.run_id for run in plan.runs}
+        results = [
+            replace(run, run_id=ids[run.hyperparams, run.seed]) for run in results_of(plan.study)
+        ]
+        plan = staged_plan(plan, results)
+        assert len(plan.study.experiments) == n_stages
+        assert groups <= {group.cohorts for group in plan.groups}
+    assert staged_plan(make_plan(HALVED, FACTS), results) == plan
+
+
+def test_fewer_candidates_remain_if_others_have_diverged() -> None:
+    (first,) = HALVED.experiments
+    results = judged_by_rate(first)
+    alive = min({run.hyperparams.learning_rate for run in results} - {0.1})
+    results = [
+        r
+        if r.hyperparams.learning_rate in (alive, 0.1)
+        else diverged(r.hyperparams, r.seed, step=3)
+        for r in results
+    ]
+    *_, second = staged(HALVED, results).experiments
+    assert [cell["learning_rate"] for cell in second.cells] == [0.1, alive]
+    assert second.search is not None
+    assert second.search.configurations == 1
+
+
+def test_tables_of_rounds_say_who_trains_again_and_what_that_risks() -> None:
+    *_, study = rounds_of(HALVED)
+    first, second, third, confirmation = tables(results_of(study), HALVED)
+    for table in (first, second, third):
+        assert {row.test_accuracy for row in table.rows} == {None}
+    assert first.notes[0].startswith("9 candidates, drawn")
+    assert "They are trained for 2 epochs at most." in first.notes[0]
+    assert first.notes[1].startswith(
+        "Of these, the first 3 candidates train again, for 6 epochs at most, in tuned-round-2. "
+        "Candidates that learn slowly at first"
+    )
+    assert second.notes[0].startswith("The best 3 candidates of the round before, drawn")
+    assert (
+        "the first candidate trains again, for 20 epochs at most, in tuned-round-3"
+        in second.notes[1]
+    )
+    assert third.notes[0].startswith("The best 1 candidate of the round before")
+    assert "is the winner" in third.notes[1]
+    best = study.experiments[-1].cells[1]["learning_rate"]
+    assert any(
+        f"the winner had a mean validation accuracy of {100 * best:.2f} % (2 seeds)" in note
+        for note in confirmation.notes
     )
 
 

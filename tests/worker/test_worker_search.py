@@ -1,4 +1,4 @@
-"""The two stages of a search in the worker, and what a kill between or within them changes."""
+"""The stages of a search in the worker, and what a kill between or within them changes."""
 
 import signal
 from pathlib import Path
@@ -151,3 +151,33 @@ def test_failure_in_the_search_ends_the_study_without_a_confirmation(queue: Queu
     assert queue.study().state == "failed"
     with queue.store() as store:
         assert {run.state for run in store.runs("small") if run.seed >= 2} == {"queued"}
+
+
+def test_rounds_follow_each_other_and_a_kill_between_any_two_stages_changes_no_bit(
+    queue: Queue, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halved = SEARCH.replace("confirm = 2", "confirm = 2\nhalving = [1, 2]")
+    whole = numbers_undisturbed(tmp_path_factory.mktemp("rounds"), halved)
+    Path(queue.here.folder, "small.toml").write_text(halved)
+    queue.submit()
+
+    def die(self: Any, submission: Any) -> None:
+        raise Died(signal.SIGKILL)
+
+    n_runs = []
+    for _ in range(3):
+        with monkeypatch.context() as patch:
+            patch.setattr(full_disk.RetryingStore, "submit", die)
+            queue.train()
+        n_runs.append(len(seeds(queue)))
+        with queue.store() as store:
+            n_queued = sum(run.state == "queued" for run in store.runs("small"))
+        assert n_queued == 0
+        queue.submit()
+        with queue.store() as store:
+            assert any(run.state == "queued" for run in store.runs("small"))
+    queue.train()
+    assert queue.study().state == "done"
+    # Two seeds each of 3 candidates, then 1 and 1, and the baseline; then two of two.
+    assert [*n_runs, len(seeds(queue))] == [8, 12, 16, 20]
+    assert numbers(queue.folder) == whole

@@ -259,7 +259,7 @@ class StudyQuery:
         self._read_plan(parse_study(row.toml, row.label), self._facts)
 
     def _stage(self, study: Study, runs: Sequence[RunRow]) -> None:
-        """Adds the confirmations of searches whose winners are known now."""
+        """Adds the stages of searches that are known now."""
         results = [run.result for run in runs if run.result is not None]
         if len(results) == self._ended or not any(e.search for e in study.experiments):
             return

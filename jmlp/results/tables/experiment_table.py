@@ -186,7 +186,7 @@ DIFFERENCE_COLUMNS = (
 def study_tables(
     study: Study, results: Sequence[RunResult], facts: DataFacts | None = None
 ) -> tuple[ExperimentTable, ...]:
-    """One table per experiment of the study, and one for the confirmation of each winner.
+    """One table per experiment of the study, and one for each later stage of its searches.
 
     Arguments as in `experiment_table`.
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from jmlp.errors import ConfigError
-from jmlp.results.search import standing, winner
+from jmlp.results.search import ranked, standing
 from jmlp.study.config import (
     Cell,
     Configuration,
@@ -153,14 +153,15 @@ def best_arm(experiment: Experiment, arms: Sequence[Arm]) -> Arm | None:
     """The arm with the lowest mean validation cost, once all runs of the experiment have ended.
 
     An arm with a diverged run is never the best; None if there is no best arm. The best arm of a
-    search is its winner; its confirmation, which only compares two arms, has none.
+    search, or of a round of it, is its first candidate; its confirmation, which only compares two
+    arms, has none.
     """
     if experiment.confirms or any(len(arm.runs) < len(experiment.seeds) for arm in arms):
         return None
     if experiment.search:
         index = RunIndex([run for arm in arms for run in arm.runs.values()])
-        cell = winner(experiment, index)
-        return next((arm for arm in arms if arm.configuration.cell == cell), None)
+        best = ranked(experiment, index)[:1]
+        return next((arm for arm in arms if arm.configuration.cell in best), None)
     costs = {i: arm.validation_cost for i, arm in enumerate(arms)}
     known = {i: cost for i, cost in costs.items() if cost is not None}
     return arms[min(known, key=known.__getitem__)] if known else None

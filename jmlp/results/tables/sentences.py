@@ -39,7 +39,7 @@ from jmlp.study.config import (
     matches,
 )
 from jmlp.study.run_index import RunIndex
-from jmlp.study.search import confirmation_name, space_text
+from jmlp.study.search import confirmation_name, round_name, rounds, space_text
 from jmlp.training.plan import DataFacts
 from jmlp.training.records import RunResult, made_with
 
@@ -180,14 +180,32 @@ def search_notes(experiment: Experiment, best: Arm | None) -> Iterator[str]:
     space = "; ".join(
         f"{name.replace('_', ' ')} {space_text(name, v)}" for name, v in search.space.items()
     )
-    n_seeds = len(experiment.seeds)
+    (epochs, _), *later = rounds(search, experiment.base.epochs)
+    drawn = f"{_METHODS[search.method]} with seed {search.seed}, from {space}"
+    candidates = _count(search.configurations, "candidate")
+    if experiment.stage:
+        chosen = f"The best {candidates} of the round before, drawn {drawn}."
+    else:
+        chosen = f"{candidates}, drawn {drawn}."
+    if later or experiment.stage:
+        chosen += f" They are trained for {_count(epochs, 'epoch')} at most."
     yield (
-        f"{_count(search.configurations, 'candidate')}, drawn {_METHODS[search.method]} with seed "
-        f"{search.seed}, from {space}. They are in the order of their mean validation accuracies "
-        f"over {_count(n_seeds, 'seed')}, and of equal ones by their mean validation costs."
+        f"{chosen} They are in the order of their mean validation accuracies over "
+        f"{_count(len(experiment.seeds), 'seed')}, and of equal ones by their mean validation "
+        "costs."
     )
-    name = confirmation_name(experiment.name)
-    if best is not None:
+    root = experiment.search_name or experiment.name
+    if later:
+        (limit, kept), *_ = later
+        those = "candidate trains" if kept == 1 else f"{kept} candidates train"
+        yield (
+            f"Of these, the first {those} again, for {_count(limit, 'epoch')} at most, in "
+            f"{round_name(root, experiment.stage + 2)}. Candidates that learn slowly at first, as "
+            "at low learning rates or with much regularisation, may be left out although they "
+            "would be better in the end."
+        )
+    name = confirmation_name(root)
+    if best is not None and not later:
         yield (
             f"The first of the candidates, marked best, is the winner. The best of "
             f"{search.configurations} noisy means is partly luck, so that its figure here is too "
@@ -219,7 +237,9 @@ def confirmation_notes(
             f"The winner of {experiment.confirms}, on fresh seeds against the baseline: "
             f"{_phrase(name, comparison, study)}."
         )
-    (search,) = [e for e in study.experiments if e.name == experiment.confirms]
+    *_, search = [
+        e for e in study.experiments if experiment.confirms in (e.name, e.search_name) and e.search
+    ]
     cell = arms[1].configuration.cell
     (runs,) = [runs for c, runs in results.of(search)[1:] if c.cell == cell]
     before, now = _validation(runs.values()), _validation(arms[1].finished)
