@@ -229,6 +229,14 @@ class Hyperparams:
             optional=True,
         ),
     )
+    elastic: float = field(
+        default=0.0,
+        metadata=_metadata(
+            "Training images are distorted: the spread of their pixels' displacements in pixels.",
+            static=True,
+            optional=True,
+        ),
+    )
     backward_fault: BackwardFault = field(
         default="none",
         metadata=_metadata(

@@ -357,6 +357,7 @@ HYPERPARAMETERS: dict[str, Rule] = {
     "evaluate_every": Rule(f"{_UPDATES.wanted}, or 'epoch'", _evaluate_every),
     "shift": integer(0, MAX_SHIFT),
     "rotation": number("from 0 to 180", lambda v: 0 <= v <= 180),
+    "elastic": number("from 0 to 100", lambda v: 0 <= v <= 100),
     "backward_fault": choice(*get_args(BackwardFault)),
 }
 

@@ -229,7 +229,7 @@ def as_compiled(hp: Hyperparams) -> Hyperparams:
 
     Groups that differ only in these share all programs but the one that makes updates.
     """
-    return changed(hp, batch_size=0, evaluate_every="epoch", shift=0, rotation=0.0)
+    return changed(hp, batch_size=0, evaluate_every="epoch", shift=0, rotation=0.0, elastic=0.0)
 
 
 def _group(cohorts: tuple[Cohort, ...]) -> Group:
@@ -320,6 +320,7 @@ def group_name(group: Group) -> str:
         parts.append(f"with {' and '.join(name.replace('_', ' ') for name in found)}")
     parts += [f"shift {hp.shift}"] if hp.shift else []
     parts += [f"rotation {hp.rotation:g}°"] if hp.rotation else []
+    parts += [f"elastic {hp.elastic:g}"] if hp.elastic else []
     if hp.backward_fault != "none":
         parts.append(f"backward fault {hp.backward_fault}")
     if hp.evaluate_every != "epoch":
@@ -389,7 +390,7 @@ def _check_against_data(runs: Sequence[Run], study: Study, facts: DataFacts) -> 
                 f"{study.name}: epochs: {epochs} epochs at batch_size {batch_size} are "
                 f"{updates} updates, at most {MAX_UPDATES} are counted; use fewer epochs"
             )
-    for name in ("shift", "rotation"):
+    for name in ("shift", "rotation", "elastic"):
         if facts.plane is None and any(getattr(run.hyperparams, name) for run in runs):
             problems.append(
                 f"{study.name}: {name}: the examples of {study.data} are no pictures: they need a "

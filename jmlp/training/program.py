@@ -166,7 +166,7 @@ def random_inputs(
         hp: as returned by `stack_hyperparams`.
         keys: the root keys, returned as they are, or as None where no update is random.
         can_drop: whether any lane of the group drops units; see `plan.Group`.
-        augments: whether the pictures are shifted or rotated.
+        augments: whether the pictures are changed at random.
     """
     none: dict[str, Any] = {} if can_drop else {"drop_rate": None}
     is_random = can_drop or hp.input_drop_rate is not None or augments

@@ -96,7 +96,7 @@ def test_dry_run_as_json(here: Here) -> None:
     static |= {"schedule": "constant", "evaluate_every": "epoch", "backward_fault": "none"}
     static |= {"batch_norm_place": "before", "batch_norm_scale": True}
     static |= {"activation": "relu", "class_weight": "none", "features": []}
-    static |= {"shift": 0, "rotation": 0.0}
+    static |= {"shift": 0, "rotation": 0.0, "elastic": 0.0}
     plan = json.loads(done.out)
     assert 600_000_000 < plan.pop("memory") < 700_000_000
     assert 5 < plan.pop("seconds_at_most") < 60

@@ -84,6 +84,7 @@ def test_every_hyperparameter_has_a_flag(here: Here) -> None:
         "--warmup": ("1", 1.0),
         "--shift": ("1", 1),
         "--rotation": ("10", 10.0),
+        "--elastic": ("1.5", 1.5),
         "--epochs": ("2", 2),
         "--patience": ("none", None),
         "--min-delta": ("0.01", 0.01),

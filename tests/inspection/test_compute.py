@@ -137,7 +137,7 @@ def test_with_sgd_the_update_is_that_of_the_next_training_step(
     [
         {"drop_rate": 0.4},
         {"drop_rate": 0.4, "schedule": "linear"},
-        {"drop_rate": 0.4, "shift": 1, "rotation": 40.0},
+        {"drop_rate": 0.4, "shift": 1, "rotation": 40.0, "elastic": 0.5},
         {
             "activation": "tanh",
             "schedule": "cosine",

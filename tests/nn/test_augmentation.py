@@ -1,4 +1,4 @@
-"""Random shifts and rotations of pictures: by hand, and against SciPy."""
+"""Random shifts, rotations and distortions of pictures: by hand, and against SciPy."""
 
 from typing import Any
 
@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.interpolate import BSpline
 
-from jmlp.nn.augmentation import Augmentation, augmentation_of, move, turn_and_move
+from jmlp.nn.augmentation import (
+    INTERVALS,
+    Augmentation,
+    augmentation_of,
+    displacements,
+    move,
+    spline_basis,
+    turn_and_move,
+)
 from jmlp.study.config import Hyperparams
 
 PICTURE = np.array(
@@ -94,6 +103,56 @@ def test_a_turned_picture_is_that_of_scipy(shape: tuple[int, int]) -> None:
             np.testing.assert_allclose(found, by_scipy(x, degrees, shift), rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("n", [2, 5, 28, 41])
+def test_displacements_are_a_cubic_spline_with_knots_beyond_the_picture(n: int) -> None:
+    knots = np.arange(-3, INTERVALS + 4)
+    at = np.linspace(0, INTERVALS, n) - 1e-12  # at a knot, the value from the left
+    expected = BSpline(knots, np.eye(INTERVALS + 3), 3, extrapolate=True)(np.abs(at))
+    np.testing.assert_allclose(spline_basis(n), expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(spline_basis(n).sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("plane", [(28, 28), (8, 12)])
+def test_the_spread_of_displacements_is_as_asked_everywhere_and_independent_in_both_directions(
+    plane: tuple[int, int],
+) -> None:
+    d = np.asarray(displacements(plane, 4000, 1.5, jax.random.key(0)), np.float64)
+    assert d.shape == (4000, 2, *plane)
+    spread = d.std(axis=0)
+    assert np.sqrt(np.mean(spread**2)) == pytest.approx(1.5, rel=0.05)
+    # By hand: at a knot the sum of the squared splines is 1/36 + 16/36 + 1/36 = 1/2.
+    np.testing.assert_allclose(spread[:, 0, 0], 1.5 * 315 / 151 / 2, rtol=0.05)
+    assert np.abs(d.mean(axis=0)).max() < 5 * 1.6 / np.sqrt(4000)
+    assert abs(np.corrcoef(d[:, 0].ravel(), d[:, 1].ravel())[0, 1]) < 0.01
+
+
+@pytest.mark.parametrize("shape", [(7, 7), (4, 9), (28, 28)])
+def test_a_distorted_picture_is_that_of_scipy(shape: tuple[int, int]) -> None:
+    x = pictures(1, shape, np.float64)[0]
+    for degrees, shift in [(0.0, (0, 0)), (25.0, (1, -2))]:
+        d = np.asarray(displacements(shape, 1, 2.0, jax.random.key(4)), np.float64)[0]
+        angle, centre = np.deg2rad(degrees), (np.array(shape)[:, None, None] - 1) / 2
+        p = np.mgrid[: shape[0], : shape[1]] - centre - np.array(shift)[:, None, None]
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        q = np.einsum("ab,bhw->ahw", turn, p) + centre + d
+        expected = ndimage.map_coordinates(x, q, order=1, mode="grid-constant")
+        with jax.enable_x64(True):
+            found = jitted(x, np.array(shift, np.int32), np.cos(angle), np.sin(angle), d)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
+def test_elastic_distortion_leaves_the_angles_and_shifts_of_a_key_as_they_are() -> None:
+    x = pictures(5, (12, 12))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "jmlp.nn.augmentation.displacements", lambda plane, n, *_: jnp.zeros((n, 2, *plane))
+        )
+        still = applied(Augmentation((12, 12), 2, 33.0, 1.0), x)
+    np.testing.assert_array_equal(still, applied(Augmentation((12, 12), 2, 33.0), x))
+    assert not np.array_equal(still, applied(Augmentation((12, 12), 2, 33.0, 1.0), x))
+    assert not np.array_equal(x, applied(Augmentation((12, 12), 0, 0.0, 1.0), x))
+
+
 @pytest.mark.parametrize("most", [1, 3])
 def test_a_moved_picture_is_that_of_scipy(most: int) -> None:
     x = pictures(1, (5, 8))[0]
@@ -151,7 +210,14 @@ def test_the_same_key_gives_the_same_pictures_and_another_key_others() -> None:
     assert not np.array_equal(applied(how, x), applied(how, x, seed=1))
 
 
-@pytest.mark.parametrize("how", [Augmentation((6, 5), 2, 0.0), Augmentation((6, 5), 2, 33.0)])
+@pytest.mark.parametrize(
+    "how",
+    [
+        Augmentation((6, 5), 2, 0.0),
+        Augmentation((6, 5), 2, 33.0),
+        Augmentation((6, 5), 1, 10.0, 0.7),
+    ],
+)
 def test_pictures_one_by_one_are_those_of_all_at_once(how: Augmentation) -> None:
     # `platform_dependent` takes the other branch on an accelerator.
     x = pictures(9, (6, 5)).reshape(9, -1)
@@ -169,9 +235,10 @@ def test_pictures_one_by_one_are_those_of_all_at_once(how: Augmentation) -> None
         ({}, None, None),
         ({"shift": 1}, (4, 5), Augmentation((4, 5), 1, 0.0)),
         ({"rotation": 3.0}, (4, 5), Augmentation((4, 5), 0, 3.0)),
+        ({"elastic": 0.5}, (4, 5), Augmentation((4, 5), 0, 0.0, 0.5)),
     ],
 )
-def test_a_run_without_shift_and_rotation_has_no_augmentation(
+def test_a_run_that_changes_no_picture_has_no_augmentation(
     changes: dict[str, Any], plane: tuple[int, int] | None, expected: Augmentation | None
 ) -> None:
     assert augmentation_of(Hyperparams(**changes), plane) == expected

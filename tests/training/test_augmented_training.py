@@ -1,4 +1,4 @@
-"""Training on pictures that are shifted and turned at random."""
+"""Training on pictures that are shifted, turned and distorted at random."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,8 +34,14 @@ def small_pictures() -> Dataset:
 
 PICTURES = small_pictures()
 FACTS = data_facts(PICTURES)
-HOW = Augmentation(PLANE, 1, 30.0)
-CHANGES: dict[str, Any] = {"shift": 1, "rotation": 30.0, "hidden": (6,), "patience": None}
+HOW = Augmentation(PLANE, 1, 30.0, 0.5)
+CHANGES: dict[str, Any] = {
+    "shift": 1,
+    "rotation": 30.0,
+    "elastic": 0.5,
+    "hidden": (6,),
+    "patience": None,
+}
 DROPPING = experiment({"drop_rate": (0.0, 0.3)}, seeds=(0, 1, 2), epochs=2, **CHANGES)
 
 
@@ -86,7 +92,10 @@ def test_evaluations_and_predictions_see_the_pictures_as_they_are(
 def test_another_augmentation_is_another_run_with_other_numbers(dropping: list[RunResult]) -> None:
     (turned,) = train(plan(experiment(epochs=2, **CHANGES | {"shift": 0}), facts=FACTS))
     (plain,) = train(
-        plan(experiment(epochs=2, **CHANGES | {"shift": 0, "rotation": 0.0}), facts=FACTS)
+        plan(
+            experiment(epochs=2, **CHANGES | {"shift": 0, "rotation": 0.0, "elastic": 0.0}),
+            facts=FACTS,
+        )
     )
     both = only(dropping, seed=0, drop_rate=0.0)
     assert len({run.run_id for run in (turned, plain, both)}) == 3
@@ -202,12 +211,14 @@ def test_a_step_has_only_the_operations_of_what_is_on() -> None:
 
 
 def test_only_a_run_with_augmentation_has_it_in_its_identity() -> None:
-    assert not {"shift", "rotation"} & identity(Hyperparams()).keys()
+    assert not {"shift", "rotation", "elastic"} & identity(Hyperparams()).keys()
     assert identity(Hyperparams(shift=1)).keys() - identity(Hyperparams()).keys() == {"shift"}
 
 
 def test_only_the_program_of_updates_depends_on_it() -> None:
-    assert as_compiled(Hyperparams(shift=2, rotation=5.0)) == as_compiled(Hyperparams())
+    assert as_compiled(Hyperparams(shift=2, rotation=5.0, elastic=1.0)) == as_compiled(
+        Hyperparams()
+    )
 
 
 @pytest.mark.parametrize(
@@ -215,11 +226,11 @@ def test_only_the_program_of_updates_depends_on_it() -> None:
     [
         (
             replace(FACTS, plane=None),
-            {"shift": 1, "rotation": 2.0},
+            {"shift": 1, "rotation": 2.0, "elastic": 1.0},
             [
                 f"study: {name}: the examples of small are no pictures: they need a height and a "
                 "width, (N, h, w), or a square number of pixels, (N, n); leave it out"
-                for name in ("shift", "rotation")
+                for name in ("shift", "rotation", "elastic")
             ],
         ),
         (

@@ -114,6 +114,7 @@ def test_empty_field_shows_the_value_of_the_study() -> None:
         "evaluate_every": "epoch",
         "shift": "0",
         "rotation": "0",
+        "elastic": "0",
         "backward_fault": "none",
     }
     assert outline.hint("batch_size", ["final"]) == "128"

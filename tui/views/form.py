@@ -62,6 +62,7 @@ _ORDER = (
     "evaluate_every",
     "shift",
     "rotation",
+    "elastic",
     "batch_norm_place",
     "batch_norm_scale",
     "backward_fault",
