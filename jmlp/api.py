@@ -549,10 +549,11 @@ def run_study(
 
     Args:
         study: as returned by `jmlp.load_study`, or built from `jmlp.Study` and `jmlp.Experiment`.
-        dataset: the data, in place of those named by the study: a `Dataset`, or examples and labels
-            `(x, y)`, arrays or frames as for `fit`.
-        test: if `dataset` is `(x, y)`: separate examples `(x, y)` of the same type and shape, on
-            which the kept parameters of each run are tested.
+        dataset: the data, in place of those named by the study: a `Dataset`; examples and labels
+            `(x, y)`, arrays or frames as for `fit`; or a frame, whose label column is the `label`
+            of the study. Frames are read by what the study says about its table.
+        test: if `dataset` is `(x, y)` or a frame: separate examples of the same form, on which the
+            kept parameters of each run are tested.
 
     Yields:
         Progress, at least a few times per second: `progress.points` has the evaluations made since
@@ -570,10 +571,10 @@ def run_study(
     if dataset is None:
         dataset = data.load(study.data, options=table_options(study))
     elif not isinstance(dataset, Dataset):
-        dataset = _dataset(dataset, test)
+        dataset = _dataset(study, dataset, test)
         study = replace(study, data=dataset.name)
     elif test is not None:
-        raise ConfigError("run_study: test: only beside data of the form (x, y)")
+        raise ConfigError("run_study: test: only beside data of the form (x, y), or a frame")
     facts = data_facts(dataset)
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)
@@ -590,15 +591,37 @@ def run_study(
         plan = staged_plan(plan, ended)
 
 
-def _dataset(training: Any, test: Any) -> Dataset:
+def _dataset(study: Study, training: Any, test: Any) -> Dataset:
     """The data set made of the examples and labels given to `run_study`."""
+    options = table_options(study)
+    if is_columns(training):
+        if not study.label:
+            raise ConfigError(
+                "run_study: dataset: name the label column of the frame, as in "
+                "jmlp.Study(..., label='species'), or give (frame, labels)"
+            )
+        if test is not None and not is_columns(test):
+            raise ConfigError(
+                "run_study: test: must be a frame, as dataset is one, got a value of type "
+                f"{type(test).__name__}"
+            )
+        more = None if test is None else read_columns(test, "run_study: test")
+        return encode(read_columns(training, "run_study: dataset"), options, "frame", more)
     for name, pair in (("dataset", training), ("test", test)):
         if pair is not None and not (isinstance(pair, tuple | list) and len(pair) == 2):
-            raise ConfigError(f"run_study: {name}: must be (x, y), got {with_kind(pair)}")
+            raise ConfigError(
+                f"run_study: {name}: must be (x, y), or a frame with a label column, got a value "
+                f"of type {type(pair).__name__}"
+            )
     if is_columns(training[0]):
-        table = _with_labels(training[0], training[1], "label", "run_study: x")
-        more = None if test is None else _with_labels(test[0], test[1], "label", "run_study: test")
-        return encode(table, TableOptions("label"), "arrays", more)
+        options = replace(options, label=options.label or "label")
+        table = _with_labels(training[0], training[1], options.label, "run_study: x")
+        more = (
+            None
+            if test is None
+            else _with_labels(test[0], test[1], options.label, "run_study: test")
+        )
+        return encode(table, options, "arrays", more)
     names = {"x_train": "x", "y_train": "y", "x_test": "x of test", "y_test": "y of test"}
     x, y = as_array(training[0], "run_study: x"), _label_array(training[1], "run_study: y")
     check_examples(x, y, "run_study", "x", "y")

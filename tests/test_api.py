@@ -149,7 +149,8 @@ FRACTION = "validation: must be a finite number > 0 and < 1, got"
         (
             {"hp": replace(SMALL, batch_size=N_TRAINING + 1)},
             ConfigError,
-            "fit: batch_size: must be at most the 166 examples of the training part of x, got 167",
+            "fit: batch_size: must be at most the 166 examples of the training part of x, got 167: "
+            "choose a smaller one, such as 32",
         ),
         ({"seed": -1}, ConfigError, f"{SEED} -1"),
         ({"seed": 2**63}, ConfigError, f"{SEED} 9223372036854775808"),

@@ -68,3 +68,56 @@ def test_what_cannot_be_fitted_is_refused(
     with pytest.raises(kind) as error:
         jmlp.fit(**{"hp": replace(HP, batch_size=1), **changes})
     assert told in str(error.value)
+
+
+BASE = replace(HP, hidden=(4,), epochs=3, patience=None)
+FRAME_STUDY = jmlp.Study(
+    "s",
+    (jmlp.Experiment("a", BASE, {"learning_rate": (0.1, 0.3)}, (0, 1)),),
+    label="species",
+    leave_out=("island",),
+    test=0.25,
+)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_study_of_a_frame_reads_it_as_the_study_says() -> None:
+    results = [run for p in jmlp.run_study(FRAME_STUDY, FRAME) for run in p.results]
+    assert len(results) == 4
+    assert {run.test_accuracy is not None for run in results} == {True}
+    columns = results[0].contract.columns
+    assert [column.name for column in columns.features] == ["mass"]
+    tested = replace(FRAME_STUDY, test="")
+    apart = [run for p in jmlp.run_study(tested, FRAME, FRAME) for run in p.results]
+    assert {run.test_accuracy is not None for run in apart} == {True}
+    pair = FRAME.drop("species"), FRAME["species"]
+    by_pair = [run for p in jmlp.run_study(FRAME_STUDY, pair) for run in p.results]
+    assert [run.costs for run in by_pair] == [run.costs for run in results]
+
+
+@pytest.mark.parametrize(
+    ("study", "data", "told"),
+    [
+        (replace(FRAME_STUDY, label=""), (FRAME,), "dataset: name the label column of the frame"),
+        (FRAME_STUDY, (FRAME, np.eye(2)), "test: must be a frame, as dataset is one, got a value"),
+        (FRAME_STUDY, (np.eye(3),), r"dataset: must be \(x, y\), or a frame with a label column"),
+    ],
+)
+def test_data_of_a_study_that_are_no_frame_with_labels_are_refused(
+    study: jmlp.Study, data: tuple[Any, ...], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"^run_study: {told}") as error:
+        list(jmlp.run_study(study, *data))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_label_column_of_a_frame_is_what_a_score_compares_with() -> None:
+    result = jmlp.fit(HP, FRAME, label="species")
+    assert result.score(FRAME) == result.score(FRAME, FRAME["species"])
+    assert result.score(FRAME, what="cost") == result.score(FRAME, FRAME["species"], "cost")
+    with pytest.raises(DataError, match="or a frame with the column species as x"):
+        result.score(FRAME.drop("species"))
+    arrays = jmlp.fit(HP, np.eye(30, 5, dtype=np.float32), ROWS[:30] % 2)
+    with pytest.raises(DataError, match=r"score: y: give the labels of x$"):
+        arrays.score(np.eye(30, 5, dtype=np.float32))

@@ -82,12 +82,13 @@ def check(
     table: TableFlags = TableFlags(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
-    """Compare every array with its published SHA-256, and describe a table; downloads nothing."""
+    """Compare published data with their SHA-256, or describe a table; downloads nothing."""
     from jmlp import data
     from jmlp.data.shipped_sets import SHIPPED_TABLES
     from jmlp.data.table_file import is_table
 
     options = table_options(name, table)
+    is_own_table = is_table(Path(name)) and name not in SHIPPED_TABLES
     if is_table(Path(name)) or name in SHIPPED_TABLES:
         dataset = data.load(name, options=options)
         arrays = data.checks_of(name, dataset)
@@ -109,7 +110,7 @@ def check(
             ]
         )
     else:
-        for a in arrays:
+        for a in arrays if any(a.expected for a in arrays) or not is_own_table else ():
             word = "no digest is known" if a.expected is None else ("ok" if a.ok else "WRONG")
             print(f"{a.array:<8} {a.shape!s:<16} {a.sha256}  {word}")
     wrong = [a.array for a in arrays if not a.ok]
@@ -135,7 +136,9 @@ def table_options(name: str, table: TableFlags) -> "TableOptions":
 def _describe_table(dataset: "Dataset") -> None:
     columns = dataset.columns
     assert columns is not None
-    print(f"{dataset.source}: {len(dataset.y_train):,} rows, {columns.sentence()}")
+    n_test = 0 if dataset.y_test is None else len(dataset.y_test)
+    held_out = f" for training, {n_test:,} for the test" if n_test else ""
+    print(f"{dataset.source}: {len(dataset.y_train):,} rows{held_out}; {columns.sentence()}")
     counts = [0] * dataset.n_classes
     for label in dataset.y_train.tolist():
         counts[label] += 1
@@ -144,8 +147,8 @@ def _describe_table(dataset: "Dataset") -> None:
     for column in columns.features:
         what = f"one of {', '.join(column.levels)}" if column.levels else "a number"
         print(f"  {column.name}: {what}")
-    n_test = 0 if dataset.y_test is None else len(dataset.y_test)
-    print(f"  test set: {n_test:,} rows" if n_test else "  no test set (--test): no verdicts")
+    if not n_test:
+        print("  no test set (--test): no verdicts")
 
 
 def path(

@@ -37,12 +37,12 @@ def predict(
         ),
     ],
     image: Annotated[
-        str,
+        str | None,
         Parameter(
             help="A picture (PNG, JPEG) or an array (.npy). For a network trained on a table: a "
             "table, or the values of one row, as in bill=39.1 island=Biscoe."
         ),
-    ],
+    ] = None,
     /,
     *values: Annotated[str, Parameter(help="Further values of that row.")],
     invert: Annotated[
@@ -61,6 +61,12 @@ def predict(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Classify an image or the rows of a table, and print how certain the network is."""
+    if image is None:
+        raise ConfigError(
+            f"{network}: give what to classify: a picture (PNG, JPEG) or an array (.npy); for a "
+            "network trained on a table, a table or the values of one row, as in bill=39.1 "
+            "island=Biscoe"
+        )
     if not image:
         raise ConfigError("a path: must not be empty; the current folder is .")
     hardware.start(out.say)
@@ -141,6 +147,7 @@ def _predict_rows(name: Path, network: "Network", arguments: Sequence[str], out:
     else:
         x, true = contract.inputs_of(_row(arguments), "the row"), None
     what = "the row" if len(x) == 1 else "some rows"
+    cautions = contract.unusual(x)
     probabilities = _probabilities(name, network, x, what)
     names = contract.class_names
     answers = [names[index] for index in probabilities.argmax(axis=1)]
@@ -152,6 +159,7 @@ def _predict_rows(name: Path, network: "Network", arguments: Sequence[str], out:
                     {"class": answer, "probabilities": [float(p) for p in row]}
                     for answer, row in zip(answers, probabilities, strict=True)
                 ],
+                "cautions": cautions,
             }
         )
         return
@@ -165,6 +173,8 @@ def _predict_rows(name: Path, network: "Network", arguments: Sequence[str], out:
         out.say(
             f"{n_right:,} of {len(true):,} rows as in column {label} ({n_right / len(true):.1%})"
         )
+    for caution in cautions:
+        out.say(f"warning: {caution}")
 
 
 def _row(arguments: Sequence[str]) -> "dict[str, Any]":

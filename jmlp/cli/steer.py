@@ -128,8 +128,10 @@ def _find(store: Store, study: str | None, states: tuple[str, ...]) -> StudyRow:
     if study is not None:
         row = store.study(study)
         if row.state not in states:
+            over = f" (train more of it with jmlp study --again {row.label} --seeds N)"
             raise StoreError(
                 f"{row.label}: is {row.state}; the command needs one that is {' or '.join(states)}"
+                f"{over if row.state == 'done' else ''}"
             )
         return row
     found = [row for row in store.studies() if row.state in states]

@@ -15,6 +15,7 @@ from jmlp.cli.hardware import TrainingHardware
 from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.store_option import StoreOption
+from jmlp.cli.table_flags import TableFlags
 from jmlp.errors import CheckFailed, ConfigError
 from jmlp.study import data_names
 from jmlp.study.config import STATIC_FIELDS, features
@@ -75,6 +76,7 @@ def study(
             "baseline; may be given several times.",
         ),
     ] = None,
+    table: TableFlags = TableFlags(),  # noqa: B008 - frozen
     output: Annotated[
         Path | None,
         Parameter(
@@ -128,7 +130,7 @@ def study(
         seeds=seeds,
         epochs=epochs,
         data=data,
-        overrides=tuple(set_ or ()),
+        overrides=(*table.overrides(), *(set_ or ())),
     )
     loaded = choice.study()
     for note in left_out(origin.study(), loaded) if choice.overrides else ():
@@ -178,9 +180,17 @@ def _origin(source: str | None, again: str | None, folder: Path) -> "Choice":
         StoreError: there is no such study in the store.
     """
     from jmlp.client.choice import Choice
+    from jmlp.data.table_file import is_table
     from jmlp.store import Store
+    from jmlp.study.rules import plain
 
     if again is None:
+        if source is not None and is_table(Path(source)):
+            raise ConfigError(
+                f"{plain(source)}: is a table, not a study file: jmlp study demo --data "
+                f"{plain(source)} --label COLUMN trains a shipped study on it, and a study file of "
+                "your own names it as data"
+            )
         return Choice(source or "")
     if source is not None:
         raise ConfigError(f"--again {again}: is a study by itself; leave {source} out")

@@ -1,6 +1,7 @@
 """The options of commands that say how a table is read."""
 
 import contextlib
+import json
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -36,6 +37,10 @@ class TableFlags:
         bool | None,
         Parameter(help="Of a table: whether its first line has names. Default: find out."),
     ] = None
+
+    def overrides(self) -> tuple[str, ...]:
+        """The given options as texts for `--set`."""
+        return tuple(f"{name}={json.dumps(value)}" for name, value in self.settings().items())
 
     def settings(self) -> dict[str, Any]:
         """The given options as the values of a study file."""

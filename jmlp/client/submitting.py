@@ -136,6 +136,8 @@ def submit(
             check_unchanged(existing, study, plan.facts.digests)
         if existing is not None and named and not fresh:
             check_same(existing, study)
+        if existing is not None and (text := _other_data(existing, plan.facts.digests)):
+            say(text)
         if existing is not None:
             plan = _with_stages(store, label, plan)
         store.submit(
@@ -161,6 +163,23 @@ def submit(
             for warning in _looking_again(plan.study, _study_of(existing), plan, ended):
                 say(warning)
     return Submitted(folder, label, plan, dataset.source, command)
+
+
+def _other_data(existing: StudyRow, digests: Mapping[str, str]) -> str:
+    """What to say when a study is trained again on data that have changed; empty if they have not.
+
+    An unfinished study is not trained on other data, see `check_unchanged`.
+    """
+    from jmlp.data.dataset import changed_arrays
+
+    arrays = changed_arrays(existing.data["digests"], digests)
+    if not arrays:
+        return ""
+    return (
+        f"warning: the data of {existing.label} have changed since it was trained "
+        f"({', '.join(arrays)} have another SHA-256): all of it is trained on the new ones, and "
+        "its table will be of these alone; --name NAME keeps the old table beside the new one"
+    )
 
 
 def _with_stages(store: Store, label: str, plan: "Plan") -> "Plan":

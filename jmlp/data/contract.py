@@ -21,6 +21,7 @@ Range = tuple[float, float, float]  # the 1, 50 and 99 % quantiles
 SMALLEST = 8  # pixels per side, at least, for a digit to be placed
 SAMPLE = 500  # pictures that are measured
 QUANTILES = (0.01, 0.5, 0.99)
+FAR = 10  # standard deviations from the mean of the training part
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,28 @@ class Contract:
                 )
             table = read_array(array, source, names)
         return standardise(self.columns, self.scale, encode_rows(self.columns, table))
+
+    def unusual(self, inputs: NDArray[np.float32]) -> list[str]:
+        """What is far from everything that the network was trained on, in one sentence per column.
+
+        Args:
+            inputs: rows of a table as returned by `inputs_of`, `(N, n_in)`.
+        """
+        if self.columns is None:
+            return []
+        found = []
+        for name, is_number, z in zip(
+            self.columns.inputs, self.columns.numbers, np.abs(inputs).T, strict=True
+        ):
+            rows = np.flatnonzero(z > FAR)
+            if not is_number or not len(rows):
+                continue
+            others = f", and {len(rows) - 1:,} other rows are far from it" if len(rows) > 1 else ""
+            found.append(
+                f"{name} of row {rows[0] + 1} is {z[rows[0]]:,.3g} standard deviations from the "
+                f"mean of the training part{others}: such a prediction is worth little"
+            )
+        return found
 
     @property
     def n_in(self) -> int:

@@ -87,12 +87,12 @@ class Network:
 
         return np.asarray(softmax(self._logits(x), axis=-1))
 
-    def score(self, x: Any, y: Any, what: Score = "accuracy") -> float:
+    def score(self, x: Any, y: Any = None, what: Score = "accuracy") -> float:
         """How well the network classifies some examples.
 
         Args:
             x: examples, one per row: `(N, ...)`.
-            y: their labels, `(N,)`, as in training.
+            y: their labels, `(N,)`, as in training. None: they are the label column of a frame.
             what: "accuracy", the share of correct predictions, from 0 to 1; or "cost", the mean
                 cross-entropy in nats.
 
@@ -106,6 +106,8 @@ class Network:
 
         if what not in get_args(Score):
             raise ConfigError(f"score: what: must be 'accuracy' or 'cost', got {with_kind(what)}")
+        if y is None:
+            y = self._labels_in(x)
         if self._named:
             labels = indices_of(y, self.contract.class_names, "score: y")
         else:
@@ -135,6 +137,21 @@ class Network:
                 "record: save the arrays in jax.tree.leaves((params, state)) yourself"
             )
         save(Path(path), self)
+
+    def _labels_in(self, x: Any) -> NDArray[Any]:
+        """The label column of a frame."""
+        from jmlp.data.frames import is_columns, read_columns
+
+        columns = self.contract.columns
+        if columns is None:
+            raise DataError("score: y: give the labels of x")
+        if is_columns(x):
+            for column in read_columns(x, "score: x").columns:
+                if column.name == columns.label:
+                    return column.values
+        raise DataError(
+            f"score: y: give the labels of x, or a frame with the column {columns.label} as x"
+        )
 
     @property
     def _named(self) -> bool:

@@ -359,6 +359,11 @@ def _runs(study: Study, facts: DataFacts) -> list[Run]:
     return runs
 
 
+def _smaller(n_training: int) -> int:
+    """A batch size that suits so few examples: a power of 2, for five updates per epoch."""
+    return 1 << max(0, (n_training // 5).bit_length() - 1)
+
+
 def _check_against_data(runs: Sequence[Run], study: Study, facts: DataFacts) -> None:
     """Raises `ConfigError` with everything that this data does not allow."""
     n_training = facts.n_examples - n_validation(facts.n_examples, study.validation_fraction)
@@ -372,7 +377,8 @@ def _check_against_data(runs: Sequence[Run], study: Study, facts: DataFacts) -> 
         if batch_size > n_training:
             problems.append(
                 f"{study.name}: batch_size: must be at most the {n_training} examples of the "
-                f"training part of {study.data}, got {batch_size}"
+                f"training part of {study.data}, got {batch_size}: choose a smaller one, "
+                f"such as {_smaller(n_training)}"
             )
     lengths: dict[tuple[int, int], set[EvaluateEvery]] = {}
     for hp in dict.fromkeys(run.hyperparams for run in runs):

@@ -198,7 +198,7 @@ class RunResult:
         """The class of each example of `x`, by the kept parameters; see `Network.predict`."""
         return self._trained().predict(x)
 
-    def score(self, x: Any, y: Any, what: Literal["accuracy", "cost"] = "accuracy") -> float:
+    def score(self, x: Any, y: Any = None, what: Literal["accuracy", "cost"] = "accuracy") -> float:
         """The share of `x` that is classified as `y`, or the mean cost; see `Network.score`."""
         found: float = self._trained().score(x, y, what)
         return found

@@ -72,9 +72,9 @@ CONFIGURATION = {
     "train --drop-rate 0.1,0.2": "--drop-rate: needs one value, or one per hidden layer: got 2 "
     "values for the 3 of hidden = [20, 7, 5]",
     "train --data small.npz --batch-size 167": "train: batch_size: must be at most the 166 "
-    "examples of the training part of small.npz, got 167",
+    "examples of the training part of small.npz, got 167: choose a smaller one, such as 32",
     "study small.toml --set batch_size=167 --dry-run": "small: batch_size: must be at most the 166 "
-    "examples of the training part of small.npz, got 167",
+    "examples of the training part of small.npz, got 167: choose a smaller one, such as 32",
     "gradcheck --seed -1": "--seed: must be 0 to 4294967295, got -1",
 }
 DATA_ERRORS = {

@@ -17,9 +17,10 @@ def test_from_a_table_to_the_class_of_a_row(here: Here) -> None:
     done = here("data", "check", *FLAGS[1:])
     assert done.code == 0
     assert done.out.startswith(
-        "things.csv: 45 rows, 2 classes, 2 features: 1 number standardised by the training part, 1 "
-        "category one-hot\n  kind: "
+        "things.csv: 45 rows for training, 15 for the test; 2 classes, 2 features: 1 number "
+        "standardised by the training part, 1 category one-hot\n  kind: "
     )
+    assert "digest" not in done.out
     assert here(*TRAIN, "--save", "net.safetensors", "--quiet").code == 0
     for network in ("net.safetensors", "last"):
         done = here("predict", network, "things.csv", "--json")
@@ -30,6 +31,16 @@ def test_from_a_table_to_the_class_of_a_row(here: Here) -> None:
         assert np.mean(right) > 0.9
     done = here("predict", "last", "size=152", "colour=red", "--plain")
     assert done.out.startswith("row 1: b (")
+    assert done.err == ""
+    done = here("predict", "last", "size=152000", "colour=red")
+    # The sizes are 100 to 154, with a standard deviation of 25.
+    assert "warning: size of row 1 is 6.0" in done.err
+    assert "standard deviations from the mean of the training part: such a" in done.err
+    done = here("predict", "last", "size=152000", "colour=red", "--json")
+    assert len(json.loads(done.out)["cautions"]) == 1
+    done = here("predict", "last")
+    assert done.code == 2
+    assert "last: give what to classify: a picture" in done.err
     done = here("predict", "last", "size=152", "colour=green")
     assert done.code == 3
     assert "column colour: row 1 is 'green', which the training table does not have" in done.err
@@ -50,3 +61,51 @@ def test_what_is_said_of_a_table_is_refused_elsewhere(here: Here) -> None:
     assert "mnist: is not a table" in done.err
     done = here("train", *FLAGS[:4], "--missing", "zero")
     assert done.code == 2
+
+
+STUDY = """
+name = "kinds"
+data = "synthetic"
+seeds = 2
+epochs = 3
+hidden = [4]
+batch_size = 8
+[experiments.rate]
+axes.learning_rate = [0.1, 0.3]
+baseline.learning_rate = 0.1
+"""
+
+
+def test_a_study_is_trained_on_a_table_by_the_options_of_the_command(here: Here) -> None:
+    (here.folder / "things.csv").write_text(TABLE, encoding="utf-8")
+    (here.folder / "kinds.toml").write_text(STUDY, encoding="utf-8")
+    done = here("study", "kinds.toml", *FLAGS, "--leave-out", "colour", "--name", "k")
+    assert done.code == 0, done.err
+    assert "learning rate 0.3" in done.out
+    (plan,) = [json.loads(here("study", "--again", "k", "--dry-run", "--json").out)]
+    assert plan["runs"] == 4
+    by_text = here("study", "kinds.toml", "--data", "things.csv", "--set", "label=kind", "-n")
+    by_flag = here("study", "kinds.toml", "--data", "things.csv", "--label", "kind", "-n")
+    assert by_flag == by_text
+    assert "2 features" in by_flag.out
+    done = here("study", "things.csv")
+    assert done.code == 2
+    assert "things.csv: is a table, not a study file: jmlp study demo --data things.csv" in done.err
+
+
+def test_a_finished_study_whose_table_has_changed_is_trained_anew_and_says_so(here: Here) -> None:
+    (here.folder / "things.csv").write_text(TABLE, encoding="utf-8")
+    (here.folder / "kinds.toml").write_text(STUDY, encoding="utf-8")
+    train = ["study", "kinds.toml", *FLAGS, "--name", "k"]
+    assert here(*train).code == 0
+    assert "have changed" not in here(*train).err
+    (here.folder / "things.csv").write_text(TABLE.replace("102", "103"), encoding="utf-8")
+    done = here("study", "--again", "k")
+    assert done.code == 0
+    assert "warning: the data of k have changed since it was trained (" in done.err
+    assert "--name NAME keeps the old table" in done.err
+    assert "training 4 runs" in done.err
+    assert "have changed" not in here("study", "--again", "k").err
+    done = here("resume", "k")
+    assert "k: is done; the command needs" in done.err
+    assert "jmlp study --again k --seeds N" in done.err

@@ -180,9 +180,9 @@ def test_a_batch_of_the_whole_training_part_is_allowed_and_a_larger_one_refused(
         plan(experiment({"batch_size": (166, 167, 1000), "drop_rate": (0.0, 0.5)}))
     assert str(error.value) == (
         "study: batch_size: must be at most the 166 examples of the training part of small, "
-        "got 167\n"
+        "got 167: choose a smaller one, such as 32\n"
         "study: batch_size: must be at most the 166 examples of the training part of small, "
-        "got 1000"
+        "got 1000: choose a smaller one, such as 32"
     )
 
 

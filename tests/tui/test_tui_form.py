@@ -177,7 +177,11 @@ def test_all_problems_are_reported_at_once_by_field() -> None:
     ("texts", "key", "problem"),
     [
         ({"batch_size": "8"}, "batch_size", f"{AXIS} batch-size: {FLAG}"),
-        ({"batch_size": "50000"}, "batch_size", f"batch_size: {MOST}, got 50000"),
+        (
+            {"batch_size": "50000"},
+            "batch_size",
+            f"batch_size: {MOST}, got 50000: choose a smaller one, such as 8192",
+        ),
         ({"hidden": "[5]", "drop_rate": "[0.1, 0.2]"}, "drop_rate", f"{LAYERS} hidden = [5]"),
     ],
 )
