@@ -16,6 +16,7 @@ from jax.core import Tracer
 from numpy.typing import ArrayLike, NDArray
 
 from jmlp import data
+from jmlp.data.arrays import own_dataset
 from jmlp.data.contract import contract_of
 from jmlp.data.dataset import (
     ARRAYS,
@@ -25,10 +26,9 @@ from jmlp.data.dataset import (
     check_examples,
     check_scale,
     digest,
-    make_dataset,
 )
 from jmlp.data.frames import is_columns, read_columns, read_values
-from jmlp.data.table import TableOptions, as_classes, encode, encode_examples, indices_of
+from jmlp.data.table import LABEL, TableOptions, as_classes, encode, encode_examples, indices_of
 from jmlp.data.table_file import RawTable
 from jmlp.errors import ConfigError, DataError
 from jmlp.nn import cost as nn_cost
@@ -88,13 +88,15 @@ def fit(
     """Trains one network, with early stopping, and keeps its best parameters.
 
     A frame is a table: its numbers are standardised by the training part, categories are one-hot,
-    and the validation part is drawn class by class.
+    and the validation part is drawn class by class. So is an array of floating-point numbers with
+    one row per example, `(N, n)`; all other arrays are pictures.
 
     Args:
         hp: hyperparameters.
         x: examples, one per row, of any shape after the first axis: `(N, ...)`. `uint8` is scaled
-            to 0–1; floating-point numbers are used unscaled. Or a frame of pandas, polars or
-            pyarrow, or a mapping of names to columns, with numbers and words.
+            to 0–1; floating-point numbers are standardised in rows, `(N, n)`, and used unscaled in
+            pictures, `(N, h, w)`. Or a frame of pandas, polars or pyarrow, or a mapping of names to
+            columns, with numbers and words.
         y: labels `(N,)` of any kind: integers, whole numbers, words, booleans. None: they are a
             column of the frame, which `label` names. Classes are their different values, in sorted
             order; `result.contract.class_names` has their names.
@@ -121,7 +123,7 @@ def fit(
         The result of the run: `result.predict(x)` are the classes of examples, `result.score(x, y)`
         is an accuracy, and `result.save(path)` writes the network to a file. Pass `result.params`
         and `result.state` to `jmlp.predict` for logits, with examples of the kind of `x`; of a
-        frame, with `result.contract.inputs_of(frame)`.
+        table, with `result.contract.inputs_of(x)`.
 
     Raises:
         ConfigError: the hyperparameters are not allowed, or do not suit the data.
@@ -140,7 +142,7 @@ def fit(
         raise ConfigError(f"validation: must be a fraction or (x, y), got {len(separate)} values")
     fraction = None if separate is not None else _read("validation", validation, FRACTION)
     if is_columns(x):
-        words = {"label": label or "label", "missing": missing, "leave_out": list(leave_out)}
+        words = {"label": label or LABEL, "missing": missing, "leave_out": list(leave_out)}
         read = {name: _read(name, value, TABLE_RULES[name]) for name, value in words.items()}
         options = TableOptions(read["label"], read["missing"], tuple(read["leave_out"]))
         dataset, n = _table(x, y, separate, options, in_frame=bool(label))
@@ -190,8 +192,7 @@ def _arrays(x: Any, y: Any, separate: tuple[Any, Any] | None) -> tuple[Dataset, 
         labels = np.concatenate([labels, _known(arrays["y_train"][n:], arrays["y_train"][:n])])
     arrays["y_train"] = labels
     names = {"x_train": "x", "y_train": "y"}
-    dataset = make_dataset("fit", arrays, "fit", display_names=names)
-    return replace(dataset, classes=classes), n
+    return own_dataset("fit", arrays, "fit", classes=classes, display_names=names), n
 
 
 def _table(
@@ -358,9 +359,10 @@ def predict(params: Params, state: State, x: ArrayLike) -> Array:
         params: as returned by `init`, or from a result.
         state: the state that belongs to `params`.
         x: examples of the type and scale that the network was trained on: `uint8` is scaled to
-            0–1, floating-point numbers are used unscaled. One per row, of any shape with `n_in`
-            numbers after the first axis, such as `(N, 784)` or `(N, 28, 28)`; or one example
-            without an axis for examples, `(784,)` or `(28, 28)`.
+            0–1, floating-point numbers are used unscaled (of a table, they are those of
+            `contract.inputs_of`). One per row, of any shape with `n_in` numbers after the first
+            axis, such as `(N, 784)` or `(N, 28, 28)`; or one example without an axis for examples,
+            `(784,)` or `(28, 28)`.
 
     Returns:
         `(N, n_classes)`, or `(n_classes,)` for one example.
@@ -595,9 +597,9 @@ def _dataset(training: Any, test: Any) -> Dataset:
         if pair is not None and not (isinstance(pair, tuple | list) and len(pair) == 2):
             raise ConfigError(f"run_study: {name}: must be (x, y), got {with_kind(pair)}")
     if is_columns(training[0]):
-        table = _with_labels(training[0], training[1], "label", "run_study: x")
-        more = None if test is None else _with_labels(test[0], test[1], "label", "run_study: test")
-        return encode(table, TableOptions("label"), "arrays", more)
+        table = _with_labels(training[0], training[1], LABEL, "run_study: x")
+        more = None if test is None else _with_labels(test[0], test[1], LABEL, "run_study: test")
+        return encode(table, TableOptions(LABEL), "arrays", more)
     names = {"x_train": "x", "y_train": "y", "x_test": "x of test", "y_test": "y of test"}
     x, y = as_array(training[0], "run_study: x"), _label_array(training[1], "run_study: y")
     check_examples(x, y, "run_study", "x", "y")
@@ -609,8 +611,7 @@ def _dataset(training: Any, test: Any) -> Dataset:
         arrays["y_test"] = (
             indices_of(test[1], classes, where) if classes else as_array(test[1], where)
         )
-    made = make_dataset("arrays", arrays, "run_study", display_names=names)
-    return replace(made, classes=classes)
+    return own_dataset("arrays", arrays, "run_study", classes=classes, display_names=names)
 
 
 def tables(study: Study, results: Iterable[RunResult]) -> tuple[ExperimentTable, ...]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jmlp.data import Dataset, TableOptions
 
 NAME = Parameter(help=data_names.HELP)
+MOST_COLUMNS = 40  # that are listed
 
 
 def list_(*, out: Output = Output()) -> None:  # noqa: B008 - frozen
@@ -84,17 +85,16 @@ def check(
 ) -> None:
     """Compare every array with its published SHA-256, and describe a table; downloads nothing."""
     from jmlp import data
-    from jmlp.data.shipped_sets import SHIPPED_TABLES
-    from jmlp.data.table_file import is_table
+    from jmlp.data.sources import PUBLISHED
 
     options = table_options(name, table)
-    if is_table(Path(name)) or name in SHIPPED_TABLES:
+    if name in PUBLISHED:
+        arrays = data.check(name, options)
+    else:
         dataset = data.load(name, options=options)
         arrays = data.checks_of(name, dataset)
         if dataset.columns is not None and not out.json:
             _describe_table(dataset)
-    else:
-        arrays = data.check(name, options)
     if out.json:
         out.print_json(
             [
@@ -133,17 +133,22 @@ def table_options(name: str, table: TableFlags) -> "TableOptions":
 
 
 def _describe_table(dataset: "Dataset") -> None:
+    from jmlp.data.contract import contract_of
+
     columns = dataset.columns
     assert columns is not None
-    print(f"{dataset.source}: {len(dataset.y_train):,} rows, {columns.sentence()}")
+    print(f"{dataset.source}: {len(dataset.y_train):,} rows, {columns.sentence(dataset.n_classes)}")
     counts = [0] * dataset.n_classes
     for label in dataset.y_train.tolist():
         counts[label] += 1
-    classes = (f"{n:,} {name}" for name, n in zip(columns.classes, counts, strict=True))
+    names = contract_of(dataset).class_names
+    classes = (f"{n:,} {name}" for name, n in zip(names, counts, strict=True))
     print(f"  {columns.label}: {', '.join(classes)}")
-    for column in columns.features:
+    for column in columns.features[:MOST_COLUMNS]:
         what = f"one of {', '.join(column.levels)}" if column.levels else "a number"
         print(f"  {column.name}: {what}")
+    if (more := len(columns.features) - MOST_COLUMNS) > 0:
+        print(f"  and {more:,} more")
     n_test = 0 if dataset.y_test is None else len(dataset.y_test)
     print(f"  test set: {n_test:,} rows" if n_test else "  no test set (--test): no verdicts")
 

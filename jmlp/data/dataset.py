@@ -136,7 +136,7 @@ def as_array(value: object, where: str) -> NDArray[Any]:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # ragged, or its own conversion fails
         raise DataError(f"{where}: cannot be converted to an array of numbers: {error}") from error
-    if array.dtype.kind in "OSUVmM" and not _is_float(array.dtype):
+    if array.dtype.kind in "OSUVmM" and not is_float(array.dtype):
         hint = ""
         if array.dtype.kind in "SU":
             hint = ": for text labels, use numpy.unique(labels, return_inverse=True)[1]"
@@ -147,7 +147,7 @@ def as_array(value: object, where: str) -> NDArray[Any]:
     return array.astype(np.float64) if array.dtype == np.longdouble else array
 
 
-def _is_float(dtype: Any) -> bool:
+def is_float(dtype: Any) -> bool:
     """Whether numbers of this type can be used unscaled, as float32."""
     # bfloat16 and similar types, which JAX adds to NumPy, report kind "V". The type of JAX's
     # random keys is not a NumPy dtype.
@@ -161,7 +161,7 @@ def check_pixel_type(dtype: np.dtype[Any], where: str) -> None:
     Raises:
         DataError: The type is neither `uint8` nor floating-point.
     """
-    if dtype != np.uint8 and not _is_float(dtype):
+    if dtype != np.uint8 and not is_float(dtype):
         raise DataError(
             f"{where}: type {dtype}; allowed are uint8 (0 to 255) and float32: convert pixels to "
             "uint8, and numbers to be used unscaled to float32"
@@ -186,6 +186,7 @@ def make_dataset(
     source: str,
     digests: Mapping[str, str] | None = None,
     display_names: Mapping[str, str] | None = None,
+    float_type: type[np.floating[Any]] = np.float32,
 ) -> Dataset:
     """Validate raw arrays and convert them to a `Dataset`.
 
@@ -195,6 +196,7 @@ def make_dataset(
         source: Where they came from; error messages begin with it.
         digests: Digests of the arrays, if already computed.
         display_names: The caller's names for arrays, used in error messages.
+        float_type: The type in which examples that are not `uint8` are kept.
 
     Raises:
         DataError: For the first rule violated, with the array and the numbers.
@@ -223,7 +225,7 @@ def make_dataset(
                 f"{where}: images of shape {x.shape[1:]}, but those of {names['x_train']} are "
                 f"{image_shape}"
             )
-        flat[part] = _pixels(x, where)
+        flat[part] = _pixels(x, where, float_type)
         labels[part] = _labels(y, f"{source}: {name_y}")
     x_train, y_train = names["x_train"], names["y_train"]
     if flat["train"].min() == flat["train"].max():
@@ -321,20 +323,19 @@ def white_level(low: float, high: float) -> float | None:
     return 255.0 if 128 <= high <= 255 else None
 
 
-def _pixels(x: NDArray[Any], where: str) -> Pixels:
+def _pixels(x: NDArray[Any], where: str, float_type: type[np.floating[Any]]) -> Pixels:
     check_pixel_type(x.dtype, where)
     flat = x.reshape(len(x), -1)
     if x.dtype == np.uint8:
         return np.ascontiguousarray(flat, np.uint8)
     with np.errstate(over="ignore"):
-        pixels = np.ascontiguousarray(flat, np.float32)
-    finite = np.isfinite(pixels).all(axis=1)
+        finite = np.isfinite(flat.astype(np.float32, copy=False)).all(axis=1)
     if not finite.all():
         raise DataError(
             f"{where}: {np.count_nonzero(~finite):,} images hold numbers that are not finite in "
             f"float32, the first is image {finite.argmin()}"
         )
-    return pixels
+    return np.ascontiguousarray(flat, float_type)
 
 
 def check_labels(y: object, where: str, n_classes: int) -> Labels:

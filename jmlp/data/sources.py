@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from jmlp.data.dataset import ARRAYS, Dataset, digest, make_dataset
+from jmlp.data.arrays import own_dataset
+from jmlp.data.dataset import ARRAYS, Dataset, digest
 from jmlp.data.digits import SYNTHETIC_DIGESTS, synthetic
 from jmlp.data.fashion_mnist import FASHION_MNIST
 from jmlp.data.files import UnreadableError, is_there, opened, shown
@@ -111,7 +112,7 @@ def load(
     if is_a_table and not os.path.isdir(path):
         return load_table(path, options)
     arrays = read_idx_folder(path) if os.path.isdir(path) else read_npz(path, ARRAYS)
-    dataset = make_dataset(shown(path.name or path), arrays, shown(path))
+    dataset = own_dataset(shown(path.name or path), arrays, shown(path))
     known = [data.classes for data in PUBLISHED.values() if data.digests == dataset.digests]
     return replace(dataset, classes=known[0]) if known else dataset
 

@@ -35,6 +35,7 @@ TOO_MANY_DIFFERENT = 0.5
 FEWEST_COUNTED = 10  # rows, for numbers that count them not to be a coincidence
 FEW_ROWS = 20  # of so few, more may differ
 MOST_INPUTS = 100_000
+LABEL = "label"  # the name of a label column, if labels are given by themselves
 HOLD_OUT_SEED = 2**63  # of the split into test set and the rest, which is the same for all runs
 ENCODING = 1  # part of the digest; raised when equal tables are encoded otherwise than before
 _TIME = r"([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?Z|[+-]\d{2}:?\d{2})?)?"

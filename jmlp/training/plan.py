@@ -110,7 +110,7 @@ def data_facts(dataset: Dataset) -> DataFacts:
         class_counts=tuple(np.bincount(dataset.y_train, minlength=dataset.n_classes).tolist()),
         largest_input=largest,
         plane=None if columns is not None else plane_of(dataset.image_shape),
-        about="" if columns is None else columns.sentence(),
+        about="" if columns is None else columns.sentence(dataset.n_classes),
         class_names=dataset.class_names,
     )
 
@@ -390,7 +390,7 @@ def _check_against_data(runs: Sequence[Run], study: Study, facts: DataFacts) -> 
         if facts.plane is None and any(getattr(run.hyperparams, name) for run in runs):
             problems.append(
                 f"{study.name}: {name}: the examples of {study.data} are no pictures: they need a "
-                "height and a width, (N, h, w), or a square number of pixels, (N, n); leave it out"
+                "height and a width, (N, h, w), or a square number of uint8 pixels, (N, n); leave it out"
             )
     largest = max((run.hyperparams.shift for run in runs), default=0)
     if facts.plane is not None and largest >= (side := min(facts.plane)):
