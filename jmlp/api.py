@@ -52,6 +52,7 @@ from jmlp.study.config import (
 )
 from jmlp.study.file import checked_study
 from jmlp.study.rules import (
+    BOOLEAN,
     COLUMN,
     COLUMNS,
     FRACTION,
@@ -68,7 +69,7 @@ from jmlp.training import engine
 from jmlp.training.plan import Plan, data_facts, make_plan, table_options, without
 from jmlp.training.records import Progress, RunResult
 
-TABLE_RULES = {"label": COLUMN, "missing": MISSING, "leave_out": COLUMNS}
+TABLE_RULES = {"label": COLUMN, "missing": MISSING, "leave_out": COLUMNS}  # of a frame
 MOST_INPUTS = 2**31 - 1  # of a network; counted by int32
 
 
@@ -82,6 +83,7 @@ def fit(
     label: str = "",
     missing: Missing = "error",
     leave_out: Sequence[str] = (),
+    stratify: bool = True,
     optimizer: Any = None,
     activation: Callable[[Array], Array] | None = None,
 ) -> RunResult:
@@ -108,6 +110,8 @@ def fit(
         missing: for a frame: a missing value is an error, or is replaced by the mean of the
             training part, or its row is dropped.
         leave_out: names of columns of a frame that are not features.
+        stratify: whether the validation part of a table has the same shares of the classes as the
+            training part; otherwise it is a random part, as that of pictures is.
         optimizer: an optimiser of your own, in place of the hyperparameters `optimizer`,
             `learning_rate`, `schedule` and `warmup`: any object with `init(params)` and
             `update(grads, state, params)`, pure functions, such as an
@@ -141,10 +145,11 @@ def fit(
     if separate is not None and len(separate) != 2:
         raise ConfigError(f"validation: must be a fraction or (x, y), got {len(separate)} values")
     fraction = None if separate is not None else _read("validation", validation, FRACTION)
+    stratify = _read("stratify", stratify, BOOLEAN)
     if is_columns(x):
         words = {"label": label or LABEL, "missing": missing, "leave_out": list(leave_out)}
         read = {name: _read(name, value, TABLE_RULES[name]) for name, value in words.items()}
-        options = TableOptions(read["label"], read["missing"], tuple(read["leave_out"]))
+        options = TableOptions(**read | {"leave_out": tuple(read["leave_out"])}, stratify=stratify)
         dataset, n = _table(x, y, separate, options, in_frame=bool(label))
     elif label or leave_out or missing != "error":
         raise ConfigError(
@@ -154,19 +159,19 @@ def fit(
     elif y is None:
         raise ConfigError("y: give the labels, or a frame as x and the name of its label column")
     else:
-        dataset, n = _arrays(x, y, separate)
+        dataset, n = _arrays(x, y, separate, stratify=stratify)
     split = None
     if fraction is None:
         rows = np.arange(len(dataset.y_train), dtype=np.int32)
         split = rows[:n], rows[n:]
         fraction = len(split[1]) / len(rows)
     experiment = Experiment("fit", hp, axes={}, seeds=(seed,), baseline={})
-    study = Study("fit", (experiment,), data="x", validation_fraction=fraction)
+    study = Study("fit", (experiment,), data="x", validation_fraction=fraction, stratify=stratify)
     facts = data_facts(dataset)
+    if split is not None:  # of which no remark about a random split holds
+        facts = replace(facts, rare_rows=())
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)
-    if split is None and dataset.columns is None:
-        _warn_about_unseen_classes(dataset, fraction)
     if own:
         hp = changed(hp, **own)
         params, _ = model.init(hp, dataset.n_in, dataset.n_classes, jax.random.key(0))
@@ -181,7 +186,9 @@ def fit(
     return results[0]
 
 
-def _arrays(x: Any, y: Any, separate: tuple[Any, Any] | None) -> tuple[Dataset, int]:
+def _arrays(
+    x: Any, y: Any, separate: tuple[Any, Any] | None, *, stratify: bool
+) -> tuple[Dataset, int]:
     """The data set of arrays, and how many of its examples are not separate validation examples."""
     arrays = {"x_train": as_array(x, "fit: x"), "y_train": _label_array(y, "fit: y")}
     check_examples(arrays["x_train"], arrays["y_train"], "fit", "x", "y")
@@ -192,7 +199,10 @@ def _arrays(x: Any, y: Any, separate: tuple[Any, Any] | None) -> tuple[Dataset, 
         labels = np.concatenate([labels, _known(arrays["y_train"][n:], arrays["y_train"][:n])])
     arrays["y_train"] = labels
     names = {"x_train": "x", "y_train": "y"}
-    return own_dataset("fit", arrays, "fit", classes=classes, display_names=names), n
+    dataset = own_dataset(
+        "fit", arrays, "fit", classes=classes, display_names=names, stratify=stratify
+    )
+    return dataset, n
 
 
 def _table(
@@ -248,19 +258,6 @@ def _label_array(y: Any, where: str) -> NDArray[Any]:
 def _known(labels: NDArray[Any], training: NDArray[Any]) -> NDArray[np.int32]:
     """The classes of labels that all occur among the training labels."""
     return np.searchsorted(np.unique(training), labels).astype(np.int32)
-
-
-def _warn_about_unseen_classes(dataset: Dataset, fraction: float) -> None:
-    training, _ = dataset.split(0, fraction)
-    unseen = np.setdiff1d(np.arange(dataset.n_classes), dataset.y_train[training])
-    if len(unseen):
-        names = contract_of(dataset).class_names
-        warnings.warn(
-            f"The training part has no example of class {names[unseen[0]]}"
-            + (f", nor of {len(unseen) - 1} other classes" if len(unseen) > 1 else "")
-            + ": the network cannot learn a class that it never sees.",
-            stacklevel=3,
-        )
 
 
 # Hyperparameters without effect beside an optimiser or an activation of the caller's.
@@ -572,10 +569,15 @@ def run_study(
     if dataset is None:
         dataset = data.load(study.data, options=table_options(study))
     elif not isinstance(dataset, Dataset):
-        dataset = _dataset(dataset, test)
+        dataset = _dataset(dataset, test, stratify=study.stratify)
         study = replace(study, data=dataset.name)
     elif test is not None:
         raise ConfigError("run_study: test: only beside data of the form (x, y)")
+    elif dataset.stratify != study.stratify:
+        raise ConfigError(
+            "run_study: stratify: the study and its data differ: load them with "
+            f"jmlp.data.TableOptions(stratify={study.stratify})"
+        )
     facts = data_facts(dataset)
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)
@@ -591,7 +593,7 @@ def run_study(
         yield from _with_networks(engine.run(confirmations, dataset), dataset)
 
 
-def _dataset(training: Any, test: Any) -> Dataset:
+def _dataset(training: Any, test: Any, *, stratify: bool) -> Dataset:
     """The data set made of the examples and labels given to `run_study`."""
     for name, pair in (("dataset", training), ("test", test)):
         if pair is not None and not (isinstance(pair, tuple | list) and len(pair) == 2):
@@ -599,7 +601,7 @@ def _dataset(training: Any, test: Any) -> Dataset:
     if is_columns(training[0]):
         table = _with_labels(training[0], training[1], LABEL, "run_study: x")
         more = None if test is None else _with_labels(test[0], test[1], LABEL, "run_study: test")
-        return encode(table, TableOptions(LABEL), "arrays", more)
+        return encode(table, TableOptions(LABEL, stratify=stratify), "arrays", more)
     names = {"x_train": "x", "y_train": "y", "x_test": "x of test", "y_test": "y of test"}
     x, y = as_array(training[0], "run_study: x"), _label_array(training[1], "run_study: y")
     check_examples(x, y, "run_study", "x", "y")
@@ -611,7 +613,9 @@ def _dataset(training: Any, test: Any) -> Dataset:
         arrays["y_test"] = (
             indices_of(test[1], classes, where) if classes else as_array(test[1], where)
         )
-    return own_dataset("arrays", arrays, "run_study", classes=classes, display_names=names)
+    return own_dataset(
+        "arrays", arrays, "run_study", classes=classes, display_names=names, stratify=stratify
+    )
 
 
 def tables(study: Study, results: Iterable[RunResult]) -> tuple[ExperimentTable, ...]:

@@ -59,6 +59,12 @@ def test_labels_of_an_array_are_classes_with_names() -> None:
         ({"x": FRAME, "label": "species", "missing": "none"}, ConfigError, "missing: must be 'er"),
         ({"x": np.eye(3), "y": [0, 1, 2], "label": "a"}, ConfigError, "are for frames"),
         ({"x": np.eye(3)}, ConfigError, "y: give the labels"),
+        ({"x": np.eye(3), "y": [0, 1, 2], "stratify": 0}, ConfigError, "stratify: must be true"),
+        (
+            {"x": np.uint8(9 * np.eye(4)), "y": [0, 1, 0, 1], "stratify": False},
+            DataError,
+            "fit: stratify: is only for tables",
+        ),
         (
             {"x": 2000 * np.eye(4).reshape(4, 2, 2), "y": [0, 1, 0, 1]},
             ConfigError,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from jmlp.data.columns import Column, Columns
 from jmlp.data.dataset import Dataset, is_float, make_dataset
 from jmlp.data.table import LABEL, digest_of
+from jmlp.errors import DataError
 
 
 def is_rows(x: NDArray[Any]) -> bool:
@@ -29,6 +30,7 @@ def own_dataset(
     *,
     classes: tuple[str, ...] = (),
     display_names: Mapping[str, str] | None = None,
+    stratify: bool = True,
 ) -> Dataset:
     """Validates the arrays of a user, and makes a data set of them.
 
@@ -40,6 +42,7 @@ def own_dataset(
         source: where they came from; error messages begin with it.
         classes: the names of the classes; empty if they are 0, 1, 2 …
         display_names: the caller's names for arrays, used in error messages.
+        stratify: of a table, see `TableOptions`.
 
     Raises:
         DataError: for the first rule violated, with the array and the numbers.
@@ -54,8 +57,13 @@ def own_dataset(
         float_type=np.float64 if of_table else np.float32,
     )
     if not of_table:
+        if not stratify:
+            raise DataError(
+                f"{source}: stratify: is only for tables; pictures are divided whatever their "
+                "classes are: leave it out"
+            )
         return replace(dataset, classes=classes)
     names = (f"column {number}" for number in range(1, dataset.n_in + 1))
     columns = Columns(tuple(map(Column, names)), LABEL, classes, "error")
-    digests = {**dataset.digests, "columns": digest_of(columns)}
-    return replace(dataset, digests=digests, columns=columns)
+    digests = {**dataset.digests, "columns": digest_of(columns, stratify=stratify)}
+    return replace(dataset, digests=digests, columns=columns, stratify=stratify)

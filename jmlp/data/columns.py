@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from jmlp.errors import DataError
 from jmlp.study.rules import Missing
 
-
 ROWS_AT_ONCE = 1000  # standardised together, so that what is between fits in a cache
 
 
@@ -52,7 +51,7 @@ class Columns:
         return np.array([not column.levels for column in self.features for _ in column.inputs])
 
     def sentence(self, n_classes: int) -> str:
-        """What a table of so many classes consists of, such as `3 classes, 1 feature: 1 number …`."""
+        """What a table of so many classes consists of: `3 classes, 7 features: 5 numbers …`."""
         n_numbers = sum(not column.levels for column in self.features)
         n_categories = len(self.features) - n_numbers
         parts = []

@@ -60,7 +60,7 @@ class Contract:
 
     @property
     def given_names(self) -> tuple[str, ...]:
-        """The names of the classes; empty if they are 0, 1, 2 …"""
+        """The names of the classes; empty if they are 0, 1, 2 and so on."""
         return self.classes if self.columns is None else self.columns.classes
 
     @property
@@ -116,8 +116,8 @@ class Contract:
     def plane(self) -> tuple[int, int] | None:
         """Height and width if an example can be a grey picture; a flat one may be a square.
 
-        A row of a table is no picture. Flat numbers are a table, too (`data.arrays`), but networks of
-        earlier versions were trained on them as they were: as pictures if they were brightness.
+        A row of a table is no picture. Flat numbers are a table, too (`data.arrays`), but networks
+        of earlier versions were trained on them unscaled: as pictures if they were brightness.
         """
         if self.is_table:
             return None

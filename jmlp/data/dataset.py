@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.data.columns import Columns, Scale, scale_of, standardise
-from jmlp.data.order import split, stratified_split
+from jmlp.data.order import random_split, stratified_split
 from jmlp.errors import DataError
 
 # float64: the values of a table before they are standardised; a network is given one of the others.
@@ -52,6 +52,7 @@ class Dataset:
     source: str  # where it came from, as shown to users
     columns: Columns | None = None  # of a table; None for pictures and other arrays
     classes: tuple[str, ...] = ()  # their names, unless it is a table or they are 0, 1, 2 …
+    stratify: bool = True  # of a table: whether the parts of a split have equal shares of classes
 
     @property
     def n_in(self) -> int:
@@ -66,7 +67,9 @@ class Dataset:
     def split(
         self, split_seed: int, validation_fraction: float
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The rows of the training and the validation part; those of a table are stratified.
+        """The rows of the training and the validation part.
+
+        Those of a table are stratified unless its `stratify` is false.
 
         Args:
             split_seed: 0 to 2**64 - 1; equal seeds give equal splits.
@@ -75,9 +78,8 @@ class Dataset:
         Raises:
             DataError: one of the parts would be empty.
         """
-        if self.columns is None:
-            return split(len(self.y_train), split_seed, validation_fraction)
-        return stratified_split(self.y_train, split_seed, validation_fraction)
+        divide = stratified_split if self.columns is not None and self.stratify else random_split
+        return divide(self.y_train, split_seed, validation_fraction)
 
     def scale(self, training: NDArray[Any]) -> Scale | None:
         """Mean and standard deviation of a table's training part; None for other data.
