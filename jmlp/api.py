@@ -16,6 +16,7 @@ from jax.core import Tracer
 from numpy.typing import ArrayLike, NDArray
 
 from jmlp import data
+from jmlp.data.arrays import own_dataset
 from jmlp.data.contract import contract_of
 from jmlp.data.dataset import (
     ARRAYS,
@@ -25,10 +26,9 @@ from jmlp.data.dataset import (
     check_examples,
     check_scale,
     digest,
-    make_dataset,
 )
 from jmlp.data.frames import is_columns, read_columns, read_values
-from jmlp.data.table import TableOptions, as_classes, encode, encode_examples, indices_of
+from jmlp.data.table import LABEL, TableOptions, as_classes, encode, encode_examples, indices_of
 from jmlp.data.table_file import RawTable
 from jmlp.errors import ConfigError, DataError
 from jmlp.nn import cost as nn_cost
@@ -52,6 +52,7 @@ from jmlp.study.config import (
 )
 from jmlp.study.file import checked_study
 from jmlp.study.rules import (
+    BOOLEAN,
     COLUMN,
     COLUMNS,
     FRACTION,
@@ -68,7 +69,7 @@ from jmlp.training import engine
 from jmlp.training.plan import Plan, data_facts, make_plan, table_options, without
 from jmlp.training.records import Progress, RunResult
 
-TABLE_RULES = {"label": COLUMN, "missing": MISSING, "leave_out": COLUMNS}
+TABLE_RULES = {"label": COLUMN, "missing": MISSING, "leave_out": COLUMNS}  # of a frame
 MOST_INPUTS = 2**31 - 1  # of a network; counted by int32
 
 
@@ -82,19 +83,22 @@ def fit(
     label: str = "",
     missing: Missing = "error",
     leave_out: Sequence[str] = (),
+    stratify: bool = True,
     optimizer: Any = None,
     activation: Callable[[Array], Array] | None = None,
 ) -> RunResult:
     """Trains one network, with early stopping, and keeps its best parameters.
 
     A frame is a table: its numbers are standardised by the training part, categories are one-hot,
-    and the validation part is drawn class by class.
+    and the validation part is drawn class by class. So is an array of floating-point numbers with
+    one row per example, `(N, n)`; all other arrays are pictures.
 
     Args:
         hp: hyperparameters.
         x: examples, one per row, of any shape after the first axis: `(N, ...)`. `uint8` is scaled
-            to 0–1; floating-point numbers are used unscaled. Or a frame of pandas, polars or
-            pyarrow, or a mapping of names to columns, with numbers and words.
+            to 0–1; floating-point numbers are standardised in rows, `(N, n)`, and used unscaled in
+            pictures, `(N, h, w)`. Or a frame of pandas, polars or pyarrow, or a mapping of names to
+            columns, with numbers and words.
         y: labels `(N,)` of any kind: integers, whole numbers, words, booleans. None: they are a
             column of the frame, which `label` names. Classes are their different values, in sorted
             order; `result.contract.class_names` has their names.
@@ -106,6 +110,8 @@ def fit(
         missing: for a frame: a missing value is an error, or is replaced by the mean of the
             training part, or its row is dropped.
         leave_out: names of columns of a frame that are not features.
+        stratify: whether the validation part of a table has the same shares of the classes as the
+            training part; otherwise it is a random part, as that of pictures is.
         optimizer: an optimiser of your own, in place of the hyperparameters `optimizer`,
             `learning_rate`, `schedule` and `warmup`: any object with `init(params)` and
             `update(grads, state, params)`, pure functions, such as an
@@ -121,7 +127,7 @@ def fit(
         The result of the run: `result.predict(x)` are the classes of examples, `result.score(x, y)`
         is an accuracy, and `result.save(path)` writes the network to a file. Pass `result.params`
         and `result.state` to `jmlp.predict` for logits, with examples of the kind of `x`; of a
-        frame, with `result.contract.inputs_of(frame)`.
+        table, with `result.contract.inputs_of(x)`.
 
     Raises:
         ConfigError: the hyperparameters are not allowed, or do not suit the data.
@@ -139,10 +145,11 @@ def fit(
     if separate is not None and len(separate) != 2:
         raise ConfigError(f"validation: must be a fraction or (x, y), got {len(separate)} values")
     fraction = None if separate is not None else _read("validation", validation, FRACTION)
+    stratify = _read("stratify", stratify, BOOLEAN)
     if is_columns(x):
-        words = {"label": label or "label", "missing": missing, "leave_out": list(leave_out)}
+        words = {"label": label or LABEL, "missing": missing, "leave_out": list(leave_out)}
         read = {name: _read(name, value, TABLE_RULES[name]) for name, value in words.items()}
-        options = TableOptions(read["label"], read["missing"], tuple(read["leave_out"]))
+        options = TableOptions(**read | {"leave_out": tuple(read["leave_out"])}, stratify=stratify)
         dataset, n = _table(x, y, separate, options, in_frame=bool(label))
     elif label or leave_out or missing != "error":
         raise ConfigError(
@@ -152,19 +159,19 @@ def fit(
     elif y is None:
         raise ConfigError("y: give the labels, or a frame as x and the name of its label column")
     else:
-        dataset, n = _arrays(x, y, separate)
+        dataset, n = _arrays(x, y, separate, stratify=stratify)
     split = None
     if fraction is None:
         rows = np.arange(len(dataset.y_train), dtype=np.int32)
         split = rows[:n], rows[n:]
         fraction = len(split[1]) / len(rows)
     experiment = Experiment("fit", hp, axes={}, seeds=(seed,), baseline={})
-    study = Study("fit", (experiment,), data="x", validation_fraction=fraction)
+    study = Study("fit", (experiment,), data="x", validation_fraction=fraction, stratify=stratify)
     facts = data_facts(dataset)
+    if split is not None:  # of which no remark about a random split holds
+        facts = replace(facts, rare_rows=())
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)
-    if split is None and dataset.columns is None:
-        _warn_about_unseen_classes(dataset, fraction)
     if own:
         hp = changed(hp, **own)
         params, _ = model.init(hp, dataset.n_in, dataset.n_classes, jax.random.key(0))
@@ -179,7 +186,9 @@ def fit(
     return results[0]
 
 
-def _arrays(x: Any, y: Any, separate: tuple[Any, Any] | None) -> tuple[Dataset, int]:
+def _arrays(
+    x: Any, y: Any, separate: tuple[Any, Any] | None, *, stratify: bool
+) -> tuple[Dataset, int]:
     """The data set of arrays, and how many of its examples are not separate validation examples."""
     arrays = {"x_train": as_array(x, "fit: x"), "y_train": _label_array(y, "fit: y")}
     check_examples(arrays["x_train"], arrays["y_train"], "fit", "x", "y")
@@ -190,8 +199,10 @@ def _arrays(x: Any, y: Any, separate: tuple[Any, Any] | None) -> tuple[Dataset, 
         labels = np.concatenate([labels, _known(arrays["y_train"][n:], arrays["y_train"][:n])])
     arrays["y_train"] = labels
     names = {"x_train": "x", "y_train": "y"}
-    dataset = make_dataset("fit", arrays, "fit", display_names=names)
-    return replace(dataset, classes=classes), n
+    dataset = own_dataset(
+        "fit", arrays, "fit", classes=classes, display_names=names, stratify=stratify
+    )
+    return dataset, n
 
 
 def _table(
@@ -247,19 +258,6 @@ def _label_array(y: Any, where: str) -> NDArray[Any]:
 def _known(labels: NDArray[Any], training: NDArray[Any]) -> NDArray[np.int32]:
     """The classes of labels that all occur among the training labels."""
     return np.searchsorted(np.unique(training), labels).astype(np.int32)
-
-
-def _warn_about_unseen_classes(dataset: Dataset, fraction: float) -> None:
-    training, _ = dataset.split(0, fraction)
-    unseen = np.setdiff1d(np.arange(dataset.n_classes), dataset.y_train[training])
-    if len(unseen):
-        names = contract_of(dataset).class_names
-        warnings.warn(
-            f"The training part has no example of class {names[unseen[0]]}"
-            + (f", nor of {len(unseen) - 1} other classes" if len(unseen) > 1 else "")
-            + ": the network cannot learn a class that it never sees.",
-            stacklevel=3,
-        )
 
 
 # Hyperparameters without effect beside an optimiser or an activation of the caller's.
@@ -358,9 +356,10 @@ def predict(params: Params, state: State, x: ArrayLike) -> Array:
         params: as returned by `init`, or from a result.
         state: the state that belongs to `params`.
         x: examples of the type and scale that the network was trained on: `uint8` is scaled to
-            0–1, floating-point numbers are used unscaled. One per row, of any shape with `n_in`
-            numbers after the first axis, such as `(N, 784)` or `(N, 28, 28)`; or one example
-            without an axis for examples, `(784,)` or `(28, 28)`.
+            0–1, floating-point numbers are used unscaled (of a table, they are those of
+            `contract.inputs_of`). One per row, of any shape with `n_in` numbers after the first
+            axis, such as `(N, 784)` or `(N, 28, 28)`; or one example without an axis for examples,
+            `(784,)` or `(28, 28)`.
 
     Returns:
         `(N, n_classes)`, or `(n_classes,)` for one example.
@@ -575,6 +574,11 @@ def run_study(
         study = replace(study, data=dataset.name)
     elif test is not None:
         raise ConfigError("run_study: test: only beside data of the form (x, y), or a frame")
+    elif dataset.stratify != study.stratify:
+        raise ConfigError(
+            "run_study: stratify: the study and its data differ: load them with "
+            f"jmlp.data.TableOptions(stratify={study.stratify})"
+        )
     facts = data_facts(dataset)
     plan = make_plan(study, facts)
     crosschecks.refuse(study, facts)
@@ -614,13 +618,10 @@ def _dataset(study: Study, training: Any, test: Any) -> Dataset:
                 f"of type {type(pair).__name__}"
             )
     if is_columns(training[0]):
-        options = replace(options, label=options.label or "label")
-        table = _with_labels(training[0], training[1], options.label, "run_study: x")
-        more = (
-            None
-            if test is None
-            else _with_labels(test[0], test[1], options.label, "run_study: test")
-        )
+        options = replace(options, label=options.label or LABEL)
+        name = options.label
+        table = _with_labels(training[0], training[1], name, "run_study: x")
+        more = None if test is None else _with_labels(test[0], test[1], name, "run_study: test")
         return encode(table, options, "arrays", more)
     names = {"x_train": "x", "y_train": "y", "x_test": "x of test", "y_test": "y of test"}
     x, y = as_array(training[0], "run_study: x"), _label_array(training[1], "run_study: y")
@@ -633,8 +634,9 @@ def _dataset(study: Study, training: Any, test: Any) -> Dataset:
         arrays["y_test"] = (
             indices_of(test[1], classes, where) if classes else as_array(test[1], where)
         )
-    made = make_dataset("arrays", arrays, "run_study", display_names=names)
-    return replace(made, classes=classes)
+    return own_dataset(
+        "arrays", arrays, "run_study", classes=classes, display_names=names, stratify=study.stratify
+    )
 
 
 def tables(study: Study, results: Iterable[RunResult]) -> tuple[ExperimentTable, ...]:

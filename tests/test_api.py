@@ -119,7 +119,7 @@ def test_same_call_gives_the_same_bits() -> None:
 
 
 def test_lists_and_floats_are_taken_as_they_are() -> None:
-    scaled = (X / np.float32(255)).astype(np.float32)
+    scaled = (X / np.float32(255)).astype(np.float32)[:, :, None]  # pictures of one column
     from_bytes, from_floats = jmlp.fit(SMALL, X, Y), jmlp.fit(SMALL, scaled.tolist(), Y.tolist())
     assert from_floats.costs[-1].training_cost == pytest.approx(
         from_bytes.costs[-1].training_cost, rel=1e-5

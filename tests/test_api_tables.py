@@ -59,7 +59,17 @@ def test_labels_of_an_array_are_classes_with_names() -> None:
         ({"x": FRAME, "label": "species", "missing": "none"}, ConfigError, "missing: must be 'er"),
         ({"x": np.eye(3), "y": [0, 1, 2], "label": "a"}, ConfigError, "are for frames"),
         ({"x": np.eye(3)}, ConfigError, "y: give the labels"),
-        ({"x": 2000 * np.eye(4), "y": [0, 1, 0, 1]}, ConfigError, "inputs as large as 2,000"),
+        ({"x": np.eye(3), "y": [0, 1, 2], "stratify": 0}, ConfigError, "stratify: must be true"),
+        (
+            {"x": np.uint8(9 * np.eye(4)), "y": [0, 1, 0, 1], "stratify": False},
+            DataError,
+            "fit: stratify: is only for tables",
+        ),
+        (
+            {"x": 2000 * np.eye(4).reshape(4, 2, 2), "y": [0, 1, 0, 1]},
+            ConfigError,
+            "inputs as large as 2,000",
+        ),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(

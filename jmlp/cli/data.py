@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jmlp.data import Dataset, TableOptions
 
 NAME = Parameter(help=data_names.HELP)
+MOST_COLUMNS = 40  # that are listed
 
 
 def list_(*, out: Output = Output()) -> None:  # noqa: B008 - frozen
@@ -84,18 +85,17 @@ def check(
 ) -> None:
     """Compare published data with their SHA-256, or describe a table; downloads nothing."""
     from jmlp import data
-    from jmlp.data.shipped_sets import SHIPPED_TABLES
+    from jmlp.data.sources import PUBLISHED
     from jmlp.data.table_file import is_table
 
     options = table_options(name, table)
-    is_own_table = is_table(Path(name)) and name not in SHIPPED_TABLES
-    if is_table(Path(name)) or name in SHIPPED_TABLES:
+    if name in PUBLISHED:
+        arrays = data.check(name, options)
+    else:
         dataset = data.load(name, options=options)
         arrays = data.checks_of(name, dataset)
         if dataset.columns is not None and not out.json:
             _describe_table(dataset)
-    else:
-        arrays = data.check(name, options)
     if out.json:
         out.print_json(
             [
@@ -110,7 +110,7 @@ def check(
             ]
         )
     else:
-        for a in arrays if any(a.expected for a in arrays) or not is_own_table else ():
+        for a in () if is_table(Path(name)) else arrays:
             word = "no digest is known" if a.expected is None else ("ok" if a.ok else "WRONG")
             print(f"{a.array:<8} {a.shape!s:<16} {a.sha256}  {word}")
     wrong = [a.array for a in arrays if not a.ok]
@@ -134,19 +134,25 @@ def table_options(name: str, table: TableFlags) -> "TableOptions":
 
 
 def _describe_table(dataset: "Dataset") -> None:
+    from jmlp.data.contract import contract_of
+
     columns = dataset.columns
     assert columns is not None
     n_test = 0 if dataset.y_test is None else len(dataset.y_test)
     held_out = f" for training, {n_test:,} for the test" if n_test else ""
-    print(f"{dataset.source}: {len(dataset.y_train):,} rows{held_out}; {columns.sentence()}")
+    about = columns.sentence(dataset.n_classes)
+    print(f"{dataset.source}: {len(dataset.y_train):,} rows{held_out}; {about}")
     counts = [0] * dataset.n_classes
     for label in dataset.y_train.tolist():
         counts[label] += 1
-    classes = (f"{n:,} {name}" for name, n in zip(columns.classes, counts, strict=True))
+    names = contract_of(dataset).class_names
+    classes = (f"{n:,} {name}" for name, n in zip(names, counts, strict=True))
     print(f"  {columns.label}: {', '.join(classes)}")
-    for column in columns.features:
+    for column in columns.features[:MOST_COLUMNS]:
         what = f"one of {', '.join(column.levels)}" if column.levels else "a number"
         print(f"  {column.name}: {what}")
+    if (more := len(columns.features) - MOST_COLUMNS) > 0:
+        print(f"  and {more:,} more")
     if not n_test:
         print("  no test set (--test): no verdicts")
 

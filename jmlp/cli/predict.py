@@ -40,7 +40,8 @@ def predict(
         str | None,
         Parameter(
             help="A picture (PNG, JPEG) or an array (.npy). For a network trained on a table: a "
-            "table, or the values of one row, as in bill=39.1 island=Biscoe."
+            "table, an array of its features, or the values of one row, as in bill=39.1 "
+            "island=Biscoe."
         ),
     ] = None,
     /,
@@ -133,13 +134,17 @@ def _probabilities(
 def _predict_rows(name: Path, network: "Network", arguments: Sequence[str], out: Output) -> None:
     """Classifies the rows of a table, or one row given by its values."""
     from jmlp.data.files import shown
+    from jmlp.data.npz import read_npy_file
     from jmlp.data.table import class_name
     from jmlp.data.table_file import read_table
 
     contract = network.contract
     assert contract.columns is not None
     label = contract.columns.label
-    if len(arguments) == 1 and "=" not in arguments[0]:
+    if len(arguments) == 1 and arguments[0].lower().endswith(".npy"):
+        path = Path(arguments[0])
+        x, true = contract.inputs_of(read_npy_file(path), shown(path)), None
+    elif len(arguments) == 1 and "=" not in arguments[0]:
         table = read_table(Path(arguments[0]))
         x = contract.inputs_of(table)
         given = next((column for column in table.columns if column.name == label), None)

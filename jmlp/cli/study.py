@@ -118,7 +118,7 @@ def study(
         return 0
     from jmlp import data as datasets
     from jmlp.client.choice import left_out
-    from jmlp.client.plans import checked_plan, facts_of
+    from jmlp.client.plans import checked_plan, facts_of, plan_notes
     from jmlp.training.plan import data_facts, table_options
 
     request = hardware.request()  # a wrong number is reported before data is fetched
@@ -150,6 +150,8 @@ def study(
         check_output(folder, force, of=loaded.name)
     dataset = datasets.load(loaded.data, out.say, table_options(loaded))
     plan = checked_plan(loaded, data_facts(dataset), hardware.count())
+    for note in plan_notes(plan):
+        out.say(f"note: {note}")
     submitted = submit(
         stored.folder(),
         label,

@@ -20,7 +20,7 @@ class TableFlags:
         Missing | None,
         Parameter(
             help="Of a table: a missing value is an error, or is replaced by the mean of the "
-            "training part, or its row is dropped. Default: error."
+            "training part, or its row is dropped. Default: error; penguins: drop."
         ),
     ] = None
     leave_out: Annotated[
@@ -36,6 +36,13 @@ class TableFlags:
     header: Annotated[
         bool | None,
         Parameter(help="Of a table: whether its first line has names. Default: find out."),
+    ] = None
+    stratify: Annotated[
+        bool | None,
+        Parameter(
+            help="Of a table: whether training, validation and held-out test part have the same "
+            "shares of the classes. Default: yes."
+        ),
     ] = None
 
     def overrides(self) -> tuple[str, ...]:
@@ -54,5 +61,6 @@ class TableFlags:
             "leave_out": names,
             "test": test,
             "header": self.header,
+            "stratify": self.stratify,
         }
         return {name: value for name, value in given.items() if value is not None}

@@ -101,7 +101,7 @@ def train(
     from jmlp.cli import session
     from jmlp.cli.show import show_tables
     from jmlp.cli.study import command_line, document, how_to_resume
-    from jmlp.client.plans import checked_plan
+    from jmlp.client.plans import checked_plan, plan_notes
     from jmlp.client.submitting import failure_of, submit
     from jmlp.results.tables import study_tables
     from jmlp.training.plan import data_facts, table_options
@@ -109,6 +109,8 @@ def train(
     request = hardware.request()  # a wrong number is reported before data is fetched
     dataset = datasets.load(study.data, out.say, table_options(study))
     plan = checked_plan(study, data_facts(dataset), hardware.count())
+    for note in plan_notes(plan):
+        out.say(f"note: {note}")
     submitted = submit(
         stored.folder(),
         _label(plan),

@@ -1,6 +1,5 @@
 """A study with the changes that a user chose, for the command line and the app alike."""
 
-import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,9 +8,8 @@ from typing import Any
 
 from jmlp.client.submitting import default_hardware, study_label
 from jmlp.store import StudyRow
-from jmlp.study import data_names
 from jmlp.study.config import Study
-from jmlp.study.file import change_study, load_study, to_toml
+from jmlp.study.file import change_study, load_study, to_toml, with_absolute_paths
 from jmlp.study.rules import MAX_PATH, is_name, plain
 from jmlp.system import files
 
@@ -106,11 +104,7 @@ def write_file(choice: Choice, path: Path, *, replace_file: bool) -> None:
         ConfigError: the study is wrong.
         StoreError: the file exists, or cannot be written.
     """
-    study = choice.study()
-    if not data_names.is_name(study.data):  # a relative path would depend on where the file is used
-        study = replace(study, data=os.path.abspath(os.path.expanduser(study.data)))
-    if isinstance(study.test, str) and study.test:
-        study = replace(study, test=os.path.abspath(os.path.expanduser(study.test)))
+    study = with_absolute_paths(choice.study())
     if is_name(path.stem):
         study = replace(study, name=path.stem)
     target = files.user_file(path, "the study file", force=replace_file)

@@ -21,11 +21,12 @@ def facts_of(study: Study) -> DataFacts:
         DataError: the data cannot be loaded.
     """
     from jmlp import data as datasets
-    from jmlp.data.sources import PUBLISHED
+    from jmlp.data.sources import PUBLISHED, check_options
 
-    if study.data in PUBLISHED:
-        return planning.published_facts(PUBLISHED[study.data])
     options = planning.table_options(study)
+    if study.data in PUBLISHED:
+        check_options(study.data, options)
+        return planning.published_facts(PUBLISHED[study.data])
     return planning.data_facts(datasets.load(study.data, options=options))
 
 

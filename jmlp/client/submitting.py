@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -29,7 +28,7 @@ from jmlp.store.paths import path_of
 from jmlp.store.states import STUDY_ACTIVE, STUDY_UNFINISHED
 from jmlp.study.config import Experiment, Study
 from jmlp.study.data_names import is_name
-from jmlp.study.file import parse_study, to_toml
+from jmlp.study.file import parse_study, to_toml, with_absolute_paths
 from jmlp.study.run_index import RunIndex
 from jmlp.study.search import confirmation_name, space_value
 from jmlp.system.environment import CHECKPOINT_SECONDS
@@ -106,10 +105,10 @@ def submit(
     from jmlp.data.contract import contract_of
     from jmlp.training.plan import table_options
 
-    study, known = plan.study, is_name(plan.study.data)
+    study, found = plan.study, with_absolute_paths(plan.study)
     data: dict[str, Any] = {
         "name": study.data,
-        "path": None if known else os.path.abspath(os.path.expanduser(study.data)),
+        "path": None if is_name(study.data) else found.data,
         "source": dataset.source,
         "digests": dict(plan.facts.digests),
         "image_shape": dataset.image_shape,
@@ -118,10 +117,7 @@ def submit(
         "facts": {**asdict(plan.facts), "digests": dict(plan.facts.digests)},
     }
     if plan.facts.is_table:
-        test = study.test
-        if isinstance(test, str) and test:
-            test = os.path.abspath(os.path.expanduser(test))
-        data["table"] = {**asdict(table_options(study)), "test": test}
+        data["table"] = asdict(table_options(found))
     if kind := network_file_system(folder):
         say(
             f"warning: {folder} is on a network file system ({kind}), where locks can fail: keep "

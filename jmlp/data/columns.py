@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from jmlp.errors import DataError
 from jmlp.study.rules import Missing
 
+ROWS_AT_ONCE = 1000  # standardised together, so that what is between fits in a cache
+
 
 @dataclass(frozen=True)
 class Column:
@@ -35,7 +37,7 @@ class Columns:
 
     features: tuple[Column, ...]
     label: str  # the name of the label column
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # empty: they are called 0, 1, 2 …
     missing: Missing
 
     @property
@@ -48,8 +50,8 @@ class Columns:
         """Which inputs are numbers, and so are standardised: `(n_in,)`."""
         return np.array([not column.levels for column in self.features for _ in column.inputs])
 
-    def sentence(self) -> str:
-        """What the table consists of, such as `3 classes, 7 features (5 numbers, 2 categories)`."""
+    def sentence(self, n_classes: int) -> str:
+        """What a table of so many classes consists of: `3 classes, 7 features: 5 numbers …`."""
         n_numbers = sum(not column.levels for column in self.features)
         n_categories = len(self.features) - n_numbers
         parts = []
@@ -59,7 +61,7 @@ class Columns:
         if n_categories:
             parts.append(f"{_count(n_categories, 'category', 'categories')} one-hot")
         features = _count(len(self.features), "feature", "features")
-        return f"{len(self.classes)} classes, {features}: {', '.join(parts)}"
+        return f"{n_classes} classes, {features}: {', '.join(parts)}"
 
 
 @dataclass(frozen=True)
@@ -122,11 +124,15 @@ def standardise(columns: Columns, scale: Scale, raw: NDArray[np.float64]) -> NDA
         raw: values `(N, n_in)`; NaN where one is missing.
     """
     mean, std = np.array(scale.mean), np.array(scale.std)
-    filled = np.where(np.isnan(raw), mean, raw)
     numbers = columns.numbers
-    scaled = np.where(std > 0, (filled - mean) / np.where(std > 0, std, 1), 0)
-    with np.errstate(over="ignore"):
-        return np.ascontiguousarray(np.where(numbers, scaled, filled), np.float32)
+    inputs = np.empty(raw.shape, np.float32)
+    for first in range(0, len(raw), ROWS_AT_ONCE):
+        part = raw[first : first + ROWS_AT_ONCE]
+        filled = np.where(np.isnan(part), mean, part)
+        scaled = np.where(std > 0, (filled - mean) / np.where(std > 0, std, 1), 0)
+        with np.errstate(over="ignore"):
+            inputs[first : first + ROWS_AT_ONCE] = np.where(numbers, scaled, filled)
+    return inputs
 
 
 def check_columns(columns: Columns, scale: Scale | None) -> None:

@@ -57,8 +57,12 @@ class Contract:
     @property
     def class_names(self) -> tuple[str, ...]:
         """The name of each class."""
-        named = self.classes if self.columns is None else self.columns.classes
-        return named or tuple(map(str, range(self.n_classes)))
+        return self.given_names or tuple(map(str, range(self.n_classes)))
+
+    @property
+    def given_names(self) -> tuple[str, ...]:
+        """The names of the classes; empty if they are 0, 1, 2 and so on."""
+        return self.classes if self.columns is None else self.columns.classes
 
     @property
     def is_table(self) -> bool:
@@ -135,7 +139,8 @@ class Contract:
     def plane(self) -> tuple[int, int] | None:
         """Height and width if an example can be a grey picture; a flat one may be a square.
 
-        A row of a table is no picture, and neither are flat numbers that are no brightness.
+        A row of a table is no picture. Flat numbers are a table, too (`data.arrays`), but networks
+        of earlier versions were trained on them unscaled: as pictures if they were brightness.
         """
         if self.is_table:
             return None

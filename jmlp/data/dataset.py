@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.data.columns import Columns, Scale, scale_of, standardise
-from jmlp.data.order import split, stratified_split
+from jmlp.data.order import random_split, stratified_split
 from jmlp.errors import DataError
 
 # float64: the values of a table before they are standardised; a network is given one of the others.
@@ -52,6 +52,7 @@ class Dataset:
     source: str  # where it came from, as shown to users
     columns: Columns | None = None  # of a table; None for pictures and other arrays
     classes: tuple[str, ...] = ()  # their names, unless it is a table or they are 0, 1, 2 …
+    stratify: bool = True  # of a table: whether the parts of a split have equal shares of classes
 
     @property
     def n_in(self) -> int:
@@ -66,7 +67,9 @@ class Dataset:
     def split(
         self, split_seed: int, validation_fraction: float
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The rows of the training and the validation part; those of a table are stratified.
+        """The rows of the training and the validation part.
+
+        Those of a table are stratified unless its `stratify` is false.
 
         Args:
             split_seed: 0 to 2**64 - 1; equal seeds give equal splits.
@@ -75,9 +78,8 @@ class Dataset:
         Raises:
             DataError: one of the parts would be empty.
         """
-        if self.columns is None:
-            return split(len(self.y_train), split_seed, validation_fraction)
-        return stratified_split(self.y_train, split_seed, validation_fraction)
+        divide = stratified_split if self.columns is not None and self.stratify else random_split
+        return divide(self.y_train, split_seed, validation_fraction)
 
     def scale(self, training: NDArray[Any]) -> Scale | None:
         """Mean and standard deviation of a table's training part; None for other data.
@@ -136,7 +138,7 @@ def as_array(value: object, where: str) -> NDArray[Any]:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # ragged, or its own conversion fails
         raise DataError(f"{where}: cannot be converted to an array of numbers: {error}") from error
-    if array.dtype.kind in "OSUVmM" and not _is_float(array.dtype):
+    if array.dtype.kind in "OSUVmM" and not is_float(array.dtype):
         hint = ""
         if array.dtype.kind in "SU":
             hint = ": for text labels, use numpy.unique(labels, return_inverse=True)[1]"
@@ -147,7 +149,7 @@ def as_array(value: object, where: str) -> NDArray[Any]:
     return array.astype(np.float64) if array.dtype == np.longdouble else array
 
 
-def _is_float(dtype: Any) -> bool:
+def is_float(dtype: Any) -> bool:
     """Whether numbers of this type can be used unscaled, as float32."""
     # bfloat16 and similar types, which JAX adds to NumPy, report kind "V". The type of JAX's
     # random keys is not a NumPy dtype.
@@ -161,7 +163,7 @@ def check_pixel_type(dtype: np.dtype[Any], where: str) -> None:
     Raises:
         DataError: The type is neither `uint8` nor floating-point.
     """
-    if dtype != np.uint8 and not _is_float(dtype):
+    if dtype != np.uint8 and not is_float(dtype):
         raise DataError(
             f"{where}: type {dtype}; allowed are uint8 (0 to 255) and float32: convert pixels to "
             "uint8, and numbers to be used unscaled to float32"
@@ -186,6 +188,7 @@ def make_dataset(
     source: str,
     digests: Mapping[str, str] | None = None,
     display_names: Mapping[str, str] | None = None,
+    float_type: type[np.floating[Any]] = np.float32,
 ) -> Dataset:
     """Validate raw arrays and convert them to a `Dataset`.
 
@@ -195,6 +198,7 @@ def make_dataset(
         source: Where they came from; error messages begin with it.
         digests: Digests of the arrays, if already computed.
         display_names: The caller's names for arrays, used in error messages.
+        float_type: The type in which examples that are not `uint8` are kept.
 
     Raises:
         DataError: For the first rule violated, with the array and the numbers.
@@ -223,7 +227,7 @@ def make_dataset(
                 f"{where}: images of shape {x.shape[1:]}, but those of {names['x_train']} are "
                 f"{image_shape}"
             )
-        flat[part] = _pixels(x, where)
+        flat[part] = _pixels(x, where, float_type)
         labels[part] = _labels(y, f"{source}: {name_y}")
     x_train, y_train = names["x_train"], names["y_train"]
     if flat["train"].min() == flat["train"].max():
@@ -321,20 +325,19 @@ def white_level(low: float, high: float) -> float | None:
     return 255.0 if 128 <= high <= 255 else None
 
 
-def _pixels(x: NDArray[Any], where: str) -> Pixels:
+def _pixels(x: NDArray[Any], where: str, float_type: type[np.floating[Any]]) -> Pixels:
     check_pixel_type(x.dtype, where)
     flat = x.reshape(len(x), -1)
     if x.dtype == np.uint8:
         return np.ascontiguousarray(flat, np.uint8)
     with np.errstate(over="ignore"):
-        pixels = np.ascontiguousarray(flat, np.float32)
-    finite = np.isfinite(pixels).all(axis=1)
+        finite = np.isfinite(flat.astype(np.float32, copy=False)).all(axis=1)
     if not finite.all():
         raise DataError(
             f"{where}: {np.count_nonzero(~finite):,} images hold numbers that are not finite in "
             f"float32, the first is image {finite.argmin()}"
         )
-    return pixels
+    return np.ascontiguousarray(flat, float_type)
 
 
 def check_labels(y: object, where: str, n_classes: int) -> Labels:

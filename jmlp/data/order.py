@@ -47,6 +47,13 @@ def _split_order(
     return _permutation(split_seed, SPLIT, n), n_validation
 
 
+def random_split(
+    labels: NDArray[np.int32], split_seed: int, validation_fraction: float
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Divide examples whatever their classes are, as `split` does."""
+    return split(len(labels), split_seed, validation_fraction)
+
+
 def stratified_split(
     labels: NDArray[np.int32], split_seed: int, validation_fraction: float
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

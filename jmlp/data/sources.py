@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from jmlp.data.dataset import ARRAYS, Dataset, digest, make_dataset
+from jmlp.data.arrays import own_dataset
+from jmlp.data.dataset import ARRAYS, Dataset, digest
 from jmlp.data.digits import SYNTHETIC_DIGESTS, synthetic
 from jmlp.data.fashion_mnist import FASHION_MNIST
 from jmlp.data.files import UnreadableError, is_there, opened, shown
@@ -94,26 +95,38 @@ def load(
         DataError: No such data, or it is invalid.
     """
     options = options or TableOptions()
+    check_options(source, options)
     named = _named(source)
     path = Path(os.path.expanduser(source))
-    is_a_table = is_table(path) if named is None else named.name in SHIPPED_TABLES
-    if options != TableOptions() and not is_a_table:
-        raise DataError(
-            f"{shown(source)}: is not a table (.csv, .tsv, .parquet): label, missing, leave_out, "
-            "header and test are only for tables"
-        )
     if named is not None:
         return _load_named(named, say, options)
     if not str(source) or not is_there(path):
         raise DataError(
             f"no data named {str(source)!r}: allowed are {ALLOWED}{similar_name(str(source))}"
         )
-    if is_a_table and not os.path.isdir(path):
+    if is_table(path) and not os.path.isdir(path):
         return load_table(path, options)
     arrays = read_idx_folder(path) if os.path.isdir(path) else read_npz(path, ARRAYS)
-    dataset = make_dataset(shown(path.name or path), arrays, shown(path))
+    name = shown(path.name or path)
+    dataset = own_dataset(name, arrays, shown(path), stratify=options.stratify)
     known = [data.classes for data in PUBLISHED.values() if data.digests == dataset.digests]
     return replace(dataset, classes=known[0]) if known else dataset
+
+
+def check_options(source: str | Path, options: TableOptions) -> None:
+    """Checks that data can be what is said about a table, as far as that is known without them.
+
+    Raises:
+        DataError: they are no table; or, of arrays, there is more than how they are split.
+    """
+    named = _named(source)
+    is_a_table = is_table(Path(source)) if named is None else named.name in SHIPPED_TABLES
+    about_any = options if named is not None else replace(options, stratify=True)
+    if not is_a_table and about_any != TableOptions():
+        raise DataError(
+            f"{shown(source)}: is not a table (.csv, .tsv, .parquet): label, missing, leave_out, "
+            "header, test and stratify are only for tables"
+        )
 
 
 def load_stored(data: Mapping[str, Any], say: Callable[[str], None] | None = None) -> Dataset:

@@ -22,7 +22,7 @@ from jmlp.data.columns import Column, Columns, named
 from jmlp.data.dataset import ARRAYS, MOST_CLASSES, Dataset, Labels, digest
 from jmlp.data.files import shown
 from jmlp.data.frames import read_values
-from jmlp.data.order import stratified_split
+from jmlp.data.order import random_split, stratified_split
 from jmlp.data.table_file import RawColumn, RawTable, read_table, short
 from jmlp.errors import DataError
 from jmlp.study.rules import Missing
@@ -35,6 +35,7 @@ TOO_MANY_DIFFERENT = 0.5
 FEWEST_COUNTED = 10  # rows, for numbers that count them not to be a coincidence
 FEW_ROWS = 20  # of so few, more may differ
 MOST_INPUTS = 100_000
+LABEL = "label"  # the name of a label column, if labels are given by themselves
 HOLD_OUT_SEED = 2**63  # of the split into test set and the rest, which is the same for all runs
 ENCODING = 1  # part of the digest; raised when equal tables are encoded otherwise than before
 _TIME = r"([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?Z|[+-]\d{2}:?\d{2})?)?"
@@ -49,10 +50,11 @@ class TableOptions:
     """How to read a table: everything that a study says about it besides its path."""
 
     label: str = ""  # the name of the label column
-    missing: Missing = "error"
+    missing: Missing | None = None  # None: that of the data; an error, if they have none
     leave_out: tuple[str, ...] = ()  # names of columns that are not features
     header: bool | None = None  # whether the first line has names; None: find out
     test: str | float = ""  # path of a table with the test examples, or the fraction to hold out
+    stratify: bool = True  # whether all parts have the same shares of the classes
 
 
 def load_table(path: Path, options: TableOptions) -> Dataset:
@@ -69,8 +71,14 @@ def load_table(path: Path, options: TableOptions) -> Dataset:
 
 
 def stored_options(table: Mapping[str, Any]) -> TableOptions:
-    """The options that `dataclasses.asdict` made JSON of."""
-    return TableOptions(**{**table, "leave_out": tuple(table.get("leave_out", ()))})
+    """The options that `dataclasses.asdict` made JSON of.
+
+    An earlier version, which did not know `stratify`, wrote "error" where nothing was said.
+    """
+    said = {**table, "leave_out": tuple(table.get("leave_out", ()))}
+    if "stratify" not in table and said.get("missing") == "error":
+        said["missing"] = None
+    return TableOptions(**said)
 
 
 def encode(
@@ -90,7 +98,8 @@ def encode(
     columns, x, y = _encode_training(table, options)
     x_test, y_test = (None, None) if test is None else encode_examples(columns, test)
     if isinstance(options.test, float):
-        rest, held_out = stratified_split(y, HOLD_OUT_SEED, options.test)
+        divide = stratified_split if options.stratify else random_split
+        rest, held_out = divide(y, HOLD_OUT_SEED, options.test)
         rest, held_out = np.sort(rest), np.sort(held_out)
         x, x_test, y, y_test = x[rest], x[held_out], y[rest], y[held_out]
     arrays = dict(zip(ARRAYS, (x, y, x_test, y_test), strict=True))
@@ -106,18 +115,20 @@ def encode(
         y_test=y_test,
         n_classes=len(columns.classes),
         image_shape=(x.shape[1],),
-        digests={**digests, "columns": digest_of(columns)},
+        digests={**digests, "columns": digest_of(columns, stratify=options.stratify)},
         source=table.source,
         columns=columns,
+        stratify=options.stratify,
     )
 
 
-def digest_of(columns: Columns) -> str:
+def digest_of(columns: Columns, *, stratify: bool) -> str:
     """SHA-256 of what a network trained on a table accepts and answers, and of how it is split.
 
     Names are part of it, because a network takes the values of a row by their names.
     """
-    record = {"encoding": ENCODING, "split": "stratified", **asdict(columns)}
+    split = "stratified" if stratify else "random"
+    record = {"encoding": ENCODING, "split": split, **asdict(columns)}
     text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -129,7 +140,8 @@ def _encode_training(
     table: RawTable, options: TableOptions
 ) -> tuple[Columns, NDArray[np.float64], Labels]:
     features, label = _choose(table, options)
-    kept = _complete_rows(table.source, features, label, options.missing)
+    missing = options.missing or "error"
+    kept = _complete_rows(table.source, features, label, missing)
     features = [RawColumn(column.name, column.values[kept]) for column in features]
     label = RawColumn(label.name, label.values[kept])
     rows = np.flatnonzero(kept) + 1
@@ -142,7 +154,7 @@ def _encode_training(
             _check_numbers(feature, where, rows)
             columns.append(Column(feature.name))
     keys, classes = _classes(label, table.source, rows)
-    made = Columns(tuple(columns), label.name, classes, options.missing)
+    made = Columns(tuple(columns), label.name, classes, missing)
     n_in = len(made.inputs)
     if n_in > MOST_INPUTS:
         raise DataError(

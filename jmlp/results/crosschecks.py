@@ -5,12 +5,14 @@ shown with the plan and with the results concerned. Checks that need the data ar
 data is unknown.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from jmlp.data.order import split
 from jmlp.errors import ConfigError
 from jmlp.results.statistics import FEWEST_PAIRS
 from jmlp.study.config import (
@@ -82,6 +84,11 @@ class _Setting:
             return None
         n = self.facts.n_examples
         return n - n_validation(n, self.study.validation_fraction)
+
+    @property
+    def is_stratified(self) -> bool:
+        """Whether the split is by class."""
+        return self.facts is not None and self.facts.is_table and self.study.stratify
 
     def n_steps(self, hp: Hyperparams) -> int:
         """Updates per epoch; without data, the largest possible number."""
@@ -383,16 +390,59 @@ def _rare_classes(setting: _Setting) -> Iterator[Remark]:
     rare = [
         f"{_count(n, 'example')} of class {facts.name_of(label)}"
         for label, n in enumerate(setting.facts.class_counts)
-        if n * share < 1
+        if 0 < n * share < 1
     ]
     if rare:
-        # A table is split by class, and the last example of a class is always trained on.
-        where = "the validation part may" if facts.is_table else "the training part or the "
-        where += "" if facts.is_table else "validation part may"
+        # The last example of a class is always trained on if the split is by class.
+        where = "" if setting.is_stratified else "the training part or "
+        where += "the validation part may"
         yield Remark(
             f"There {'is' if rare[0].startswith('1 ') else 'are'} {_some(rare)}: {where} have none "
             "of them."
         )
+
+
+def _unseen_classes(setting: _Setting) -> Iterator[Remark]:
+    facts, study = setting.facts, setting.study
+    if facts is None:
+        return
+    unseen = {label for label, n in enumerate(facts.class_counts) if n == 0}
+    lacking = 0  # splits in which a class is unseen
+    seeds: Sequence[int] = setting.experiment.seeds
+    if study.split_seed != "seed":
+        seeds = (study.split_seed,)
+    if facts.rare_rows and not setting.is_stratified:
+        for seed in seeds:
+            found = _without_training(
+                facts.n_examples, seed, study.validation_fraction, facts.rare_rows
+            )
+            lacking += bool(found)
+            unseen.update(found)
+    if unseen:
+        first, *others = sorted(unseen)
+        splits = f"In {lacking} of {len(seeds)} splits the" if 0 < lacking < len(seeds) else "The"
+        classes = f"class {facts.name_of(first)}"
+        if others:
+            classes += f", nor of {len(others)} other class{'es' if len(others) > 1 else ''}"
+        yield Remark(
+            f"{splits} training part has no example of {classes}: a network cannot learn a class "
+            "that it never sees."
+        )
+
+
+@functools.lru_cache(1000)
+def _without_training(
+    n: int, split_seed: int, fraction: float, rows: tuple[tuple[int, ...], ...]
+) -> tuple[int, ...]:
+    """The classes whose rows are all in the validation part of a random split; few have rows."""
+    if not 0 < n_validation(n, fraction) < n:
+        return ()
+    training, _ = split(n, split_seed, fraction)
+    is_training = np.zeros(n, np.bool_)
+    is_training[training] = True
+    return tuple(
+        label for label, its in enumerate(rows) if its and not is_training[list(its)].any()
+    )
 
 
 def _large_inputs(setting: _Setting) -> Iterator[Remark]:
@@ -455,6 +505,7 @@ CHECKS: tuple[Callable[[_Setting], Iterator[Remark]], ...] = (
     _running_averages,
     _few_validation_examples,
     _rare_classes,
+    _unseen_classes,
     _large_inputs,
     _no_verdicts,
     _patience_of_few_updates,

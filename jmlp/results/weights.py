@@ -156,7 +156,7 @@ class Network:
     @property
     def _named(self) -> bool:
         """Whether the labels were other than 0 to C - 1."""
-        return bool(self.contract.classes) or self.contract.is_table
+        return bool(self.contract.given_names)
 
     def _logits(self, x: Any) -> NDArray[np.float32]:
         """`(N, C)`, or `(C,)` for a single example; `x` is checked by the contract."""

@@ -467,12 +467,13 @@ class Study:
     notes: tuple[str, ...] = ()  # sentences for the report, such as how hyperparameters were chosen
     # The following are about a table; see `data.table.TableOptions`.
     label: str = ""  # the name of the label column
-    missing: Missing = "error"
+    missing: Missing | None = None  # None: that of the data; an error, if they have none
     leave_out: tuple[str, ...] = ()  # columns that are not features
     header: bool | None = (
         None  # whether the first line has the names of the columns; None: find out
     )
     test: str | float = ""  # a table with the test examples, or the fraction to hold out as such
+    stratify: bool = True  # whether all parts have the same shares of the classes
 
     def __repr__(self) -> str:
         return f"Study({self.name}: {', '.join(map(repr, self.experiments))})"

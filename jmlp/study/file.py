@@ -6,7 +6,7 @@ import re
 import stat
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,14 @@ from jmlp.system.files import TABLE_SUFFIXES
 
 SHIPPED = ("demo", "best", "fast", "forensics", "original", "replica", "spirals", "stopping")
 MAX_BYTES = 1_000_000
-TABLE_KEYS = ("label", "missing", "leave_out", "header", "test")  # of `Study`, about a table
+TABLE_KEYS = (
+    "label",
+    "missing",
+    "leave_out",
+    "header",
+    "test",
+    "stratify",
+)  # of `Study`, about a table
 # Of a study's data that can only be a path, even if there is no such file.
 DATA_SUFFIXES = (*TABLE_SUFFIXES, ".npz")
 
@@ -112,6 +119,20 @@ def _find_data(document: Document, folder: Path) -> None:
         looks_like_path = os.sep in path or path.lower().endswith(DATA_SUFFIXES)
         if looks_like_path or ("\0" not in joined and os.path.lexists(joined)):
             document[key] = joined
+
+
+def with_absolute_paths(study: Study) -> Study:
+    """The study with the paths of its data and of its test set, which then hold in any folder."""
+    data, test = study.data, study.test
+    if not is_name(data):
+        data = _absolute(data)
+    if isinstance(test, str) and test:
+        test = _absolute(test)
+    return replace(study, data=data, test=test)
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def _changed(

@@ -49,6 +49,7 @@ STUDY_RULES = {
     "leave_out": rules.COLUMNS,
     "header": rules.BOOLEAN,
     "test": rules.TEST,
+    "stratify": rules.BOOLEAN,
     **HYPERPARAMETERS,
 }
 CLAIM_CELLS = ("best", "not_higher", "than")

@@ -28,6 +28,7 @@ from jmlp.study.config import (
     features,
     identity,
 )
+from jmlp.study.file import TABLE_KEYS
 from jmlp.study.rules import MAX_UPDATES, EvaluateEvery, Optimizer
 from jmlp.training.records import NUMERICS, Evaluations
 
@@ -46,6 +47,9 @@ MOMENTS: Mapping[Optimizer, int] = {"sgd": 0, "momentum": 1, "nesterov": 1, "ada
 # cache of a core: 400 kB for 128 images of MNIST, while those of a mini-batch of 2048 would not.
 GRADIENT_BLOCK = 128
 EVALUATION_BLOCK = 500
+
+# Of a class with more, the training part of a random split has an example for sure, in practice.
+FEW_EXAMPLES = 50
 
 TRAINING_SAMPLE = 5000  # examples of the training part that each evaluation measures
 
@@ -82,10 +86,13 @@ class DataFacts:
     # Of a table: what it consists of, in one sentence, and the names of its classes.
     about: str = field(default="", metadata={"added": True})
     class_names: tuple[str, ...] = field(default=(), metadata={"added": True})
+    # The rows of each class with at most `FEW_EXAMPLES`, which tell whether a part of a split has
+    # any of them. Empty for all others, and as a whole if there is no such class, or it is unknown.
+    rare_rows: tuple[tuple[int, ...], ...] = field(default=(), metadata={"added": True})
 
     @property
     def is_table(self) -> bool:
-        """Whether the examples are rows of a table: standardised and split by class."""
+        """Whether the examples are rows of a table: standardised, and split by class if wished."""
         return "columns" in self.digests
 
     def name_of(self, label: int) -> str:
@@ -108,16 +115,27 @@ def data_facts(dataset: Dataset) -> DataFacts:
         digests=dataset.digests,
         pixel_bytes=1 if x.dtype == np.uint8 else 4,
         class_counts=tuple(np.bincount(dataset.y_train, minlength=dataset.n_classes).tolist()),
+        rare_rows=_rare_rows(dataset),
         largest_input=largest,
         plane=None if columns is not None else plane_of(dataset.image_shape),
-        about="" if columns is None else columns.sentence(),
+        about="" if columns is None else columns.sentence(dataset.n_classes),
         class_names=dataset.class_names,
+    )
+
+
+def _rare_rows(dataset: Dataset) -> tuple[tuple[int, ...], ...]:
+    counts = np.bincount(dataset.y_train, minlength=dataset.n_classes)
+    if not ((counts > 0) & (counts <= FEW_EXAMPLES)).any():
+        return ()
+    return tuple(
+        tuple(np.flatnonzero(dataset.y_train == label).tolist()) if n <= FEW_EXAMPLES else ()
+        for label, n in enumerate(counts)
     )
 
 
 def table_options(study: Study) -> TableOptions:
     """What a study says about its table."""
-    return TableOptions(study.label, study.missing, study.leave_out, study.header, study.test)
+    return TableOptions(**{key: getattr(study, key) for key in TABLE_KEYS})
 
 
 def published_facts(data: Published) -> DataFacts:
@@ -400,7 +418,8 @@ def _check_against_data(runs: Sequence[Run], study: Study, facts: DataFacts) -> 
         if facts.plane is None and any(getattr(run.hyperparams, name) for run in runs):
             problems.append(
                 f"{study.name}: {name}: the examples of {study.data} are no pictures: they need a "
-                "height and a width, (N, h, w), or a square number of pixels, (N, n); leave it out"
+                "height and a width, (N, h, w), or a square number of uint8 pixels, (N, n); leave "
+                "it out"
             )
     largest = max((run.hyperparams.shift for run in runs), default=0)
     if facts.plane is not None and largest >= (side := min(facts.plane)):

@@ -55,6 +55,28 @@ def test_from_a_table_to_the_class_of_a_row(here: Here) -> None:
     assert "the data have changed since the runs were trained" in done.err
 
 
+def test_an_array_of_numbers_is_a_table_and_takes_arrays(here: Here) -> None:
+    y = np.arange(60) % 2
+    x = np.stack([100.0 + 50 * y, np.arange(60) % 7], axis=1)
+    np.savez(here.folder / "own.npz", x_train=x, y_train=y)
+    done = here("data", "check", "own.npz")
+    assert done.out.startswith(
+        "own.npz: 60 rows, 2 classes, 2 features: 2 numbers standardised by the training part\n"
+        "  label: 30 0, 30 1\n  column 1: a number\n"
+    )
+    train = [*TRAIN, "--save", "net.safetensors", "--quiet"]
+    train[1:7] = ["--data", "own.npz"]
+    assert here(*train).code == 0
+    np.save(here.folder / "rows.npy", x)
+    done = here("predict", "net.safetensors", "rows.npy", "--json")
+    said = json.loads(done.out)
+    assert [row["class"] for row in said["rows"]] == [str(label) for label in y]
+    np.save(here.folder / "rows.npy", x[:, :1])
+    done = here("predict", "net.safetensors", "rows.npy")
+    assert done.code == 3
+    assert "rows.npy: shape (60, 1); the network was trained on 2 columns" in done.err
+
+
 def test_what_is_said_of_a_table_is_refused_elsewhere(here: Here) -> None:
     done = here("train", "--label", "kind")
     assert done.code == 3

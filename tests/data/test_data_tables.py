@@ -2,8 +2,10 @@
 
 import csv
 import io
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pandas as pd
@@ -15,12 +17,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from jmlp.data import load as load_data
 from jmlp.data import table_file
 from jmlp.data.columns import Columns, check_columns, scale_of, standardise
 from jmlp.data.contract import Contract, check_contract, contract_of
 from jmlp.data.dataset import Dataset
 from jmlp.data.frames import is_columns, read_columns
-from jmlp.data.table import TableOptions, encode, load_table
+from jmlp.data.order import split
+from jmlp.data.table import HOLD_OUT_SEED, TableOptions, encode, load_table, stored_options
 from jmlp.data.table_file import RawTable, read_table
 from jmlp.errors import DataError
 
@@ -210,6 +214,48 @@ def test_whatever_python_writes_is_read_or_refused(
     assert len(table.columns) >= 2
 
 
+def outcome(path: Path, header: bool | None) -> Any:
+    """What is read of a file, or the error."""
+    try:
+        return [
+            (c.name, c.is_text, repr(c.values.tolist())) for c in read_table(path, header).columns
+        ]
+    except DataError as error:
+        return str(error)
+
+
+NUMBERS = ("1", "-2.5e3", "1e999", "nan", "", " 7 ", "NA", "1_0", "0x1", "٣", "\x1c0", "1\xa0")
+SIGNS = (",", ",", ",", "\n", "\r\n", "\r", "\u2028", '"', "\0")
+PLAIN = st.sampled_from((*NUMBERS, "red", "a b", *SIGNS))
+
+
+@given(st.lists(PLAIN, max_size=40), st.sampled_from([None, True, False]), st.integers(1, 4))
+@example(["a", ",", "b", "\n", "1", ",", "2", "\n"] * 3 + ["x", ",", "1"], True, 1)
+@example(["a", ",", "b", "\n"] + ["1", ",", "", "\n"] * 5, True, 1)
+def test_numpy_reads_what_the_exact_way_reads(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[str], header: bool | None, n: int
+) -> None:
+    text = "a,b\n" * (header is True) + "".join(parts)
+    path = written(tmp_path_factory.getbasetemp(), text, "plain.csv")
+    with patch.object(table_file, "CELLS_AT_ONCE", n):
+        found = outcome(path, header)
+    refuse = Mock(side_effect=table_file._NotPlainError)
+    with patch.object(table_file._TextFile, "_plain_chunks", refuse):
+        assert found == outcome(path, header)
+
+
+def test_a_file_without_quotes_is_read_by_numpy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "a,b,c\n" + "".join(f"{i},{i / 8},{'xy'[i % 2]}\n" for i in range(50)) + "3,,z\n"
+    monkeypatch.setattr(table_file, "CELLS_AT_ONCE", 30)
+    monkeypatch.setattr(table_file._TextFile, "_exact_chunks", None)
+    found = content(read(tmp_path, text))
+    assert found["a"] == [*range(50), 3]
+    assert found["c"] == [*"xy" * 25, "z"]
+    assert found["b"] == [*(i / 8 for i in range(50)), None]
+
+
 def test_digits_that_a_frame_has_as_words_are_words() -> None:
     table = read_columns({"code": ["1", "2", "1"], "n": [1, 2, 3]}, "fit: x")
     assert [column.is_text for column in table.columns] == [True, False]
@@ -247,7 +293,7 @@ def test_categories_are_one_hot_and_numbers_stay_as_they_are(tmp_path: Path) -> 
     assert dataset.x_train[:2].tolist() == [[39.1, 3750, 0, 0, 1], [46.5, 3500, 0, 1, 0]]
     assert dataset.y_train.tolist() == [0, 1, 2, 0, 1, 2]
     assert columns.classes == ("Adelie", "Chinstrap", "Gentoo")
-    assert columns.sentence() == (
+    assert columns.sentence(3) == (
         "3 classes, 3 features: 2 numbers standardised by the training part, 1 category one-hot"
     )
 
@@ -517,6 +563,44 @@ def test_digests_change_with_values_labels_names_and_what_is_done_about_missing(
         tuple(load(tmp_path, PENGUINS, TableOptions("species", "mean")).digests.values())
     )
     assert len(set(digests)) == len(digests)
+
+
+def test_without_stratification_parts_are_random_and_the_data_are_others(tmp_path: Path) -> None:
+    n = 100
+    text = "a,kind\n" + "".join(f"{i * 7 % 13},{'xy'[i % 5 != 0]}\n" for i in range(n))
+    options = TableOptions("kind", test=0.2)
+    stratified = load(tmp_path, text, options)
+    random = load(tmp_path, text, replace(options, stratify=False))
+    found = random.split(3, 0.25)
+    for part, expected in zip(found, split(80, 3, 0.25), strict=True):
+        np.testing.assert_array_equal(part, expected)
+    held_out = np.sort(split(n, HOLD_OUT_SEED, 0.2)[1])
+    np.testing.assert_array_equal(random.y_test, held_out % 5 != 0)
+    assert random.digests["columns"] != stratified.digests["columns"]
+    assert random.standardised(found[0]).stratify is False
+
+
+def test_what_is_said_of_missing_values_replaces_what_holds_for_a_set() -> None:
+    assert columns_of(load_data("penguins")).missing == "drop"
+    assert columns_of(load_data("penguins", options=TableOptions(missing="mean"))).missing == "mean"
+    with pytest.raises(DataError, match="the value is missing"):
+        load_data("penguins", options=TableOptions(missing="error"))
+    # Written by a version in which "error" was the default.
+    old: dict[str, Any] = {
+        "label": "",
+        "missing": "error",
+        "leave_out": [],
+        "header": None,
+        "test": "",
+    }
+    assert stored_options(old) == TableOptions()
+    assert stored_options(asdict(TableOptions(missing="error"))).missing == "error"
+
+
+def test_stratify_is_refused_for_what_is_no_table() -> None:
+    for name in ("synthetic", "moons:n=20"):
+        with pytest.raises(DataError, match="test and stratify are only for tables"):
+            load_data(name, options=TableOptions(stratify=False))
 
 
 def test_digests_depend_on_nothing_else(tmp_path: Path) -> None:

@@ -142,18 +142,19 @@ def test_a_wrong_parameter_is_reported_as_an_error_of_the_data() -> None:
     )
 
 
-def test_a_toy_is_learned_as_it_is() -> None:
+def test_a_toy_is_no_table_and_is_learned_as_it_is() -> None:
     toy = load("moons:n=400")
     assert toy.x_test is not None
     assert toy.y_test is not None
     hp = jmlp.Hyperparams(hidden=(16,), learning_rate=0.3, batch_size=16, epochs=40)
-    result = jmlp.fit(hp, toy.x_train, toy.y_train, seed=0)
+    study = jmlp.Study("toy", (jmlp.Experiment("one", hp, {}, (0,), {}),))
+    (result,) = (run for progress in jmlp.run_study(study, toy) for run in progress.results)
     logits = jmlp.predict(result.params, result.state, toy.x_test)
     assert np.mean(np.argmax(logits, axis=1) == toy.y_test) > 0.95
 
 
 @pytest.mark.parametrize("n_in", [4, 16, 64])
-def test_a_square_number_of_numbers_that_are_no_brightness_is_no_picture(n_in: int) -> None:
+def test_networks_of_earlier_versions_keep_what_they_took_flat_numbers_for(n_in: int) -> None:
     x = np.random.default_rng(0).normal(size=(40, n_in)).astype(np.float32)
     arrays: dict[str, NDArray[Any]] = {"x_train": x, "y_train": np.arange(40) % 2}
     assert contract_of(make_dataset("own", arrays, "own")).plane is None

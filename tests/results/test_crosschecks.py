@@ -13,6 +13,8 @@ from table_runs import HP, finished
 
 import jmlp
 from jmlp.client.plans import checked_plan, plan_notes
+from jmlp.data.arrays import own_dataset
+from jmlp.data.order import split
 from jmlp.errors import ConfigError
 from jmlp.nn import batchnorm
 from jmlp.results.crosschecks import BATCH_NORM_DECAY, refuse
@@ -393,6 +395,57 @@ def test_a_note_names_its_experiments_unless_it_holds_for_all() -> None:
     assert note.startswith("odd: Batch norm over")
     (note,) = notes(odd, replace(odd, name="odder"))
     assert note.startswith("Batch norm over")
+
+
+def with_rare_class(rows: Sequence[int]) -> DataFacts:
+    """Facts of 100 examples of three classes, of which class 2 has only these rows."""
+    x, y = np.arange(400, dtype=np.uint8).reshape(100, 4) % 251, np.arange(100) % 2
+    y[list(rows)] = 2
+    return data_facts(own_dataset("own", {"x_train": x, "y_train": y}, "own"))
+
+
+def test_a_class_that_is_not_in_the_training_part_is_named() -> None:
+    training, validation = split(100, 0, 0.2)
+    never = (
+        "The training part has no example of class 2: a network cannot learn a class that it never "
+        "sees."
+    )
+    one = experiment(patience=None)
+    assert never in notes(one, facts=with_rare_class(validation[:3].tolist()))
+    seen = with_rare_class([training[0], *validation[:3]])
+    assert not any("never sees" in note for note in notes(one, facts=seen))
+    assert not any("never sees" in note for note in notes(one, facts=with_rare_class(range(60))))
+
+
+def test_the_splits_in_which_a_class_is_not_in_the_training_part_are_counted() -> None:
+    row = split(100, 3, 0.2)[1][0]
+    lacking = [seed for seed in range(5) if row in split(100, seed, 0.2)[1]]
+    facts = with_rare_class([row])
+    of = f"In {len(lacking)} of 5 splits the training part has no example of class 2"
+    found = notes(experiment(seeds=range(5), patience=None), facts=facts, split_seed="seed")
+    assert 0 < len(lacking) < 5
+    assert any(note.startswith(of) for note in found)
+
+
+@pytest.mark.parametrize("stratify", [True, False])
+def test_a_stratified_split_leaves_no_class_without_training_examples(stratify: bool) -> None:
+    _, validation = split(100, 0, 0.2)
+    y = np.arange(100) % 2
+    y[validation[:2]] = 2
+    x = np.arange(300.0).reshape(100, 3) % 7
+    data = own_dataset("own", {"x_train": x, "y_train": y}, "own", stratify=stratify)
+    found = notes(experiment(patience=None), facts=data_facts(data), stratify=stratify)
+    assert any("no example of class 2" in note for note in found) != stratify
+
+
+@pytest.mark.filterwarnings("ignore:There are 2 examples")
+def test_fit_warns_of_a_class_that_is_not_in_the_training_part() -> None:
+    _, validation = split(100, 0, 0.2)
+    x, y = arrays(100, n_classes=2)
+    y[validation[:2]] = 2
+    hp = Hyperparams(hidden=(4,), batch_size=16, epochs=2, patience=None)
+    with pytest.warns(UserWarning, match="has no example of class 2"):
+        jmlp.fit(hp, x, y)
 
 
 def test_fit_warns_of_what_bears_on_its_result() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -314,6 +315,7 @@ missing = "mean"
 leave_out = ["year"]
 header = true
 test = {test}
+stratify = false
 seeds = 1
 [experiments.only]
 """
@@ -339,9 +341,11 @@ def test_what_is_said_of_a_table_is_written_and_read_again(tmp_path: Path) -> No
     file.write_text(TABLE_STUDY.format(data="/birds.csv", test="0.25"), encoding="utf-8")
     study = load_study(file)
     assert (study.label, study.missing, study.leave_out) == ("species", "mean", ("year",))
-    assert (study.header, study.test) == (True, 0.25)
+    assert (study.header, study.test, study.stratify) == (True, 0.25, False)
     assert parse_study(to_toml(study), "t") == study
+    said = replace(load_study("demo"), missing="error")  # not the same as saying nothing
+    assert parse_study(to_toml(said), "t").missing == "error"
 
 
 def test_a_study_of_no_table_says_nothing_of_tables() -> None:
-    assert "missing" not in to_toml(load_study("demo"))
+    assert not {"missing", "stratify"} & set(to_toml(load_study("demo")).split())

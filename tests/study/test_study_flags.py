@@ -10,7 +10,8 @@ from jmlp.study.rules import HYPERPARAMETERS
 
 KNOWN_AT_THE_TOP = (
     "name, title, data, seeds, split_seed, validation_fraction, smallest_difference, sequential, "
-    f"notes, label, missing, leave_out, header, test, {', '.join(HYPERPARAMETERS)}, experiments"
+    "notes, label, missing, leave_out, header, test, stratify, "
+    f"{', '.join(HYPERPARAMETERS)}, experiments"
 )
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from jmlp.training.plan import DataFacts
 
 FIRST = ("seeds", "epochs", "data", "name")
-OF_TABLE = ("label", "missing", "test")  # shown only if the data are a table
+OF_TABLE = ("label", "missing", "test", "stratify")  # shown only if the data are a table
 # The most important come first; one that has an effect only with another comes after that one.
 _ORDER = (
     "learning_rate",
@@ -100,7 +100,8 @@ _HOW = {
     "seeds": "5, or a list: 4, 9 or 10..19 +1",
     "data": "a name: mnist, iris, moons:noise=0.2 … (jmlp data list); or a path",
     "label": "the name of a column",
-    "missing": "error, mean or drop",
+    "missing": "error, mean or drop; empty: error",
+    "stratify": "true or false",
     "test": "0.2 holds out a fifth; or the path of another table",
     "hidden": "64, 32 is one network; 64 | 64, 32* are two (* baseline)",
     "drop_rate": "0 | 0.5* or 0..0.9 +0.1 (* baseline); one per layer: [0.1, 0.5]",
@@ -117,6 +118,7 @@ _HELP = {f.name: f.metadata["help"] for f in fields(Hyperparams)} | {
     "label": "The column that is to be predicted.",
     "missing": "What to do where a value is missing.",
     "test": "The test set.",
+    "stratify": "All parts have the same shares of the classes.",
 }
 
 
@@ -280,7 +282,10 @@ class Outline:
             experiments: names of the chosen experiments.
         """
         if key == "data" or key in OF_TABLE:
-            return str(getattr(self.study, key))
+            value = getattr(self.study, key)
+            if isinstance(value, bool):
+                return str(value).lower()
+            return "" if value is None else str(value)
         chosen = [e for e in self.study.experiments if e.name in experiments]
         texts = dict.fromkeys(_seeds(e) if key == "seeds" else _setting(e, key) for e in chosen)
         return " or ".join(texts)
