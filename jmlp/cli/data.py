@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -12,10 +12,14 @@ from jmlp.errors import ConfigError, DataError
 from jmlp.study import data_names
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from jmlp.data import Dataset, TableOptions
+    from jmlp.data.columns import Column
 
 NAME = Parameter(help=data_names.HELP)
 MOST_COLUMNS = 40  # that are listed
+MANY_ROWS = 20  # in so many, whole numbers that all differ look like names of the rows
 
 
 def list_(*, out: Output = Output()) -> None:  # noqa: B008 - frozen
@@ -85,9 +89,10 @@ def check(
 ) -> None:
     """Compare published data with their SHA-256, or describe a table; downloads nothing."""
     from jmlp import data
-    from jmlp.data.sources import PUBLISHED
+    from jmlp.data.sources import PUBLISHED, check_name
     from jmlp.data.table_file import is_table
 
+    check_name(name)
     options = table_options(name, table)
     if name in PUBLISHED:
         arrays = data.check(name, options)
@@ -148,13 +153,39 @@ def _describe_table(dataset: "Dataset") -> None:
     names = contract_of(dataset).class_names
     classes = (f"{n:,} {name}" for name, n in zip(names, counts, strict=True))
     print(f"  {columns.label}: {', '.join(classes)}")
+    if dataset.n_left_out:
+        print(f"  {dataset.n_left_out:,} more rows have missing values, and are left out")
+    start = 0
     for column in columns.features[:MOST_COLUMNS]:
-        what = f"one of {', '.join(column.levels)}" if column.levels else "a number"
-        print(f"  {column.name}: {what}")
+        values = dataset.x_train[:, start]
+        start += len(column.inputs)
+        print(f"  {column.name}: {_described(column, values)}")
     if (more := len(columns.features) - MOST_COLUMNS) > 0:
         print(f"  and {more:,} more")
     if not n_test:
         print("  no test set (--test): no verdicts")
+
+
+def _described(column: "Column", values: "NDArray[Any]") -> str:
+    """What a column of a table holds.
+
+    Args:
+        column: the column.
+        values: its numbers, or the first of its one-hot inputs; NaN where a value is missing.
+    """
+    import numpy as np
+
+    absent = np.isnan(values)
+    text = f"one of {', '.join(column.levels)}"
+    if not column.levels:
+        numbers = values[~absent]
+        text = f"a number from {numbers.min():g} to {numbers.max():g}"
+        whole = (numbers == np.rint(numbers)).all()
+        if whole and len(numbers) > MANY_ROWS and len(np.unique(numbers)) == len(numbers):
+            text += "; as all of them differ, leave it out if it only names the rows"
+    if n := int(absent.sum()):
+        text += f"; missing in {n:,} {'row' if n == 1 else 'rows'}, replaced by the mean"
+    return text
 
 
 def path(

@@ -163,6 +163,7 @@ def _count(n: int, one: str, many: str) -> str:
 
 
 def named(names: Sequence[str], most: int = 12) -> str:
-    """Names for an error message; of more than `most`, the first ones."""
-    more = f", … ({len(names)} in all)" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    """Names for an error message; of more than `most`, the first ones and the last one."""
+    if len(names) > most:
+        return f"{', '.join(names[: most - 1])}, … {names[-1]} ({len(names)} in all)"
+    return ", ".join(names)

@@ -1,5 +1,8 @@
 """The validation split and the order of mini-batches: pure functions of seeds."""
 
+from collections.abc import Mapping
+from typing import Literal
+
 import numpy as np
 from numpy.random import Generator, Philox
 from numpy.typing import NDArray
@@ -7,6 +10,8 @@ from numpy.typing import NDArray
 from jmlp.errors import DataError
 
 # The second word of Philox's key, where `batch_order` uses the epoch; no epoch is this high.
+Part = Literal["validation", "test"]
+SETTINGS: Mapping[Part, str] = {"validation": "validation_fraction", "test": "test"}
 SPLIT = 2**64 - 1
 
 
@@ -31,9 +36,9 @@ def split(
 
 
 def _split_order(
-    n: int, split_seed: int, validation_fraction: float
+    n: int, split_seed: int, validation_fraction: float, part: Part = "validation"
 ) -> tuple[NDArray[np.int32], int]:
-    """A random order of `n` examples, and how many of them are for validation.
+    """A random order of `n` examples, and how many of them are for validation, or another part.
 
     Raises:
         DataError: One of the parts would be empty.
@@ -41,21 +46,25 @@ def _split_order(
     n_validation = round(n * validation_fraction)
     if not 0 < n_validation < n:
         raise DataError(
-            f"{n} training images cannot be split with validation_fraction {validation_fraction:g}:"
-            f" {n - n_validation} for training and {n_validation} for validation"
+            f"{n} examples cannot be split with {SETTINGS[part]} {validation_fraction:g}: "
+            f"{n - n_validation} for training and {n_validation} for {part}"
         )
     return _permutation(split_seed, SPLIT, n), n_validation
 
 
 def random_split(
-    labels: NDArray[np.int32], split_seed: int, validation_fraction: float
+    labels: NDArray[np.int32], split_seed: int, fraction: float, part: Part = "validation"
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Divide examples whatever their classes are, as `split` does."""
-    return split(len(labels), split_seed, validation_fraction)
+    """Divide examples whatever their classes are, as `split` does; arguments as there."""
+    order, n_part = _split_order(len(labels), split_seed, fraction, part)
+    return order[n_part:], order[:n_part]
 
 
 def stratified_split(
-    labels: NDArray[np.int32], split_seed: int, validation_fraction: float
+    labels: NDArray[np.int32],
+    split_seed: int,
+    validation_fraction: float,
+    part: Part = "validation",
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Divide examples so that both parts have the same shares of the classes, as far as possible.
 
@@ -68,6 +77,7 @@ def stratified_split(
         labels: The class of each example, `(n,)`, from 0.
         split_seed: 0 to 2**64 - 1; equal seeds give equal splits.
         validation_fraction: Between 0 and 1.
+        part: What the part besides training is for, in error messages.
 
     Returns:
         Training and validation indices, both in random order.
@@ -76,15 +86,15 @@ def stratified_split(
         DataError: One of the parts would be empty, or all classes have a single example.
     """
     n = len(labels)
-    order, wanted = _split_order(n, split_seed, validation_fraction)
+    order, wanted = _split_order(n, split_seed, validation_fraction, part)
     counts = np.bincount(labels)
     quota = counts * validation_fraction
     most = np.maximum(counts - 1, 0)
     taken = np.minimum(np.floor(quota).astype(np.int64), most)
     if most.sum() < wanted:
         raise DataError(
-            f"{n} training examples of {np.count_nonzero(counts)} classes cannot be split with "
-            f"validation_fraction {validation_fraction:g}: each class needs an example for training"
+            f"{n} examples of {np.count_nonzero(counts)} classes cannot be split with "
+            f"{SETTINGS[part]} {validation_fraction:g}: each class needs an example for training"
         )
     while (left := wanted - int(taken.sum())) > 0:
         # `lexsort` puts full classes last, then sorts by remainder and by class.

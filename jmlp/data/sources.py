@@ -101,6 +101,11 @@ def load(
     if named is not None:
         return _load_named(named, say, options)
     if not str(source) or not is_there(path):
+        if os.sep in str(source) or is_table(path) or path.suffix == ".npz":
+            raise DataError(
+                f"{shown(source)}: there is no such file or folder: put it back, or give the path "
+                "where it is"
+            )
         raise DataError(
             f"no data named {str(source)!r}: allowed are {ALLOWED}{similar_name(str(source))}"
         )
@@ -192,6 +197,15 @@ def checks_of(source: str | Path, dataset: Dataset) -> tuple[ArrayCheck, ...]:
         shapes["columns"] = (len(dataset.columns.features),)
     # A toy with other parameters than its defaults has another canonical text.
     return _compare(shapes, dataset.digests, _DIGESTS.get(str(_named(source)), {}))
+
+
+def check_name(source: str) -> None:
+    """Check the parameters of a data set that is given by its name.
+
+    Raises:
+        DataError: a parameter is wrong.
+    """
+    _named(source)
 
 
 def _named(source: str | Path) -> DataName | None:

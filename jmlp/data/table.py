@@ -97,9 +97,10 @@ def encode(
     """
     columns, x, y = _encode_training(table, options)
     x_test, y_test = (None, None) if test is None else encode_examples(columns, test)
+    n_training, n_test = len(y), 0 if y_test is None else len(y_test)
     if isinstance(options.test, float):
         divide = stratified_split if options.stratify else random_split
-        rest, held_out = divide(y, HOLD_OUT_SEED, options.test)
+        rest, held_out = divide(y, HOLD_OUT_SEED, options.test, "test")
         rest, held_out = np.sort(rest), np.sort(held_out)
         x, x_test, y, y_test = x[rest], x[held_out], y[rest], y[held_out]
     arrays = dict(zip(ARRAYS, (x, y, x_test, y_test), strict=True))
@@ -119,6 +120,7 @@ def encode(
         source=table.source,
         columns=columns,
         stratify=options.stratify,
+        n_left_out=table.n_rows - n_training + (0 if test is None else test.n_rows - n_test),
     )
 
 
@@ -199,8 +201,7 @@ def _check_no_counter(column: RawColumn, source: str) -> None:
         return
     if values[0] in (0, 1) and (np.diff(values) == 1).all():
         raise DataError(
-            f"{source}: column {column.name} only counts the rows: leave it out (leave_out = "
-            f"[{column.name!r}])"
+            f"{source}: column {column.name} only counts the rows: {_leave_out(column)}"
         )
 
 
@@ -214,31 +215,46 @@ def _complete_rows(
         if not absent.any():
             continue
         if absent.all():
-            raise DataError(f"{source}: column {column.name}: has no values: leave it out")
+            raise DataError(f"{source}: column {column.name}: has no values: {_leave_out(column)}")
         if missing == "drop":
             complete &= ~absent
-        elif missing == "error" or column is label:
-            raise _missing_error(source, column, absent, of_label=column is label)
+    if missing == "error":
+        _check_present(source, features, FILL_IN)
+    if missing != "drop":
+        _check_present(source, [label], DROP, "label")
     if not complete.any():
         raise DataError(f"{source}: every row has a missing value: nothing is left to train on")
     return complete
 
 
-def _missing_error(
-    source: str, column: RawColumn, absent: NDArray[np.bool_], *, of_label: bool
-) -> DataError:
-    n, row = np.count_nonzero(absent), absent.argmax() + 1
-    others = f", as in {n - 1:,} other {'row' if n == 2 else 'rows'}" if n > 1 else ""
-    remedy = (
-        'missing = "drop" leaves such rows out'
-        if of_label
-        else 'fill it in, or choose missing = "mean" (the mean of the training part in its place) '
-        'or "drop" (such rows are left out)'
+FILL_IN = (
+    'fill in what is missing, or choose missing = "mean" (the mean of the training part in its '
+    'place) or "drop" (such rows are left out)'
+)
+DROP = 'missing = "drop" leaves such rows out'
+
+
+def _check_present(
+    source: str, columns: Sequence[RawColumn], remedy: str, what: str = "value"
+) -> None:
+    """Refuses missing values, with the first row that lacks one, and their number."""
+    lacking = np.stack([column.missing for column in columns])
+    if not lacking.any():
+        return
+    rows, of_columns = lacking.any(axis=0), lacking.any(axis=1)
+    row = int(rows.argmax())
+    name = columns[int(lacking[:, row].argmax())].name
+    others = ""
+    if (n := int(rows.sum())) > 1:
+        where = [column.name for column, absent in zip(columns, of_columns, strict=True) if absent]
+        others = f", and {n:,} of {len(rows):,} rows lack one ({named(where)})"
+    raise DataError(
+        f"{source}: row {row + 1}, column {name}: the {what} is missing{others}: {remedy}"
     )
-    what = "label" if of_label else "value"
-    return DataError(
-        f"{source}: row {row}, column {column.name}: the {what} is missing{others}: {remedy}"
-    )
+
+
+def _leave_out(column: RawColumn) -> str:
+    return f"leave it out (leave_out = [{column.name!r}], or --leave-out {column.name})"
 
 
 def _numbers(
@@ -250,10 +266,10 @@ def _numbers(
         large = np.abs(values) > LARGEST
     if large.any():
         at = large.argmax()
-        raise DataError(
-            f"{where}: row {rows[at]} is {values[at]:g}, and numbers must be below {LARGEST:.2g}"
-            f"{remedy}"
-        )
+        text = f"{where}: row {rows[at]} is {values[at]:g}, and numbers must be"
+        if math.isinf(values[at]):
+            raise DataError(f"{text} finite: correct it, or leave the cell empty (see missing)")
+        raise DataError(f"{text} below {LARGEST:.2g}{remedy}")
     return values
 
 
@@ -263,14 +279,14 @@ def _check_numbers(column: RawColumn, where: str, rows: NDArray[np.intp]) -> Non
     present = values[~np.isnan(values)]
     if present.min() == present.max():
         raise DataError(
-            f"{where}: is {present[0]:g} in every row, so nothing can be learned from it: leave it "
-            f"out (leave_out = [{column.name!r}])"
+            f"{where}: is {present[0]:g} in every row, so nothing can be learned from it: "
+            f"{_leave_out(column)}"
         )
 
 
 def _levels(column: RawColumn, where: str) -> tuple[str, ...]:
     counts = Counter(value for value in column.values.tolist() if value is not None)
-    leave_out = f"leave it out (leave_out = [{column.name!r}])"
+    leave_out = _leave_out(column)
     if sum(_DATE.fullmatch(word) is not None for word in counts) > len(counts) / 2:
         example = next(word for word in counts if _DATE.fullmatch(word))
         raise DataError(
@@ -427,15 +443,16 @@ def _encode_rows(
             f"{table.source}: has no column {named(absent)}; its columns are {named(table.names)}"
         )
     features = [by_name[column.name] for column in columns.features]
+    labels = [by_name[columns.label]] if with_label else []
     complete = np.ones(table.n_rows, np.bool_)
-    for column in [*features, *([by_name[columns.label]] if with_label else [])]:
-        of_label = column.name == columns.label
-        if not (lacking := column.missing).any():
-            continue
-        if columns.missing == "drop":
-            complete &= ~lacking
-        elif columns.missing == "error" or of_label:
-            raise _missing_error(table.source, column, lacking, of_label=of_label)
+    if columns.missing == "drop":
+        for column in (*features, *labels):
+            complete &= ~column.missing
+    elif columns.missing == "error":
+        remedy = "the network was trained without missing values: fill it in"
+        _check_present(table.source, features, FILL_IN if with_label else remedy)
+    if labels and columns.missing != "drop":
+        _check_present(table.source, labels, DROP, "label")
     features = [RawColumn(column.name, column.values[complete]) for column in features]
     x = _matrix(columns, features, table.source, np.flatnonzero(complete) + 1)
     if with_label and not len(x):

@@ -231,10 +231,14 @@ class _TextFile:
         reader = csv.reader(
             text, delimiter=self.delimiter, strict=True, skipinitialspace=self.delimiter != "\t"
         )
+        before = 0  # lines up to the last complete row: a value in quotes can have several
         try:
-            yield from filter(None, reader)
+            for row in reader:
+                before = reader.line_num
+                if row:
+                    yield row
         except csv.Error as error:
-            raise DataError(f"{self.name}: line {reader.line_num}: {_reason(error)}") from error
+            raise DataError(f"{self.name}: line {before + 1}: {_reason(error)}") from error
 
     def _exact_chunks(
         self, text: io.TextIOWrapper, rows: Iterator[list[str]], columns: "Sequence[_Cells]"

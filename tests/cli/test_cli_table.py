@@ -131,3 +131,28 @@ def test_a_finished_study_whose_table_has_changed_is_trained_anew_and_says_so(he
     done = here("resume", "k")
     assert "k: is done; the command needs" in done.err
     assert "jmlp study --again k --seeds N" in done.err
+
+
+def test_a_checked_table_is_described_column_by_column(here: Here) -> None:
+    rows = "".join(f"{i * i},{'' if i in (3, 7) else i % 5},{'ab'[i % 2]}\n" for i in range(30))
+    (here.folder / "rows.csv").write_text(f"id,size,kind\n{rows}", encoding="utf-8")
+    done = here("data", "check", "rows.csv", "--label", "kind", "--missing", "mean")
+    assert done.out.splitlines()[1:] == [
+        "  kind: 15 a, 15 b",
+        "  id: a number from 0 to 841; as all of them differ, leave it out if it only names the rows",
+        "  size: a number from 0 to 4; missing in 2 rows, replaced by the mean",
+        "  no test set (--test): no verdicts",
+    ]
+    done = here("data", "check", "rows.csv", "--label", "kind", "--missing", "drop")
+    assert "  2 more rows have missing values, and are left out" in done.out.splitlines()
+    done = here("data", "check", "rows.csv", "--label", "kind")
+    assert "row 4, column size: the value is missing, and 2 of 30 rows lack one (size)" in done.err
+    (here.folder / "rows.csv").unlink()
+    done = here("data", "check", "rows.csv", "--label", "kind")
+    assert done.err.startswith(
+        "jmlp: error: rows.csv: there is no such file or folder: put it back"
+    )
+    done = here("data", "check", "moons:nois=3")
+    assert done.err.startswith(
+        "jmlp: error: data: moons has no parameter nois; did you mean noise?"
+    )

@@ -27,7 +27,7 @@ def test_equal_split_seeds_give_equal_parts_and_others_other_ones() -> None:
 
 @pytest.mark.parametrize(("n", "fraction"), [(2, 0.1), (2, 0.9), (1, 0.5), (0, 0.2)])
 def test_a_split_with_an_empty_part_is_refused(n: int, fraction: float) -> None:
-    with pytest.raises(DataError, match=f"^{n} training images cannot be split with"):
+    with pytest.raises(DataError, match=f"^{n} examples cannot be split with"):
         split(n, 0, fraction)
 
 
@@ -35,7 +35,7 @@ def test_the_refused_split_gives_both_counts() -> None:
     with pytest.raises(DataError) as error:
         split(2, 0, 0.1)
     assert str(error.value) == (
-        "2 training images cannot be split with validation_fraction 0.1: 2 for training and 0 for "
+        "2 examples cannot be split with validation_fraction 0.1: 2 for training and 0 for "
         "validation"
     )
 

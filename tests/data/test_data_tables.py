@@ -141,7 +141,7 @@ UNREADABLE = [
     ("a,b\n", "has only one line, taken for the names of its columns (a, b): there are no rows"),
     ("a,b\n1,2\n3\n", "line 3 has 1 values, but the first line has 2: correct it, and put values"),
     ("a,b\n1,2\n\n3,4,5\n", "line 4 has 3 values, but the first line has 2"),
-    ('a,b\n1,"x\n2,y\n', "line 3: a quote is opened and not closed before the end of the file"),
+    ('a,b\n1,"x\n2,y\n', "line 2: a quote is opened and not closed before the end of the file"),
     ('a,b\n1,"x"y\n', "line 2: a quote within a value"),
     ("a,b\n1,x\0y\n", "holds NUL bytes, so it is not a text file, or it is UTF-16 without a"),
     ("a,b\n1,2\n".encode("utf-16-le"), "holds NUL bytes"),
@@ -335,10 +335,37 @@ def test_a_missing_value_is_an_error_with_row_column_and_remedy(tmp_path: Path) 
     with pytest.raises(DataError) as error:
         load(tmp_path, MISSING, TableOptions("y"))
     assert str(error.value) == (
-        f"{tmp_path / 'table.csv'}: row 2, column x: the value is missing: fill it in, or choose "
-        'missing = "mean" (the mean of the training part in its place) or "drop" (such rows are '
-        "left out)"
+        f"{tmp_path / 'table.csv'}: row 2, column x: the value is missing, and 2 of 4 rows lack "
+        'one (x, c): fill in what is missing, or choose missing = "mean" (the mean of the '
+        'training part in its place) or "drop" (such rows are left out)'
     )
+
+
+def test_the_first_row_of_the_file_with_a_missing_value_is_named(tmp_path: Path) -> None:
+    # Row 3 lacks a value in the first column, row 2 in the second.
+    text = "a,b,y\n1,1,p\n2,,q\n,3,p\n4,5,q\n"
+    with pytest.raises(DataError, match="row 2, column b: the value is missing, and 2 of 4 rows"):
+        load(tmp_path, text, TableOptions("y"))
+    alone = "a,b,y\n1,1,p\n2,,q\n3,3,p\n4,5,q\n"
+    with pytest.raises(DataError, match="row 2, column b: the value is missing: fill in what is"):
+        load(tmp_path, alone, TableOptions("y"))
+    dropped = load(tmp_path, text, TableOptions("y", "drop"))
+    assert (len(dropped.y_train), dropped.n_left_out) == (2, 2)
+    assert load(tmp_path, text, TableOptions("y", "mean")).n_left_out == 0
+
+
+def test_a_number_that_is_infinite_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="row 2 is inf, and numbers must be finite: correct it, or"):
+        load(tmp_path, "x,y\n1,a\ninf,b\n3,a\n", TableOptions("y"))
+
+
+@pytest.mark.parametrize(("fraction", "stratify"), [(0.9, True), (0.999, False)])
+def test_a_test_set_that_cannot_be_held_out_is_refused_by_its_name(
+    tmp_path: Path, fraction: float, stratify: bool
+) -> None:
+    rows = "".join(f"{i},{'ab'[i % 2]}\n" for i in (3, 1, 4, 15, 9, 2))
+    with pytest.raises(DataError, match=r"^6 examples (of 2 classes )?cannot be split with test 0"):
+        load(tmp_path, f"x,y\n{rows}", TableOptions("y", test=fraction, stratify=stratify))
 
 
 def test_a_missing_value_is_replaced_by_the_mean_of_the_training_part(tmp_path: Path) -> None:
@@ -476,7 +503,7 @@ REFUSED = [
         TableOptions("y"),
     ),
     (
-        "column id only counts the rows: leave it out (leave_out = ['id'])",
+        "column id only counts the rows: leave it out (leave_out = ['id'], or --leave-out id)",
         "id,x,y\n" + "".join(f"{i},{i * i},{'ab'[i % 2]}\n" for i in range(1, 13)),
         TableOptions("y"),
     ),

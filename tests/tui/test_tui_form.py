@@ -18,7 +18,6 @@ from jmlp.client.choice import Choice
 from jmlp.client.plans import facts_of
 from jmlp.data.mnist import MNIST
 from jmlp.errors import StoreError
-from jmlp.study import data_names
 from jmlp.study.config import Study
 from jmlp.study.file import SHIPPED, load_study, parse_study, to_toml
 from jmlp.training.plan import make_plan, published_facts
@@ -200,7 +199,7 @@ def test_missing_data_are_reported_along_with_other_problems() -> None:
     origin = Choice("demo")
     checked = check(choice_of(origin, (), {"data": "/nowhere", "epochs": "x"}), origin, facts_of, 2)
     assert dict(checked.problems) == {
-        "data": f"no data named '/nowhere': allowed are {data_names.ALLOWED}",
+        "data": "/nowhere: there is no such file or folder: put it back, or give the path where it is",
         "epochs": "must be an integer from 1 to 100,000, got 'x' (a string)",
     }
 
