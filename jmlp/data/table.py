@@ -238,16 +238,13 @@ def _check_present(
     source: str, columns: Sequence[RawColumn], remedy: str, what: str = "value"
 ) -> None:
     """Refuses missing values, with the first row that lacks one, and their number."""
-    lacking = np.stack([column.missing for column in columns])
-    if not lacking.any():
+    lacking = {column.name: column.missing for column in columns if column.missing.any()}
+    if not lacking:
         return
-    rows, of_columns = lacking.any(axis=0), lacking.any(axis=1)
-    row = int(rows.argmax())
-    name = columns[int(lacking[:, row].argmax())].name
-    others = ""
-    if (n := int(rows.sum())) > 1:
-        where = [column.name for column, absent in zip(columns, of_columns, strict=True) if absent]
-        others = f", and {n:,} of {len(rows):,} rows lack one ({named(where)})"
+    rows = np.any(list(lacking.values()), axis=0)
+    row, n = int(rows.argmax()), np.count_nonzero(rows)
+    name = next(name for name, absent in lacking.items() if absent[row])
+    others = f", and {n:,} of {rows.size:,} rows lack one ({named([*lacking])})" if n > 1 else ""
     raise DataError(
         f"{source}: row {row + 1}, column {name}: the {what} is missing{others}: {remedy}"
     )

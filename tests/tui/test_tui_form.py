@@ -199,7 +199,8 @@ def test_missing_data_are_reported_along_with_other_problems() -> None:
     origin = Choice("demo")
     checked = check(choice_of(origin, (), {"data": "/nowhere", "epochs": "x"}), origin, facts_of, 2)
     assert dict(checked.problems) == {
-        "data": "/nowhere: there is no such file or folder: put it back, or give the path where it is",
+        "data": "/nowhere: there is no such file or folder: put it back, or give the path where it "
+        "is",
         "epochs": "must be an integer from 1 to 100,000, got 'x' (a string)",
     }
 
