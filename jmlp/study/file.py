@@ -383,7 +383,10 @@ class _Changes:
                 flag, lambda: self._set_typed(key, read_typed(name, value_text, _parse), flag)
             )
         else:
-            self.set(key, toml_or_text(value_text, _parse), flag)
+            value = toml_or_text(value_text, _parse)
+            if key == ("leave_out",) and isinstance(value, str):
+                value = [column.strip() for column in value.split(",") if column.strip()]
+            self.set(key, value, flag)
 
     def _read(self, flag: str, read: Callable[[], None]) -> None:
         try:

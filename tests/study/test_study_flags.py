@@ -44,6 +44,13 @@ def test_value_of_an_override_is_toml_or_else_a_plain_string(text: str, data: st
     assert load(SMALL, overrides=[text]).data == data
 
 
+@pytest.mark.parametrize("typed", ["id, name", '["id", "name"]', "id,name,"])
+def test_columns_to_leave_out_are_typed_with_commas_or_as_a_list(typed: str) -> None:
+    table = ["data=x.csv", "label=species"]
+    assert load(SMALL, overrides=[*table, f"leave_out={typed}"]).leave_out == ("id", "name")
+    assert load(SMALL, overrides=[*table, "leave_out=id"]).leave_out == ("id",)
+
+
 def test_flags_set_seeds_epochs_and_data() -> None:
     study = load(SMALL, seeds=2, epochs=1, data="synthetic")
     assert study.data == "synthetic"

@@ -87,6 +87,7 @@ def test_empty_field_shows_the_value_of_the_study() -> None:
         "label": "",
         "missing": "",
         "test": "",
+        "leave_out": "",
         "stratify": "true",
         "learning_rate": "0.009",
         "schedule": "constant",

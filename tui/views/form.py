@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from jmlp.training.plan import DataFacts
 
 FIRST = ("seeds", "epochs", "data", "name")
-OF_TABLE = ("label", "missing", "test", "stratify")  # shown only if the data are a table
+OF_TABLE = ("label", "leave_out", "missing", "test", "stratify")  # shown only for a table
 # The most important come first; one that has an effect only with another comes after that one.
 _ORDER = (
     "learning_rate",
@@ -100,6 +100,7 @@ _HOW = {
     "seeds": "5, or a list: 4, 9 or 10..19 +1",
     "data": "a name: mnist, iris, moons:noise=0.2 … (jmlp data list); or a path",
     "label": "the name of a column",
+    "leave_out": "columns, as in id, name",
     "missing": "error, mean or drop; empty: error",
     "stratify": "true or false",
     "test": "0.2 holds out a fifth; or the path of another table",
@@ -116,6 +117,7 @@ _HELP = {f.name: f.metadata["help"] for f in fields(Hyperparams)} | {
     "seeds": "Runs of each configuration.",
     "data": "The data set.",
     "label": "The column that is to be predicted.",
+    "leave_out": "Columns that are not features.",
     "missing": "What to do where a value is missing.",
     "test": "The test set.",
     "stratify": "All parts have the same shares of the classes.",
@@ -285,6 +287,8 @@ class Outline:
             value = getattr(self.study, key)
             if isinstance(value, bool):
                 return str(value).lower()
+            if isinstance(value, tuple):
+                return ", ".join(value)
             return "" if value is None else str(value)
         chosen = [e for e in self.study.experiments if e.name in experiments]
         texts = dict.fromkeys(_seeds(e) if key == "seeds" else _setting(e, key) for e in chosen)
