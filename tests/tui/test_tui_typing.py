@@ -11,6 +11,7 @@ from textual.widgets import Input
 from tui_pilot import drive, until
 from typed import CODES, Model, edits
 
+from tui.dialogs import Choose
 from tui.screens.form import StudyForm
 from tui.views import form
 
@@ -41,5 +42,26 @@ def test_keys_in_a_burst_are_neither_reordered_nor_lost(seed: int, tmp_path: Pat
         found = {key: opened.query_one(f"#input-{key}", Input).value for key in wanted}
         assert found == wanted
         assert opened.focused is opened.query_one(f"#input-{KEYS[model.at]}")
+
+    drive(tmp_path, steps, (80, 24))
+
+
+def test_a_study_is_asked_for_once_however_often_the_key_is_pressed(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        app = pilot.app
+
+        def n_dialogs() -> int:
+            return sum(isinstance(screen, Choose) for screen in app.screen_stack)
+
+        opened = StudyForm()
+        await app.push_screen(opened)
+        opened.action_choose()
+        await until(pilot, lambda: n_dialogs() > 0)
+        await pilot.pause()
+        assert n_dialogs() == 1
+        await pilot.press("enter")
+        await until(pilot, lambda: n_dialogs() == 0 and opened.settled)
+        opened.action_choose()
+        await until(pilot, lambda: n_dialogs() == 1)
 
     drive(tmp_path, steps, (80, 24))

@@ -108,6 +108,7 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
         self._timer: Timer | None = None
         self._facts: tuple[tuple[object, ...], DataFacts] | None = None
         self._pace: Pace | None = None
+        self.is_choosing = False
 
     def compose_body(self) -> ComposeResult:
         """Yields the fields, the plan beside or below them, and the bar with the start button."""
@@ -162,11 +163,14 @@ class StudyForm(FollowsFocus[str | None], JmlpScreen[str | None]):
     # ---- what to start from
 
     def action_choose(self) -> None:
-        """Asks for another study."""
-        choose(self.app, self.stored, self.source_chosen)
+        """Asks for another study, once: a key may come before the dialog does."""
+        if not self.is_choosing:
+            self.is_choosing = True
+            choose(self.app, self.stored, self.source_chosen)
 
     def source_chosen(self, origin: Choice | None) -> None:
         """Starts from the chosen study; if none was ever chosen, closes the form."""
+        self.is_choosing = False
         if origin is not None:
             self.start_from(origin)
         elif self.origin == Choice():
