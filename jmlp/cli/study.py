@@ -150,8 +150,6 @@ def study(
         check_output(folder, force, of=loaded.name)
     dataset = datasets.load(loaded.data, out.say, table_options(loaded))
     plan = checked_plan(loaded, data_facts(dataset), hardware.count())
-    for note in plan_notes(plan):
-        out.say(f"note: {note}")
     submitted = submit(
         stored.folder(),
         label,
@@ -163,6 +161,8 @@ def study(
         fresh=fresh,
         named=name is not None,
     )
+    for note in plan_notes(plan):
+        out.say(f"note: {note}")
     if detach:
         process = workers.detach(submitted.folder, label)
         out.say(

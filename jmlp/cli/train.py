@@ -109,8 +109,6 @@ def train(
     request = hardware.request()  # a wrong number is reported before data is fetched
     dataset = datasets.load(study.data, out.say, table_options(study))
     plan = checked_plan(study, data_facts(dataset), hardware.count())
-    for note in plan_notes(plan):
-        out.say(f"note: {note}")
     submitted = submit(
         stored.folder(),
         _label(plan),
@@ -121,6 +119,8 @@ def train(
         command=command_line(),
         fresh=fresh,
     )
+    for note in plan_notes(plan):
+        out.say(f"note: {note}")
     stopped = session.train(submitted.folder, submitted.label, out)
     results = submitted.results()
     if (row := submitted.row()).state == "failed":

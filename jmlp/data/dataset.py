@@ -105,8 +105,11 @@ class Dataset:
             DataError: a column of the table has no value in the training part.
         """
         scale = self.scale(training)
-        if self.columns is None or scale is None:
-            return self
+        return self if scale is None else self.scaled(scale)
+
+    def scaled(self, scale: Scale) -> "Dataset":
+        """A table standardised by a known scale."""
+        assert self.columns is not None
         x, x_test = (
             None
             if part is None

@@ -113,11 +113,28 @@ def read_table(path: Path, header: bool | None = None) -> RawTable:
         size = size_of(file)
         if size == 0:
             raise DataError(f"{name}: is empty (0 bytes): get the file again")
-        if path.suffix.lower() == ".parquet":
-            _check_memory(name, size, PARQUET_FACTOR)
-            return _read_parquet(file, name)
-        _check_memory(name, size, CSV_FACTOR)
-        return _TextFile(file, path, name, header).read()
+        _check_memory(name, size, PARQUET_FACTOR if _is_parquet(path) else CSV_FACTOR)
+        return read_opened(file, path, header)
+
+
+def read_opened(file: BinaryIO, path: Path, header: bool | None = None) -> RawTable:
+    """Reads a table, like `read_table`, from the content of a file that fits in memory.
+
+    Args:
+        file: the content, from its beginning.
+        path: the name of the file, which says how it is read.
+        header: as for `read_table`.
+
+    Raises:
+        DataError: it is no such content, or its lines differ in length.
+    """
+    if _is_parquet(path):
+        return _read_parquet(file, shown(path))
+    return _TextFile(file, path, shown(path), header).read()
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
 
 
 def _check_memory(name: str, size: int, factor: int) -> None:

@@ -213,9 +213,10 @@ def _put_data(
         contract, first = contract_of(dataset), 0
         for split_seed in planning.split_seeds(plan):
             training, _ = rows or dataset.split(split_seed, plan.study.validation_fraction)
-            parts.append(dataset.standardised(training))
-            its_contract = replace(contract, scale=dataset.scale(training))
-            scaled[split_seed] = Scaled(first, its_contract)
+            scale = dataset.scale(training)
+            assert scale is not None
+            parts.append(dataset.scaled(scale))
+            scaled[split_seed] = Scaled(first, replace(contract, scale=scale))
             first += plan.facts.n_examples + plan.facts.n_test
     xs: list[NDArray[Any]] = []
     ys: list[NDArray[Any]] = []

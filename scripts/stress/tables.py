@@ -1,11 +1,13 @@
 """Damaged and random tables are read, or refused with an error that names the file."""
 
+import io
 import random
 from pathlib import Path
 
-from measuring import Findings, Options, Row, say, workplace
+from measuring import Findings, Options, Row, say
 
-from jmlp.data.table import TableOptions, load_table
+from jmlp.data.table import TableOptions, encode
+from jmlp.data.table_file import read_opened
 from jmlp.errors import DataError
 from jmlp.study.rules import Missing
 
@@ -16,6 +18,7 @@ WORDS = ("1", "-2.5e3", "1e308", "inf", "", "NA", "?", "red", "blue", "2020-01-3
 SIGNS = (",", ";", "\t", "|", "\n", "\r\n", '"', '""', " ", "\0", "\ufeff", "ä", "\u2028")
 ENCODINGS = ("utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1")
 MISSING: tuple[Missing, ...] = ("error", "mean", "drop")
+PATHS = [Path(f"table{suffix}") for suffix in (".csv", ".tsv", ".parquet")]  # of no file
 
 
 def tables(options: Options) -> Row:
@@ -23,14 +26,11 @@ def tables(options: Options) -> Row:
     findings, n = Findings(), options.count(CASES)
     chance = random.Random(options.seed)
     n_read = 0
-    with workplace() as folder:
-        paths = [folder / f"table{suffix}" for suffix in (".csv", ".tsv", ".parquet")]
-        for case in range(n):
-            path = paths[0] if chance.random() < 0.95 else chance.choice(paths)
-            path.write_bytes(_content(chance))
-            n_read += _reads(path, chance, findings, f"case {case}")
-            if case % 10_000 == 0:
-                say(f"case {case:,} of {n:,}")
+    for case in range(n):
+        path = PATHS[0] if chance.random() < 0.95 else chance.choice(PATHS)
+        n_read += _reads(_content(chance), path, chance, findings, f"case {case}")
+        if case % 10_000 == 0:
+            say(f"case {case:,} of {n:,}")
     return Row(
         f"{n:,} tables made of numbers, words, delimiters and quotes, or of random bytes",
         "each is read, or refused by an error that names the file",
@@ -57,11 +57,15 @@ def _content(chance: random.Random) -> bytes:
     return data[: chance.randrange(len(data) + 1)] if chance.random() < 0.1 else data
 
 
-def _reads(path: Path, chance: random.Random, findings: Findings, what: str) -> bool:
-    label = f"c{chance.randrange(4)}"
+def _reads(
+    content: bytes, path: Path, chance: random.Random, findings: Findings, what: str
+) -> bool:
+    label, missing = f"c{chance.randrange(4)}", chance.choice(MISSING)
     test = chance.choice(("", "", 0.3, str(path)))
+    options = TableOptions(label, missing, test=test, stratify=chance.random() < 0.8)
     try:
-        dataset = load_table(path, TableOptions(label, chance.choice(MISSING), test=test))
+        table = read_opened(io.BytesIO(content), path)
+        dataset = encode(table, options, path.name, table if test == str(path) else None)
         training, _ = dataset.split(0, 0.3)
         dataset.standardised(training)
     except DataError as error:
