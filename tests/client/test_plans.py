@@ -38,7 +38,7 @@ def test_plan_is_told_in_everyday_words() -> None:
         "  final: 4 configurations × 5 seeds = 20",
         "  equal ones are trained once: 110 in the tables, 95 to train",
         "up to 50 at a time, on 2 cores",
-        "up to about 4 minutes of training, by a rule of thumb",
+        "up to about 6 minutes of training, by a rule of thumb",
         "  less where training stops early: see patience",
         "about 1.0 GB of memory",
     ]
@@ -49,9 +49,53 @@ def test_plan_is_told_in_everyday_words() -> None:
 def test_study_without_early_stopping_takes_about_as_long_as_its_epochs() -> None:
     long = plan_of("demo", overrides=["patience=none"], epochs=1000)
     assert told(long)[2:] == [
-        "about 14 minutes of training, by a rule of thumb",
+        "about 16 minutes of training, by a rule of thumb",
         "about 0.9 GB of memory",
     ]
+
+
+def seconds_of_core(plan: Plan, epochs: float, **changes: Any) -> float:
+    hp = replace(plan.runs[0].hyperparams, **changes)
+    return pace._core_seconds(plan, hp, epochs)
+
+
+# In docs/reference/performance.md: trainings of 40 epochs per minute on two cores.
+@pytest.mark.parametrize(
+    ("batch_size", "drop_rate", "per_minute"),
+    [(16, 0.0, 23.5), (128, 0.0, 38.1), (128, 0.5, 60.4), (2048, 0.0, 42.5)],
+)
+def test_rule_of_thumb_is_within_a_factor_of_2_of_the_sweeps_of_the_original(
+    batch_size: int, drop_rate: float, per_minute: float
+) -> None:
+    found = seconds_of_core(plan_of("original"), 40, batch_size=batch_size, drop_rate=drop_rate)
+    assert 0.5 < found / (120 / per_minute) < 2
+
+
+def test_rule_of_thumb_is_within_a_factor_of_2_of_whole_studies() -> None:
+    # In docs/reference/performance.md and docs/explanation/best.md, in minutes on two cores.
+    for source, seeds, minutes in (("original", 10, 6.37), ("best", 2, 5.42)):
+        found = training_seconds(plan_of(source, seeds=seeds), 2, RULE) / 60
+        assert 0.5 < found / minutes < 2, source
+
+
+def test_what_a_network_does_in_addition_takes_longer() -> None:
+    best = plan_of("best", seeds=1)
+    whole = seconds_of_core(best, 30)
+    without: dict[str, Any] = {
+        "drop_rate": 0.0,
+        "rotation": 0.0,
+        "optimizer": "sgd",
+        "hidden": (512,),
+        "evaluate_every": 10**6,
+    }
+    for name, value in without.items():
+        assert seconds_of_core(best, 30, **{name: value}) < whole, name
+    assert seconds_of_core(best, 30, optimizer="adam") > whole
+    assert seconds_of_core(best, 30, input_drop_rate=0.2) > whole
+    turned = seconds_of_core(best, 30, shift=0)
+    shifted = seconds_of_core(best, 30, rotation=0.0)
+    unchanged = seconds_of_core(best, 30, rotation=0.0, shift=0)
+    assert turned == whole > shifted > unchanged
 
 
 def test_measured_pace_scales_the_time_but_not_that_of_starting_and_compiling() -> None:
@@ -59,7 +103,7 @@ def test_measured_pace_scales_the_time_but_not_that_of_starting_and_compiling() 
     fixed = pace.STARTING + pace.COMPILING * len(plan.groups)
     once, twice = (training_seconds(plan, 2, Pace(factor, 9)) for factor in (1.0, 2.0))
     assert twice - fixed == pytest.approx(2 * (once - fixed))
-    assert "up to about 8 minutes of training, by the pace of 9 networks in this store" in told(
+    assert "up to about 12 minutes of training, by the pace of 9 networks in this store" in told(
         plan, measured=Pace(2.0, 9)
     )
 
