@@ -6,16 +6,19 @@ from typing import Any
 
 import pytest
 import store_runs
+from store_runs import FACTS, HP
 from tui_pilot import ended_run
 
 from jmlp.client import pace
 from jmlp.client.choice import Choice, left_out
 from jmlp.client.pace import Pace, measured_pace, training_seconds
-from jmlp.client.plans import plain_lines, plan_lines
+from jmlp.client.plans import confirmation_runs, plain_lines, plan_lines
 from jmlp.data.mnist import MNIST
 from jmlp.errors import ConfigError
+from jmlp.results.search import confirmation
 from jmlp.store import Store
-from jmlp.study.file import load_study
+from jmlp.study.config import Experiment, Range, Search, Study, configurations
+from jmlp.study.file import checked_study, load_study
 from jmlp.training.plan import Plan, make_plan, published_facts
 
 RULE = Pace()
@@ -116,6 +119,23 @@ def test_experts_are_told_of_groups_and_lanes_too() -> None:
         "  hidden 20-10, batch size 32: 20 runs in 5 cohorts of 4 lanes",
         "1 training program to compile, about 0.9 GB of memory",
     ]
+
+
+def test_the_runs_that_confirm_a_search_are_counted_until_they_are_part_of_the_plan() -> None:
+    search = Search({"learning_rate": Range("log", 1e-3, 1.0)}, 3, (2, 3, 4, 5, 6))
+    tuned = Experiment("tuned", HP, {}, (0, 1), {"learning_rate": 0.1}, search=search)
+    study = checked_study(Study("small", (tuned,), data="small"))
+    made = make_plan(study, FACTS)
+    assert confirmation_runs(made) == 2 * 5
+    assert "  then the winner of tuned and its baseline, each with 5 fresh seeds: 10 runs" in (
+        plan_lines(made, 2, RULE)
+    )
+    (drawn,) = study.experiments
+    cell = next(c.cell for c in configurations(drawn) if c.cell != drawn.baseline)
+    staged = replace(study, experiments=(drawn, confirmation(drawn, cell)))
+    added = make_plan(staged, FACTS)
+    assert confirmation_runs(added) == 0
+    assert len(added.runs) == len(made.runs) + 10
 
 
 def test_many_programs_take_long_to_compile() -> None:
