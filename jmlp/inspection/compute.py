@@ -37,7 +37,7 @@ from jmlp.training.program import random_inputs, root_key, stack_hyperparams
 
 FILE_BYTES = 20_000_000  # of a cached file, met by omitting weights and examples
 MOST_CONFIDENT = 60  # mistakes per network whose pictures are kept
-MOST_ROWS = 1000  # in their place if the examples are rows, which are small
+MOST_ROWS = 300  # in their place if the examples are rows, which are small
 
 Network = tuple[model.Params, model.State]
 

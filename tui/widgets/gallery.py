@@ -24,8 +24,6 @@ from tui.text import fit
 GAPS = (1, 2)  # columns between cards: the minimum, and the gap if as many cards still fit
 MARGIN = 1
 POSITIVE, NEGATIVE = Color.parse("#f0883e"), Color.parse("#3f8cff")
-
-
 NO_PICTURE: Plane = np.empty((0, 0))
 
 
