@@ -27,9 +27,9 @@ def gradcheck(
     """Compare the hand-written gradient with jax.grad and with central differences.
 
     Every parameter leaf of networks with 0, 1 and 3 hidden layers, with and without batch norm
-    (before or after ReLU) and dropout; and with each other activation, dropout of inputs, label
-    smoothing, class weights and an L2 penalty. In float64. Exits with code 7 if any error exceeds
-    its tolerance, and names the known mistakes that give the same gradient.
+    (before or after the activation) and dropout; and with each other activation, dropout of inputs,
+    label smoothing, class weights and an L2 penalty. In float64. Exits with code 7 if any error
+    exceeds its tolerance, and names the known mistakes that give the same gradient.
     """
     if not 0 <= seed < 2**32:
         raise ConfigError(f"--seed: must be 0 to {2**32 - 1}, got {seed}")
@@ -76,7 +76,7 @@ def _record(check: "LeafCheck") -> dict[str, Any]:
 
 def _network(check: "LeafCheck") -> str:
     sizes = "-".join(map(str, check.hidden)) or "none"
-    norm = f"batch norm {check.batch_norm} ReLU" if check.batch_norm else "no batch norm"
+    norm = f"batch norm {check.batch_norm} the activation" if check.batch_norm else "no batch norm"
     option = "" if check.option is None else f" {check.option},"
     return f"hidden {sizes}, {norm}, drop rate {check.drop_rate:g},{option}"
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from jmlp.data.columns import Column
     from jmlp.data.image import Picture
     from jmlp.results.weights import Network
 
@@ -228,7 +229,7 @@ def _predict_picture(
                 "class": answer,
                 **({"name": names[answer]} if contract.classes else {}),
                 "probabilities": [float(p) for p in probabilities],
-                "seen": picture.seen.tolist(),
+                "seen": (picture.x if contract.row else picture.seen).tolist(),
                 "how": picture.how,
                 "cautions": cautions,
             }
@@ -239,7 +240,8 @@ def _predict_picture(
         for line in _bars(names, probabilities, out.plain):
             print(line)
         print()
-        for line in _side_by_side(picture, out.plain):
+        lines = _values(contract.row, picture) if contract.row else None
+        for line in lines or _side_by_side(picture, out.plain):
             print(line)
     for caution in cautions:
         out.say(f"warning: {caution}")
@@ -254,6 +256,15 @@ def _bars(
         f"  {name:<{width}}  {p:6.1%}  {bar * round(p * BAR_WIDTH)}".rstrip()
         for name, p in zip(names, probabilities, strict=True)
     ]
+
+
+def _values(row: "Sequence[Column]", picture: "Picture") -> list[str]:
+    """A line for each number of a row, which is no picture, as the network sees it."""
+    from jmlp.data.columns import row_texts
+
+    texts = row_texts(row, picture.x)
+    names, numbers = (max(map(len, part)) for part in ([c.name for c in row], map(str, texts)))
+    return [f"  {c.name:<{names}}  {t!s:>{numbers}}" for c, t in zip(row, texts, strict=True)]
 
 
 def _side_by_side(picture: "Picture", plain: bool) -> list[str]:

@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from jmlp.client.stored_data import read_data
 from jmlp.errors import JmlpError
 from jmlp.store import Store, StudyRow
-from jmlp.study.config import Hyperparams
+from jmlp.study.config import Hyperparams, per_layer
 from jmlp.study.file import parse_study
 from jmlp.system import environment
 from jmlp.system.files import is_there
-from jmlp.training.eta import EVALUATION_SHARE
 from jmlp.training.plan import (
+    MOMENTS,
     TRAINING_SAMPLE,
     Group,
     Plan,
@@ -23,12 +24,16 @@ from jmlp.training.plan import (
 )
 from jmlp.training.records import RunResult
 
-# The rule of thumb, in seconds of one core of the years 2020 to 2025. From the sweeps in
-# docs/reference/performance.md: 40 epochs of 784-20-7-5-10 take 2 s of a core at batch size 128,
-# and 5.1 s at batch size 16.
-PER_EXAMPLE = 1e-7
-PER_WEIGHT = 3e-11  # of every example
-PER_UPDATE = 3.5e-5
+# The rule of thumb, in seconds of one core of the years 2017 to 2025. From the sweeps in
+# docs/reference/performance.md, where a core does about 65e9 operations per second, and the parts
+# of a step in docs/explanation/best.md, measured on a core that did half as many.
+PER_OPERATION = 1 / 65e9  # of the products
+PER_NUMBER = 2e-9  # of the parameters that one pass of an update reads or writes in memory
+CACHED = 200_000  # parameters whose passes take hardly any time
+PER_RANDOM = 3e-9  # of the random numbers of dropout
+PER_SHIFTED_PIXEL = 2.5e-9
+PER_TURNED_PIXEL = 1.5e-8  # whether it is also shifted or not
+PER_UPDATE = 2.5e-5  # whatever the size of the network
 STARTING = 5.0  # of the process
 COMPILING = 2.0  # of the programs of a group
 
@@ -131,9 +136,37 @@ def _wall(plan: Plan, group: Group, of_cohorts: list[float], n_cores: int) -> fl
 
 def _core_seconds(plan: Plan, hp: Hyperparams, epochs: float) -> float:
     """Seconds of one core for one run, by the rule of thumb."""
-    facts, when = plan.facts, evaluations(plan.n_training, hp)
-    n_weights = n_parameters(hp, facts.n_in, facts.n_classes)
-    evaluated = (min(plan.n_training, TRAINING_SAMPLE) + plan.n_validation) * EVALUATION_SHARE
-    examples = plan.n_training + evaluated * when.n_steps / when.interval
-    per_epoch = examples * (PER_EXAMPLE + PER_WEIGHT * n_weights) + PER_UPDATE * when.n_steps
-    return epochs * per_epoch
+    when = evaluations(plan.n_training, hp)
+    n_evaluated = min(plan.n_training, TRAINING_SAMPLE) + plan.n_validation
+    evaluation = n_evaluated * PER_OPERATION * 2 * sum(_weights(plan, hp))
+    update = hp.batch_size * _example_seconds(plan, hp) + _update_seconds(plan, hp)
+    return epochs * when.n_steps * (update + evaluation / when.interval)
+
+
+def _example_seconds(plan: Plan, hp: Hyperparams) -> float:
+    """What an example of a mini-batch takes: products, dropout, augmentation.
+
+    The mini-batch of a cohort is augmented once for all its lanes; here each lane pays for it.
+    """
+    first, *others = _weights(plan, hp)  # the gradient of the inputs is not computed
+    operations = 2 * (2 * first + 3 * sum(others))
+    rates = per_layer(hp.drop_rate, hp.hidden)
+    n_random = sum(hp.hidden) * any(rates) + plan.facts.n_in * bool(hp.input_drop_rate)
+    pixel = PER_TURNED_PIXEL if hp.rotation else PER_SHIFTED_PIXEL if hp.shift else 0.0
+    return operations * PER_OPERATION + n_random * PER_RANDOM + plan.facts.n_in * pixel
+
+
+def _update_seconds(plan: Plan, hp: Hyperparams) -> float:
+    """What an update takes whatever the size of the mini-batch.
+
+    It reads the gradient, and reads and writes the parameters and each moment of the optimiser.
+    """
+    n = n_parameters(hp, plan.facts.n_in, plan.facts.n_classes)
+    passes = 3 + 2 * MOMENTS.get(hp.optimizer, 2)
+    return PER_UPDATE + PER_NUMBER * passes * max(0, n - CACHED)
+
+
+def _weights(plan: Plan, hp: Hyperparams) -> list[int]:
+    """The number of weights of each layer."""
+    sizes = (plan.facts.n_in, *hp.hidden, plan.facts.n_classes)
+    return [fan_in * fan_out for fan_in, fan_out in pairwise(sizes)]

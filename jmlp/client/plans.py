@@ -9,6 +9,7 @@ from jmlp.training import plan as planning
 from jmlp.training.plan import DataFacts, Plan
 
 _NAMED = 3  # experiments named in front of a note
+COMPARED = 2  # configurations in the confirmation of a search: its winner and its baseline
 
 
 def facts_of(study: Study) -> DataFacts:
@@ -131,11 +132,29 @@ def plan_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
 
 def _confirmations(experiments: Sequence[Experiment]) -> Iterator[str]:
     """What is trained when searches have ended, unless the plan has it already."""
+    for name, seeds in _unconfirmed(experiments).items():
+        fresh = f"each with {_count(seeds, 'fresh seed')}"
+        runs = _count(COMPARED * seeds, "run")
+        yield f"then the winner of {name} and its baseline, {fresh}: {runs}"
+
+
+def confirmation_runs(plan: Plan) -> int:
+    """The number of runs that are added to a plan when its searches have ended.
+
+    They compare the winner of each search with its baseline on fresh seeds. Only a search in which
+    a run of every candidate diverges has no winner, and so none of them.
+    """
+    return COMPARED * sum(_unconfirmed(plan.study.experiments).values())
+
+
+def _unconfirmed(experiments: Sequence[Experiment]) -> dict[str, int]:
+    """The searches whose winners are not known yet, with the number of their fresh seeds."""
     known = {experiment.confirms for experiment in experiments}
-    for experiment in experiments:
-        if experiment.search and experiment.name not in known:
-            seeds = _count(len(experiment.search.confirm), "fresh seed")
-            yield f"then the winner of {experiment.name} and its baseline, each with {seeds}"
+    return {
+        experiment.name: len(experiment.search.confirm)
+        for experiment in experiments
+        if experiment.search and experiment.name not in known
+    }
 
 
 def _may_stop(plan: Plan) -> bool:

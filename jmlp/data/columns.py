@@ -31,6 +31,45 @@ class Column:
         return tuple(f"{self.name} = {level}" for level in self.levels) or (self.name,)
 
 
+def unnamed(n: int) -> tuple[Column, ...]:
+    """The columns of rows of `n` numbers that have no names: input 0, input 1 and so on."""
+    return tuple(Column(f"input {k}") for k in range(n))
+
+
+def row_texts(
+    features: Sequence[Column], inputs: NDArray[np.floating[Any]]
+) -> tuple[str | None, ...]:
+    """The values of a row as they stood in the table: one per feature, None where it is missing.
+
+    Args:
+        features: the columns of the table.
+        inputs: the raw inputs of the row `(n_in,)`: numbers, 0 or 1 for levels, NaN if missing.
+    """
+    texts: list[str | None] = []
+    start = 0
+    for column in features:
+        part = inputs[start : start + len(column.inputs)]
+        start += len(part)
+        if np.isnan(part).any():
+            texts.append(None)
+        elif column.levels:
+            texts.append(column.levels[int(part.argmax())])
+        else:
+            texts.append(number_text(float(part[0])))
+    return tuple(texts)
+
+
+def number_text(value: float) -> str:
+    """The shortest text of a number: of the `float32` if it is one; whole numbers without a point.
+
+    Numbers that were stored as `float32` have no further digits: 0.1, not 0.10000000149011612.
+    """
+    with np.errstate(over="ignore"):
+        single = np.float32(value)
+    text = str(single) if float(single) == value else repr(value)
+    return text.removesuffix(".0")
+
+
 @dataclass(frozen=True)
 class Columns:
     """The features and classes of a table: what a network trained on it accepts and answers."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from jmlp.data.columns import Columns, Scale, check_columns, standardise
+from jmlp.data.columns import Column, Columns, Scale, check_columns, standardise, unnamed
 from jmlp.data.dataset import MOST_CLASSES, Dataset, plane_of, white_level
 from jmlp.data.npz import MOST_DIMENSIONS
 from jmlp.errors import DataError
@@ -148,6 +148,14 @@ class Contract:
         if is_flat and self.dtype == "float32" and self.low is not None and not self._white_level():
             return None
         return plane_of(self.image_shape)
+
+    @property
+    def row(self) -> tuple[Column, ...]:
+        """The columns of an example if it is a row, of a table or of flat numbers, else none."""
+        if self.columns is not None:
+            return self.columns.features
+        is_flat = len(self.image_shape) == 1
+        return unnamed(self.n_in) if is_flat and self.plane is None else ()
 
     @property
     def like_mnist(self) -> bool:

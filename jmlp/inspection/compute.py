@@ -14,12 +14,14 @@ from jax import Array
 from numpy.typing import NDArray
 
 from jmlp import data as datasets
+from jmlp.data.contract import contract_of
 from jmlp.data.dataset import Dataset, Labels, Pixels, changed_arrays, plane_of
 from jmlp.data.order import mini_batches
 from jmlp.errors import DataError
 from jmlp.inspection import records
 from jmlp.inspection.records import Floats, Inspection, Part, Singles
 from jmlp.nn import cost, model
+from jmlp.nn.activations import RELU
 from jmlp.nn.augmentation import Augmentation, augmentation_of
 from jmlp.nn.cost import balanced_weights
 from jmlp.nn.gradient import CostOptions
@@ -28,13 +30,14 @@ from jmlp.nn.tensors import Tensors
 from jmlp.results.weights import restore
 from jmlp.store import Store, networks
 from jmlp.store.networks import Networks
-from jmlp.study.config import Hyperparams
+from jmlp.study.config import Hyperparams, per_layer
 from jmlp.system import numerics
 from jmlp.training import blocks, plan, single_run
 from jmlp.training.program import random_inputs, root_key, stack_hyperparams
 
-FILE_BYTES = 20_000_000  # of a cached file, met by omitting weights and pictures
+FILE_BYTES = 20_000_000  # of a cached file, met by omitting weights and examples
 MOST_CONFIDENT = 60  # mistakes per network whose pictures are kept
+MOST_ROWS = 300  # in their place if the examples are rows, which are small
 
 Network = tuple[model.Params, model.State]
 
@@ -61,7 +64,7 @@ class _Evaluated(NamedTuple):
     accuracy: float
     predicted: NDArray[np.int16]
     confidence: Singles
-    dead: list[int]  # number of dead units per hidden layer
+    dead: list[int]  # number of dead ReLU units per hidden layer
 
 
 class _Images(NamedTuple):
@@ -116,9 +119,9 @@ def look(stored: Networks, dataset: Dataset, part: Part) -> Inspection:
     """
     hp = stored.hyperparams
     training, validation = dataset.split(stored.split_seed, stored.validation_fraction)
+    columns, shape = contract_of(dataset).row, dataset.image_shape
+    raw, _ = _part(dataset, part, validation)
     dataset = dataset.standardised(training)
-    columns = dataset.columns
-    shape = dataset.image_shape if columns is None else (1, dataset.n_in)  # a row is no square
     x, y = _part(dataset, part, validation)
     images = _to_blocks(x, y)
     trained = [restore(t, hp, dataset.n_in, dataset.n_classes) for t in stored.tensors]
@@ -140,7 +143,10 @@ def look(stored: Networks, dataset: Dataset, part: Part) -> Inspection:
         "weights": _first_weights(stored.tensors),
     }
     bytes_left = FILE_BYTES - sum(array.nbytes for array in arrays.values())
-    examples = _confident_mistakes(predicted, confidence, y, bytes_left // (dataset.n_in + 8))
+    most = MOST_ROWS if columns else MOST_CONFIDENT
+    room = bytes_left // (dataset.n_in * (8 if columns else 1) + 8)
+    examples = _confident_mistakes(predicted, confidence, y, most, room)
+    pictured, listed = (examples[:0], examples) if columns else (examples, examples[:0])
     return Inspection(
         run_id=stored.run_id,
         part=part,
@@ -150,11 +156,13 @@ def look(stored: Networks, dataset: Dataset, part: Part) -> Inspection:
         image_shape=shape,
         n_classes=dataset.n_classes,
         class_names=dataset.class_names,
-        input_names=() if columns is None else columns.inputs,
+        columns=columns,
         layers=(*(f"hidden {i + 1}" for i in range(n_hidden)), "output"),
+        activations=per_layer(hp.activation, hp.hidden),
         update_words=_update_words(stored),
         examples=examples,
-        images=_as_bytes(x, examples).reshape(-1, *shape),
+        images=_as_bytes(x, pictured).reshape(-1, *shape),
+        rows=raw[listed].astype(np.float64),
         **arrays,
     )
 
@@ -189,7 +197,7 @@ def update_ratios(
 
     With SGD it is the next update. The state of the other optimisers is not stored with a network;
     for them it is the mean net change since the previous network, and NaN for the first. It is NaN
-    for the last network of a diverged run, which no update follows.
+    for the last network of a diverged run, which no update follows, and for a layer of zeros.
 
     Args:
         stored: the networks of a run.
@@ -223,7 +231,8 @@ def update_ratios(
             change = _norms(moved) / (updates[index] - updates[index - 1])
         else:
             continue
-        ratios[index] = change / _norms(params)
+        sizes = _norms(params)
+        np.divide(change, sizes, out=ratios[index], where=sizes > 0)
     return ratios
 
 
@@ -293,7 +302,7 @@ def _part(dataset: Dataset, part: Part, validation: NDArray[np.int32]) -> tuple[
     if part == "validation":
         return dataset.x_train[validation], dataset.y_train[validation]
     if dataset.x_test is None or dataset.y_test is None:
-        raise DataError(f"{dataset.source}: there is no test set; look at the validation images")
+        raise DataError(f"{dataset.source}: there is no test set; look at the validation part")
     return dataset.x_test, dataset.y_test
 
 
@@ -314,7 +323,7 @@ def _evaluate(network: Network, images: _Images) -> _Evaluated:
         np.concatenate([block[i] for block in results])[:n] for i in range(3)
     )
     # The padding is an example of the part, so it cannot change which units are dead.
-    alive = [np.any([block[3][i] for block in results], axis=0) for i in range(len(results[0][3]))]
+    alive = [np.any(of_layer, axis=0) for of_layer in zip(*(r[3] for r in results), strict=True)]
     all_predicted = bool(np.all(predicted >= 0))
     return _Evaluated(
         cost=float(np.mean(costs, dtype=np.float64)),
@@ -329,14 +338,23 @@ def _evaluate(network: Network, images: _Images) -> _Evaluated:
 def _evaluate_block(
     params: model.Params, bn_state: model.State, x: Array, y: Array
 ) -> tuple[Array, Array, Array, tuple[Array, ...]]:
-    """Cost, prediction and its probability per example; whether a hidden unit is ever nonzero."""
+    """Cost, prediction and its probability per example; which hidden units are ever alive.
+
+    A ReLU unit is alive if its output is not 0, whatever batch norm makes of it afterwards. Units
+    of other activations are always alive: their derivative is not 0 over a whole range.
+    """
     logits = model.predict(params, bn_state, x)
-    _, *hidden = model.activations(params, bn_state, x)
+    *read, _ = model.activations(params, bn_state, x)
+    alive = []
+    for layer, layer_state, A in zip(params, bn_state, read, strict=False):
+        outputs = model.activated(layer, layer_state, A)
+        is_relu = layer.activation in (None, RELU)
+        alive.append(jnp.any(outputs != 0, axis=1) if is_relu else jnp.ones(len(outputs), bool))
     costs, cache = cost.per_example(logits.T, y)
     finite = jnp.all(jnp.isfinite(logits), axis=1)
     predicted = jnp.where(finite, jnp.argmax(logits, axis=1).astype(jnp.int16), jnp.int16(-1))
     confidence = jnp.where(finite, jnp.exp(jnp.max(cache.S, axis=0)), jnp.nan)
-    return costs, predicted, confidence, tuple(jnp.any(A != 0, axis=1) for A in hidden)
+    return costs, predicted, confidence, tuple(alive)
 
 
 def _first_weights(tensors: Sequence[Tensors]) -> Singles:
@@ -348,23 +366,24 @@ def _first_weights(tensors: Sequence[Tensors]) -> Singles:
 
 
 def _confident_mistakes(
-    predicted: NDArray[np.int16], confidence: Singles, labels: Labels, max_pictures: int
+    predicted: NDArray[np.int16], confidence: Singles, labels: Labels, most: int, room: int
 ) -> NDArray[np.int64]:
-    """The examples whose pictures are kept, in increasing order.
+    """The examples that are kept, in increasing order.
 
     Args:
         predicted: predictions of all networks, `(E, N)`.
         confidence: their probabilities, `(E, N)`.
         labels: `(N,)`.
-        max_pictures: limit of pictures; the most confident mistakes of every network come first.
+        most: mistakes of each network, the most confident ones.
+        room: examples in all; the most confident mistakes of every network come first.
     """
     ranked = []
     for classes, probabilities in zip(predicted, confidence, strict=True):
         wrong = np.flatnonzero((classes >= 0) & (classes != labels))
-        order = np.argsort(-probabilities[wrong], kind="stable")[:MOST_CONFIDENT]
+        order = np.argsort(-probabilities[wrong], kind="stable")[:most]
         ranked.append(wrong[order])
-    by_rank = (r[rank] for rank in range(MOST_CONFIDENT) for r in ranked if rank < len(r))
-    kept = list(dict.fromkeys(int(example) for example in by_rank))[: max(max_pictures, 0)]
+    by_rank = (r[rank] for rank in range(most) for r in ranked if rank < len(r))
+    kept = list(dict.fromkeys(int(example) for example in by_rank))[: max(room, 0)]
     return np.array(sorted(kept), np.int64)
 
 

@@ -7,20 +7,21 @@ the N examples of one part of the data, which has C classes.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jmlp.data.columns import Column, row_texts
 from jmlp.errors import CheckpointError, StoreError
 from jmlp.nn.tensors import Tensors
 from jmlp.results import tensor_files
 from jmlp.results.serialization import UnreadableError, member
 from jmlp.system.files import cache_dir, names
 
-FORMAT = "jmlp-inspection-1"
+FORMAT = "jmlp-inspection-2"
 MOST_FILES = 200  # in the cache; most are one or two megabytes
 
 Part = Literal["validation", "test"]
@@ -44,26 +45,39 @@ class Inspection:
     image_shape: tuple[int, ...]
     n_classes: int
     layers: tuple[str, ...]  # (L,): "hidden 1", …, "output"
+    activations: tuple[str, ...]  # (L - 1,): of the hidden layers
     update_words: str  # one sentence: how `update_ratio` was computed
     gradient_norm: Floats  # (E, L): ‖g‖/√n over the n parameters of a layer
     update_ratio: Floats  # (E, L): ‖Δθ‖/‖θ‖ of one update
     n_units: NDArray[np.int64]  # (L - 1,): of the hidden layers
-    dead_units: NDArray[np.int64]  # (E, L - 1): units that are 0 for every example of the part
+    # (E, L - 1): ReLU units that are 0 for every example of the part; 0 for other activations
+    dead_units: NDArray[np.int64]
     weights: Singles  # (E, units, inputs): of the first units of the first layer
     cost: Floats  # (E,): mean cross-entropy on the part, nats
     accuracy: Floats  # (E,): 0 to 1
     labels: NDArray[np.int16]  # (N,)
     predicted: NDArray[np.int16]  # (E, N): a class; -1 where the logits are not all finite
     confidence: Singles  # (E, N): probability of the predicted class; NaN if there is none
-    examples: NDArray[np.int64]  # (M,), increasing: examples of the part whose pictures are kept
-    images: NDArray[np.uint8]  # (M, *image_shape)
+    examples: NDArray[np.int64]  # (M,), increasing: the examples of the part that are kept
+    images: NDArray[np.uint8]  # (M, *image_shape); (0, *image_shape) if the examples are rows
+    rows: Floats  # (M, n_in), raw, NaN where a value is missing; (0, n_in) if they are pictures
     class_names: tuple[str, ...] = ()  # (C,); empty: they are called 0, 1, 2 …
-    input_names: tuple[str, ...] = ()  # of the columns of a table; empty: the data are pictures
+    columns: tuple[Column, ...] = ()  # of the rows; empty: the examples are pictures
 
     @property
     def what(self) -> str:
         """What an example is called: `image` or `row`."""
-        return "row" if self.input_names else "image"
+        return "row" if self.columns else "image"
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of the inputs if the examples are rows: `(n_in,)`, or empty."""
+        return tuple(name for column in self.columns for name in column.inputs)
+
+    @property
+    def relu_layers(self) -> tuple[int, ...]:
+        """The indices of the hidden layers whose activation is ReLU: only their units can die."""
+        return tuple(k for k, name in enumerate(self.activations) if name == "relu")
 
     def name_of(self, label: int) -> str:
         """The name of a class."""
@@ -84,10 +98,21 @@ class Inspection:
 
     def image_of(self, example: int) -> NDArray[np.uint8] | None:
         """The picture of an example; None if it is not kept."""
+        at = self._place(example, self.images)
+        return None if at is None else cast(NDArray[np.uint8], self.images[at])
+
+    def row_of(self, example: int) -> tuple[str | None, ...] | None:
+        """The values of a row by column, as they stood in the table; None if it is not kept.
+
+        A value that is missing is None.
+        """
+        at = self._place(example, self.rows)
+        return None if at is None else row_texts(self.columns, self.rows[at])
+
+    def _place(self, example: int, kept: NDArray[Any]) -> int | None:
+        """The index of an example among those that are kept, as pictures or as rows."""
         at = int(np.searchsorted(self.examples, example))
-        if at == len(self.examples) or self.examples[at] != example:
-            return None
-        return cast(NDArray[np.uint8], self.images[at])
+        return at if at < len(kept) and self.examples[at] == example else None
 
 
 # Types of the fields in the header; the other fields are arrays.
@@ -100,11 +125,11 @@ _HEADER: Mapping[str, Any] = {
     "image_shape": tuple[int, ...],
     "n_classes": int,
     "layers": tuple[str, ...],
+    "activations": tuple[str, ...],
     "update_words": str,
     "class_names": tuple[str, ...],
-    "input_names": tuple[str, ...],
+    "columns": tuple[Column, ...],
 }
-_ADDED = ("class_names", "input_names")  # missing in files of earlier versions
 _NAME = re.compile(r"[^.].*\.safetensors")
 
 
@@ -160,6 +185,7 @@ def write(path: Path, inspection: Inspection) -> None:
     """
     values = vars(inspection)
     about = {"format": FORMAT, **{name: values[name] for name in _HEADER}}
+    about["columns"] = [asdict(column) for column in inspection.columns]
     tensor_files.write(path, {n: v for n, v in values.items() if n not in _HEADER}, about)
 
 
@@ -173,11 +199,7 @@ def read(path: Path) -> Inspection:
 
     def make(tensors: Tensors, about: dict[str, Any]) -> Inspection:
         try:
-            values: dict[str, Any] = {
-                name: member(about, name, kind)
-                for name, kind in _HEADER.items()
-                if name in about or name not in _ADDED
-            }
+            values = {name: member(about, name, kind) for name, kind in _HEADER.items()}
             inspection = Inspection(**values | tensors)
             _check(inspection)
         except (TypeError, UnreadableError, ValueError) as error:
@@ -197,6 +219,7 @@ def _check(i: Inspection) -> None:
     """
     E, L, N, M = len(i.epochs), len(i.layers), len(i.labels), len(i.examples)
     n_in = int(np.prod(i.image_shape))
+    n_images, n_rows = (0, M) if i.columns else (M, 0)
     n_units = i.weights.shape[1] if i.weights.ndim > 1 else 0
     expected: dict[str, tuple[tuple[int, ...], type]] = {
         "gradient_norm": ((E, L), np.float64),
@@ -210,8 +233,13 @@ def _check(i: Inspection) -> None:
         "predicted": ((E, N), np.int16),
         "confidence": ((E, N), np.float32),
         "examples": ((M,), np.int64),
-        "images": ((M, *i.image_shape), np.uint8),
+        "images": ((n_images, *i.image_shape), np.uint8),
+        "rows": ((n_rows, n_in), np.float64),
     }
+    if len(i.activations) != L - 1:
+        raise ValueError(f"{len(i.activations)} activations of {L - 1} hidden layers")
+    if i.columns and len(i.input_names) != n_in:
+        raise ValueError(f"{len(i.input_names)} inputs have names, expected {n_in}")
     for name, (shape, kind) in expected.items():
         array = getattr(i, name)
         if array.shape != shape or array.dtype != kind:

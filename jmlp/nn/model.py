@@ -219,17 +219,30 @@ def activations(params: Params, state: State, x: ArrayLike | Columns) -> tuple[A
         x: examples, one per row: `(B, n_in)`.
     """
     *hidden, last = params
-    A = inputs(x, last.dense.W.dtype).A
-    outputs = [A]
+    outputs = [inputs(x, last.dense.W.dtype).A]
     for layer, layer_state in zip(hidden, state, strict=False):
-        Z, _ = dense.forward(layer.dense, A)
-        if layer.batchnorm is not None and layer_state is not None:
-            Z = batchnorm.predict(layer.batchnorm, layer_state, Z)
-        A, _ = activation_functions.forward(layer.activation, Z)
+        A = activated(layer, layer_state, outputs[-1])
         if layer.batchnorm_after is not None and layer_state is not None:
             A = batchnorm.predict(layer.batchnorm_after, layer_state, A)
         outputs.append(A)
     return tuple(outputs)
+
+
+def activated(layer: Layer, layer_state: BatchNormState | None, A: Array) -> Array:
+    """What the activation of a hidden layer returns `(n, B)`, as `predict` computes it.
+
+    It is the output of the layer, unless batch norm comes after the activation.
+
+    Args:
+        layer: its parameters.
+        layer_state: its running statistics.
+        A: its inputs `(n_in, B)`.
+    """
+    Z, _ = dense.forward(layer.dense, A)
+    if layer.batchnorm is not None and layer_state is not None:
+        Z = batchnorm.predict(layer.batchnorm, layer_state, Z)
+    A, _ = activation_functions.forward(layer.activation, Z)
+    return A
 
 
 def inputs(x: ArrayLike | Columns, dtype: jnp.dtype) -> Columns:

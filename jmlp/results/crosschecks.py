@@ -322,6 +322,29 @@ def _schedule_with_patience(setting: _Setting) -> Iterator[Remark]:
 # ---- hyperparameters with the data
 
 
+def _patience_within_warmup(setting: _Setting) -> Iterator[Remark]:
+    if setting.n_training is None:
+        return
+    cases = sorted(
+        {
+            (hp.patience, setting.evaluations(hp).epoch(hp.patience), hp.warmup)
+            for hp in setting.hps
+            if hp.patience is not None and setting.may_stop_early(hp)
+        }
+    )
+    texts = [
+        f"patience {patience} is {_epochs(epoch)}, the warm-up {_epochs(warmup)}"
+        for patience, epoch, warmup in cases
+        if epoch <= warmup
+    ]
+    if texts:
+        yield Remark(
+            f"Patience can stop a run within its warm-up ({_some(texts)}), before it has trained "
+            "with its full learning rate: use a larger patience or a shorter warm-up.",
+            "stopped early",
+        )
+
+
 def _patience_of_few_updates(setting: _Setting) -> Iterator[Remark]:
     cases = sorted(
         {
@@ -509,8 +532,13 @@ CHECKS: tuple[Callable[[_Setting], Iterator[Remark]], ...] = (
     _large_inputs,
     _no_verdicts,
     _patience_of_few_updates,
+    _patience_within_warmup,
     _schedule_with_patience,
 )
+
+
+def _epochs(n: float) -> str:
+    return f"{n:g} epoch{'' if n == 1 else 's'}"
 
 
 def _count(n: int, what: str) -> str:

@@ -68,6 +68,15 @@ def test_wrong_leaf_is_named_and_ends_with_code_7(
     )
 
 
+def test_batch_norm_is_before_or_after_the_activation_whichever_it_is(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found(monkeypatch, replace(WRONG, batch_norm="before"), replace(WRONG, batch_norm="after"))
+    told = here("gradcheck").err
+    assert "hidden 8, batch norm before the activation, drop rate 0, [1].dense.b" in told
+    assert "hidden 8, batch norm after the activation, drop rate 0, [1].dense.b" in told
+
+
 def test_only_the_first_wrong_leaves_are_named(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     found(monkeypatch, *[WRONG] * 7)
     assert here("gradcheck").err.endswith("drop rate 0, [1].dense.b and 2 more\n")

@@ -110,6 +110,16 @@ def test_file_of_the_previous_format_is_used_with_a_caution(
     )
 
 
+def test_a_point_of_a_toy_is_shown_by_its_numbers(here: Here) -> None:
+    here("train", "--data", "moons:n=100", "--epochs", "1", "--batch-size", "16", "--quiet",
+         "--save", "moons.safetensors")  # fmt: skip
+    np.save(here.folder / "point.npy", np.array([-0.25, 0.1], np.float32))
+    done = here("predict", "moons.safetensors", "point.npy")
+    assert done.out.endswith("\n\n  input 0  -0.25\n  input 1    0.1\n")
+    said = json.loads(here("predict", "moons.safetensors", "point.npy", "--json").out)
+    assert said["seen"] == pytest.approx([-0.25, 0.1])
+
+
 # A digit is a stroke on plain paper, so that a network learns whether it stands, lies or leans.
 
 

@@ -45,7 +45,7 @@ study original on mnist
   hidden 20-7-5, batch size 1024: 5 runs in 5 cohorts of 1 lane
   hidden 20-7-5, batch size 2048: 5 runs in 5 cohorts of 1 lane
 9 training programs to compile, about 1.0 GB of memory
-up to about 4 minutes on 2 cores, by a rule of thumb
+up to about 6 minutes on 2 cores, by a rule of thumb
 note: dropout: A drop rate of 0.9 drops all 5 units of a hidden layer at once in 59 % of cases, \
 and then nothing passes through it.
 """
@@ -103,6 +103,7 @@ def test_dry_run_as_json(here: Here) -> None:
     assert plan == {
         "study": "small",
         "runs": 6,
+        "confirmation_runs": 0,
         "groups": [
             {**static, "batch_norm": False, "lanes": 2, "cohorts": 2, "runs": 4},
             {**static, "batch_norm": True, "lanes": 1, "cohorts": 2, "runs": 2},

@@ -6,16 +6,19 @@ from typing import Any
 
 import pytest
 import store_runs
+from store_runs import FACTS, HP
 from tui_pilot import ended_run
 
 from jmlp.client import pace
 from jmlp.client.choice import Choice, left_out
 from jmlp.client.pace import Pace, measured_pace, training_seconds
-from jmlp.client.plans import plain_lines, plan_lines
+from jmlp.client.plans import confirmation_runs, plain_lines, plan_lines
 from jmlp.data.mnist import MNIST
 from jmlp.errors import ConfigError
+from jmlp.results.search import confirmation
 from jmlp.store import Store
-from jmlp.study.file import load_study
+from jmlp.study.config import Experiment, Range, Search, Study, configurations
+from jmlp.study.file import checked_study, load_study
 from jmlp.training.plan import Plan, make_plan, published_facts
 
 RULE = Pace()
@@ -38,7 +41,7 @@ def test_plan_is_told_in_everyday_words() -> None:
         "  final: 4 configurations × 5 seeds = 20",
         "  equal ones are trained once: 110 in the tables, 95 to train",
         "up to 50 at a time, on 2 cores",
-        "up to about 4 minutes of training, by a rule of thumb",
+        "up to about 6 minutes of training, by a rule of thumb",
         "  less where training stops early: see patience",
         "about 1.0 GB of memory",
     ]
@@ -49,9 +52,53 @@ def test_plan_is_told_in_everyday_words() -> None:
 def test_study_without_early_stopping_takes_about_as_long_as_its_epochs() -> None:
     long = plan_of("demo", overrides=["patience=none"], epochs=1000)
     assert told(long)[2:] == [
-        "about 14 minutes of training, by a rule of thumb",
+        "about 16 minutes of training, by a rule of thumb",
         "about 0.9 GB of memory",
     ]
+
+
+def seconds_of_core(plan: Plan, epochs: float, **changes: Any) -> float:
+    hp = replace(plan.runs[0].hyperparams, **changes)
+    return pace._core_seconds(plan, hp, epochs)
+
+
+# In docs/reference/performance.md: trainings of 40 epochs per minute on two cores.
+@pytest.mark.parametrize(
+    ("batch_size", "drop_rate", "per_minute"),
+    [(16, 0.0, 23.5), (128, 0.0, 38.1), (128, 0.5, 60.4), (2048, 0.0, 42.5)],
+)
+def test_rule_of_thumb_is_within_a_factor_of_2_of_the_sweeps_of_the_original(
+    batch_size: int, drop_rate: float, per_minute: float
+) -> None:
+    found = seconds_of_core(plan_of("original"), 40, batch_size=batch_size, drop_rate=drop_rate)
+    assert 0.5 < found / (120 / per_minute) < 2
+
+
+def test_rule_of_thumb_is_within_a_factor_of_2_of_whole_studies() -> None:
+    # In docs/reference/performance.md and docs/explanation/best.md, in minutes on two cores.
+    for source, seeds, minutes in (("original", 10, 6.37), ("best", 2, 5.42)):
+        found = training_seconds(plan_of(source, seeds=seeds), 2, RULE) / 60
+        assert 0.5 < found / minutes < 2, source
+
+
+def test_what_a_network_does_in_addition_takes_longer() -> None:
+    best = plan_of("best", seeds=1)
+    whole = seconds_of_core(best, 30)
+    without: dict[str, Any] = {
+        "drop_rate": 0.0,
+        "rotation": 0.0,
+        "optimizer": "sgd",
+        "hidden": (512,),
+        "evaluate_every": 10**6,
+    }
+    for name, value in without.items():
+        assert seconds_of_core(best, 30, **{name: value}) < whole, name
+    assert seconds_of_core(best, 30, optimizer="adam") > whole
+    assert seconds_of_core(best, 30, input_drop_rate=0.2) > whole
+    turned = seconds_of_core(best, 30, shift=0)
+    shifted = seconds_of_core(best, 30, rotation=0.0)
+    unchanged = seconds_of_core(best, 30, rotation=0.0, shift=0)
+    assert turned == whole > shifted > unchanged
 
 
 def test_measured_pace_scales_the_time_but_not_that_of_starting_and_compiling() -> None:
@@ -59,7 +106,7 @@ def test_measured_pace_scales_the_time_but_not_that_of_starting_and_compiling() 
     fixed = pace.STARTING + pace.COMPILING * len(plan.groups)
     once, twice = (training_seconds(plan, 2, Pace(factor, 9)) for factor in (1.0, 2.0))
     assert twice - fixed == pytest.approx(2 * (once - fixed))
-    assert "up to about 8 minutes of training, by the pace of 9 networks in this store" in told(
+    assert "up to about 12 minutes of training, by the pace of 9 networks in this store" in told(
         plan, measured=Pace(2.0, 9)
     )
 
@@ -72,6 +119,23 @@ def test_experts_are_told_of_groups_and_lanes_too() -> None:
         "  hidden 20-10, batch size 32: 20 runs in 5 cohorts of 4 lanes",
         "1 training program to compile, about 0.9 GB of memory",
     ]
+
+
+def test_the_runs_that_confirm_a_search_are_counted_until_they_are_part_of_the_plan() -> None:
+    search = Search({"learning_rate": Range("log", 1e-3, 1.0)}, 3, (2, 3, 4, 5, 6))
+    tuned = Experiment("tuned", HP, {}, (0, 1), {"learning_rate": 0.1}, search=search)
+    study = checked_study(Study("small", (tuned,), data="small"))
+    made = make_plan(study, FACTS)
+    assert confirmation_runs(made) == 2 * 5
+    assert "  then the winner of tuned and its baseline, each with 5 fresh seeds: 10 runs" in (
+        plan_lines(made, 2, RULE)
+    )
+    (drawn,) = study.experiments
+    cell = next(c.cell for c in configurations(drawn) if c.cell != drawn.baseline)
+    staged = replace(study, experiments=(drawn, confirmation(drawn, cell)))
+    added = make_plan(staged, FACTS)
+    assert confirmation_runs(added) == 0
+    assert len(added.runs) == len(made.runs) + 10
 
 
 def test_many_programs_take_long_to_compile() -> None:

@@ -19,7 +19,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from jmlp.data import load as load_data
 from jmlp.data import table_file
-from jmlp.data.columns import Columns, check_columns, scale_of, standardise
+from jmlp.data.columns import Columns, check_columns, number_text, row_texts, scale_of, standardise
 from jmlp.data.contract import Contract, check_contract, contract_of
 from jmlp.data.dataset import Dataset
 from jmlp.data.frames import is_columns, read_columns
@@ -715,6 +715,59 @@ def test_standardised_numbers_have_mean_0_and_deviation_1(values: list[float]) -
     if spread > 1e-6 * np.abs(raw).max():
         assert abs(z.mean()) < 1e-5
         assert z.std() == pytest.approx(1, rel=1e-5)
+
+
+def test_a_row_is_read_back_as_it_stood_in_the_table(tmp_path: Path) -> None:
+    text = (
+        "bill,mass,island,species\n"
+        "39.1,3750,Torgersen,Adelie\n"
+        ",3500,,Gentoo\n"
+        "-4.75e-7,1e21,Biscoe,Gentoo\n"
+        "0.1,3450,Biscoe,Adelie\n"
+    )
+    dataset = load(tmp_path, text, TableOptions("species", "mean"))
+    features = columns_of(dataset).features
+    assert [row_texts(features, row) for row in dataset.x_train.astype(np.float64)] == [
+        ("39.1", "3750", "Torgersen"),
+        (None, "3500", None),
+        ("-4.75e-07", "1e+21", "Biscoe"),
+        ("0.1", "3450", "Biscoe"),
+    ]
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_the_text_of_a_number_is_that_number(value: float) -> None:
+    text = number_text(value)
+    assert float(text) == value or np.float32(text) == value
+
+
+def test_numbers_of_float32_have_no_digits_that_they_do_not_know() -> None:
+    assert number_text(float(np.float32(0.1))) == "0.1"
+    assert number_text(0.1) == "0.1"
+    assert number_text(3.0) == "3"
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "low", "high", "names"),
+    [
+        ((2,), "float32", -1.2, 1.3, ("input 0", "input 1")),  # a toy
+        ((4,), "float32", 0.1, 7.9, ("input 0", "input 1", "input 2", "input 3")),
+        ((4,), "float32", 0.0, 1.0, ()),  # brightness of a square
+        ((28, 28), "uint8", 0.0, 255.0, ()),
+        ((784,), "uint8", 0.0, 255.0, ()),
+        ((32, 32, 3), "uint8", 0.0, 255.0, ()),
+    ],
+)
+def test_flat_numbers_are_a_row_and_pixels_are_not(
+    shape: tuple[int, ...], dtype: Any, low: float, high: float, names: tuple[str, ...]
+) -> None:
+    contract = Contract(shape, 3, dtype, low, high)
+    assert tuple(column.name for column in contract.row) == names
+
+
+def test_an_example_of_a_table_is_a_row_of_its_features(tmp_path: Path) -> None:
+    dataset = load(tmp_path, PENGUINS)
+    assert contract_of(dataset).row == columns_of(dataset).features
 
 
 def table_column(name: str) -> Any:

@@ -77,7 +77,7 @@ def test_its_error_comes_with_its_exit_code(trained: tuple[Path, str]) -> None:
     messages: list[object] = []
     request = {"store": str(trained[0]), "run_id": trained[1], "part": "test"}
     assert helper_server.answer(request, messages.append, worker.answer) == DataError.exit_code
-    text = f"{trained[0]}/small.npz: there is no test set; look at the validation images"
+    text = f"{trained[0]}/small.npz: there is no test set; look at the validation part"
     assert messages == [{"error": text, "code": DataError.exit_code}]
 
 

@@ -14,15 +14,18 @@ from inspected_runs import IMAGE_SHAPE, inspect, trained, write_data
 from scipy.special import log_softmax
 
 import jmlp
-from jmlp.data import batch_order, split
+from jmlp import data
+from jmlp.data import TableOptions, batch_order, split
 from jmlp.data.dataset import Dataset
 from jmlp.inspection import compute
-from jmlp.inspection.records import Part
+from jmlp.inspection.records import Inspection, Part
+from jmlp.nn.activations import ACTIVATIONS
 from jmlp.nn.batchnorm import BatchNormParams, BatchNormState
 from jmlp.nn.dense import DenseParams
 from jmlp.nn.model import Layer
 from jmlp.nn.optimizers import OPTIMIZERS
 from jmlp.nn.tensors import name_tensors
+from jmlp.store import Store, networks
 from jmlp.store.networks import Networks
 from jmlp.study.config import Hyperparams
 from jmlp.training import plan as planning
@@ -268,6 +271,68 @@ def test_a_unit_that_batch_norm_shifts_below_0_is_dead(dataset: Dataset) -> None
     assert found.dead_units.tolist() == [[2]]
 
 
+def test_a_relu_unit_is_dead_whatever_batch_norm_makes_of_it_afterwards(dataset: Dataset) -> None:
+    hp = replace(SMALL, hidden=(2,), batch_norm=True, batch_norm_place="after")
+    ones: Any = np.ones((2, 1), np.float32)
+    shifted = BatchNormParams(ones, 3 * ones)
+    first = Layer(dense([np.ones(20), -np.ones(20)], [0, 0]), None, shifted)
+    layers = [first, Layer(dense(np.ones((3, 2)), [0, 0, 0]), None)]
+    state = (BatchNormState(0 * ones, ones), None)
+    found = compute.look(made_networks(layers, state, hp), dataset, "validation")
+    assert found.dead_units.tolist() == [[1]]
+
+
+def test_only_units_with_relu_can_be_dead(dataset: Dataset) -> None:
+    hp = replace(SMALL, hidden=(2, 2), activation=("tanh", "relu"))
+    nothing = dense(np.zeros((2, 20)), [0, 0])
+    layers = [
+        Layer(nothing, None, activation=ACTIVATIONS["tanh"]),
+        Layer(dense(np.zeros((2, 2)), [0, 0]), None),
+        Layer(dense(np.ones((3, 2)), [0, 0, 0]), None),
+    ]
+    found = compute.look(made_networks(layers, (None,) * 3, hp), dataset, "validation")
+    assert (found.activations, found.relu_layers) == (("tanh", "relu"), (1,))
+    assert found.dead_units.tolist() == [[0, 2]]
+    assert np.isnan(found.update_ratio[0, :2]).all()  # of layers whose size is 0
+
+
+# ---- rows
+
+
+def looked_at(folder: Path, dataset: Dataset, part: Part = "validation") -> Inspection:
+    """What is seen inside a run that was trained on these data."""
+    run = trained(folder, dataset)
+    with Store(folder, viewer=True) as store:
+        stored = networks.read(store, run.run_id)
+    return compute.look(stored, dataset, part)
+
+
+def test_rows_of_a_table_are_kept_raw_and_weights_belong_to_its_inputs(tmp_path: Path) -> None:
+    penguins = data.load("penguins", options=TableOptions(missing="mean"))
+    found = looked_at(tmp_path, penguins)
+    assert penguins.columns is not None
+    assert found.columns == penguins.columns.features
+    assert found.input_names[:3] == ("island = Biscoe", "island = Dream", "island = Torgersen")
+    _, validation = penguins.split(0, 0.2)
+    np.testing.assert_array_equal(found.rows, penguins.x_train[validation][found.examples])
+    assert found.images.shape == (0, len(found.input_names))
+    assert found.weights.shape[2] == len(found.input_names)
+    example = int(found.mistakes(0)[0])
+    values = found.row_of(example)
+    assert values is not None
+    assert values[0] in ("Biscoe", "Dream", "Torgersen")
+
+
+def test_a_point_of_a_toy_is_a_row_of_its_coordinates(tmp_path: Path) -> None:
+    moons = data.load("moons:n=100")
+    found = looked_at(tmp_path, moons, "test")
+    assert found.input_names == ("input 0", "input 1")
+    assert moons.x_test is not None
+    np.testing.assert_array_equal(found.rows, moons.x_test[found.examples])
+    example = int(found.examples[0])
+    assert found.row_of(example) == tuple(map(str, moons.x_test[example]))
+
+
 # ---- pictures
 
 
@@ -295,9 +360,10 @@ def test_as_many_confident_mistakes_of_each_network_are_kept_as_fit() -> None:
     labels = np.zeros(6, np.int32)
     predicted = np.array([[1, 1, 1, 0, 0, -1], [0, 1, 1, 0, 1, 1]], np.int16)
     confidence = np.array([[0.5, 0.9, 0.8, 1, 1, np.nan], [1, 0.6, 0.7, 1, 0.5, 0.99]], np.float32)
-    kept = [compute._confident_mistakes(predicted, confidence, labels, m) for m in (9, 4, 2, -1)]
+    sizes = [(60, 9), (60, 4), (60, 2), (60, -1), (1, 9)]
+    kept = [compute._confident_mistakes(predicted, confidence, labels, *size) for size in sizes]
     # Surest first: 1, 2, 0 of the first network, and 5, 2, 1, 4 of the second one.
-    assert [k.tolist() for k in kept] == [[0, 1, 2, 4, 5], [0, 1, 2, 5], [1, 5], []]
+    assert [k.tolist() for k in kept] == [[0, 1, 2, 4, 5], [0, 1, 2, 5], [1, 5], [], [1, 5]]
 
 
 def test_weights_and_pictures_are_left_out_beyond_the_size_of_a_file(

@@ -116,7 +116,7 @@ def test_a_missing_test_set_is_reported_when_it_is_asked_for(tmp_path: Path) -> 
     assert inspect(tmp_path, run.run_id).part == "validation"
     with pytest.raises(DataError) as refused:
         inspect(tmp_path, run.run_id, "test")
-    wanted = "there is no test set; look at the validation images"
+    wanted = "there is no test set; look at the validation part"
     assert str(refused.value) == f"{tmp_path}/small.npz: {wanted}"
 
 

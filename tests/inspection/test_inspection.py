@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inspections import made_up
+from inspections import COLUMNS, made_up, of_table
 from sklearn.metrics import confusion_matrix
 
 from jmlp.errors import CheckpointError
@@ -30,9 +30,9 @@ def with_unknown(n_unknown: int = 30) -> Inspection:
     return replace(made, predicted=predicted, confidence=confidence)
 
 
-@pytest.mark.parametrize("hidden", [(3,), (4, 2)])
-def test_what_is_read_is_what_was_written(hidden: tuple[int, ...], tmp_path: Path) -> None:
-    written = with_unknown() if hidden == (3,) else made_up(hidden=hidden)
+@pytest.mark.parametrize("made", [with_unknown(), made_up(hidden=(4, 2)), of_table()])
+def test_what_is_read_is_what_was_written(made: Inspection, tmp_path: Path) -> None:
+    written = made
     records.write(tmp_path / "it", written)
     read = records.read(tmp_path / "it")
     for name, value in vars(written).items():
@@ -55,6 +55,9 @@ def test_what_is_read_is_what_was_written(hidden: tuple[int, ...], tmp_path: Pat
             np.zeros((1, 28, 28), np.uint8),
             "images is uint8 (1, 28, 28), expected uint8 (120, 28, 28)",
         ),
+        ("rows", np.zeros((120, 784)), "rows is float64 (120, 784), expected float64 (0, 784)"),
+        ("activations", ("relu", "tanh"), "2 activations of 1 hidden layers"),
+        ("columns", COLUMNS, "4 inputs have names, expected 784"),
     ],
 )
 def test_arrays_that_do_not_fit_the_record_are_refused(
@@ -110,6 +113,18 @@ def test_a_picture_belongs_to_its_example_and_others_have_none() -> None:
         np.testing.assert_array_equal(made.image_of(int(example)), made.images[at])
     without = sorted(set(range(200)) - set(made.examples.tolist()))
     assert [made.image_of(example) for example in without] == [None] * len(without)
+
+
+def test_a_row_belongs_to_its_example_with_its_raw_values() -> None:
+    made = of_table()
+    first, second = made.examples[:2].tolist()
+    assert made.row_of(first) == (None, "39.1", None)
+    assert made.row_of(second) == ("Biscoe", "39.2", "3751")
+    assert made.row_of(int(made.examples.max()) + 1) is None
+    assert made.image_of(first) is None
+    assert made_up().row_of(first) is None
+    assert made.input_names == ("island = Biscoe", "island = [b]Dream[/b]", "bill_mm", "mass_g")
+    assert (made.what, made_up().what) == ("row", "image")
 
 
 @pytest.mark.usefixtures("_own_cache")

@@ -303,6 +303,29 @@ def test_a_linear_schedule_that_patience_can_cut_off_is_noted() -> None:
     assert notes(replace(linear, base=replace(linear.base, patience=None))) == []
 
 
+def test_patience_that_can_end_a_run_within_its_warmup_is_noted() -> None:
+    text = (
+        "Patience can stop a run within its warm-up (patience 5 is 5 epochs, the warm-up 5 epochs),"
+        " before it has trained with its full learning rate: use a larger patience or a shorter "
+        "warm-up."
+    )
+    warmed = experiment(warmup=5.0, patience=5, epochs=10)
+    changes = {
+        "longer patience": notes(replace(warmed, base=replace(warmed.base, patience=6))),
+        "no patience": notes(replace(warmed, base=replace(warmed.base, patience=None))),
+        "unused patience": notes(replace(warmed, base=replace(warmed.base, epochs=5))),
+    }
+    assert notes(warmed) == [text]
+    assert {name: said for name, said in changes.items() if said} == {}
+
+
+def test_the_epochs_of_patience_depend_on_how_often_a_run_is_evaluated() -> None:
+    often = experiment(warmup=1.0, patience=10, epochs=10, evaluate_every=240)
+    (text,) = notes(often)  # of 3,000 updates per epoch
+    assert "(patience 10 is 0.8 epochs, the warm-up 1 epoch)" in text
+    assert notes(replace(often, base=replace(often.base, patience=13))) == []
+
+
 def test_few_validation_examples_are_noted() -> None:
     text = (
         "The validation part has 2 examples: early stopping and the best configuration rest on "

@@ -1,12 +1,15 @@
 """Inspections of networks that never were, made without JAX."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from jmlp.data.columns import Column
 from jmlp.inspection.records import Inspection, Part
 
 N_CLASSES = 10
+COLUMNS = (Column("island", ("Biscoe", "[b]Dream[/b]")), Column("bill_mm"), Column("mass_g"))
 
 
 def made_up(
@@ -49,6 +52,7 @@ def made_up(
         image_shape=shape,
         n_classes=N_CLASSES,
         layers=(*(f"hidden {i + 1}" for i in range(len(hidden))), "output"),
+        activations=("relu",) * len(hidden),
         update_words="‖Δθ‖/‖θ‖ of a network that never was, made by a formula.",
         gradient_norm=np.array(0.1 / (1 + network + 2 * layer), np.float64),
         update_ratio=ratio,
@@ -62,4 +66,14 @@ def made_up(
         confidence=confidence.astype(np.float32),
         examples=examples.astype(np.int64),
         images=images.astype(np.uint8).reshape(-1, *shape),
+        rows=np.empty((0, n_in)),
     )
+
+
+def of_table(n_snapshots: int = 4, hidden: Sequence[int] = (3, 4)) -> Inspection:
+    """The same networks on a table; every seventh kept row lacks its island and its mass."""
+    made = made_up(n_snapshots, hidden=hidden, shape=(4,))
+    k = np.arange(len(made.examples))
+    rows = np.stack([k % 2, 1 - k % 2, (391 + k) / 10, 3750 + k], axis=1).astype(np.float64)
+    rows[::7, [0, 1, 3]] = np.nan
+    return replace(made, images=np.empty((0, 4), np.uint8), rows=rows, columns=COLUMNS)

@@ -2,9 +2,11 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from inspections import made_up, of_table
 from run_lines import PLAN, opened, screen
 from store_runs import fill
 from textual.pilot import Pilot
@@ -18,6 +20,7 @@ from tui.copying import Heading, integer, number, plain, result_table, sheet
 from tui.screens.compare import CompareScreen
 from tui.screens.run import RunScreen
 from tui.screens.study import StudyScreen
+from tui.views import excerpts
 from tui.views.result_rows import Sort
 
 
@@ -186,6 +189,32 @@ def test_the_rows_of_a_comparison_are_copied(folder: Path) -> None:
         assert ["|", "Outcome", "|", "best", "epoch", "|", "–", "|", "40", "|"] in lines
 
     drive(folder, steps)
+
+
+def test_mistakes_of_a_table_are_copied_with_their_values() -> None:
+    table = of_table()
+    rows = list(csv.DictReader(io.StringIO(excerpts.mistakes(table, 0).forms[".csv"]())))
+    assert [int(row["validation row"]) for row in rows] == table.mistakes(0).tolist()
+    for row in rows:
+        wanted = table.row_of(int(row["validation row"])) or (None,) * 3
+        assert [row["island"], row["bill_mm"], row["mass_g"]] == [text or "" for text in wanted]
+    assert "bill_mm" not in excerpts.mistakes(made_up(), 0).forms[".csv"]()
+
+
+def test_weights_are_copied_by_input_column_and_those_of_pixels_are_not() -> None:
+    table = of_table()
+    copied = excerpts.weights(table, 1)
+    assert copied is not None
+    rows = list(csv.DictReader(io.StringIO(copied.forms[".csv"]())))
+    found = [[float(row[name]) for name in table.input_names] for row in rows]
+    assert found == table.weights[1].tolist()
+    assert excerpts.weights(made_up(), 1) is None
+
+
+def test_the_count_of_dead_units_is_copied_for_layers_with_relu_alone() -> None:
+    mixed = replace(made_up(hidden=(3, 4)), activations=("relu", "silu"))
+    rows = list(csv.DictReader(io.StringIO(excerpts.layers(mixed, 0).forms[".csv"]())))
+    assert [row["dead ReLU units"] for row in rows[3:6]] == ["1", "", ""]
 
 
 # ---- pictures

@@ -1,5 +1,6 @@
 """The panels of the run screen: computed on demand, and in step with the snapshots."""
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import store_runs
+from inspections import of_table
 from run_screen import Inspector, ids, inspections, line_with, made, opened, reading, shown
 from textual.pilot import Pilot
 from tui_pilot import Kind, ended_run, filled, until, until_shown
@@ -315,6 +317,83 @@ def test_as_many_pictures_as_fit_are_in_a_row(
 
     with filled(tmp_path, "finished") as study:
         opened(tmp_path, ids(study), steps, size)
+
+
+# ---- rows of a table
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_mistakes_of_a_table_are_shown_by_their_values(
+    tmp_path: Path, inspections: Inspector, size: tuple[int, int]
+) -> None:
+    table = of_table()
+    inspections.answer = lambda *_: table
+    sure, unsure = (int(k) for k in table.mistakes(2)[:2])
+
+    async def steps(pilot: Pilot[int]) -> None:
+        await pilot.press("shift+tab")
+        await until_shown(pilot, "validation rows misclassified")
+        gallery = pilot.app.screen.query_one("#mistakes-page Gallery", Gallery)
+        assert gallery.per_row == (size[0] - 2) // (len("bill_mm [b]Dream[/b]") + 1)
+        text = shown(pilot)
+        true, predicted = table.labels[sure], table.predicted[2, sure]
+        assert f" true {true}, pred {predicted}" in text
+        assert f" {100 * table.confidence[2, sure]:.1f} % sure" in text
+        for example in (sure, unsure):
+            for column, value in zip(table.columns, table.row_of(example) or (), strict=True):
+                assert re.search(rf" {column.name} +{re.escape(value or '(missing)')}", text)
+        assert "▀" not in text
+        await pilot.press("minus")  # nothing to reduce
+        assert shown(pilot) == text
+
+    with filled(tmp_path, "finished") as study:
+        opened(tmp_path, ids(study), steps, size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_weights_on_a_table_are_shown_by_input_column_with_and_without_colour(
+    tmp_path: Path, inspections: Inspector, size: tuple[int, int]
+) -> None:
+    table = of_table()
+    inspections.answer = lambda *_: table
+
+    async def steps(pilot: Pilot[int]) -> None:
+        await pilot.press("tab", "tab")
+        await until_shown(pilot, "3 units   bars: positive right, negative left")
+        text = shown(pilot)
+        first = table.weights[2, 0].tolist()
+        for name, weight in zip(table.input_names, first, strict=True):
+            side = r"│[█▌]* *" if weight > 0 else r"[▐█]*│ *"
+            assert re.search(rf" {re.escape(name)} +{side} {re.escape(f'{weight:+.3f}')}", text)
+        pilot.app.no_color = True
+        await pilot.press("g")
+        assert shown(pilot) == text
+
+    with filled(tmp_path, "finished") as study:
+        opened(tmp_path, ids(study), steps, size)
+
+
+def test_dead_units_are_listed_for_layers_with_relu_alone(
+    tmp_path: Path, inspections: Inspector
+) -> None:
+    one = made()
+    mixed = replace(one, activations=("tanh", "relu"))
+    without = replace(one, activations=("tanh", "gelu"))
+    inspections.answer = lambda run_id, *_: mixed if run_id == first else without
+
+    async def steps(pilot: Pilot[int]) -> None:
+        await pilot.press("tab")
+        await until_shown(pilot, "Dead ReLU units")
+        after = shown(pilot).split("Dead ReLU units")[1]
+        assert "hidden 2" in after
+        assert "hidden 1" not in after
+        await pilot.press("full_stop")
+        await until_shown(pilot, "seed 1")
+        assert "Dead" not in shown(pilot)
+
+    with filled(tmp_path, "finished") as study:
+        first = ids(study)[0]
+        opened(tmp_path, ids(study), steps)
 
 
 def test_a_network_without_mistakes_has_a_message(tmp_path: Path, inspections: Inspector) -> None:

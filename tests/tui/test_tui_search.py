@@ -120,7 +120,10 @@ def test_study_with_a_search_is_checked_and_changed_in_the_form(tmp_path: Path) 
 
     found = checked({"epochs": "7"})
     assert "201 configurations × 2 seeds" in found.plan[0]
-    assert "  then the winner of tuned and its baseline, each with 5 fresh seeds" in found.plan
+    assert (
+        "  then the winner of tuned and its baseline, each with 5 fresh seeds: 10 runs"
+        in found.plan
+    )
     assert found.changed is not None
     (experiment,) = found.changed.study.experiments
     assert experiment.search == plan.study.experiments[0].search

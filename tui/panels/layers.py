@@ -19,7 +19,7 @@ GRADIENT, UPDATE, DEAD = "Gradient norm", "Update-to-weight ratio", "Dead ReLU u
 
 
 class LayersPanel(VerticalScroll):
-    """Three bar charts below a row of epochs, with one line per layer."""
+    """Bar charts below a row of epochs, with one line per layer."""
 
     terms = ("layers", GRADIENT, UPDATE, DEAD, "hidden layer", "output layer")
 
@@ -49,7 +49,7 @@ class LayersPanel(VerticalScroll):
 
 
 def layers_text(i: Inspection, e: int, room: tuple[int, int], bars: str, units: str) -> Text:
-    """Draws the charts as text.
+    """Draws the charts as text; the last one has the layers with ReLU, if there are any.
 
     Args:
         i: the inspection of a run.
@@ -59,7 +59,7 @@ def layers_text(i: Inspection, e: int, room: tuple[int, int], bars: str, units: 
         units: style of the epochs and the units of measurement.
     """
     cell = cell_width(len(i.epochs), room[0] - NAME - NUMBER - 1)
-    n_bars = 2 * len(i.layers) + len(i.n_units)
+    n_bars = 2 * len(i.layers) + len(i.relu_layers)
     height = max(1, min(MAX_HEIGHT, (room[1] - N_OTHER_LINES) // n_bars))
     lines = [
         _line("epoch", epoch_text(i.epochs[e]), epoch_row(i.epochs, cell), units),
@@ -76,10 +76,11 @@ def layers_text(i: Inspection, e: int, room: tuple[int, int], bars: str, units: 
             number = f"{value:.2e}" if np.isfinite(value) else MISSING
             rows = bar_rows(values[:, k].tolist(), scale, cell, height)
             lines += _bars(name, number, rows, bars)
-    unit = f"their output is 0 for all {len(i.labels):,} {i.part} images"
-    lines.append(Text.assemble((DEAD, "bold"), (f"  {unit}", units)))
-    for k, total in enumerate(i.n_units.tolist()):
-        dead = i.dead_units[:, k]
+    if i.relu_layers:
+        unit = f"their output is 0 for all {len(i.labels):,} {i.part} {i.what}s"
+        lines.append(Text.assemble((DEAD, "bold"), (f"  {unit}", units)))
+    for k in i.relu_layers:
+        dead, total = i.dead_units[:, k], int(i.n_units[k])
         rows = share_rows((dead / total).tolist(), cell, height)
         lines += _bars(i.layers[k], f"{int(dead[e])} of {total}", rows, bars)
     return Text("\n").join(lines)

@@ -1,18 +1,29 @@
-"""Galleries of the first layer's weights and of misclassified images."""
+"""Galleries of the first layer's weights and of misclassified examples: pictures, or lists."""
 
 import math
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.geometry import Size
 from textual.widgets import Static
 
 from jmlp.inspection.records import Inspection
+from tui.charts.lists import (
+    name_width,
+    value_lines,
+    value_texts,
+    value_width,
+    weight_lines,
+    weight_width,
+)
 from tui.charts.matrix import shortened
 from tui.charts.picture import as_plane
-from tui.widgets.gallery import Card, Gallery
+from tui.widgets.gallery import NO_PICTURE, Card, Gallery, Listed
 
-WITHIN = 99.0  # per cent of the weights that the colour scale covers
+WITHIN = 99.0  # per cent of the weights that the colour scale of pictures covers
 
 
 class PicturesPanel(Vertical):
@@ -33,18 +44,18 @@ class PicturesPanel(Vertical):
         self.query_one(Gallery).focus()
 
     def show(self, inspection: Inspection, e: int) -> None:
-        """Shows the pictures of the snapshot at index `e`."""
+        """Shows the cards of the snapshot at index `e`."""
         about, cards = self.cards_of(inspection, e)
         self.query_one(".about", Static).update(about)
         self.query_one(Gallery).cards = cards
 
     def cards_of(self, inspection: Inspection, e: int) -> tuple[str, list[Card]]:
-        """Returns the text and the pictures of the snapshot at index `e`."""
+        """Returns the text and the cards of the snapshot at index `e`."""
         raise NotImplementedError
 
 
 class WeightsPanel(PicturesPanel):
-    """A picture for each unit of the first layer."""
+    """A picture for each unit of the first layer, or a list of its weights by input column."""
 
     terms = ("weights", "unit", "hidden layer")
 
@@ -52,41 +63,51 @@ class WeightsPanel(PicturesPanel):
         """Draws all units on one scale, so that they can be compared."""
         weights = inspection.weights[e].astype(np.float64)
         finite = np.abs(weights[np.isfinite(weights)])
-        scale = float(np.percentile(finite, WITHIN)) if finite.size else math.nan
-        cards = [
-            Card(as_plane(unit / (scale or 1.0), inspection.image_shape), (f"unit {k}",), True)
-            for k, unit in enumerate(weights)
-        ]
+        within = 100.0 if inspection.columns else WITHIN
+        scale = float(np.percentile(finite, within)) if finite.size else math.nan
+        draw = _lists_of_weights if inspection.columns else _pictures_of_weights
+        cards = draw(inspection, weights, scale)
         units = int(inspection.n_units[0]) if len(inspection.n_units) else inspection.n_classes
         shown = f"{len(cards)} of {units} units" if len(cards) < units else f"{units} units"
-        signs = "orange ░▒▓█ positive, blue ,-~= negative"
         if not finite.size:
             return f"{shown}   the weights are not finite", cards
-        about = f"{shown}   {signs}, full at ±{scale:.3g} ({WITHIN:g} %)"
-        return about, cards
+        if inspection.columns:
+            return f"{shown}   bars: positive right, negative left, full at ±{scale:.3g}", cards
+        signs = "orange ░▒▓█ positive, blue ,-~= negative"
+        return f"{shown}   {signs}, full at ±{scale:.3g} ({WITHIN:g} %)", cards
+
+
+def _pictures_of_weights(i: Inspection, weights: NDArray[np.float64], scale: float) -> list[Card]:
+    return [
+        Card(as_plane(unit / (scale or 1.0), i.image_shape), (f"unit {k}",), True)
+        for k, unit in enumerate(weights)
+    ]
+
+
+def _lists_of_weights(i: Inspection, weights: NDArray[np.float64], scale: float) -> list[Card]:
+    names = i.input_names
+    width = name_width(names)
+    size = Size(width + weight_width(scale), len(names))
+    return [
+        Card(
+            NO_PICTURE,
+            (f"unit {k}",),
+            listed=Listed(size, partial(weight_lines, names, unit.tolist(), width, scale)),
+        )
+        for k, unit in enumerate(weights)
+    ]
 
 
 class MistakesPanel(PicturesPanel):
-    """The misclassified images, those with the highest confidence first."""
+    """The misclassified examples, those with the highest confidence first."""
 
     terms = ("mistakes", "true", "pred", "sure")
 
     def cards_of(self, inspection: Inspection, e: int) -> tuple[str, list[Card]]:
-        """Captions each image with its class, the predicted class, and the probability of that."""
+        """Captions each one with its class, the predicted class, and the probability of that."""
         mistakes = inspection.mistakes(e)
-        cards = []
-        for example in mistakes.tolist():
-            image = inspection.image_of(example)
-            if image is not None:
-                true, predicted = shortened(
-                    [
-                        inspection.name_of(int(label))
-                        for label in (inspection.labels[example], inspection.predicted[e, example])
-                    ]
-                )
-                sure = 100 * float(inspection.confidence[e, example])
-                words = (f"true {true}, pred {predicted}", f"{sure:.1f} % sure")
-                cards.append(Card(as_plane(image / 255.0, inspection.image_shape), words))
+        draw = _rows if inspection.columns else _images
+        cards = draw(inspection, e, mistakes.tolist())
         n, of = len(mistakes), len(inspection.labels)
         about = f"{n:,} of {of:,} {inspection.part} {inspection.what}s misclassified"
         if len(cards) < n:
@@ -94,3 +115,34 @@ class MistakesPanel(PicturesPanel):
         elif n:
             about += "   most confident first"
         return about, cards
+
+
+def _images(i: Inspection, e: int, examples: list[int]) -> list[Card]:
+    return [
+        Card(as_plane(image / 255.0, i.image_shape), _caption(i, e, example))
+        for example in examples
+        if (image := i.image_of(example)) is not None
+    ]
+
+
+def _rows(i: Inspection, e: int, examples: list[int]) -> list[Card]:
+    names = [column.name for column in i.columns]
+    texts = {k: value_texts(row) for k in examples if (row := i.row_of(k)) is not None}
+    values = max((value_width(row) for row in texts.values()), default=0)
+    widths = name_width(names), values
+    size = Size(sum(widths) + 1, len(names))
+    return [
+        Card(
+            NO_PICTURE,
+            _caption(i, e, example),
+            listed=Listed(size, partial(value_lines, names, row, widths)),
+        )
+        for example, row in texts.items()
+    ]
+
+
+def _caption(i: Inspection, e: int, example: int) -> tuple[str, str]:
+    labels = i.labels[example], i.predicted[e, example]
+    true, predicted = shortened([i.name_of(int(label)) for label in labels])
+    sure = 100 * float(i.confidence[e, example])
+    return f"true {true}, pred {predicted}", f"{sure:.1f} % sure"

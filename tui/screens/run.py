@@ -30,8 +30,9 @@ from tui.widgets.scrubber import Scrubber
 
 PANELS = ("curves", "layers", "weights", "confusion", "mistakes")
 # The tables of panels that can be copied.
-TABLES: Mapping[str, Callable[[Inspection, int], Excerpt]] = {
+TABLES: Mapping[str, Callable[[Inspection, int], Excerpt | None]] = {
     "layers": excerpts.layers,
+    "weights": excerpts.weights,
     "confusion": excerpts.confusion,
     "mistakes": excerpts.mistakes,
 }
@@ -54,7 +55,7 @@ class RunScreen(JmlpScreen[None]):
         Binding("comma", "seed(-1)", "Seed", key_display=", .", tooltip="Previous seed"),
         Binding("full_stop", "seed(1)", show=False, tooltip="Next seed"),
         Binding("m", "mean", "Mean", tooltip="Curves of the mean, or of one seed"),
-        Binding("v", "part", "Test", tooltip="Validation or test images"),
+        Binding("v", "part", "Test", tooltip="Validation or test examples"),
         Binding("y", "log", "Log", tooltip="Logarithmic scale of the cost"),
         Binding("x", "unit", "Updates", show=False, tooltip="Curves against epochs or updates"),
         Binding("a", "swap", "Accuracy", tooltip="Curves of cost or accuracy"),
@@ -192,7 +193,7 @@ class RunScreen(JmlpScreen[None]):
         self.together = not self.together
 
     def action_part(self) -> None:
-        """Switches between validation and test images."""
+        """Switches between validation and test examples."""
         self.part = "test" if self.part == "validation" else "validation"
 
     def action_log(self) -> None:
@@ -396,7 +397,7 @@ def about_runs(runs: Sequence[SeenRun], chosen: int, together: bool) -> str:
 def about_inspection(
     seen: SeenRun, chosen: int, n_runs: int, inspection: Inspection, e: int
 ) -> str:
-    """Describes the inspected network and its images in one line."""
+    """Describes the inspected network and its examples in one line."""
     return "   ".join(
         [
             _seed_text(seen, chosen, n_runs),

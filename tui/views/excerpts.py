@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from jmlp.client.texts import MISSING, time_text
+from jmlp.data.columns import Column
 from jmlp.inspection.records import Inspection
 from jmlp.training.records import epoch_text
 from tui.copying import Excerpt, Field, Heading, Value, integer, number, plain, sheet
@@ -120,7 +121,7 @@ def layers(i: Inspection, e: int) -> Excerpt:
                     plain(name),
                     _small(float(i.gradient_norm[snapshot, k])),
                     _small(float(i.update_ratio[snapshot, k])),
-                    integer(int(i.dead_units[snapshot, k]) if hidden else None),
+                    integer(int(i.dead_units[snapshot, k]) if k in i.relu_layers else None),
                     integer(int(i.n_units[k]) if hidden else None),
                 ]
             )
@@ -138,12 +139,17 @@ def confusion(i: Inspection, e: int) -> Excerpt:
 
 
 def mistakes(i: Inspection, e: int) -> Excerpt:
-    """The misclassified images of a snapshot, the most confident mistakes first."""
+    """The misclassified examples of a snapshot, the most confident mistakes first.
+
+    Rows are copied with their values; a value is empty where it is missing, or where its row is not
+    among those that are kept.
+    """
     headings = [
         Heading(f"{i.part} {i.what}", "right"),
         Heading("true class", "right"),
         Heading("predicted class", "right"),
         Heading("probability %", "right"),
+        *(Heading(column.name, "left" if column.levels else "right") for column in i.columns),
     ]
     rows = [
         [
@@ -151,10 +157,32 @@ def mistakes(i: Inspection, e: int) -> Excerpt:
             _class(i, int(i.labels[example])),
             _class(i, int(i.predicted[e, example])),
             number(float(i.confidence[e, example]), 1, 100),
+            *map(_value, i.columns, i.row_of(example) or (None,) * len(i.columns)),
         ]
         for example in i.mistakes(e).tolist()
     ]
     return sheet("mistakes", headings, rows, None)
+
+
+def weights(i: Inspection, e: int) -> Excerpt | None:
+    """The first layer's weights of a snapshot by input column; None if the inputs are pixels."""
+    if not i.columns:
+        return None
+    headings = [Heading("unit", "right"), *(Heading(name, "right") for name in i.input_names)]
+    rows = [
+        [integer(k), *(number(w if np.isfinite(w) else None, 4) for w in unit)]
+        for k, unit in enumerate(i.weights[e].tolist())
+    ]
+    return sheet("weights", headings, rows, None)
+
+
+def _value(column: Column, text: str | None) -> Field:
+    """A value of a row."""
+    if text is None:
+        return Field(MISSING, None)
+    if column.levels:
+        return plain(text)
+    return Field(text, int(text) if text.lstrip("-").isdigit() else float(text))
 
 
 def _class(i: Inspection, label: int) -> Field:

@@ -1,10 +1,12 @@
-"""A gallery: pictures with captions, in as many columns as fit."""
+"""A gallery: pictures or lists with captions, in as many columns as fit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
 
+import numpy as np
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -15,21 +17,32 @@ from textual.reactive import var
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tui.charts.lists import Line
 from tui.charts.picture import N_LEVELS, NO_PIXEL, Plane, half_blocks, shades, shrink
 from tui.text import fit
 
 GAPS = (1, 2)  # columns between cards: the minimum, and the gap if as many cards still fit
 MARGIN = 1
 POSITIVE, NEGATIVE = Color.parse("#f0883e"), Color.parse("#3f8cff")
+NO_PICTURE: Plane = np.empty((0, 0))
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Lines of a card, which are made when they are drawn: a large gallery has very many."""
+
+    size: Size  # of all of them, in cells
+    lines: Callable[[], list[Line]]
 
 
 @dataclass(frozen=True, eq=False)
 class Card:
-    """A picture and its caption."""
+    """A picture above its caption, or a list below it."""
 
     plane: Plane  # see `tui.charts.picture`
     words: tuple[str, ...]
     signed: bool = False
+    listed: Listed | None = None  # in place of a picture
 
 
 class Gallery(ScrollView, can_focus=True):
@@ -58,6 +71,7 @@ class Gallery(ScrollView, can_focus=True):
     cards: var[Sequence[Card]] = var((), init=False)  # new cards keep the scroll position
     reduced: var[int | None] = var(None, init=False)  # the chosen `factor`; None: automatic
     signs = var(False, init=False)  # whether to draw characters even if there are colours
+    _card_size = Size(0, 0)
 
     def on_resize(self, event: events.Resize) -> None:
         """Lays out the cards in the new width."""
@@ -78,6 +92,8 @@ class Gallery(ScrollView, can_focus=True):
     @property
     def factor(self) -> int:
         """How many pixels, in each direction, are averaged to one."""
+        if self.cards and self.cards[0].listed is not None:
+            return 1
         if self.reduced is not None or not self.cards:
             return self.reduced or 1
         height, width = self.cards[0].plane.shape
@@ -88,11 +104,23 @@ class Gallery(ScrollView, can_focus=True):
     @property
     def card_size(self) -> Size:
         """The size of one card in cells, without the gap around it."""
+        return self._card_size
+
+    def _measure(self) -> Size:
+        """The largest size of a card."""
         planes = [shrink(card.plane, self.factor).shape for card in self.cards[:1]]
         height, width = planes[0] if planes else (0, 0)
-        width = max([width, *(len(word) for card in self.cards for word in card.words)])
+        lists = [card.listed.size for card in self.cards if card.listed is not None]
+        width = max(
+            [
+                width,
+                *(size.width for size in lists),
+                *(cell_len(word) for card in self.cards for word in card.words),
+            ]
+        )
         words = max((len(card.words) for card in self.cards), default=0)
-        return Size(width, (height + 1) // 2 + words)
+        listed = max((size.height for size in lists), default=0)
+        return Size(width, (height + 1) // 2 + words + listed)
 
     def _fitting(self, gap: int) -> int:
         room = self.scrollable_content_region.width - 2 * MARGIN
@@ -109,7 +137,7 @@ class Gallery(ScrollView, can_focus=True):
         return GAPS[1] if self._fitting(GAPS[1]) == self.per_row else GAPS[0]
 
     def _lay_out(self) -> None:
-        size = self.card_size
+        size = self._card_size = self._measure()
         rows = -(-len(self.cards) // self.per_row)
         width = 2 * MARGIN + min(self.per_row, len(self.cards)) * (size.width + self.gap)
         width -= self.gap
@@ -139,15 +167,27 @@ class Gallery(ScrollView, can_focus=True):
     def _card(self, i: int, size: Size) -> list[list[Segment]]:
         if i not in self._drawn:
             card = self.cards[i]
-            plane = shrink(card.plane, self.factor)
-            by_signs = self.signs or self.app.no_color or self._is_ascii
-            lines = self._by_signs(plane) if by_signs else self._by_colours(plane, card.signed)
-            pad = Segment(" " * (size.width - plane.shape[1]))
-            lines = [[*line, pad] for line in lines]
-            lines += [[Segment(fit(word, size.width))] for word in card.words]
+            words = [[Segment(fit(word, size.width))] for word in card.words]
+            if card.listed is None:
+                lines = self._picture(card, size.width) + words
+            else:
+                lines = words + self._list(card.listed, size.width)
             blank = [Segment(" " * size.width)]
             self._drawn[i] = lines + [blank] * (size.height - len(lines))
         return self._drawn[i]
+
+    def _picture(self, card: Card, width: int) -> list[list[Segment]]:
+        plane = shrink(card.plane, self.factor)
+        by_signs = self.signs or self.app.no_color or self._is_ascii
+        lines = self._by_signs(plane) if by_signs else self._by_colours(plane, card.signed)
+        pad = Segment(" " * (width - plane.shape[1]))
+        return [[*line, pad] for line in lines]
+
+    def _list(self, listed: Listed, width: int) -> list[list[Segment]]:
+        inks = {0: None, 1: Style(color=POSITIVE.rich_color), -1: Style(color=NEGATIVE.rich_color)}
+        pad = Segment(" " * (width - listed.size.width))
+        lines = listed.lines()
+        return [[*(Segment(text, inks[sign]) for text, sign in line), pad] for line in lines]
 
     @property
     def _is_ascii(self) -> bool:
