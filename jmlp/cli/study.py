@@ -292,7 +292,7 @@ def how_to_resume(submitted: "Submitted", state: str, n_done: int) -> str:
 def _print_plan(plan: "Plan", hardware: TrainingHardware, folder: Path, out: Output) -> None:
     """Prints what would be trained."""
     from jmlp.client.pace import measured_pace, training_seconds
-    from jmlp.client.plans import confirmation_runs, plan_lines, plan_notes
+    from jmlp.client.plans import later_runs, plan_lines, plan_notes
     from jmlp.training import plan as planning
 
     pace, n_cores = measured_pace(folder), hardware.count()
@@ -301,7 +301,7 @@ def _print_plan(plan: "Plan", hardware: TrainingHardware, folder: Path, out: Out
             {
                 "study": plan.study.name,
                 "runs": len(plan.runs),
-                "confirmation_runs": confirmation_runs(plan),
+                "later_runs": later_runs(plan),
                 "groups": [
                     {
                         **{name: getattr(group.hyperparams, name) for name in STATIC_FIELDS},

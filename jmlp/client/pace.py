@@ -33,6 +33,7 @@ CACHED = 200_000  # parameters whose passes take hardly any time
 PER_RANDOM = 3e-9  # of the random numbers of dropout
 PER_SHIFTED_PIXEL = 2.5e-9
 PER_TURNED_PIXEL = 1.5e-8  # whether it is also shifted or not
+PER_DISTORTED_PIXEL = 3e-8  # likewise, and whether it is also turned or not
 PER_UPDATE = 2.5e-5  # whatever the size of the network
 STARTING = 5.0  # of the process
 COMPILING = 2.0  # of the programs of a group
@@ -152,7 +153,9 @@ def _example_seconds(plan: Plan, hp: Hyperparams) -> float:
     operations = 2 * (2 * first + 3 * sum(others))
     rates = per_layer(hp.drop_rate, hp.hidden)
     n_random = sum(hp.hidden) * any(rates) + plan.facts.n_in * bool(hp.input_drop_rate)
-    pixel = PER_TURNED_PIXEL if hp.rotation else PER_SHIFTED_PIXEL if hp.shift else 0.0
+    pixel = PER_SHIFTED_PIXEL if hp.shift else 0.0
+    if hp.rotation or hp.elastic:
+        pixel = PER_DISTORTED_PIXEL if hp.elastic else PER_TURNED_PIXEL
     return operations * PER_OPERATION + n_random * PER_RANDOM + plan.facts.n_in * pixel
 
 

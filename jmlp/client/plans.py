@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from jmlp.client.pace import Pace, at_a_time, training_seconds
 from jmlp.results import crosschecks
 from jmlp.study.config import Experiment, Study, n_configurations
+from jmlp.study.search import rounds
 from jmlp.training import plan as planning
 from jmlp.training.plan import DataFacts, Plan
 
 _NAMED = 3  # experiments named in front of a note
-COMPARED = 2  # configurations in the confirmation of a search: its winner and its baseline
 
 
 def facts_of(study: Study) -> DataFacts:
@@ -77,7 +77,7 @@ def plain_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
         for name, n, seeds in grids:
             grid = f"{_count(n, 'configuration')} × {_count(seeds, 'seed')}"
             lines.append(f"  {name}: {grid} = {n * seeds:,}")
-    lines += [f"  {line}" for line in _confirmations(experiments)]
+    lines += [f"  {line}" for line in _later_lines(experiments)]
     if (n_all := sum(n * seeds for _, n, seeds in grids)) > n_runs:
         lines.append(f"  equal ones are trained once: {n_all:,} in the tables, {n_runs:,} to train")
     lines += [plan.facts.about] if plan.facts.about else []
@@ -115,7 +115,7 @@ def plan_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
         n, seeds = n_configurations(experiment), len(experiment.seeds)
         grid = f"{_count(n, 'configuration')} x {_count(seeds, 'seed')}"
         lines.append(f"  {experiment.name}: {grid} = {_count(n * seeds, 'run')}")
-    lines += [f"  {line}" for line in _confirmations(plan.study.experiments)]
+    lines += [f"  {line}" for line in _later_lines(plan.study.experiments)]
     n_runs, n_groups = len(plan.runs), len(plan.groups)
     lines.append(f"{_count(n_runs, 'run')}, each once, in {_count(n_groups, 'group')}:")
     for group in plan.groups:
@@ -130,31 +130,35 @@ def plan_lines(plan: Plan, n_cores: int, pace: Pace) -> list[str]:
     return lines + [f"note: {note}" for note in plan_notes(plan)]
 
 
-def _confirmations(experiments: Sequence[Experiment]) -> Iterator[str]:
-    """What is trained when searches have ended, unless the plan has it already."""
-    for name, seeds in _unconfirmed(experiments).items():
-        fresh = f"each with {_count(seeds, 'fresh seed')}"
-        runs = _count(COMPARED * seeds, "run")
-        yield f"then the winner of {name} and its baseline, {fresh}: {runs}"
+def later_runs(plan: Plan) -> int:
+    """The number of runs that the results of a plan's searches will add to it.
 
-
-def confirmation_runs(plan: Plan) -> int:
-    """The number of runs that are added to a plan when its searches have ended.
-
-    They compare the winner of each search with its baseline on fresh seeds. Only a search in which
-    a run of every candidate diverges has no winner, and so none of them.
+    These are further rounds, and the confirmation of each winner. There are fewer of them where
+    candidates diverge.
     """
-    return COMPARED * sum(_unconfirmed(plan.study.experiments).values())
+    return sum(n for _, n in _later_stages(plan.study.experiments))
 
 
-def _unconfirmed(experiments: Sequence[Experiment]) -> dict[str, int]:
-    """The searches whose winners are not known yet, with the number of their fresh seeds."""
-    known = {experiment.confirms for experiment in experiments}
-    return {
-        experiment.name: len(experiment.search.confirm)
-        for experiment in experiments
-        if experiment.search and experiment.name not in known
-    }
+def _later_lines(experiments: Sequence[Experiment]) -> Iterator[str]:
+    for text, n_runs in _later_stages(experiments):
+        yield f"{text}: {_count(n_runs, 'run')}"
+
+
+def _later_stages(experiments: Sequence[Experiment]) -> Iterator[tuple[str, int]]:
+    """What is trained when searches have ended, unless the plan has it already; and its runs."""
+    latest = {e.search_name or e.name: e for e in experiments}  # the last stage comes last
+    for name, experiment in latest.items():
+        search = experiment.search
+        if search is None:
+            continue
+        n_seeds = len(experiment.seeds)
+        for epochs, n in rounds(search, experiment.base.epochs)[1:]:
+            best = "the best candidate" if n == 1 else f"the best {n} candidates"
+            again = f"for {_count(epochs, 'epoch')}, each with {_count(n_seeds, 'seed')}"
+            yield f"then {best} of {name} and the baseline {again}", (n + 1) * n_seeds
+        n_fresh = len(search.confirm)
+        fresh = f"each with {_count(n_fresh, 'fresh seed')}"
+        yield f"then the winner of {name} and its baseline, {fresh}", 2 * n_fresh
 
 
 def _may_stop(plan: Plan) -> bool:

@@ -86,7 +86,7 @@ def staged(study: Study, results: Sequence[RunResult] | RunIndex[RunResult]) -> 
         for chain in chains:
             search, last = chain[0], chain[-1]
             if last.search and (candidates := ranked(last, index)):
-                chain.append(_next_stage(search, last, candidates))
+                chain.append(next_stage(search, last, candidates))
     return replace(study, experiments=tuple(itertools.chain.from_iterable(chains)))
 
 
@@ -108,7 +108,7 @@ def staged_plan(plan: Plan, results: Collection[RunResult]) -> Plan:
         plan = make_plan(study, plan.facts)
 
 
-def _next_stage(search: Experiment, last: Experiment, candidates: Sequence[Cell]) -> Experiment:
+def next_stage(search: Experiment, last: Experiment, candidates: Sequence[Cell]) -> Experiment:
     """The round after the one that has ended, or the confirmation of the winner after the last.
 
     Args:

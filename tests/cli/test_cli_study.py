@@ -103,7 +103,7 @@ def test_dry_run_as_json(here: Here) -> None:
     assert plan == {
         "study": "small",
         "runs": 6,
-        "confirmation_runs": 0,
+        "later_runs": 0,
         "groups": [
             {**static, "batch_norm": False, "lanes": 2, "cohorts": 2, "runs": 4},
             {**static, "batch_norm": True, "lanes": 1, "cohorts": 2, "runs": 2},

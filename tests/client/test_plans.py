@@ -12,10 +12,10 @@ from tui_pilot import ended_run
 from jmlp.client import pace
 from jmlp.client.choice import Choice, left_out
 from jmlp.client.pace import Pace, measured_pace, training_seconds
-from jmlp.client.plans import confirmation_runs, plain_lines, plan_lines
+from jmlp.client.plans import later_runs, plain_lines, plan_lines
 from jmlp.data.mnist import MNIST
 from jmlp.errors import ConfigError
-from jmlp.results.search import confirmation
+from jmlp.results.search import next_stage
 from jmlp.store import Store
 from jmlp.study.config import Experiment, Range, Search, Study, configurations
 from jmlp.study.file import checked_study, load_study
@@ -82,11 +82,11 @@ def test_rule_of_thumb_is_within_a_factor_of_2_of_whole_studies() -> None:
 
 
 def test_what_a_network_does_in_addition_takes_longer() -> None:
-    best = plan_of("best", seeds=1)
+    best = plan_of("best", seeds=1, overrides=["drop_rate=0.1"])
     whole = seconds_of_core(best, 30)
     without: dict[str, Any] = {
         "drop_rate": 0.0,
-        "rotation": 0.0,
+        "elastic": 0.0,
         "optimizer": "sgd",
         "hidden": (512,),
         "evaluate_every": 10**6,
@@ -95,10 +95,11 @@ def test_what_a_network_does_in_addition_takes_longer() -> None:
         assert seconds_of_core(best, 30, **{name: value}) < whole, name
     assert seconds_of_core(best, 30, optimizer="adam") > whole
     assert seconds_of_core(best, 30, input_drop_rate=0.2) > whole
-    turned = seconds_of_core(best, 30, shift=0)
-    shifted = seconds_of_core(best, 30, rotation=0.0)
-    unchanged = seconds_of_core(best, 30, rotation=0.0, shift=0)
-    assert turned == whole > shifted > unchanged
+    distorted = seconds_of_core(best, 30, shift=0, rotation=0.0)
+    turned = seconds_of_core(best, 30, shift=0, elastic=0.0)
+    shifted = seconds_of_core(best, 30, rotation=0.0, elastic=0.0)
+    unchanged = seconds_of_core(best, 30, rotation=0.0, elastic=0.0, shift=0)
+    assert distorted == whole > turned > shifted > unchanged
 
 
 def test_measured_pace_scales_the_time_but_not_that_of_starting_and_compiling() -> None:
@@ -126,16 +127,32 @@ def test_the_runs_that_confirm_a_search_are_counted_until_they_are_part_of_the_p
     tuned = Experiment("tuned", HP, {}, (0, 1), {"learning_rate": 0.1}, search=search)
     study = checked_study(Study("small", (tuned,), data="small"))
     made = make_plan(study, FACTS)
-    assert confirmation_runs(made) == 2 * 5
+    assert later_runs(made) == 2 * 5
     assert "  then the winner of tuned and its baseline, each with 5 fresh seeds: 10 runs" in (
         plan_lines(made, 2, RULE)
     )
     (drawn,) = study.experiments
     cell = next(c.cell for c in configurations(drawn) if c.cell != drawn.baseline)
-    staged = replace(study, experiments=(drawn, confirmation(drawn, cell)))
+    staged = replace(study, experiments=(drawn, next_stage(drawn, drawn, [cell])))
     added = make_plan(staged, FACTS)
-    assert confirmation_runs(added) == 0
+    assert later_runs(added) == 0
     assert len(added.runs) == len(made.runs) + 10
+
+
+def test_the_runs_of_further_rounds_are_counted_before_the_first_has_begun() -> None:
+    space = {"learning_rate": Range("log", 1e-4, 1.0)}
+    search = Search(space, 9, (2, 3, 4, 5, 6), halving=(1, 3))
+    hp = replace(HP, epochs=9)
+    tuned = Experiment("tuned", hp, {}, (0, 1), {"learning_rate": 0.1}, search=search)
+    made = make_plan(checked_study(Study("small", (tuned,), data="small")), FACTS)
+    assert len(made.runs) == 10 * 2
+    assert later_runs(made) == 4 * 2 + 2 * 2 + 2 * 5
+    assert [line.strip() for line in plan_lines(made, 2, RULE) if "then the" in line] == [
+        "then the best 3 candidates of tuned and the baseline for 3 epochs, each with 2 seeds: "
+        "8 runs",
+        "then the best candidate of tuned and the baseline for 9 epochs, each with 2 seeds: 4 runs",
+        "then the winner of tuned and its baseline, each with 5 fresh seeds: 10 runs",
+    ]
 
 
 def test_many_programs_take_long_to_compile() -> None:
