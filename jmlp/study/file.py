@@ -47,7 +47,10 @@ DATA_SUFFIXES = (*TABLE_SUFFIXES, ".npz")
 # (0.6 s).
 _MAX_SQUARED_DOTS = 10_000_000
 _SHARED_KEYS = ("seeds", *HYPERPARAMETERS)  # allowed at the top and in an experiment
-_TOML_ERROR = re.compile(r"(?P<what>.*) \(at (?P<where>line \d+, column \d+|end of document)\)")
+_TOML_ERROR = re.compile(
+    r"(?P<what>.*) \(at (?P<where>line (?P<line>\d+), column \d+|end of document)\)"
+)
+_KEY_AND_EQUALS = re.compile(r"\s*(?P<key>[\w.-]{1,100})\s*=", re.ASCII)
 _LONG_INTEGER = re.compile(r"[0-9_]{4300}")
 
 
@@ -612,17 +615,22 @@ def _parse_text(text: str, name: str) -> Document:
     try:
         return _parse(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name}: {_toml_problem(error)}") from None
+        raise ConfigError(f"{name}: {_toml_problem(error, text)}") from None
     except RecursionError:
         raise ConfigError(f"{name}: is nested too deeply") from None
     except ValueError as error:
         raise ConfigError(f"{name}: {error}") from None
 
 
-def _toml_problem(error: tomllib.TOMLDecodeError) -> str:
+def _toml_problem(error: tomllib.TOMLDecodeError, text: str) -> str:
     if not (match := _TOML_ERROR.fullmatch(str(error))):
         return plain(str(error), limit=200)
-    return f"{match['where']}: {plain(match['what'], limit=200)}"
+    what = plain(match["what"], limit=200)
+    if match["line"] and what == "Cannot overwrite a value":
+        line = text.split("\n")[int(match["line"]) - 1]  # the last one of a value of several
+        key = _KEY_AND_EQUALS.match(line)
+        what = f"{key['key'] if key else 'the key'} has a value already: delete one of the two"
+    return f"{match['where']}: {what}"
 
 
 def _parse(text: str) -> Document:
