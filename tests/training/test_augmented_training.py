@@ -103,6 +103,28 @@ def test_another_augmentation_is_another_run_with_other_numbers(dropping: list[R
     assert turned.costs[0].validation_cost == plain.costs[0].validation_cost
 
 
+@pytest.mark.parametrize(
+    ("changes", "validation", "batch"),
+    [
+        ({"shift": 1}, [1.0976602, 1.0962691, 1.1011025], [1.1185586, 1.1107782]),
+        ({"shift": 1, "rotation": 30.0}, [1.0976602, 1.0873326, 1.0884926], [1.1121277, 1.1200602]),
+        (
+            {"shift": 1, "rotation": 30.0, "elastic": 0.5},
+            [1.0976602, 1.0732164, 1.0771350],
+            [1.1271150, 1.1209027],
+        ),
+    ],
+)
+def test_golden_costs_of_augmented_runs(
+    changes: dict[str, Any], validation: list[float], batch: list[float]
+) -> None:
+    made = plan(experiment(epochs=2, patience=None, hidden=(6,), **changes), facts=FACTS)
+    (run,) = train(made)
+    found = [point.validation_cost for point in run.costs]
+    np.testing.assert_allclose(found, validation, rtol=1e-4)
+    np.testing.assert_allclose([p.batch_cost for p in run.costs[1:]], batch, rtol=1e-4)
+
+
 # On what it depends
 
 
