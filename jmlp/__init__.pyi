@@ -6,6 +6,7 @@ from .api import init as init
 from .api import predict as predict
 from .api import run_study as run_study
 from .api import tables as tables
+from .api import trace as trace
 from .data import load_mnist as load_mnist
 from .data.dataset import Dataset as Dataset
 from .nn import model as model

@@ -24,6 +24,7 @@ from jmlp.data.dataset import (
     Dataset,
     as_array,
     check_examples,
+    check_labels,
     check_scale,
     digest,
 )
@@ -33,9 +34,12 @@ from jmlp.data.table_file import RawTable
 from jmlp.errors import ConfigError, DataError
 from jmlp.nn import cost as nn_cost
 from jmlp.nn import model
+from jmlp.nn import trace as nn_trace
 from jmlp.nn.activations import of_function
+from jmlp.nn.gradient import CostOptions
 from jmlp.nn.model import Caches, Params, State
 from jmlp.nn.optimizers import Transformation
+from jmlp.nn.trace import Trace
 from jmlp.results import crosschecks
 from jmlp.results.examples import as_rows, check_finite
 from jmlp.results.search import staged_plan
@@ -458,6 +462,45 @@ def backward(dlogits: ArrayLike, caches: Caches) -> Params:
             "example per row"
         )
     return model.backward(columns.T, caches)
+
+
+def trace(
+    params: Params,
+    state: State,
+    x: ArrayLike,
+    y: ArrayLike,
+    key: Array | None = None,
+    drop_rate: Array | float | tuple[float, ...] = 0.0,
+) -> Trace:
+    """Every number of one forward and one backward pass, by its letter in the layers' equations.
+
+    `trace(...).operations` are the operations in order, from the first layer to the cost. Each has
+    its `equations`, its arrays by their letters (`operation["Z"]`, `operation["dW"]`; columns are
+    examples, as in the equations), and `operation.explain("Z", i, j)`, the sum in numbers behind
+    one of them. The gradient is that of `backward`.
+
+    Args:
+        params: as returned by `init` or by an update.
+        state: as returned by `init` or by the previous step.
+        x: a mini-batch, as for `predict`; one example is a mini-batch of one.
+        y: integer labels `(N,)`, 0 to C - 1; or one label.
+        key: the PRNG key of this step's dropout; None leaves dropout out.
+        drop_rate: the fraction of hidden units set to zero: a scalar, or `(n_hidden_layers,)`.
+
+    Raises:
+        ConfigError: see `forward`.
+        DataError: see `predict`; or there is not one label per example, or a label is no class.
+    """
+    n_in, dtype = _inputs_of(params, state, "trace")
+    _check_drop_rate(drop_rate, len(params) - 1)
+    rows, is_one = as_rows(x, n_in, dtype, "trace: x")
+    labels = np.atleast_1d(np.asarray(y)) if is_one else np.asarray(y)
+    n_classes = int(params[-1].dense.W.shape[0])
+    labels = check_labels(labels, "trace: y", n_classes)
+    if len(labels) != len(rows):
+        raise DataError(f"trace: {len(labels)} labels in y, but x has {len(rows)} examples")
+    options = CostOptions(None if key is None else drop_rate)
+    return nn_trace.trace(params, state, rows, jnp.asarray(labels), key, options)
 
 
 def _inputs_of(params: Any, state: Any, caller: str) -> tuple[int, Any]:

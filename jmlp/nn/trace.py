@@ -1,0 +1,269 @@
+"""Every number of one forward and one backward pass, by its letter in the equations of its layer.
+
+`trace` runs the passes of `model` and `cost`, and records what each operation read, computed and
+passed back. An operation is what one file of this package describes, so its arrays are named as in
+the equations at the top of that file (`Operation.equations`):
+
+    dense        A, W, b -> Z                     dZ -> dW, db, dA
+    batch norm   Z, gamma, beta -> mean, var,     dY -> dgamma, dbeta, dZ
+                 Z_hat, Y
+    activation   Z -> A                           dA -> dZ
+    dropout      A, M -> D                        dD -> dA
+    cost         logits -> T, S, P, costs, cost   dlogits
+
+What an operation computes is what the next one reads, under the letter that it has there. Columns
+are examples, as everywhere in this package.
+"""
+
+import inspect
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from jmlp.nn import (
+    batchnorm,
+    cells,
+    cost,
+    dense,
+    dropout,
+    gelu,
+    leaky_relu,
+    model,
+    relu,
+    sigmoid,
+    silu,
+    tanh,
+)
+from jmlp.nn.activations import RELU
+from jmlp.nn.batchnorm import BatchNormCache, BatchNormParams, BatchNormState
+from jmlp.nn.derivatives import CORRECT, Derivatives
+from jmlp.nn.gradient import CostOptions
+
+Kind = Literal["dense", "batch norm", "activation", "dropout", "cost"]
+
+_MODULES: dict[str, ModuleType] = {
+    "dense": dense,
+    "batch norm": batchnorm,
+    "dropout": dropout,
+    "cost": cost,
+    "relu": relu,
+    "leaky_relu": leaky_relu,
+    "tanh": tanh,
+    "sigmoid": sigmoid,
+    "gelu": gelu,
+    "silu": silu,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """One operation on a mini-batch of B examples, forward and backward."""
+
+    kind: Kind
+    name: str  # of an activation, such as "relu"; otherwise the kind
+    arrays: dict[str, Array]  # by their letters; (n, B), or (n, 1) for what belongs to a unit
+
+    def __getitem__(self, letter: str) -> Array:
+        """The array with this letter in the equations."""
+        return self.arrays[letter]
+
+    def explain(self, letter: str, i: int, j: int) -> cells.Explanation:
+        """How the number at row `i` and column `j` of an array was computed: its sum, in numbers.
+
+        `print` shows it; `terms` has each product, and the cells that it consists of.
+
+        Raises:
+            KeyError: the operation has no array with this letter.
+            IndexError: the array has no such place.
+        """
+        numbers = {name: np.asarray(array) for name, array in self.arrays.items()}
+        return cells.explain(self.kind, self.name, numbers, letter, (i, j))
+
+    @property
+    def equations(self) -> str:
+        """Its equations, with shapes: the part of its file's documentation that is indented.
+
+        Empty for an activation of the caller's.
+        """
+        module = _MODULES.get(self.name)
+        if module is None:
+            return ""
+        lines = inspect.cleandoc(module.__doc__ or "").splitlines()
+        blocks = "\n".join(line for line in lines if line.startswith("    ") or not line)
+        return inspect.cleandoc("\n" + blocks.strip("\n"))
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTrace:
+    """The operations of one layer, in the order of the forward pass."""
+
+    name: str  # "hidden 1", …, "output"
+    operations: tuple[Operation, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """All numbers of one forward and one backward pass."""
+
+    inputs: Array  # (n_in, B): the examples, scaled; before dropout
+    input_dropout: Operation | None
+    layers: tuple[LayerTrace, ...]
+    cost: Operation
+    gradient: model.Params  # of the mean cost, as `model.backward` returns it
+    state: model.State  # the new running statistics
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """All operations, in the order of the forward pass."""
+        first = () if self.input_dropout is None else (self.input_dropout,)
+        of_layers = (op for layer in self.layers for op in layer.operations)
+        return (*first, *of_layers, self.cost)
+
+
+def trace(
+    params: model.Params,
+    state: model.State,
+    x: ArrayLike | model.Columns,
+    y: Array,
+    key: Array | None = None,
+    options: CostOptions = CostOptions(),  # noqa: B008 - immutable
+    derivatives: Derivatives = CORRECT,
+) -> Trace:
+    """Makes one forward and one backward pass in training, and records all of it.
+
+    Arguments as for `gradient.gradient`, of which this is the record: cost, gradient and state are
+    the same.
+    """
+    drop_rate, input_drop_rate, label_smoothing, class_weights = options
+    A = model.inputs(x, params[-1].dense.W.dtype).A
+    logits, new_state, caches = model.forward(
+        params, state, model.Columns(A), key, drop_rate, input_drop_rate
+    )
+    mean_cost, cost_cache = cost.forward(logits, y, label_smoothing, class_weights)
+    dlogits = derivatives.cost(1.0, cost_cache)
+    passed = _Passed(derivatives)
+    gradient = model.backward(dlogits, caches, passed.recording)
+    layers = []
+    for index, (layer, cache) in enumerate(zip(params, caches, strict=True)):
+        operations = list(_layer(layer, state[index], cache))
+        is_last = index == len(params) - 1
+        layers.append(LayerTrace("output" if is_last else f"hidden {index + 1}", tuple(operations)))
+    _add_derivatives(
+        [op for layer in reversed(layers) for op in reversed(layer.operations)], passed
+    )
+    S, T, weights = cost_cache
+    costs = -jnp.sum(T * S, axis=0, keepdims=True)
+    arrays: dict[str, Any] = {"logits": logits, "T": T, "S": S, "P": jnp.exp(S), "costs": costs}
+    if weights is not None:
+        arrays["w"] = weights[None]  # (1, B)
+    arrays |= {"cost": jnp.reshape(mean_cost, (1, 1)), "dlogits": dlogits}
+    at_input = None
+    first = caches[0].dense.A
+    if key is not None and input_drop_rate is not None:
+        _, M = dropout.forward(
+            A, jax.random.fold_in(key, model.INPUTS), jnp.asarray(input_drop_rate, A.dtype)
+        )
+        dD = layers[0].operations[0]["dA"]
+        at_input = _operation("dropout", A=A, M=M, D=first, dD=dD, dA=derivatives.dropout(dD, M))
+    return Trace(A, at_input, tuple(layers), _operation("cost", **arrays), gradient, new_state)
+
+
+def _operation(kind: Kind, called: str = "", **arrays: Any) -> Operation:
+    return Operation(kind, called or kind, {k: v for k, v in arrays.items() if v is not None})
+
+
+def _layer(
+    layer: model.Layer, state: BatchNormState | None, cache: model.LayerCache
+) -> "list[Operation]":
+    """The operations of a layer with what the forward pass computed; arrays of `cache`."""
+    (W, b), A = cache.dense
+    Z, _ = dense.forward(layer.dense, A)
+    operations = [_operation("dense", A=A, W=W, b=b, Z=Z)]
+    if layer.batchnorm is not None and cache.batchnorm is not None:
+        operations.append(_normalised(layer.batchnorm, state, Z, cache.batchnorm))
+        Z = operations[-1]["Y"]
+    if cache.activation is None:
+        return operations
+    activation = layer.activation or RELU
+    A, _ = activation.forward(Z)
+    operations.append(_operation("activation", activation.name, Z=Z, A=A))
+    if layer.batchnorm_after is not None and cache.batchnorm_after is not None:
+        operations.append(_normalised(layer.batchnorm_after, state, A, cache.batchnorm_after))
+        A = operations[-1]["Y"]
+    if cache.dropout is not None:
+        operations.append(_operation("dropout", A=A, M=cache.dropout, D=A * cache.dropout))
+    return operations
+
+
+def _normalised(
+    params: BatchNormParams, state: BatchNormState | None, Z: Array, cache: BatchNormCache
+) -> Operation:
+    assert state is not None
+    mean = jnp.mean(Z, axis=1, keepdims=True)
+    var = jnp.mean(jnp.square(Z - mean), axis=1, keepdims=True)
+    Y = params.gamma * cache.Z_hat + params.beta
+    return _operation(
+        "batch norm",
+        Z=Z,
+        gamma=params.gamma,
+        beta=params.beta,
+        mean=mean,
+        var=var,
+        Z_hat=cache.Z_hat,
+        Y=Y,
+    )
+
+
+class _Passed:
+    """Derivatives that record what they are given and what they return, in the backward order."""
+
+    def __init__(self, derivatives: Derivatives) -> None:
+        self.calls: list[tuple[Array, Array, Any]] = []  # dOutput, dInput, gradient of parameters
+        self.recording = derivatives._replace(
+            dense=self._with_params(derivatives.dense),
+            batchnorm=self._with_params(derivatives.batchnorm),
+            activation=self._plain(derivatives.activation),
+            dropout=self._plain(derivatives.dropout),
+        )
+
+    def _with_params(self, function: Any) -> Any:
+        def recorded(d: Array, cache: Any) -> Any:
+            d_input, gradient = function(d, cache)
+            self.calls.append((d, d_input, gradient))
+            return d_input, gradient
+
+        return recorded
+
+    def _plain(self, function: Any) -> Any:
+        def recorded(d: Array, cache: Any) -> Array:
+            d_input: Array = function(d, cache)
+            self.calls.append((d, d_input, None))
+            return d_input
+
+        return recorded
+
+
+# The letters of the derivatives of an operation's output and input.
+_DERIVATIVES: dict[Kind, tuple[str, str]] = {
+    "dense": ("dZ", "dA"),
+    "batch norm": ("dY", "dZ"),
+    "activation": ("dA", "dZ"),
+    "dropout": ("dD", "dA"),
+}
+
+
+def _add_derivatives(operations: "list[Operation]", passed: _Passed) -> None:
+    """Adds what the backward pass computed to the operations, which are in its order."""
+    for operation, (d_output, d_input, gradient) in zip(operations, passed.calls, strict=True):
+        at_output, at_input = _DERIVATIVES[operation.kind]
+        operation.arrays[at_output] = d_output
+        if gradient is not None:
+            named = {f"d{name}": value for name, value in gradient._asdict().items()}
+            operation.arrays.update({k: v for k, v in named.items() if v is not None})
+        operation.arrays[at_input] = d_input

@@ -1,0 +1,239 @@
+"""Every number of a pass: that of the pass itself, and the sum behind each of them."""
+
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jmlp
+from jmlp.errors import ConfigError, DataError
+from jmlp.nn import batchnorm, cells, faults, model
+from jmlp.nn.activations import ACTIVATIONS, of_function
+from jmlp.nn.cost import balanced_weights
+from jmlp.nn.dense import DenseParams
+from jmlp.nn.gradient import CostOptions, gradient
+from jmlp.nn.model import Layer
+from jmlp.nn.trace import Operation, Trace, trace
+from jmlp.study.config import Hyperparams, unchecked
+
+B, N_IN, N_CLASSES = 7, 6, 3
+KEY = jax.random.key(3)
+rng = np.random.default_rng(0)
+X = rng.normal(size=(B, N_IN)).astype(np.float32)
+Y = jnp.arange(B, dtype=jnp.int32) % N_CLASSES
+
+NETWORKS: dict[str, tuple[dict[str, Any], CostOptions]] = {
+    "plain": ({}, CostOptions()),
+    "no hidden layer": ({"hidden": ()}, CostOptions()),
+    "dropout": ({}, CostOptions(0.4, 0.3)),
+    "batch norm": ({"batch_norm": True}, CostOptions(0.4)),
+    "batch norm after": ({"batch_norm": True, "batch_norm_place": "after"}, CostOptions(0.4)),
+    "options of the cost": (
+        {},
+        CostOptions(
+            label_smoothing=0.2, class_weights=jnp.asarray(balanced_weights(np.array([5, 1, 1])))
+        ),
+    ),
+    **{name: ({"activation": name}, CostOptions()) for name in ACTIVATIONS},
+}
+
+
+def network(**changes: Any) -> tuple[model.Params, model.State]:
+    hp = unchecked({**Hyperparams().__dict__, "hidden": (5, 4), **changes})
+    params, state = model.init(hp, N_IN, N_CLASSES, jax.random.key(0))
+    # Biases, scales and shifts start at 0 or 1, where a wrong factor could go unnoticed.
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    moved = [
+        leaf + 0.3 * jax.random.normal(key, leaf.shape)
+        for leaf, key in zip(leaves, keys, strict=True)
+    ]
+    return jax.tree.unflatten(structure, moved), state
+
+
+def traced(name: str) -> Trace:
+    changes, options = NETWORKS[name]
+    return trace(*network(**changes), X, Y, KEY, options)
+
+
+def every_cell(operation: Operation) -> list[cells.Explanation]:
+    return [
+        operation.explain(letter, i, j)
+        for letter, array in operation.arrays.items()
+        for i, j in np.ndindex(*array.shape)
+    ]
+
+
+# It is the record of the pass
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_cost_gradient_and_state_are_bitwise_those_of_the_pass_itself(name: str) -> None:
+    changes, options = NETWORKS[name]
+    params, state = network(**changes)
+    cost, grads, new_state = gradient(params, state, X, Y, KEY, options)
+    found = trace(params, state, X, Y, KEY, options)
+    assert found.cost["cost"].item() == cost.item()
+    jax.tree.map(np.testing.assert_array_equal, found.gradient, grads)
+    jax.tree.map(np.testing.assert_array_equal, found.state, new_state)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_an_operation_computes_is_bitwise_what_the_next_one_reads(name: str) -> None:
+    outputs = {"dense": "Z", "batch norm": "Y", "activation": "A", "dropout": "D"}
+    inputs = {"dense": "A", "batch norm": "Z", "activation": "Z", "dropout": "A", "cost": "logits"}
+    found = traced(name).operations
+    for before, after in itertools.pairwise(found):
+        np.testing.assert_array_equal(before[outputs[before.kind]], after[inputs[after.kind]])
+        at_output = f"d{outputs[before.kind]}"
+        at_input = "dlogits" if after.kind == "cost" else f"d{inputs[after.kind]}"
+        np.testing.assert_array_equal(before[at_output], after[at_input])
+
+
+def test_the_gradient_of_the_parameters_stands_beside_them() -> None:
+    found = traced("batch norm")
+    for layer, grads in zip(found.layers, found.gradient, strict=True):
+        dense = layer.operations[0]
+        np.testing.assert_array_equal(dense["dW"], grads.dense.W)
+        assert ("db" in dense.arrays) == (grads.dense.b is not None)
+        if grads.batchnorm is not None:
+            np.testing.assert_array_equal(layer.operations[1]["dgamma"], grads.batchnorm.gamma)
+    assert [layer.name for layer in found.layers] == ["hidden 1", "hidden 2", "output"]
+
+
+def test_a_mistake_in_the_backward_pass_is_recorded_as_it_is_made() -> None:
+    params, state = network()
+    wrong = faults.derivatives("relu_mask", learn_scale=True, rate=0.1)
+    found = trace(params, state, X, Y, None, CostOptions(), wrong)
+    relu = found.layers[0].operations[1]
+    assert not np.array_equal(relu["dZ"], np.where(np.asarray(relu["Z"]) > 0, relu["dA"], 0))
+
+
+# Every cell opens to its sum
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_number_is_the_sum_that_explains_it(name: str) -> None:
+    given = {"A", "W", "b", "M", "T", "gamma", "beta", "logits", "dY", "dD", "w"}
+    for operation in traced(name).operations:
+        for cell in every_cell(operation):
+            assert cell.total == pytest.approx(cell.value, rel=2e-5, abs=2e-6), cell
+            assert cell.value == float(operation[cell.letter][cell.at])
+            # What another operation computed is explained there.
+            passed_on = {"activation": {"Z", "dA"}, "batch norm": {"Z"}, "dense": {"dZ"}}
+            is_given = cell.letter in given - {"A"} | passed_on.get(operation.kind, set())
+            if cell.letter == "A":
+                is_given = operation.kind != "activation"
+            if operation.kind == "batch norm" and cell.letter == "Z":
+                is_given = True
+            assert (not cell.terms) == is_given, (operation.kind, cell.letter)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_factors_that_are_cells_have_the_numbers_of_these_cells(name: str) -> None:
+    for operation in traced(name).operations:
+        for cell in every_cell(operation):
+            for term in cell.terms:
+                for factor in term.factors:
+                    if factor.at is not None and factor.letter in operation.arrays:
+                        stored = float(operation[factor.letter][factor.at])
+                        assert factor.value == pytest.approx(stored, rel=1e-5, abs=1e-6)
+
+
+def test_an_activation_of_the_callers_is_recorded_without_a_sum() -> None:
+    params, state = network()
+    own = of_function(jnp.sin)
+    params = tuple(layer._replace(activation=own) for layer in params[:-1]) + params[-1:]
+    found = trace(params, state, X, Y).layers[0].operations[1]
+    np.testing.assert_array_equal(found["A"], jnp.sin(found["Z"]))
+    assert (found.equations, found.explain("A", 0, 0).terms) == ("", ())
+
+
+def test_equations_are_those_of_the_file_of_the_operation() -> None:
+    found = {operation.name: operation.equations for operation in traced("batch norm").operations}
+    assert found["dense"].splitlines()[0].startswith("forward     Z  = W A + b ")
+    for equations, module in ((found["batch norm"], batchnorm), (found["relu"], jmlp.nn.relu)):
+        for line in equations.splitlines():
+            assert line in (module.__doc__ or "")
+        assert "Source" not in equations
+    assert set(found) == {"dense", "batch norm", "relu", "dropout", "cost"}
+
+
+# By hand: the worked example of docs/explanation/backpropagation.md
+
+ZERO = jnp.zeros((2, 1))
+WORKED = (
+    Layer(DenseParams(W=jnp.array([[0.5, -1.0], [1.0, 0.5]]), b=ZERO), None),
+    Layer(DenseParams(W=jnp.array([[1.0, 0.5], [-1.0, 0.0]]), b=ZERO), None),
+)
+
+
+def test_the_worked_example_in_numbers() -> None:
+    found = jmlp.trace(WORKED, (None, None), np.array([1.0, 2.0], np.float32), 1)
+    dense, relu, last, cost = found.operations
+    assert str(dense.explain("Z", 0, 0)) == (
+        "Z[0, 0] = -1.5, by Z[i, j] = sum_k W[i, k] A[k, j] + b[i]\n"
+        "   -2 = W[0, 1] -1 * A[1, 0] 2\n"
+        "  0.5 = W[0, 0] 0.5 * A[0, 0] 1\n"
+        "    0 = b[0, 0] 0"
+    )
+    assert relu.explain("A", 0, 0).value == 0
+    assert str(relu.explain("dZ", 1, 0)) == (
+        "dZ[1, 0] = 0.365529, by dZ[i, j] = dA[i, j] f'(Z[i, j])\n"
+        "  0.365529 = dA[1, 0] 0.365529 * f'(Z)[1, 0] 1"
+    )
+    assert str(last.explain("dW", 0, 1)) == (
+        "dW[0, 1] = 1.46212, by dW[i, k] = sum_j dZ[i, j] A[k, j]\n"
+        "  1.46212 = dZ[0, 0] 0.731059 * A[1, 0] 2"
+    )
+    assert str(cost.explain("dlogits", 1, 0)) == (
+        "dlogits[1, 0] = -0.731059, by dlogits[i, j] = (P[i, j] - T[i, j]) / B\n"
+        "        -1 = -1 * (1 / B) 1 * T[1, 0] 1\n"
+        "  0.268941 = (1 / B) 1 * P[1, 0] 0.268941"
+    )
+    assert cost.explain("cost", 0, 0).value == pytest.approx(1.3133, abs=5e-5)
+    assert str(dense.explain("W", 0, 1)) == "W[0, 1] = -1, as it is given"
+
+
+def test_of_many_terms_the_largest_are_shown_and_the_others_added_up() -> None:
+    cell = traced("plain").operations[0].explain("Z", 0, 0)
+    lines = cell.lines(most=2)
+    assert len(lines) == 4
+    assert lines[-1].endswith("= the sum of 5 smaller terms")
+    shown = [float(line.split("=")[0]) for line in lines[1:]]
+    assert sum(shown) == pytest.approx(cell.value, abs=1e-4)
+    assert abs(shown[0]) >= abs(shown[1])
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "told"),
+    [
+        ({"y": [0, 1]}, DataError, "trace: 2 labels in y, but x has 7 examples"),
+        ({"y": [3] * 7}, DataError, "trace: y: label 3, but those of the network are 0 to 2"),
+        ({"x": np.eye(3)}, DataError, "trace: x: "),
+        ({"drop_rate": 1.0}, ConfigError, "drop_rate: must be from 0 to below 1"),
+        ({"state": ()}, ConfigError, "trace: state has running statistics"),
+    ],
+)
+def test_what_cannot_be_traced_is_refused(
+    changes: dict[str, Any], kind: type[Exception], told: str
+) -> None:
+    params, state = network(batch_norm=True)
+    arguments = {"params": params, "state": state, "x": X, "y": np.asarray(Y), **changes}
+    with pytest.raises(kind, match=told):
+        jmlp.trace(**arguments)
+
+
+def test_a_cell_that_is_not_there_is_refused() -> None:
+    dense = traced("plain").operations[0]
+    with pytest.raises(KeyError):
+        dense.explain("Q", 0, 0)
+    for i, j in ((5, 0), (0, 7), (-1, 0)):
+        with pytest.raises(IndexError, match=r"Z\[.*\]: Z is 5 by 7"):
+            dense.explain("Z", i, j)
