@@ -161,7 +161,7 @@ def study(
         fresh=fresh,
         named=name is not None,
     )
-    for note in plan_notes(plan):
+    for note in plan_notes(plan, urgent=True):
         out.say(f"note: {note}")
     if detach:
         process = workers.detach(submitted.folder, label)

@@ -119,7 +119,7 @@ def train(
         command=command_line(),
         fresh=fresh,
     )
-    for note in plan_notes(plan):
+    for note in plan_notes(plan, urgent=True):
         out.say(f"note: {note}")
     stopped = session.train(submitted.folder, submitted.label, out)
     results = submitted.results()

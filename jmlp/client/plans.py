@@ -48,11 +48,16 @@ def checked_plan(study: Study, facts: DataFacts, n_cores: int) -> Plan:
     return plan
 
 
-def plan_notes(plan: Plan) -> list[str]:
-    """Remarks that users should read before they train a plan."""
+def plan_notes(plan: Plan, *, urgent: bool = False) -> list[str]:
+    """Remarks that users should read before they train a plan.
+
+    Args:
+        plan: the plan.
+        urgent: only those that are also said when training begins.
+    """
     experiments = plan.study.experiments
     notes = []
-    for text, names in crosschecks.remarks_before(plan.study, plan.facts):
+    for text, names in crosschecks.remarks_before(plan.study, plan.facts, urgent=urgent):
         some = ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
         notes.append(text if len(names) == len(experiments) else f"{some}: {text}")
     return notes

@@ -58,6 +58,7 @@ class Remark:
     text: str
     when: When = "always"
     refused: str = ""  # the setting at fault, if training is refused
+    urgent: bool = False  # is also said when training begins: results may be worth little
 
     @property
     def sentence(self) -> str:
@@ -120,11 +121,21 @@ def refuse(study: Study, facts: DataFacts | None) -> None:
         raise ConfigError(tuple(problems))
 
 
-def remarks_before(study: Study, facts: DataFacts) -> list[tuple[str, tuple[str, ...]]]:
-    """The remarks shown before training, each with the names of its experiments."""
+def remarks_before(
+    study: Study, facts: DataFacts, *, urgent: bool = False
+) -> list[tuple[str, tuple[str, ...]]]:
+    """The remarks shown before training, each with the names of its experiments.
+
+    Args:
+        study: the study.
+        facts: facts of its data.
+        urgent: only those that are also said when training begins.
+    """
     texts: dict[str, list[str]] = {}
     for experiment in study.experiments:
         for remark in _remarks(study, experiment, configurations(experiment), facts):
+            if urgent and not remark.urgent:
+                continue
             texts.setdefault(remark.text, []).append(experiment.name)
     return [(text, tuple(names)) for text, names in texts.items()]
 
@@ -449,7 +460,8 @@ def _unseen_classes(setting: _Setting) -> Iterator[Remark]:
             classes += f", nor of {len(others)} other class{'es' if len(others) > 1 else ''}"
         yield Remark(
             f"{splits} training part has no example of {classes}: a network cannot learn a class "
-            "that it never sees."
+            "that it never sees.",
+            urgent=True,
         )
 
 

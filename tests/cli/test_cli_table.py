@@ -3,7 +3,10 @@
 import json
 
 import numpy as np
+import pytest
 from commands import Here
+
+from jmlp.data.order import split
 
 TABLE = "size,colour,kind\n" + "".join(
     f"{100 + 50 * (i % 2) + i % 5},{'red' if i % 3 else 'blue'},{'ab'[i % 2]}\n" for i in range(60)
@@ -75,6 +78,28 @@ def test_an_array_of_numbers_is_a_table_and_takes_arrays(here: Here) -> None:
     done = here("predict", "net.safetensors", "rows.npy")
     assert done.code == 3
     assert "rows.npy: shape (60, 1); the network was trained on 2 columns" in done.err
+
+
+@pytest.mark.parametrize("kind", ["npz", "csv"])
+def test_a_class_that_is_not_trained_on_is_named_with_the_plan_and_when_training_begins(
+    here: Here, kind: str
+) -> None:
+    y = np.arange(60) % 2
+    y[split(60, 0, 0.2)[1][:2]] = 2
+    x = np.arange(60) * 7 % 13
+    if kind == "npz":
+        np.savez(here.folder / "own.npz", x_train=np.uint8(np.stack([x, y], 1)), y_train=y)
+        about = 'data = "own.npz"'
+    else:
+        rows = (f"{a},{'abc'[b]}\n" for a, b in zip(x, y, strict=True))
+        (here.folder / "own.csv").write_text("x,kind\n" + "".join(rows), encoding="utf-8")
+        about = 'data = "own.csv"\nlabel = "kind"\nstratify = false'
+    settings = "seeds = 1\nepochs = 1\nbatch_size = 8\nhidden = [2]"
+    text = f'name = "own"\n{about}\n{settings}\n[experiments.one]\n'
+    (here.folder / "own.toml").write_text(text, encoding="utf-8")
+    told = f"note: The training part has no example of class {'2' if kind == 'npz' else 'c'}: a "
+    assert told in here("study", "own.toml", "--dry-run").out
+    assert told in here("study", "own.toml").err
 
 
 def test_what_is_said_of_a_table_is_refused_elsewhere(here: Here) -> None:
