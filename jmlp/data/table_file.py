@@ -427,7 +427,7 @@ class _Cells:
         """
         if isinstance(cells, np.ndarray) and cells.dtype == np.float64:
             assert self.numbers is not None
-            self.numbers.append(cells.astype(np.float64))  # not a view of all columns
+            self.numbers.append(cells.astype(np.float64))  # no view of all columns
             self.lacks_texts = True
             return None
         joined = "\0".join(cells)

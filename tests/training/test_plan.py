@@ -261,8 +261,8 @@ def test_groups_that_share_programs_follow_each_other_the_largest_of_them_first(
         (5, (5, 4), 2, 3),
         (100, (5, 4), 2, 4),
         (100, (5, 4), 1, 4),
-        (100, (4096,), 2, 2),  # 3.3 million parameters twice: 26 MB a lane, 104 a cohort of four
-        (100, (40_000,), 2, 1),
+        (100, (128,), 2, 3),  # 102,000 parameters twice: 0.8 MB a lane, 3.3 a cohort of four
+        (100, (4096,), 2, 1),
     ],
 )
 def test_a_core_has_up_to_four_cohorts_but_not_too_much_state(
