@@ -13,7 +13,8 @@ from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.show import print_table
 from jmlp.errors import CheckFailed, ConfigError
-from jmlp.study.rules import BackwardFault
+from jmlp.study.rules import HYPERPARAMETERS, BackwardFault, Refused
+from jmlp.study.values import TypedError, read_typed
 
 if TYPE_CHECKING:
     from jmlp.nn.gradcheck import LeafCheck
@@ -39,11 +40,10 @@ def gradcheck(
         bool, Parameter(negative=(), help="Print such a file, as a pattern for your own.")
     ] = False,
     hidden: Annotated[
-        list[int] | None,
+        str | None,
         Parameter(
-            consume_multiple=True,
-            negative=(),
-            help="Units of each hidden layer, in place of the networks that are checked otherwise.",
+            help="Units of each hidden layer, as in 6,4, in place of the networks that are checked "
+            "otherwise."
         ),
     ] = None,
     seed: Annotated[int, Parameter(help="Seed of weights, examples, labels and dropout.")] = 0,
@@ -71,11 +71,7 @@ def gradcheck(
         return
     if not 0 <= seed < 2**32:
         raise ConfigError(f"--seed: must be 0 to {2**32 - 1}, got {seed}")
-    if hidden is not None and not (all(n >= 1 for n in hidden) and sum(hidden) <= MOST_UNITS):
-        raise ConfigError(
-            f"--hidden: must be units from 1, at most {MOST_UNITS} in all (central differences "
-            f"take two forward passes for each weight), got {','.join(map(str, hidden))}"
-        )
+    layers = None if hidden is None else _layers(hidden)
     Hardware(device="cpu", cores=1).start(out.say)
     from jmlp.nn import faults
     from jmlp.nn.gradcheck import (
@@ -86,7 +82,7 @@ def gradcheck(
         check_gradients,
     )
 
-    depths = DEPTHS if hidden is None else (tuple(hidden),)
+    depths = DEPTHS if layers is None else (layers,)
     checks = list(check_gradients(seed, fault, depths))
     failed = [check for check in checks if not check.ok]
     if out.json:
@@ -122,6 +118,22 @@ def gradcheck(
         if mistakes:
             text += f"; it is that of the mistake {' or '.join(mistakes)}"
         raise CheckFailed(text)
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    """The hidden layers of the network to be checked."""
+    try:
+        (value,) = read_typed("hidden", text).values
+        found: tuple[int, ...] = HYPERPARAMETERS["hidden"].read(value)
+    except (Refused, TypedError, ValueError) as error:
+        wanted = HYPERPARAMETERS["hidden"].wanted
+        raise ConfigError(f"--hidden: must be {wanted}, as in 6,4; got {error}") from None
+    if sum(found) > MOST_UNITS:
+        raise ConfigError(
+            f"--hidden: must have at most {MOST_UNITS} units in all, got {sum(found)}: central "
+            "differences take two forward passes for each weight"
+        )
+    return found
 
 
 def _check_file(file: Path, out: Output) -> None:
