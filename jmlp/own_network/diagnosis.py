@@ -143,7 +143,8 @@ def _pattern(found: Array, leaf: Leaf, total: float, n_examples: int) -> str:
         return f"{wrong.sum()} of its {wrong.size} numbers should be 0 and are not"
     if np.allclose(np.abs(found), np.abs(expected), rtol=1e-4, atol=1e-8 * total):
         return f"{wrong.sum()} of its {wrong.size} numbers have the wrong sign"
-    return f"{wrong.sum()} of its {wrong.size} numbers are wrong, without a common factor"
+    n = "all" if wrong.all() else f"{wrong.sum()}"
+    return f"{n} of its {wrong.size} numbers are wrong, without a common factor"
 
 
 def _factor_text(factor: float, n_examples: int) -> str:
