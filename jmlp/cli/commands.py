@@ -66,7 +66,7 @@ app.command(
     name="predict",
     sort_key=3,
     help=(
-        "Classify an image with a saved network, and print how certain it is.\n\n"
+        "Classify an image or the rows of a table, and print how certain the network is.\n\n"
         "The image is a drawing or a photograph, with dark or light ink: the ink is found, cropped "
         "and centred as in MNIST, and shown as the network sees it."
     ),
@@ -78,7 +78,8 @@ app.command(
     help=(
         "Compare the hand-written gradient with jax.grad and with central differences.\n\n"
         "Every parameter leaf of networks with 0, 1 and 3 hidden layers, with and without batch "
-        "norm and dropout, in float64. Exits with code 7 if any error exceeds its tolerance."
+        "norm and dropout, in float64. Exits with code 7 if any error exceeds its tolerance. With "
+        "a FILE, the gradient of your own network, and the mistake that is in it."
     ),
 )
 
@@ -100,7 +101,7 @@ data.command(
     "jmlp.cli.data:check",
     name="check",
     sort_key=3,
-    help="Compare every array with its published SHA-256; nothing is downloaded.",
+    help="Compare published data with their SHA-256, or describe a table; downloads nothing.",
 )
 data.command(
     "jmlp.cli.data:path",

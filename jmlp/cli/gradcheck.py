@@ -1,23 +1,51 @@
 """`jmlp gradcheck`: checks the hand-written gradient, leaf by leaf."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from jmlp.cli.hardware import Hardware
 from jmlp.cli.output import Output
+from jmlp.cli.paths import as_path
 from jmlp.cli.show import print_table
 from jmlp.errors import CheckFailed, ConfigError
-from jmlp.study.rules import BackwardFault
+from jmlp.study.rules import HYPERPARAMETERS, BackwardFault, Refused
+from jmlp.study.values import TypedError, read_typed
 
 if TYPE_CHECKING:
     from jmlp.nn.gradcheck import LeafCheck
+    from jmlp.own_network.diagnosis import Diagnosis
+    from jmlp.own_network.diagnosis import LeafCheck as GradientCheck
+
+
+MOST_UNITS = 64  # of a network whose size is chosen: every weight takes two forward passes
+LINES = 5  # mistakes that are listed
 
 
 def gradcheck(
+    file: Annotated[
+        Path | None,
+        Parameter(
+            converter=as_path,
+            help="A Python file with a network of your own, to be checked in place of jmlp's.",
+        ),
+    ] = None,
+    /,
     *,
+    template: Annotated[
+        bool, Parameter(negative=(), help="Print such a file, as a pattern for your own.")
+    ] = False,
+    hidden: Annotated[
+        str | None,
+        Parameter(
+            help="Units of each hidden layer, as in 6,4, in place of the networks that are checked "
+            "otherwise."
+        ),
+    ] = None,
     seed: Annotated[int, Parameter(help="Seed of weights, examples, labels and dropout.")] = 0,
     fault: Annotated[
         BackwardFault, Parameter(help="Check a backward pass with this mistake in it.")
@@ -29,15 +57,33 @@ def gradcheck(
     Every parameter leaf of networks with 0, 1 and 3 hidden layers, with and without batch norm
     (before or after the activation) and dropout; and with each other activation, dropout of inputs,
     label smoothing, class weights and an L2 penalty. In float64. Exits with code 7 if any error
-    exceeds its tolerance, and names the known mistakes that give the same gradient.
+    exceeds its tolerance, and names the known mistakes that give the same gradient. With a FILE,
+    the gradient of your own network: which parameter is wrong first, how, and by which mistake.
     """
+    if template:
+        print(files("jmlp.own_network").joinpath("template.py").read_text(encoding="utf-8"), end="")
+        return
+    if file is not None:
+        for name, value, default in (("--hidden", hidden, None), ("--fault", fault, "none")):
+            if value != default:
+                raise ConfigError(f"{name}: is about jmlp's own networks; leave it out with a file")
+        _check_file(file, out)
+        return
     if not 0 <= seed < 2**32:
         raise ConfigError(f"--seed: must be 0 to {2**32 - 1}, got {seed}")
+    layers = None if hidden is None else _layers(hidden)
     Hardware(device="cpu", cores=1).start(out.say)
     from jmlp.nn import faults
-    from jmlp.nn.gradcheck import AUTODIFF_TOLERANCE, DIFFERENCE_TOLERANCE, check_gradients
+    from jmlp.nn.gradcheck import (
+        AUTODIFF_TOLERANCE,
+        DEPTHS,
+        DIFFERENCE_TOLERANCE,
+        STEP,
+        check_gradients,
+    )
 
-    checks = list(check_gradients(seed, fault))
+    depths = DEPTHS if layers is None else (layers,)
+    checks = list(check_gradients(seed, fault, depths))
     failed = [check for check in checks if not check.ok]
     if out.json:
         out.print_json(
@@ -49,15 +95,21 @@ def gradcheck(
             }
         )
     else:
+        n_ok = len(checks) - len(failed)
+        print(
+            f"{n_ok} of {len(checks)} gradients agree, one for each array of parameters. Largest "
+            f"error: {max(c.autodiff_error for c in checks):.1e} against jax.grad (tolerance "
+            f"{AUTODIFF_TOLERANCE:g}), {max(c.difference_error for c in checks):.1e} against "
+            f"central differences (tolerance {DIFFERENCE_TOLERANCE:g})."
+        )
+        print(
+            "An error is the norm of the difference, relative to the larger gradient. float64 has "
+            f"16 digits, and jax.grad loses few of them; differences over a step of {STEP:g} keep "
+            "about nine."
+        )
         print_table(out.console(), _table([c for c in checks if c.option is None], out))
         if with_option := [c for c in checks if c.option is not None]:
             print_table(out.console(), _table_of_options(with_option, out))
-        print(
-            f"{len(checks)} leaves, largest error {max(c.autodiff_error for c in checks):.1e} "
-            f"against jax.grad (tolerance {AUTODIFF_TOLERANCE:g}), "
-            f"{max(c.difference_error for c in checks):.1e} against central differences "
-            f"(tolerance {DIFFERENCE_TOLERANCE:g})"
-        )
     if failed:
         names = ", ".join(f"{_network(c)} {c.leaf}" for c in failed[:5])
         more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
@@ -66,6 +118,108 @@ def gradcheck(
         if mistakes:
             text += f"; it is that of the mistake {' or '.join(mistakes)}"
         raise CheckFailed(text)
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    """The hidden layers of the network to be checked."""
+    try:
+        (value,) = read_typed("hidden", text).values
+        found: tuple[int, ...] = HYPERPARAMETERS["hidden"].read(value)
+    except (Refused, TypedError, ValueError) as error:
+        wanted = HYPERPARAMETERS["hidden"].wanted
+        raise ConfigError(f"--hidden: must be {wanted}, as in 6,4; got {error}") from None
+    if sum(found) > MOST_UNITS:
+        raise ConfigError(
+            f"--hidden: must have at most {MOST_UNITS} units in all, got {sum(found)}: central "
+            "differences take two forward passes for each weight"
+        )
+    return found
+
+
+def _check_file(file: Path, out: Output) -> None:
+    """Checks the network in a user's file, and explains what is wrong with it.
+
+    Raises:
+        CheckFailed: a gradient is wrong, or could not be computed.
+    """
+    from jmlp.own_network.client import check
+    from jmlp.own_network.diagnosis import TOLERANCE
+
+    found = check(file)
+    wrong = [leaf for leaf in found.leaves if not leaf.ok]
+    if out.json:
+        out.print_json(
+            {
+                "ok": found.ok,
+                "tolerance": TOLERANCE,
+                "activation": found.activation or None,
+                "leaves": [
+                    {**asdict(leaf), "error": _finite(leaf.error), "ok": leaf.ok}
+                    for leaf in found.leaves
+                ],
+                "first_wrong": found.first_wrong or None,
+                "mistakes": [asdict(mistake) for mistake in found.mistakes],
+                "remarks": list(found.remarks),
+            }
+        )
+    else:
+        n_ok = len(found.leaves) - len(wrong)
+        print(
+            f"{n_ok} of {len(found.leaves)} gradients agree with central differences of the cost "
+            f"(relative error up to {TOLERANCE:g})."
+        )
+        print_table(out.console(), _table_of_file(found.leaves, out))
+        for line in _explained(found):
+            print(line)
+    for remark in found.remarks:
+        out.say(f"note: {remark}")
+    if wrong:
+        raise CheckFailed(
+            f"{file}: {len(wrong)} of {len(found.leaves)} gradients are wrong; going backward from "
+            f"the cost, {found.first_wrong} is the first"
+        )
+
+
+def _explained(found: "Diagnosis") -> Iterator[str]:
+    """What is wrong, in sentences."""
+    if found.ok:
+        return
+    (first,) = [leaf for leaf in found.leaves if leaf.name == found.first_wrong]
+    yield f"The first wrong one, going backward from the cost, is {first.name}: {first.pattern}."
+    if not found.mistakes:
+        return
+    several = len(found.mistakes) > 1
+    yield (
+        "The mistakes that give these numbers, the most likely first:"
+        if several
+        else ("One mistake gives exactly these numbers:")
+    )
+    for mistake in found.mistakes[:LINES]:
+        yield f"  It {mistake.what}."
+        yield f"    Remedy: {mistake.remedy}."
+
+
+def _table_of_file(checks: "Sequence[GradientCheck]", out: Output) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None if out.plain else box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("parameter", "shape"):
+        table.add_column(title)
+    table.add_column("error", justify="right")
+    for title in ("", "what is wrong"):
+        table.add_column(title)
+    for check in checks:
+        error = "" if check.error is None else f"{check.error:.1e}"
+        shape = " x ".join(map(str, check.shape))
+        cells = (check.name, shape, error, "ok" if check.ok else "WRONG", check.pattern)
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _finite(error: float | None) -> float | None:
+    return error if error is not None and error == error else None
 
 
 def _record(check: "LeafCheck") -> dict[str, Any]:

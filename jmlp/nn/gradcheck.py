@@ -83,16 +83,23 @@ class LeafCheck:
         )
 
 
-def check_gradients(seed: int = 0, fault: BackwardFault = "none") -> Iterator[LeafCheck]:
+def check_gradients(
+    seed: int = 0,
+    fault: BackwardFault = "none",
+    depths: Sequence[tuple[int, ...]] = DEPTHS,
+) -> Iterator[LeafCheck]:
     """Checks every leaf of every combination of depth, batch norm and dropout, and each option.
 
     Args:
         seed: seed of the weights, examples, labels and dropout.
         fault: the fault in the gradient that is checked.
+        depths: the hidden layers of each network; the options are checked only beside `DEPTHS`.
     """
-    for hidden, place, drop_rate in product(DEPTHS, PLACES, DROP_RATES):
+    for hidden, place, drop_rate in product(depths, PLACES, DROP_RATES):
         if hidden or not (place or drop_rate):  # both need hidden layers
             yield from check_network(hidden, place, drop_rate, seed, fault)
+    if depths is not DEPTHS:
+        return
     for name, option in OPTIONS.items():
         yield from check_network(option.hidden, None, 0.0, seed, fault, name)
 

@@ -23,27 +23,31 @@ TABLE = """\
 """
 
 
+SUMMARY = (
+    "{} of {} gradients agree, one for each array of parameters. Largest error: {} against "
+    "jax.grad (tolerance 1e-09), {} against central differences (tolerance 1e-06).\n"
+    "An error is the norm of the difference, relative to the larger gradient. float64 has 16 "
+    "digits, and jax.grad loses few of them; differences over a step of 1e-05 keep about nine.\n"
+)
+
+
 def found(monkeypatch: pytest.MonkeyPatch, *checks: LeafCheck) -> None:
-    monkeypatch.setattr(gradcheck, "check_gradients", lambda seed, fault: iter(checks))
+    monkeypatch.setattr(gradcheck, "check_gradients", lambda seed, fault, depths: iter(checks))
 
 
 def test_right_gradient_is_a_table_that_fits_80_columns(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found(monkeypatch, RIGHT)
-    assert here("gradcheck") == (
-        0,
-        f"{TABLE}1 leaves, largest error 1.2e-16 against jax.grad (tolerance 1e-09), 3.4e-10 "
-        "against central differences (tolerance 1e-06)\n",
-        "",
-    )
+    assert here("gradcheck") == (0, SUMMARY.format(1, 1, "1.2e-16", "3.4e-10") + TABLE, "")
 
 
 def test_options_are_a_table_of_their_own(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     found(monkeypatch, RIGHT, OPTION, replace(OPTION, autodiff_error=1.0))
     done = here("gradcheck")
-    assert done.out.startswith(TABLE)
-    rows = [line.split("  ") for line in done.out[len(TABLE) :].splitlines()[:-1]]
+    head = SUMMARY.format(2, 3, "1.0e+00", "3.4e-10") + TABLE
+    assert done.out.startswith(head)
+    rows = [line.split("  ") for line in done.out[len(head) :].splitlines()]
     assert [[cell.strip() for cell in row if cell.strip()] for row in rows[-2:]] == [
         ["8", "label smoothing", "[0].batchnorm.gamma", "1.2e-16", "3.4e-10", "ok"],
         ["8", "label smoothing", "[0].batchnorm.gamma", "1.0e+00", "3.4e-10", "WRONG"],
@@ -58,7 +62,7 @@ def test_wrong_leaf_is_named_and_ends_with_code_7(
 ) -> None:
     found(monkeypatch, RIGHT, WRONG)
     done = here("gradcheck", "--plain")
-    assert done.out.splitlines()[3].split() == (
+    assert done.out.splitlines()[5].split() == (
         ["8", "no", "none", "[1].dense.b", "2.0e-03", "2.0e-03", "WRONG"]
     )
     assert (done.code, done.err) == (
@@ -121,9 +125,27 @@ def test_json_holds_both_errors_of_every_leaf(here: Here, monkeypatch: pytest.Mo
 
 def test_seed_reaches_the_check(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        gradcheck, "check_gradients", lambda seed, _: [replace(RIGHT, leaf=f"seed {seed}")]
+        gradcheck, "check_gradients", lambda seed, *_: [replace(RIGHT, leaf=f"seed {seed}")]
     )
     assert " seed 5 " in here("gradcheck", "--seed", "5").out
+
+
+def test_hidden_layers_of_the_users_choice_are_checked(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        gradcheck, "check_gradients", lambda seed, fault, depths: [replace(RIGHT, hidden=depths[0])]
+    )
+    assert " 6-4 " in here("gradcheck", "--hidden", "6,4").out
+    for text, told in (
+        ("0", "must be a list of 1 to 64 integers from 1 to"),
+        ("6,x", "must be a list of 1 to 64 integers from 1 to"),
+        ("6 | 4", "must be a list of 1 to 64 integers from 1 to"),
+        ("60,5", "must have at most 64 units in all, got 65: central differences"),
+    ):
+        done = here("gradcheck", "--hidden", text)
+        assert (done.code, done.out) == (2, "")
+        assert f"--hidden: {told}" in done.err
 
 
 def test_real_gradient_is_right(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:

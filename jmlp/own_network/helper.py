@@ -1,0 +1,255 @@
+"""`python -m jmlp.own_network.helper`: runs the file of a user's network, in a process of its own.
+
+The request has "file"; the answer is a `records.Measured` as JSON. What the file prints goes to
+stderr. The file may do anything that its user may do: it is the user's own.
+"""
+
+import runpy
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jmlp.errors import CheckFailed, ConfigError, DataError
+from jmlp.own_network.records import FUNCTIONS, SIZES, STEP
+from jmlp.study.rules import plain
+from jmlp.system import helper_server
+from jmlp.system.helper_server import Send
+
+N_EXAMPLES = 7
+# With it each unit of a ReLU network with `SIZES`, those of the output too, is above 0 for some
+# examples and below for others, and never within 0.07 of it, where differences would not hold.
+SEED = 140
+LARGE = 500.0  # parameters as large give logits at which exp overflows
+Array = NDArray[np.float64]
+CostAndGradient = Callable[[Any, Array, NDArray[np.int64]], tuple[Any, Any]]
+
+
+def measure(request: Mapping[str, Any], send: Send) -> None:
+    """Computes the cost of a user's network, its gradient and central differences.
+
+    Raises:
+        CheckFailed: a function of the file failed, or returned something else than it should.
+        ConfigError: the file lacks functions, or `EXAMPLES` or `SIZES` is wrong.
+        DataError: the file cannot be read, or is not Python.
+    """
+    path = Path(request["file"])
+    network = _Network(path, _load(path))
+    send(network.measured())
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    sys.path.insert(0, str(path.resolve().parent))  # for its own imports
+    try:
+        return runpy.run_path(str(path), run_name="my_network")
+    except SyntaxError as error:
+        raise DataError(f"{path}: line {error.lineno}: {plain(error.msg)}") from None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from None
+    except BaseException as error:  # whatever it raises, SystemExit included
+        _failed(path, "the file", error)
+
+
+def _failed(path: Path, what: str, error: BaseException) -> NoReturn:
+    """Reports an exception in the user's code, with the line in their file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == str(path)]
+    where = f"line {own[-1].lineno}: " if own else ""
+    text = plain(f"{type(error).__name__}: {error}", limit=300)
+    if isinstance(error, ValueError) and any(word in text for word in ("mismatch", "aligned")):
+        text += ": the shapes of two matrices do not fit; is one of them to be transposed?"
+    raise CheckFailed(f"{path}: {where}{what} failed: {text}") from None
+
+
+class _Network:
+    """The functions of the file, and the arrays with which they are called."""
+
+    def __init__(self, path: Path, names: Mapping[str, Any]) -> None:
+        self.path = path
+        self.compute = _cost_and_gradient(path, names)
+        examples = names.get("EXAMPLES", "rows")
+        if examples not in ("rows", "columns"):
+            raise ConfigError(f"{path}: EXAMPLES: must be 'rows' or 'columns', got {examples!r}")
+        sizes = names.get("SIZES", SIZES)
+        if not (
+            isinstance(sizes, list | tuple)
+            and len(sizes) >= 2
+            and all(isinstance(n, int) and 1 <= n <= 64 for n in sizes)
+            and sizes[-1] >= 2
+        ):
+            raise ConfigError(
+                f"{path}: SIZES: must be the numbers of inputs, hidden units and classes, each "
+                f"from 1 to 64, as in {list(SIZES)}, got {sizes!r}"
+            )
+        self.sizes = list(sizes)
+        rng = np.random.default_rng(SEED)
+        self.x = rng.normal(size=(self.sizes[0], N_EXAMPLES))
+        # Every class once, then at random: shifted labels must differ from the right ones.
+        self.y = np.arange(N_EXAMPLES) % self.sizes[-1]
+        rng.shuffle(self.y)
+        self.columns = examples == "columns"
+        self.changes_params = False
+        self.params = self._params(names, np.random.default_rng(0))
+        for _, leaf in _leaves(self.params):
+            leaf[...] = rng.normal(size=leaf.shape)
+
+    def _params(self, names: Mapping[str, Any], rng: np.random.Generator) -> Any:
+        if "init" in names:
+            try:
+                params = names["init"](self.sizes, rng)
+            except BaseException as error:
+                _failed(self.path, "init(sizes, rng)", error)
+        else:
+            params = {}
+            for layer, (a, b) in enumerate(zip(self.sizes, self.sizes[1:], strict=False), start=1):
+                params[f"W{layer}"] = np.zeros((b, a) if self.columns else (a, b))
+                params[f"b{layer}"] = np.zeros((b, 1) if self.columns else (b,))
+        try:
+            return _as_arrays(params)
+        except (TypeError, ValueError):
+            raise CheckFailed(
+                f"{self.path}: init(sizes, rng): must return a dictionary, list or tuple of "
+                f"arrays, got {plain(type(params).__name__)}"
+            ) from None
+
+    def call(self, params: Any) -> tuple[Any, Any]:
+        """Cost and gradient, as the user's functions return them; they are given copies."""
+        x = self.x if self.columns else self.x.T
+        copy = _as_arrays(params)
+        with np.errstate(all="ignore"):
+            try:
+                found = self.compute(copy, x.copy(), self.y.copy())
+            except BaseException as error:
+                _failed(self.path, "the network", error)
+        pairs = zip(_leaves(params), _leaves(copy), strict=False)
+        if not all(np.array_equal(before, after) for (_, before), (_, after) in pairs):
+            self.changes_params = True
+        return found
+
+    def cost(self, params: Any) -> float:
+        """The cost as a number.
+
+        Raises:
+            CheckFailed: it is not one.
+        """
+        found = self.call(params)[0]
+        try:
+            return float(np.asarray(found).reshape(()))
+        except (TypeError, ValueError):
+            raise CheckFailed(
+                f"{self.path}: the cost must be one number, the mean over the examples, got "
+                f"{plain(repr(found), limit=80)}"
+            ) from None
+
+    def measured(self) -> dict[str, Any]:
+        """All that is compared, see `records.Measured`."""
+        cost = self.cost(self.params)
+        if not np.isfinite(cost):
+            raise CheckFailed(f"{self.path}: the cost is {cost} with small random numbers")
+        gradient = {name: _listed(leaf) for name, leaf in _leaves(self.call(self.params)[1])}
+        again = {name: _listed(leaf) for name, leaf in _leaves(self.call(self.params)[1])}
+        changes_params = self.changes_params
+        differences = [self._differences(leaf) for _, leaf in _leaves(self.params)]
+        params = [(name, _listed(leaf)) for name, leaf in _leaves(self.params)]
+        for _, leaf in _leaves(self.params):
+            np.multiply(leaf, LARGE, out=leaf)
+        return {
+            "sizes": self.sizes,
+            "x": self.x.tolist(),
+            "y": self.y.tolist(),
+            "params": params,
+            "cost": cost,
+            "gradient": list(gradient.items()),
+            "differences": [d.tolist() for d in differences],
+            "repeats": gradient == again,
+            "changes_params": changes_params,
+            # A probability that is rounded to 0 gives infinity, which is not this mistake.
+            "overflows": bool(np.isnan(self.cost(self.params))),
+        }
+
+    def _differences(self, leaf: Array) -> Array:
+        """The central differences of the cost at each number of a parameter."""
+        found = np.zeros_like(leaf)
+        for place in np.ndindex(*leaf.shape):
+            number = float(leaf[place])
+            leaf[place] = number + STEP
+            above = self.cost(self.params)
+            leaf[place] = number - STEP
+            found[place] = (above - self.cost(self.params)) / (2 * STEP)
+            leaf[place] = number
+        return found
+
+
+def _cost_and_gradient(path: Path, names: Mapping[str, Any]) -> CostAndGradient:
+    """One function of the user's functions, whichever of the conventions they follow."""
+    has = {name for name in FUNCTIONS if callable(names.get(name))}
+    if "cost_and_gradient" in has:
+        found: CostAndGradient = names["cost_and_gradient"]
+        return found
+    if {"cost", "gradient"} <= has:
+        return lambda p, X, y: (names["cost"](p, X, y), names["gradient"](p, X, y))
+    if {"forward", "backward"} <= has:
+        columns = names.get("EXAMPLES", "rows") == "columns"
+
+        def both(params: Any, X: Array, y: NDArray[np.int64]) -> tuple[Any, Any]:
+            probabilities, cache = names["forward"](params, X)
+            P = np.asarray(probabilities, np.float64)
+            of_labels = (P if columns else P.T)[y, np.arange(len(y))]
+            gradient = names["backward"](params, X, y, probabilities, cache)
+            return -np.mean(np.log(of_labels)), gradient
+
+        return both
+    there = ", ".join(sorted(has)) or "none of them"
+    raise ConfigError(
+        f"{path}: must have cost_and_gradient(params, X, y); or cost(params, X, y) and "
+        "gradient(params, X, y); or forward(params, X) and backward(params, X, y, probabilities, "
+        f"cache): it has {there} (jmlp gradcheck --template prints a pattern)"
+    )
+
+
+def _as_arrays(value: Any) -> Any:
+    """The same structure with writable float64 arrays."""
+    if isinstance(value, Mapping):
+        return {key: _as_arrays(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(map(_as_arrays, value))
+    if isinstance(value, str) or value is None:
+        raise TypeError
+    array = np.array(value, np.float64)
+    if array.ndim == 0:
+        array = array.reshape(1)
+    return array
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The arrays in a structure with their names, such as `W1` or `0.1`."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(item, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, tuple | list) and not _is_matrix(value):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{name}.{index}" if name else str(index))
+    else:
+        yield name, value
+
+
+def _is_matrix(value: Any) -> bool:
+    """Whether nested lists are the numbers of one array."""
+    return all(isinstance(item, int | float) for item in value)
+
+
+def _listed(leaf: Any) -> Any:
+    """A leaf as nested lists of numbers; a string that says what it is if it is no array."""
+    try:
+        array = np.asarray(leaf, np.float64)
+    except (TypeError, ValueError):
+        return plain(f"a {type(leaf).__name__}")
+    return array.tolist()
+
+
+if __name__ == "__main__":
+    sys.exit(helper_server.main(measure))

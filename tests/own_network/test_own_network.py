@@ -1,0 +1,440 @@
+"""A user's own network: what is wrong with its gradient is found, and the mistake is named."""
+
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import Here
+
+from jmlp.errors import CheckFailed, ConfigError, DataError, JmlpError
+from jmlp.own_network import client, helper, reference, template
+from jmlp.own_network.diagnosis import Diagnosis, diagnose
+from jmlp.own_network.records import from_answer
+from jmlp.own_network.reference import ACTIVATIONS, MISTAKES, Network
+
+TEMPLATE = Path(template.__file__).read_text(encoding="utf-8")
+
+OUTPUT = "dZ = (probabilities - T) / B"
+ONE_HOT = "T = np.eye(len(probabilities))[:, y]"
+SLOPE = "dZ = dA * (Z_before > 0)"
+BIAS = "dZ.sum(axis=1, keepdims=True)"
+WEIGHTS = 'gradient[f"W{layer}"] = dZ @ A.T'
+PASSED = 'dA = params[f"W{layer}"].T @ dZ'
+ACTIVATED = "A = np.maximum(Z, 0)"
+TANH = ((ACTIVATED, "A = np.tanh(Z)"),)
+SIGMOID = ((ACTIVATED, "A = 1 / (1 + np.exp(-Z))"),)
+
+
+def written(folder: Path, *changes: tuple[str, str]) -> Path:
+    """The template with changes, as a file."""
+    text = TEMPLATE
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / "mine.py"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def diagnosed(path: Path) -> Diagnosis:
+    """Diagnosed in this process, by way of the JSON that goes from one to the other."""
+    answers: list[Any] = []
+    helper.measure({"file": str(path)}, lambda answer: answers.append(json.dumps(answer)))
+    return diagnose(from_answer(json.loads(answers[0])))
+
+
+def of(folder: Path, *changes: tuple[str, str]) -> Diagnosis:
+    return diagnosed(written(folder, *changes))
+
+
+# The network with which it is compared
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradient_of_the_reference_is_that_of_jax(activation: str) -> None:
+    import jax
+    import jax.numpy as jnp
+
+    rng = np.random.default_rng(1)
+    sizes = (6, 4, 4, 3)
+    W = [rng.normal(size=(b, a)) for a, b in pairwise(sizes)]
+    b = [rng.normal(size=(n, 1)) for n in sizes[1:]]
+    network = Network(W, b, rng.normal(size=(6, 7)), rng.integers(0, 3, 7), activation)
+    functions = {
+        "relu": jax.nn.relu,
+        "tanh": jnp.tanh,
+        "sigmoid": jax.nn.sigmoid,
+        "leaky_relu": jax.nn.leaky_relu,
+    }
+
+    def cost(leaves: Sequence[Any]) -> Any:
+        A = jnp.asarray(network.x)
+        for layer in range(3):
+            Z = leaves[2 * layer] @ A + leaves[2 * layer + 1]
+            A = functions[activation](Z)
+        return -jnp.mean(jax.nn.log_softmax(Z, axis=0)[network.labels, jnp.arange(7)])
+
+    with jax.enable_x64(True):
+        leaves = [leaf for pair in zip(W, b, strict=True) for leaf in pair]
+        value, expected = jax.value_and_grad(cost)([jnp.asarray(leaf) for leaf in leaves])
+    assert network.cost() == pytest.approx(float(value))
+    for found, right in zip(reference.gradient(network), expected, strict=True):
+        np.testing.assert_allclose(found, right, atol=1e-12)
+
+
+def test_every_mistake_changes_the_gradient_of_some_network_and_has_a_remedy() -> None:
+    rng = np.random.default_rng(1)
+    sizes = (5, 4, 4, 3)
+    W = [rng.normal(size=(b, a)) for a, b in pairwise(sizes)]
+    b = [rng.normal(size=(n, 1)) for n in sizes[1:]]
+    x, y = rng.normal(size=(5, 7)), np.arange(7) % 3
+    for mistake in MISTAKES:
+        changed = []
+        for activation in ACTIVATIONS:
+            network = Network(W, b, x, y, activation)
+            pairs = zip(
+                reference.gradient(network, mistake.name), reference.gradient(network), strict=True
+            )
+            changed.append(any(not np.allclose(found, right) for found, right in pairs))
+        assert any(changed), mistake.name
+        assert mistake.what
+        assert mistake.remedy
+    assert len({mistake.name for mistake in MISTAKES}) == len(MISTAKES) >= 15
+
+
+# Mistakes in the backward pass
+
+
+def test_the_template_is_right(tmp_path: Path) -> None:
+    found = of(tmp_path)
+    assert (found.ok, found.activation, found.mistakes, found.remarks) == (True, "relu", (), ())
+    assert [leaf.name for leaf in found.leaves] == ["W1", "b1", "W2", "b2", "W3", "b3"]
+    assert max(leaf.error or 0 for leaf in found.leaves) < 1e-8
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "first"),
+    [
+        ("summed", [(OUTPUT, "dZ = probabilities - T")], "b3"),
+        ("mean_twice", [(OUTPUT, "dZ = (probabilities - T) / B**2")], "b3"),
+        ("sign", [(OUTPUT, "dZ = (T - probabilities) / B")], "b3"),
+        ("no_one_hot", [(OUTPUT, "dZ = probabilities / B")], "b3"),
+        ("labels_shifted", [(ONE_HOT, "T = np.eye(3)[:, (y + 1) % 3]")], "b3"),
+        ("labels_before", [(ONE_HOT, "T = np.eye(3)[:, y - 1]")], "b3"),
+        (
+            "softmax_slope",
+            [(OUTPUT, "dZ = (probabilities - T) * probabilities * (1 - probabilities) / B")],
+            "b3",
+        ),
+        (
+            "softmax_jacobian",
+            [
+                (
+                    OUTPUT,
+                    "E = (probabilities - T) / B\n    "
+                    "dZ = probabilities * (E - (probabilities * E).sum(axis=0))",
+                )
+            ],
+            "b3",
+        ),
+        ("no_slope", [(SLOPE, "dZ = dA")], "b2"),
+        ("slope_of_derivative", [(SLOPE, "dZ = dA * (dA > 0)")], "b2"),
+        (
+            "slope_at_output",
+            [(OUTPUT, "dZ = (probabilities - T) / B * (cache[-1][1] > 0)")],
+            "b3",
+        ),
+        ("slope of relu", [*TANH], "b2"),
+        (
+            "slope_of_activated",
+            [*TANH, (SLOPE, "dZ = dA * (1 - np.tanh(np.tanh(Z_before)) ** 2)")],
+            "b2",
+        ),
+        ("slope_from_z", [*TANH, (SLOPE, "dZ = dA * (1 - Z_before**2)")], "b2"),
+        ("slope_from_z", [*SIGMOID, (SLOPE, "dZ = dA * Z_before * (1 - Z_before)")], "b2"),
+        ("bias_of_last", [(BIAS, "dZ[:, -1:]")], "b3"),
+        ("bias_of_first", [(BIAS, "dZ[:, :1]")], "b3"),
+        ("bias_mean", [(BIAS, "dZ.mean(axis=1, keepdims=True)")], "b3"),
+        ("bias_total", [(BIAS, "np.full((len(dZ), 1), dZ.sum())")], "b3"),
+        ("bias_zero", [(BIAS, "np.zeros((len(dZ), 1))")], "b3"),
+        (
+            "before_activation",
+            [(WEIGHTS, 'gradient[f"W{layer}"] = dZ @ (cache[layer - 2][1] if layer > 1 else A).T')],
+            "W3",
+        ),
+        ("last_example", [(OUTPUT, "dZ = (probabilities - T) * (np.arange(B) == B - 1)")], "b3"),
+        ("first_example", [(OUTPUT, "dZ = (probabilities - T) * (np.arange(B) == 0)")], "b3"),
+        (
+            "weights_transposed",
+            [(PASSED, 'W = params[f"W{layer}"]\n            dA = (W if layer == 2 else W.T) @ dZ')],
+            "b1",
+        ),
+        (
+            "updated_weights",
+            [(PASSED, 'dA = (params[f"W{layer}"] - 0.03 * gradient[f"W{layer}"]).T @ dZ')],
+            "b2",
+        ),
+    ],
+)
+def test_the_mistake_is_named_and_the_first_parameter_that_it_makes_wrong(
+    name: str, changes: list[tuple[str, str]], first: str, tmp_path: Path
+) -> None:
+    found = of(tmp_path, *changes)
+    assert not found.ok
+    assert found.mistakes[0].name == name
+    assert found.first_wrong == first
+
+
+def test_the_mistakes_of_the_table_above_are_all_that_are_known() -> None:
+    marks = test_the_mistake_is_named_and_the_first_parameter_that_it_makes_wrong.pytestmark  # type: ignore[attr-defined]
+    tested = {case[0] for case in marks[0].args[1]}
+    assert {mistake.name for mistake in MISTAKES} <= tested
+
+
+def test_a_mistake_in_one_layer_is_named_too(tmp_path: Path) -> None:
+    changes = (
+        f'gradient[f"b{{layer}}"] = {BIAS}',
+        "db = dZ.sum(axis=1, keepdims=True)\n        "
+        'gradient[f"b{layer}"] = dZ[:, -1:] if layer == 1 else db',
+    )
+    found = of(tmp_path, changes)
+    assert [leaf.name for leaf in found.leaves if not leaf.ok] == ["b1"]
+    assert found.mistakes[0].name == "bias_of_last"
+
+
+# Patterns, also of networks that are none of these
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parameter", "pattern"),
+    [
+        (WEIGHTS, 'gradient[f"W{layer}"] = A @ dZ.T', "W1", "it is transposed"),
+        (WEIGHTS, 'gradient[f"W{layer}"] = A @ dZ.T', "W2", "it is transposed"),
+        (WEIGHTS, 'gradient[f"W{layer}"] = 3 * dZ @ A.T', "W3", "it is 3 times the right one"),
+        (WEIGHTS, 'gradient[f"W{layer}"] = 2 * dZ @ A.T', "W3", "a factor of 2: 2 times the right"),
+        (OUTPUT, "dZ = probabilities - T", "W1", "7 (B, the number of examples) times the right"),
+        (BIAS, "dZ", "b1", "it is not summed over the 7 examples"),
+        (BIAS, "dZ.sum()", "b1", "it is added up over the units as well as the examples"),
+        (BIAS, "np.zeros((len(dZ), 1))", "b2", "it is 0 everywhere"),
+        (BIAS, "np.full((len(dZ), 1), np.nan)", "b2", "4 of its numbers are not finite"),
+        (BIAS, "'none'", "b2", "it is a str, not an array of numbers"),
+        ("return gradient", 'del gradient["W2"]\n    return gradient', "W2", "it is missing"),
+        ("return gradient", 'gradient["W2"][1] += 1\n    return gradient', "W2", "only row 1 is"),
+        (
+            "return gradient",
+            'gradient["W2"][:, 1] += 1\n    return gradient',
+            "W2",
+            "only column 1",
+        ),
+        (
+            "return gradient",
+            'gradient["W2"] -= 0.3 * params["W2"]\n    return gradient',
+            "W2",
+            "it lacks 0.3 times the parameter: the derivative of an L2 penalty",
+        ),
+        (
+            "return gradient",
+            'gradient["W2"] = np.abs(gradient["W2"])\n    return gradient',
+            "W2",
+            "numbers have the wrong sign",
+        ),
+    ],
+)
+def test_the_pattern_of_an_error_is_said(
+    old: str, new: str, parameter: str, pattern: str, tmp_path: Path
+) -> None:
+    found = of(tmp_path, (old, new))
+    (leaf,) = [leaf for leaf in found.leaves if leaf.name == parameter]
+    assert pattern in leaf.pattern
+
+
+LINEAR = """
+import numpy as np
+SIZES = [4, 3]
+def init(sizes, rng):
+    return [np.zeros((4, 3), np.float32), [np.zeros(3)]]
+def cost(params, X, y):
+    Z = X @ params[0] + params[1][0]
+    return float(np.mean((Z - np.eye(3)[y]) ** 2))
+def gradient(params, X, y):
+    Z = X @ params[0] + params[1][0]
+    E = 2 * (Z - np.eye(3)[y]) / Z.size
+    return [X.T @ E, [E.sum(axis=0)]]
+"""
+
+
+def test_any_network_with_a_cost_and_a_gradient_is_checked(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(LINEAR, encoding="utf-8")
+    found = diagnosed(path)
+    assert found.ok
+    assert [(leaf.name, leaf.shape) for leaf in found.leaves] == [("0", (4, 3)), ("1.0", (3,))]
+    assert found.activation == ""
+    path.write_text(LINEAR.replace("2 * (Z", "(Z"), encoding="utf-8")
+    found = diagnosed(path)
+    assert {leaf.pattern for leaf in found.leaves} == {
+        "it is a factor of 1/2: 0.5 times the right one everywhere"
+    }
+    assert (found.first_wrong, found.mistakes) == ("1.0", ())
+
+
+ROWS = """
+import numpy as np
+def cost_and_gradient(params, X, y):
+    Z1 = X @ params["W1"] + params["b1"]
+    Z2 = np.tanh(Z1) @ params["W2"] + params["b2"]
+    Z3 = np.tanh(Z2) @ params["W3"] + params["b3"]
+    P = np.exp(Z3 - Z3.max(axis=1, keepdims=True))
+    P /= P.sum(axis=1, keepdims=True)
+    n = np.arange(len(y))
+    d3 = P - np.eye(3)[y]
+    d2 = d3 @ params["W3"].T * (1 - np.tanh(Z2) ** 2)
+    d1 = d2 @ params["W2"].T * (1 - np.tanh(Z1) ** 2)
+    grads = {"dW3": np.tanh(Z2).T @ d3, "db3": d3.sum(axis=0), "dW2": np.tanh(Z1).T @ d2,
+             "db2": d2.sum(axis=0), "dW1": X.T @ d1, "db1": d1.sum(axis=0)}
+    return -np.log(P[n, y]).sum(), grads
+"""
+
+
+def test_examples_may_be_rows_the_cost_a_sum_and_derivatives_called_dW(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(ROWS, encoding="utf-8")
+    found = diagnosed(path)
+    assert (found.ok, found.activation) == (True, "tanh")
+    assert found.remarks == (
+        "The cost is the sum over the 7 examples, not their mean: the step then grows with the "
+        "size of the mini-batch.",
+    )
+    path.write_text(ROWS.replace("* (1 - np.tanh(Z2) ** 2)", ""), encoding="utf-8")
+    found = diagnosed(path)
+    assert [leaf.name for leaf in found.leaves if not leaf.ok] == ["W1", "b1", "W2", "b2"]
+
+
+# What no gradient shows
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "remark"),
+    [
+        ("Z - Z.max(axis=0)", "Z", "With large logits the cost is NaN, because exp overflows"),
+        ('@ A + params[f"b{layer}"]', "@ A", "The forward pass does not add the biases"),
+        ("shifted.sum(axis=0)", "shifted.sum(axis=1, keepdims=True)", "over the examples instead"),
+        (
+            "shifted = np.exp(Z - Z.max(axis=0))",
+            "shifted = np.exp(A - A.max(axis=0))",
+            "The activation is applied to the output layer too",
+        ),
+        (
+            PASSED,
+            f'params[f"W{{layer}}"] -= 0.1 * gradient[f"W{{layer}}"]\n            {PASSED}',
+            "Computing the cost and the gradient changes the parameters",
+        ),
+        (SLOPE, "dZ = dA * np.random.default_rng().random()", "is another one when it is computed"),
+    ],
+)
+def test_what_no_gradient_shows_is_remarked(
+    old: str, new: str, remark: str, tmp_path: Path
+) -> None:
+    found = of(tmp_path, (old, new))
+    assert any(remark in text for text in found.remarks), found.remarks
+
+
+@pytest.mark.parametrize(
+    ("cost", "remark"),
+    [
+        ("-np.mean(np.log2(P[y, n]))", "logarithms to base 2"),
+        ("-np.mean(np.log10(P[y, n]))", "logarithms to base 10"),
+        ("-np.mean(np.log(P[(y + 1) % 3, n]))", "the class after the label"),
+        ("-np.mean(np.log(P[y - 1, n]))", "the class before the label"),
+        ("np.sum((P - np.eye(3)[:, y]) ** 2) / 2 / len(y)", "half of the squared error"),
+    ],
+)
+def test_another_cost_is_remarked(cost: str, remark: str, tmp_path: Path) -> None:
+    functions = f"""
+def cost(params, X, y):
+    P, _ = forward(params, X)
+    n = np.arange(len(y))
+    return {cost}
+
+def gradient(params, X, y):
+    P, cache = forward(params, X)
+    return backward(params, X, y, P, cache)
+"""
+    path = written(tmp_path)
+    path.write_text(TEMPLATE + functions, encoding="utf-8")
+    assert any(remark in text for text in diagnosed(path).remarks)
+
+
+# Files that cannot be checked
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "told"),
+    [
+        ("def f(:\n", DataError, "line 1: invalid syntax"),
+        ("x = 1\n", ConfigError, "must have cost_and_gradient(params, X, y); or cost"),
+        ("def forward(p, X): pass\n", ConfigError, "it has forward (jmlp gradcheck --template"),
+        ("1 / 0\n", CheckFailed, "line 1: the file failed: ZeroDivisionError: division by zero"),
+        ("raise SystemExit(3)\n", CheckFailed, "line 1: the file failed: SystemExit: 3"),
+        ("EXAMPLES = 'colums'\n" + ROWS, ConfigError, "EXAMPLES: must be 'rows' or 'columns'"),
+        ("SIZES = [5]\n" + ROWS, ConfigError, "SIZES: must be the numbers of inputs"),
+        (
+            ROWS.replace("P[n, y]", "Q[n, y]"),
+            CheckFailed,
+            "the network failed: NameError: name 'Q'",
+        ),
+        (ROWS.replace(".sum(), grads", ", grads"), CheckFailed, "the cost must be one number"),
+        (ROWS.replace("np.log(P", "np.log(0 * P"), CheckFailed, "the cost is inf with small"),
+        (
+            ROWS.replace('@ params["W3"].T', '@ params["W3"]'),
+            CheckFailed,
+            "the shapes of two matrices do not fit; is one of them to be transposed?",
+        ),
+        ("def init(s, r): return None\n" + ROWS, CheckFailed, "init(sizes, rng): must return a"),
+    ],
+)
+def test_a_file_that_cannot_be_checked_is_refused_with_its_line(
+    text: str, kind: type[JmlpError], told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(kind) as error:
+        diagnosed(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert told in str(error.value)
+
+
+def test_a_file_that_never_ends_is_ended(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("while True: pass\n", encoding="utf-8")
+    with pytest.raises(CheckFailed, match=r"took more than 2 s, and was ended"):
+        client.check(path, seconds=2)
+
+
+# The command
+
+
+def test_command_explains_a_wrong_file_and_ends_with_code_7(here: Here) -> None:
+    done = here("gradcheck", "--template")
+    (here.folder / "mine.py").write_text(done.out, encoding="utf-8")
+    done = here("gradcheck", "mine.py")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("6 of 6 gradients agree with central differences")
+    written(here.folder, (SLOPE, "dZ = dA"))
+    done = here("gradcheck", "mine.py")
+    assert done.code == 7
+    assert "One mistake gives exactly these numbers:" in done.out
+    assert "It leaves out the derivative of the activation." in done.out
+    assert done.err.startswith("jmlp: error: mine.py: 4 of 6 gradients are wrong")
+    said = json.loads(here("gradcheck", "mine.py", "--json").out)
+    assert (said["ok"], said["first_wrong"], said["mistakes"][0]["name"]) == (
+        False,
+        "b2",
+        "no_slope",
+    )
+    assert here("gradcheck", "absent.py").code == 3
+    assert here("gradcheck", "mine.py", "--fault", "relu_mask").code == 2
