@@ -581,8 +581,8 @@ def _kind(x: NDArray[Any]) -> str:
 
 def run_study(
     study: Study,
-    dataset: Dataset | tuple[Any, Any] | None = None,
-    test: tuple[Any, Any] | None = None,
+    dataset: Any = None,
+    test: Any = None,
 ) -> Iterator[Progress]:
     """Trains every run of a study; training stops when the consumer stops iterating.
 
