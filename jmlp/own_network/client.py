@@ -4,7 +4,7 @@ import os
 import threading
 from pathlib import Path
 
-from jmlp.errors import CheckFailed, DataError
+from jmlp.errors import CheckFailed, DataError, JmlpError
 from jmlp.own_network.diagnosis import Diagnosis, diagnose
 from jmlp.own_network.records import from_answer
 from jmlp.system import helper_client
@@ -33,7 +33,11 @@ def check(path: Path, seconds: float = SECONDS) -> Diagnosis:
     try:
         request = {"file": str(path)}
         module = "jmlp.own_network.helper"
-        answers = list(helper_client.ask(module, request, "the check", out_of_time))
+        answers = list(helper_client.ask(module, request, "its process", out_of_time))
+    except JmlpError as error:
+        if str(error).startswith(f"{path}: "):  # what `helper` says
+            raise
+        raise CheckFailed(f"{path}: {error}") from error
     finally:
         timer.cancel()
     if out_of_time.is_set() or not answers:

@@ -4,6 +4,7 @@ The request has "file"; the answer is a `records.Measured` as JSON. What the fil
 stderr. The file may do anything that its user may do: it is the user's own.
 """
 
+import json
 import runpy
 import sys
 import traceback
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.errors import CheckFailed, ConfigError, DataError
-from jmlp.own_network.records import FUNCTIONS, SIZES, STEP
+from jmlp.own_network.records import FUNCTIONS, SIZES, STEP, of_derivative
 from jmlp.study.rules import plain
 from jmlp.system import helper_server
 from jmlp.system.helper_server import Send
@@ -150,8 +151,16 @@ class _Network:
         cost = self.cost(self.params)
         if not np.isfinite(cost):
             raise CheckFailed(f"{self.path}: the cost is {cost} with small random numbers")
-        gradient = {name: _listed(leaf) for name, leaf in _leaves(self.call(self.params)[1])}
-        again = {name: _listed(leaf) for name, leaf in _leaves(self.call(self.params)[1])}
+        gradient, again = (
+            {name: _listed(leaf) for name, leaf in _leaves(self.call(self.params)[1])}
+            for _ in range(2)
+        )
+        names = [name for name, _ in _leaves(self.params)]
+        if not gradient.keys() & {*names, *map(of_derivative, names)}:
+            raise CheckFailed(
+                f"{self.path}: the gradient must have the form of the parameters "
+                f"({', '.join(names)}), got {', '.join(map(plain, filter(None, gradient))) or 'none'}"
+            )
         changes_params = self.changes_params
         differences = [self._differences(leaf) for _, leaf in _leaves(self.params)]
         params = [(name, _listed(leaf)) for name, leaf in _leaves(self.params)]
@@ -165,7 +174,7 @@ class _Network:
             "cost": cost,
             "gradient": list(gradient.items()),
             "differences": [d.tolist() for d in differences],
-            "repeats": gradient == again,
+            "repeats": json.dumps(gradient) == json.dumps(again),  # NaN is NaN there
             "changes_params": changes_params,
             # A probability that is rounded to 0 gives infinity, which is not this mistake.
             "overflows": bool(np.isnan(self.cost(self.params))),
@@ -244,6 +253,8 @@ def _is_matrix(value: Any) -> bool:
 
 def _listed(leaf: Any) -> Any:
     """A leaf as nested lists of numbers; a string that says what it is if it is no array."""
+    if leaf is None:
+        return "None"
     try:
         array = np.asarray(leaf, np.float64)
     except (TypeError, ValueError):

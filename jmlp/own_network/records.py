@@ -44,7 +44,7 @@ def from_answer(answer: dict[str, Any]) -> Measured:
     gradient = dict(answer["gradient"])
     leaves = []
     for (name, value), differences in zip(answer["params"], answer["differences"], strict=True):
-        found = gradient.get(name, gradient.get(_of_derivative(name)))
+        found = gradient.get(name, gradient.get(of_derivative(name)))
         problem = found if isinstance(found, str) else ""
         leaves.append(
             Leaf(
@@ -67,7 +67,7 @@ def from_answer(answer: dict[str, Any]) -> Measured:
     )
 
 
-def _of_derivative(name: str) -> str:
+def of_derivative(name: str) -> str:
     """The name of a derivative, such as `dW1` of `W1`."""
     *path, last = name.split(".")
     return ".".join([*path, f"d{last}"])

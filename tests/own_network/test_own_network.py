@@ -395,6 +395,12 @@ def gradient(params, X, y):
             "the shapes of two matrices do not fit; is one of them to be transposed?",
         ),
         ("def init(s, r): return None\n" + ROWS, CheckFailed, "init(sizes, rng): must return a"),
+        (
+            ROWS.replace("sum(), grads", "sum(), None"),
+            CheckFailed,
+            "(W1, b1, W2, b2, W3, b3), got None",
+        ),
+        (ROWS.replace("sum(), grads", "sum(), {'A': 1}"), CheckFailed, "b2, W3, b3), got A"),
     ],
 )
 def test_a_file_that_cannot_be_checked_is_refused_with_its_line(
@@ -413,6 +419,18 @@ def test_a_file_that_never_ends_is_ended(tmp_path: Path) -> None:
     path.write_text("while True: pass\n", encoding="utf-8")
     with pytest.raises(CheckFailed, match=r"took more than 2 s, and was ended"):
         client.check(path, seconds=2)
+
+
+@pytest.mark.parametrize(
+    ("last", "told"),
+    [("os._exit(3)", "ended with code 3"), ("os.kill(os.getpid(), 9)", "was ended by signal 9")],
+)
+def test_a_file_that_ends_its_process_is_reported(last: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(f"import os\n{last}\n", encoding="utf-8")
+    with pytest.raises(CheckFailed, match=told) as error:
+        client.check(path)
+    assert str(error.value).startswith(f"{path}: its process ")
 
 
 # The command
