@@ -157,9 +157,10 @@ class _Network:
         )
         names = [name for name, _ in _leaves(self.params)]
         if not gradient.keys() & {*names, *map(of_derivative, names)}:
+            found = ", ".join(map(plain, filter(None, gradient))) or "none"
             raise CheckFailed(
                 f"{self.path}: the gradient must have the form of the parameters "
-                f"({', '.join(names)}), got {', '.join(map(plain, filter(None, gradient))) or 'none'}"
+                f"({', '.join(names)}), got {found}"
             )
         changes_params = self.changes_params
         differences = [self._differences(leaf) for _, leaf in _leaves(self.params)]

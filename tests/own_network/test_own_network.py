@@ -398,7 +398,7 @@ def gradient(params, X, y):
         (
             ROWS.replace("sum(), grads", "sum(), None"),
             CheckFailed,
-            "(W1, b1, W2, b2, W3, b3), got None",
+            "(W1, b1, W2, b2, W3, b3), got none",
         ),
         (ROWS.replace("sum(), grads", "sum(), {'A': 1}"), CheckFailed, "b2, W3, b3), got A"),
     ],
