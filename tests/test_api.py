@@ -64,6 +64,7 @@ def test_public_names_are_these() -> None:
         "predict",
         "run_study",
         "tables",
+        "trace",
         "weights",
     ]
 

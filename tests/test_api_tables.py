@@ -128,6 +128,7 @@ def test_the_label_column_of_a_frame_is_what_a_score_compares_with() -> None:
     assert result.score(FRAME, what="cost") == result.score(FRAME, FRAME["species"], "cost")
     with pytest.raises(DataError, match="or a frame with the column species as x"):
         result.score(FRAME.drop("species"))
-    arrays = jmlp.fit(HP, np.eye(30, 5, dtype=np.float32), ROWS[:30] % 2)
+    pixels = np.eye(30, 5, dtype=np.uint8)
+    pictures = jmlp.fit(HP, pixels, ROWS[:30] % 2)
     with pytest.raises(DataError, match=r"score: y: give the labels of x$"):
-        arrays.score(np.eye(30, 5, dtype=np.float32))
+        pictures.score(pixels)

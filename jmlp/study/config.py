@@ -479,6 +479,16 @@ class Study:
         return f"Study({self.name}: {', '.join(map(repr, self.experiments))})"
 
 
+TABLE_KEYS = (
+    "label",
+    "missing",
+    "leave_out",
+    "header",
+    "test",
+    "stratify",
+)  # of `Study`, about a table
+
+
 @dataclass(frozen=True)
 class Configuration:
     """One cell of an experiment."""

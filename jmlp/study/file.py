@@ -13,6 +13,7 @@ from typing import Any
 from jmlp.errors import ConfigError
 from jmlp.study.config import (
     DEFAULTS,
+    TABLE_KEYS,
     Cell,
     Experiment,
     Range,
@@ -31,14 +32,6 @@ from jmlp.system.files import TABLE_SUFFIXES
 
 SHIPPED = ("demo", "best", "fast", "forensics", "original", "replica", "spirals", "stopping")
 MAX_BYTES = 1_000_000
-TABLE_KEYS = (
-    "label",
-    "missing",
-    "leave_out",
-    "header",
-    "test",
-    "stratify",
-)  # of `Study`, about a table
 # Of a study's data that can only be a path, even if there is no such file.
 DATA_SUFFIXES = (*TABLE_SUFFIXES, ".npz")
 

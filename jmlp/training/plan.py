@@ -20,6 +20,7 @@ from jmlp.data.published import Published
 from jmlp.data.table import TableOptions
 from jmlp.errors import ConfigError
 from jmlp.study.config import (
+    TABLE_KEYS,
     Hyperparams,
     Study,
     changed,
@@ -28,7 +29,6 @@ from jmlp.study.config import (
     features,
     identity,
 )
-from jmlp.study.file import TABLE_KEYS
 from jmlp.study.rules import MAX_UPDATES, EvaluateEvery, Optimizer
 from jmlp.training.records import NUMERICS, Evaluations
 

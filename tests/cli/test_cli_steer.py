@@ -250,7 +250,8 @@ def test_study_that_is_done_cannot_be_steered(queue: Queue) -> None:
         "resume": "queued or running or paused or stopped or interrupted or failed",
     }
     for action, wanted in states.items():
-        told = f"small: is done; the command needs one that is {wanted}"
+        more = "train more of it with jmlp study --again small --seeds N"
+        told = f"small: is done; the command needs one that is {wanted} ({more})"
         assert queue.here(action, "small") == error(told)
 
 

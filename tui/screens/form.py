@@ -18,8 +18,7 @@ from textual.widgets import Button, Input, Static
 from jmlp.client import exports
 from jmlp.client.choice import Choice, write_file
 from jmlp.store import StudyRow
-from jmlp.study.config import DEFAULTS, Study
-from jmlp.study.file import TABLE_KEYS
+from jmlp.study.config import DEFAULTS, TABLE_KEYS, Study
 from jmlp.study.values import TypedError, with_baseline
 from jmlp.system import environment
 from tui.dialogs import Ask, Choose, Confirm
