@@ -83,8 +83,8 @@ def explain(
     settings = given | ({} if data is None else {"data": data})
     settings |= {} if seed is None else {"seeds": [seed]}
     if run is not None and settings:
-        name = next(iter(settings)).removesuffix("s" if "seeds" in settings else "")
-        raise ConfigError(f"--{name.replace('_', '-')}: a run has its own; leave it out")
+        flag = next(iter(settings)).replace("_", "-").replace("seeds", "seed")
+        raise ConfigError(f"--{flag}: a run has its own; leave it out")
     Hardware(device="cpu", cores=1).start(out.say)
     networks, dataset = _of_run(run, stored, out) if run else _fresh(settings, out)
     index = _nearest(networks, epoch)
@@ -247,11 +247,9 @@ def _operation_lines(
     name: str, operation: "Operation", step: "Step", plain_text: bool
 ) -> Iterator[str]:
     """The equations of an operation, and its numbers for one example."""
-    called = "" if name == operation.name else f": {operation.name.replace('_', ' ')}"
+    called = "" if name == operation.name else f", {operation.name.replace('_', ' ')}"
     yield f"{name}{called}"
-    for line in operation.equations.split("\n\n\n")[0].splitlines():
-        if line.strip():
-            yield f"    {line}"
+    yield from (f"    {line}" for line in operation.equations.splitlines() if line)
     letters = [letter for letter in _LETTERS[operation.kind] if letter in operation.arrays]
     n_units = operation[letters[-1]].shape[0]
     rows = [_row(operation, letters, unit, step.column) for unit in range(min(n_units, MOST_UNITS))]
@@ -262,7 +260,9 @@ def _operation_lines(
             row.append(_largest(operation, unit, step.column))
     if plain_text:
         for row in rows:
-            parts = [f"{title} is {cell}" for title, cell in zip(titles[1:], row[1:], strict=True)]
+            n = len(letters) + 1
+            parts = [f"{title} is {cell}" for title, cell in zip(letters, row[1:n], strict=True)]
+            parts += [f"{title} {cell}" for title, cell in zip(titles[n:], row[n:], strict=True)]
             yield f"  {titles[0]} {row[0]}: {', '.join(parts)}."
     else:
         yield from _aligned(titles, rows)

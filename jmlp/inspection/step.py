@@ -8,6 +8,7 @@ more than `plan.GRADIENT_BLOCK` examples are trained in blocks, each with dropou
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -243,7 +244,9 @@ def fresh(hp: Hyperparams, dataset: Dataset, seed: int) -> Networks:
         seed: of its weights, mini-batches and dropout.
     """
     root = jax.random.wrap_key_data(jnp.asarray(root_key(seed)), impl="threefry2x32")
-    state = single_run.init(hp, dataset.n_in, dataset.n_classes, root)
+    # Compiled, as in training, so that its numbers are the same.
+    init = jax.jit(partial(single_run.init, hp, dataset.n_in, dataset.n_classes))
+    state = init(root)
     tensors = {
         name: np.asarray(array)
         for name, array in name_tensors(state.params, state.bn_state).items()

@@ -91,16 +91,21 @@ class Operation:
 
     @property
     def equations(self) -> str:
-        """Its equations, with shapes: the part of its file's documentation that is indented.
+        """Its equations, with shapes, from the documentation of its file.
 
         Empty for an activation of the caller's.
         """
         module = _MODULES.get(self.name)
         if module is None:
             return ""
-        lines = inspect.cleandoc(module.__doc__ or "").splitlines()
-        blocks = "\n".join(line for line in lines if line.startswith("    ") or not line)
-        return inspect.cleandoc("\n" + blocks.strip("\n"))
+        wanted = ["forward", "backward"]
+        if self.kind == "running batch norm":
+            wanted = ["predict"]
+        elif "w" in self.arrays:
+            wanted.append("class weights")
+        blocks = inspect.cleandoc(module.__doc__ or "").split("\n\n")
+        texts = [inspect.cleandoc("\n" + block) for block in blocks if block.startswith("    ")]
+        return "\n\n".join(text for text in texts if text.startswith(tuple(wanted)))
 
 
 @dataclass(frozen=True, eq=False)
