@@ -128,7 +128,7 @@ def test_the_label_column_of_a_frame_is_what_a_score_compares_with() -> None:
     assert result.score(FRAME, what="cost") == result.score(FRAME, FRAME["species"], "cost")
     with pytest.raises(DataError, match="or a frame with the column species as x"):
         result.score(FRAME.drop("species"))
-    pixels = np.eye(30, 5, dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 5)).astype(np.uint8)
     pictures = jmlp.fit(HP, pixels, ROWS[:30] % 2)
     with pytest.raises(DataError, match=r"score: y: give the labels of x$"):
         pictures.score(pixels)

@@ -55,7 +55,7 @@ def test_links_lead_to_files_and_headings(name: str) -> None:
 
 SHOWN = sorted(
     {
-        line.partition(" #")[0].strip().removeprefix("scripts/")
+        re.split(" [#>] ", line + " ")[0].strip().removeprefix("scripts/")
         for page in PAGES
         for line in re.findall(r"^    ((?:scripts/)?jmlp .*)$", read(page), re.MULTILINE)
         if "…" not in line and page.name != "CONTRIBUTING.md"
