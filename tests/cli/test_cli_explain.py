@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 from commands import Here
 
@@ -25,7 +26,9 @@ def test_a_fresh_network_is_explained_from_its_inputs_to_its_update(here: Here) 
     ]
     assert "    forward     A  = max(Z, 0)                (n, B)" in lines
     spoken = here("explain", "--seed", "1", "--plain").out
-    assert re.search(r"^  unit 0: Z is \S+, A is \S+, dA is \S+, dZ is \S+\.$", spoken, re.MULTILINE)
+    assert re.search(
+        r"^  unit 0: Z is \S+, A is \S+, dA is \S+, dZ is \S+\.$", spoken, re.MULTILINE
+    )
 
 
 def test_a_step_of_a_stored_run_is_consistent_with_itself(here: Here) -> None:
@@ -36,10 +39,8 @@ def test_a_step_of_a_stored_run_is_consistent_with_itself(here: Here) -> None:
     kinds = [[op["kind"] for op in layer["operations"]] for layer in said["layers"]]
     assert kinds == [["dense", "activation", "dropout"]] * 2 + [["dense"]]
     for change in said["changes"]:
-        for old, gradient, new in zip(
-            *(sum(change[key], []) for key in ("old", "gradient", "new")), strict=True
-        ):
-            assert new == pytest.approx(old - 0.1 * gradient, abs=1e-6)
+        old, gradient = np.array(change["old"]), np.array(change["gradient"])
+        np.testing.assert_allclose(change["new"], old - 0.1 * gradient, atol=1e-6)
     done = here("explain", "last", "--epoch", "1", "--cell", "hidden 1.Z[2]", "--json")
     cell = json.loads(done.out)
     assert sum(term["value"] for term in cell["terms"]) == pytest.approx(cell["value"], abs=1e-5)

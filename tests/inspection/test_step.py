@@ -50,6 +50,13 @@ def networks(data: Dataset = SMALL_DATA, seed: int = 3, **changes: Any) -> Netwo
     )
 
 
+def assert_updated(step: Step, after: model.Params) -> None:
+    """Its update gives these parameters."""
+    for change, expected in zip(step.changes, jax.tree.leaves(after), strict=True):
+        assert change.new is not None
+        np.testing.assert_allclose(change.new, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -70,9 +77,7 @@ def test_the_update_of_a_step_is_that_of_training(changes: dict[str, Any]) -> No
         step = next_step(stored, SMALL_DATA, index, 0)
         assert step.update == index + 1
         after = restore(stored.tensors[index + 1], stored.hyperparams, 20, 3)[0]
-        new = [change.new for change in step.changes]
-        for found, expected in zip(new, jax.tree.leaves(after), strict=True):
-            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        assert_updated(step, after)
 
 
 def test_the_update_of_augmented_pictures_is_that_of_training() -> None:
@@ -80,8 +85,7 @@ def test_the_update_of_augmented_pictures_is_that_of_training() -> None:
     stored = networks(data, shift=1, rotation=20.0, elastic=0.5)
     step = next_step(stored, data, 1, 0)
     after = restore(stored.tensors[2], stored.hyperparams, 20, 3)[0]
-    for change, expected in zip(step.changes, jax.tree.leaves(after), strict=True):
-        np.testing.assert_allclose(change.new, expected, rtol=1e-5, atol=1e-6)
+    assert_updated(step, after)
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
@@ -89,8 +93,7 @@ def test_only_the_first_update_is_known_of_an_optimiser_with_moments(optimizer: 
     stored = networks(optimizer=optimizer)
     first = next_step(stored, SMALL_DATA, 0, 0)
     after = restore(stored.tensors[1], stored.hyperparams, 20, 3)[0]
-    for change, expected in zip(first.changes, jax.tree.leaves(after), strict=True):
-        np.testing.assert_allclose(change.new, expected, rtol=1e-5, atol=1e-6)
+    assert_updated(first, after)
     assert {change.new for change in next_step(stored, SMALL_DATA, 1, 0).changes} == {None}
 
 
@@ -126,7 +129,7 @@ def test_a_prediction_is_that_of_the_stored_network(part: Any) -> None:
     x = {
         "training": SMALL_DATA.x_train[training],
         "validation": SMALL_DATA.x_train[validation],
-        "test": SMALL_DATA.x_test,
+        "test": np.asarray(SMALL_DATA.x_test),
     }[part]
     expected = model.predict(params, state, x[7:8])
     np.testing.assert_allclose(step.trace.cost["logits"].T, expected, rtol=1e-5)
