@@ -72,6 +72,16 @@ app.command(
     ),
 )
 app.command(
+    "jmlp.cli.explain:explain",
+    name="explain",
+    sort_key=3.5,
+    help=(
+        "Print every number of one step: forward, backward, and the update.\n\n"
+        "Of a stored run or of a fresh network, with the equations beside the numbers; --cell "
+        "opens a number to the sum behind it."
+    ),
+)
+app.command(
     "jmlp.cli.gradcheck:gradcheck",
     name="gradcheck",
     sort_key=4,

@@ -88,14 +88,8 @@ def train(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> int:
     """Train one configuration over any number of seeds, and save the best network."""
-    settings = {
-        known.name: _value(known.name, getattr(hyperparams, known.name))
-        for known in fields(Hyperparams)
-    }
-    settings |= {"seeds": seeds, "data": data, **table.settings()}
-    study = study_of(
-        "jmlp train", {name: value for name, value in settings.items() if value is not None}
-    )
+    settings = {"seeds": seeds, "data": data, **table.settings()}
+    study = study_of("jmlp train", {**settings_of(hyperparams), **settings})
     target = None if save is None else files.user_file(save, "--save", force=force)
     from jmlp import data as datasets
     from jmlp.cli import session
@@ -195,6 +189,19 @@ def _save(path: Path, folder: Path, results: "Sequence[RunResult]", dataset: "Da
     stored = run_files.read(run_files.path_of(folder, best.run_id))
     weights.save_stored(path, stored, contract_of(dataset))
     return f"seed {best.seed}, the lowest validation cost" if len(results) > 1 else "the network"
+
+
+def settings_of(hyperparams: "HyperparameterOptions") -> dict[str, Any]:
+    """The hyperparameters that are given, as TOML values by name.
+
+    Raises:
+        ConfigError: one is not one value.
+    """
+    values = {
+        known.name: _value(known.name, getattr(hyperparams, known.name))
+        for known in fields(Hyperparams)
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _value(name: str, option: Any) -> Any:

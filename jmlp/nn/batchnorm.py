@@ -10,7 +10,8 @@
                 dbeta  = sum of dY over the examples                     (n, 1)
                 dZ     = gamma / sqrt(var + eps) * (dY - (dbeta + Z_hat * dgamma) / B)
 
-    predict     Y = gamma * (Z - state.mean) / sqrt(state.var + eps) + beta
+    predict     Y  = gamma * (Z - state.mean) / sqrt(state.var + eps) + beta
+                dZ = gamma / sqrt(state.var + eps) * dY, as the running statistics are constants
 
 dbeta and dgamma appear in dZ because `mean` and `var` depend on Z too: dbeta / B is the mean of dY,
 dgamma / B that of dY * Z_hat (derived step by step in docs/explanation/backpropagation.md).

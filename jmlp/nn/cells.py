@@ -217,6 +217,10 @@ def _dbeta(c: _Cell) -> Iterator[Term]:
         yield _term(c("dY", c.i, example))
 
 
+def _running_dZ(c: _Cell) -> Iterator[Term]:
+    yield _term(c("gamma", c.i, 0), _inverse_std(c), c("dY", c.i, c.j))
+
+
 def _bn_dZ(c: _Cell) -> Iterator[Term]:
     gamma, inverse = c("gamma", c.i, 0), _inverse_std(c)
     share = _constant("-1 / B", -1 / c.n_examples)
@@ -298,22 +302,28 @@ def _costs(c: _Cell) -> Iterator[Term]:
         yield _term(_constant("-1", -1), c("T", k, c.j), c("S", k, c.j))
 
 
+def _share(c: _Cell) -> tuple[Factor, ...]:
+    """The factor 1 / B, and the share of the mini-batch if the trace is of a part of it."""
+    one = _constant("1 / B", 1 / c.n_examples)
+    return (c("share", 0, 0), one) if c.has("share") else (one,)
+
+
 def _mean_cost(c: _Cell) -> Iterator[Term]:
-    share = _constant("1 / B", 1 / c.arrays["costs"].shape[1])
+    share = _share(c)
     for example in range(c.arrays["costs"].shape[1]):
         weight = (c("w", 0, example),) if c.has("w") else ()
-        yield _term(share, *weight, c("costs", 0, example))
+        yield _term(*share, *weight, c("costs", 0, example))
 
 
 def _dlogits(c: _Cell) -> Iterator[Term]:
-    share = _constant("1 / B", 1 / c.n_examples)
+    share = _share(c)
     weight = (c("w", 0, c.j),) if c.has("w") else ()
-    yield _term(share, *weight, c("P", c.i, c.j))
-    yield _term(_constant("-1", -1), share, *weight, c("T", c.i, c.j))
+    yield _term(*share, *weight, c("P", c.i, c.j))
+    yield _term(_constant("-1", -1), *share, *weight, c("T", c.i, c.j))
 
 
 # Parts of the equations that are there only with these arrays.
-_OPTIONAL = {" + b[i]": "b", "w[j] ": "w"}
+_OPTIONAL = {" + b[i]": "b", "w[j] ": "w", "share ": "share"}
 
 # By kind and letter: the equation, and the terms. What is not here is given.
 _RULES: Mapping[tuple[str, str], tuple[str, Callable[[_Cell], Iterator[Term]]]] = {
@@ -332,11 +342,22 @@ _RULES: Mapping[tuple[str, str], tuple[str, Callable[[_Cell], Iterator[Term]]]] 
         "(dY[i, j] - (dbeta[i] + Z_hat[i, j] dgamma[i]) / B)",
         _bn_dZ,
     ),
+    ("running batch norm", "Z_hat"): (
+        "Z_hat[i, j] = (Z[i, j] - mean[i]) / sqrt(var[i] + eps)",
+        _Z_hat,
+    ),
+    ("running batch norm", "Y"): ("Y[i, j] = gamma[i] Z_hat[i, j] + beta[i]", _Y),
+    ("running batch norm", "dgamma"): ("dgamma[i] = sum_j dY[i, j] Z_hat[i, j]", _dgamma),
+    ("running batch norm", "dbeta"): ("dbeta[i] = sum_j dY[i, j]", _dbeta),
+    ("running batch norm", "dZ"): (
+        "dZ[i, j] = gamma[i] / sqrt(var[i] + eps) dY[i, j]",
+        _running_dZ,
+    ),
     ("dropout", "D"): ("D[i, j] = A[i, j] M[i, j]", _product("A", "M")),
     ("dropout", "dA"): ("dA[i, j] = dD[i, j] M[i, j]", _product("dD", "M")),
     ("cost", "S"): ("S[i, j] = logits[i, j] - log(sum_k exp(logits[k, j]))", _S),
     ("cost", "P"): ("P[i, j] = exp(S[i, j])", _P),
     ("cost", "costs"): ("costs[j] = -sum_i T[i, j] S[i, j]", _costs),
-    ("cost", "cost"): ("cost = sum_j w[j] costs[j] / B", _mean_cost),
-    ("cost", "dlogits"): ("dlogits[i, j] = w[j] (P[i, j] - T[i, j]) / B", _dlogits),
+    ("cost", "cost"): ("cost = share sum_j w[j] costs[j] / B", _mean_cost),
+    ("cost", "dlogits"): ("dlogits[i, j] = share w[j] (P[i, j] - T[i, j]) / B", _dlogits),
 }

@@ -96,6 +96,25 @@ def gradient(
     return batch_cost, grads, bn_state
 
 
+def block_of(
+    params: model.Params, n: int, example: int, key: Array | None
+) -> tuple[range, Array | None]:
+    """The block in which `gradient` processes an example of a mini-batch, and its dropout key.
+
+    Args:
+        params: parameters of the network; only their structure matters.
+        n: examples in the mini-batch.
+        example: the number of the example, from 0.
+        key: the step's dropout key.
+    """
+    if not _needs_blocks(params, n):
+        return range(n), key
+    index = example // GRADIENT_BLOCK
+    first = index * GRADIENT_BLOCK
+    block_key = None if key is None else jax.random.fold_in(key, index)
+    return range(first, min(first + GRADIENT_BLOCK, n)), block_key
+
+
 def _needs_blocks(params: model.Params, n: int) -> bool:
     """Whether the gradient of `n` examples is computed in blocks.
 

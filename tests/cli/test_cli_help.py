@@ -32,6 +32,7 @@ def test_there_are_these_commands() -> None:
         "resume",
         "stop",
         "predict",
+        "explain",
         "gradcheck",
         "data",
         "data list",

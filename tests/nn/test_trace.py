@@ -1,6 +1,7 @@
 """Every number of a pass: that of the pass itself, and the sum behind each of them."""
 
 import itertools
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,12 +12,13 @@ import pytest
 import jmlp
 from jmlp.errors import ConfigError, DataError
 from jmlp.nn import batchnorm, cells, faults, model
+from jmlp.nn import cost as nn_cost
 from jmlp.nn.activations import ACTIVATIONS, of_function
 from jmlp.nn.cost import balanced_weights
 from jmlp.nn.dense import DenseParams
 from jmlp.nn.gradient import CostOptions, gradient
 from jmlp.nn.model import Layer
-from jmlp.nn.trace import Operation, Trace, trace
+from jmlp.nn.trace import Operation, Trace, trace, trace_prediction
 from jmlp.study.config import Hyperparams, unchecked
 
 B, N_IN, N_CLASSES = 7, 6, 3
@@ -110,6 +112,42 @@ def test_a_mistake_in_the_backward_pass_is_recorded_as_it_is_made() -> None:
     found = trace(params, state, X, Y, None, CostOptions(), wrong)
     relu = found.layers[0].operations[1]
     assert not np.array_equal(relu["dZ"], np.where(np.asarray(relu["Z"]) > 0, relu["dA"], 0))
+
+
+@pytest.mark.parametrize("place", [None, "before", "after"])
+def test_a_traced_prediction_is_that_of_predict_and_its_gradient_that_of_jax(
+    place: str | None,
+) -> None:
+    changes = {} if place is None else {"batch_norm": True, "batch_norm_place": place}
+    params, state = network(**changes)
+    for _ in range(3):  # running statistics unlike those of the batch
+        _, state, _ = model.forward(params, state, 2 * X + 1, None, None)
+    found = trace_prediction(params, state, X, Y)
+
+    def cost_of(params: model.Params) -> jax.Array:
+        return nn_cost.forward(model.predict(params, state, X).T, Y)[0]
+
+    np.testing.assert_array_equal(found.cost["logits"].T, model.predict(params, state, X))
+    expected = jax.grad(cost_of)(params)
+    close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+    jax.tree.map(close, found.gradient, expected)
+    for operation in found.operations:
+        for cell in every_cell(operation):
+            assert cell.total == pytest.approx(cell.value, rel=2e-5, abs=2e-6), cell
+    kinds = [operation.kind for operation in found.operations]
+    assert ("running batch norm" in kinds) == (place is not None)
+
+
+def test_a_part_of_a_mini_batch_has_its_share_of_cost_and_gradient() -> None:
+    params, state = network()
+    found = trace(params, state, X, Y, None, CostOptions(), share=0.25)
+    cost, grads, _ = gradient(params, state, X, Y, None, CostOptions(), 0.25)
+    assert found.cost["cost"].item() == cost.item()
+    jax.tree.map(np.testing.assert_array_equal, found.gradient, grads)
+    for letter in ("cost", "dlogits"):
+        cell = found.cost.explain(letter, 0, 0)
+        assert cell.total == pytest.approx(cell.value, rel=1e-5)
+        assert "share" in cell.equation
 
 
 # Every cell opens to its sum

@@ -1,0 +1,371 @@
+"""`jmlp explain`: one step of a network in all its numbers, each with the sum behind it."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from jmlp.cli.hardware import Hardware
+from jmlp.cli.output import Output
+from jmlp.cli.store_option import StoreOption, find_one
+from jmlp.cli.train import HyperparameterOptions, settings_of, study_of
+from jmlp.errors import ConfigError, DataError
+from jmlp.study import data_names
+from jmlp.study.rules import plain
+from jmlp.training.records import epoch_text
+
+if TYPE_CHECKING:
+    from jmlp.data import Dataset
+    from jmlp.inspection.step import Change, Step
+    from jmlp.nn.trace import LayerTrace, Operation
+    from jmlp.store.networks import Networks
+
+MOST_UNITS = 12  # of a layer that are shown
+MOST_TERMS = 3  # of a sum that are shown in a table
+MOST_WEIGHTS = 3  # of each array of parameters whose update is shown
+_CELL = re.compile(r"(?P<layer>.+?)\.(?P<letter>\w+)\[(?P<i>\d+)(?:\s*,\s*(?P<j>\d+))?\]", re.ASCII)
+# The columns of an operation's table: letters of arrays with a row per unit.
+_LETTERS = {
+    "dense": ("b", "Z", "dZ", "db"),
+    "batch norm": ("Z", "mean", "var", "Z_hat", "Y", "dY", "dZ"),
+    "running batch norm": ("Z", "mean", "var", "Z_hat", "Y", "dY", "dZ"),
+    "activation": ("Z", "A", "dA", "dZ"),
+    "dropout": ("A", "M", "D", "dD", "dA"),
+    "cost": ("logits", "T", "P", "dlogits"),
+}
+
+
+def explain(
+    run: Annotated[
+        str | None,
+        Parameter(help="A stored run: the first digits of its id, a tag, or last."),
+    ] = None,
+    /,
+    *,
+    epoch: Annotated[
+        float | None,
+        Parameter(help="The stored network nearest to this epoch; default: the one that is kept."),
+    ] = None,
+    part: Annotated[
+        Literal["training", "validation", "test"] | None,
+        Parameter(
+            help="Explain how an example of this part is predicted, instead of the next update."
+        ),
+    ] = None,
+    example: Annotated[
+        int, Parameter(help="The number of the example in the mini-batch, or in the part.")
+    ] = 0,
+    cell: Annotated[
+        str | None,
+        Parameter(
+            help="One number and the sum behind it, as in 'hidden 1.Z[2]', 'output.dW[0,3]' or "
+            "'cost.P[7]'."
+        ),
+    ] = None,
+    hyperparams: HyperparameterOptions = HyperparameterOptions(),  # noqa: B008 - frozen
+    data: Annotated[
+        str | None, Parameter(help=f"Without a run: {data_names.HELP} Default: xor.")
+    ] = None,
+    seed: Annotated[int | None, Parameter(help="Without a run: the network's seed.")] = None,
+    stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
+    out: Output = Output(),  # noqa: B008 - frozen
+) -> None:
+    """Print every number of one step: forward, backward, and the update.
+
+    Of a stored run it is the next update after one of its networks, with the run's own mini-batch,
+    augmentation and dropout; of a fresh network its first update. Each table has the equations of
+    its operation beside it, and the letters in them as columns. `--cell` opens a number to the sum
+    behind it.
+    """
+    usual = settings_of(HyperparameterOptions())
+    given = {k: v for k, v in settings_of(hyperparams).items() if v != usual.get(k)}
+    settings = given | ({} if data is None else {"data": data})
+    settings |= {} if seed is None else {"seeds": [seed]}
+    if run is not None and settings:
+        flag = next(iter(settings)).replace("_", "-").replace("seeds", "seed")
+        raise ConfigError(f"--{flag}: a run has its own; leave it out")
+    Hardware(device="cpu", cores=1).start(out.say)
+    networks, dataset = _of_run(run, stored, out) if run else _fresh(settings, out)
+    index = _nearest(networks, epoch)
+    from jmlp.inspection.step import next_step, prediction
+
+    if part is None:
+        step = next_step(networks, dataset, index, example)
+    else:
+        step = prediction(networks, dataset, index, part, example)
+    if cell is not None:
+        _print_cell(step, cell, out)
+    elif out.json:
+        out.print_json(_document(step, run))
+    else:
+        for line in _lines(step, networks, out.plain):
+            print(line)
+
+
+def _of_run(run: str, stored: StoreOption, out: Output) -> "tuple[Networks, Dataset]":
+    """The networks of a stored run, and its data.
+
+    Raises:
+        DataError: the data cannot be loaded, or have changed.
+        StoreError: there is no such run, or it has no networks.
+    """
+    from jmlp import data as datasets
+    from jmlp.data.dataset import changed_arrays
+    from jmlp.store import networks
+
+    with stored.open(viewer=True) as store:
+        found = networks.read(store, find_one(store, run).run_id)
+    dataset = datasets.load_stored(found.data, out.say)
+    if changed := changed_arrays(found.data["digests"], dataset.digests):
+        raise DataError(
+            f"{dataset.source}: the data have changed since the run was trained: the SHA-256 of "
+            f"{', '.join(changed)} differs; restore the old data, and try again"
+        )
+    return found, dataset
+
+
+def _fresh(settings: dict[str, Any], out: Output) -> "tuple[Networks, Dataset]":
+    """An untrained network, and its data: unless it is said otherwise, 2-2-2 on four of xor.
+
+    Raises:
+        ConfigError: the layers, the data or the seed are not allowed.
+        DataError: the data cannot be loaded.
+    """
+    from jmlp import data as datasets
+    from jmlp.inspection.step import fresh
+    from jmlp.training.plan import data_facts, make_plan
+
+    usual = {"seeds": [0], "data": "xor", "hidden": [2], "batch_size": 4}
+    study = study_of("jmlp explain", {**usual, **settings})
+    dataset = datasets.load(study.data, out.say)
+    (run,) = make_plan(study, data_facts(dataset)).runs
+    return fresh(run.hyperparams, dataset, run.seed), dataset
+
+
+def _nearest(networks: "Networks", epoch: float | None) -> int:
+    """The index of the network at an epoch, or of the kept one."""
+    if epoch is None:
+        return len(networks.epochs) - 1 if networks.best is None else networks.best
+    return min(range(len(networks.epochs)), key=lambda i: abs(networks.epochs[i] - epoch))
+
+
+# ---- one number
+
+
+def _print_cell(step: "Step", text: str, out: Output) -> None:
+    match = _CELL.fullmatch(text.strip())
+    if match is None:
+        raise ConfigError(
+            f"--cell: must be LAYER.LETTER[ROW] or LAYER.LETTER[ROW,COLUMN], as in "
+            f"'hidden 1.Z[2]' or 'output.dW[0,3]', got {plain(text)}"
+        )
+    layer, letter, i = match["layer"].strip(), match["letter"], int(match["i"])
+    operations = {named.name: named.operations for named in step.trace.layers}
+    operations["cost"] = (step.trace.cost,)
+    if layer not in operations:
+        names = ", ".join(operations)
+        raise ConfigError(f"--cell: {plain(layer)}: there is no such layer: it has {names}")
+    having = [op for op in operations[layer] if letter in op.arrays]
+    if not having:
+        letters = dict.fromkeys(name for op in operations[layer] for name in op.arrays)
+        raise ConfigError(f"--cell: {layer} has no {letter}: it has {', '.join(letters)}")
+    array = having[0][letter]
+    j = int(match["j"] or (0 if array.shape[1] == 1 else step.column))
+    try:
+        found = [op.explain(letter, i, j) for op in having]
+    except IndexError as error:
+        raise ConfigError(f"--cell: {layer}.{error}") from None
+    # Where it was computed, rather than where it is read.
+    explanation = next((one for one in found if one.terms), found[0])
+    if out.json:
+        out.print_json(
+            {
+                "layer": layer,
+                "letter": letter,
+                "at": [i, j],
+                "value": explanation.value,
+                "equation": explanation.equation or None,
+                "terms": [
+                    {
+                        "value": term.value,
+                        "factors": [
+                            {"name": factor.name, "value": factor.value} for factor in term.factors
+                        ],
+                    }
+                    for term in explanation.largest_first
+                ],
+            }
+        )
+    else:
+        print(f"{layer}: {explanation}")
+
+
+# ---- all of them
+
+
+def _lines(step: "Step", networks: "Networks", plain_text: bool) -> Iterator[str]:
+    yield _title(step, networks)
+    yield ""
+    for layer in step.trace.layers:
+        yield from _layer_lines(layer, step, plain_text)
+    yield from _operation_lines("cost", step.trace.cost, step, plain_text)
+    costs = step.trace.cost
+    whole = "" if step.is_prediction else f"; of the mini-batch: {_batch_cost(step)}"
+    yield f"  cost of this example: {float(costs['costs'][0, step.column]):.6g}{whole}"
+    yield ""
+    yield from _change_lines(step.changes, step)
+
+
+def _batch_cost(step: "Step") -> str:
+    value = float(step.trace.cost["cost"][0, 0])
+    if "share" in step.trace.cost.arrays:
+        return f"{value:.6g} from this block of it"
+    return f"{value:.6g}"
+
+
+def _title(step: "Step", networks: "Networks") -> str:
+    hp = networks.hyperparams
+    which = f"run {networks.run_id[:8]}" if networks.run_id else "a fresh network"
+    sizes = "-".join(map(str, hp.hidden))
+    network = f"{which} (hidden {sizes}), after epoch {epoch_text(step.epoch)}"
+    label = f"class {step.class_names[step.label]}"
+    if step.is_prediction:
+        return f"{network}: its prediction of example {step.row:,} of the {step.part} part, {label}"
+    return (
+        f"{network}: update {step.update:,}, a mini-batch of {step.n_examples:,}, learning rate "
+        f"{step.rate:.6g}; example {step.row:,} of the training part, {label}"
+    )
+
+
+def _layer_lines(layer: "LayerTrace", step: "Step", plain_text: bool) -> Iterator[str]:
+    for operation in layer.operations:
+        yield from _operation_lines(layer.name, operation, step, plain_text)
+
+
+def _operation_lines(
+    name: str, operation: "Operation", step: "Step", plain_text: bool
+) -> Iterator[str]:
+    """The equations of an operation, and its numbers for one example."""
+    called = "" if name == operation.name else f", {operation.name.replace('_', ' ')}"
+    yield f"{name}{called}"
+    yield from (f"    {line}" for line in operation.equations.splitlines() if line)
+    letters = [letter for letter in _LETTERS[operation.kind] if letter in operation.arrays]
+    n_units = operation[letters[-1]].shape[0]
+    rows = [_row(operation, letters, unit, step.column) for unit in range(min(n_units, MOST_UNITS))]
+    titles = ["unit" if name != "cost" else "class", *letters]
+    if operation.kind == "dense":
+        titles.append("Z is the sum of")
+        for unit, row in enumerate(rows):
+            row.append(_largest(operation, unit, step.column))
+    if plain_text:
+        for row in rows:
+            n = len(letters) + 1
+            parts = [f"{title} is {cell}" for title, cell in zip(letters, row[1:n], strict=True)]
+            parts += [f"{title} {cell}" for title, cell in zip(titles[n:], row[n:], strict=True)]
+            yield f"  {titles[0]} {row[0]}: {', '.join(parts)}."
+    else:
+        yield from _aligned(titles, rows)
+    if n_units > MOST_UNITS:
+        yield f"  and {n_units - MOST_UNITS:,} more (--json has all of them)"
+    yield ""
+
+
+def _row(operation: "Operation", letters: Sequence[str], unit: int, column: int) -> list[str]:
+    cells = [str(unit)]
+    for letter in letters:
+        array = operation[letter]
+        cells.append(f"{float(array[unit, column if array.shape[1] > 1 else 0]) + 0.0:.5g}")
+    return cells
+
+
+def _largest(operation: "Operation", unit: int, column: int) -> str:
+    """The largest terms of a unit's Z."""
+    terms = operation.explain("Z", unit, column).largest_first
+    shown = [
+        (term.value, " ".join(factor.name for factor in term.factors))
+        for term in terms[:MOST_TERMS]
+    ]
+    if rest := terms[MOST_TERMS:]:
+        shown.append((sum(term.value for term in rest), f"{len(rest):,} more"))
+    (first, name), *others = shown
+    text = f"{first + 0.0:.4g} ({name})"
+    for value, name in others:
+        text += f" {'-' if value < 0 else '+'} {abs(value):.4g} ({name})"
+    return text
+
+
+def _aligned(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows under their titles, numbers to the right; a last column of text to the left."""
+    n_numbers = max(len(titles) - (titles[-1].startswith("Z is")), 0)
+    widths = [max(len(line[k]) for line in [titles, *rows]) for k in range(n_numbers)]
+    for line in [titles, *rows]:
+        cells = [cell.rjust(width) for cell, width in zip(line, widths, strict=False)]
+        yield "  " + "  ".join([*cells, *line[n_numbers:]]).rstrip()
+
+
+def _change_lines(changes: "Sequence[Change]", step: "Step") -> Iterator[str]:
+    """The update of the parameters that it changes most."""
+    import numpy as np
+
+    if not changes:
+        return
+    known = changes[0].new is not None
+    yield "update: " + (
+        "old, gradient, step, new"
+        if known
+        else "the optimiser's moments are not stored with a "
+        "network, so of an update after the first one only the gradient is known"
+    )
+    for change in changes:
+        by = change.gradient if change.new is None else change.new - change.old
+        for flat in np.argsort(-np.abs(by), axis=None, kind="stable")[:MOST_WEIGHTS]:
+            at = np.unravel_index(flat, by.shape)
+            place = f"{change.layer} {change.letter}[{', '.join(map(str, at))}]"
+            old, gradient = float(change.old[at]), float(change.gradient[at])
+            if change.new is None:
+                yield f"  {place}: {old:.6g}, gradient {gradient:.6g}"
+                continue
+            new = float(change.new[at])
+            yield f"  {place}: {old:.6g}, gradient {gradient:.6g}, {new - old:+.6g} = {new:.6g}"
+        if change.old.size > MOST_WEIGHTS:
+            yield f"    the largest of {change.old.size:,}"
+
+
+def _document(step: "Step", run: str | None) -> dict[str, Any]:
+    """Everything as JSON: columns are examples, the chosen one is `column`."""
+    import numpy as np
+
+    def operation(op: "Operation") -> dict[str, Any]:
+        return {
+            "kind": op.kind,
+            "name": op.name,
+            "equations": op.equations,
+            "arrays": {name: np.asarray(array).tolist() for name, array in op.arrays.items()},
+        }
+
+    return {
+        "run": run,
+        "epoch": step.epoch,
+        "update": step.update or None,
+        "learning_rate": None if step.is_prediction else step.rate,
+        "part": step.part,
+        "example": step.row,
+        "column": step.column,
+        "class": step.class_names[step.label],
+        "layers": [
+            {"name": layer.name, "operations": [operation(op) for op in layer.operations]}
+            for layer in step.trace.layers
+        ],
+        "cost": operation(step.trace.cost),
+        "changes": [
+            {
+                "layer": change.layer,
+                "letter": change.letter,
+                "old": change.old.tolist(),
+                "gradient": change.gradient.tolist(),
+                "new": None if change.new is None else change.new.tolist(),
+            }
+            for change in step.changes
+        ],
+    }

@@ -1,0 +1,81 @@
+"""`jmlp explain`: every number of a step, of a fresh network and of a stored run."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from commands import Here
+
+TRAIN = ["train", "--data", "small.npz", "--hidden", "5,4", "--batch-size", "16", "--quiet"]
+
+
+def test_a_fresh_network_is_explained_from_its_inputs_to_its_update(here: Here) -> None:
+    done = here("explain", "--seed", "1")
+    assert (done.code, done.err) == (0, "")
+    title, *_ = lines = done.out.splitlines()
+    assert title.startswith(
+        "a fresh network (hidden 2), after epoch 0: update 1, a mini-batch of 4, learning rate"
+    )
+    assert [line for line in lines if re.match(r"(hidden|output|cost|update)", line)] == [
+        "hidden 1, dense",
+        "hidden 1, relu",
+        "output, dense",
+        "cost",
+        "update: old, gradient, step, new",
+    ]
+    assert "    forward     A  = max(Z, 0)                (n, B)" in lines
+    spoken = here("explain", "--seed", "1", "--plain").out
+    assert re.search(
+        r"^  unit 0: Z is \S+, A is \S+, dA is \S+, dZ is \S+\.$", spoken, re.MULTILINE
+    )
+
+
+def test_a_step_of_a_stored_run_is_consistent_with_itself(here: Here) -> None:
+    train = [*TRAIN, "--epochs", "2", "--drop-rate", "0.3", "--lr", "0.1", "--patience", "none"]
+    assert here(*train).code == 0
+    said = json.loads(here("explain", "last", "--epoch", "1", "--json").out)
+    assert (said["epoch"], said["update"], said["column"]) == (1, 11, 0)
+    kinds = [[op["kind"] for op in layer["operations"]] for layer in said["layers"]]
+    assert kinds == [["dense", "activation", "dropout"]] * 2 + [["dense"]]
+    for change in said["changes"]:
+        old, gradient = np.array(change["old"]), np.array(change["gradient"])
+        np.testing.assert_allclose(change["new"], old - 0.1 * gradient, atol=1e-6)
+    done = here("explain", "last", "--epoch", "1", "--cell", "hidden 1.Z[2]", "--json")
+    cell = json.loads(done.out)
+    assert sum(term["value"] for term in cell["terms"]) == pytest.approx(cell["value"], abs=1e-5)
+    array = said["layers"][0]["operations"][0]["arrays"]["Z"]
+    assert cell["value"] == array[2][0]
+    done = here("explain", "last", "--epoch", "1", "--cell", "output.dW[0,3]")
+    assert done.out.startswith("output: dW[0, 3] = ")
+    assert "sum_j dZ[i, j] A[k, j]" in done.out
+
+
+def test_a_prediction_has_no_update(here: Here) -> None:
+    assert here(*TRAIN, "--epochs", "1", "--batch-norm", "--optimizer", "adam").code == 0
+    done = here("explain", "last", "--part", "test", "--example", "3")
+    assert "its prediction of example 3 of the test part, class " in done.out
+    assert "hidden 1, running batch norm" in done.out
+    assert "as the running statistics are constants" in done.out
+    assert "update" not in done.out
+    done = here("explain", "last", "--epoch", "1")
+    assert "the optimiser's moments are not stored" in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--cell", "Z"], "--cell: must be LAYER.LETTER[ROW] or LAYER.LETTER[ROW,COLUMN]"),
+        (["--cell", "hidden 3.Z[0]"], "there is no such layer: it has hidden 1, output, cost"),
+        (["--cell", "hidden 1.Y[0]"], "--cell: hidden 1 has no Y: it has A, W, b, Z, dZ, dW"),
+        (["--cell", "hidden 1.Z[2]"], "--cell: hidden 1.Z[2, 0]: Z is 2 by 4"),
+        (["--example", "4"], "--example: the mini-batch has examples 0 to 3, got 4"),
+        (["--hidden", "0"], "--hidden: must be a list of 1 to 64 integers"),
+        (["last", "--hidden", "3"], "--hidden: a run has its own; leave it out"),
+        (["last", "--seed", "3"], "--seed: a run has its own; leave it out"),
+    ],
+)
+def test_what_cannot_be_explained_is_refused(words: list[str], told: str, here: Here) -> None:
+    done = here("explain", *words)
+    assert (done.code, done.out) == (2, "")
+    assert told in done.err
