@@ -229,7 +229,7 @@ def test_baseline_of_an_experiment_is_its_base_unless_it_is_given() -> None:
     [
         ({"dataset": X}, ConfigError, "run_study: dataset: must be (x, y), or a frame"),
         ({"dataset": (X, Y, X)}, ConfigError, "run_study: dataset: must be (x, y), or a frame"),
-        ({"dataset": (X, Y), "test": X}, ConfigError, "run_study: test: must be (x, y), or a frame"),
+        ({"dataset": (X, Y), "test": X}, ConfigError, "run_study: test: must be (x, y), or a"),
         ({"dataset": (X, Y[1:])}, DataError, "run_study: 208 images in x, 207 labels in y"),
         (
             {"dataset": (X, Y), "test": (X_TEST[:, 1:], Y_TEST)},
