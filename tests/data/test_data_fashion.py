@@ -104,8 +104,9 @@ def test_classes_have_their_names_wherever_the_data_come_from(
     named = load("fashion-mnist")
     assert own.classes == named.classes == CLASSES
     assert contract_of(named).class_names[9] == "ankle boot"
-    facts = data_facts(named)
-    assert published_facts(machine.published) == replace(facts, class_counts=(), largest_input=0.0)
+    # What cannot be known without loading it; of the real data no class is rare.
+    unknown = replace(data_facts(named), class_counts=(), largest_input=0.0, rare_rows=())
+    assert published_facts(machine.published) == unknown
 
 
 @pytest.mark.mnist

@@ -252,7 +252,7 @@ def test_only_the_program_of_updates_depends_on_it() -> None:
             {"shift": 1, "rotation": 2.0, "elastic": 1.0},
             [
                 f"study: {name}: the examples of small are no pictures: they need a height and a "
-                "width, (N, h, w), or a square number of pixels, (N, n); leave it out"
+                "width, (N, h, w), or a square number of uint8 pixels, (N, n); leave it out"
                 for name in ("shift", "rotation", "elastic")
             ],
         ),
