@@ -10,7 +10,7 @@ from jmlp.cli.hardware import Hardware
 from jmlp.cli.output import Output
 from jmlp.cli.store_option import StoreOption, find_one
 from jmlp.cli.train import HyperparameterOptions, settings_of, study_of
-from jmlp.errors import ConfigError, DataError
+from jmlp.errors import ConfigError
 from jmlp.study import data_names
 from jmlp.study.rules import plain
 from jmlp.training.records import epoch_text
@@ -18,7 +18,7 @@ from jmlp.training.records import epoch_text
 if TYPE_CHECKING:
     from jmlp.data import Dataset
     from jmlp.inspection.step import Change, Step
-    from jmlp.nn.trace import LayerTrace, Operation
+    from jmlp.nn.trace import Operation
     from jmlp.store.networks import Networks
 
 MOST_UNITS = 12  # of a layer that are shown
@@ -110,23 +110,16 @@ def _of_run(run: str, stored: StoreOption, out: Output) -> "tuple[Networks, Data
         DataError: the data cannot be loaded, or have changed.
         StoreError: there is no such run, or it has no networks.
     """
-    from jmlp import data as datasets
-    from jmlp.data.dataset import changed_arrays
+    from jmlp.inspection.compute import data_of
     from jmlp.store import networks
 
     with stored.open(viewer=True) as store:
         found = networks.read(store, find_one(store, run).run_id)
-    dataset = datasets.load_stored(found.data, out.say)
-    if changed := changed_arrays(found.data["digests"], dataset.digests):
-        raise DataError(
-            f"{dataset.source}: the data have changed since the run was trained: the SHA-256 of "
-            f"{', '.join(changed)} differs; restore the old data, and try again"
-        )
-    return found, dataset
+    return found, data_of(found, out.say)
 
 
 def _fresh(settings: dict[str, Any], out: Output) -> "tuple[Networks, Dataset]":
-    """An untrained network, and its data: unless it is said otherwise, 2-2-2 on four of xor.
+    """An untrained network, and its data; by default 2-2-2, and mini-batches of four from xor.
 
     Raises:
         ConfigError: the layers, the data or the seed are not allowed.
@@ -208,13 +201,14 @@ def _lines(step: "Step", networks: "Networks", plain_text: bool) -> Iterator[str
     yield _title(step, networks)
     yield ""
     for layer in step.trace.layers:
-        yield from _layer_lines(layer, step, plain_text)
+        for operation in layer.operations:
+            yield from _operation_lines(layer.name, operation, step, plain_text)
     yield from _operation_lines("cost", step.trace.cost, step, plain_text)
     costs = step.trace.cost
     whole = "" if step.is_prediction else f"; of the mini-batch: {_batch_cost(step)}"
     yield f"  cost of this example: {float(costs['costs'][0, step.column]):.6g}{whole}"
     yield ""
-    yield from _change_lines(step.changes, step)
+    yield from _change_lines(step.changes)
 
 
 def _batch_cost(step: "Step") -> str:
@@ -236,11 +230,6 @@ def _title(step: "Step", networks: "Networks") -> str:
         f"{network}: update {step.update:,}, a mini-batch of {step.n_examples:,}, learning rate "
         f"{step.rate:.6g}; example {step.row:,} of the training part, {label}"
     )
-
-
-def _layer_lines(layer: "LayerTrace", step: "Step", plain_text: bool) -> Iterator[str]:
-    for operation in layer.operations:
-        yield from _operation_lines(layer.name, operation, step, plain_text)
 
 
 def _operation_lines(
@@ -304,7 +293,7 @@ def _aligned(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[s
         yield "  " + "  ".join([*cells, *line[n_numbers:]]).rstrip()
 
 
-def _change_lines(changes: "Sequence[Change]", step: "Step") -> Iterator[str]:
+def _change_lines(changes: "Sequence[Change]") -> Iterator[str]:
     """The update of the parameters that it changes most."""
     import numpy as np
 

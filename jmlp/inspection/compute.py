@@ -93,16 +93,30 @@ def inspect(folder: Path, run_id: str, part: Part, say: Callable[[str], None]) -
     """
     with Store(folder, viewer=True) as store:
         stored = networks.read(store, run_id)
+    dataset = data_of(stored, say)
+    path = records.path_of(run_id, part, stored.key)
+    records.write(path, look(stored, dataset, part))
+    records.tidy(path)
+    return path
+
+
+def data_of(stored: Networks, say: Callable[[str], None]) -> Dataset:
+    """The data that a stored run was trained on.
+
+    Args:
+        stored: the networks of the run.
+        say: called with one line for each slow step.
+
+    Raises:
+        DataError: the data cannot be loaded, or are not those of the run.
+    """
     dataset = datasets.load_stored(stored.data, say)
     if changed := changed_arrays(stored.data["digests"], dataset.digests):
         raise DataError(
             f"{dataset.source}: the data have changed since the run was trained: the SHA-256 of "
             f"{', '.join(changed)} differs; restore the old data, and try again"
         )
-    path = records.path_of(run_id, part, stored.key)
-    records.write(path, look(stored, dataset, part))
-    records.tidy(path)
-    return path
+    return dataset
 
 
 @numerics.pinned_call
@@ -210,10 +224,7 @@ def update_ratios(
     updates = [round(epoch * n_steps) for epoch in stored.epochs]
     ratios = np.full((len(trained), len(hp.hidden) + 1), np.nan)
     n_known = len(trained) - (stored.diverged_at is not None)
-    weights = None
-    if hp.class_weight == "balanced":
-        counts = np.bincount(dataset.y_train[training], minlength=dataset.n_classes)
-        weights = jnp.asarray(balanced_weights(counts))
+    weights = class_weights(hp, dataset, training)
     augmentation = augmentation_of(hp, plane_of(dataset.image_shape))
     for index in range(n_known):
         params, bn_state = trained[index]
@@ -247,6 +258,35 @@ def _sgd_change(
     augmentation: Augmentation | None,
 ) -> Floats:
     """‖Δθ‖ of each layer in one step of SGD, computed like `single_run.train_step`."""
+    x, y = map(jnp.asarray, batch)
+    hp, x, key = update_inputs(stored, augmentation, x, step)
+    rate = learning_rate(hp.schedule, hp.learning_rate, step, n_steps, hp.epochs, hp.warmup)
+    gradients = _step_gradients(params, bn_state, hp, x, y, key, rate, class_weights)
+    if hp.max_norm is None:
+        return _norms(gradients) * float(rate)
+    updated, _ = single_run.update(params, gradients, (), hp, rate)
+    return _norms(jax.tree.map(lambda new, old: np.float64(new) - old, updated, params))
+
+
+def class_weights(hp: Hyperparams, dataset: Dataset, training: NDArray[np.int32]) -> Array | None:
+    """The weights of the classes in the training cost, `(C,)`; None: there are none."""
+    if hp.class_weight == "none":
+        return None
+    counts = np.bincount(dataset.y_train[training], minlength=dataset.n_classes)
+    return jnp.asarray(balanced_weights(counts))
+
+
+def update_inputs(
+    stored: Networks, augmentation: Augmentation | None, x: Array, step: int
+) -> tuple[Hyperparams, Array, Array | None]:
+    """Swept hyperparameters as scalars, the augmented mini-batch, and the dropout key of an update.
+
+    Args:
+        stored: the networks of the run.
+        augmentation: that of the run; None if it has none.
+        x: the mini-batch, `(B, n_in)`.
+        step: the number of the update, from 1.
+    """
     stacked = jax.tree.map(jnp.asarray, stack_hyperparams([stored.hyperparams]))
     hp: Hyperparams = jax.tree.map(lambda a: a[0], stacked)
     hp, words = random_inputs(
@@ -255,19 +295,12 @@ def _sgd_change(
         can_drop=stored.can_drop,
         augments=augmentation is not None,
     )
-    x, y = map(jnp.asarray, batch)
-    key = None
-    if words is not None:
-        root = jax.random.wrap_key_data(words, impl="threefry2x32")
-        key = single_run.dropout_key(root, jnp.int32(step))
-        if augmentation is not None:
-            x = augmentation.apply(x, single_run.augmentation_key(root, jnp.int32(step)))
-    rate = learning_rate(hp.schedule, hp.learning_rate, step, n_steps, hp.epochs, hp.warmup)
-    gradients = _step_gradients(params, bn_state, hp, x, y, key, rate, class_weights)
-    if hp.max_norm is None:
-        return _norms(gradients) * float(rate)
-    updated, _ = single_run.update(params, gradients, (), hp, rate)
-    return _norms(jax.tree.map(lambda new, old: np.float64(new) - old, updated, params))
+    if words is None:
+        return hp, x, None
+    root = jax.random.wrap_key_data(words, impl="threefry2x32")
+    if augmentation is not None:
+        x = augmentation.apply(x, single_run.augmentation_key(root, jnp.int32(step)))
+    return hp, x, single_run.dropout_key(root, jnp.int32(step))
 
 
 @jax.jit

@@ -21,9 +21,9 @@ from jmlp.data.contract import contract_of
 from jmlp.data.dataset import Dataset, plane_of
 from jmlp.data.order import mini_batches
 from jmlp.errors import ConfigError, DataError
+from jmlp.inspection.compute import class_weights, update_inputs
 from jmlp.nn import faults, model
 from jmlp.nn.augmentation import augmentation_of
-from jmlp.nn.cost import balanced_weights
 from jmlp.nn.gradient import CostOptions
 from jmlp.nn.optimizers import learning_rate, optimizer_of
 from jmlp.nn.tensors import name_tensors
@@ -33,7 +33,7 @@ from jmlp.store.networks import Networks
 from jmlp.study.config import Hyperparams
 from jmlp.system import numerics
 from jmlp.training import blocks, plan, single_run
-from jmlp.training.program import random_inputs, root_key, stack_hyperparams
+from jmlp.training.program import root_key
 
 Part = Literal["training", "validation", "test"]
 Numbers = NDArray[np.float64]
@@ -137,11 +137,9 @@ def next_step(stored: Networks, dataset: Dataset, index: int, example: int) -> S
     (order,) = mini_batches(stored.seed, done, 1, len(training), hp.batch_size)
     rows = training[order]
     x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
-    weights = None
-    if hp.class_weight == "balanced":
-        counts = np.bincount(dataset.y_train[training], minlength=dataset.n_classes)
-        weights = jnp.asarray(balanced_weights(counts))
-    swept, x, key = _inputs(stored, dataset, x, done + 1)
+    weights = class_weights(hp, dataset, training)
+    augmentation = augmentation_of(hp, plane_of(dataset.image_shape))
+    swept, x, key = update_inputs(stored, augmentation, x, done + 1)
     rate = learning_rate(
         hp.schedule, swept.learning_rate, done + 1, n_steps, swept.epochs, swept.warmup
     )
@@ -172,25 +170,6 @@ def _network(stored: Networks, dataset: Dataset, index: int) -> tuple[model.Para
         stored.tensors[index], stored.hyperparams, dataset.n_in, dataset.n_classes
     )
     return jax.tree.map(jnp.asarray, params), jax.tree.map(jnp.asarray, state)
-
-
-def _inputs(
-    stored: Networks, dataset: Dataset, x: Array, step: int
-) -> tuple[Hyperparams, Array, Array | None]:
-    """Swept hyperparameters as scalars, the augmented mini-batch, and the dropout key of a step."""
-    hp = stored.hyperparams
-    augmentation = augmentation_of(hp, plane_of(dataset.image_shape))
-    stacked = jax.tree.map(jnp.asarray, stack_hyperparams([hp]))
-    swept: Hyperparams = jax.tree.map(lambda a: a[0], stacked)
-    words = jnp.asarray(root_key(stored.seed))
-    augments = augmentation is not None
-    swept, words = random_inputs(swept, words, can_drop=stored.can_drop, augments=augments)
-    if words is None:
-        return swept, x, None
-    root = jax.random.wrap_key_data(words, impl="threefry2x32")
-    if augmentation is not None:
-        x = augmentation.apply(x, single_run.augmentation_key(root, jnp.int32(step)))
-    return swept, x, single_run.dropout_key(root, jnp.int32(step))
 
 
 def _trace(

@@ -3,7 +3,7 @@
 First the gradient is compared with central differences, parameter by parameter. If the network is
 a multilayer perceptron with softmax, its gradient is also computed by `reference`, with each of the
 usual mistakes: a mistake that gives the user's numbers, in all parameters that are wrong, explains
-them. Otherwise the pattern of the error is said: a constant factor, a transpose, single rows.
+them. Otherwise the pattern of the error is described: a constant factor, a transpose, single rows.
 """
 
 from collections.abc import Iterator, Sequence
