@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jmlp.inspection.records import Inspection, Part
@@ -36,15 +35,14 @@ State = Inspection | Pending | Failure
 class Inspections:
     """A cache of inspections, of which at most one is being computed."""
 
-    def __init__(self, app: "JmlpApp", folder: Path, changed: Callable[[], object]) -> None:
+    def __init__(self, app: "JmlpApp", changed: Callable[[], object]) -> None:
         """Starts with an empty cache.
 
         Args:
             app: runs the computations in threads.
-            folder: the store's folder.
             changed: called in the app's thread after every change.
         """
-        self._app, self._folder, self._changed = app, folder, changed
+        self._app, self._changed = app, changed
         self._states: dict[Key, State] = {}
 
     def get(self, key: Key) -> State | None:
@@ -77,13 +75,12 @@ class Inspections:
 
     def _compute(self, key: Key, pending: Pending) -> State | None:
         """Computes an inspection; called in a thread."""
-        from jmlp.inspection import client
 
         def say(line: str) -> None:
             self._app.call_later(self._progressed, pending, line)
 
         try:
-            return client.inspect(self._folder, *key, say, pending.stop)
+            return self._app.inspector.inspect(*key, say, pending.stop)
         except Exception as error:  # even a bug is shown in place of the inspection
             return Failure(error_text(error))
 

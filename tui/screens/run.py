@@ -111,7 +111,7 @@ class RunScreen(JmlpScreen[None]):
         kept = self.app.settings.choices
         self.set_reactive(RunScreen.log_scale, kept.curves_log)
         self.set_reactive(RunScreen.unit, "update" if kept.curves_by_updates else "epoch")
-        self.inspections = Inspections(self.app, self.app.folder, self._show)
+        self.inspections = Inspections(self.app, self._show)
         self.query_one(Tabs).can_focus = False
         # Nested pages are mounted later than their screen.
         self.call_after_refresh(self._begin)
