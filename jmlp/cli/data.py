@@ -132,7 +132,7 @@ def table_options(name: str, table: TableFlags) -> "TableOptions":
     Raises:
         ConfigError: an option is wrong.
     """
-    from jmlp.cli.train import study_of
+    from jmlp.study.schema import study_of
     from jmlp.training.plan import table_options as options_of
 
     return options_of(study_of("jmlp data", {"seeds": 1, "data": name, **table.settings()}))

@@ -9,14 +9,17 @@ from cyclopts import Parameter
 from jmlp.cli.hardware import Hardware
 from jmlp.cli.output import Output
 from jmlp.cli.store_option import StoreOption, find_one
-from jmlp.cli.train import HyperparameterOptions, settings_of, study_of
-from jmlp.errors import ConfigError
+from jmlp.cli.train import HyperparameterOptions, settings_of
+from jmlp.errors import CheckFailed, ConfigError
+from jmlp.inspection import texts
+from jmlp.inspection.views import UNIT_LETTERS
 from jmlp.study import data_names
 from jmlp.study.rules import plain
 from jmlp.training.records import epoch_text
 
 if TYPE_CHECKING:
-    from jmlp.data import Dataset
+    from jmlp.inspection.inside import Inside
+    from jmlp.inspection.records import AnyPart
     from jmlp.inspection.step import Change, Step
     from jmlp.nn.trace import Operation
     from jmlp.store.networks import Networks
@@ -25,15 +28,6 @@ MOST_UNITS = 12  # of a layer that are shown
 MOST_TERMS = 3  # of a sum that are shown in a table
 MOST_WEIGHTS = 3  # of each array of parameters whose update is shown
 _CELL = re.compile(r"(?P<layer>.+?)\.(?P<letter>\w+)\[(?P<i>\d+)(?:\s*,\s*(?P<j>\d+))?\]", re.ASCII)
-# The columns of an operation's table: letters of arrays with a row per unit.
-_LETTERS = {
-    "dense": ("b", "Z", "dZ", "db"),
-    "batch norm": ("Z", "mean", "var", "Z_hat", "Y", "dY", "dZ"),
-    "running batch norm": ("Z", "mean", "var", "Z_hat", "Y", "dY", "dZ"),
-    "activation": ("Z", "A", "dA", "dZ"),
-    "dropout": ("A", "M", "D", "dD", "dA"),
-    "cost": ("logits", "T", "P", "dlogits"),
-}
 
 
 def explain(
@@ -59,9 +53,23 @@ def explain(
     cell: Annotated[
         str | None,
         Parameter(
-            help="One number and the sum behind it, as in 'hidden 1.Z[2]', 'output.dW[0,3]' or "
-            "'cost.P[7]'."
+            help="One number, the sum behind it, and its chain of factors, as in 'hidden 1.Z[2]', "
+            "'output.dW[0,3]' or 'cost.P[7]'."
         ),
+    ] = None,
+    check: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Compare the derivatives, or that of --cell, with jax.vjp and with central "
+            "differences, and say why they differ where they do.",
+        ),
+    ] = False,
+    float64: Annotated[
+        bool, Parameter(negative=(), help="Compare in float64, from the same numbers.")
+    ] = False,
+    update: Annotated[
+        int | None, Parameter(help="Without a run: the number of the update; default: 1.")
     ] = None,
     hyperparams: HyperparameterOptions = HyperparameterOptions(),  # noqa: B008 - frozen
     data: Annotated[
@@ -74,79 +82,92 @@ def explain(
     """Print every number of one step: forward, backward, and the update.
 
     Of a stored run it is the next update after one of its networks, with the run's own mini-batch,
-    augmentation and dropout; of a fresh network its first update. Each table has the equations of
-    its operation beside it, and the letters in them as columns. `--cell` opens a number to the sum
-    behind it.
+    augmentation and dropout; of a fresh network its first update, or any later one. Each table has
+    the equations of its operation beside it, and the letters in them as columns. `--cell` opens a
+    number to the sum behind it, `--check` computes each derivative in three ways.
     """
     usual = settings_of(HyperparameterOptions())
     given = {k: v for k, v in settings_of(hyperparams).items() if v != usual.get(k)}
     settings = given | ({} if data is None else {"data": data})
     settings |= {} if seed is None else {"seeds": [seed]}
-    if run is not None and settings:
-        flag = next(iter(settings)).replace("_", "-").replace("seeds", "seed")
+    flags = {"seeds": "seed"} | ({} if update is None else {"update": "update"})
+    if run is not None and (named := [*settings, *list(flags)[1:]]):
+        flag = flags.get(named[0], named[0]).replace("_", "-")
         raise ConfigError(f"--{flag}: a run has its own; leave it out")
+    if run is None and epoch is not None:
+        raise ConfigError("--epoch: only a stored run has several networks: give --update")
+    if update is not None and update < 1:
+        raise ConfigError(f"--update: must be at least 1, got {update}")
+    if float64 and not check:
+        raise ConfigError("--float64: is for --check; add it")
     Hardware(device="cpu", cores=1).start(out.say)
-    networks, dataset = _of_run(run, stored, out) if run else _fresh(settings, out)
-    index = _nearest(networks, epoch)
-    from jmlp.inspection.step import next_step, prediction
-
-    if part is None:
-        step = next_step(networks, dataset, index, example)
-    else:
-        step = prediction(networks, dataset, index, part, example)
+    inside = (
+        _of_run(run, stored, epoch, part, example, out)
+        if run
+        else _fresh(settings, (update or 1) - 1, part, example, out)
+    )
     if cell is not None:
-        _print_cell(step, cell, out)
+        _print_cell(inside, cell, out, check=check, double=float64)
+    elif check:
+        _print_check(inside, out, double=float64)
     elif out.json:
-        out.print_json(_document(step, run))
+        out.print_json(_document(inside.step, run))
     else:
-        for line in _lines(step, networks, out.plain):
+        for line in _lines(inside, out.plain):
             print(line)
 
 
-def _of_run(run: str, stored: StoreOption, out: Output) -> "tuple[Networks, Dataset]":
-    """The networks of a stored run, and its data.
+def _of_run(
+    run: str,
+    stored: StoreOption,
+    epoch: float | None,
+    part: "AnyPart | None",
+    example: int,
+    out: Output,
+) -> "Inside":
+    """A step of a stored run.
 
     Raises:
+        ConfigError: there is no such step.
         DataError: the data cannot be loaded, or have changed.
         StoreError: there is no such run, or it has no networks.
     """
     from jmlp.inspection.compute import data_of
+    from jmlp.inspection.inside import Inside
+    from jmlp.inspection.views import Where
     from jmlp.store import networks
 
     with stored.open(viewer=True) as store:
         found = networks.read(store, find_one(store, run).run_id)
-    return found, data_of(found, out.say)
+    index = None
+    if epoch is not None:
+        index = min(range(len(found.epochs)), key=lambda i: abs(found.epochs[i] - epoch))
+    where = Where(found.run_id, snapshot=index, part=part, example=example)
+    return Inside(where, found, data_of(found, out.say))
 
 
-def _fresh(settings: dict[str, Any], out: Output) -> "tuple[Networks, Dataset]":
-    """An untrained network, and its data; by default 2-2-2, and mini-batches of four from xor.
+def _fresh(
+    settings: dict[str, Any], updates: int, part: "AnyPart | None", example: int, out: Output
+) -> "Inside":
+    """A step of a network that no store has.
 
     Raises:
-        ConfigError: the layers, the data or the seed are not allowed.
+        ConfigError: the layers, the data, the seed or the step are not allowed.
         DataError: the data cannot be loaded.
     """
-    from jmlp import data as datasets
-    from jmlp.inspection.step import fresh
-    from jmlp.training.plan import data_facts, make_plan
+    from jmlp.inspection.inside import Inside, fresh_run
+    from jmlp.inspection.views import Where
 
-    usual = {"seeds": [0], "data": "xor", "hidden": [2], "batch_size": 4}
-    study = study_of("jmlp explain", {**usual, **settings})
-    dataset = datasets.load(study.data, out.say)
-    (run,) = make_plan(study, data_facts(dataset)).runs
-    return fresh(run.hyperparams, dataset, run.seed), dataset
-
-
-def _nearest(networks: "Networks", epoch: float | None) -> int:
-    """The index of the network at an epoch, or of the kept one."""
-    if epoch is None:
-        return len(networks.epochs) - 1 if networks.best is None else networks.best
-    return min(range(len(networks.epochs)), key=lambda i: abs(networks.epochs[i] - epoch))
+    made = fresh_run(settings, out.say)
+    stored, moments = made.after(updates)
+    where = Where(None, settings, updates, part, example)
+    return Inside(where, stored, made.dataset, moments)
 
 
 # ---- one number
 
 
-def _print_cell(step: "Step", text: str, out: Output) -> None:
+def _print_cell(inside: "Inside", text: str, out: Output, *, check: bool, double: bool) -> None:
     match = _CELL.fullmatch(text.strip())
     if match is None:
         raise ConfigError(
@@ -154,51 +175,78 @@ def _print_cell(step: "Step", text: str, out: Output) -> None:
             f"'hidden 1.Z[2]' or 'output.dW[0,3]', got {plain(text)}"
         )
     layer, letter, i = match["layer"].strip(), match["letter"], int(match["i"])
-    operations = {named.name: named.operations for named in step.trace.layers}
-    operations["cost"] = (step.trace.cost,)
-    if layer not in operations:
-        names = ", ".join(operations)
+    operations = inside.view().operations
+    named = [k for k, one in enumerate(operations) if one.layer == layer]
+    if not named:
+        names = ", ".join(dict.fromkeys(one.layer for one in operations))
         raise ConfigError(f"--cell: {plain(layer)}: there is no such layer: it has {names}")
-    having = [op for op in operations[layer] if letter in op.arrays]
+    having = [k for k in named if letter in operations[k].shapes]
     if not having:
-        letters = dict.fromkeys(name for op in operations[layer] for name in op.arrays)
+        letters = dict.fromkeys(name for k in named for name in operations[k].shapes)
         raise ConfigError(f"--cell: {layer} has no {letter}: it has {', '.join(letters)}")
-    array = having[0][letter]
-    j = int(match["j"] or (0 if array.shape[1] == 1 else step.column))
-    try:
-        found = [op.explain(letter, i, j) for op in having]
-    except IndexError as error:
-        raise ConfigError(f"--cell: {layer}.{error}") from None
+    shape = operations[having[0]].shapes[letter]
+    j = int(match["j"] or (0 if shape[1] == 1 else inside.step.column))
+    if not (0 <= i < shape[0] and 0 <= j < shape[1]):
+        raise ConfigError(f"--cell: {layer}.{letter}[{i}, {j}]: {letter} is {_by(shape)}")
     # Where it was computed, rather than where it is read.
-    explanation = next((one for one in found if one.terms), found[0])
+    origin = [k for k in having if inside.step.trace.origin(k, letter) == (k, letter)]
+    chosen = (origin or having)[0], letter, i, j
+    found, chain = inside.cell(*chosen), inside.chain(*chosen)
+    ways = inside.ways(*chosen, double=double) if check else None
     if out.json:
+        from jmlp.inspection.inside import as_json
+
         out.print_json(
             {
-                "layer": layer,
-                "letter": letter,
-                "at": [i, j],
-                "value": explanation.value,
-                "equation": explanation.equation or None,
-                "terms": [
-                    {
-                        "value": term.value,
-                        "factors": [
-                            {"name": factor.name, "value": factor.value} for factor in term.factors
-                        ],
-                    }
-                    for term in explanation.largest_first
-                ],
+                **as_json(found),
+                "chain": as_json(chain),
+                "ways": None if ways is None else as_json(ways),
             }
         )
+        return
+    for line in texts.cell_lines(found):
+        print(line)
+    if len(chain) > 1:
+        print()
+        for line in texts.chain_lines(chain):
+            print(line)
+    if ways is not None:
+        print()
+        for line in texts.ways_lines(ways):
+            print(line)
+
+
+def _print_check(inside: "Inside", out: Output, *, double: bool) -> None:
+    """Prints the derivatives of all arrays by three ways.
+
+    Raises:
+        CheckFailed: some differ without a reason.
+    """
+    found = inside.all_ways(double=double)
+    n_mistakes = sum(one.n_mistakes for one in found)
+    if out.json:
+        from jmlp.inspection.inside import as_json
+
+        out.print_json({"float64": double, "arrays": as_json(found)})
     else:
-        print(f"{layer}: {explanation}")
+        for line in texts.array_ways_lines(found):
+            print(line)
+    if n_mistakes:
+        raise CheckFailed(
+            f"{n_mistakes:,} of the derivatives by hand differ from the others without a reason"
+        )
+
+
+def _by(shape: tuple[int, int]) -> str:
+    return f"{shape[0]} by {shape[1]}"
 
 
 # ---- all of them
 
 
-def _lines(step: "Step", networks: "Networks", plain_text: bool) -> Iterator[str]:
-    yield _title(step, networks)
+def _lines(inside: "Inside", plain_text: bool) -> Iterator[str]:
+    step = inside.step
+    yield _title(step, inside.networks)
     yield ""
     for layer in step.trace.layers:
         for operation in layer.operations:
@@ -239,7 +287,7 @@ def _operation_lines(
     called = "" if name == operation.name else f", {operation.name.replace('_', ' ')}"
     yield f"{name}{called}"
     yield from (f"    {line}" for line in operation.equations.splitlines() if line)
-    letters = [letter for letter in _LETTERS[operation.kind] if letter in operation.arrays]
+    letters = [letter for letter in UNIT_LETTERS[operation.kind] if letter in operation.arrays]
     n_units = operation[letters[-1]].shape[0]
     rows = [_row(operation, letters, unit, step.column) for unit in range(min(n_units, MOST_UNITS))]
     titles = ["unit" if name != "cost" else "class", *letters]

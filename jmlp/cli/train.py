@@ -16,7 +16,7 @@ from jmlp.cli.store_option import StoreOption
 from jmlp.cli.table_flags import TableFlags
 from jmlp.errors import CheckFailed, ConfigError
 from jmlp.study import data_names
-from jmlp.study.config import USED_ONLY_WITH, Hyperparams, Study, identity
+from jmlp.study.config import USED_ONLY_WITH, Hyperparams, identity
 from jmlp.study.rules import PER_LAYER, plain, toml_value
 from jmlp.study.values import TypedError, read_typed
 from jmlp.system import files
@@ -88,6 +88,8 @@ def train(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> int:
     """Train one configuration over any number of seeds, and save the best network."""
+    from jmlp.study.schema import study_of
+
     settings = {"seeds": seeds, "data": data, **table.settings()}
     study = study_of("jmlp train", {**settings_of(hyperparams), **settings})
     target = None if save is None else files.user_file(save, "--save", force=force)
@@ -145,30 +147,6 @@ def _label(plan: "Plan") -> str:
     settings = sorted(identity(run.hyperparams).items())
     text = repr((settings, plan.study.data, sorted(plan.facts.digests.items())))
     return f"train-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def study_of(command: str, settings: dict[str, Any]) -> Study:
-    """Makes a study of one configuration, and checks it by the rules of study files.
-
-    Args:
-        command: the command, for messages.
-        settings: the values of its options, by their names in study files.
-
-    Raises:
-        ConfigError: an option is wrong; the message has every problem, with its flag.
-    """
-    from jmlp.study.schema import read_study
-    from jmlp.study.toml_reader import Reader
-
-    flags: dict[tuple[str | int, ...], str] = {}
-    for name in settings:
-        flag = f"--{name.replace('_', '-')}"
-        flags |= {(name,): flag, ("experiments", "train", name): flag}
-    reader = Reader(command, flags)
-    study = read_study({"name": "train", **settings, "experiments": {"train": {}}}, reader)
-    if study is None:
-        raise ConfigError(reader.problems)
-    return study
 
 
 def _save(path: Path, folder: Path, results: "Sequence[RunResult]", dataset: "Dataset") -> str:

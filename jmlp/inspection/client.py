@@ -6,17 +6,21 @@ The process may use JAX, which the app does not, and is kept for the next reques
 import contextlib
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jmlp.errors import CheckpointError
 from jmlp.inspection import records
 from jmlp.inspection.records import Inspection, Part
+from jmlp.inspection.views import Where
+from jmlp.results import serialization
 from jmlp.store import Store, networks
 from jmlp.system import helper_client
 
 WHAT = "the process that inspects networks"
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 class Inspector:
@@ -88,3 +92,31 @@ class Inspector:
             return records.read(path)
         computed = self.ask("inspect", say, stop, run_id=run_id, part=part)
         return None if computed is None else records.read(Path(computed))
+
+    def look(
+        self,
+        kind: type[T],
+        do: str,
+        where: Where,
+        say: Say,
+        stop: threading.Event | None = None,
+        **request: Any,
+    ) -> T | None:
+        """A view of a step, see `inspection.views`.
+
+        Args:
+            kind: the type of the view.
+            do: the name of the view in a request.
+            where: which step.
+            say: called with one line for each slow step.
+            stop: set by another thread when the view is no longer needed.
+            request: the other values of the request.
+
+        Returns:
+            The view; None if it was stopped.
+
+        Raises:
+            JmlpError: there is no such view; see `ask`.
+        """
+        found = self.ask(do, say, stop, where=asdict(where), **request)
+        return None if found is None else serialization.read(kind, found)

@@ -7,12 +7,16 @@ The store is only read, so no lock is taken.
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jmlp.system import environment, helper_server
 from jmlp.system.files import compile_cache_dir
 from jmlp.system.helper_server import Send
+
+if TYPE_CHECKING:
+    from jmlp.inspection.inside import Inside, Steps
 
 Request = Mapping[str, Any]
 Say = Callable[[str], None]
@@ -25,10 +29,39 @@ def inspect(request: Request, say: Say) -> str:
     return str(inspect(Path(request["store"]), request["run_id"], request["part"], say))
 
 
+def at_step(answer: "Callable[[Inside, Request], Any]") -> Callable[[Request, Say], Any]:
+    """The answer to a request about the step at its "where"."""
+
+    def answered(request: Request, say: Say) -> Any:
+        from jmlp.inspection.inside import as_json
+        from jmlp.inspection.views import Where
+        from jmlp.results import serialization
+
+        where = serialization.read(Where, request["where"])
+        found = answer(_steps().at(Path(request["store"]), where, say), request)
+        return serialization.strict(as_json(found))
+
+    return answered
+
+
+@cache
+def _steps() -> "Steps":
+    from jmlp.inspection.inside import Steps
+
+    return Steps()
+
+
 # By the name in a request: a function of the request and of one that is called with each line about
 # a slow step; it returns the answer as JSON values, and raises a `JmlpError` if there is none.
 ANSWERS: Mapping[str, Callable[[Request, Say], Any]] = {
     "inspect": inspect,
+    "step": at_step(lambda inside, _: inside.view()),
+    "units": at_step(lambda inside, r: inside.units(r["operation"])),
+    "weights": at_step(lambda inside, r: inside.weights(r["operation"], r["unit"])),
+    "cell": at_step(lambda inside, r: inside.cell(*r["cell"])),
+    "chain": at_step(lambda inside, r: inside.chain(*r["cell"])),
+    "ways": at_step(lambda inside, r: inside.ways(*r["cell"], double=r["double"])),
+    "changes": at_step(lambda inside, _: inside.changes()),
 }
 
 

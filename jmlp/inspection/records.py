@@ -25,6 +25,7 @@ FORMAT = "jmlp-inspection-2"
 MOST_FILES = 200  # in the cache; most are one or two megabytes
 
 Part = Literal["validation", "test"]
+AnyPart = Literal["training", "validation", "test"]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]

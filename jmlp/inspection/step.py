@@ -9,7 +9,7 @@ more than `plan.GRADIENT_BLOCK` examples are trained in blocks, each with dropou
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from jmlp.data.dataset import Dataset, plane_of
 from jmlp.data.order import mini_batches
 from jmlp.errors import ConfigError, DataError
 from jmlp.inspection.compute import class_weights, step_gradient, update_inputs
+from jmlp.inspection.records import AnyPart
 from jmlp.nn import faults, model
 from jmlp.nn.augmentation import augmentation_of
 from jmlp.nn.gradient import CostOptions
@@ -37,7 +38,6 @@ from jmlp.system import numerics
 from jmlp.training import blocks, plan, single_run
 from jmlp.training.program import root_key
 
-Part = Literal["training", "validation", "test"]
 Numbers = NDArray[np.float64]
 
 
@@ -97,12 +97,12 @@ class Step:
     column: int  # the example in the trace
     label: int  # of this example
     row: int  # its number in the part of the data
-    part: Part
+    part: AnyPart
     class_names: tuple[str, ...]
     epoch: float  # of the network
+    n_examples: int  # of the mini-batch, or of the part
     # Of a prediction, what follows is empty.
     update: int = 0  # the number of the update, from 1
-    n_examples: int = 0  # of the mini-batch
     rate: float = 0.0  # the learning rate of the update
     changes: tuple[Change, ...] = ()
 
@@ -113,7 +113,7 @@ class Step:
 
 
 @numerics.pinned_call
-def prediction(stored: Networks, dataset: Dataset, index: int, part: Part, row: int) -> Step:
+def prediction(stored: Networks, dataset: Dataset, index: int, part: AnyPart, row: int) -> Step:
     """How a stored network predicts one example.
 
     Args:
@@ -143,7 +143,8 @@ def prediction(stored: Networks, dataset: Dataset, index: int, part: Part, row: 
     labels = jnp.asarray(y[row : row + 1])
     found = jax.jit(trace_prediction)(params, state, jnp.asarray(x[row : row + 1]), labels)
     passed = Passed(params, state, labels, is_prediction=True)
-    return Step(found, passed, 0, int(y[row]), row, part, names, stored.epochs[index])
+    label, epoch = int(y[row]), stored.epochs[index]
+    return Step(found, passed, 0, label, row, part, names, epoch, len(y))
 
 
 @numerics.pinned_call
@@ -204,8 +205,8 @@ def next_step(
         "training",
         names,
         stored.epochs[index],
+        hp.batch_size,
         update=done + 1,
-        n_examples=hp.batch_size,
         rate=float(rate),
         changes=_changes(params, gradient, new),
     )
@@ -300,65 +301,97 @@ def _changes(
     return tuple(changes)
 
 
-@numerics.pinned_call
-def fresh(hp: Hyperparams, dataset: Dataset, seed: int, updates: int = 0) -> tuple[Networks, Any]:
-    """A network after some updates of a run that is not stored, and the optimiser's state.
+class FreshRun:
+    """The first updates of a run that no store has, as training makes them."""
 
-    Args:
-        hp: hyperparameters.
-        dataset: the data that it is trained on.
-        seed: of its weights, mini-batches and dropout.
-        updates: made before.
+    def __init__(self, hp: Hyperparams, dataset: Dataset, seed: int) -> None:
+        """Trains nothing yet.
 
-    Raises:
-        ConfigError: a run with these hyperparameters has fewer updates, or diverges before.
-    """
-    root = jax.random.wrap_key_data(jnp.asarray(root_key(seed)), impl="threefry2x32")
-    # Compiled, as in training, so that its numbers are the same.
-    init = jax.jit(partial(single_run.init, hp, dataset.n_in, dataset.n_classes))
-    state = init(root)
-    networks = Networks(
-        run_id="",
-        key="",
-        hyperparams=hp,
-        seed=seed,
-        split_seed=0,
-        validation_fraction=0.2,
-        data={},
-        can_drop=bool(np.any(hp.drop_rate)),
-        epochs=(0,),
-        tensors=(),
-        best=0,
-        diverged_at=None,
-    )
-    training, _ = dataset.split(networks.split_seed, networks.validation_fraction)
-    n_steps = plan.n_steps(len(training), hp.batch_size)
-    if updates >= n_steps * hp.epochs:
-        raise ConfigError(
-            f"--update: a run of these settings has updates 1 to {n_steps * hp.epochs:,}, got "
-            f"{updates + 1:,}"
+        Args:
+            hp: hyperparameters.
+            dataset: the data that it is trained on.
+            seed: of its weights, mini-batches and dropout.
+        """
+        self.networks = Networks(
+            run_id="",
+            key="",
+            hyperparams=hp,
+            seed=seed,
+            split_seed=0,
+            validation_fraction=0.2,
+            data={},
+            can_drop=bool(np.any(hp.drop_rate)),
+            epochs=(),
+            tensors=(),
+            best=0,
+            diverged_at=None,
         )
-    standardised = dataset.standardised(training)
-    weights = class_weights(hp, standardised, training)
-    augmentation = augmentation_of(hp, plane_of(dataset.image_shape))
-    orders = mini_batches(seed, 0, updates, len(training), hp.batch_size) if updates else ()
-    for step, order in enumerate(orders, start=1):
-        rows = training[order]
-        x, y = jnp.asarray(standardised.x_train[rows]), jnp.asarray(dataset.y_train[rows])
-        swept, x, key = update_inputs(networks, augmentation, x, step)
-        state = _train_step(state, swept, x, y, key, jnp.int32(step), n_steps, weights)
-    if int(state.diverged_at) >= 0:
-        raise ConfigError(
-            f"--update: the run diverges at update {int(state.diverged_at):,}, which has no finite "
-            "numbers: choose an earlier one"
+        self.dataset = dataset
+        self._training, _ = dataset.split(0, 0.2)
+        self._n_steps = plan.n_steps(len(self._training), hp.batch_size)
+        self._state: single_run.TrainState | None = None  # after so many updates:
+        self._updates = 0
+
+    @numerics.pinned_call
+    def after(self, updates: int) -> tuple[Networks, Any]:
+        """The network after some updates, and the state of its optimiser.
+
+        Args:
+            updates: made before.
+
+        Raises:
+            ConfigError: the run has fewer updates, or diverges before.
+        """
+        hp = self.networks.hyperparams
+        last = self._n_steps * hp.epochs
+        if not 0 <= updates < last:
+            raise ConfigError(
+                f"--update: a run of these settings has updates 1 to {last:,}, got {updates + 1:,}"
+            )
+        if self._state is None or updates < self._updates:
+            self._state, self._updates = self._init(), 0
+        state = self._state = self._trained(self._state, updates - self._updates)
+        self._updates = updates
+        if int(state.diverged_at) >= 0:
+            raise ConfigError(
+                f"--update: the run diverges at update {int(state.diverged_at):,}, which has no "
+                "finite numbers: choose an earlier one"
+            )
+        tensors = name_tensors(state.params, state.bn_state)
+        networks = replace(
+            self.networks,
+            epochs=(updates / self._n_steps,),
+            tensors=({name: np.asarray(array) for name, array in tensors.items()},),
         )
-    tensors = name_tensors(state.params, state.bn_state)
-    networks = replace(
-        networks,
-        epochs=(updates / n_steps,),
-        tensors=({name: np.asarray(array) for name, array in tensors.items()},),
-    )
-    return networks, state.optimizer_state
+        return networks, state.optimizer_state
+
+    def _init(self) -> single_run.TrainState:
+        root = jax.random.wrap_key_data(
+            jnp.asarray(root_key(self.networks.seed)), impl="threefry2x32"
+        )
+        hp, dataset = self.networks.hyperparams, self.dataset
+        # Compiled, as in training, so that its numbers are the same.
+        init = jax.jit(partial(single_run.init, hp, dataset.n_in, dataset.n_classes))
+        state: single_run.TrainState = init(root)
+        return state
+
+    def _trained(self, state: single_run.TrainState, count: int) -> single_run.TrainState:
+        """The state after some more updates."""
+        if count == 0:
+            return state
+        hp, training = self.networks.hyperparams, self._training
+        dataset = self.dataset.standardised(training)
+        weights = class_weights(hp, dataset, training)
+        augmentation = augmentation_of(hp, plane_of(dataset.image_shape))
+        orders = mini_batches(
+            self.networks.seed, self._updates, count, len(training), hp.batch_size
+        )
+        for step, order in enumerate(orders, start=self._updates + 1):
+            rows = training[order]
+            x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
+            swept, x, key = update_inputs(self.networks, augmentation, x, step)
+            state = _train_step(state, swept, x, y, key, jnp.int32(step), self._n_steps, weights)
+        return state
 
 
 _train_step = jax.jit(single_run.train_step, static_argnums=6)

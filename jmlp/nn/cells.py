@@ -114,7 +114,7 @@ def explain(kind: str, name: str, arrays: Numbers, letter: str, at: Place) -> Ex
     i, j = at
     if not (0 <= i < array.shape[0] and 0 <= j < array.shape[1]):
         raise IndexError(f"{letter}[{i}, {j}]: {letter} is {array.shape[0]} by {array.shape[1]}")
-    cell = _Cell({k: np.asarray(v, np.float64) for k, v in arrays.items()}, i, j)
+    cell = _Cell(arrays, i, j)
     rule = _RULES.get((kind, letter))
     if kind == "activation" and letter in ("A", "dZ"):
         equation, terms = _activation(cell, name, letter)
@@ -123,6 +123,19 @@ def explain(kind: str, name: str, arrays: Numbers, letter: str, at: Place) -> Ex
         for part, needed in _OPTIONAL.items():
             equation = equation if needed in arrays else equation.replace(part, "")
     return Explanation(letter, at, float(array[i, j]), equation, terms)
+
+
+def computes(kind: str, name: str, letter: str) -> bool:
+    """Whether an operation computes an array by a known equation, rather than being given it.
+
+    Args:
+        kind: of the operation.
+        name: of the operation: of an activation, such as "relu".
+        letter: of the array.
+    """
+    if kind == "activation":
+        return letter in ("A", "dZ") and name in _SLOPES
+    return (kind, letter) in _RULES
 
 
 class _Cell:
@@ -235,7 +248,7 @@ def _bn_dZ(c: _Cell) -> Iterator[Term]:
     share = _constant("-1 / B", -1 / c.n_examples)
     yield _term(gamma, inverse, c("dY", c.i, c.j))
     # Sums over the examples; where the scale is not learned, they are not in the trace.
-    dY, Z_hat = c.arrays["dY"][c.i], c.arrays["Z_hat"][c.i]
+    dY, Z_hat = (np.asarray(c.arrays[name][c.i], np.float64) for name in ("dY", "Z_hat"))
     yield _term(gamma, inverse, share, Factor("dbeta", (c.i, 0), math.fsum(dY)))
     dgamma = Factor("dgamma", (c.i, 0), math.fsum(dY * Z_hat))
     yield _term(gamma, inverse, share, c("Z_hat", c.i, c.j), dgamma)
@@ -294,7 +307,7 @@ _SLOPES: Mapping[str, tuple[str, Callable[[float], float], Callable[[float], flo
 
 
 def _S(c: _Cell) -> Iterator[Term]:
-    logits = c.arrays["logits"][:, c.j]
+    logits = np.asarray(c.arrays["logits"][:, c.j], np.float64)
     largest = float(logits.max())
     normaliser = largest + math.log(math.fsum(np.exp(logits - largest)))
     yield _term(c("logits", c.i, c.j))

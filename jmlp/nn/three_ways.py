@@ -250,7 +250,7 @@ class ThreeWays:
         """Comparisons of the numbers at these places of one array."""
         by_hand = np.asarray(self.trace.operations[index][letter], np.float64).ravel()[flat]
         by_vjp = np.asarray(leaf(self._by_vjp), np.float64).ravel()
-        summed = SUMMED * float(jnp.finfo(self.type).eps) * float(np.max(np.abs(by_vjp)))
+        summed = SUMMED * float(np.finfo(self.type).eps) * float(np.max(np.abs(by_vjp)))
         by_vjp, step = by_vjp[flat], STEPS[self.type]
         # Of two sizes only, for each of which JAX compiles a program.
         padded = np.resize(flat, 1 if len(flat) == 1 else MOST_CHECKED)
@@ -263,7 +263,7 @@ class ThreeWays:
         costs = np.asarray(moved.costs, np.float64)[: len(flat)]
         wide = (costs[:, 0] - costs[:, 1]) / (2 * step)
         narrow = (costs[:, 2] - costs[:, 3]) / step
-        rounding = ROUNDINGS * float(jnp.finfo(self.type).eps) * np.abs(costs[:, 0]) / (2 * step)
+        rounding = ROUNDINGS * float(np.finfo(self.type).eps) * np.abs(costs[:, 0]) / (2 * step)
         kinks = self._kinks()
         return [
             self._judged(
@@ -425,7 +425,8 @@ def _moved(
         crossed = tuple((a > 0) != (b > 0) for a, b in zip(up[1], down[1], strict=True))
         return _Moved(jnp.stack([up[0], down[0], *half]), crossed)
 
-    return jax.lax.map(of_place, places)
+    moved: _Moved = jax.lax.map(of_place, places)
+    return moved
 
 
 def _part_of(kind: Kind, before: Sequence[Operation]) -> str:

@@ -231,7 +231,8 @@ class Trace:
         """Whether an array is computed, rather than given as a parameter, an input or a label."""
         index, letter = self.origin(index, letter)
         operation = self.operations[index]
-        return letter in operation.arrays and bool(operation.explain(letter, 0, 0).terms)
+        computes = cells.computes(operation.kind, operation.name, letter)
+        return letter in operation.arrays and computes
 
 
 def trace(

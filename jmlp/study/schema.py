@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
+from jmlp.errors import ConfigError
 from jmlp.study import data_names, rules
 from jmlp.study.config import (
     DEFAULTS,
@@ -62,6 +63,27 @@ FIGURES = {
 _TOP_ONLY = {key: "at the top of the file" for key in STUDY_RULES if key not in EXPERIMENT_RULES}
 _EXPERIMENT_ONLY = dict.fromkeys(EXPERIMENT_TABLES, "in an [experiments.NAME] table")
 _RUN_LIMIT = f"the limit is {rules.MAX_RUNS:,}"
+
+
+def study_of(command: str, settings: dict[str, Any]) -> Study:
+    """Makes a study of one configuration, and checks it by the rules of study files.
+
+    Args:
+        command: the command, for messages.
+        settings: the values of its options, by their names in study files.
+
+    Raises:
+        ConfigError: an option is wrong; the message has every problem, with its flag.
+    """
+    flags: dict[tuple[str | int, ...], str] = {}
+    for name in settings:
+        flag = f"--{name.replace('_', '-')}"
+        flags |= {(name,): flag, ("experiments", "train", name): flag}
+    reader = Reader(command, flags)
+    study = read_study({"name": "train", **settings, "experiments": {"train": {}}}, reader)
+    if study is None:
+        raise ConfigError(reader.problems)
+    return study
 
 
 def read_study(document: Document, reader: Reader) -> Study | None:

@@ -10,7 +10,7 @@ from helpers import N_VALIDATION, SMALL_DATA, experiment, plan
 
 from jmlp.data.dataset import Dataset, make_dataset
 from jmlp.errors import ConfigError, DataError
-from jmlp.inspection.step import Step, fresh, next_step, prediction
+from jmlp.inspection.step import FreshRun, Step, next_step, prediction
 from jmlp.nn import model
 from jmlp.nn.tensors import name_tensors
 from jmlp.results.weights import restore
@@ -139,7 +139,7 @@ def test_a_prediction_is_that_of_the_stored_network(part: Any) -> None:
 def test_a_fresh_network_is_that_of_a_run_before_its_first_update() -> None:
     stored = networks(seed=4, drop_rate=0.3)
     hp = replace(stored.hyperparams, **EVERY)
-    made = fresh(hp, SMALL_DATA, 4)
+    made, _ = FreshRun(hp, SMALL_DATA, 4).after(0)
     for name, array in stored.tensors[0].items():
         np.testing.assert_array_equal(made.tensors[0][name], array)
     first: Step = next_step(made, SMALL_DATA, 0, 0)

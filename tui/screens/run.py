@@ -60,6 +60,7 @@ class RunScreen(JmlpScreen[None]):
         Binding("x", "unit", "Updates", show=False, tooltip="Curves against epochs or updates"),
         Binding("a", "swap", "Accuracy", tooltip="Curves of cost or accuracy"),
         Binding("u", "update", "Update", tooltip="Inspect the newest checkpoint"),
+        Binding("i", "inside", "Inside", tooltip="Every number of the next update, step by step"),
         Binding("escape", "back", "Back", tooltip="Back to the previous screen"),
     ]
 
@@ -219,6 +220,18 @@ class RunScreen(JmlpScreen[None]):
             self.inspections.discard(self.runs[self.chosen].row.run_id)
             self._request()
             self._show()
+
+    def action_inside(self) -> None:
+        """Opens the next update of the chosen run, after the snapshot that is shown."""
+        if self.runs:
+            from jmlp.inspection.views import Where
+            from tui.screens.inside import InsideScreen
+
+            inspection = self.inspection
+            index = None if inspection is None else self._index(inspection)
+            row = self.runs[self.chosen].row
+            where = Where(row.run_id, snapshot=index)
+            self.app.push_screen(InsideScreen(where, f"{self.breadcrumb} › seed {row.seed}"))
 
     def action_back(self) -> None:
         """Returns to the previous screen."""

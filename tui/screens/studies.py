@@ -160,6 +160,7 @@ class StudiesScreen(JmlpScreen[None]):
         Binding("o", "start('original')", "Original", tooltip="Start the original study"),
         Binding("d", "start('demo')", "Demo", tooltip="Start a demo of 20 seconds"),
         Binding("2", "app.switch_mode('runs')", "Runs", tooltip="All runs in the store"),
+        Binding("i", "inside", "Inside", tooltip="Every number of a tiny fresh network"),
     ]
 
     def compose_body(self) -> ComposeResult:
@@ -236,6 +237,13 @@ class StudiesScreen(JmlpScreen[None]):
     def action_new(self) -> None:
         """Opens the form for a new study."""
         self.app.choose_study()
+
+    def action_inside(self) -> None:
+        """Opens the first update of a network with two inputs, two units and two classes."""
+        from jmlp.inspection.views import Where
+        from tui.screens.inside import InsideScreen
+
+        self.app.push_screen(InsideScreen(Where(), "a fresh network"))
 
     def action_start(self, source: str) -> None:
         """Starts a built-in study unchanged."""
