@@ -1,6 +1,6 @@
 """`jmlp microscope`: dropout, batch norm and the next step of a stored run, measured."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -129,6 +129,6 @@ def _print_json(found: Any, out: Output) -> None:
     out.print_json(serialization.strict(as_json(found)))
 
 
-def _print_lines(lines: Iterable[str], show: Callable[[str], object] = print) -> None:
+def _print_lines(lines: Iterable[str]) -> None:
     for line in lines:
-        show(line)
+        print(line)

@@ -60,7 +60,7 @@ class Inside:
         """
         index = 0 if where.run_id is None else where.snapshot
         if index is None:
-            index = len(stored.epochs) - 1 if stored.best is None else stored.best
+            index = stored.index_of(None)
         if not 0 <= index < len(stored.epochs):
             raise ConfigError(f"the run has networks 0 to {len(stored.epochs) - 1}, got {index}")
         self.where, self.index, self.networks = where, index, stored

@@ -242,9 +242,7 @@ def step_lines(view: StepView) -> list[str]:
     """The cost along the step as a table, then sharpness and noise."""
     rows = [["multiple", "mini-batch", f"{view.n_sample:,} training examples"]]
     for k, multiple in enumerate(view.multiples):
-        rows.append(
-            [f"{multiple:g}", number(view.batch_costs[k]), number(view.sample_costs[k])]
-        )
+        rows.append([f"{multiple:g}", number(view.batch_costs[k]), number(view.sample_costs[k])])
     return [*step_about(view), *aligned(rows), *quality_lines(view)]
 
 
@@ -270,7 +268,10 @@ def lowest_text(view: StepView) -> str:
     """At which multiples the costs are lowest."""
     places = [
         f"{view.multiples[values.index(min(values))]:g} {of}"
-        for values, of in ((view.batch_costs, "of the mini-batch"), (view.sample_costs, "of the sample"))
+        for values, of in (
+            (view.batch_costs, "of the mini-batch"),
+            (view.sample_costs, "of the sample"),
+        )
         if all(map(math.isfinite, values))
     ]
     return f"lowest at the multiple {', '.join(places)}" if places else "costs are not finite"
@@ -294,9 +295,7 @@ def sharpness_lines(view: StepView) -> list[str]:
     if view.limit is None:
         lines.append(f"  {view.optimizer} scales each parameter, so 2/η is no limit for it")
     elif math.isfinite(view.limit):
-        formula = {"sgd": "2/η", "momentum": "(2+2μ)/η"}.get(
-            view.optimizer, "(2+2μ)/(η(1+2μ))"
-        )
+        formula = {"sgd": "2/η", "momentum": "(2+2μ)/η"}.get(view.optimizer, "(2+2μ)/(η(1+2μ))")
         above = "above" if found.value > view.limit else "below"
         lines.append(
             f"  {above} {formula} = {number(view.limit)}, the limit of stability at learning rate "
@@ -337,13 +336,21 @@ def noise_lines(noise: NoiseView | None, batch_size: int) -> list[str]:
 
 
 def sizes_lines(views: Sequence[SizeView]) -> list[str]:
-    """A table for each experiment: batch size, noise scale, signal to noise, sharpness, accuracy."""
+    """A table for each experiment: noise, sharpness and accuracy of each configuration."""
     lines = []
     for experiment in dict.fromkeys(view.experiment for view in views):
         found = [view for view in views if view.experiment == experiment]
         lines.append(f"{experiment}: the first seed of each configuration, at its best snapshot")
         rows = [
-            ["configuration", "epoch", "noise scale", "signal to noise", "sharpness", "limit", "acc. %"]
+            [
+                "configuration",
+                "epoch",
+                "noise scale",
+                "signal to noise",
+                "sharpness",
+                "limit",
+                "acc. %",
+            ]
         ]
         for view in found:
             rows.append(_size_row(view))
