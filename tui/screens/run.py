@@ -1,7 +1,7 @@
 """The screen of one configuration's runs, or one run: curves, and inspections of its networks."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -21,6 +21,7 @@ from tui.inspections import Failure, Inspections, Key, Pending
 from tui.panels.confusion import ConfusionPanel
 from tui.panels.curves import CurvesPanel
 from tui.panels.layers import LayersPanel
+from tui.panels.microscopes import MICROSCOPES, MicroscopePanel
 from tui.panels.pictures import MistakesPanel, WeightsPanel
 from tui.screens.base import JmlpScreen
 from tui.views import excerpts
@@ -28,7 +29,7 @@ from tui.views.run import RunQuery, SeenRun
 from tui.widgets.curves import Mark, XUnit
 from tui.widgets.scrubber import Scrubber
 
-PANELS = ("curves", "layers", "weights", "confusion", "mistakes")
+PANELS = ("curves", "layers", "weights", "confusion", "mistakes", *MICROSCOPES)
 # The tables of panels that can be copied.
 TABLES: Mapping[str, Callable[[Inspection, int], Excerpt | None]] = {
     "layers": excerpts.layers,
@@ -96,7 +97,7 @@ class RunScreen(JmlpScreen[None]):
 
     def compose_body(self) -> ComposeResult:
         """Yields the tabs, a line about the run, the panels and the snapshots."""
-        yield Tabs(*(Tab(name.capitalize(), id=name) for name in PANELS))
+        yield Tabs(*(Tab(name.capitalize(), id=_id(name)) for name in PANELS))
         yield Static(id="about", markup=False)
         with ContentSwitcher(initial="curves", id="pages"):
             yield CurvesPanel(id="curves-page")
@@ -104,6 +105,8 @@ class RunScreen(JmlpScreen[None]):
             yield WeightsPanel(id="weights-page")
             yield ConfusionPanel(id="confusion-page")
             yield MistakesPanel(id="mistakes-page")
+            for name, panel in MICROSCOPES.items():
+                yield panel(id=f"{_id(name)}-page")
             yield Static(id="notice", markup=False)
         yield Scrubber()
 
@@ -138,7 +141,24 @@ class RunScreen(JmlpScreen[None]):
             known = before.get(seen.row.run_id)
             if known is not None and version_of(known.row) != version_of(seen.row):
                 self.inspections.discard(seen.row.run_id)  # its networks have changed
+        self._offer_panels()
         self._show()
+
+    @property
+    def offered_panels(self) -> tuple[str, ...]:
+        """The panels that make sense for these runs, which have the same hyperparameters."""
+        hp = self.runs[0].row.hyperparams if self.runs else None
+        return tuple(
+            name
+            for name in PANELS
+            if name not in MICROSCOPES or (hp is not None and MICROSCOPES[name].applies(hp))
+        )
+
+    def _offer_panels(self) -> None:
+        """Hides the tabs of all other panels."""
+        offered = self.offered_panels
+        for name in MICROSCOPES:
+            self.query_one(f"#{_id(name)}", Tab).display = name in offered
 
     @property
     def terms(self) -> list[str]:
@@ -155,12 +175,14 @@ class RunScreen(JmlpScreen[None]):
     @on(Tabs.TabActivated)
     def tab_activated(self, event: Tabs.TabActivated) -> None:
         """Shows the tab's panel."""
-        self.panel = str(event.tab.id)
+        self.panel = next(name for name in PANELS if _id(name) == event.tab.id)
         self._focus()
 
     def action_panel(self, by: int) -> None:
         """Shows the next or previous panel, and wraps around."""
-        self.query_one(Tabs).active = PANELS[(PANELS.index(self.panel) + by) % len(PANELS)]
+        offered = self.offered_panels
+        chosen = offered[(offered.index(self.panel) + by) % len(offered)]
+        self.query_one(Tabs).active = _id(chosen)
 
     def action_scrub(self, by: int) -> None:
         """Shows the next or previous snapshot; the first time, requests the inspection."""
@@ -217,6 +239,9 @@ class RunScreen(JmlpScreen[None]):
     def action_update(self) -> None:
         """Inspects the run again."""
         if self.runs:
+            if (microscope := self._microscope) is not None and microscope.has_failed:
+                microscope.retry()
+                return
             self.inspections.discard(self.runs[self.chosen].row.run_id)
             self._request()
             self._show()
@@ -245,14 +270,22 @@ class RunScreen(JmlpScreen[None]):
         if action in ("log", "unit", "swap"):
             return in_curves
         if action == "part":
-            return not in_curves
+            return not in_curves and self.panel not in MICROSCOPES
         if action == "update":
             seen = self.runs[self.chosen] if self.runs else None
             failed = seen and isinstance(self.inspections.get(self._key(seen)), Failure)
-            return bool(seen and (seen.in_training or failed))
+            unseen = self._microscope is not None and self._microscope.has_failed
+            return bool(seen and (seen.in_training or failed or unseen))
         return True
 
     # ---- what is shown
+
+    @property
+    def _microscope(self) -> MicroscopePanel[Any] | None:
+        """The panel that is shown, if it is a microscope."""
+        if self.panel not in MICROSCOPES:
+            return None
+        return self.query_one(f"#{_id(self.panel)}-page", MicroscopePanel)
 
     def _key(self, seen: SeenRun) -> Key:
         return seen.row.run_id, self.part
@@ -262,6 +295,11 @@ class RunScreen(JmlpScreen[None]):
         """The inspection of the chosen run, if it is available."""
         state = self.inspections.get(self._key(self.runs[self.chosen])) if self.runs else None
         return state if isinstance(state, Inspection) else None
+
+    @on(MicroscopePanel.Changed)
+    def microscope_changed(self) -> None:
+        """Offers to try again where nothing could be measured."""
+        self._show()
 
     def _index(self, inspection: Inspection) -> int:
         """Returns the index of the snapshot closest to the chosen epoch, by default of the best."""
@@ -288,7 +326,7 @@ class RunScreen(JmlpScreen[None]):
             else:
                 self._show_inside()
         in_curves, update = self.panel == "curves", self.check_action("update", ())
-        self.offered = in_curves, len(self.runs) > 1, update
+        self.offered = in_curves, self.check_action("part", ()), len(self.runs) > 1, update
 
     watch_panel = watch_chosen = watch_together = watch_part = watch_epoch = _show
     watch_log_scale = watch_unit = _show
@@ -337,10 +375,10 @@ class RunScreen(JmlpScreen[None]):
             about.update(text, layout=False)
             shown = self.panel, state, e, self.app.size, self.app.theme
             if shown != self._drawn:
-                panel = self.query_one(f"#{self.panel}-page")
+                panel = self.query_one(f"#{_id(self.panel)}-page")
                 panel.show(state, e)  # type: ignore[attr-defined]
                 self._drawn = shown
-            self._page(f"{self.panel}-page")
+            self._page(f"{_id(self.panel)}-page")
         else:
             about.update(about_runs(self.runs, self.chosen, False), layout=False)
             text = state.text if isinstance(state, Pending) else ""
@@ -382,6 +420,13 @@ class RunScreen(JmlpScreen[None]):
             self.query_one(f"#{page}").focus()
         elif page in ("curves-page", "weights-page", "mistakes-page"):
             self.query_one(f"#{page}").focus_first()  # type: ignore[attr-defined]
+        elif (microscope := self._microscope) is not None and microscope.id == page:
+            microscope.focus()
+
+
+def _id(panel: str) -> str:
+    """The id of a panel's tab, and the beginning of that of its page."""
+    return panel.replace(" ", "-")
 
 
 def version_of(row: RunRow) -> tuple[int, int | None]:

@@ -65,7 +65,7 @@ def dropout_view(stored: Networks, dataset: Dataset, index: int, example: int = 
     split = split_of(stored, dataset)
     sample = split.first(split.validation, SAMPLE)
     keys = _keys(stored, first.number, N_KEYS)
-    found = _over_keys(
+    found = over_keys(
         first.params,
         first.state,
         first.x[example : example + 1],
@@ -193,7 +193,9 @@ def _mask_of_key(
 # ---- the mean over keys
 
 
-class _OverKeys(NamedTuple):
+class OverKeys(NamedTuple):
+    """Passes with dropout under each of K keys, and one without."""
+
     example: Array  # (K, C): probabilities of the example under each key
     example_without: Array  # (C,)
     mean: Array  # (n, C): mean over the keys of the sample's probabilities
@@ -204,7 +206,7 @@ class _OverKeys(NamedTuple):
 
 
 @jax.jit
-def _over_keys(
+def over_keys(
     params: model.Params,
     state: model.State,
     example: Array,
@@ -213,7 +215,19 @@ def _over_keys(
     keys: Array,
     drop_rate: Any,
     input_drop_rate: Any,
-) -> _OverKeys:
+) -> OverKeys:
+    """Predicts with dropout under each key, and without it.
+
+    Args:
+        params: parameters of the network.
+        state: its running statistics, by which batch norm normalises.
+        example: the example whose probabilities are kept, `(1, n_in)`.
+        x: the examples of a sample, `(n, n_in)`.
+        y: their labels, `(n,)`.
+        keys: of dropout, `(K,)`.
+        drop_rate: as in `masks_of`.
+        input_drop_rate: as in `masks_of`.
+    """
     dtype = params[-1].dense.W.dtype
     A_example, A = model.inputs(example, dtype).A, model.inputs(x, dtype).A
 
@@ -239,7 +253,7 @@ def _over_keys(
         one, (jnp.zeros_like(plain), zero, zero), keys
     )
     n = len(keys)
-    return _OverKeys(
+    return OverKeys(
         of_example,
         jax.nn.softmax(logits(A_example, None), axis=0)[:, 0],
         (total / n).T,
