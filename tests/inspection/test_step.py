@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from helpers import N_VALIDATION, SMALL_DATA
-from inspected_runs import networks
+from inspected_runs import EVERY, networks
 
 from jmlp.data.dataset import Dataset, make_dataset
 from jmlp.errors import ConfigError, DataError
