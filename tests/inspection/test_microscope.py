@@ -184,7 +184,7 @@ def test_the_cost_along_the_step_passes_through_the_network_before_and_after_it(
     assert view.limit == pytest.approx(2 / 0.1)
     by_momentum = step_view(networks(optimizer="momentum"), SMALL_DATA, 1)
     assert not by_momentum.is_update
-    assert "the moments of momentum are not stored" in texts.step_about(by_momentum)[0]
+    assert "the moments of momentum are not stored" in texts.step_about(by_momentum)[1]
 
 
 def test_sharpness_is_the_largest_eigenvalue_of_the_full_hessian() -> None:
@@ -257,7 +257,10 @@ def test_means_over_mini_batches_estimate_the_same_noise() -> None:
 def test_without_a_signal_there_is_no_noise_scale() -> None:
     found = noise_of(moments(np.array([[1.0], [-1.0]])), 1, 4, ("output",))
     assert (found.squared, found.scale, found.signal) == (-1, None, None)
-    assert "unknown, since |G|² is estimated as -1, not positive" in texts.noise_lines(found, 4)[0]
+    assert texts.noise_lines(found, 4)[:2] == [
+        "gradient noise scale: unknown",
+        "  |G|² is estimated as -1, not positive, from 2 examples",
+    ]
 
 
 def test_the_moments_are_those_of_the_gradients_of_single_examples() -> None:

@@ -26,6 +26,7 @@ from tui.glossary import Entry, explained, mentioned, parse, search
 from tui.panels import layers
 from tui.panels.confusion import ConfusionPanel
 from tui.panels.layers import LayersPanel
+from tui.panels.microscopes import MICROSCOPES
 from tui.panels.pictures import MistakesPanel, WeightsPanel
 from tui.screens import studies
 from tui.screens.form import StudyForm
@@ -55,7 +56,8 @@ def results_titles() -> Iterator[str]:
         yield from (column.title for column in (*one.columns, *one.difference_columns))
 
 
-EXPLAINED = (LayersPanel, ConfusionPanel, WeightsPanel, MistakesPanel, Pick, Tick, StudyForm)
+PANELS_SHOWN = (LayersPanel, ConfusionPanel, WeightsPanel, MistakesPanel, *MICROSCOPES.values())
+EXPLAINED = (*PANELS_SHOWN, Pick, Tick, StudyForm)
 
 # What the app shows, as its own records have it.
 SHOWN: dict[str, tuple[str, ...]] = {

@@ -83,12 +83,12 @@ def test_each_snapshot_is_measured_once_and_only_on_demand(
         await until_shown(pilot, "misclassified")
         assert inspections.viewed == []
         await go_to(pilot, "step")
-        await until_shown(pilot, "cost along update 21")
+        await until_shown(pilot, "along update 21")
         assert "v Test" not in shown(pilot)
         await pilot.press("left_square_bracket")
-        await until_shown(pilot, "cost along update 11")
+        await until_shown(pilot, "along update 11")
         await pilot.press("right_square_bracket")
-        await until_shown(pilot, "cost along update 21")
+        await until_shown(pilot, "along update 21")
         assert inspections.viewed == [("step quality", 2), ("step quality", 1)]
 
     with filled(tmp_path, "finished") as study:
@@ -112,7 +112,7 @@ def test_the_screen_says_that_it_computes_and_measures_the_newest_choice_next(
         await pilot.press("left_square_bracket", "left_square_bracket")
         assert line_with(pilot, " snapshot").startswith(" snapshot [0 ]")
         may_end.set()
-        await until_shown(pilot, "cost along update 1 ")
+        await until_shown(pilot, "along update 1 ")
         assert inspections.viewed == [("step quality", 2), ("step quality", 0)]
 
     with filled(tmp_path, "finished") as study:

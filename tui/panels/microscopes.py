@@ -146,7 +146,7 @@ class DropoutPanel(MicroscopePanel[DropoutView]):
     """Which units are dropped, and the mean over keys against no dropout."""
 
     do, kind = "dropout", DropoutView
-    terms = ("dropout", "key", "mask", "spread")
+    terms = ("dropout", "dropout key", "mask")
 
     @staticmethod
     def applies(hp: Hyperparams) -> bool:
@@ -204,7 +204,10 @@ class StepPanel(MicroscopePanel[StepView]):
     def draw(self, view: StepView, width: int) -> Text:
         """Sharpness and noise; the plot is beside."""
         del width
-        title = Text.assemble(("Cost, nats", "bold"), f"  {'; '.join(texts.step_about(view))}")
+        first, *more = texts.step_about(view)
+        title = Text.assemble(("Cost, nats", "bold"), f"  {first.removeprefix('cost ')}")
+        for line in more:
+            title.append(f"\n{line}")
         self.query_one(".title", Static).update(title)
         return Text("\n").join(map(Text, texts.quality_lines(view)))
 

@@ -68,11 +68,12 @@ def _mask(masks: MasksView, update: int, room: int, kept: str, muted: str) -> Te
 
 
 def _probabilities(view: DropoutView, width: int, kept: str, muted: str) -> list[Text]:
-    about = (
-        f"without dropout, and mean ± spread over the keys of {view.n_keys} updates; example "
-        f"{view.row:,} of the training part, class {view.class_names[view.label]}"
-    )
-    lines = [Text(), Text.assemble(("Probabilities", "bold"), (f"  {about}", muted))]
+    about = [
+        f"example {view.row:,} of the training part, class {view.class_names[view.label]}",
+        f"  without dropout, and mean ± spread over the keys of {view.n_keys} updates",
+    ]
+    lines = [Text(), Text.assemble(("Probabilities", "bold"), (f"  {about[0]}", muted))]
+    lines.append(Text(about[1], muted))
     order = sorted(range(len(view.mean)), key=lambda k: (-view.without[k], k))
     name = min(MOST_NAME, max(len(view.class_names[k]) for k in order))
     room = max(4, min(BAR, (width - name - 30) // 2))

@@ -10,7 +10,6 @@ from jmlp.inspection.microscope.views import (
     NoiseView,
     NormLayerView,
     SizeView,
-    Statistics,
     StepView,
 )
 from jmlp.inspection.texts import number
@@ -18,11 +17,6 @@ from jmlp.training.records import epoch_text
 
 KEPT, DROPPED = "#", "."  # units in a picture of a mask
 MISSING = "-"
-WORDS: dict[Statistics, str] = {
-    "running": "running statistics",
-    "batch": "statistics of mini-batches",
-    "sample": "statistics of the sample",
-}
 
 
 def aligned(rows: Sequence[Sequence[str]], indent: int = 2, n_left: int = 1) -> list[str]:
@@ -132,8 +126,9 @@ def keys_lines(view: DropoutView, most: int = 20) -> list[str]:
         most: classes that are listed, the most probable ones.
     """
     lines = [
-        f"probabilities over the keys of the next {view.n_keys} updates; example {view.row:,} of "
-        f"the training part, class {view.class_names[view.label]}"
+        f"probabilities of example {view.row:,} of the training part, class "
+        f"{view.class_names[view.label]}",
+        f"without dropout, and mean and spread over the keys of {view.n_keys} updates",
     ]
     order = sorted(range(len(view.mean)), key=lambda k: (-view.without[k], k))
     rows = [["class", "without", "mean", "spread", "difference"]]
@@ -196,9 +191,10 @@ def norm_lines(view: BatchNormView, most: int = 12) -> list[str]:
 def norm_about(view: BatchNormView) -> list[str]:
     """What is compared."""
     return [
-        f"batch: the {view.batch_size:,} examples of update {view.update:,}, as it normalises; "
-        f"sample: {view.n_sample:,} training examples without dropout",
-        "shift: RMS of (mean - running mean) / running std; ratio: variance / running variance",
+        f"batch: the {view.batch_size:,} examples of update {view.update:,}, as it normalises",
+        f"sample: {view.n_sample:,} training examples without dropout, as predict has them",
+        "shift: RMS of (mean - running mean) / running standard deviation",
+        "ratio: variance / running variance, the geometric mean over the units",
     ]
 
 
@@ -226,7 +222,7 @@ def evaluation_lines(view: BatchNormView) -> list[str]:
     """Validation cost and accuracy, at each snapshot, by each kind of statistics."""
     rows = [["epoch"]]
     for one in view.evaluations:
-        rows[0] += [f"{one.by}: accuracy", "cost"]
+        rows[0] += [f"{one.by}: acc.", "cost"]
     for e, epoch in enumerate(view.epochs):
         mark = " <" if e == view.snapshot else ""
         rows.append([epoch_text(epoch) + mark])
@@ -249,18 +245,17 @@ def step_lines(view: StepView) -> list[str]:
 def step_about(view: StepView) -> list[str]:
     """What the step is."""
     if view.is_update:
-        first = f"cost along update {view.update:,} ({view.optimizer}), in multiples of it"
+        lines = [f"cost along update {view.update:,} ({view.optimizer}), in multiples of it"]
     else:
-        first = (
-            f"cost along the negative gradient of update {view.update:,} times the learning rate: "
-            f"the moments of {view.optimizer} are not stored with a network"
-        )
-    lines = [first]
+        lines = [
+            f"cost along -η g of update {view.update:,}, the negative gradient times learning rate",
+            f"  the update is unknown: the moments of {view.optimizer} are not stored",
+        ]
     if view.has_fault:
-        lines.append(
-            "the run's own gradient has a mistake, made on purpose: the step is with it, sharpness "
-            "and noise are without"
-        )
+        lines += [
+            "  the run's own gradient has a mistake, made on purpose, and so has this step;",
+            "  sharpness and noise are those of the correct gradient",
+        ]
     return lines
 
 
@@ -288,9 +283,9 @@ def sharpness_lines(view: StepView) -> list[str]:
     if found is None:
         return ["sharpness: not found (the products with the Hessian are not finite, or too many)"]
     lines = [
-        f"sharpness {number(found.value)}, the largest eigenvalue of the Hessian on "
-        f"{view.n_sample:,} training examples; residual {found.residual:.1e}, "
-        f"{found.n_products} products"
+        f"sharpness {number(found.value)}: the largest eigenvalue of the Hessian on "
+        f"{view.n_sample:,} examples",
+        f"  residual {found.residual:.1e}, after {found.n_products} products with the Hessian",
     ]
     if view.limit is None:
         lines.append(f"  {view.optimizer} scales each parameter, so 2/η is no limit for it")
@@ -314,22 +309,22 @@ def noise_lines(noise: NoiseView | None, batch_size: int) -> list[str]:
         else f"{noise.n_gradients:,} mini-batches of {noise.n_each:,}"
     )
     if noise.scale is None:
-        first = (
-            f"gradient noise scale: unknown, since |G|² is estimated as {short(noise.squared)}, "
-            f"not positive, from {what}"
-        )
+        lines = [
+            "gradient noise scale: unknown",
+            f"  |G|² is estimated as {short(noise.squared)}, not positive, from {what}",
+        ]
     else:
-        first = (
-            f"gradient noise scale {short(noise.scale)} examples, from {what}; signal-to-noise "
-            f"ratio {short(noise.signal)} at batch size {batch_size:,}"
-        )
+        lines = [
+            f"gradient noise scale {short(noise.scale)} examples, estimated from {what}",
+            f"  signal-to-noise ratio {short(noise.signal)} at batch size {batch_size:,}",
+        ]
         if noise.scale > noise.n_gradients * noise.n_each:
-            first += "; more than the sample has, so only its order of magnitude is known"
+            lines.append("  more than all of them: only the order of magnitude is known")
     rows = [["layer", "|G|²", "tr Σ", "signal to noise"]]
     for layer in noise.layers:
         signal = "|G|² not > 0" if layer.signal is None else short(layer.signal)
         rows.append([layer.layer, short(layer.squared), short(layer.variance), signal])
-    return [first, *aligned(rows)]
+    return [*lines, *aligned(rows)]
 
 
 # ---- a study over batch sizes
