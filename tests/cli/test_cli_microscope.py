@@ -63,4 +63,4 @@ def test_a_study_over_batch_sizes_has_a_row_for_each(here: Here) -> None:
     assert columns.split("  ")[1] == "configuration"
     assert [row.split()[2] for row in rows] == ["16", "32"]
     unknown = here("microscope", "sizes", "none")
-    assert (unknown.code, unknown.out) == (5, "")
+    assert (unknown.code, unknown.out) == (4, "")
