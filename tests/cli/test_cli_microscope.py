@@ -16,7 +16,7 @@ def test_dropout_is_shown_as_pictures_in_words_and_as_json(here: Here) -> None:
     assert re.match(r"run [0-9a-f]{8} \(hidden 5-4\), seed 0, after epoch 1", lines[0])
     assert lines[1].startswith("example 3 of the mini-batches of updates 11 to 16: # is kept")
     pictures = [line for line in lines if re.fullmatch(r"  1\d  [#.]+", line)]
-    assert [len(line) for line in pictures] == [9] * 6 + [8] * 6
+    assert [len(line) for line in pictures] == [11] * 6 + [10] * 6
     said = json.loads(
         here("microscope", "dropout", "last", "--epoch", "1", "--example", "3", "--json").out
     )

@@ -1,6 +1,7 @@
 """What the microscopes see of networks that never were, made without JAX."""
 
 import math
+from collections.abc import Callable, Mapping
 
 from jmlp.inspection.microscope.views import (
     BatchNormView,
@@ -106,7 +107,13 @@ def step(epoch: float = 2) -> StepView:
     )
 
 
+MADE: Mapping[str, Callable[[float], DropoutView | BatchNormView | StepView]] = {
+    "dropout": dropout,
+    "batch norm": batch_norm,
+    "step quality": step,
+}
+
+
 def view(do: str, epoch: float) -> DropoutView | BatchNormView | StepView:
     """What the helper answers to a request."""
-    made = {"dropout": dropout, "batch norm": batch_norm, "step quality": step}
-    return made[do](epoch)
+    return MADE[do](epoch)

@@ -56,8 +56,7 @@ def results_titles() -> Iterator[str]:
         yield from (column.title for column in (*one.columns, *one.difference_columns))
 
 
-PANELS_SHOWN = (LayersPanel, ConfusionPanel, WeightsPanel, MistakesPanel, *MICROSCOPES.values())
-EXPLAINED = (*PANELS_SHOWN, Pick, Tick, StudyForm)
+EXPLAINED = (LayersPanel, ConfusionPanel, WeightsPanel, MistakesPanel, Pick, Tick, StudyForm)
 
 # What the app shows, as its own records have it.
 SHOWN: dict[str, tuple[str, ...]] = {
@@ -70,6 +69,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "fields of the filter": (*TEXTS, *NUMBERS),
     "panels of a run": PANELS,
     "parts of a panel": tuple(term for panel in EXPLAINED for term in panel.terms),
+    "parts of a microscope": tuple(t for panel in MICROSCOPES.values() for t in panel.terms),
     "charts of a run": (layers.GRADIENT, layers.UPDATE, layers.DEAD, "cost, nats", "accuracy, %"),
     "quantities of a comparison": tuple(q.title for q in comparison.QUANTITIES),
     "rows of a comparison": (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from run_screen import StandIn, ids, inspections, line_with, opened, shown
-from test_tui_screens import EXPECTED, check, settled
+from screen_files import EXPECTED, check, settled
 from textual.pilot import Pilot
 from tui_pilot import filled, until, until_shown
 
@@ -25,9 +25,8 @@ async def go_to(pilot: Pilot[int], panel: str) -> None:
     screen = pilot.app.screen
     assert isinstance(screen, RunScreen)
     while screen.panel != panel:
-        before = screen.panel
         await pilot.press("tab")
-        await until(pilot, lambda before=before: screen.panel != before)
+        await pilot.pause()
 
 
 @pytest.mark.parametrize(

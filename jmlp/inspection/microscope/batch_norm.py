@@ -164,7 +164,7 @@ def _batch_statistics(stored: Networks, dataset: Dataset, index: int) -> list[Pa
 
 
 def _pair(state: BatchNormState) -> Pair:
-    return np.float64(state.mean[:, 0]), np.float64(state.var[:, 0])
+    return np.asarray(state.mean[:, 0], np.float64), np.asarray(state.var[:, 0], np.float64)
 
 
 def compared(pair: Pair | None, running: Pair) -> tuple[float, float]:

@@ -109,7 +109,8 @@ def step_of(update: Update) -> tuple[model.Params, bool]:
         moments = optimizer_of(hp.optimizer).init(params)
         new, _ = _update(params, gradient, moments, hp, rate)
         return jax.tree.map(lambda new, old: np.float64(new) - np.float64(old), new, params), True
-    return jax.tree.map(lambda g: -float(rate) * np.float64(g), gradient), False
+    against: model.Params = jax.tree.map(lambda g: -float(rate) * np.float64(g), gradient)
+    return against, False
 
 
 _update = jax.jit(single_run.update)
@@ -121,7 +122,8 @@ def _moved(params: model.Params, step: model.Params, multiple: float) -> model.P
     def moved(old: Array, by: NDArray[np.float64]) -> Array:
         return jnp.asarray((np.float64(old) + multiple * by).astype(old.dtype))
 
-    return jax.tree.map(moved, params, step)
+    result: model.Params = jax.tree.map(moved, params, step)
+    return result
 
 
 def cost_of_batch(update: Update, params: model.Params) -> float:
@@ -152,8 +154,9 @@ def _cost(
 
 
 def _options(hp: Hyperparams, key: Array | None, class_weights: Array | None) -> CostOptions:
-    rates = (None, None) if key is None else (hp.drop_rate, hp.input_drop_rate)
-    return CostOptions(*rates, hp.label_smoothing, class_weights)
+    if key is None:
+        return CostOptions(None, None, hp.label_smoothing, class_weights)
+    return CostOptions(hp.drop_rate, hp.input_drop_rate, hp.label_smoothing, class_weights)
 
 
 def _derivatives(hp: Hyperparams) -> Derivatives:
@@ -218,9 +221,9 @@ def sharpness_of(update: Update, sample: Examples) -> SharpnessView | None:
             maxiter=MOST_RESTARTS,
             tol=TOLERANCE,
         )
-        v = np.float64(vectors[:, 0])
+        v = np.asarray(vectors[:, 0], np.float64)
         v /= np.linalg.norm(v)
-        Hv = np.float64(product(v))
+        Hv = np.asarray(product(v), np.float64)
     except (ArpackError, _NotFiniteError):
         return None
     value = float(values[0])
@@ -389,7 +392,7 @@ def gradient_moments(update: Update, n_each: int) -> Moments:
         sum(float(np.sum(np.square(np.float64(leaf) / K))) for leaf in jax.tree.leaves(layer))
         for layer in total
     ]
-    return Moments(np.array(of_mean), np.float64(squares) / K, K)
+    return Moments(np.array(of_mean), np.asarray(squares, np.float64) / K, K)
 
 
 @partial(jax.jit, static_argnames="side_by_side")

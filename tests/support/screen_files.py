@@ -1,0 +1,30 @@
+"""Snapshots of screens as files, in `tests/tui/screens`; UPDATE_SCREENS=1 rewrites them."""
+
+import os
+from pathlib import Path
+
+from textual.pilot import Pilot
+from tui_pilot import dump, until
+
+EXPECTED = Path(__file__).parents[1] / "tui" / "screens"
+
+
+async def settled(pilot: Pilot[int]) -> str:
+    """Returns the screen once it no longer changes."""
+    seen = [""] * 4
+
+    def is_still() -> bool:
+        seen.append(dump(pilot.app))
+        del seen[0]
+        return len(set(seen)) == 1
+
+    await until(pilot, is_still)
+    return seen[-1]
+
+
+def check(found: str, path: Path) -> None:
+    """Compares with a snapshot, or rewrites it."""
+    if os.environ.get("UPDATE_SCREENS"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(found, encoding="utf-8")
+    assert found == path.read_text(encoding="utf-8")
