@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from inside_screen import look_here
 from textual.app import App
 from textual.pilot import Pilot
 from tui_pilot import Kind, drive, dump, filled, until, until_shown
@@ -31,13 +32,15 @@ SCREENS: dict[str, tuple[tuple[str, str], ...]] = {
     "results": (("/6", "enter"), ("learning rate 0.1", "tab")),
     "run": (("/6", "enter"), ("learning rate 0.1", "enter")),
     "compare": (("q Quit", "2"), ("6 runs", "X"), ("6 selected", "c")),
+    "inside": (("q Quit", "i"), ("as it is given", "right")),
 }
 WITHOUT_STUDY = ("studies", "help", "form", "runs")
+WITHOUT_STORE = ("inside",)
 CASES = [
     (screen, kind)
     for screen in SCREENS
     for kind in get_args(Kind)
-    if kind != "empty" or screen in WITHOUT_STUDY
+    if (kind == "empty" if screen in WITHOUT_STORE else kind != "empty" or screen in WITHOUT_STUDY)
 ]
 
 
@@ -71,6 +74,7 @@ def _still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time_ns", lambda: NOON)
     monkeypatch.setattr("socket.gethostname", lambda: "host")
     monkeypatch.setattr("os.getpid", lambda: 4711)
+    look_here(monkeypatch)
     monkeypatch.setattr(UsageMeter, "usage", lambda self: Usage(623_456_789, 1.96))
     monkeypatch.chdir(tmp_path)
 
