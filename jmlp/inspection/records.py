@@ -133,15 +133,15 @@ _HEADER: Mapping[str, Any] = {
 _NAME = re.compile(r"[^.].*\.safetensors")
 
 
-def path_of(run_id: str, part: Part, key: str) -> Path:
+def path_of(run_id: str, what: str, key: str) -> Path:
     """The path of a cached inspection.
 
     Args:
         run_id: id of the run.
-        part: the part of the data.
+        what: the part of the data, or the name of what was computed, without `-`.
         key: a digest of what it was computed from.
     """
-    return folder() / f"{run_id}-{part}-{key}.safetensors"
+    return folder() / f"{run_id}-{what}-{key}.safetensors"
 
 
 def folder() -> Path:
