@@ -20,7 +20,14 @@ from jmlp.data.contract import contract_of
 from jmlp.data.dataset import Dataset
 from jmlp.errors import ConfigError, DataError
 from jmlp.inspection import boundary_records, records
-from jmlp.inspection.boundary_records import GRID, Boundary, Floats, Singles, classes
+from jmlp.inspection.boundary_records import (
+    GRID,
+    Boundary,
+    Floats,
+    Singles,
+    classes,
+    plane_columns,
+)
 from jmlp.inspection.compute import FILE_BYTES, data_of
 from jmlp.nn import model
 from jmlp.nn.batchnorm import EPS
@@ -115,24 +122,24 @@ def draw(stored: Networks, dataset: Dataset, size: int = GRID) -> Boundary:
     )
 
 
-def column_names(dataset: Dataset) -> tuple[str, str]:
+def column_names(dataset: Dataset) -> tuple[str, ...]:
     """The names of the two inputs of data that have exactly two numerical ones.
 
     Raises:
         DataError: the data have others.
     """
-    columns = contract_of(dataset).row
-    what = f"{dataset.source}: the boundary needs two numerical inputs; this data has"
+    contract = contract_of(dataset)
+    if names := plane_columns(contract):
+        return names
+    columns = contract.row
+    found = f"{len(columns)}"
     if not columns:
-        shape = " × ".join(map(str, dataset.image_shape))
-        raise DataError(f"{what} pictures of {shape}")
-    if any(column.levels for column in columns):
-        categories = sum(bool(column.levels) for column in columns)
-        kind = "category" if categories == 1 else "categories"
-        raise DataError(f"{what} {len(columns)}, of which {categories} {kind}")
-    if len(columns) != 2:
-        raise DataError(f"{what} {len(columns)}")
-    return columns[0].name, columns[1].name
+        found = f"pictures of {' × '.join(map(str, contract.image_shape))}"
+    elif n_categories := sum(bool(column.levels) for column in columns):
+        found += f", of which {n_categories} {'is' if n_categories == 1 else 'are'} no number"
+    raise DataError(
+        f"{dataset.source}: the boundary needs two numerical inputs; this data has {found}"
+    )
 
 
 def _kept(

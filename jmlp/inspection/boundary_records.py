@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jmlp.data.contract import Contract
 from jmlp.errors import CheckpointError, ConfigError
 from jmlp.inspection import records
 from jmlp.nn.tensors import Tensors
@@ -66,12 +67,20 @@ class Boundary:
         """The indices in `x` and `y` of the point of the grid that is nearest to a place."""
         return _nearest(self.x, x), _nearest(self.y, y)
 
+    def at(self, ix: int, iy: int) -> tuple[float, float]:
+        """The values of the inputs at a point of the grid, given its indices in `x` and `y`."""
+        return float(self.x[ix]), float(self.y[iy])
+
     def index_at(self, epoch: float | None) -> int:
         """The index of the network nearest to an epoch; None: of the kept one, else of the last."""
-        if epoch is None:
-            return len(self.epochs) - 1 if self.best is None else self.best
-        distances = [abs(known - epoch) for known in self.epochs]
-        return distances.index(min(distances))
+        return records.network_at(self.epochs, self.best, epoch)
+
+
+def plane_columns(contract: Contract) -> tuple[str, ...]:
+    """The names of the inputs if they are exactly two numbers; else empty: there is no plane."""
+    columns = contract.row
+    is_plane = len(columns) == 2 and not any(column.levels for column in columns)
+    return tuple(column.name for column in columns) if is_plane else ()
 
 
 def classes(scores: NDArray[np.floating[Any]]) -> Classes:

@@ -6,7 +6,7 @@ the N examples of one part of the data, which has C classes.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -79,6 +79,10 @@ class Inspection:
         """The indices of the hidden layers whose activation is ReLU: only their units can die."""
         return tuple(k for k, name in enumerate(self.activations) if name == "relu")
 
+    def index_at(self, epoch: float | None) -> int:
+        """The index of the network nearest to an epoch; None: of the kept one, else of the last."""
+        return network_at(self.epochs, self.best, epoch)
+
     def name_of(self, label: int) -> str:
         """The name of a class."""
         return self.class_names[label] if self.class_names else str(label)
@@ -131,6 +135,19 @@ _HEADER: Mapping[str, Any] = {
     "columns": tuple[Column, ...],
 }
 _NAME = re.compile(r"[^.].*\.safetensors")
+
+
+def network_at(epochs: Sequence[float], best: int | None, epoch: float | None) -> int:
+    """The index of the network nearest to an epoch.
+
+    Args:
+        epochs: of the networks.
+        best: the index of the kept one; None if the run diverged.
+        epoch: None: the kept network is wanted, else the last one.
+    """
+    if epoch is None:
+        return len(epochs) - 1 if best is None else best
+    return min(range(len(epochs)), key=lambda index: abs(epochs[index] - epoch))
 
 
 def path_of(run_id: str, what: str, key: str) -> Path:
