@@ -125,8 +125,9 @@ def _check_units(units: list[int], shown: "Pictured") -> None:
         raise ConfigError("--unit: the units are those of one run: give one")
     for unit in units:
         if not 0 <= unit < n_units:
-            allowed = f"0 to {n_units - 1}" if n_units else "none: there is no hidden layer"
-            raise ConfigError(f"--unit: the units of the first layer are {allowed}, got {unit}")
+            raise ConfigError(
+                f"--unit: the units of the first layer are 0 to {n_units - 1}, got {unit}"
+            )
 
 
 def _lines(

@@ -263,11 +263,6 @@ def test_the_part_of_a_line_within_a_rectangle() -> None:
     assert across((np.nan, 1, 3), (0, 4), (-1, 1)) is None
 
 
-def test_a_network_without_hidden_layers_has_no_lines(tmp_path: Path) -> None:
-    dataset = data.load("moons:n=100")
-    assert boundary.draw(untrained(dataset, hidden=()), dataset, SIZE).lines.shape == (2, 0, 3)
-
-
 # ---- several networks
 
 

@@ -23,7 +23,7 @@ MIN_WIDTH, MIN_HEIGHT = 24, 7  # of the canvas; below, there is no room within t
 ABOVE = 1  # rows of the names of the columns
 N_LEVELS = 8  # of a colour: few enough to cache a style for each pair
 SURE = 0.5  # strength from which the second sign of a class is drawn
-SIGNS = (".:", "-=", "'\"", ",;", "~*", "+#", "^%", "_|")  # of classes, again from the ninth on
+SIGNS = (",;", "-=", "+*", "~&", "^%", "_|", "/\\\\", "<>")  # of classes, again from the ninth on
 N_LETTERS = 26
 POINT = "◉"
 AWAY = 2, 1  # columns and rows from a unit's line to its number, at most
@@ -220,7 +220,7 @@ def _draw_lines(figure: PlaneFigure, lines: Sequence[UnitLine]) -> None:
     glyphs, x, y = figure.canvas.glyphs, figure.x, figure.y
     seen = []
     for one in lines:
-        ends = line_across(one.line, _edges(x), _edges(y))
+        ends = line_across(one.line, _dots(x, glyphs.columns), _dots(y, glyphs.rows))
         if ends is not None:
             at = x.at(np.array([end[0] for end in ends]))
             up = y.at(np.array([end[1] for end in ends]))
@@ -249,9 +249,10 @@ def _draw_lines(figure: PlaneFigure, lines: Sequence[UnitLine]) -> None:
         figure.canvas.write(figure.left + at, figure.top + down, text, UNIT)
 
 
-def _edges(axis: Axis) -> tuple[float, float]:
-    """The values at the outer edges of the first and the last cell."""
-    return axis.value(-0.5), axis.value(axis.cells - 0.5)
+def _dots(axis: Axis, per_cell: int) -> tuple[float, float]:
+    """Returns the values at the first and the last dot."""
+    edge = 0.5 - 0.5 / per_cell  # from the centre of a cell to its outer dot
+    return axis.value(-edge), axis.value(axis.cells - 1 + edge)
 
 
 def _draw_examples(figure: PlaneFigure, examples: Examples) -> None:

@@ -155,10 +155,8 @@ class BoundaryPanel(Vertical):
         return "   ".join(parts)
 
     def _line_text(self, shown: Pictured) -> str:
-        n_units = len(shown.lines())
         assert self.unit is not None
-        if not n_units:
-            return "no hidden layer, so there are no lines"
         if self.unit < 0:
+            n_units = len(shown.lines())
             return f"lines where Z of a unit is 0, {n_units} units: its number on the side Z > 0"
         return line_text(shown, self.unit)
