@@ -23,7 +23,7 @@ MIN_WIDTH, MIN_HEIGHT = 24, 7  # of the canvas; below, there is no room within t
 ABOVE = 1  # rows of the names of the columns
 N_LEVELS = 8  # of a colour: few enough to cache a style for each pair
 SURE = 0.5  # strength from which the second sign of a class is drawn
-SIGNS = (",;", "-=", "+*", "~&", "^%", "_|", "/\\\\", "<>")  # of classes, again from the ninth on
+SIGNS = (",;", "-=", "+*", "~&", "^%", "_|", "/\\", "<>")  # of classes, again from the ninth on
 N_LETTERS = 26
 POINT = "◉"
 AWAY = 2, 1  # columns and rows from a unit's line to its number, at most

@@ -123,7 +123,7 @@ def about(shown: Pictured, epoch: float | None) -> str:
     n = len(shown.boundaries)
     seeds = "1 seed" if n == 1 else f"{n} seeds"
     what = "mean probability of" if shown.mode == "mean" else "where they disagree:"
-    which = "the kept network of each" if epoch is None else f"nearest to epoch {epoch_text(epoch)}"
+    which = "kept networks" if epoch is None else f"nearest to epoch {epoch_text(epoch)}"
     return f"{what} {seeds}, {which}"
 
 
