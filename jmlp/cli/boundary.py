@@ -173,6 +173,8 @@ def _lines(
 
 def _document(shown: "Pictured", place: tuple[float, float] | None) -> dict[str, Any]:
     """Everything as JSON; a number that is not finite is null."""
+    from tui.views.boundary import PARTS
+
     first = shown.first
     document: dict[str, Any] = {
         "runs": [one.run_id for one in shown.boundaries],
@@ -191,8 +193,8 @@ def _document(shown: "Pictured", place: tuple[float, float] | None) -> dict[str,
             dict(zip("abc", _finite(list(one.line)), strict=True)) for one in shown.lines()
         ]
     examples = {}
-    for part in ("training", "validation"):
-        found = shown.examples(part)  # type: ignore[arg-type]
+    for part in PARTS:
+        found = shown.examples(part)
         examples[part] = {
             "places": found.places.tolist(),
             "labels": found.labels.tolist(),

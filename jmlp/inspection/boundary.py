@@ -196,7 +196,8 @@ def _probability(logits: Singles) -> Singles:
     """The probability of each class, `(N, C)`; NaN where the logits are not all finite."""
     known = np.isfinite(logits).all(axis=1)
     found = np.full(logits.shape, np.nan, np.float32)
-    found[known] = softmax(logits[known], axis=1)
+    with np.errstate(over="ignore"):  # distances of huge logits: their probability is 0
+        found[known] = softmax(logits[known], axis=1)
     return found
 
 

@@ -57,7 +57,12 @@ def untrained(dataset: Dataset, n: int = 2, **hyperparams: Any) -> Networks:
     for _ in range(n):
         shapes = name_tensors(*model.init(hp, 2, dataset.n_classes, jax.random.key(0)))
         named = {name: random.normal(size=array.shape) for name, array in shapes.items()}
-        tensors.append({k: np.float32(v**2 if k[-3:] == "var" else v) for k, v in named.items()})
+        tensors.append(
+            {
+                name: np.asarray(array**2 if name.endswith(".var") else array, np.float32)
+                for name, array in named.items()
+            }
+        )
     return Networks(
         run_id="f" * 64,
         key="0" * 32,
@@ -238,8 +243,8 @@ def test_a_line_by_hand() -> None:
     def column(value: float) -> Any:
         return np.full((1, 1), value, np.float32)
 
-    W = np.array([[2, -3]], np.float32)
-    last = Layer(DenseParams(np.ones((2, 1), np.float32), np.zeros((2, 1), np.float32)), None)
+    W: Any = np.array([[2, -3]], np.float32)
+    last = Layer(DenseParams(column(1), column(0)), None)
     mean, std = np.array([10.0, 1.0]), np.array([4.0, 0.5])
     plain = Layer(DenseParams(W, column(1)), None)
     found = boundary._lines((plain, last), (None, None), mean, std)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from boundaries import filled_plane, made_boundary, record_epoch
 from run_screen import ids, line_with, shown
-from test_tui_screens import EXPECTED, check, picture, settled
 from textual.pilot import Pilot
 from tui_pilot import drive, filled, until, until_shown
+from tui_snapshots import EXPECTED, check, picture, settled
 
 from jmlp.errors import DataError
 from jmlp.inspection.boundary_records import Boundary
@@ -132,6 +132,7 @@ def test_snapshots_and_seeds_move_the_boundary(
         await pilot.press("full_stop")
         await until_shown(pilot, "seed 1 (2 of 3)   epoch 0")
         assert stand_in.asked == [0, 1]
+        assert panel.shown is not None
         np.testing.assert_array_equal(panel.shown.probability, made_boundary(1).probability[0])
 
     opened(tmp_path, made, steps)
@@ -246,10 +247,10 @@ def test_the_lines_are_of_no_unit_of_all_and_of_each(
         panel = pilot.app.screen.query_one(BoundaryPanel)
         assert panel.lines() == ()
         await pilot.press("h")
-        await until_shown(pilot, "lines where Z of a unit is 0, 3 units")
+        await until_shown(pilot, "Z = 0 of 3 units, each number where Z > 0")
         assert [line.unit for line in panel.lines()] == [0, 1, 2]
         await pilot.press("h")
-        await until_shown(pilot, "unit 0: Z = 1 x -0.8 y -0.2, > 0 on the side of its number")
+        await until_shown(pilot, "unit 0: Z = 1 x -0.8 y -0.2, > 0 where its number is")
         await pilot.press("h", "h")
         await until_shown(pilot, "unit 2: Z = 0.5 everywhere, so it has no line")
         await pilot.press("h")

@@ -158,5 +158,5 @@ class BoundaryPanel(Vertical):
         assert self.unit is not None
         if self.unit < 0:
             n_units = len(shown.lines())
-            return f"lines where Z of a unit is 0, {n_units} units: its number on the side Z > 0"
+            return f"Z = 0 of {n_units} units, each number where Z > 0"
         return line_text(shown, self.unit)
