@@ -63,6 +63,8 @@ def boundary(
     it. With --json, the probabilities at all points of the grid.
     """
     place = None if at is None else _place(at)
+    if grid < 2:
+        raise ConfigError(f"--grid: must be at least 2, got {grid}")
     with store.open(viewer=True) as opened:
         rows = find(opened, runs)
         if not rows:
@@ -106,7 +108,6 @@ def _computed(
     """The boundaries of some runs.
 
     Raises:
-        ConfigError: the grid is too small.
         DataError: the data cannot be loaded, have changed, or have other inputs than two numbers.
         StoreError: a run has no networks.
     """

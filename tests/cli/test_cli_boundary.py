@@ -46,10 +46,10 @@ def test_the_boundary_of_one_run_and_of_several(here: Here) -> None:
 
     for arguments, what in (
         (["--unit", "4"], "--unit: the units of the first layer are 0 to 3, got 4"),
-        (["--at", "left"], "--at: must be X,Y, as in --at 0.5,-1, got 'left'"),
-        (["--at", "1,nan"], "--at: must be two finite numbers, got '1,nan'"),
+        (["--at", "left"], "--at: must be X,Y, as in --at 0.5,-1, got left"),
+        (["--at", "1,nan"], "--at: must be two finite numbers, got 1,nan"),
         (["--disagreement"], "--disagreement: needs several runs that have not diverged"),
-        (["--grid", "1"], "boundary: size: must be at least 2, got 1"),
+        (["--grid", "1"], "--grid: must be at least 2, got 1"),
     ):
         done = here("boundary", ids[0], *arguments)
         assert (done.code, done.out) == (2, "")
