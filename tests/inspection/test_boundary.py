@@ -16,7 +16,7 @@ import jmlp
 from jmlp import data
 from jmlp.data import TableOptions
 from jmlp.data.contract import contract_of
-from jmlp.data.dataset import Dataset
+from jmlp.data.dataset import Dataset, make_dataset
 from jmlp.errors import CheckpointError, ConfigError, DataError
 from jmlp.inspection import boundary, boundary_records
 from jmlp.inspection.boundary_records import Boundary
@@ -182,6 +182,19 @@ def test_a_grid_that_would_need_too_much_room_has_fewer_values(
     assert boundary.draw(stored, dataset, SIZE).probability.shape == (3, 5, 5, 2)
     with pytest.raises(ConfigError, match=r"^boundary: size: must be at least 2, got 1$"):
         boundary.draw(stored, dataset, size=1)
+
+
+def test_pairs_of_bytes_are_scaled_as_in_training() -> None:
+    x = (np.arange(200).reshape(-1, 2) * 37 % 256).astype(np.uint8)
+    y = np.arange(100) % 2
+    scaled = make_dataset("scaled", {"x_train": x / np.float32(255), "y_train": y}, "scaled")
+    raw = make_dataset("raw", {"x_train": x, "y_train": y}, "raw")
+    stored = untrained(raw)
+    found, wanted = (boundary.draw(stored, dataset, SIZE) for dataset in (raw, scaled))
+    np.testing.assert_allclose(found.x, 255 * wanted.x, atol=1e-4)
+    np.testing.assert_allclose(found.probability, wanted.probability, atol=1e-5)
+    np.testing.assert_array_equal(found.predicted, wanted.predicted)
+    np.testing.assert_allclose(found.lines * [255, 255, 1], wanted.lines)
 
 
 # ---- lines
