@@ -71,7 +71,8 @@ def test_commands_that_are_shown_are_accepted(line: str) -> None:
     app.parse_args(words, exit_on_error=False, print_error=False)
 
 
-CONSOLE = re.compile(r"```console\n\$ (?P<command>.*)\n(?P<output>(?:.*\n)*?)```")
+# Those that need no stored run.
+CONSOLE = re.compile(r"```console\n\$ (?P<command>jmlp explain.*)\n(?P<output>(?:.*\n)*?)```")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 EXAMPLES = [
     (name, shown["command"], shown["output"])

@@ -51,6 +51,13 @@ def _steps() -> "Steps":
     return Steps()
 
 
+def boundary(request: Request, say: Say) -> str:
+    """The path of the boundary of a run: its "run_id", and the "size" of the grid."""
+    from jmlp.inspection.boundary import boundary
+
+    return str(boundary(Path(request["store"]), request["run_id"], say, request["size"]))
+
+
 # By the name in a request: a function of the request and of one that is called with each line about
 # a slow step; it returns the answer as JSON values, and raises a `JmlpError` if there is none.
 ANSWERS: Mapping[str, Callable[[Request, Say], Any]] = {
@@ -62,6 +69,7 @@ ANSWERS: Mapping[str, Callable[[Request, Say], Any]] = {
     "chain": at_step(lambda inside, r: inside.chain(*r["cell"])),
     "ways": at_step(lambda inside, r: inside.ways(*r["cell"], double=r["double"])),
     "changes": at_step(lambda inside, _: inside.changes()),
+    "boundary": boundary,
 }
 
 

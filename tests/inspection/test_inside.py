@@ -25,7 +25,7 @@ def fresh(updates: int = 0, where: Where | None = None, **settings: Any) -> Insi
     return Inside(where or Where(None, settings, updates), stored, run.dataset, moments)
 
 
-DEEP = {"data": "digits-8x8", "hidden": [6, 5], "batch_size": 8, "batch_norm": True}
+DEEP: dict[str, Any] = {"data": "digits-8x8", "hidden": [6, 5], "batch_size": 8, "batch_norm": True}
 
 
 def test_the_first_step_of_the_tiny_network_has_every_operation_in_order() -> None:

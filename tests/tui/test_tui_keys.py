@@ -18,6 +18,7 @@ from tui.dialogs import Confirm, Dialog, TextDialog
 from tui.keys import Key, bound_keys, is_listed, key_name, keys_of
 from tui.launch import TerminalApp
 from tui.palette import Actions
+from tui.panels.boundary import BoundaryPanel
 from tui.screens.base import JmlpScreen
 from tui.screens.compare import CompareScreen
 from tui.screens.experiment import ExperimentScreen
@@ -32,6 +33,7 @@ from tui.widgets.configurations import ConfigurationList
 from tui.widgets.curves import Curves
 from tui.widgets.gallery import Gallery
 from tui.widgets.number_grid import NumberGrid
+from tui.widgets.plane import Plane
 from tui.widgets.result_tables import ResultTables
 from tui.widgets.run_list import RunList
 
@@ -52,6 +54,7 @@ PLACES: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
     ("inside a network", (InsideScreen, NumberGrid, Terms)),
     ("curves", (Curves,)),
     ("weights, mistakes", (Gallery,)),
+    ("boundary", (BoundaryPanel, Plane)),
     ("runs", (RunsScreen, RunList)),
     ("compared runs", (CompareScreen,)),
     ("new study", (StudyForm,)),
