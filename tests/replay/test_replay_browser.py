@@ -1,0 +1,120 @@
+"""The page of a replay in a real browser, opened as a file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser_tab import Tab, open_browser
+from inspections import made_up, of_table
+from playwright.sync_api import Browser
+from replays import data_in, run_replay, study_replay
+
+from jmlp.replay.content import Replay
+from jmlp.replay.page import page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    with open_browser() as browser:
+        yield browser
+
+
+def opened(
+    browser: Browser, folder: Path, replay: Replay, size: tuple[int, int] = (1400, 900)
+) -> Tab:
+    """The page in a tab."""
+    file = folder / "replay.html"
+    file.write_text(page(replay), encoding="utf-8")
+    return Tab(browser, file.as_uri(), size)
+
+
+def text(tab: Tab, place: str) -> str:
+    """What stands at a place."""
+    return tab.page.locator(place).inner_text()
+
+
+def test_keys_move_the_snapshot_and_every_number_with_it(browser: Browser, tmp_path: Path) -> None:
+    tab = opened(browser, tmp_path, run_replay())
+    data = data_in((tmp_path / "replay.html").read_text(encoding="utf-8"))["networks"][0]
+    assert text(tab, "#epoch") == "epoch 1, the kept network (snapshot 3 of 4)"
+    cursor = tab.page.locator("#cost .cursor")
+    for key, e in (("ArrowRight", 3), ("ArrowRight", 3), ("Home", 0), ("ArrowLeft", 0), ("End", 3)):
+        tab.page.keyboard.press(key)
+        assert f"(snapshot {e + 1} of 4)" in text(tab, "#epoch")
+        assert f"cost {data['cost'][e]:.4f}, accuracy {100 * data['accuracy'][e]:.2f} %" in text(
+            tab, "#about"
+        )
+        cells = tab.page.locator("#confusion td").all_inner_texts()
+        assert [int(cell) for cell in cells] == data["confusion"][e]
+        assert f"{data['dead_units'][e][0]} of 3" in text(tab, "#layers")
+        assert text(tab, "#weights-words").count(f"{data['weights']['scale'][e]:.3g}") == 1
+    assert float(cursor.get_attribute("x1") or "nan") > 1300 / 2 - 100
+    assert tab.complaints == []
+    assert tab.hosts == {""}
+    tab.page.context.close()
+
+
+def test_it_plays_only_when_told_to_and_up_to_the_last_snapshot(
+    browser: Browser, tmp_path: Path
+) -> None:
+    tab = opened(browser, tmp_path, run_replay())
+    tab.page.locator("#speed").select_option("4")
+    tab.page.locator("h1").click()
+    assert text(tab, "#play") == "Play"
+    tab.page.keyboard.press("Home")
+    tab.page.keyboard.press("Space")
+    assert text(tab, "#play") == "Pause"
+    tab.until(lambda: "(snapshot 4 of 4)" in text(tab, "#epoch"))
+    tab.until(lambda: text(tab, "#play") == "Play")
+    tab.page.locator("#play").click()  # from the first one again
+    tab.until(lambda: "(snapshot 2 of 4)" in text(tab, "#epoch"))
+    tab.page.keyboard.press("Space")  # the button has the key for itself
+    assert text(tab, "#play") == "Play"
+    assert tab.complaints == []
+    tab.page.context.close()
+
+
+def test_configurations_are_turned_off_and_their_networks_chosen(
+    browser: Browser, tmp_path: Path
+) -> None:
+    tab = opened(browser, tmp_path, study_replay())
+    lines = tab.page.locator("#cost .line")
+    assert (lines.count(), tab.page.locator("#cost .band").count()) == (3, 2)
+    assert tab.page.locator("#cost .cross").count() == 1
+    tab.page.get_by_label("batch size 16").uncheck()
+    assert (lines.count(), tab.page.locator("#cost .cross").count()) == (2, 0)
+    tab.page.locator("#network").select_option("2")
+    assert "seed 0, the first ended seed of its configuration" in text(tab, "#about")
+    assert tab.page.locator("#cost .chosen").count() == 1
+    tab.page.locator("#numbers summary").click()
+    assert "batch size 128 (baseline) (3 seeds): cost" in text(tab, "#numbers thead")
+    assert "1.2900 (1.2652 to 1.3148)" in text(tab, "#numbers tbody")
+    assert tab.complaints == []
+    tab.page.context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_the_page_is_never_wider_than_the_window(
+    width: int, browser: Browser, tmp_path: Path
+) -> None:
+    for replay in (run_replay(made_up(hidden=(40, 30))), run_replay(of_table()), study_replay()):
+        tab = opened(browser, tmp_path, replay, (width, 844))
+        assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert tab.complaints == []
+        tab.page.context.close()
+
+
+def test_weights_of_a_table_are_numbers_by_input_column(browser: Browser, tmp_path: Path) -> None:
+    tab = opened(browser, tmp_path, run_replay(of_table()))
+    tab.page.keyboard.press("End")
+    rows = tab.page.locator("#weights tbody tr")
+    names = [text for text in rows.locator("th").all_inner_texts()]
+    assert names == list(of_table().input_names)
+    weights = of_table().weights[3]
+    scale = of_table().weight_scale(3)
+    for unit in range(3):
+        found = rows.locator(f"td:nth-child({unit + 2})").all_inner_texts()
+        for cell, weight in zip(found, weights[unit].tolist(), strict=True):
+            assert abs(float(cell) - weight) <= scale / 127
+    tab.page.context.close()
