@@ -1,6 +1,7 @@
 """`jmlp replay`: writes one HTML page that plays a stored run or a study, snapshot by snapshot."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace as changed
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -117,9 +118,7 @@ def _of_run(store: "Store", row: "RunRow", out: Output) -> "Replay":
     return of_run(row, store.points(row.run_id), inspection, data)
 
 
-def _of_study(
-    store: "Store", label: str, experiments: "list[str] | tuple[()]", out: Output
-) -> "Replay":
+def _of_study(store: "Store", label: str, experiments: Sequence[str], out: Output) -> "Replay":
     """The replay of a study, or of some of its experiments.
 
     Raises:

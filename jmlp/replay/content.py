@@ -183,9 +183,8 @@ def of_study(
         toml: the text of the study file.
     """
     arms = _arms(study, results)
-    n_points = max(
-        2, min(MOST_POINTS, CURVE_NUMBERS // (len(QUANTITIES) * PER_POINT * max(1, len(arms))))
-    )
+    numbers_per_point = len(QUANTITIES) * PER_POINT * max(1, len(arms))
+    n_points = max(2, min(MOST_POINTS, CURVE_NUMBERS // numbers_per_point))
     room = NETWORK_BYTES // max(1, len(inspections))
     networks, left_out = [], _left_out(study, results, arms, n_points)
     places: dict[str, int] = {}

@@ -75,12 +75,12 @@ def test_process_that_dies_is_reported(
 def test_a_replay_is_refused_in_the_words_of_the_command(tmp_path: Path) -> None:
     fill(tmp_path / "store", n_left=6)
     target = tmp_path / "page.html"
-    with pytest.raises(JmlpError, match="^small: there is nothing to replay"):
+    with pytest.raises(JmlpError, match=r"^small: there is nothing to replay"):
         exports.replay(tmp_path / "store", "small", target)
     target.touch()
     with pytest.raises(JmlpError, match="exists"):
         exports.replay(tmp_path / "store", "small", target)
-    with pytest.raises(JmlpError, match="^small: there is nothing to replay"):
+    with pytest.raises(JmlpError, match=r"^small: there is nothing to replay"):
         exports.replay(tmp_path / "store", "small", target, replace=True)
     assert target.read_bytes() == b""
 

@@ -213,7 +213,7 @@ def test_controls_have_names_and_ids_are_unique() -> None:
     assert len(ids) == len(set(ids))
     script = resources.files("jmlp.replay").joinpath("replay.js").read_text(encoding="utf-8")
     assert set(re.findall(r'get\("([\w-]+)"\)', script)) <= set(ids)
-    for tag, attributes in found.tags:
+    for _, attributes in found.tags:
         if attributes.get("role") == "region":
             assert attributes.get("aria-label")
     assert 'aria-live="polite"' in PAGES["study"]
