@@ -32,7 +32,8 @@ MOST_NETWORKS = 24  # runs whose networks are shown
 MOST_POINTS = 500  # of a curve
 CURVE_NUMBERS = 50_000  # of all curves, of about 20 bytes each
 PER_POINT = 4  # numbers: epoch, mean, low, high
-NETWORK_BYTES = 2_500_000  # of all networks
+NETWORK_BYTES = 2_500_000  # of all networks of a study
+RUN_BYTES = 3_500_000  # of those of a run, which has few curves
 MOST_TOML = 100_000  # letters of a study file
 
 
@@ -101,7 +102,7 @@ def of_run(
         inspection: its networks.
         data: what the store knows about its data.
     """
-    shown, left_out = network(inspection, _about(row), NETWORK_BYTES)
+    shown, left_out = network(inspection, _about(row), RUN_BYTES)
     configuration = {
         "label": f"seed {row.seed}",
         "about": state_text(row),

@@ -74,7 +74,7 @@ function curves() {
     }));
   }
   return configurations().map((configuration, k) => ({
-    name: `${configuration.label} (${configuration.about})`,
+    name: `${configuration.label}, ${configuration.about}`,
     style: `c${(k % COLOURS) + 1} d${(Math.floor(k / COLOURS) % COLOURS) + 1}`,
     of: (quantity) => configuration.curves[`${state.part}_${quantity}`],
     diverged: configuration.diverged,

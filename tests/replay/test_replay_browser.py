@@ -88,7 +88,7 @@ def test_configurations_are_turned_off_and_their_networks_chosen(
     assert "seed 0, the first ended seed of its configuration" in text(tab, "#about")
     assert tab.page.locator("#cost .chosen").count() == 1
     tab.page.locator("#numbers summary").click()
-    assert "batch size 128 (baseline) (3 seeds): cost" in text(tab, "#numbers thead")
+    assert "batch size 128 (baseline), 3 seeds: cost" in text(tab, "#numbers thead")
     assert "1.2900 (1.2652 to 1.3148)" in text(tab, "#numbers tbody")
     assert tab.complaints == []
     tab.page.context.close()
