@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -25,6 +26,7 @@ from tui.text import count, visible
 from tui.theme import CURVES_DARK, DARK, LIGHT, curve_variables
 
 if TYPE_CHECKING:
+    from jmlp.inspection.client import Inspector
     from jmlp.store import RunRow, StudyRow
 
 T = TypeVar("T")
@@ -131,6 +133,15 @@ class JmlpApp(SteadyApp[int]):
         """Stops reading the store."""
         self.feed.close()
         self.settings.close()
+        if "inspector" in vars(self):
+            self.inspector.close()
+
+    @cached_property
+    def inspector(self) -> "Inspector":
+        """What computes the numbers of networks, in a process that it starts when it is asked."""
+        from jmlp.inspection.client import Inspector
+
+        return Inspector(self.folder)
 
     def on_feed_update(self, event: FeedUpdate) -> None:
         """Takes the worker's new status."""

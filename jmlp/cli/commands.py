@@ -82,6 +82,16 @@ app.command(
     ),
 )
 app.command(
+    "jmlp.cli.boundary:boundary",
+    name="boundary",
+    sort_key=3.7,
+    help=(
+        "Print the decision boundary of a run whose data have two numerical inputs.\n\n"
+        "Of several runs, the mean of their probabilities at each point; a diverged run has no part "
+        "in it. With --json, the probabilities at all points of the grid."
+    ),
+)
+app.command(
     "jmlp.cli.gradcheck:gradcheck",
     name="gradcheck",
     sort_key=4,

@@ -1,58 +1,121 @@
-"""Gets the inspection of a run from the cache, or from a helper process, which may use JAX."""
+"""What the app asks of the networks of stored runs: from the cache, or from a helper process.
+
+The process may use JAX, which the app does not, and is kept for the next request.
+"""
 
 import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from jmlp.errors import CheckpointError, JmlpError
-from jmlp.inspection import records
+from jmlp.errors import CheckpointError
+from jmlp.inspection import boundary_records, records
+from jmlp.inspection.boundary_records import GRID, Boundary
 from jmlp.inspection.records import Inspection, Part
 from jmlp.store import Store, networks
 from jmlp.system import helper_client
 
-WHAT = "the process that inspected a run"
+WHAT = "the process that inspects networks"
+Say = Callable[[str], None]
 
 
-def inspect(
-    folder: Path, run_id: str, part: Part, say: Callable[[str], None], stop: threading.Event
-) -> Inspection | None:
-    """The inspection of a stored run; takes milliseconds if it is cached, otherwise seconds.
+class Inspector:
+    """Inspects the networks of a store; may be used by several threads."""
 
-    Args:
-        folder: the store.
-        run_id: id of the run, which has ended or is in training.
-        part: the part of the data.
-        say: called with one line for each slow step.
-        stop: set by another thread when the result is no longer needed.
+    def __init__(self, folder: Path) -> None:
+        """Starts nothing yet.
 
-    Returns:
-        The inspection; None if it was stopped.
+        Args:
+            folder: the store.
+        """
+        self.folder = folder
+        self._service = helper_client.Service("jmlp.inspection.helper", WHAT)
 
-    Raises:
-        CheckpointError: a file of the run is missing or damaged.
-        DataError: the data cannot be loaded, is not that of the run, or has no such part.
-        DeviceError: the system killed the process for lack of memory.
-        JmlpError: the process ended in another way before it answered.
-        StoreError: there is no such run, it has no networks yet, or the cache cannot be written.
-    """
-    with Store(folder, viewer=True) as store:
-        path = records.path_of(run_id, part, networks.key_of(store, run_id))
-    with contextlib.suppress(CheckpointError):  # missing or damaged: computed below
-        return records.read(path)
-    computed = _compute(folder, run_id, part, say, stop)
-    return None if computed is None else records.read(computed)
+    def close(self) -> None:
+        """Ends the helper process, and with it a request that waits for an answer."""
+        self._service.close()
 
+    def ask(self, do: str, say: Say, stop: threading.Event | None = None, **request: Any) -> Any:
+        """The helper's answer to a request.
 
-def _compute(
-    folder: Path, run_id: str, part: Part, say: Callable[[str], None], stop: threading.Event
-) -> Path | None:
-    """The file written by a new process; None if it was stopped."""
-    request = {"store": str(folder.absolute()), "run_id": run_id, "part": part}
-    for message in helper_client.ask("jmlp.inspection.helper", request, WHAT, stop):
-        if "done" in message:
-            return Path(message["done"])
-        say(message["say"])
-    if stop.is_set():
-        return None
-    raise JmlpError(f"{WHAT} ended without an answer")
+        Args:
+            do: the name of what it computes, see `jmlp.inspection.helper`.
+            say: called with one line for each slow step.
+            stop: set by another thread when the answer is no longer needed.
+            request: the other values of the request, as JSON.
+
+        Returns:
+            The answer, as JSON values; None if it was stopped.
+
+        Raises:
+            DeviceError: the system killed the process for lack of memory.
+            JmlpError: the error that it reported, or why it ended before it answered.
+        """
+        request = {"do": do, "store": str(self.folder.absolute()), **request}
+        answer = None
+        for message in self._service.ask(request, stop):
+            if "say" in message:
+                say(message["say"])
+            else:
+                answer = message["done"]
+        return answer
+
+    def inspect(
+        self, run_id: str, part: Part, say: Say, stop: threading.Event
+    ) -> Inspection | None:
+        """The inspection of a stored run; takes milliseconds if it is cached, otherwise seconds.
+
+        Args:
+            run_id: id of the run, which has ended or is in training.
+            part: the part of the data.
+            say: called with one line for each slow step.
+            stop: set by another thread when the result is no longer needed.
+
+        Returns:
+            The inspection; None if it was stopped.
+
+        Raises:
+            CheckpointError: a file of the run is missing or damaged.
+            DataError: the data cannot be loaded, is not that of the run, or has no such part.
+            DeviceError: the system killed the process for lack of memory.
+            JmlpError: the process ended in another way before it answered.
+            StoreError: there is no such run, it has no networks yet, or the cache cannot be
+                written.
+        """
+        with Store(self.folder, viewer=True) as store:
+            path = records.path_of(run_id, part, networks.key_of(store, run_id))
+        with contextlib.suppress(CheckpointError):  # missing or damaged: computed below
+            return records.read(path)
+        computed = self.ask("inspect", say, stop, run_id=run_id, part=part)
+        return None if computed is None else records.read(Path(computed))
+
+    def boundary(
+        self, run_id: str, say: Say, stop: threading.Event | None = None, size: int = GRID
+    ) -> Boundary | None:
+        """The boundary of a stored run; takes milliseconds if it is cached, otherwise seconds.
+
+        Args:
+            run_id: id of the run, which has ended or is in training.
+            say: called with one line for each slow step.
+            stop: set by another thread when the result is no longer needed.
+            size: values of each input in the grid.
+
+        Returns:
+            The boundary; None if it was stopped.
+
+        Raises:
+            CheckpointError: a file of the run is missing or damaged.
+            DataError: the data cannot be loaded, are not those of the run, or have other inputs
+                than two numbers.
+            DeviceError: the system killed the process for lack of memory.
+            JmlpError: the process ended in another way before it answered.
+            StoreError: there is no such run, it has no networks yet, or the cache cannot be
+                written.
+        """
+        with Store(self.folder, viewer=True) as store:
+            path = boundary_records.path_of(run_id, size, networks.key_of(store, run_id))
+        with contextlib.suppress(CheckpointError):  # missing or damaged: computed below
+            return boundary_records.read(path)
+        computed = self.ask("boundary", say, stop, run_id=run_id, size=size)
+        return None if computed is None else boundary_records.read(Path(computed))

@@ -261,7 +261,7 @@ def _sgd_change(
     x, y = map(jnp.asarray, batch)
     hp, x, key = update_inputs(stored, augmentation, x, step)
     rate = learning_rate(hp.schedule, hp.learning_rate, step, n_steps, hp.epochs, hp.warmup)
-    gradients = _step_gradients(params, bn_state, hp, x, y, key, rate, class_weights)
+    gradients = step_gradient(params, bn_state, hp, x, y, key, rate, class_weights)
     if hp.max_norm is None:
         return _norms(gradients) * float(rate)
     updated, _ = single_run.update(params, gradients, (), hp, rate)
@@ -304,7 +304,7 @@ def update_inputs(
 
 
 @jax.jit
-def _step_gradients(
+def step_gradient(
     params: model.Params,
     bn_state: model.State,
     hp: Hyperparams,
@@ -314,6 +314,7 @@ def _step_gradients(
     rate: Array,
     class_weights: Array | None,
 ) -> model.Params:
+    """The gradient of an update, as `single_run.gradient` returns it, compiled."""
     return single_run.gradient(params, bn_state, hp, x, y, key, rate, class_weights)[1]
 
 

@@ -1,11 +1,12 @@
-"""`python -m jmlp.inspection.helper`: inspects the networks of one stored run.
+"""`python -m jmlp.inspection.helper`: computes for the app what needs JAX.
 
-The request has "store" (the folder), "run_id" and "part"; the messages are {"say": text} and
-finally {"done": path of an inspection}. The store is only read, so no lock is taken.
+It answers any number of requests, see `jmlp.system.helper_server.serve`. Each has "do", a name in
+`ANSWERS`, and the folder "store"; the messages are {"say": text} and finally {"done": the answer}.
+The store is only read, so no lock is taken.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,44 @@ from jmlp.system import environment, helper_server
 from jmlp.system.files import compile_cache_dir
 from jmlp.system.helper_server import Send
 
+Request = Mapping[str, Any]
+Say = Callable[[str], None]
 
-def look(request: Mapping[str, Any], send: Send) -> None:
-    """Answers a request in a process where JAX has not started."""
+
+def inspect(request: Request, say: Say) -> str:
+    """The path of the inspection of a run: its "run_id", and the "part" of the data."""
+    from jmlp.inspection.compute import inspect
+
+    return str(inspect(Path(request["store"]), request["run_id"], request["part"], say))
+
+
+def boundary(request: Request, say: Say) -> str:
+    """The path of the boundary of a run: its "run_id", and the "size" of the grid."""
+    from jmlp.inspection.boundary import boundary
+
+    return str(boundary(Path(request["store"]), request["run_id"], say, request["size"]))
+
+
+# By the name in a request: a function of the request and of one that is called with each line about
+# a slow step; it returns the answer as JSON values, and raises a `JmlpError` if there is none.
+ANSWERS: Mapping[str, Callable[[Request, Say], Any]] = {
+    "inspect": inspect,
+    "boundary": boundary,
+}
+
+
+def prepare(send: Send) -> None:
+    """Prepares this process for JAX.
+
+    Args:
+        send: called with messages, which precede the answers to the first request.
+    """
     environment.report_warnings(lambda text: send({"say": text}))
     if warning := environment.prepare("cpu", None, compile_cache_dir()):
         send({"say": f"warning: {warning}"})
-    answer(request, send)
 
 
-def answer(request: Mapping[str, Any], send: Send) -> None:
+def answer(request: Request, send: Send) -> None:
     """Answers a request in this process, in which JAX may already have started.
 
     Args:
@@ -30,18 +59,10 @@ def answer(request: Mapping[str, Any], send: Send) -> None:
         send: called with each message.
 
     Raises:
-        JmlpError: the run cannot be inspected.
+        JmlpError: there is no answer.
     """
-    from jmlp.inspection.compute import inspect
-
-    path = inspect(
-        Path(request["store"]),
-        request["run_id"],
-        request["part"],
-        lambda text: send({"say": text}),
-    )
-    send({"done": str(path)})
+    send({"done": ANSWERS[request["do"]](request, lambda text: send({"say": text}))})
 
 
 if __name__ == "__main__":
-    sys.exit(helper_server.main(look))
+    sys.exit(helper_server.serve(prepare, answer))

@@ -7,7 +7,7 @@ the N examples of one part of the data, which has C classes.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -81,6 +81,10 @@ class Inspection:
         """The indices of the hidden layers whose activation is ReLU: only their units can die."""
         return tuple(k for k, name in enumerate(self.activations) if name == "relu")
 
+    def index_at(self, epoch: float | None) -> int:
+        """The index of the network nearest to an epoch; None: of the kept one, else of the last."""
+        return network_at(self.epochs, self.best, epoch)
+
     def name_of(self, label: int) -> str:
         """The name of a class."""
         return self.class_names[label] if self.class_names else str(label)
@@ -146,15 +150,28 @@ _HEADER: Mapping[str, Any] = {
 _NAME = re.compile(r"[^.].*\.safetensors")
 
 
-def path_of(run_id: str, part: Part, key: str) -> Path:
+def network_at(epochs: Sequence[float], best: int | None, epoch: float | None) -> int:
+    """The index of the network nearest to an epoch.
+
+    Args:
+        epochs: of the networks.
+        best: the index of the kept one; None if the run diverged.
+        epoch: None: the kept network is wanted, else the last one.
+    """
+    if epoch is None:
+        return len(epochs) - 1 if best is None else best
+    return min(range(len(epochs)), key=lambda index: abs(epochs[index] - epoch))
+
+
+def path_of(run_id: str, what: str, key: str) -> Path:
     """The path of a cached inspection.
 
     Args:
         run_id: id of the run.
-        part: the part of the data.
+        what: the part of the data, or the name of what was computed, without `-`.
         key: a digest of what it was computed from.
     """
-    return folder() / f"{run_id}-{part}-{key}.safetensors"
+    return folder() / f"{run_id}-{what}-{key}.safetensors"
 
 
 def folder() -> Path:

@@ -7,7 +7,7 @@ more than `plan.GRADIENT_BLOCK` examples are trained in blocks, each with dropou
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -21,16 +21,18 @@ from jmlp.data.contract import contract_of
 from jmlp.data.dataset import Dataset, plane_of
 from jmlp.data.order import mini_batches
 from jmlp.errors import ConfigError, DataError
-from jmlp.inspection.compute import class_weights, update_inputs
+from jmlp.inspection.compute import class_weights, step_gradient, update_inputs
 from jmlp.nn import faults, model
 from jmlp.nn.augmentation import augmentation_of
 from jmlp.nn.gradient import CostOptions
 from jmlp.nn.optimizers import learning_rate, optimizer_of
 from jmlp.nn.tensors import name_tensors
+from jmlp.nn.three_ways import ThreeWays
 from jmlp.nn.trace import Trace, trace, trace_prediction
 from jmlp.results.weights import restore
 from jmlp.store.networks import Networks
 from jmlp.study.config import Hyperparams
+from jmlp.study.rules import BackwardFault
 from jmlp.system import numerics
 from jmlp.training import blocks, plan, single_run
 from jmlp.training.program import root_key
@@ -51,10 +53,47 @@ class Change:
 
 
 @dataclass(frozen=True, eq=False)
+class Passed:
+    """What a pass was made of, besides its inputs and masks, which are in its trace."""
+
+    params: model.Params
+    state: model.State
+    y: Array
+    options: CostOptions = CostOptions()  # noqa: RUF009 - immutable
+    fault: BackwardFault = "none"
+    learn_scale: bool = True
+    rate: float = 0.0
+    share: float = 1.0
+    is_prediction: bool = False
+
+    def three_ways(self, found: Trace, *, double: bool = False) -> ThreeWays:
+        """Its derivatives by three ways.
+
+        Args:
+            found: the trace of the pass.
+            double: whether to compute in float64.
+        """
+        return ThreeWays(
+            found,
+            self.params,
+            self.state,
+            self.y,
+            self.options,
+            fault=self.fault,
+            learn_scale=self.learn_scale,
+            rate=self.rate,
+            share=self.share,
+            is_prediction=self.is_prediction,
+            double=double,
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Step:
     """A step, or a prediction, with every number."""
 
     trace: Trace
+    passed: Passed
     column: int  # the example in the trace
     label: int  # of this example
     row: int  # its number in the part of the data
@@ -102,12 +141,15 @@ def prediction(stored: Networks, dataset: Dataset, index: int, part: Part, row: 
         raise ConfigError(f"--example: the {part} part has examples 0 to {len(y) - 1:,}, got {row}")
     params, state = _network(stored, dataset, index)
     labels = jnp.asarray(y[row : row + 1])
-    found = trace_prediction(params, state, jnp.asarray(x[row : row + 1]), labels)
-    return Step(found, 0, int(y[row]), row, part, names, stored.epochs[index])
+    found = jax.jit(trace_prediction)(params, state, jnp.asarray(x[row : row + 1]), labels)
+    passed = Passed(params, state, labels, is_prediction=True)
+    return Step(found, passed, 0, int(y[row]), row, part, names, stored.epochs[index])
 
 
 @numerics.pinned_call
-def next_step(stored: Networks, dataset: Dataset, index: int, example: int) -> Step:
+def next_step(
+    stored: Networks, dataset: Dataset, index: int, example: int, moments: Any = None
+) -> Step:
     """The next update after a stored network.
 
     Args:
@@ -115,6 +157,8 @@ def next_step(stored: Networks, dataset: Dataset, index: int, example: int) -> S
         dataset: the data that the run was trained on.
         index: which of the networks.
         example: the number of the example in the mini-batch, from 0.
+        moments: the optimiser's state, which is not stored; None: it is unknown, except before
+            the first update.
 
     Raises:
         ConfigError: there is no such example, or no update follows the network.
@@ -144,14 +188,16 @@ def next_step(stored: Networks, dataset: Dataset, index: int, example: int) -> S
         hp.schedule, swept.learning_rate, done + 1, n_steps, swept.epochs, swept.warmup
     )
     params, state = _network(stored, dataset, index)
-    _, gradient, _ = single_run.gradient(params, state, swept, x, y, key, rate, weights)
-    found, column = _trace(params, state, swept, x, y, key, rate, weights, example)
+    gradient = step_gradient(params, state, swept, x, y, key, rate, weights)
+    found, passed, column = _trace(params, state, swept, x, y, key, rate, weights, example)
     new = None
-    if hp.optimizer == "sgd" or done == 0:
+    if moments is None and (hp.optimizer == "sgd" or done == 0):
         moments = optimizer_of(hp.optimizer).init(params)
-        new, _ = single_run.update(params, gradient, moments, swept, rate)
+    if moments is not None:
+        new, _ = _update(params, gradient, moments, swept, rate)
     return Step(
         found,
+        passed,
         column,
         int(y[example]),
         int(order[example]),
@@ -182,15 +228,55 @@ def _trace(
     rate: Any,
     weights: Array | None,
     example: int,
-) -> tuple[Trace, int]:
+) -> tuple[Trace, "Passed", int]:
     """The trace of a mini-batch, or of its block with the example; and the example's column."""
-    derivatives = faults.derivatives(hp.backward_fault, learn_scale=hp.batch_norm_scale, rate=rate)
     options = CostOptions(hp.drop_rate, hp.input_drop_rate, hp.label_smoothing, weights)
     block, key = blocks.block_of(params, len(y), example, key)
     part = slice(block.start, block.stop)
-    share = len(block) / len(y)
-    found = trace(params, state, x[part], y[part], key, options, derivatives, share)
-    return found, example - block.start
+    passed = Passed(
+        params,
+        state,
+        y[part],
+        options,
+        fault=hp.backward_fault,
+        learn_scale=hp.batch_norm_scale,
+        rate=float(rate),
+        share=len(block) / len(y),
+    )
+    found = _compiled_trace(
+        params,
+        state,
+        x[part],
+        y[part],
+        key,
+        options,
+        rate,
+        fault=passed.fault,
+        learn_scale=passed.learn_scale,
+        share=passed.share,
+    )
+    return found, passed, example - block.start
+
+
+@partial(jax.jit, static_argnames=("fault", "learn_scale", "share"))
+def _compiled_trace(
+    params: model.Params,
+    state: model.State,
+    x: Array,
+    y: Array,
+    key: Array | None,
+    options: CostOptions,
+    rate: Array,
+    *,
+    fault: BackwardFault,
+    learn_scale: bool,
+    share: float,
+) -> Trace:
+    derivatives = faults.derivatives(fault, learn_scale=learn_scale, rate=rate)
+    return trace(params, state, x, y, key, options, derivatives, share)
+
+
+_update = jax.jit(single_run.update)
 
 
 def _changes(
@@ -214,23 +300,24 @@ def _changes(
     return tuple(changes)
 
 
-def fresh(hp: Hyperparams, dataset: Dataset, seed: int) -> Networks:
-    """An untrained network, as `Networks`: that of a run with this seed before its first update.
+@numerics.pinned_call
+def fresh(hp: Hyperparams, dataset: Dataset, seed: int, updates: int = 0) -> tuple[Networks, Any]:
+    """A network after some updates of a run that is not stored, and the optimiser's state.
 
     Args:
         hp: hyperparameters.
-        dataset: the data that it would be trained on.
+        dataset: the data that it is trained on.
         seed: of its weights, mini-batches and dropout.
+        updates: made before.
+
+    Raises:
+        ConfigError: a run with these hyperparameters has fewer updates, or diverges before.
     """
     root = jax.random.wrap_key_data(jnp.asarray(root_key(seed)), impl="threefry2x32")
     # Compiled, as in training, so that its numbers are the same.
     init = jax.jit(partial(single_run.init, hp, dataset.n_in, dataset.n_classes))
     state = init(root)
-    tensors = {
-        name: np.asarray(array)
-        for name, array in name_tensors(state.params, state.bn_state).items()
-    }
-    return Networks(
+    networks = Networks(
         run_id="",
         key="",
         hyperparams=hp,
@@ -240,7 +327,38 @@ def fresh(hp: Hyperparams, dataset: Dataset, seed: int) -> Networks:
         data={},
         can_drop=bool(np.any(hp.drop_rate)),
         epochs=(0,),
-        tensors=(tensors,),
+        tensors=(),
         best=0,
         diverged_at=None,
     )
+    training, _ = dataset.split(networks.split_seed, networks.validation_fraction)
+    n_steps = plan.n_steps(len(training), hp.batch_size)
+    if updates >= n_steps * hp.epochs:
+        raise ConfigError(
+            f"--update: a run of these settings has updates 1 to {n_steps * hp.epochs:,}, got "
+            f"{updates + 1:,}"
+        )
+    standardised = dataset.standardised(training)
+    weights = class_weights(hp, standardised, training)
+    augmentation = augmentation_of(hp, plane_of(dataset.image_shape))
+    orders = mini_batches(seed, 0, updates, len(training), hp.batch_size) if updates else ()
+    for step, order in enumerate(orders, start=1):
+        rows = training[order]
+        x, y = jnp.asarray(standardised.x_train[rows]), jnp.asarray(dataset.y_train[rows])
+        swept, x, key = update_inputs(networks, augmentation, x, step)
+        state = _train_step(state, swept, x, y, key, jnp.int32(step), n_steps, weights)
+    if int(state.diverged_at) >= 0:
+        raise ConfigError(
+            f"--update: the run diverges at update {int(state.diverged_at):,}, which has no finite "
+            "numbers: choose an earlier one"
+        )
+    tensors = name_tensors(state.params, state.bn_state)
+    networks = replace(
+        networks,
+        epochs=(updates / n_steps,),
+        tensors=({name: np.asarray(array) for name, array in tensors.items()},),
+    )
+    return networks, state.optimizer_state
+
+
+_train_step = jax.jit(single_run.train_step, static_argnums=6)

@@ -24,15 +24,21 @@ Numbers = Mapping[str, NDArray[np.floating]]
 class Factor(NamedTuple):
     """A number in a term: a cell, a function of one such as `exp(S)`, or a constant."""
 
-    letter: str  # or what the constant is, such as `1 / B`
+    letter: str  # or what the function or the constant is, such as `exp(S)` or `1 / B`
     at: Place | None  # None: a constant
     value: float
+    of: str = ""  # the letter of the cell that it is a function of
 
     @property
     def name(self) -> str:
         """Such as `W[0, 3]`, or `(1 / B)`."""
         letter = f"({self.letter})" if " " in self.letter else self.letter
         return letter if self.at is None else f"{letter}[{self.at[0]}, {self.at[1]}]"
+
+    @property
+    def cell(self) -> "tuple[str, Place] | None":
+        """The letter and the place of the cell in it; None: a constant."""
+        return None if self.at is None else (self.of or self.letter, self.at)
 
 
 class Term(NamedTuple):
@@ -70,7 +76,8 @@ class Explanation:
         rows = [(_text(term.value), " * ".join(map(_factor_text, term.factors))) for term in shown]
         if rest:
             total = math.fsum(term.value for term in rest)
-            rows.append((_text(total), f"the sum of {len(rest):,} smaller terms"))
+            what = "a smaller term" if len(rest) == 1 else f"{len(rest):,} smaller terms together"
+            rows.append((_text(total), what))
         width = max(len(value) for value, _ in rows)
         return [f"{first}, by {self.equation}", *(f"  {v:>{width}} = {text}" for v, text in rows)]
 
@@ -179,7 +186,8 @@ def _dense_dA(c: _Cell) -> Iterator[Term]:
 
 
 def _inverse_std(c: _Cell) -> Factor:
-    return Factor("1 / sqrt(var + eps)", (c.i, 0), 1 / math.sqrt(c("var", c.i, 0).value + EPS))
+    value = 1 / math.sqrt(c("var", c.i, 0).value + EPS)
+    return Factor("1 / sqrt(var + eps)", (c.i, 0), value, of="var")
 
 
 def _mean(c: _Cell) -> Iterator[Term]:
@@ -192,7 +200,8 @@ def _var(c: _Cell) -> Iterator[Term]:
     share = _constant("1 / B", 1 / c.n_examples)
     mean = c("mean", c.i, 0).value
     for example in range(c.n_examples):
-        from_mean = Factor("Z - mean", (c.i, example), c("Z", c.i, example).value - mean)
+        value = c("Z", c.i, example).value - mean
+        from_mean = Factor("Z - mean", (c.i, example), value, of="Z")
         yield _term(share, from_mean, from_mean)
 
 
@@ -241,8 +250,8 @@ def _activation(c: _Cell, name: str, letter: str) -> tuple[str, tuple[Term, ...]
         return "", ()
     equation, value, slope = _SLOPES[name]
     if letter == "A":
-        return f"A[i, j] = {equation}", (_term(Factor("f(Z)", z.at, value(z.value))),)
-    factor = Factor("f'(Z)", z.at, slope(z.value))
+        return f"A[i, j] = {equation}", (_term(Factor("f(Z)", z.at, value(z.value), of="Z")),)
+    factor = Factor("f'(Z)", z.at, slope(z.value), of="Z")
     return "dZ[i, j] = dA[i, j] f'(Z[i, j])", (_term(c("dA", c.i, c.j), factor),)
 
 
@@ -294,7 +303,7 @@ def _S(c: _Cell) -> Iterator[Term]:
 
 def _P(c: _Cell) -> Iterator[Term]:
     s = c("S", c.i, c.j)
-    yield _term(Factor("exp(S)", s.at, math.exp(s.value)))
+    yield _term(Factor("exp(S)", s.at, math.exp(s.value), of="S"))
 
 
 def _costs(c: _Cell) -> Iterator[Term]:

@@ -18,9 +18,11 @@ are examples, as everywhere in this package.
 """
 
 import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +52,27 @@ from jmlp.nn.gradient import CostOptions
 
 Kind = Literal["dense", "batch norm", "running batch norm", "activation", "dropout", "cost"]
 
+# The letters of what an operation reads, and of what it computes.
+INPUTS: Mapping[Kind, str] = {
+    "dense": "A",
+    "batch norm": "Z",
+    "running batch norm": "Z",
+    "activation": "Z",
+    "dropout": "A",
+    "cost": "logits",
+}
+OUTPUTS: Mapping[Kind, str] = {
+    "dense": "Z",
+    "batch norm": "Y",
+    "running batch norm": "Y",
+    "activation": "A",
+    "dropout": "D",
+    "cost": "cost",
+}
+# The letters of the derivatives of its output and of its input.
+_DERIVATIVES: Mapping[Kind, tuple[str, str]] = {
+    kind: (f"d{OUTPUTS[kind]}", f"d{letter}") for kind, letter in INPUTS.items()
+}
 _MODULES: dict[str, ModuleType] = {
     "dense": dense,
     "batch norm": batchnorm,
@@ -108,6 +131,15 @@ class Operation:
         return "\n\n".join(text for text in texts if text.startswith(tuple(wanted)))
 
 
+# A dictionary as a pytree would lose the order of its letters.
+jax.tree_util.register_pytree_node(
+    Operation,
+    lambda op: (tuple(op.arrays.values()), (op.kind, op.name, tuple(op.arrays))),
+    lambda about, arrays: Operation(about[0], about[1], dict(zip(about[2], arrays, strict=True))),
+)
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["operations"], meta_fields=["name"])
 @dataclass(frozen=True, eq=False)
 class LayerTrace:
     """The operations of one layer, in the order of the forward pass."""
@@ -116,9 +148,17 @@ class LayerTrace:
     operations: tuple[Operation, ...]
 
 
+class Link(NamedTuple):
+    """A number in a chain."""
+
+    operation: int  # its index in `Trace.operations`
+    explanation: cells.Explanation
+
+
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """All numbers of one forward and one backward pass."""
+    """All numbers of one forward and one backward pass; a pytree, so `trace` can be compiled."""
 
     inputs: Array  # (n_in, B): the examples, scaled; before dropout
     input_dropout: Operation | None
@@ -133,6 +173,65 @@ class Trace:
         first = () if self.input_dropout is None else (self.input_dropout,)
         of_layers = (op for layer in self.layers for op in layer.operations)
         return (*first, *of_layers, self.cost)
+
+    def origin(self, index: int, letter: str) -> tuple[int, str]:
+        """The operation that computed an array, and its letter there.
+
+        What an operation reads was computed by the one before it, and the derivative of its output
+        by the one after it. Any other array belongs to the operation itself.
+
+        Args:
+            index: of an operation in `operations`.
+            letter: of an array of this operation.
+        """
+        operations = self.operations
+        kind = operations[index].kind
+        if letter == INPUTS[kind] and index > 0:
+            return index - 1, OUTPUTS[operations[index - 1].kind]
+        if kind != "cost" and letter == _DERIVATIVES[kind][0]:
+            return index + 1, f"d{INPUTS[operations[index + 1].kind]}"
+        return index, letter
+
+    def chain(self, index: int, letter: str, i: int, j: int) -> tuple[Link, ...]:
+        """How a number depends on the cost, or on the inputs, one factor after the other.
+
+        Of each sum the largest term is followed: of a derivative to the derivative in it, back to
+        that of the logits; of any other number to the inputs or a parameter.
+
+        Args:
+            index: of an operation in `operations`.
+            letter: of an array of this operation.
+            i: row of the number.
+            j: its column.
+
+        Raises:
+            KeyError: the operation has no array with this letter.
+            IndexError: the array has no such place.
+        """
+        links = []
+        is_derivative = letter.startswith("d")
+        while True:
+            index, letter = self.origin(index, letter)
+            found = self.operations[index].explain(letter, i, j)
+            links.append(Link(index, found))
+            if not found.terms or letter == "dlogits":
+                return tuple(links)
+            followed = [
+                factor.cell
+                for factor in found.largest_first[0].factors
+                if factor.cell is not None
+                and factor.letter.startswith("d") == is_derivative
+                and self._is_computed(index, factor.cell[0])
+            ]
+            if not followed:
+                return tuple(links)
+            letter, (i, j) = followed[0]
+
+    def _is_computed(self, index: int, letter: str) -> bool:
+        """Whether an array is computed, rather than given as a parameter, an input or a label."""
+        index, letter = self.origin(index, letter)
+        operation = self.operations[index]
+        return letter in operation.arrays and bool(operation.explain(letter, 0, 0).terms)
 
 
 def trace(
@@ -154,14 +253,13 @@ def trace(
     logits, new_state, caches = model.forward(
         params, state, model.Columns(A), key, options.drop_rate, options.input_drop_rate
     )
-    found = _record(params, A, (logits, caches), y, options, derivatives, share)
-    at_input = None
+    M = None
     if key is not None and options.input_drop_rate is not None:
         rate = jnp.asarray(options.input_drop_rate, A.dtype)
         _, M = dropout.forward(A, jax.random.fold_in(key, model.INPUTS), rate)
-        dD, D = found.layers[0].operations[0]["dA"], caches[0].dense.A
-        at_input = _operation("dropout", A=A, M=M, D=D, dD=dD, dA=derivatives.dropout(dD, M))
-    return replace(found, input_dropout=at_input, state=new_state)
+    forward = logits, caches
+    found = record(params, A, forward, y, options, derivatives, share, input_mask=M)
+    return replace(found, state=new_state)
 
 
 def trace_prediction(
@@ -175,22 +273,75 @@ def trace_prediction(
         x: examples, one per row: `(B, n_in)`, or the result of `model.inputs`.
         y: their labels, `(B,)`.
     """
-    first = A = model.inputs(x, params[-1].dense.W.dtype).A
+    A = model.inputs(x, params[-1].dense.W.dtype).A
+    forward = compose(params, state, A, running=True)
+    return replace(record(params, A, forward, y, running=state), state=state)
+
+
+class Masks(NamedTuple):
+    """The multipliers of dropout in a pass; None: nothing is dropped there."""
+
+    inputs: Array | None = None
+    hidden: tuple[Array | None, ...] = ()  # one per hidden layer, or none at all
+
+
+def compose(
+    params: model.Params,
+    state: model.State,
+    A: Array,
+    masks: Masks = Masks(),  # noqa: B008 - immutable
+    *,
+    running: bool = False,
+    taps: Sequence[Array] | None = None,
+) -> tuple[Array, model.Caches]:
+    """A forward pass with given masks of dropout, to which numbers can be added on its way.
+
+    Args:
+        params: parameters of the network.
+        state: its running statistics.
+        A: the scaled inputs, `(n_in, B)`.
+        masks: of dropout.
+        running: whether batch norm uses the running statistics, as in a prediction.
+        taps: added to the inputs, then to what each operation before the cost computes, each of the
+            same shape; None: nothing is added.
+
+    Returns:
+        logits `(n_classes, B)`, and the caches for `model.backward`.
+    """
+    added = iter(()) if taps is None else iter(taps)
+
+    def tap(computed: Array) -> Array:
+        return computed if taps is None else computed + next(added)
+
+    def normalise(params: BatchNormParams, bn_state: BatchNormState, Z: Array) -> Any:
+        if running:
+            Y, cache = _normalise_by(bn_state, params, Z)
+        else:
+            Y, _, cache = batchnorm.forward(params, bn_state, Z)
+        return tap(Y), cache
+
+    A = tap(A)
+    if masks.inputs is not None:
+        A = tap(A * masks.inputs)
     caches: list[model.LayerCache] = []
-    for layer, bn_state in zip(params, state, strict=True):
-        before = after = activated = None
+    n_hidden = len(params) - 1
+    dropped = masks.hidden or (None,) * n_hidden
+    for layer, bn_state, M in zip(params[:-1], state, dropped, strict=False):
+        before = after = None
         Z, dense_cache = dense.forward(layer.dense, A)
+        Z = tap(Z)
         if layer.batchnorm is not None and bn_state is not None:
-            Z, before = _normalise_by(bn_state, layer.batchnorm, Z)
-        A = Z
-        if len(caches) < len(params) - 1:
-            A, activated = activations.forward(layer.activation, Z)
+            Z, before = normalise(layer.batchnorm, bn_state, Z)
+        A, activated = activations.forward(layer.activation, Z)
+        A = tap(A)
         if layer.batchnorm_after is not None and bn_state is not None:
-            A, after = _normalise_by(bn_state, layer.batchnorm_after, A)
-        caches.append(model.LayerCache(dense_cache, before, activated, None, after))
-    derivatives = CORRECT._replace(batchnorm=_running_batchnorm)
-    found = _record(params, first, (A, tuple(caches)), y, CostOptions(), derivatives, 1.0, state)
-    return replace(found, state=state)
+            A, after = normalise(layer.batchnorm_after, bn_state, A)
+        if M is not None:
+            A = tap(A * M)
+        caches.append(model.LayerCache(dense_cache, before, activated, M, after))
+    logits, dense_cache = dense.forward(params[-1].dense, A)
+    caches.append(model.LayerCache(dense_cache, None, None, None))
+    return tap(logits), tuple(caches)
 
 
 def _normalise_by(
@@ -210,29 +361,34 @@ def _running_batchnorm(dY: Array, cache: BatchNormCache) -> tuple[Array, BatchNo
     return dY * gamma * inverse_std, BatchNormParams(dgamma, dbeta)
 
 
-def _record(
+def record(
     params: model.Params,
     A: Array,
     forward: tuple[Array, model.Caches],
     y: Array,
-    options: CostOptions,
-    derivatives: Derivatives,
-    share: float,
+    options: CostOptions = CostOptions(),  # noqa: B008 - immutable
+    derivatives: Derivatives = CORRECT,
+    share: float = 1.0,
+    *,
+    input_mask: Array | None = None,
     running: model.State | None = None,
 ) -> Trace:
     """Makes the backward pass after a forward pass, and records both.
 
     Args:
         params: parameters of the network.
-        A: the scaled inputs, `(n_in, B)`.
+        A: the scaled inputs, `(n_in, B)`, before dropout.
         forward: the logits and caches of the forward pass.
         y: `(B,)`.
         options: of the cost.
         derivatives: the derivative of each layer.
         share: the fraction of the mini-batch that these examples make up.
+        input_mask: the multiplier of dropout of the inputs, `(n_in, B)`.
         running: the running statistics, if batch norm used them.
     """
     logits, caches = forward
+    if running is not None:
+        derivatives = derivatives._replace(batchnorm=_running_batchnorm)
     mean_cost, cost_cache = cost.forward(logits, y, options.label_smoothing, options.class_weights)
     dlogits = derivatives.cost(share, cost_cache)
     passed = _Passed(derivatives)
@@ -253,7 +409,12 @@ def _record(
     arrays |= {"cost": jnp.reshape(share * mean_cost, (1, 1)), "dlogits": dlogits}
     if share != 1:
         arrays["share"] = jnp.full((1, 1), share)
-    return Trace(A, None, tuple(layers), _operation("cost", **arrays), gradient, ())
+    at_input = None
+    if input_mask is not None:
+        dD, M = layers[0].operations[0]["dA"], input_mask
+        dropped = caches[0].dense.A
+        at_input = _operation("dropout", A=A, M=M, D=dropped, dD=dD, dA=derivatives.dropout(dD, M))
+    return Trace(A, at_input, tuple(layers), _operation("cost", **arrays), gradient, ())
 
 
 def _operation(kind: Kind, called: str = "", **arrays: Any) -> Operation:
@@ -332,16 +493,6 @@ class _Passed:
             return d_input
 
         return recorded
-
-
-# The letters of the derivatives of an operation's output and input.
-_DERIVATIVES: dict[Kind, tuple[str, str]] = {
-    "dense": ("dZ", "dA"),
-    "batch norm": ("dY", "dZ"),
-    "running batch norm": ("dY", "dZ"),
-    "activation": ("dA", "dZ"),
-    "dropout": ("dD", "dA"),
-}
 
 
 def _add_derivatives(operations: "list[Operation]", passed: _Passed) -> None:

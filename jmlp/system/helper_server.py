@@ -1,12 +1,13 @@
-"""The main function of a process that answers one request; see `jmlp.system.helper_client`.
+"""The main function of a process that answers requests; see `jmlp.system.helper_client`.
 
-It reads one line of JSON, the request, and writes one JSON object per line: the answers, and in
-case of an error {"error": text, "code": number}. It exits at once when its stdin ends.
+A request is one line of JSON. For each it writes one JSON object per line: the answers, and in case
+of an error {"error": text, "code": number}. `main` answers a single request; `serve` answers any
+number, with {"end": true} after the last answer to each. It exits at once when its stdin ends.
 """
 
 import json
 import os
-import sys
+import queue
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,28 +17,53 @@ from jmlp.system import diagnosis, streams
 
 NICE = 10  # gives priority to interactive processes
 PARENT_GONE = 129  # 128 + SIGHUP
+IDLE_SECONDS = 300  # without a request, after which `serve` frees its memory by ending
 
 Send = Callable[[Mapping[str, Any]], None]
 
 
 def main(work: Callable[[Mapping[str, Any], Send], None]) -> int:
-    """Reads the request from stdin, answers it on stdout, and returns the exit code.
+    """Reads one request from stdin, answers it on stdout, and returns the exit code.
 
     Args:
         work: called with the request, and with the function that sends an answer.
     """
+    requests, send = _begin()
+    return answer(json.loads(requests.get()), send, work)
+
+
+def serve(prepare: Callable[[Send], None], work: Callable[[Mapping[str, Any], Send], None]) -> int:
+    """Answers requests until none has come for `IDLE_SECONDS`, and returns 0.
+
+    Args:
+        prepare: called once, with the function that sends an answer.
+        work: called with each request, and with the function that sends an answer.
+    """
+    requests, send = _begin()
+    prepare(send)
+    while True:
+        try:
+            request = requests.get(timeout=IDLE_SECONDS)
+        except queue.Empty:
+            return 0
+        if answer(json.loads(request), send, work) == 0:
+            send({"end": True})
+
+
+def _begin() -> "tuple[queue.SimpleQueue[str], Send]":
+    """The requests as they arrive, and the function that sends an answer."""
     # The output of libraries must not get between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     streams.make_safe()
-    request = json.loads(sys.stdin.readline())
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
     os.nice(NICE)
+    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def send(message: Mapping[str, Any]) -> None:
         print(json.dumps(message), file=answers, flush=True)
 
-    return answer(request, send, work)
+    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+    return requests, send
 
 
 def answer(
@@ -61,8 +87,10 @@ def answer(
     return 0
 
 
-def _exit_with_parent() -> None:
-    """Exits when stdin ends, because the parent process no longer waits for the answers."""
-    while os.read(0, 1024):
-        pass
+def _read(requests: "queue.SimpleQueue[str]") -> None:
+    """Reads requests until stdin ends, because the parent process no longer wants answers."""
+    # Not `sys.stdin`, which Python locks when the process exits while this thread reads.
+    with open(0, encoding="utf-8", closefd=False) as lines:
+        for line in lines:
+            requests.put(line)
     os._exit(PARENT_GONE)

@@ -33,6 +33,7 @@ def test_there_are_these_commands() -> None:
         "stop",
         "predict",
         "explain",
+        "boundary",
         "gradcheck",
         "data",
         "data list",

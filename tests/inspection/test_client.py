@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,8 +14,9 @@ from helpers import experiment
 from inspected_runs import train, write_data
 
 from jmlp.errors import DataError, JmlpError, StoreError
-from jmlp.inspection import client, compute, records
+from jmlp.inspection import compute, records
 from jmlp.inspection import helper as worker
+from jmlp.inspection.client import Inspector
 from jmlp.inspection.records import Inspection, Part
 from jmlp.store import Store
 from jmlp.system import helper_server, processes
@@ -36,8 +38,18 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JMLP_HOME", str(tmp_path))
 
 
-def ask(trained: tuple[Path, str], part: Part = "validation") -> Inspection | None:
-    return client.inspect(*trained, part, print, NEVER)
+def ask(
+    trained: tuple[Path, str],
+    part: Part = "validation",
+    say: Callable[[str], None] = print,
+    stop: threading.Event = NEVER,
+) -> Inspection | None:
+    folder, run_id = trained
+    inspector = Inspector(folder)
+    try:
+        return inspector.inspect(run_id, part, say, stop)
+    finally:
+        inspector.close()
 
 
 def replaced_by(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +87,7 @@ def test_a_new_process_computes_it_and_another_time_it_comes_from_the_cache(
 
 def test_its_error_comes_with_its_exit_code(trained: tuple[Path, str]) -> None:
     messages: list[object] = []
-    request = {"store": str(trained[0]), "run_id": trained[1], "part": "test"}
+    request = {"do": "inspect", "store": str(trained[0]), "run_id": trained[1], "part": "test"}
     assert helper_server.answer(request, messages.append, worker.answer) == DataError.exit_code
     text = f"{trained[0]}/small.npz: there is no test set; look at the validation part"
     assert messages == [{"error": text, "code": DataError.exit_code}]
@@ -97,7 +109,7 @@ def test_what_the_process_says_is_passed_on(
     messages = '{"say": "fetching"}', '{"error": "", "code": 3}'
     replaced_by(f"print({messages[0]!r}); print({messages[1]!r})", monkeypatch)
     with pytest.raises(JmlpError):
-        client.inspect(*trained, "validation", said.append, NEVER)
+        ask(trained, say=said.append)
     assert said == ["fetching"]
 
 
@@ -117,7 +129,7 @@ def test_a_process_that_ends_without_an_answer_is_reported_with_what_it_printed(
     with pytest.raises(JmlpError) as told:
         ask(trained)
     text, _, _ = str(told.value).partition("\n")
-    assert text == f"the process that inspected a run {how}"
+    assert text == f"the process that inspects networks {how}"
     assert told.value.exit_code == code
 
 
@@ -126,7 +138,7 @@ def test_a_waiting_process_is_ended_when_no_one_waits_for_it(
 ) -> None:
     replaced_by("""print('{"say": "it waits"}', flush=True); sys.stdin.readline()""", monkeypatch)
     stop = threading.Event()
-    found = client.inspect(*trained, "validation", lambda text: stop.set(), stop)
+    found = ask(trained, say=lambda text: stop.set(), stop=stop)
     assert found is None
 
 
@@ -151,7 +163,7 @@ def test_a_run_that_does_not_exist_starts_no_process(
 def test_the_process_leaves_when_its_starter_has_gone(trained: tuple[Path, str]) -> None:
     pipe = subprocess.PIPE
     process = processes.start("-m", "jmlp.inspection.helper", stdin=pipe, stdout=pipe, stderr=pipe)
-    request = {"store": str(trained[0]), "run_id": trained[1], "part": "validation"}
+    request = {"do": "inspect", "store": str(trained[0]), "run_id": trained[1], "part": "test"}
     process.communicate(json.dumps(request) + "\n")  # closes its stdin
     assert process.returncode == PARENT_GONE
     with Store(trained[0], viewer=True) as store:

@@ -11,7 +11,7 @@ from inspections import made_up
 from textual.pilot import Pilot
 from tui_pilot import drive, dump, until
 
-from jmlp.inspection import client
+from jmlp.inspection.client import Inspector
 from jmlp.inspection.records import Inspection, Part
 from jmlp.training.plan import Plan
 from tui.screens.run import RunScreen
@@ -28,8 +28,8 @@ def made(n_snapshots: int = 4, part: Part = "validation") -> Inspection:
 Steps = Callable[[Pilot[int]], Awaitable[object]]
 
 
-class Inspector:
-    """Stands in for the processes that compute inspections."""
+class StandIn:
+    """Stands in for the process that computes inspections."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Part]] = []
@@ -38,7 +38,6 @@ class Inspector:
 
     def inspect(
         self,
-        folder: Path,
         run_id: str,
         part: Part,
         say: Callable[[str], None],
@@ -50,9 +49,13 @@ class Inspector:
 
 
 @pytest.fixture
-def inspections(monkeypatch: pytest.MonkeyPatch) -> Inspector:
-    stand_in = Inspector()
-    monkeypatch.setattr(client, "inspect", stand_in.inspect)
+def inspections(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    stand_in = StandIn()
+
+    def inspect(_: Inspector, *request: Any) -> Inspection | None:
+        return stand_in.inspect(*request)
+
+    monkeypatch.setattr(Inspector, "inspect", inspect)
     return stand_in
 
 

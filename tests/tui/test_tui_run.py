@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import store_runs
 from inspections import of_table
-from run_screen import Inspector, ids, inspections, line_with, made, opened, reading, shown
+from run_screen import StandIn, ids, inspections, line_with, made, opened, reading, shown
 from textual.pilot import Pilot
 from tui_pilot import Kind, ended_run, filled, until, until_shown
 
@@ -77,9 +77,7 @@ def test_curves_and_marks_are_shown_against_epochs_or_updates(tmp_path: Path) ->
         opened(tmp_path, ids(study), steps)
 
 
-def test_nothing_is_computed_before_a_panel_is_opened(
-    tmp_path: Path, inspections: Inspector
-) -> None:
+def test_nothing_is_computed_before_a_panel_is_opened(tmp_path: Path, inspections: StandIn) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await pilot.press("y", "a", "a", "full_stop")
         assert inspections.asked == []
@@ -94,7 +92,7 @@ def test_nothing_is_computed_before_a_panel_is_opened(
         opened(tmp_path, ids(study), steps)
 
 
-def test_test_images_are_inspected_only_on_demand(tmp_path: Path, inspections: Inspector) -> None:
+def test_test_images_are_inspected_only_on_demand(tmp_path: Path, inspections: StandIn) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await pilot.press("tab")
         await until_shown(pilot, "Gradient norm")
@@ -139,7 +137,7 @@ def test_scrubbing_moves_all_panels_in_time(tmp_path: Path) -> None:
         opened(tmp_path, ids(study), steps)
 
 
-def test_another_seed_is_shown_at_the_same_epoch(tmp_path: Path, inspections: Inspector) -> None:
+def test_another_seed_is_shown_at_the_same_epoch(tmp_path: Path, inspections: StandIn) -> None:
     inspections.answer = lambda run_id, part, say, stop: made(6 if run_id == first else 4)
 
     async def steps(pilot: Pilot[int]) -> None:
@@ -156,7 +154,7 @@ def test_another_seed_is_shown_at_the_same_epoch(tmp_path: Path, inspections: In
 
 
 def test_the_screen_stays_responsive_while_an_inspection_is_computed(
-    tmp_path: Path, inspections: Inspector
+    tmp_path: Path, inspections: StandIn
 ) -> None:
     may_end = threading.Event()
 
@@ -184,7 +182,7 @@ def test_the_screen_stays_responsive_while_an_inspection_is_computed(
 
 
 def test_an_error_is_shown_in_the_panel_and_can_be_retried(
-    tmp_path: Path, inspections: Inspector
+    tmp_path: Path, inspections: StandIn
 ) -> None:
     def fail(*_: object) -> Inspection:
         raise StoreError("run 1: has no [snapshots] yet; wait for its first epoch")
@@ -202,7 +200,7 @@ def test_an_error_is_shown_in_the_panel_and_can_be_retried(
         opened(tmp_path, ids(study), steps)
 
 
-def test_an_unexpected_error_does_not_end_the_app(tmp_path: Path, inspections: Inspector) -> None:
+def test_an_unexpected_error_does_not_end_the_app(tmp_path: Path, inspections: StandIn) -> None:
     def fail(*_: object) -> Inspection:
         raise ZeroDivisionError("by nought")
 
@@ -218,7 +216,7 @@ def test_an_unexpected_error_does_not_end_the_app(tmp_path: Path, inspections: I
         opened(tmp_path, ids(study), steps)
 
 
-def test_closing_the_screen_cancels_the_inspection(tmp_path: Path, inspections: Inspector) -> None:
+def test_closing_the_screen_cancels_the_inspection(tmp_path: Path, inspections: StandIn) -> None:
     stopped = threading.Event()
 
     def answer(run_id: str, part: Part, say: Callable[[str], None], stop: threading.Event) -> None:
@@ -238,7 +236,7 @@ def test_closing_the_screen_cancels_the_inspection(tmp_path: Path, inspections: 
         opened(tmp_path, ids(study), steps)
 
 
-def test_a_run_that_ends_is_inspected_again(tmp_path: Path, inspections: Inspector) -> None:
+def test_a_run_that_ends_is_inspected_again(tmp_path: Path, inspections: StandIn) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await pilot.press("tab")
         await until_shown(pilot, "Gradient norm")
@@ -324,7 +322,7 @@ def test_as_many_pictures_as_fit_are_in_a_row(
 
 @pytest.mark.parametrize("size", SIZES)
 def test_mistakes_of_a_table_are_shown_by_their_values(
-    tmp_path: Path, inspections: Inspector, size: tuple[int, int]
+    tmp_path: Path, inspections: StandIn, size: tuple[int, int]
 ) -> None:
     table = of_table()
     inspections.answer = lambda *_: table
@@ -352,7 +350,7 @@ def test_mistakes_of_a_table_are_shown_by_their_values(
 
 @pytest.mark.parametrize("size", SIZES)
 def test_weights_on_a_table_are_shown_by_input_column_with_and_without_colour(
-    tmp_path: Path, inspections: Inspector, size: tuple[int, int]
+    tmp_path: Path, inspections: StandIn, size: tuple[int, int]
 ) -> None:
     table = of_table()
     inspections.answer = lambda *_: table
@@ -374,7 +372,7 @@ def test_weights_on_a_table_are_shown_by_input_column_with_and_without_colour(
 
 
 def test_dead_units_are_listed_for_layers_with_relu_alone(
-    tmp_path: Path, inspections: Inspector
+    tmp_path: Path, inspections: StandIn
 ) -> None:
     one = made()
     mixed = replace(one, activations=("tanh", "relu"))
@@ -396,7 +394,7 @@ def test_dead_units_are_listed_for_layers_with_relu_alone(
         opened(tmp_path, ids(study), steps)
 
 
-def test_a_network_without_mistakes_has_a_message(tmp_path: Path, inspections: Inspector) -> None:
+def test_a_network_without_mistakes_has_a_message(tmp_path: Path, inspections: StandIn) -> None:
     one = made()
     right = replace(
         one,
@@ -416,7 +414,7 @@ def test_a_network_without_mistakes_has_a_message(tmp_path: Path, inspections: I
         opened(tmp_path, ids(study), steps)
 
 
-def test_weights_that_are_not_finite_have_no_scale(tmp_path: Path, inspections: Inspector) -> None:
+def test_weights_that_are_not_finite_have_no_scale(tmp_path: Path, inspections: StandIn) -> None:
     one = made()
     broken = replace(
         one,

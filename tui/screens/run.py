@@ -7,9 +7,11 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import var
+from textual.timer import Timer
 from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 
 from jmlp.client.texts import SHORT_ID, percent_text, state_text
+from jmlp.inspection.boundary_records import Boundary
 from jmlp.inspection.records import Inspection, Part
 from jmlp.results.curves import FEWEST_FOR_BAND
 from jmlp.results.drawing import Drawing
@@ -17,18 +19,22 @@ from jmlp.store import RunRow
 from jmlp.training.records import epoch_text
 from tui.copying import Excerpt, curves_table, panel_of
 from tui.feed import FeedUpdate
-from tui.inspections import Failure, Inspections, Key, Pending
+from tui.inspections import Failure, Inspections, Key, Pending, State
+from tui.panels.boundary import BoundaryPanel
 from tui.panels.confusion import ConfusionPanel
 from tui.panels.curves import CurvesPanel
 from tui.panels.layers import LayersPanel
 from tui.panels.pictures import MistakesPanel, WeightsPanel
 from tui.screens.base import JmlpScreen
-from tui.views import excerpts
+from tui.views import boundary, excerpts
 from tui.views.run import RunQuery, SeenRun
 from tui.widgets.curves import Mark, XUnit
 from tui.widgets.scrubber import Scrubber
 
-PANELS = ("curves", "layers", "weights", "confusion", "mistakes")
+PANELS = ("curves", "layers", "weights", "confusion", "mistakes", "boundary")
+PLAY_SECONDS = 0.4  # from one snapshot to the next
+HAVE_MEANS = ("curves", "boundary")  # panels that can show several seeds at once
+ALL_DIVERGED = Pending("All seeds have diverged: m shows one of them.")
 # The tables of panels that can be copied.
 TABLES: Mapping[str, Callable[[Inspection, int], Excerpt | None]] = {
     "layers": excerpts.layers,
@@ -52,9 +58,10 @@ class RunScreen(JmlpScreen[None]):
             tooltip="Previous snapshot",
         ),
         Binding("right_square_bracket", "scrub(1)", show=False, tooltip="Next snapshot"),
+        Binding("space", "play", "Play", show=False, tooltip="Play the snapshots, or stop"),
         Binding("comma", "seed(-1)", "Seed", key_display=", .", tooltip="Previous seed"),
         Binding("full_stop", "seed(1)", show=False, tooltip="Next seed"),
-        Binding("m", "mean", "Mean", tooltip="Curves of the mean, or of one seed"),
+        Binding("m", "mean", "Mean", tooltip="The mean of the seeds, or one; where they disagree"),
         Binding("v", "part", "Test", tooltip="Validation or test examples"),
         Binding("y", "log", "Log", tooltip="Logarithmic scale of the cost"),
         Binding("x", "unit", "Updates", show=False, tooltip="Curves against epochs or updates"),
@@ -74,6 +81,7 @@ class RunScreen(JmlpScreen[None]):
     together = var(False, init=False)  # whether curves are means
     part: var[Part] = var("validation", init=False)
     epoch: var[float | None] = var(None, init=False)  # of the snapshot; None: the best one
+    mode: var[boundary.Mode] = var("seed", init=False)  # of the boundary
     log_scale = var(False, init=False)
     unit: var[XUnit] = var("epoch", init=False)  # of the x axis of the curves
     # Changes with the keys that make sense: refreshing the footer more often makes it flicker.
@@ -92,10 +100,12 @@ class RunScreen(JmlpScreen[None]):
         self.runs: tuple[SeenRun, ...] = ()
         self.set_reactive(RunScreen.together, len(run_ids) > 1)
         self._drawn: object = None  # identifies the part of an inspection that is drawn
+        self._outdated: set[str] = set()  # runs that have been trained on since their boundary
+        self._timer: Timer | None = None  # that plays the snapshots
 
     def compose_body(self) -> ComposeResult:
         """Yields the tabs, a line about the run, the panels and the snapshots."""
-        yield Tabs(*(Tab(name.capitalize(), id=name) for name in PANELS))
+        yield Tabs(*(Tab(name.capitalize(), id=name) for name in PANELS if name != "boundary"))
         yield Static(id="about", markup=False)
         with ContentSwitcher(initial="curves", id="pages"):
             yield CurvesPanel(id="curves-page")
@@ -103,6 +113,7 @@ class RunScreen(JmlpScreen[None]):
             yield WeightsPanel(id="weights-page")
             yield ConfusionPanel(id="confusion-page")
             yield MistakesPanel(id="mistakes-page")
+            yield BoundaryPanel(id="boundary-page")
             yield Static(id="notice", markup=False)
         yield Scrubber()
 
@@ -111,7 +122,7 @@ class RunScreen(JmlpScreen[None]):
         kept = self.app.settings.choices
         self.set_reactive(RunScreen.log_scale, kept.curves_log)
         self.set_reactive(RunScreen.unit, "update" if kept.curves_by_updates else "epoch")
-        self.inspections = Inspections(self.app, self.app.folder, self._show)
+        self.inspections = Inspections(self.app, self._show)
         self.query_one(Tabs).can_focus = False
         # Nested pages are mounted later than their screen.
         self.call_after_refresh(self._begin)
@@ -137,7 +148,17 @@ class RunScreen(JmlpScreen[None]):
             known = before.get(seen.row.run_id)
             if known is not None and version_of(known.row) != version_of(seen.row):
                 self.inspections.discard(seen.row.run_id)  # its networks have changed
+            elif known is not None and known.row.epoch != seen.row.epoch:
+                self._outdated.add(seen.row.run_id)
+        if "boundary" in self.panels and not self.query("#boundary"):
+            self.query_one(Tabs).add_tab(Tab("Boundary", id="boundary"))
         self._show()
+
+    @property
+    def panels(self) -> tuple[str, ...]:
+        """The panels that these runs have: a boundary only with two numerical inputs."""
+        is_plane = any(seen.is_plane for seen in self.runs)
+        return PANELS if is_plane else tuple(name for name in PANELS if name != "boundary")
 
     @property
     def terms(self) -> list[str]:
@@ -159,17 +180,17 @@ class RunScreen(JmlpScreen[None]):
 
     def action_panel(self, by: int) -> None:
         """Shows the next or previous panel, and wraps around."""
-        self.query_one(Tabs).active = PANELS[(PANELS.index(self.panel) + by) % len(PANELS)]
+        panels = self.panels
+        self.query_one(Tabs).active = panels[(panels.index(self.panel) + by) % len(panels)]
 
     def action_scrub(self, by: int) -> None:
         """Shows the next or previous snapshot; the first time, requests the inspection."""
-        inspection = self.inspection
-        if inspection is None:
+        found = self.found
+        if found is None:
             self._request()
             self._show()
         else:
-            at = self._index(inspection) + by
-            self._scrub_to(max(0, min(len(inspection.epochs) - 1, at)))
+            self._scrub_to(max(0, min(len(found.epochs) - 1, found.index_at(self.epoch) + by)))
 
     @on(Scrubber.Chosen)
     def snapshot_chosen(self, event: Scrubber.Chosen) -> None:
@@ -177,8 +198,31 @@ class RunScreen(JmlpScreen[None]):
         self._scrub_to(event.index)
 
     def _scrub_to(self, index: int) -> None:
-        if self.inspection is not None:
-            self.epoch = self.inspection.epochs[index]
+        if self.found is not None:
+            self.epoch = self.found.epochs[index]
+
+    def action_play(self) -> None:
+        """Shows one snapshot after the other, from the first if the last is shown; or stops."""
+        if self._timer is not None:
+            self._stop_playing()
+        elif self.found is not None:
+            if self.found.index_at(self.epoch) == len(self.found.epochs) - 1:
+                self._scrub_to(0)
+            self._timer = self.set_interval(PLAY_SECONDS, self.play_on)
+
+    def play_on(self) -> None:
+        """Shows the next snapshot; after the last one, ends."""
+        found = self.found
+        last = 0 if found is None else len(found.epochs) - 1
+        if found is not None and found.index_at(self.epoch) < last:
+            self._scrub_to(found.index_at(self.epoch) + 1)
+        if found is None or found.index_at(self.epoch) == last:
+            self._stop_playing()
+
+    def _stop_playing(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
 
     def action_seed(self, by: int) -> None:
         """Shows the next or previous run."""
@@ -189,8 +233,12 @@ class RunScreen(JmlpScreen[None]):
             self._show()
 
     def action_mean(self) -> None:
-        """Switches between the mean of all runs and one run."""
-        self.together = not self.together
+        """Switches between the mean of all runs and one run, and where they disagree."""
+        if self.panel == "boundary":
+            modes = boundary.MODES
+            self.mode = modes[(modes.index(self.mode) + 1) % len(modes)]
+        else:
+            self.together = not self.together
 
     def action_part(self) -> None:
         """Switches between validation and test examples."""
@@ -228,10 +276,12 @@ class RunScreen(JmlpScreen[None]):
         """Hides keys that make no sense now."""
         in_curves = self.panel == "curves"
         if action in ("seed", "mean"):
-            return len(self.runs) > 1 and (action == "seed" or in_curves)
+            return len(self.runs) > 1 and (action == "seed" or self.panel in HAVE_MEANS)
         if action in ("log", "unit", "swap"):
             return in_curves
         if action == "part":
+            return self.panel not in HAVE_MEANS
+        if action == "play":
             return not in_curves
         if action == "update":
             seen = self.runs[self.chosen] if self.runs else None
@@ -242,25 +292,38 @@ class RunScreen(JmlpScreen[None]):
     # ---- what is shown
 
     def _key(self, seen: SeenRun) -> Key:
-        return seen.row.run_id, self.part
+        return seen.row.run_id, "boundary" if self.panel == "boundary" else self.part
+
+    @property
+    def found(self) -> Inspection | Boundary | None:
+        """What is known of the chosen run's networks in this panel, if it is available."""
+        state = self.inspections.get(self._key(self.runs[self.chosen])) if self.runs else None
+        return state if isinstance(state, Inspection | Boundary) else None
 
     @property
     def inspection(self) -> Inspection | None:
         """The inspection of the chosen run, if it is available."""
-        state = self.inspections.get(self._key(self.runs[self.chosen])) if self.runs else None
-        return state if isinstance(state, Inspection) else None
-
-    def _index(self, inspection: Inspection) -> int:
-        """Returns the index of the snapshot closest to the chosen epoch, by default of the best."""
-        if self.epoch is None:
-            last = len(inspection.epochs) - 1
-            return last if inspection.best is None else inspection.best
-        distances = [abs(epoch - self.epoch) for epoch in inspection.epochs]
-        return distances.index(min(distances))
+        found = self.found
+        return found if isinstance(found, Inspection) else None
 
     def _request(self) -> None:
         if self.runs:
             self.inspections.request(self._key(self.runs[self.chosen]))
+        if self.panel != "boundary":
+            return
+        # One after the other: a request would cancel the one before.
+        for seen in self._pictured_runs():
+            key = self._key(seen)
+            if self.inspections.get(key) is None and not self.inspections.is_busy:
+                self.inspections.request(key)
+            elif seen.row.run_id in self._outdated and self.inspections.renew(key):
+                self._outdated.discard(seen.row.run_id)
+
+    def _pictured_runs(self) -> list[SeenRun]:
+        """The runs whose boundaries are shown, the chosen one first."""
+        chosen = self.runs[self.chosen]
+        others = [] if self.mode == "seed" else [seen for seen in self.runs if seen is not chosen]
+        return [chosen, *others]
 
     def _show(self) -> None:
         """Draws everything, and requests the inspection that the panel needs."""
@@ -272,23 +335,25 @@ class RunScreen(JmlpScreen[None]):
             self._show_scrubber()
             if self.panel == "curves":
                 self._show_curves()
+            elif self.panel == "boundary":
+                self._show_boundary()
             else:
                 self._show_inside()
-        in_curves, update = self.panel == "curves", self.check_action("update", ())
-        self.offered = in_curves, len(self.runs) > 1, update
+        update = self.check_action("update", ())
+        self.offered = self.panel in HAVE_MEANS, self.panel, len(self.runs) > 1, update
 
     watch_panel = watch_chosen = watch_together = watch_part = watch_epoch = _show
-    watch_log_scale = watch_unit = _show
+    watch_log_scale = watch_unit = watch_mode = _show
 
     def _show_scrubber(self) -> None:
-        scrubber, inspection = self.query_one(Scrubber), self.inspection
+        scrubber, found = self.query_one(Scrubber), self.found
         state = self.inspections.get(self._key(self.runs[self.chosen]))
         scrubber.words = "press [ or ] to inspect" if state is None else "unavailable"
         if isinstance(state, Pending):
             scrubber.words = "computing…"
-        scrubber.epochs = () if inspection is None else inspection.epochs
-        scrubber.best = None if inspection is None else inspection.best
-        scrubber.shown = None if inspection is None else self._index(inspection)
+        scrubber.epochs = () if found is None else found.epochs
+        scrubber.best = None if found is None else found.best
+        scrubber.shown = None if found is None else found.index_at(self.epoch)
 
     def _show_curves(self) -> None:
         shown = self.runs if self.together else self.runs[self.chosen : self.chosen + 1]
@@ -306,7 +371,7 @@ class RunScreen(JmlpScreen[None]):
             best = f"best of seed {row.seed}" if self.together else "best"
             texts.setdefault(row.result.best_epoch, []).append(best)
         if inspection is not None:
-            epoch = inspection.epochs[self._index(inspection)]
+            epoch = inspection.epochs[inspection.index_at(self.epoch)]
             texts.setdefault(epoch, []).append("snapshot")
         by_updates = self.unit == "update"
         return [
@@ -319,7 +384,7 @@ class RunScreen(JmlpScreen[None]):
         seen, about = self.runs[self.chosen], self.query_one("#about", Static)
         state = self.inspections.get(self._key(seen))
         if isinstance(state, Inspection):
-            e = self._index(state)
+            e = state.index_at(self.epoch)
             text = about_inspection(seen, self.chosen, len(self.runs), state, e)
             about.update(text, layout=False)
             shown = self.panel, state, e, self.app.size, self.app.theme
@@ -330,10 +395,40 @@ class RunScreen(JmlpScreen[None]):
             self._page(f"{self.panel}-page")
         else:
             about.update(about_runs(self.runs, self.chosen, False), layout=False)
-            text = state.text if isinstance(state, Pending) else ""
-            text = f"{state.text}\n\nu: try again" if isinstance(state, Failure) else text
-            self.query_one("#notice", Static).update(text)
-            self._page("notice")
+            self._show_notice(state)
+
+    def _show_notice(self, state: State | None) -> None:
+        """Says why there is nothing to see."""
+        text = state.text if isinstance(state, Pending) else ""
+        text = f"{state.text}\n\nu: try again" if isinstance(state, Failure) else text
+        self.query_one("#notice", Static).update(text)
+        self._page("notice")
+
+    def _show_boundary(self) -> None:
+        """Shows the boundary of the chosen run; or of all that are known and have not diverged."""
+        runs, about = self._pictured_runs(), self.query_one("#about", Static)
+        states = [self.inspections.get(self._key(seen)) for seen in runs]
+        found = [state for state in states if isinstance(state, Boundary)]
+        if self.mode != "seed":
+            found = [one for one in found if one.diverged_at is None]
+        if any(state is None or isinstance(state, Pending) for state in states) or not found:
+            about.update(about_runs(self.runs, self.chosen, False), layout=False)
+            lacking = [state for state in states if not isinstance(state, Boundary)]
+            self._show_notice(lacking[0] if lacking else ALL_DIVERGED)
+            return
+        panel = self.query_one(BoundaryPanel)
+        shown = self.panel, tuple(found), self.epoch, self.mode, self.app.size, self.app.theme
+        if shown != self._drawn:
+            panel.show(found, self.epoch, self.mode)
+            self._drawn = shown
+        assert panel.shown is not None
+        text = boundary.about(panel.shown, self.epoch)
+        if self.mode == "seed":
+            text = f"{_seed_text(runs[0], self.chosen, len(self.runs))}   {text}"
+        elif left := len(runs) - len(found):
+            text += f"   {left} diverged or without networks"
+        about.update(text, layout=False)
+        self._page("boundary-page")
 
     # ---- copying
 
@@ -346,7 +441,7 @@ class RunScreen(JmlpScreen[None]):
         inspection, make = self.inspection, TABLES.get(self.panel)
         if inspection is None or make is None:
             return None
-        return make(inspection, self._index(inspection))
+        return make(inspection, inspection.index_at(self.epoch))
 
     def drawing(self) -> Drawing | None:
         """Returns the curves that are shown."""
@@ -374,7 +469,7 @@ class RunScreen(JmlpScreen[None]):
         page = self.query_one(ContentSwitcher).current
         if page in ("layers-page", "confusion-page"):
             self.query_one(f"#{page}").focus()
-        elif page in ("curves-page", "weights-page", "mistakes-page"):
+        elif page in ("curves-page", "weights-page", "mistakes-page", "boundary-page"):
             self.query_one(f"#{page}").focus_first()  # type: ignore[attr-defined]
 
 
