@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace as changed
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,11 +18,14 @@ from jmlp.study.rules import did_you_mean, is_name, plain
 from jmlp.system import files
 
 if TYPE_CHECKING:
+    from jmlp.inspection.boundary_records import Boundary
+    from jmlp.inspection.client import Inspector
     from jmlp.inspection.records import Inspection
     from jmlp.replay.content import Replay
     from jmlp.store import RunRow, Store
 
 FOLDER = "replays"  # in the current folder
+TRIES = 3  # a worker may save new networks of a run between two readings
 
 
 def replay(
@@ -109,13 +113,15 @@ def _of_run(store: "Store", row: "RunRow", out: Output) -> "Replay":
         DataError: its data cannot be loaded, or have changed.
         StoreError: it has no networks yet.
     """
+    from jmlp.inspection.client import Inspector
     from jmlp.replay.content import of_run
 
     if row.result is not None:
         store.confirm(row.result)
-    inspection = _inspect(store, row.run_id, out)
+    with closing(Inspector(store.folder)) as inspector:
+        inspection, boundary = _inspect(inspector, row.run_id, out)
     data = store.about_run(row.run_id)["data"]
-    return of_run(row, store.points(row.run_id), inspection, data)
+    return of_run(row, store.points(row.run_id), inspection, boundary, data)
 
 
 def _of_study(store: "Store", label: str, experiments: Sequence[str], out: Output) -> "Replay":
@@ -133,6 +139,7 @@ def _of_study(store: "Store", label: str, experiments: Sequence[str], out: Outpu
         raise StoreError(f"{plain(label)}: there is nothing to replay: no run has ended yet")
 
     from jmlp.client.stored_data import read_data
+    from jmlp.inspection.client import Inspector
     from jmlp.replay.content import chosen_runs, of_study
     from jmlp.results.search import staged
     from jmlp.results.tables import study_tables
@@ -159,17 +166,30 @@ def _of_study(store: "Store", label: str, experiments: Sequence[str], out: Outpu
         out.say(f"{len(results)} of {n_runs} runs have ended; the replay covers only those")
     chosen = chosen_runs(study, results)
     inspections = {}
-    for number, run in enumerate(chosen, 1):
-        if len(chosen) > 1:
-            out.say(f"run {run.run_id[:SHORT_ID]}, {number} of {len(chosen)}")
-        inspections[run.run_id] = _inspect(store, run.run_id, out)
+    with closing(Inspector(store.folder)) as inspector:
+        for number, run in enumerate(chosen, 1):
+            out.say(f"networks of run {run.run_id[:SHORT_ID]}, {number} of {len(chosen)}")
+            inspections[run.run_id] = _inspect(inspector, run.run_id, out)
     rows = {stored.run_id: stored for stored in store.runs(label)}
     return of_study(study, results, tables, rows, inspections, data.facts, data.source, row.toml)
 
 
-def _inspect(store: "Store", run_id: str, out: Output) -> "Inspection":
-    from jmlp.inspection import client
+def _inspect(
+    inspector: "Inspector", run_id: str, out: Output
+) -> "tuple[Inspection, Boundary | None]":
+    """The inspection of a run, and its boundary if its inputs are two numbers.
 
-    found = client.inspect(store.folder, run_id, "validation", out.say, threading.Event())
-    assert found is not None  # it is never stopped
-    return found
+    Raises:
+        CheckpointError: a file of the run is missing or damaged.
+        DataError: its data cannot be loaded, or have changed.
+        StoreError: it has no networks yet, or has new ones whenever it is read.
+    """
+    for _ in range(TRIES):
+        inspection = inspector.inspect(run_id, "validation", out.say, threading.Event())
+        assert inspection is not None  # it is never stopped
+        if not inspection.is_plane:
+            return inspection, None
+        boundary = inspector.boundary(run_id, out.say)
+        if boundary is not None and boundary.epochs == inspection.epochs:
+            return inspection, boundary
+    raise StoreError(f"run {run_id[:SHORT_ID]}: was trained on while it was read: try again")

@@ -77,6 +77,11 @@ class Inspection:
         return tuple(name for column in self.columns for name in column.inputs)
 
     @property
+    def is_plane(self) -> bool:
+        """Whether the inputs are exactly two numbers, so that the networks have a boundary."""
+        return len(self.columns) == 2 and not any(column.levels for column in self.columns)
+
+    @property
     def relu_layers(self) -> tuple[int, ...]:
         """The indices of the hidden layers whose activation is ReLU: only their units can die."""
         return tuple(k for k, name in enumerate(self.activations) if name == "relu")

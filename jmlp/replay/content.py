@@ -14,6 +14,7 @@ from jmlp.client.differences import (
     outcome_texts,
 )
 from jmlp.client.texts import SHORT_ID, configuration_texts, state_text
+from jmlp.inspection.boundary_records import Boundary
 from jmlp.inspection.records import Inspection
 from jmlp.replay.networks import network
 from jmlp.replay.numbers import evenly, number_list, short
@@ -92,6 +93,7 @@ def of_run(
     row: RunRow,
     points: Sequence[CostPoint],
     inspection: Inspection,
+    boundary: Boundary | None,
     data: Mapping[str, Any],
 ) -> Replay:
     """The replay of one run, which has ended or is in training.
@@ -100,9 +102,10 @@ def of_run(
         row: the run.
         points: its evaluations.
         inspection: its networks.
+        boundary: what they make of the plane of their inputs, if these are two numbers.
         data: what the store knows about its data.
     """
-    shown, left_out = network(inspection, _about(row), RUN_BYTES)
+    shown, left_out = network(inspection, boundary, _about(row), RUN_BYTES)
     configuration = {
         "label": f"seed {row.seed}",
         "about": state_text(row),
@@ -166,7 +169,7 @@ def of_study(
     results: Sequence[RunResult],
     tables: Sequence[ExperimentTable],
     rows: Mapping[str, RunRow],
-    inspections: Mapping[str, Inspection],
+    inspections: Mapping[str, tuple[Inspection, Boundary | None]],
     facts: DataFacts,
     source: str,
     toml: str,
@@ -178,7 +181,7 @@ def of_study(
         results: its runs that have ended, with their costs.
         tables: its result tables.
         rows: these runs as they are in the store, by id.
-        inspections: those of `chosen_runs`, by run id.
+        inspections: those of `chosen_runs` by run id, and their boundaries as in `of_run`.
         facts: sizes and digests of the data.
         source: where the data came from, as shown to users.
         toml: the text of the study file.
@@ -189,9 +192,9 @@ def of_study(
     room = NETWORK_BYTES // max(1, len(inspections))
     networks, left_out = [], _left_out(study, results, arms, n_points)
     places: dict[str, int] = {}
-    for run_id, inspection in inspections.items():
+    for run_id, (inspection, boundary) in inspections.items():
         places[run_id] = len(networks)
-        shown, why = network(inspection, _about(rows[run_id]), room)
+        shown, why = network(inspection, boundary, _about(rows[run_id]), room)
         networks.append(shown)
         left_out += [sentence for sentence in why if sentence not in left_out]
     experiments: list[dict[str, Any]] = [

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jmlp.inspection.boundary_records import UNKNOWN, Boundary, classes
 from jmlp.inspection.records import WITHIN, Inspection
 from jmlp.replay.numbers import evenly, number_list, short
 from jmlp.training.records import epoch_text
@@ -16,16 +17,21 @@ MOST_UNITS = 100  # of the first layer
 MOST_INPUTS = 60  # columns of a table
 MOST_CLASSES = 40  # of a confusion matrix
 LEVELS = 127  # of a positive or negative weight
+MOST_EXAMPLES = 200  # that are drawn on a boundary
+COARSEST = 4  # every fourth point of a boundary's grid in each direction
 COUNT_BYTES = 7  # of a number in a confusion matrix, with its comma
 
 Weights = NDArray[np.float64]
 
 
-def network(i: Inspection, about: Mapping[str, Any], room: int) -> tuple[dict[str, Any], list[str]]:
+def network(
+    i: Inspection, boundary: Boundary | None, about: Mapping[str, Any], room: int
+) -> tuple[dict[str, Any], list[str]]:
     """The measurements on a run's networks, and sentences about what was left out.
 
     Args:
         i: the inspection of the run.
+        boundary: of the same networks, if their inputs are two numbers.
         about: what else the page says of the run.
         room: bytes of the page that it may take; statistics are never left out.
     """
@@ -36,7 +42,11 @@ def network(i: Inspection, about: Mapping[str, Any], room: int) -> tuple[dict[st
         left_out.append(f"{len(kept)} of {len(i.epochs)} snapshots are shown.")
     confusion, unknown, why = _confusion(i, kept, room // 2)
     left_out += why
-    weights, why = _weights(i, kept, room - _size(i, kept) - _confusion_bytes(i, kept, confusion))
+    left = room - _size(i, kept) - _confusion_bytes(i, kept, confusion)
+    plane, why = (None, []) if boundary is None else _plane(boundary, kept, left)
+    left_out += why
+    left -= 0 if plane is None else len(plane["bytes"])
+    weights, why = _weights(i, kept, left)
     left_out += why
     values = {
         **about,
@@ -59,6 +69,7 @@ def network(i: Inspection, about: Mapping[str, Any], room: int) -> tuple[dict[st
         "classes": [short(i.name_of(label)) for label in range(min(i.n_classes, MOST_CLASSES))],
         "confusion": confusion,
         "unknown": unknown,
+        "boundary": plane,
         "weights": weights,
     }
     return values, left_out
@@ -90,6 +101,38 @@ def _confusion(
 
 def _confusion_bytes(i: Inspection, kept: list[int], confusion: object) -> int:
     return 0 if confusion is None else len(kept) * i.n_classes**2 * COUNT_BYTES
+
+
+def _plane(b: Boundary, kept: list[int], room: int) -> tuple[dict[str, Any] | None, list[str]]:
+    """The predictions in the plane of the two inputs, of as fine a grid as there is room for.
+
+    Each point has two bytes: the class, counted from 1, or 0 if it is unknown; and its probability
+    in 255ths. They are in the order (E, class or probability, y, x).
+    """
+    if b.n_classes > MOST_CLASSES:
+        return None, [f"A boundary of {b.n_classes} classes is not shown."]
+    step = 1
+    while len(kept) * 2 * len(b.x[::step]) * len(b.y[::step]) * 4 // 3 > room and step < len(b.x):
+        step *= 2
+    if step > COARSEST:
+        return None, ["There was no room for the decision boundary."]
+    probability = b.probability[kept][:, ::step, ::step]
+    found = classes(probability)
+    known = found != UNKNOWN
+    sure = np.where(known, probability.max(axis=-1), 0)
+    planes = np.stack([found + 1, np.rint(255 * sure)], axis=1).astype(np.uint8)
+    rows = np.flatnonzero(~b.is_training)
+    rows = rows[evenly(len(rows), MOST_EXAMPLES)]
+    return {
+        "columns": [short(name) for name in b.columns],
+        "x": number_list(b.x[::step]),
+        "y": number_list(b.y[::step]),
+        "bytes": base64.b64encode(planes.tobytes()).decode("ascii"),
+        "examples": b.n_validation,
+        "points": [number_list(point) for point in b.points[rows]],
+        "labels": b.labels[rows].tolist(),
+        "predicted": b.predicted[kept][:, rows].tolist(),
+    }, []
 
 
 def _weights(i: Inspection, kept: list[int], room: int) -> tuple[dict[str, Any] | None, list[str]]:

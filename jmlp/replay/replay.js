@@ -6,6 +6,8 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 const MISSING = "–";
 const STEP_MILLISECONDS = 1000; // between two snapshots at speed 1
 const TILE = 72; // pixels of the page that a unit's picture is wide, about
+const PLANE = 640; // pixels of the picture of a boundary, on a side
+const DOT = 4; // radius of an example in it
 const LEVELS = 127; // of a positive or a negative weight
 const LOG_FROM = 4; // ratio of highest to lowest cost from which their axis is logarithmic, as in reports
 const MARGIN = { left: 54, right: 12, top: 26, bottom: 38 };
@@ -326,6 +328,7 @@ function drawInside() {
   get("inside-title").textContent = `The network at epoch ${snapshotName()}`;
   get("about").textContent = aboutText(network, e);
   drawLayers(network, e);
+  drawBoundary(network, e);
   drawWeights(network, e);
   drawConfusion(network, e);
 }
@@ -363,6 +366,97 @@ function bytesOf(packed) {
     unpacked.set(packed, Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0)));
   }
   return unpacked.get(packed);
+}
+
+// A colour for each class: those of the style sheet, then hues that are far from each other.
+function classColours(n) {
+  const names = ["--series-1", "--series-2", "--series-3", "--series-4", "--diverged", "--muted"];
+  return Array.from({ length: n }, (_, k) => (k < names.length ? colourOf(names[k]) : hue(137.5 * k)));
+}
+
+function hue(degrees) {
+  return [0, 8, 4].map((shift) => {
+    const k = (shift + degrees / 30) % 12;
+    return Math.round(255 * (0.5 - 0.3 * Math.max(-1, Math.min(k - 3, 9 - k, 1))));
+  });
+}
+
+function drawBoundary(network, e) {
+  const plane = network.boundary;
+  get("boundary-panel").hidden = plane === null;
+  if (plane === null) {
+    return;
+  }
+  const [width, height] = [plane.x.length, plane.y.length];
+  const size = width * height;
+  const bytes = bytesOf(plane.bytes).subarray(2 * e * size, 2 * (e + 1) * size);
+  const colours = classColours(network.classes.length);
+  const picture = new ImageData(width, height);
+  for (let i = 0; i < size; i += 1) {
+    const row = height - 1 - Math.floor(i / width); // y points up
+    const sure = bytes[size + i] / 255;
+    if (bytes[i] > 0) {
+      const alpha = 0.1 + 0.6 * Math.max(0, (sure - 1 / colours.length) / (1 - 1 / colours.length));
+      const pixel = [...colours[bytes[i] - 1], Math.round(255 * alpha)];
+      picture.data.set(pixel, 4 * (row * width + (i % width)));
+    }
+  }
+  const small = html("canvas");
+  [small.width, small.height] = [width, height];
+  small.getContext("2d").putImageData(picture, 0, 0);
+  const canvas = get("boundary");
+  canvas.width = canvas.height = PLANE;
+  const drawing = canvas.getContext("2d");
+  drawing.imageSmoothingEnabled = false;
+  drawing.drawImage(small, 0, 0, PLANE, PLANE);
+  const wrong = drawExamples(drawing, plane, e, colours);
+  drawClasses(network.classes, colours);
+  const [first, second] = plane.columns;
+  const span = (values) => `${values[0].toPrecision(3)} to ${values.at(-1).toPrecision(3)}`;
+  const n = plane.points.length;
+  const some = n < plane.examples ? `${n} of ${countText(plane.examples)}` : `${n}`;
+  get("boundary-words").textContent =
+    `${first} from ${span(plane.x)} to the right, ${second} from ${span(plane.y)} upwards. The colour ` +
+    `is the predicted class, stronger if its probability is higher. Dots are ${some} examples of the ` +
+    `validation part, in the colour of their class; the ${wrong} with a ring are misclassified.`;
+  canvas.setAttribute(
+    "aria-label",
+    `Predicted class in the plane of ${first} and ${second}; ${wrong} of ${n} examples misclassified`,
+  );
+}
+
+// Draws the examples, and returns how many of them are misclassified.
+function drawExamples(drawing, plane, e, colours) {
+  const place = (values, value) => (value - values[0]) / (values.at(-1) - values[0]);
+  const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink");
+  let wrong = 0;
+  plane.points.forEach(([x, y], k) => {
+    const centre = [place(plane.x, x) * PLANE, (1 - place(plane.y, y)) * PLANE];
+    const circle = (radius) => {
+      drawing.beginPath();
+      drawing.arc(...centre, radius, 0, 2 * Math.PI);
+    };
+    circle(DOT);
+    drawing.fillStyle = `rgb(${colours[plane.labels[k]].join(" ")})`;
+    drawing.fill();
+    if (plane.predicted[e][k] !== plane.labels[k]) {
+      wrong += 1;
+      circle(2 * DOT);
+      drawing.lineWidth = DOT / 2;
+      drawing.strokeStyle = ink;
+      drawing.stroke();
+    }
+  });
+  return wrong;
+}
+
+function drawClasses(names, colours) {
+  const items = names.map((name, k) => {
+    const dot = html("span", { "aria-hidden": "true" });
+    dot.style.backgroundColor = `rgb(${colours[k].join(" ")})`;
+    return html("li", {}, dot, `class ${name}`);
+  });
+  get("classes").replaceChildren(...items);
 }
 
 function drawWeights(network, e) {
@@ -410,6 +504,7 @@ function drawWeightPictures({ units, height, width }, bytes, scale) {
 }
 
 function drawWeightTable({ units, inputs }, bytes, scale) {
+  // No digit that the rounding does not leave certain to within one.
   const decimals = scale ? Math.max(0, Math.floor(Math.log10(LEVELS / scale))) : 0;
   const rows = inputs.map((input, k) => {
     const cells = Array.from({ length: units }, (_, unit) => {
