@@ -1,9 +1,9 @@
 """`jmlp replay`: one page of a stored run or study."""
 
+import base64
 import json
-import threading
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +11,9 @@ from commands import Here
 from replays import data_in
 from store_runs import diverged_result, end, fill, plan, submission
 
-from jmlp.inspection import client, compute, records
-from jmlp.inspection.records import Part
+from jmlp.inspection import boundary_records, records
+from jmlp.inspection.client import Inspector, Say
+from jmlp.inspection.helper import ANSWERS
 from jmlp.results.curves import mean_curve
 from jmlp.store import Store
 
@@ -23,17 +24,11 @@ TRAIN = ["train", "--data", "small.npz", "--hidden", "5,4", "--batch-size", "16"
 def _in_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Inspects runs where JAX runs already, with a cache that is empty at first."""
 
-    def computed(
-        folder: Path,
-        run_id: str,
-        part: Part,
-        say: Callable[[str], None],
-        stop: threading.Event,
-    ) -> Path:
+    def ask(self: Inspector, do: str, say: Say, stop: object = None, **request: Any) -> Any:
         del stop
-        return compute.inspect(folder, run_id, part, say)
+        return ANSWERS[do]({"store": str(self.folder), **request}, say)
 
-    monkeypatch.setattr(client, "_compute", computed)
+    monkeypatch.setattr(Inspector, "ask", ask)
     monkeypatch.setenv("JMLP_HOME", str(tmp_path / "home"))
 
 
@@ -61,6 +56,21 @@ def test_a_run_is_written_with_the_numbers_of_the_store_and_its_inspection(here:
     assert curves["training_accuracy"]["mean"] == [p.training_accuracy for p in points]
     assert row.result is not None
     assert f"validation accuracy {100 * (row.result.validation_accuracy or 0):.2f} %" in text
+
+
+def test_a_run_on_two_numbers_has_its_boundary(here: Here) -> None:
+    train = ["train", "--data", "moons:n=60", "--epochs", "2", "--batch-size", "8", "--quiet"]
+    assert here(*train).code == 0
+    assert here("replay", "last", "-o", "page.html").code == 0
+    (network,) = data_in((here.folder / "page.html").read_text(encoding="utf-8"))["networks"]
+    (cached,) = (here.folder / "home" / "inspections").glob("*boundary*")
+    boundary = boundary_records.read(cached)
+    shown = network["boundary"]
+    assert (shown["x"], shown["y"]) == (boundary.x.tolist(), boundary.y.tolist())
+    packed = np.frombuffer(base64.b64decode(shown["bytes"]), np.uint8)
+    planes = packed.reshape(len(network["epochs"]), 2, len(boundary.y), len(boundary.x))
+    np.testing.assert_array_equal(planes[:, 0], boundary.probability.argmax(axis=-1) + 1)
+    assert shown["points"] == boundary.points[~boundary.is_training].tolist()
 
 
 def test_a_study_is_written_with_the_curves_of_its_report(here: Here) -> None:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from browser_tab import Tab, open_browser
 from inspections import made_up, of_table
 from playwright.sync_api import Browser
-from replays import data_in, run_replay, study_replay
+from replays import data_in, plane, run_replay, study_replay
 
 from jmlp.replay.content import Replay
 from jmlp.replay.page import page
@@ -48,7 +49,7 @@ def test_keys_move_the_snapshot_and_every_number_with_it(browser: Browser, tmp_p
         cells = tab.page.locator("#confusion td").all_inner_texts()
         assert [int(cell) for cell in cells] == data["confusion"][e]
         assert f"{data['dead_units'][e][0]} of 3" in text(tab, "#layers")
-        assert text(tab, "#weights-words").count(f"{data['weights']['scale'][e]:.3g}") == 1
+        assert f"±{data['weights']['scale'][e]:#.3g} " in text(tab, "#weights-words")
     assert float(cursor.get_attribute("x1") or "nan") > 1300 / 2 - 100
     assert tab.complaints == []
     assert tab.hosts == {""}
@@ -82,14 +83,34 @@ def test_configurations_are_turned_off_and_their_networks_chosen(
     lines = tab.page.locator("#cost .line")
     assert (lines.count(), tab.page.locator("#cost .band").count()) == (3, 2)
     assert tab.page.locator("#cost .cross").count() == 1
-    tab.page.get_by_label("batch size 16").uncheck()
+    tab.page.get_by_role("checkbox", name="batch size 16").uncheck()
     assert (lines.count(), tab.page.locator("#cost .cross").count()) == (2, 0)
     tab.page.locator("#network").select_option("2")
     assert "seed 0, the first ended seed of its configuration" in text(tab, "#about")
     assert tab.page.locator("#cost .chosen").count() == 1
     tab.page.locator("#numbers summary").click()
-    assert "batch size 128 (baseline), 3 seeds: cost" in text(tab, "#numbers thead")
+    assert "batch size 128 (baseline, best), 3 seeds: cost" in text(tab, "#numbers thead")
     assert "1.2900 (1.2652 to 1.3148)" in text(tab, "#numbers tbody")
+    assert tab.complaints == []
+    tab.page.context.close()
+
+
+def test_the_boundary_is_drawn_in_the_colours_of_the_classes(
+    browser: Browser, tmp_path: Path
+) -> None:
+    inspection, boundary = plane()
+    tab = opened(browser, tmp_path, run_replay(inspection, boundary=boundary))
+    assert tab.page.locator("#classes li").all_inner_texts() == ["class 0", "class 1", "class 2"]
+    words = text(tab, "#boundary-words")
+    assert words.startswith("x from -2.00 to 3.00 to the right, y</b> from 0.00 to 1.00 upwards.")
+    assert "200 of 300 examples of the validation part" in words
+    assert "the 0 with a ring are misclassified" in words
+    row = """() => [...document.getElementById("boundary").getContext("2d")
+        .getImageData(0, 100, 640, 1).data]"""
+    pixels = np.array(tab.page.evaluate(row)).reshape(640, 4)
+    assert pixels[20, 2] > pixels[20, 0]  # blue, of class 0
+    assert pixels[620, 1] > max(pixels[620, 0], pixels[620, 2])  # green, of class 2
+    assert pixels[:, 3].min() > 0
     assert tab.complaints == []
     tab.page.context.close()
 
@@ -109,12 +130,11 @@ def test_weights_of_a_table_are_numbers_by_input_column(browser: Browser, tmp_pa
     tab = opened(browser, tmp_path, run_replay(of_table()))
     tab.page.keyboard.press("End")
     rows = tab.page.locator("#weights tbody tr")
-    names = [text for text in rows.locator("th").all_inner_texts()]
-    assert names == list(of_table().input_names)
+    assert rows.locator("th").all_inner_texts() == list(of_table().input_names)
     weights = of_table().weights[3]
     scale = of_table().weight_scale(3)
     for unit in range(3):
         found = rows.locator(f"td:nth-child({unit + 2})").all_inner_texts()
         for cell, weight in zip(found, weights[unit].tolist(), strict=True):
-            assert abs(float(cell) - weight) <= scale / 127
+            assert abs(float(cell) - weight) <= 0.01 / 2 + scale / 127 / 2
     tab.page.context.close()

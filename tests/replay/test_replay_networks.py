@@ -9,9 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from inspections import made_up, of_table
+from replays import plane
 
 from jmlp.inspection.records import Inspection
-from jmlp.replay.networks import LEVELS, MOST_SNAPSHOTS, MOST_UNITS, network, snapshots, to_bytes
+from jmlp.replay.networks import (
+    LEVELS,
+    MOST_EXAMPLES,
+    MOST_SNAPSHOTS,
+    MOST_UNITS,
+    network,
+    snapshots,
+    to_bytes,
+)
 from jmlp.replay.numbers import evenly, number, short
 from jmlp.replay.page import as_json
 
@@ -29,7 +38,7 @@ def weights_of(values: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 @pytest.mark.parametrize("inspection", [made_up(), made_up(hidden=(3, 4)), of_table()])
 def test_every_number_is_that_of_the_inspection(inspection: Inspection) -> None:
-    values, left_out = network(inspection, {"seed": 7}, ROOM)
+    values, left_out = network(inspection, None, {"seed": 7}, ROOM)
     assert (values["seed"], left_out) == (7, [])
     assert values["epochs"] == list(inspection.epochs)
     assert values["names"] == ["0", "1", "1", "2"]
@@ -43,7 +52,7 @@ def test_every_number_is_that_of_the_inspection(inspection: Inspection) -> None:
 
 @pytest.mark.parametrize("inspection", [made_up(), of_table()])
 def test_weights_are_those_of_the_inspection_to_within_half_a_step(inspection: Inspection) -> None:
-    values, _ = network(inspection, {}, ROOM)
+    values, _ = network(inspection, None, {}, ROOM)
     found = weights_of(values).reshape(inspection.weights.shape)
     for e, scale in enumerate(values["weights"]["scale"]):
         assert scale == inspection.weight_scale(e)
@@ -53,7 +62,7 @@ def test_weights_are_those_of_the_inspection_to_within_half_a_step(inspection: I
 
 def test_pictures_with_channels_are_means_over_them() -> None:
     coloured = replace(made_up(shape=(4, 6, 3)), weights=made_up(shape=(4, 6, 3)).weights)
-    values, _ = network(coloured, {}, ROOM)
+    values, _ = network(coloured, None, {}, ROOM)
     assert (values["weights"]["height"], values["weights"]["width"]) == (4, 6)
     wanted = coloured.weights.astype(np.float64).reshape(4, 3, 4, 6, 3).mean(axis=4)
     scales = np.array(values["weights"]["scale"])
@@ -72,7 +81,7 @@ def test_what_is_not_finite_is_missing_and_never_a_number() -> None:
     predicted = inspection.predicted.copy()
     predicted[3, :9] = -1
     broken = replace(inspection, weights=weights, update_ratio=ratio, predicted=predicted)
-    values, _ = network(broken, {}, ROOM)
+    values, _ = network(broken, None, {}, ROOM)
     assert values["update_ratio"][0] == [None, None]
     assert values["weights"]["scale"][2] is None
     found = weights_of(values)
@@ -86,7 +95,7 @@ def test_what_is_not_finite_is_missing_and_never_a_number() -> None:
 def test_a_network_takes_no_more_room_than_it_has_and_says_what_it_left_out() -> None:
     wide = made_up(30, hidden=(512,))
     for room in (50_000, 500_000, 5_000_000):
-        values, left_out = network(wide, {}, room)
+        values, left_out = network(wide, None, {}, room)
         assert len(as_json(values)) < room + 10_000
         assert len(values["epochs"]) <= MOST_SNAPSHOTS
         assert values["epochs"][values["best"]] == wide.epochs[wide.best or 0]
@@ -97,7 +106,7 @@ def test_a_network_takes_no_more_room_than_it_has_and_says_what_it_left_out() ->
 
 
 def test_without_room_there_are_statistics_alone() -> None:
-    values, left_out = network(made_up(), {}, 0)
+    values, left_out = network(made_up(), None, {}, 0)
     assert (values["weights"], values["confusion"]) == (None, None)
     assert left_out == [
         "There was no room for the confusion matrices.",
@@ -106,9 +115,42 @@ def test_without_room_there_are_statistics_alone() -> None:
     assert values["cost"] == made_up().cost.tolist()
 
 
+def test_a_boundary_is_the_class_and_its_probability_at_every_point_of_the_grid() -> None:
+    inspection, boundary = plane()
+    values, left_out = network(inspection, boundary, {}, ROOM)
+    shown = values["boundary"]
+    assert left_out == []
+    assert shown["x"] == boundary.x.tolist()
+    packed = np.frombuffer(base64.b64decode(shown["bytes"]), np.uint8).reshape(4, 2, 128, 128)
+    np.testing.assert_array_equal(packed[:, 0], boundary.probability.argmax(axis=-1) + 1)
+    sure = boundary.probability.max(axis=-1)
+    assert np.abs(packed[:, 1] / 255 - sure).max() <= 0.5 / 255 + 1e-6
+    rows = 10 + np.array(evenly(290, MOST_EXAMPLES))  # of the validation part
+    assert shown["points"] == boundary.points[rows].tolist()
+    assert shown["labels"] == boundary.labels[rows].tolist()
+    assert shown["predicted"] == boundary.predicted[:, rows].tolist()
+
+
+def test_a_boundary_is_coarser_where_there_is_less_room_and_unknown_where_it_is() -> None:
+    inspection, boundary = plane()
+    probability = boundary.probability.copy()
+    probability[2, 5, 7] = np.nan
+    boundary = replace(boundary, probability=probability)
+    values, _ = network(inspection, boundary, {}, ROOM)
+    packed = np.frombuffer(base64.b64decode(values["boundary"]["bytes"]), np.uint8)
+    assert (packed.reshape(4, 2, 128, 128)[2, :, 5, 7] == 0).all()
+    sizes = []
+    for room in (200_000, 100_000, 20_000, 5_000):
+        values, left_out = network(inspection, boundary, {}, room)
+        shown = values["boundary"]
+        sizes.append(len(shown["x"]) if shown else 0)
+        assert ("There was no room for the decision boundary." in left_out) == (shown is None)
+    assert sizes == [128, 64, 32, 0]
+
+
 def test_very_many_classes_and_columns_are_bounded() -> None:
     many = replace(made_up(), n_classes=5000)
-    values, left_out = network(many, {}, ROOM)
+    values, left_out = network(many, None, {}, ROOM)
     assert values["confusion"] is None
     assert "A confusion matrix of 5000 classes is too large for this page." in left_out
     assert len(values["classes"]) <= 40

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from inspections import made_up, of_table
-from replays import data_in, run_replay, study_replay
+from replays import data_in, plane, run_replay, study_replay
 from report_runs import point, sizes_runs, sizes_study
 from table_runs import diverged, finished
 
@@ -56,6 +56,7 @@ def parsed(text: str) -> Parser:
 PAGES = {
     "run": page(run_replay()),
     "table": page(run_replay(of_table())),
+    "plane": page(run_replay(plane()[0], boundary=plane()[1])),
     "study": page(study_replay()),
 }
 
