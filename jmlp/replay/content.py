@@ -108,6 +108,7 @@ def of_run(
     shown, left_out = network(inspection, boundary, _about(row), RUN_BYTES)
     configuration = {
         "label": f"seed {row.seed}",
+        "best": True,
         "about": state_text(row),
         "curves": curves([points], MOST_POINTS),
         "diverged": _crosses([row.result] if row.result else []),
@@ -200,14 +201,15 @@ def of_study(
     experiments: list[dict[str, Any]] = [
         {"title": short(table.title), "configurations": []} for table in tables
     ]
-    marked = [{row.label: row.marked_label for row in table.rows} for table in tables]
+    shown_rows = [{row.label: row for row in table.rows} for table in tables]
     for number, arm in arms:
         first = first_run(arm)
         at = None if first is None else places.get(first.run_id)
         n_seeds = len(study.experiments[number].seeds)
         experiments[number]["configurations"].append(
             {
-                "label": short(marked[number].get(arm.label, arm.label)),
+                "label": short(shown_rows[number][arm.label].marked_label),
+                "best": shown_rows[number][arm.label].is_best,
                 "about": _ended(arm, n_seeds),
                 "curves": curves([run.costs for run in arm.finished], n_points),
                 "diverged": _crosses(arm.diverged),

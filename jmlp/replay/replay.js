@@ -136,8 +136,14 @@ function drawnRange(shown, log) {
   return [Math.min(low, least(edges)), -least(values.map((v) => -v))];
 }
 
+// An accuracy with the edges of its band within 0 and 1, as in other plots.
+function clipped(curve) {
+  const edge = (values) => values?.map((v) => (v === null ? null : Math.min(1, Math.max(0, v)))) ?? null;
+  return { ...curve, low: edge(curve.low), high: edge(curve.high) };
+}
+
 function linearTicks(low, high) {
-  const rough = (high - low) / 5;
+  const rough = (high - low) / 7;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((k) => k * power).find((size) => size >= rough);
   const ticks = [];
@@ -148,7 +154,7 @@ function linearTicks(low, high) {
 }
 
 function logTicks(low, high) {
-  for (const factors of [[1, 2, 5], [1, 3], [1]]) {
+  for (const factors of [[1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 5], [1, 3], [1]]) {
     const ticks = [];
     for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e += 1) {
       ticks.push(...factors.map((k) => k * 10 ** e).filter((v) => v >= low && v <= high));
@@ -167,7 +173,7 @@ function drawChart(id, title, log, text) {
   const right = width - MARGIN.right;
   const bottom = height - MARGIN.bottom;
   const shown = shownCurves();
-  const lines = shown.map((curve) => curve.of(id));
+  const lines = shown.map((curve) => (id === "accuracy" ? clipped(curve.of(id)) : curve.of(id)));
   root.setAttribute("viewBox", `0 0 ${width} ${height}`);
   root.replaceChildren(
     svg("text", { x: 0, y: 12, class: "title" }, title),
@@ -349,7 +355,7 @@ function aboutText(network, e) {
 
 function drawLayers(network, e) {
   const titles = ["gradient norm ‖g‖/√n", "update ‖Δθ‖/‖θ‖", "dead ReLU units"];
-  const top = html("tr", {}, head("layer"), ...titles.map((t) => head(t, { class: "right" })));
+  const top = html("tr", {}, head("layer", { class: "left" }), ...titles.map((t) => head(t, { class: "right" })));
   const rows = network.layers.map((name, k) => {
     const isRelu = network.relu.includes(k);
     const dead = isRelu ? `${network.dead_units[e][k]} of ${network.units[k]}` : MISSING;
@@ -647,8 +653,9 @@ function chooseExperiment(index) {
   pause();
   state.experiment = index;
   state.off = new Set();
-  const withNetwork = configurations().findIndex((c) => c.network !== null);
-  state.chosen = Math.max(0, withNetwork);
+  const withNetwork = configurations().filter((c) => c.network !== null);
+  const first = withNetwork.find((c) => c.best) ?? withNetwork[0];
+  state.chosen = Math.max(0, configurations().indexOf(first));
   const options = configurations().map((configuration, k) => {
     const network = DATA.networks[configuration.network];
     const what = network ? `seed ${network.seed}` : "none shown";

@@ -44,7 +44,7 @@ def test_a_run_is_written_with_the_numbers_of_the_store_and_its_inspection(here:
     assert said["bytes"] == len(text.encode())
     assert done.err == f"replay: {said['file']}, {said['bytes'] / 1e6:.2f} MB\n"
     shown = data_in(text)
-    (cached,) = (here.folder / "home" / "inspections").glob("*.safetensors")
+    (cached,) = records.folder().glob("*.safetensors")
     inspection = records.read(cached)
     (network,) = shown["networks"]
     np.testing.assert_array_equal(network["cost"], inspection.cost)
@@ -63,7 +63,7 @@ def test_a_run_on_two_numbers_has_its_boundary(here: Here) -> None:
     assert here(*train).code == 0
     assert here("replay", "last", "-o", "page.html").code == 0
     (network,) = data_in((here.folder / "page.html").read_text(encoding="utf-8"))["networks"]
-    (cached,) = (here.folder / "home" / "inspections").glob("*boundary*")
+    (cached,) = records.folder().glob("*boundary*")
     boundary = boundary_records.read(cached)
     shown = network["boundary"]
     assert (shown["x"], shown["y"]) == (boundary.x.tolist(), boundary.y.tolist())
@@ -140,7 +140,7 @@ def test_a_file_is_replaced_only_by_force_and_unwritable_paths_are_refused(
         here, 4, "small", "-o", "mine.txt/page.html"
     )
     assert "is a folder; give --output the name of a file" in refused(here, 4, "small", "-o", ".")
-    assert "--output: must not be empty" in refused(here, 2, "small", "-o", "")
+    assert "-o: must not be empty" in refused(here, 2, "small", "-o", "")
 
 
 def test_what_has_no_networks_is_refused(folder: Path, here: Here) -> None:
