@@ -191,7 +191,8 @@ def of_study(
     numbers_per_point = len(QUANTITIES) * PER_POINT * max(1, len(arms))
     n_points = max(2, min(MOST_POINTS, CURVE_NUMBERS // numbers_per_point))
     room = NETWORK_BYTES // max(1, len(inspections))
-    networks, left_out = [], _left_out(study, results, arms, n_points)
+    networks: list[dict[str, Any]] = []
+    left_out = _left_out(study, results, arms, n_points)
     places: dict[str, int] = {}
     for run_id, (inspection, boundary) in inspections.items():
         places[run_id] = len(networks)

@@ -15,7 +15,7 @@ def evenly(n: int, most: int) -> list[int]:
     """
     if n <= most:
         return list(range(n))
-    return np.unique(np.rint(np.linspace(0, n - 1, most)).astype(np.int64)).tolist()
+    return [int(k) for k in np.unique(np.rint(np.linspace(0, n - 1, most)))]
 
 
 def number(value: float | None) -> float | int | None:
