@@ -63,6 +63,8 @@ def boundary(
     it. With --json, the probabilities at all points of the grid.
     """
     place = None if at is None else _place(at)
+    if grid < 2:
+        raise ConfigError(f"--grid: must be at least 2, got {grid}")
     with store.open(viewer=True) as opened:
         rows = find(opened, runs)
         if not rows:
@@ -106,7 +108,6 @@ def _computed(
     """The boundaries of some runs.
 
     Raises:
-        ConfigError: the grid is too small.
         DataError: the data cannot be loaded, have changed, or have other inputs than two numbers.
         StoreError: a run has no networks.
     """
@@ -125,8 +126,9 @@ def _check_units(units: list[int], shown: "Pictured") -> None:
         raise ConfigError("--unit: the units are those of one run: give one")
     for unit in units:
         if not 0 <= unit < n_units:
-            allowed = f"0 to {n_units - 1}" if n_units else "none: there is no hidden layer"
-            raise ConfigError(f"--unit: the units of the first layer are {allowed}, got {unit}")
+            raise ConfigError(
+                f"--unit: the units of the first layer are 0 to {n_units - 1}, got {unit}"
+            )
 
 
 def _lines(
@@ -172,6 +174,8 @@ def _lines(
 
 def _document(shown: "Pictured", place: tuple[float, float] | None) -> dict[str, Any]:
     """Everything as JSON; a number that is not finite is null."""
+    from tui.views.boundary import PARTS
+
     first = shown.first
     document: dict[str, Any] = {
         "runs": [one.run_id for one in shown.boundaries],
@@ -190,8 +194,8 @@ def _document(shown: "Pictured", place: tuple[float, float] | None) -> dict[str,
             dict(zip("abc", _finite(list(one.line)), strict=True)) for one in shown.lines()
         ]
     examples = {}
-    for part in ("training", "validation"):
-        found = shown.examples(part)  # type: ignore[arg-type]
+    for part in PARTS:
+        found = shown.examples(part)
         examples[part] = {
             "places": found.places.tolist(),
             "labels": found.labels.tolist(),

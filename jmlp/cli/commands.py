@@ -87,8 +87,8 @@ app.command(
     sort_key=3.7,
     help=(
         "Print the decision boundary of a run whose data have two numerical inputs.\n\n"
-        "Of several runs, the mean of their probabilities at each point; a diverged run has no part "
-        "in it. With --json, the probabilities at all points of the grid."
+        "Of several runs, the mean of their probabilities at each point, without those that have "
+        "diverged. With --json, the probabilities at all points of the grid."
     ),
 )
 app.command(

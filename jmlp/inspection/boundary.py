@@ -196,7 +196,8 @@ def _probability(logits: Singles) -> Singles:
     """The probability of each class, `(N, C)`; NaN where the logits are not all finite."""
     known = np.isfinite(logits).all(axis=1)
     found = np.full(logits.shape, np.nan, np.float32)
-    found[known] = softmax(logits[known], axis=1)
+    with np.errstate(over="ignore"):  # distances of huge logits: their probability is 0
+        found[known] = softmax(logits[known], axis=1)
     return found
 
 
@@ -207,10 +208,7 @@ def _lines(params: model.Params, state: model.State, mean: Floats, std: Floats) 
     norm before the activation makes gamma (Z - running mean) / sqrt(running var + eps) + beta of
     it. An input that is constant in the training part (std 0) is always 0, so it has no part in Z.
     """
-    *hidden, _ = params
-    if not hidden:
-        return np.empty((0, 3))
-    layer, layer_state = hidden[0], state[0]
+    layer, layer_state = params[0], state[0]
     W = np.asarray(layer.dense.W, np.float64)
     weights = np.where(std > 0, W / np.where(std > 0, std, 1), 0)
     bias = layer.dense.b

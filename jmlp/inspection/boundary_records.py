@@ -96,7 +96,7 @@ def mean_probability(networks: Sequence[NDArray[np.floating[Any]]]) -> Floats:
     Args:
         networks: the probabilities of each, all of one shape `(..., C)`.
     """
-    return np.mean(np.stack(networks).astype(np.float64), axis=0)
+    return np.asarray(np.mean(np.stack(networks).astype(np.float64), axis=0))
 
 
 def disagreement(networks: Sequence[NDArray[np.floating[Any]]]) -> Floats:

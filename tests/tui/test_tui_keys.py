@@ -18,6 +18,7 @@ from tui.dialogs import Confirm, Dialog, TextDialog
 from tui.keys import Key, bound_keys, is_listed, key_name, keys_of
 from tui.launch import TerminalApp
 from tui.palette import Actions
+from tui.panels.boundary import BoundaryPanel
 from tui.screens.base import JmlpScreen
 from tui.screens.compare import CompareScreen
 from tui.screens.experiment import ExperimentScreen
@@ -30,6 +31,7 @@ from tui.screens.study import StudyScreen
 from tui.widgets.configurations import ConfigurationList
 from tui.widgets.curves import Curves
 from tui.widgets.gallery import Gallery
+from tui.widgets.plane import Plane
 from tui.widgets.result_tables import ResultTables
 from tui.widgets.run_list import RunList
 
@@ -49,6 +51,7 @@ PLACES: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
     ("one configuration or run", (RunScreen,)),
     ("curves", (Curves,)),
     ("weights, mistakes", (Gallery,)),
+    ("boundary", (BoundaryPanel, Plane)),
     ("runs", (RunsScreen, RunList)),
     ("compared runs", (CompareScreen,)),
     ("new study", (StudyForm,)),

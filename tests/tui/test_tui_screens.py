@@ -4,19 +4,16 @@ For a few of them, there are SVG pictures with colours too. The snapshots are in
 `tests/tui/screens`; UPDATE_SCREENS=1 rewrites them: review them before you commit.
 """
 
-import os
-import re
 from pathlib import Path
 from typing import get_args
 
 import pytest
-from textual.app import App
 from textual.pilot import Pilot
-from tui_pilot import Kind, drive, dump, filled, until, until_shown
+from tui_pilot import Kind, drive, filled, until_shown
+from tui_snapshots import EXPECTED, check, picture, settled
 
 from jmlp.system.process_usage import Usage, UsageMeter
 
-EXPECTED = Path(__file__).parent / "screens"
 SIZES = ((80, 24), (120, 40), (200, 60), (60, 20))
 NOON = 1_764_000_000_000_000_000  # the fixed time, in nanoseconds
 
@@ -39,19 +36,6 @@ CASES = [
     for kind in get_args(Kind)
     if kind != "empty" or screen in WITHOUT_STUDY
 ]
-
-
-async def settled(pilot: Pilot[int]) -> str:
-    """Returns the screen once it no longer changes."""
-    seen = [""] * 4
-
-    def is_still() -> bool:
-        seen.append(dump(pilot.app))
-        del seen[0]
-        return len(set(seen)) == 1
-
-    await until(pilot, is_still)
-    return seen[-1]
 
 
 # The pictures: enough to see that themes, cursor and marks are right.
@@ -83,14 +67,6 @@ async def go_to(pilot: Pilot[int], screen: str) -> None:
         await pilot.press(key)
 
 
-def check(found: str, path: Path) -> None:
-    """Compares with a snapshot, or rewrites it."""
-    if os.environ.get("UPDATE_SCREENS"):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(found, encoding="utf-8")
-    assert found == path.read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize(("screen", "kind"), CASES)
 def test_screen_matches_its_snapshot(screen: str, kind: Kind, tmp_path: Path) -> None:
     dumps = []
@@ -119,9 +95,3 @@ def test_picture_matches_its_snapshot(screen: str, kind: Kind, theme: str, tmp_p
     with filled(tmp_path / "store", kind):
         drive(tmp_path / "store", steps)
     check(found[0], EXPECTED / f"{screen}-{kind}.svg")
-
-
-def picture(app: App[int]) -> str:
-    """Returns the screen as SVG without web fonts."""
-    svg = app.export_screenshot(title="jmlp")
-    return re.sub(r"@font-face \{.*?\}\n *", "", svg, flags=re.DOTALL)

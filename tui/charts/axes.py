@@ -119,7 +119,8 @@ def fitted(low: float, high: float, cells: int, *, upright: bool = False) -> Axi
         upright: whether the axis is vertical, so that labels do not lie beside each other.
     """
     per_cell = (high - low) / cells
-    start, best, best_score = low + per_cell / 2, (), math.inf
+    start, best_score = low + per_cell / 2, math.inf
+    best: tuple[tuple[int, str], ...] = ()
     for step in _steps(high - low, cells):
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
         found = [i * step for i in range(first, last + 1)]

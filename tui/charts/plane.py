@@ -7,6 +7,7 @@ sure. Examples are letters, one per class: capital if they are classified as tha
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ MIN_WIDTH, MIN_HEIGHT = 24, 7  # of the canvas; below, there is no room within t
 ABOVE = 1  # rows of the names of the columns
 N_LEVELS = 8  # of a colour: few enough to cache a style for each pair
 SURE = 0.5  # strength from which the second sign of a class is drawn
-SIGNS = (".:", "-=", "'\"", ",;", "~*", "+#", "^%", "_|")  # of classes, again from the ninth on
+SIGNS = (",;", "-=", "+*", "~&", "^%", "_|", "/\\", "<>")  # of classes, again from the ninth on
 N_LETTERS = 26
 POINT = "◉"
 AWAY = 2, 1  # columns and rows from a unit's line to its number, at most
@@ -39,7 +40,7 @@ class Surface:
 
     x: Floats  # (X,), increasing
     y: Floats  # (Y,), increasing
-    classes: NDArray[np.integer]  # (Y, X): the class, or UNKNOWN; empty for shares
+    classes: NDArray[np.integer[Any]]  # (Y, X): the class, or UNKNOWN; empty for shares
     strength: Floats  # (Y, X): 0 to 1, how sure the class is; or a share, 0 to 1
 
     @property
@@ -53,7 +54,7 @@ class Examples:
     """Examples of the data."""
 
     places: Floats  # (N, 2)
-    labels: NDArray[np.integer]  # (N,): their classes
+    labels: NDArray[np.integer[Any]]  # (N,): their classes
     wrong: NDArray[np.bool_]  # (N,): whether they are classified as another
 
 
@@ -93,7 +94,7 @@ class PlaneFigure:
         return self.x.value(at), self.y.value(up)
 
 
-def strength(probability: Floats) -> Floats:
+def strength(probability: NDArray[np.floating[Any]]) -> Floats:
     """Returns how sure the most probable class is, `(...)`, given probabilities `(..., C)`.
 
     It is 0 if all classes are equally probable, and 1 if one is certain.
@@ -220,7 +221,7 @@ def _draw_lines(figure: PlaneFigure, lines: Sequence[UnitLine]) -> None:
     glyphs, x, y = figure.canvas.glyphs, figure.x, figure.y
     seen = []
     for one in lines:
-        ends = line_across(one.line, _edges(x), _edges(y))
+        ends = line_across(one.line, _dots(x, glyphs.columns), _dots(y, glyphs.rows))
         if ends is not None:
             at = x.at(np.array([end[0] for end in ends]))
             up = y.at(np.array([end[1] for end in ends]))
@@ -243,15 +244,16 @@ def _draw_lines(figure: PlaneFigure, lines: Sequence[UnitLine]) -> None:
         step = a * x.per_cell, -b * y.per_cell  # in which Z grows
         scale = max(abs(step[0]) / AWAY[0], abs(step[1]) / AWAY[1])
         text = f"{one.unit}+"
-        at = round(column + step[0] / scale - (len(text) - 1) / 2)
-        at = min(x.cells - len(text), max(0, at))
+        start = round(column + step[0] / scale - (len(text) - 1) / 2)
+        start = min(x.cells - len(text), max(0, start))
         down = min(figure.height - 1, max(0, round(row + step[1] / scale)))
-        figure.canvas.write(figure.left + at, figure.top + down, text, UNIT)
+        figure.canvas.write(figure.left + start, figure.top + down, text, UNIT)
 
 
-def _edges(axis: Axis) -> tuple[float, float]:
-    """The values at the outer edges of the first and the last cell."""
-    return axis.value(-0.5), axis.value(axis.cells - 0.5)
+def _dots(axis: Axis, per_cell: int) -> tuple[float, float]:
+    """Returns the values at the first and the last dot."""
+    edge = 0.5 - 0.5 / per_cell  # from the centre of a cell to its outer dot
+    return axis.value(-edge), axis.value(axis.cells - 1 + edge)
 
 
 def _draw_examples(figure: PlaneFigure, examples: Examples) -> None:

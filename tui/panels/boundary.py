@@ -37,7 +37,13 @@ class BoundaryPanel(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("h", "line(1)", "Lines", tooltip="Lines of the first layer's units: all, each"),
         Binding("H", "line(-1)", show=False, tooltip="The previous unit's line"),
-        Binding("p", "examples", "Examples", tooltip="Training or validation examples, or none"),
+        Binding(
+            "p",
+            "examples",
+            "Examples",
+            show=False,
+            tooltip="Training or validation examples, or none",
+        ),
     ]
     DEFAULT_CSS = """
     BoundaryPanel { height: 1fr; }
@@ -66,7 +72,9 @@ class BoundaryPanel(Vertical):
 
     def show(self, boundaries: Sequence[Boundary], epoch: float | None, mode: Mode) -> None:
         """Shows runs, of which the first is the chosen one; see `tui.views.boundary.pictured`."""
-        self.shown = pictured(boundaries, epoch, mode)
+        before, self.shown = self.shown, pictured(boundaries, epoch, mode)
+        if before is None or before.mode != mode:
+            self.refresh_bindings()
         self._draw()
 
     def lines(self) -> tuple[UnitLine, ...]:
@@ -88,12 +96,16 @@ class BoundaryPanel(Vertical):
 
     # ---- keys and mouse
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hides the key of the lines where several networks are shown, which have others."""
+        return action != "line" or self.shown is None or self.shown.mode == "seed"
+
     def action_line(self, by: int) -> None:
         """Draws the lines of no unit, of all, or of one."""
         if self.shown is None or self.shown.mode != "seed":
             return
         n_units = self.shown.first.lines.shape[1]
-        places = [None, -1, *range(n_units)] if n_units else [None]
+        places = [None, -1, *range(n_units)]
         at = places.index(self.unit) if self.unit in places else 0
         self.unit = places[(at + by) % len(places)]
         self._draw()
@@ -120,11 +132,12 @@ class BoundaryPanel(Vertical):
             return Text(legend(shown, with_examples))
         text = Text()
         if shown.surface.is_shares:
-            text.append(SAMPLE, plane.ink(f"share-{N_LEVELS}").hex)
+            text.append(SAMPLE, plane.colour(f"share-{N_LEVELS}").hex)
             text.append(f"{share_text(shown, '')}   ")
-        for label, name in enumerate(shortened(shown.first.class_names)):
+        names = shortened(shown.first.class_names)
+        for label, name in enumerate(names if with_examples or not shown.surface.is_shares else ()):
             if not shown.surface.is_shares:
-                text.append(SAMPLE, plane.ink(f"class-{label}-{N_LEVELS}").hex).append(" ")
+                text.append(SAMPLE, plane.colour(f"class-{label}-{N_LEVELS}").hex).append(" ")
             text.append(f"{mark(label)} ", "bold").append(f"{name}   ")
         return text.append("small letters: misclassified" if with_examples else "")
 
@@ -138,14 +151,12 @@ class BoundaryPanel(Vertical):
         if self.unit is not None and shown.mode == "seed":
             parts.append(self._line_text(shown))
         if plane.point is None:
-            parts.append("arrow keys or a click: the probabilities at a point")
+            parts.append("arrows or a click: a point")
         return "   ".join(parts)
 
     def _line_text(self, shown: Pictured) -> str:
-        n_units = len(shown.lines())
         assert self.unit is not None
-        if not n_units:
-            return "no hidden layer, so there are no lines"
         if self.unit < 0:
-            return f"lines where Z of a unit is 0, {n_units} units: its number on the side Z > 0"
+            n_units = len(shown.lines())
+            return f"Z = 0 of {n_units} units, each number where Z > 0"
         return line_text(shown, self.unit)

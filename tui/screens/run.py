@@ -34,7 +34,7 @@ from tui.widgets.scrubber import Scrubber
 PANELS = ("curves", "layers", "weights", "confusion", "mistakes", "boundary")
 PLAY_SECONDS = 0.4  # from one snapshot to the next
 HAVE_MEANS = ("curves", "boundary")  # panels that can show several seeds at once
-ALL_DIVERGED = Pending("All seeds have diverged: m shows one of them.")
+ALL_DIVERGED = "All seeds have diverged: m shows one of them."
 # The tables of panels that can be copied.
 TABLES: Mapping[str, Callable[[Inspection, int], Excerpt | None]] = {
     "layers": excerpts.layers,
@@ -395,12 +395,10 @@ class RunScreen(JmlpScreen[None]):
             self._page(f"{self.panel}-page")
         else:
             about.update(about_runs(self.runs, self.chosen, False), layout=False)
-            self._show_notice(state)
+            self._show_notice(notice_of(state))
 
-    def _show_notice(self, state: State | None) -> None:
+    def _show_notice(self, text: str) -> None:
         """Says why there is nothing to see."""
-        text = state.text if isinstance(state, Pending) else ""
-        text = f"{state.text}\n\nu: try again" if isinstance(state, Failure) else text
         self.query_one("#notice", Static).update(text)
         self._page("notice")
 
@@ -414,7 +412,7 @@ class RunScreen(JmlpScreen[None]):
         if any(state is None or isinstance(state, Pending) for state in states) or not found:
             about.update(about_runs(self.runs, self.chosen, False), layout=False)
             lacking = [state for state in states if not isinstance(state, Boundary)]
-            self._show_notice(lacking[0] if lacking else ALL_DIVERGED)
+            self._show_notice(notice_of(lacking[0]) if lacking else ALL_DIVERGED)
             return
         panel = self.query_one(BoundaryPanel)
         shown = self.panel, tuple(found), self.epoch, self.mode, self.app.size, self.app.theme
@@ -471,6 +469,13 @@ class RunScreen(JmlpScreen[None]):
             self.query_one(f"#{page}").focus()
         elif page in ("curves-page", "weights-page", "mistakes-page", "boundary-page"):
             self.query_one(f"#{page}").focus_first()  # type: ignore[attr-defined]
+
+
+def notice_of(state: State | None) -> str:
+    """Returns what is said in place of an inspection that is not available."""
+    if isinstance(state, Failure):
+        return f"{state.text}\n\nu: try again"
+    return state.text if isinstance(state, Pending) else ""
 
 
 def version_of(row: RunRow) -> tuple[int, int | None]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ class Pictured:
     mode: Mode
     boundaries: tuple[Boundary, ...]  # of the runs that are shown; the first is the chosen one
     indices: tuple[int, ...]  # the network of each
-    probability: NDArray[np.floating]  # (Y, X, C): of the one network, or the mean
+    probability: NDArray[np.floating[Any]]  # (Y, X, C): of the one network, or the mean
     share: NDArray[np.float64]  # (Y, X): of the networks that disagree
     surface: Surface
 
@@ -123,7 +123,7 @@ def about(shown: Pictured, epoch: float | None) -> str:
     n = len(shown.boundaries)
     seeds = "1 seed" if n == 1 else f"{n} seeds"
     what = "mean probability of" if shown.mode == "mean" else "where they disagree:"
-    which = "the kept network of each" if epoch is None else f"nearest to epoch {epoch_text(epoch)}"
+    which = "kept networks" if epoch is None else f"nearest to epoch {epoch_text(epoch)}"
     return f"{what} {seeds}, {which}"
 
 
@@ -194,7 +194,7 @@ def line_text(shown: Pictured, unit: int) -> str:
     a, b, c = shown.lines()[unit].line
     if a == 0 and b == 0:
         return f"unit {unit}: Z = {c:.4g} everywhere, so it has no line"
-    return f"unit {unit}: Z = {a:.4g} x {b:+.4g} y {c:+.4g}, > 0 on the side of its number"
+    return f"unit {unit}: Z = {a:.4g} x {b:+.4g} y {c:+.4g}, > 0 where its number is"
 
 
 def mistakes_text(shown: Pictured, part: Part) -> str:

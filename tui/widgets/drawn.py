@@ -40,7 +40,7 @@ class Drawn(Widget):
         if changed:
             self.refresh(*(Region(0, y, width, 1) for y in changed))
 
-    def ink(self, name: str) -> Color:
+    def colour(self, name: str) -> Color:
         """Returns the colour of an ink."""
         raise NotImplementedError
 
@@ -59,7 +59,7 @@ class Drawn(Widget):
         """Returns the style of a run, which is computed once for each theme."""
         key = run.ink, run.fill
         if key not in self._styles:
-            ink = None if run.ink is None else self.ink(run.ink).rich_color
+            ink = None if run.ink is None else self.colour(run.ink).rich_color
             fill = None if run.fill is None else self.fill(run.fill).rich_color
             self._styles[key] = self.visual_style.rich_style + Style(color=ink, bgcolor=fill)
         return self._styles[key]

@@ -140,7 +140,7 @@ class Plane(Drawn, can_focus=True):
         self._draw()
         self.post_message(self.Resized())
 
-    def ink(self, name: str) -> Color:
+    def colour(self, name: str) -> Color:
         """Returns the colour of an ink, or of a pixel."""
         paper = self.background_colors[1]
         if name == PAPER:
@@ -152,6 +152,8 @@ class Plane(Drawn, can_focus=True):
             full = Color.parse(variables[f"curve-{label % N_CURVES}"])
             return paper.blend(full, WEAKEST + (STRONGEST - WEAKEST) * level / N_LEVELS)
         full = Color.parse(variables[COLOURS[what]])
-        return paper.blend(full, int(numbers[0]) / N_LEVELS) if what == "share" else full
+        if what == "share":
+            return paper.blend(full, STRONGEST * int(numbers[0]) / N_LEVELS)
+        return full
 
-    fill = ink
+    fill = colour

@@ -63,7 +63,7 @@ class Plot(Drawn):
 
     # ---- drawing
 
-    def ink(self, name: str) -> Color:
+    def colour(self, name: str) -> Color:
         """Returns the colour of an ink."""
         paper, whole = self.background_colors[1], name
         name, _, style = name.partition("-")
