@@ -246,24 +246,24 @@ def test_a_replay_is_written_of_the_study_or_of_the_run_at_the_cursor(
         return f"replay: {target.name}"
 
     monkeypatch.setattr(exports, "replay", replay)
-    first, second, *_ = (run.run_id for run in PLAN.runs)
+    _, second, third, *_ = (run.run_id for run in PLAN.runs)
 
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         await pilot.press("down")
         await menu(pilot, "Replay of the training")
         await until_shown(pilot, f"replay: {second[:8]}.html")
-        pilot.app.push_screen(RunScreen([first], "runs"))
+        pilot.app.push_screen(RunScreen([third], "runs"))
         await until_shown(pilot, "stopped early")
         await menu(pilot, "Replay of the training")
-        await until_shown(pilot, f"replay: {first[:8]}.html")
+        await until_shown(pilot, f"replay: {third[:8]}.html")
         pilot.app.push_screen(StudyScreen("small"))
         await until_shown(pilot, "learning rate 0.05")
         await menu(pilot, "Replay of the training")
         await until_shown(pilot, "replay: small.html")
 
     drive(folder, steps, served=True, size=(120, 40))
-    names = [(second, second[:8]), (first, first[:8]), ("small", "small")]
+    names = [(second, second[:8]), (third, third[:8]), ("small", "small")]
     assert written == [(name, Path("exports", f"{file}.html")) for name, file in names]
 
 
