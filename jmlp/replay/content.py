@@ -13,7 +13,7 @@ from jmlp.client.differences import (
     made_with_texts,
     outcome_texts,
 )
-from jmlp.client.texts import SHORT_ID, configuration_texts, state_text
+from jmlp.client.texts import SHORT_ID, configuration_texts, percent_text, state_text
 from jmlp.inspection.boundary_records import Boundary
 from jmlp.inspection.records import Inspection
 from jmlp.replay.networks import network
@@ -143,7 +143,7 @@ def _sentences(row: RunRow) -> list[str]:
     """The state of a run and its result."""
     result, state = row.result, state_text(row)
     if result is None:
-        return [f"In training ({state}): this page shows what was stored when it was written."]
+        return [f"Not ended ({state}): this page shows what was stored when it was written."]
     if result.status == "diverged":
         return [
             f"Diverged at update {result.diverged_at:,}, in epoch "
@@ -151,7 +151,7 @@ def _sentences(row: RunRow) -> list[str]:
             "last finite one."
         ]
     parts = [
-        f"{part} accuracy {accuracy:.2%}".replace("%", " %")
+        f"{part} accuracy {percent_text(accuracy)} %"
         for part in ("training", "validation", "test")
         if (accuracy := getattr(result, f"{part}_accuracy")) is not None
     ]

@@ -134,9 +134,9 @@ def test_the_networks_of_a_study_are_those_of_the_first_seeds() -> None:
     assert [run.seed for run in chosen_runs(study, at_once)] == [1, 1]
 
 
-def test_a_run_in_training_says_so() -> None:
+def test_a_run_that_has_not_ended_says_so() -> None:
     text = page(run_replay(result=None, state="running", epoch=3))
-    assert "In training (running, epoch 3)" in text
+    assert "Not ended (running, epoch 3)" in text
     assert "Outcome" not in text
 
 

@@ -257,8 +257,9 @@ def test_a_replay_is_written_of_the_study_or_of_the_run_at_the_cursor(
         await until_shown(pilot, "stopped early")
         await menu(pilot, "Replay of the training")
         await until_shown(pilot, f"replay: {third[:8]}.html")
-        pilot.app.push_screen(StudyScreen("small"))
-        await until_shown(pilot, "learning rate 0.05")
+        study = StudyScreen("small")
+        pilot.app.push_screen(study)
+        await until(pilot, study.replayed)
         await menu(pilot, "Replay of the training")
         await until_shown(pilot, "replay: small.html")
 
