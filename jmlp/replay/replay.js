@@ -114,8 +114,8 @@ function drawLegend() {
 }
 
 function drawCurves() {
-  drawChart("cost", "Cost, nats", state.log, (value) => `${Number(value.toPrecision(6))}`);
-  drawChart("accuracy", "Accuracy, %", false, (value) => `${Number((100 * value).toPrecision(6))}`);
+  drawChart("cost", "Cost, nats", state.log, tickText);
+  drawChart("accuracy", "Accuracy, %", false, (value) => tickText(100 * value));
   moveCursors();
   if (get("numbers").open) {
     drawNumbers();
@@ -163,7 +163,20 @@ function logTicks(low, high) {
       return ticks;
     }
   }
-  return [low, high];
+  const [first, last] = [Math.ceil(Math.log10(low)), Math.floor(Math.log10(high))];
+  const step = Math.ceil((last - first + 1) / 7);
+  const ticks = [];
+  for (let e = first; e <= last; e += step) {
+    ticks.push(10 ** e);
+  }
+  return ticks;
+}
+
+// A tick's label, short enough for the margin.
+function tickText(value) {
+  const size = Math.abs(value);
+  const isPlain = value === 0 || (size >= 1e-4 && size < 1e6);
+  return isPlain ? `${Number(value.toPrecision(6))}` : value.toExponential(0).replace("e+", "e");
 }
 
 function drawChart(id, title, log, text) {
@@ -347,7 +360,7 @@ function aboutText(network, e) {
     : "";
   const accuracy = network.accuracy[e] === null ? MISSING : `${percentText(network.accuracy[e])} %`;
   return (
-    `Run ${network.run}, seed ${network.seed}${of}: ${network.state}. ` +
+    `${isRun ? "" : `${configurations()[state.chosen].label}. `}Run ${network.run}, seed ${network.seed}${of}: ${network.state}. ` +
     `On the ${countText(network.examples)} ${network.what}s of the ${network.part} part: ` +
     `cost ${costText(network.cost[e])}, accuracy ${accuracy}.${end}`
   );

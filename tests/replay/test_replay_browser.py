@@ -9,6 +9,7 @@ from browser_tab import Tab, open_browser
 from inspections import made_up, of_table
 from playwright.sync_api import Browser
 from replays import data_in, plane, run_replay, study_replay
+from report_runs import point
 
 from jmlp.replay.content import Replay
 from jmlp.replay.page import page
@@ -111,6 +112,21 @@ def test_the_boundary_is_drawn_in_the_colours_of_the_classes(
     assert pixels[20, 2] > pixels[20, 0]  # blue, of class 0
     assert pixels[620, 1] > max(pixels[620, 0], pixels[620, 2])  # green, of class 2
     assert pixels[:, 3].min() > 0
+    assert tab.complaints == []
+    tab.page.context.close()
+
+
+def test_costs_of_any_size_have_ticks_within_the_margin(browser: Browser, tmp_path: Path) -> None:
+    costs = [point(0, 0.7), point(1, 6e24), point(2, 3e-9)]
+    tab = opened(browser, tmp_path, run_replay(points=costs), (390, 844))
+    ticks = tab.page.locator("#cost text[text-anchor=end]").all_text_contents()
+    numbers = [float(tick) for tick in ticks if tick != "epoch"]
+    assert 3 <= len(numbers) <= 7
+    assert numbers == sorted(numbers)
+    assert max(map(len, ticks)) <= 5
+    tab.page.get_by_label("logarithmic cost").uncheck()
+    ticks = tab.page.locator("#cost text[text-anchor=end]").all_text_contents()
+    assert ticks[1:4] == ["0", "1e24", "2e24"]
     assert tab.complaints == []
     tab.page.context.close()
 
