@@ -116,12 +116,15 @@ def _of_run(store: "Store", row: "RunRow", out: Output) -> "Replay":
     from jmlp.inspection.client import Inspector
     from jmlp.replay.content import of_run
 
-    if row.result is not None:
-        store.confirm(row.result)
     with closing(Inspector(store.folder)) as inspector:
         inspection, boundary = _inspect(inspector, row.run_id, out)
+        now = store.run(row.run_id)
+        if now.ended_at != row.ended_at:  # meanwhile: its last networks are in another file
+            inspection, boundary = _inspect(inspector, row.run_id, out)
+    if now.result is not None:
+        store.confirm(now.result)
     data = store.about_run(row.run_id)["data"]
-    return of_run(row, store.points(row.run_id), inspection, boundary, data)
+    return of_run(now, store.points(row.run_id), inspection, boundary, data)
 
 
 def _of_study(store: "Store", label: str, experiments: Sequence[str], out: Output) -> "Replay":

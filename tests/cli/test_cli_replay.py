@@ -1,6 +1,7 @@
 """`jmlp replay`: one page of a stored run or study."""
 
 import base64
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ from commands import Here
 from replays import data_in
 from store_runs import diverged_result, end, fill, plan, submission
 
+from jmlp.cli import replay
+from jmlp.cli.store_option import find_one
 from jmlp.inspection import boundary_records, records
 from jmlp.inspection.client import Inspector, Say
 from jmlp.inspection.helper import ANSWERS
+from jmlp.inspection.records import Inspection
 from jmlp.results.curves import mean_curve
-from jmlp.store import Store
+from jmlp.store import RunRow, Store
 
 TRAIN = ["train", "--data", "small.npz", "--hidden", "5,4", "--batch-size", "16", "--quiet"]
 
@@ -56,6 +60,28 @@ def test_a_run_is_written_with_the_numbers_of_the_store_and_its_inspection(here:
     assert curves["training_accuracy"]["mean"] == [p.training_accuracy for p in points]
     assert row.result is not None
     assert f"validation accuracy {100 * (row.result.validation_accuracy or 0):.2f} %" in text
+
+
+def test_a_run_that_ends_while_it_is_read_is_read_again(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert here(*TRAIN, "--epochs", "1").code == 0
+    asked, inspect = [], Inspector.inspect
+
+    def before(store: Store, name: str) -> RunRow:
+        return dataclasses.replace(find_one(store, name), ended_at=None, result=None)
+
+    def counted(self: Inspector, run_id: str, *rest: Any) -> Inspection | None:
+        asked.append(run_id)
+        return inspect(self, run_id, *rest)
+
+    monkeypatch.setattr(replay, "find_one", before)
+    monkeypatch.setattr(Inspector, "inspect", counted)
+    assert here("replay", "last", "-o", "page.html").code == 0
+    assert len(asked) == 2
+    text = (here.folder / "page.html").read_text(encoding="utf-8")
+    assert "Not ended" not in text
+    assert "The network of epoch" in text
 
 
 def test_a_run_on_two_numbers_has_its_boundary(here: Here) -> None:
