@@ -181,6 +181,16 @@ app.command(
     sort_key=8,
     help="Print the tables of a stored study and write its report; nothing is trained.",
 )
+app.command(
+    "jmlp.cli.replay:replay",
+    name="replay",
+    sort_key=8.5,
+    help=(
+        "Write one HTML page that plays a stored run or a study; nothing is trained.\n\n"
+        "Curves with bands, weights, confusion matrix and layers, snapshot by snapshot. The file "
+        "loads nothing from elsewhere and is smaller than 5 MB."
+    ),
+)
 
 store = App(
     name="store",

@@ -50,6 +50,7 @@ def test_there_are_these_commands() -> None:
         "export",
         "verify",
         "report",
+        "replay",
         "store",
         "store check",
         "store rebuild",

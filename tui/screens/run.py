@@ -10,7 +10,7 @@ from textual.reactive import var
 from textual.timer import Timer
 from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 
-from jmlp.client.texts import percent_text, state_text
+from jmlp.client.texts import SHORT_ID, percent_text, state_text
 from jmlp.inspection.boundary_records import Boundary
 from jmlp.inspection.records import Inspection, Part
 from jmlp.results.curves import FEWEST_FOR_BAND
@@ -461,6 +461,13 @@ class RunScreen(JmlpScreen[None]):
         curves = self.query_one(CurvesPanel).shown
         about = about_runs(self.runs, self.chosen, self.together)
         return Drawing(f"{self.breadcrumb}   {about}", tuple(map(panel_of, curves)))
+
+    def replayed(self) -> tuple[str, str] | None:
+        """Returns the run whose networks are inspected."""
+        if not self.runs:
+            return None
+        run_id = self.runs[self.chosen].row.run_id
+        return run_id, run_id[:SHORT_ID]
 
     def _page(self, page: str) -> None:
         """Shows a page and focuses it."""
