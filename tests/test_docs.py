@@ -1,6 +1,7 @@
 """README and docs are tested: their programs as doctests, their links, lists and commands."""
 
 import doctest
+import os
 import re
 import shlex
 import subprocess
@@ -9,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from commands import Here
 
 import jmlp
 from jmlp.cli.commands import app
@@ -67,6 +69,32 @@ SHOWN = sorted(
 def test_commands_that_are_shown_are_accepted(line: str) -> None:
     _, *words = shlex.split(line)
     app.parse_args(words, exit_on_error=False, print_error=False)
+
+
+# Those that need no stored run.
+CONSOLE = re.compile(r"```console\n\$ (?P<command>jmlp explain.*)\n(?P<output>(?:.*\n)*?)```")
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
+EXAMPLES = [
+    (name, shown["command"], shown["output"])
+    for name in NAMES
+    for shown in CONSOLE.finditer(read(ROOT / name))
+]
+
+
+@pytest.mark.parametrize(("name", "command", "output"), EXAMPLES)
+def test_commands_print_what_is_shown(name: str, command: str, output: str, here: Here) -> None:
+    """UPDATE_EXAMPLES=1 rewrites what is shown; last digits depend on the processor."""
+    _, *words = shlex.split(command)
+    printed = "".join(f"{line.rstrip()}\n" for line in here(*words).out.splitlines())
+    if os.environ.get("UPDATE_EXAMPLES"):
+        page = ROOT / name
+        before, after = (f"```console\n$ {command}\n{text}```" for text in (output, printed))
+        page.write_text(read(page).replace(before, after), encoding="utf-8")
+        output = printed
+    words_of = [NUMBER.sub("#", " ".join(text.split())) for text in (output, printed)]
+    assert words_of[0] == words_of[1]
+    numbers = [[float(found) for found in NUMBER.findall(text)] for text in (output, printed)]
+    assert numbers[1] == pytest.approx(numbers[0], rel=1e-3, abs=1e-6)
 
 
 def headings(page: Path) -> set[str]:

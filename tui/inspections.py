@@ -3,15 +3,16 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from jmlp.inspection.boundary_records import Boundary
 from jmlp.inspection.records import Inspection, Part
 from tui.feed import error_text
 
 if TYPE_CHECKING:
     from tui.app import JmlpApp
 
-Key = tuple[str, Part]  # run id, part of the data
+Key = tuple[str, Part | Literal["boundary"]]  # run id; the part of the data, or the boundary
 
 
 @dataclass
@@ -20,6 +21,7 @@ class Pending:
 
     text: str = "computing…"
     stop: threading.Event = field(default_factory=threading.Event)
+    before: "State | None" = None  # what is shown meanwhile
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Failure:
     text: str
 
 
-State = Inspection | Pending | Failure
+State = Inspection | Boundary | Pending | Failure
 
 
 class Inspections:
@@ -47,14 +49,33 @@ class Inspections:
 
     def get(self, key: Key) -> State | None:
         """Returns an inspection or its state; None if it was not requested."""
-        return self._states.get(key)
+        state = self._states.get(key)
+        return state.before or state if isinstance(state, Pending) else state
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an inspection is being computed."""
+        return any(isinstance(state, Pending) for state in self._states.values())
 
     def request(self, key: Key) -> None:
         """Starts computing an inspection unless it is cached; cancels any other computation."""
-        if self._states.get(key) is not None:
-            return
-        self.cancel()
-        pending = self._states[key] = Pending()
+        if self._states.get(key) is None:
+            self.cancel()
+            self._start(key, Pending())
+
+    def renew(self, key: Key) -> bool:
+        """Starts computing an inspection again; until then, the one before is returned.
+
+        Returns:
+            Whether it was started: not while another one is computed.
+        """
+        if self.is_busy:
+            return False
+        self._start(key, Pending(before=self._states.get(key)))
+        return True
+
+    def _start(self, key: Key, pending: Pending) -> None:
+        self._states[key] = pending
         self._app.perform(
             "inspect a run",
             lambda: self._compute(key, pending),
@@ -70,8 +91,12 @@ class Inspections:
 
     def cancel(self) -> None:
         """Cancels what is being computed."""
-        for key in [key for key, state in self._states.items() if isinstance(state, Pending)]:
-            self.discard(key[0])
+        for key, state in list(self._states.items()):
+            if isinstance(state, Pending):
+                state.stop.set()
+                del self._states[key]
+                if state.before is not None:
+                    self._states[key] = state.before
 
     def _compute(self, key: Key, pending: Pending) -> State | None:
         """Computes an inspection; called in a thread."""
@@ -79,8 +104,11 @@ class Inspections:
         def say(line: str) -> None:
             self._app.call_later(self._progressed, pending, line)
 
+        run_id, what = key
         try:
-            return self._app.inspector.inspect(*key, say, pending.stop)
+            if what == "boundary":
+                return self._app.inspector.boundary(run_id, say, pending.stop)
+            return self._app.inspector.inspect(run_id, what, say, pending.stop)
         except Exception as error:  # even a bug is shown in place of the inspection
             return Failure(error_text(error))
 

@@ -113,6 +113,16 @@ microscope.command(
 app.command(microscope)
 
 app.command(
+    "jmlp.cli.boundary:boundary",
+    name="boundary",
+    sort_key=3.7,
+    help=(
+        "Print the decision boundary of a run whose data have two numerical inputs.\n\n"
+        "Of several runs, the mean of their probabilities at each point, without those that have "
+        "diverged. With --json, the probabilities at all points of the grid."
+    ),
+)
+app.command(
     "jmlp.cli.gradcheck:gradcheck",
     name="gradcheck",
     sort_key=4,
@@ -201,6 +211,16 @@ app.command(
     name="report",
     sort_key=8,
     help="Print the tables of a stored study and write its report; nothing is trained.",
+)
+app.command(
+    "jmlp.cli.replay:replay",
+    name="replay",
+    sort_key=8.5,
+    help=(
+        "Write one HTML page that plays a stored run or a study; nothing is trained.\n\n"
+        "Curves with bands, weights, confusion matrix and layers, snapshot by snapshot. The file "
+        "loads nothing from elsewhere and is smaller than 5 MB."
+    ),
 )
 
 store = App(

@@ -79,6 +79,25 @@ def export(
     return "\n".join(_run("export", *run_ids, *options, *(["--force"] if replace else [])))
 
 
+def replay(folder: Path, name: str, target: Path, *, replace: bool = False) -> str:
+    """Writes the page that plays a run or a study, as `jmlp replay` does; takes seconds to minutes.
+
+    Args:
+        folder: the store's folder.
+        name: the id of a run, or the label of a study.
+        target: the HTML file.
+        replace: whether an existing file may be replaced.
+
+    Returns:
+        The last line that the command printed, with the size of the file.
+
+    Raises:
+        JmlpError: it could not be written.
+    """
+    force = ["--force"] if replace else []
+    return _run("replay", f"--store={folder}", f"--output={target}", *force, "--", name)[-1]
+
+
 def draw(drawing: Drawing, target: Path, *, replace: bool = False) -> None:
     """Writes a picture of curves; takes seconds.
 

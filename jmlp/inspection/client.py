@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jmlp.errors import CheckpointError
-from jmlp.inspection import records
+from jmlp.inspection import boundary_records, records
+from jmlp.inspection.boundary_records import GRID, Boundary
 from jmlp.inspection.records import Inspection, Part
 from jmlp.inspection.views import Where
 from jmlp.results import serialization
@@ -145,3 +146,33 @@ class Inspector:
         """
         found = self.ask(do, say, stop, **request)
         return None if found is None else serialization.read(kind, found)
+
+    def boundary(
+        self, run_id: str, say: Say, stop: threading.Event | None = None, size: int = GRID
+    ) -> Boundary | None:
+        """The boundary of a stored run; takes milliseconds if it is cached, otherwise seconds.
+
+        Args:
+            run_id: id of the run, which has ended or is in training.
+            say: called with one line for each slow step.
+            stop: set by another thread when the result is no longer needed.
+            size: values of each input in the grid.
+
+        Returns:
+            The boundary; None if it was stopped.
+
+        Raises:
+            CheckpointError: a file of the run is missing or damaged.
+            DataError: the data cannot be loaded, are not those of the run, or have other inputs
+                than two numbers.
+            DeviceError: the system killed the process for lack of memory.
+            JmlpError: the process ended in another way before it answered.
+            StoreError: there is no such run, it has no networks yet, or the cache cannot be
+                written.
+        """
+        with Store(self.folder, viewer=True) as store:
+            path = boundary_records.path_of(run_id, size, networks.key_of(store, run_id))
+        with contextlib.suppress(CheckpointError):  # missing or damaged: computed below
+            return boundary_records.read(path)
+        computed = self.ask("boundary", say, stop, run_id=run_id, size=size)
+        return None if computed is None else boundary_records.read(Path(computed))

@@ -87,6 +87,13 @@ def _steps() -> "Steps":
     return Steps()
 
 
+def boundary(request: Request, say: Say) -> str:
+    """The path of the boundary of a run: its "run_id", and the "size" of the grid."""
+    from jmlp.inspection.boundary import boundary
+
+    return str(boundary(Path(request["store"]), request["run_id"], say, request["size"]))
+
+
 # By the name in a request: a function of the request and of one that is called with each line about
 # a slow step; it returns the answer as JSON values, and raises a `JmlpError` if there is none.
 ANSWERS: Mapping[str, Callable[[Request, Say], Any]] = {
@@ -101,6 +108,7 @@ ANSWERS: Mapping[str, Callable[[Request, Say], Any]] = {
     "dropout": through(_dropout),
     "batch norm": through(_batch_norm),
     "step quality": through(_step_quality),
+    "boundary": boundary,
 }
 
 

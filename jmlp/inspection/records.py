@@ -5,8 +5,9 @@
 the N examples of one part of the data, which has C classes.
 """
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -23,6 +24,7 @@ from jmlp.system.files import cache_dir, names
 
 FORMAT = "jmlp-inspection-2"
 MOST_FILES = 200  # in the cache; most are one or two megabytes
+WITHIN = 99.0  # per cent of the weights that the colour scale of pictures covers
 
 Part = Literal["validation", "test"]
 AnyPart = Literal["training", "validation", "test"]
@@ -76,9 +78,18 @@ class Inspection:
         return tuple(name for column in self.columns for name in column.inputs)
 
     @property
+    def is_plane(self) -> bool:
+        """Whether the inputs are exactly two numbers, so that the networks have a boundary."""
+        return len(self.columns) == 2 and not any(column.levels for column in self.columns)
+
+    @property
     def relu_layers(self) -> tuple[int, ...]:
         """The indices of the hidden layers whose activation is ReLU: only their units can die."""
         return tuple(k for k, name in enumerate(self.activations) if name == "relu")
+
+    def index_at(self, epoch: float | None) -> int:
+        """The index of the network nearest to an epoch; None: of the kept one, else of the last."""
+        return network_at(self.epochs, self.best, epoch)
 
     def name_of(self, label: int) -> str:
         """The name of a class."""
@@ -90,6 +101,17 @@ class Inspection:
         pairs = self.labels[known].astype(np.int64) * self.n_classes + self.predicted[e][known]
         counts = np.bincount(pairs, minlength=self.n_classes**2)
         return counts.reshape(self.n_classes, self.n_classes)
+
+    def weight_scale(self, e: int) -> float:
+        """The size of a weight of network `e` that is drawn in full; NaN if none is finite.
+
+        Pictures have the size that `WITHIN` per cent of the weights do not exceed, tables that of
+        the largest weight.
+        """
+        weights = self.weights[e].astype(np.float64)
+        finite = np.abs(weights[np.isfinite(weights)])
+        within = 100.0 if self.columns else WITHIN
+        return float(np.percentile(finite, within)) if finite.size else math.nan
 
     def mistakes(self, e: int) -> NDArray[np.int64]:
         """The examples that network `e` misclassifies, the most confident first."""
@@ -134,15 +156,28 @@ _HEADER: Mapping[str, Any] = {
 _NAME = re.compile(r"[^.].*\.safetensors")
 
 
-def path_of(run_id: str, part: Part, key: str) -> Path:
+def network_at(epochs: Sequence[float], best: int | None, epoch: float | None) -> int:
+    """The index of the network nearest to an epoch.
+
+    Args:
+        epochs: of the networks.
+        best: the index of the kept one; None if the run diverged.
+        epoch: None: the kept network is wanted, else the last one.
+    """
+    if epoch is None:
+        return len(epochs) - 1 if best is None else best
+    return min(range(len(epochs)), key=lambda index: abs(epochs[index] - epoch))
+
+
+def path_of(run_id: str, what: str, key: str) -> Path:
     """The path of a cached inspection.
 
     Args:
         run_id: id of the run.
-        part: the part of the data.
+        what: the part of the data, or the name of what was computed, without `-`.
         key: a digest of what it was computed from.
     """
-    return folder() / f"{run_id}-{part}-{key}.safetensors"
+    return folder() / f"{run_id}-{what}-{key}.safetensors"
 
 
 def folder() -> Path:

@@ -321,7 +321,7 @@ class FreshRun:
         last = self._n_steps * hp.epochs
         if not 0 <= updates < last:
             raise ConfigError(
-                f"--update: a run of these settings has updates 1 to {last:,}, got {updates + 1:,}"
+                f"update {updates + 1:,}: a run of these settings has updates 1 to {last:,}"
             )
         if self._state is None or updates < self._updates:
             self._state, self._updates = self._init(), 0
@@ -329,13 +329,13 @@ class FreshRun:
         self._updates = updates
         if int(state.diverged_at) >= 0:
             raise ConfigError(
-                f"--update: the run diverges at update {int(state.diverged_at):,}, which has no "
-                "finite numbers: choose an earlier one"
+                f"update {updates + 1:,}: the run diverges at update {int(state.diverged_at):,}, "
+                "which has no finite numbers: choose an earlier one"
             )
         tensors = name_tensors(state.params, state.bn_state)
         networks = replace(
             self.networks,
-            epochs=(updates / self._n_steps,),
+            epochs=(_epochs(updates, self._n_steps),),
             tensors=({name: np.asarray(array) for name, array in tensors.items()},),
         )
         return networks, state.optimizer_state
@@ -367,6 +367,11 @@ class FreshRun:
             swept, x, key = update_inputs(self.networks, augmentation, x, step)
             state = _train_step(state, swept, x, y, key, jnp.int32(step), self._n_steps, weights)
         return state
+
+
+def _epochs(updates: int, n_steps: int) -> float:
+    """The epoch after so many updates: an integer at its end."""
+    return updates / n_steps if updates % n_steps else updates // n_steps
 
 
 _train_step = jax.jit(single_run.train_step, static_argnums=6)

@@ -63,8 +63,8 @@ def update_text(cell: CellView) -> str:
         )
     step = update.new - update.old
     return (
-        f"  update: old {number(update.old)}, gradient {number(update.gradient)}, "
-        f"step {step:+.6g}, new {number(update.new)}"
+        f"  update: {number(update.old)} {'-' if step < 0 else '+'} {number(abs(step))} = "
+        f"{number(update.new)}, gradient {number(update.gradient)}"
     )
 
 

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jmlp.report import style
+from jmlp.report import colours, style
 from jmlp.results.statistics import Interval
 from jmlp.results.tables import Row
 from jmlp.results.tables.runs_by_configuration import Arm
@@ -29,11 +29,11 @@ MOST_LABELS = 14
 SEEDS, MEAN, ORIGINAL = (-0.3, -0.06), 0.1, 0.3
 
 ORIGINAL_STYLE: dict[str, Any] = {
-    "color": style.INK,
+    "color": colours.INK,
     "linestyle": "none",
     "marker": "D",
     "markeredgewidth": 1.2,
-    "markerfacecolor": style.PAPER,
+    "markerfacecolor": colours.PAPER,
     "markersize": 5,
 }
 
@@ -117,7 +117,7 @@ def numeric_axis(experiment: Experiment) -> str | None:
         values = experiment.axes[name]
         n_series = math.prod(len(v) for other, v in experiment.axes.items() if other != name)
         numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-        if numbers and len(values) >= FEWEST_VALUES and n_series <= len(style.SERIES):
+        if numbers and len(values) >= FEWEST_VALUES and n_series <= len(colours.SERIES):
             return name
     return None
 
@@ -173,11 +173,11 @@ def _draw_trend(axes: Axes, layout: _Layout, test: bool) -> None:
         ]
         if means:
             x, y = zip(*sorted(means), strict=True)
-            axes.plot(x, y, color=style.SERIES[number], linewidth=0.8, alpha=0.35, zorder=1)
+            axes.plot(x, y, color=colours.SERIES[number], linewidth=0.8, alpha=0.35, zorder=1)
 
 
 def _draw(axes: Axes, layout: _Layout, spot: _Spot, test: bool) -> None:
-    color, marker = style.SERIES[spot.series], style.MARKERS[spot.series]
+    color, marker = colours.SERIES[spot.series], style.MARKERS[spot.series]
     accuracies = _accuracies(spot, test)
     first, last = (spot.at + share * spot.width for share in SEEDS)
     step = (last - first) / max(1, len(accuracies) - 1)
@@ -198,7 +198,7 @@ def _draw(axes: Axes, layout: _Layout, spot: _Spot, test: bool) -> None:
         edge = axes.get_yaxis_transform() if layout.horizontal else axes.get_xaxis_transform()
         x, y = layout.xy([spot.at], [0.02])
         text = axes.text(x[0], y[0], f"✕ {len(spot.arm.diverged)}", transform=edge)
-        text.set_color(style.DIVERGED)
+        text.set_color(colours.DIVERGED)
         text.set_verticalalignment("center" if layout.horizontal else "bottom")
         text.set_horizontalalignment("left" if layout.horizontal else "center")
 
@@ -212,7 +212,7 @@ def _set_axes(axes: Axes, layout: _Layout, test: bool) -> None:
         axes.set(
             yticks=positions, yticklabels=labels, ylim=ends[::-1], xlim=(low, high), xlabel=title
         )
-        axes.tick_params(axis="y", labelcolor=style.INK)
+        axes.tick_params(axis="y", labelcolor=colours.INK)
         axes.xaxis.set_major_locator(MaxNLocator(6))
     else:
         axes.set(xticks=positions, xticklabels=labels, xlim=ends, ylim=(low, high), ylabel=title)
@@ -235,13 +235,13 @@ def _limits(spots: Sequence[_Spot], test: bool) -> tuple[float, float]:
 
 def _legend(layout: _Layout, test: bool) -> list[Artist]:
     rows = [spot.row for spot in layout.spots]
-    color, marker = style.SERIES[0], style.MARKERS[0]
+    color, marker = colours.SERIES[0], style.MARKERS[0]
     handles: list[Artist] = []
     if len(layout.series) > 1:
-        color = style.MUTED
+        color = colours.MUTED
         handles += [
             style.legend_mark(
-                style.wrapped(text, 60), **_mean_style(style.SERIES[i], style.MARKERS[i])
+                style.wrapped(text, 60), **_mean_style(colours.SERIES[i], style.MARKERS[i])
             )
             for i, text in enumerate(layout.series)
         ]

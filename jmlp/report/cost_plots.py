@@ -13,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from jmlp.report import style
+from jmlp.report import colours, style
 from jmlp.results.curves import FEWEST_FOR_BAND, Curve, Floats, mean_curve
 from jmlp.results.tables.runs_by_configuration import Arm
 from jmlp.training.records import RunResult
@@ -22,8 +22,8 @@ By = Literal["epoch", "step"]
 
 # name, colour, dashes
 COSTS = {
-    "validation_cost": ("validation cost", style.VALIDATION, "-"),
-    "training_cost": ("training cost", style.TRAINING, (0, (3, 1.2))),
+    "validation_cost": ("validation cost", colours.VALIDATION, "-"),
+    "training_cost": ("training cost", colours.TRAINING, (0, (3, 1.2))),
 }
 MOST_COLUMNS = 5
 LOG_FROM = 4.0  # ratio of highest to lowest cost from which their axis is logarithmic
@@ -59,8 +59,8 @@ def cost_figure(arms: Sequence[Arm], by: By) -> Figure:
         axes.tick_params(labelbottom=index + columns >= len(panels))
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
-    figure.supxlabel("epoch" if by == "epoch" else "updates", color=style.MUTED)
-    figure.supylabel("cost, nats", color=style.MUTED)
+    figure.supxlabel("epoch" if by == "epoch" else "updates", color=colours.MUTED)
+    figure.supylabel("cost, nats", color=colours.MUTED)
     style.add_legend(figure, _legend(panels))
     return figure
 
@@ -112,9 +112,9 @@ def _diverged_x(run: RunResult, by: By) -> float:
 def _draw(axes: Axes, panel: _Panel, others: Sequence[_Panel], by: By) -> None:
     for other in others:
         curve = other.means["validation_cost"]
-        axes.plot(_x(curve, by), curve.mean, color=style.GHOST, linewidth=0.7, zorder=1)
+        axes.plot(_x(curve, by), curve.mean, color=colours.GHOST, linewidth=0.7, zorder=1)
     if len(panel.seeds) > 1:
-        thin: dict[str, Any] = {"color": style.VALIDATION, "linewidth": 0.5, "alpha": 0.5}
+        thin: dict[str, Any] = {"color": colours.VALIDATION, "linewidth": 0.5, "alpha": 0.5}
         for curve in panel.seeds:
             axes.plot(_x(curve, by), curve.mean, zorder=2, **thin)
     for curve in panel.seeds:  # each ends where its seed stopped
@@ -158,12 +158,12 @@ def _legend(panels: Sequence[_Panel]) -> list[Artist]:
     handles: list[Artist] = [style.legend_line(*cost) for cost in COSTS.values()]
     max_seeds = max(len(panel.seeds) for panel in panels)
     if max_seeds >= FEWEST_FOR_BAND:
-        handles.append(Patch(color=style.MUTED, alpha=0.25, linewidth=0, label="95 % interval"))
+        handles.append(Patch(color=colours.MUTED, alpha=0.25, linewidth=0, label="95 % interval"))
     if max_seeds > 1:
-        handles.append(style.legend_line("one seed", style.VALIDATION, linewidth=0.5))
+        handles.append(style.legend_line("one seed", colours.VALIDATION, linewidth=0.5))
     handles.append(style.legend_mark("stopped", **style.STOP))
     if len(panels) > 1:
-        handles.append(style.legend_line("other configurations", style.GHOST))
+        handles.append(style.legend_line("other configurations", colours.GHOST))
     if any(panel.diverged for panel in panels):
         handles.append(style.legend_mark("diverged", **style.CROSS))
     return handles

@@ -10,13 +10,13 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from jmlp.errors import ConfigError
-from jmlp.report import style
+from jmlp.report import colours, style
 from jmlp.report.document import Plot
 from jmlp.results.curves import Floats, drawn_range
 from jmlp.results.drawing import Drawing, Line, Panel
 from jmlp.system import files
 
-COLOURS = (*style.SERIES, style.DIVERGED, style.MUTED)
+COLOURS = (*colours.SERIES, colours.DIVERGED, colours.MUTED)
 DASHES: tuple[Any, ...] = ("-", (0, (3, 1.2)), (0, (1, 1.5)), (0, (5, 1.2, 1, 1.2)))
 PANEL_HEIGHT, MARGIN = 3.0, 0.8  # inches
 PADDING = 0.05  # above and below, as a share of the span of values
@@ -75,7 +75,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
     axes.set_ylabel(f"{panel.title}{', logarithmic' if panel.log else ''}")
     for position, text in panel.marks:
         if panel.left <= position <= panel.right:
-            axes.axvline(position, color=style.GHOST, linewidth=0.8, linestyle=":", zorder=1)
+            axes.axvline(position, color=colours.GHOST, linewidth=0.8, linestyle=":", zorder=1)
             axes.annotate(
                 style.wrapped(text, 40),
                 (position, 1.0),
@@ -84,7 +84,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
                 textcoords="offset points",
                 ha="center",
                 va="bottom",
-                color=style.MUTED,
+                color=colours.MUTED,
                 fontsize=7.5,
             )
 

@@ -5,20 +5,9 @@ import re
 import jinja2
 from markupsafe import Markup
 
-from jmlp.report import style
+from jmlp.report.colours import ROLES
 from jmlp.report.document import Document, Plot
 from jmlp.report.text import visible
-
-# report.css has a second set of these colours for dark mode.
-ROLES = {
-    "paper": style.PAPER,
-    "ink": style.INK,
-    "muted": style.MUTED,
-    "grid": style.GRID,
-    "ghost": style.GHOST,
-    "diverged": style.DIVERGED,
-    **{f"series-{i}": color for i, color in enumerate(style.SERIES, start=1)},
-}
 
 
 def page(document: Document) -> str:

@@ -14,18 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from jmlp.report.colours import DIVERGED, GRID, INK, MUTED, PAPER, VALIDATION
 from jmlp.report.document import Plot
 from jmlp.report.text import visible
-
-# One colour per role; the page defines other colours for the same roles in dark mode.
-PAPER = "#ffffff"
-INK = "#1f2a37"
-MUTED = "#5b6776"
-GRID = "#e6e9ee"
-GHOST = "#cdd3db"
-SERIES = ("#1d5fa0", "#c2641a", "#1a8768", "#7b52a8")
-DIVERGED = "#b42a25"
-VALIDATION, TRAINING = SERIES[:2]
 
 MARKERS = ("o", "s", "^", "v")
 WIDTH = 10.0  # inches; the width of the page

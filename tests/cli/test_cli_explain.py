@@ -62,6 +62,51 @@ def test_a_prediction_has_no_update(here: Here) -> None:
     assert "the optimiser's moments are not stored" in done.out
 
 
+def test_a_weight_has_its_update_and_its_chain_of_factors_from_the_cost(here: Here) -> None:
+    done = here("explain", "--cell", "hidden 1.W[1,0]")
+    first, update, empty, title, *chain = done.out.splitlines()
+    assert re.fullmatch(r"hidden 1: W\[1, 0\] = \S+, as it is given", first)
+    assert re.fullmatch(r"  update: \S+ [+-] \S+ = \S+, gradient \S+", update)
+    assert (empty, title) == ("", "from the cost, by the largest term of each sum:")
+    assert [line.split("[")[0].strip() for line in chain] == [
+        "hidden 1.dW",
+        "hidden 1.dZ",
+        "output.dA",
+        "cost.dlogits",
+    ]
+
+
+def test_a_later_update_of_a_fresh_network_is_that_of_its_training(here: Here) -> None:
+    first, second = (
+        json.loads(here("explain", "--update", str(n), "--optimizer", "adam", "--json").out)
+        for n in (1, 2)
+    )
+    assert (first["update"], second["update"]) == (1, 2)
+    for before, after in zip(first["changes"], second["changes"], strict=True):
+        np.testing.assert_allclose(before["new"], after["old"], rtol=1e-5, atol=1e-8)
+
+
+def test_the_check_compares_every_derivative_in_three_ways(here: Here) -> None:
+    done = here("explain", "--check", "--float64")
+    assert done.code == 0
+    assert re.search(r"^hidden 1\.dW +4 +\S+ +\S+ +all$", done.out, re.MULTILINE)
+    said = json.loads(here("explain", "--check", "--float64", "--json").out)
+    assert {one["n_mistakes"] for one in said["arrays"]} == {0}
+    assert max(one["vjp_error"] for one in said["arrays"]) < 1e-12
+    one = json.loads(
+        here("explain", "--cell", "output.db[1]", "--check", "--float64", "--json").out
+    )
+    assert one["ways"]["by_differences"] == pytest.approx(one["value"], rel=1e-5)
+    assert one["chain"][-1]["letter"] == "dlogits"
+
+
+def test_the_check_of_a_run_with_a_mistake_fails(here: Here) -> None:
+    done = here("explain", "--check", "--float64", "--hidden", "4", "--backward-fault", "relu_mask")
+    assert done.code == 7
+    assert "wrong" in done.out
+    assert "of the derivatives by hand differ from the others without a reason" in done.err
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -73,6 +118,12 @@ def test_a_prediction_has_no_update(here: Here) -> None:
         (["--hidden", "0"], "--hidden: must be a list of 1 to 64 integers"),
         (["last", "--hidden", "3"], "--hidden: a run has its own; leave it out"),
         (["last", "--seed", "3"], "--seed: a run has its own; leave it out"),
+        (["last", "--update", "3"], "--update: a run has its own; leave it out"),
+        (["--epoch", "3"], "--epoch: only a stored run has several networks: give --update"),
+        (["--update", "0"], "--update: must be at least 1, got 0"),
+        (["--float64"], "--float64: is for --check; add it"),
+        (["--check", "--cell", "hidden 1.Z[0]"], "only a derivative has three ways: choose one of"),
+        (["--update", "9999999"], "update 9,999,999: a run of these settings has updates 1 to"),
     ],
 )
 def test_what_cannot_be_explained_is_refused(words: list[str], told: str, here: Here) -> None:

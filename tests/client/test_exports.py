@@ -72,6 +72,19 @@ def test_process_that_dies_is_reported(
     assert str(error.value).startswith(message)
 
 
+def test_a_replay_is_refused_in_the_words_of_the_command(tmp_path: Path) -> None:
+    fill(tmp_path / "store", n_left=6)
+    target = tmp_path / "page.html"
+    with pytest.raises(JmlpError, match=r"^small: there is nothing to replay"):
+        exports.replay(tmp_path / "store", "small", target)
+    target.touch()
+    with pytest.raises(JmlpError, match="exists"):
+        exports.replay(tmp_path / "store", "small", target)
+    with pytest.raises(JmlpError, match=r"^small: there is nothing to replay"):
+        exports.replay(tmp_path / "store", "small", target, replace=True)
+    assert target.read_bytes() == b""
+
+
 def test_exported_runs_are_counted_in_the_words_of_the_command(tmp_path: Path) -> None:
     fill(tmp_path / "store")
     with Store(tmp_path / "store", viewer=True) as store:

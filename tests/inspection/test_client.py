@@ -1,6 +1,7 @@
 """Requesting an inspection: from the cache, or from a separate process."""
 
 import json
+import shutil
 import signal
 import subprocess
 import threading
@@ -13,8 +14,9 @@ import pytest
 from helpers import experiment
 from inspected_runs import train, write_data
 
+from jmlp import data
 from jmlp.errors import DataError, JmlpError, StoreError
-from jmlp.inspection import compute, records
+from jmlp.inspection import boundary, boundary_records, compute, records
 from jmlp.inspection import helper as worker
 from jmlp.inspection.client import Inspector
 from jmlp.inspection.records import Inspection, Part
@@ -63,7 +65,7 @@ def replaced_by(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "start", start)
 
 
-def not_again(*arguments: object) -> NoReturn:
+def not_again(*arguments: object, **options: object) -> NoReturn:
     raise AssertionError("a process was started")
 
 
@@ -83,6 +85,25 @@ def test_a_new_process_computes_it_and_another_time_it_comes_from_the_cache(
     np.testing.assert_array_equal(again.gradient_norm, here.gradient_norm)
     after = {path: path.read_bytes() for path in trained[0].rglob("*") if path.is_file()}
     assert after == before, "a store is only read"
+
+
+def test_a_boundary_is_computed_by_the_process_and_another_time_comes_from_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run,) = train(tmp_path, data.load("moons:n=100"), experiment())
+    here = boundary_records.read(boundary.boundary(tmp_path, run.run_id, print, 9))
+    shutil.rmtree(records.folder())
+    inspector = Inspector(tmp_path)
+    try:
+        first = inspector.boundary(run.run_id, print, size=9)
+        monkeypatch.setattr(inspector, "ask", not_again)
+        again = inspector.boundary(run.run_id, print, size=9)
+    finally:
+        inspector.close()
+    for found in (first, again):
+        assert found is not None
+        np.testing.assert_allclose(found.probability, here.probability, atol=1e-6)
+        assert found.epochs == here.epochs
 
 
 def test_its_error_comes_with_its_exit_code(trained: tuple[Path, str]) -> None:

@@ -8,52 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from traced_networks import KEY, NETWORKS, X, Y, network
 
 import jmlp
 from jmlp.errors import ConfigError, DataError
 from jmlp.nn import batchnorm, cells, faults, model
 from jmlp.nn import cost as nn_cost
-from jmlp.nn.activations import ACTIVATIONS, of_function
-from jmlp.nn.cost import balanced_weights
+from jmlp.nn.activations import of_function
 from jmlp.nn.dense import DenseParams
 from jmlp.nn.gradient import CostOptions, gradient
 from jmlp.nn.model import Layer
 from jmlp.nn.trace import Operation, Trace, trace, trace_prediction
-from jmlp.study.config import Hyperparams, unchecked
-
-B, N_IN, N_CLASSES = 7, 6, 3
-KEY = jax.random.key(3)
-rng = np.random.default_rng(0)
-X = rng.normal(size=(B, N_IN)).astype(np.float32)
-Y = jnp.arange(B, dtype=jnp.int32) % N_CLASSES
-
-NETWORKS: dict[str, tuple[dict[str, Any], CostOptions]] = {
-    "plain": ({}, CostOptions()),
-    "no hidden layer": ({"hidden": ()}, CostOptions()),
-    "dropout": ({}, CostOptions(0.4, 0.3)),
-    "batch norm": ({"batch_norm": True}, CostOptions(0.4)),
-    "batch norm after": ({"batch_norm": True, "batch_norm_place": "after"}, CostOptions(0.4)),
-    "options of the cost": (
-        {},
-        CostOptions(
-            label_smoothing=0.2, class_weights=jnp.asarray(balanced_weights(np.array([5, 1, 1])))
-        ),
-    ),
-    **{name: ({"activation": name}, CostOptions()) for name in ACTIVATIONS},
-}
-
-
-def network(**changes: Any) -> tuple[model.Params, model.State]:
-    hp = unchecked({**Hyperparams().__dict__, "hidden": (5, 4), **changes})
-    params, state = model.init(hp, N_IN, N_CLASSES, jax.random.key(0))
-    # Biases, scales and shifts start at 0 or 1, where a wrong factor could go unnoticed.
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    moved = [
-        leaf + 0.3 * jax.random.normal(key, leaf.shape)
-        for leaf, key in zip(leaves, keys, strict=True)
-    ]
-    return jax.tree.unflatten(structure, moved), state
 
 
 def traced(name: str) -> Trace:
@@ -240,7 +205,7 @@ def test_of_many_terms_the_largest_are_shown_and_the_others_added_up() -> None:
     cell = traced("plain").operations[0].explain("Z", 0, 0)
     lines = cell.lines(most=2)
     assert len(lines) == 4
-    assert lines[-1].endswith("= the sum of 5 smaller terms")
+    assert lines[-1].endswith("= 5 smaller terms together")
     shown = [float(line.split("=")[0]) for line in lines[1:]]
     assert sum(shown) == pytest.approx(cell.value, abs=1e-4)
     assert abs(shown[0]) >= abs(shown[1])
@@ -275,3 +240,80 @@ def test_a_cell_that_is_not_there_is_refused() -> None:
     for i, j in ((5, 0), (0, 7), (-1, 0)):
         with pytest.raises(IndexError, match=r"Z\[.*\]: Z is 5 by 7"):
             dense.explain("Z", i, j)
+
+
+# One number after the other, back to the cost or to the inputs
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_chain_leads_from_a_weight_to_the_derivative_of_the_logits(name: str) -> None:
+    found = traced(name)
+    first = int(found.input_dropout is not None)
+    chain = found.chain(first, "dW", 2, 1)
+    assert (chain[0].operation, chain[0].explanation.letter) == (first, "dW")
+    assert (chain[-1].operation, chain[-1].explanation.letter) == (
+        len(found.operations) - 1,
+        "dlogits",
+    )
+    for link, following in itertools.pairwise(chain):
+        # The next number is a factor of the largest term, or is it under another letter.
+        factors = link.explanation.largest_first[0].factors
+        assert any(
+            factor.cell is not None
+            and factor.cell[1] == following.explanation.at
+            and factor.value == pytest.approx(following.explanation.value, rel=1e-5)
+            for factor in factors
+        )
+        assert following.operation >= link.operation
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_chain_leads_from_the_cost_of_an_example_to_the_inputs_or_a_parameter(name: str) -> None:
+    found = traced(name)
+    chain = found.chain(len(found.operations) - 1, "costs", 0, 3)
+    assert [link.operation for link in chain] == sorted(
+        (link.operation for link in chain), reverse=True
+    )
+    index, last = chain[-1]
+    computed = [
+        factor
+        for factor in last.largest_first[0].factors
+        if factor.cell is not None
+        and found.operations[index].explain(factor.cell[0], *factor.cell[1]).terms
+    ]
+    assert computed == [], "it ends at numbers that are given"
+
+
+def test_a_chain_of_a_number_that_is_given_is_that_number_alone() -> None:
+    (link,) = traced("plain").chain(0, "W", 1, 2)
+    assert (link.explanation.letter, link.explanation.terms) == ("W", ())
+
+
+def test_an_array_originates_where_it_is_computed() -> None:
+    found = traced("dropout")
+    kinds = [operation.kind for operation in found.operations]
+    assert kinds[:4] == ["dropout", "dense", "activation", "dropout"]
+    assert found.origin(2, "Z") == (1, "Z")
+    assert found.origin(2, "dA") == (3, "dA")
+    assert found.origin(1, "dZ") == (2, "dZ")
+    assert found.origin(1, "A") == (0, "D")
+    assert found.origin(0, "A") == (0, "A")
+    assert found.origin(1, "W") == (1, "W")
+    last = len(kinds) - 1
+    assert found.origin(last, "logits") == (last - 1, "Z")
+    assert found.origin(last - 1, "dZ") == (last, "dlogits")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_compiled_trace_has_the_same_operations_and_letters_in_the_same_order(name: str) -> None:
+    changes, options = NETWORKS[name]
+    params, state = network(**changes)
+
+    def make(params: model.Params, state: model.State) -> Trace:
+        return trace(params, state, X, Y, KEY, options)
+
+    plain, compiled = make(params, state), jax.jit(make)(params, state)
+    for a, b in zip(plain.operations, compiled.operations, strict=True):
+        assert (a.kind, a.name, list(a.arrays)) == (b.kind, b.name, list(b.arrays))
+        for letter, array in a.arrays.items():
+            np.testing.assert_allclose(b[letter], array, rtol=1e-4, atol=1e-5)

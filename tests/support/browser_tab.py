@@ -1,16 +1,18 @@
-"""The served app in a tab of a real browser."""
+"""A real browser, and the served app or a page of ours in a tab of it."""
 
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pyte
+import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Playwright, WebSocket
+from playwright.sync_api import Browser, Page, Playwright, WebSocket, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 WAIT_SECONDS = 300.0  # for a study on a busy machine; nothing here is measured
@@ -33,6 +35,18 @@ def launch(playwright: Playwright, path: str) -> Browser:
     arguments = ["--headless", "--disable-gpu", "--disable-background-networking"]
     arguments += ["--no-sandbox"] if os.geteuid() == 0 else []
     return playwright.chromium.launch(executable_path=path, args=arguments)
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """A headless Chromium; the test is skipped where there is none."""
+    path = find_browser()
+    if path is None:
+        pytest.skip(f"no browser on this machine: none of {', '.join(NAMES)} is there and starts")
+    with sync_playwright() as playwright:
+        browser = launch(playwright, path)
+        yield browser
+        browser.close()
 
 
 class Tab:

@@ -1,5 +1,6 @@
 """Small runs that were really trained, in a store with their data, for inspection."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from helpers import N_EXAMPLES, N_TEST, SMALL_DATA, arrays, experiment, plan
 from store_runs import end, submission
 
 from jmlp import data
+from jmlp.data import TableOptions
 from jmlp.data.dataset import Dataset
 from jmlp.inspection import compute, records
 from jmlp.inspection.records import Inspection, Part
@@ -37,24 +39,30 @@ def write_data(folder: Path, *, test_set: bool = True, floats: bool = False) -> 
     return data.load(folder / "small.npz")
 
 
-def submit(store: Store, dataset: Dataset, *experiments: Experiment) -> Plan:
+def submit(
+    store: Store, dataset: Dataset, *experiments: Experiment, options: TableOptions | None = None
+) -> Plan:
     """Puts the runs of some experiments into the queue, and says that a worker has begun them."""
     made = plan(*experiments, facts=data_facts(dataset))
+    is_file = Path(dataset.source).is_file()
     table = {
-        "name": "small",
-        "path": dataset.source,
+        "name": "small" if is_file else dataset.name,
         "source": dataset.source,
         "digests": dict(dataset.digests),
+        **({"path": dataset.source} if is_file else {}),
+        **({} if options is None else {"table": asdict(options)}),
     }
     store.submit(submission(made, data=table))
     store.begin(made.study.name, [run.run_id for run in made.runs])
     return made
 
 
-def train(folder: Path, dataset: Dataset, *experiments: Experiment) -> list[RunResult]:
+def train(
+    folder: Path, dataset: Dataset, *experiments: Experiment, options: TableOptions | None = None
+) -> list[RunResult]:
     """A store in this folder with runs that have ended, with their parameters, in plan's order."""
     with Store(folder) as store:
-        made = submit(store, dataset, *experiments)
+        made = submit(store, dataset, *experiments, options=options)
         ended = {r.run_id: r for progress in engine.run(made, dataset) for r in progress.results}
         results = [ended[run.run_id] for run in made.runs]
         end(store, made.study.name, results)

@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browser_tab import NAMES, Tab, find_browser, launch
-from playwright.sync_api import Browser, sync_playwright
+from browser_tab import Tab, open_browser
+from playwright.sync_api import Browser
 from run_lines import PLAN
 from serve_process import serve
 from store_runs import fill
@@ -17,13 +17,8 @@ from store_runs import fill
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A headless Chromium."""
-    path = find_browser()
-    if path is None:
-        pytest.skip(f"no browser on this machine: none of {', '.join(NAMES)} is there and starts")
-    with sync_playwright() as playwright:
-        browser = launch(playwright, path)
+    with open_browser() as browser:
         yield browser
-        browser.close()
 
 
 HELP = "type to search all words and keys"  # in the title of the help

@@ -14,6 +14,7 @@ from textual.widgets import Input, OptionList
 from tui_pilot import drive, until, until_shown
 from tui_tables import FULL, SIZES, table
 
+from jmlp.client import exports
 from jmlp.report.latex import latex
 from jmlp.report.markdown import markdown_tables
 from tui.copying import Heading, integer, number, plain, result_table, sheet
@@ -232,6 +233,53 @@ def test_the_screen_is_written_as_svg(folder: Path) -> None:
         assert "Copy" not in text  # the menu is not on the picture
 
     drive(folder, steps, served=True)
+
+
+def test_a_replay_is_written_of_the_study_or_of_the_run_at_the_cursor(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[str, Path]] = []
+
+    def replay(store: Path, name: str, target: Path, *, replace: bool) -> str:
+        assert (store, replace) == (folder, False)
+        written.append((name, target.relative_to(folder)))
+        return f"replay: {target.name}"
+
+    monkeypatch.setattr(exports, "replay", replay)
+    _, second, third, *_ = (run.run_id for run in PLAN.runs)
+
+    async def steps(pilot: Pilot[int]) -> None:
+        await opened(pilot)
+        await pilot.press("down")
+        await menu(pilot, "Replay of the training")
+        await until_shown(pilot, f"replay: {second[:8]}.html")
+        pilot.app.push_screen(RunScreen([third], "runs"))
+        await until_shown(pilot, "stopped early")
+        await menu(pilot, "Replay of the training")
+        await until_shown(pilot, f"replay: {third[:8]}.html")
+        study = StudyScreen("small")
+        pilot.app.push_screen(study)
+        await until(pilot, study.replayed)
+        await menu(pilot, "Replay of the training")
+        await until_shown(pilot, "replay: small.html")
+
+    drive(folder, steps, served=True, size=(120, 40))
+    names = [(second, second[:8]), (third, third[:8]), ("small", "small")]
+    assert written == [(name, Path("exports", f"{file}.html")) for name, file in names]
+
+
+def test_a_study_without_results_has_no_replay(tmp_path: Path) -> None:
+    fill(tmp_path / "store", PLAN, n_left=6)
+
+    async def steps(pilot: Pilot[int]) -> None:
+        pilot.app.push_screen(StudyScreen("small"))
+        await until_shown(pilot, "learning rate 0.05")
+        await pilot.press("C")
+        await until(pilot, lambda: pilot.app.screen.query(OptionList))
+        options = pilot.app.screen.query_one(OptionList).options
+        assert not any("Replay" in str(option.prompt) for option in options)
+
+    drive(tmp_path / "store", steps)
 
 
 @pytest.mark.parametrize(("suffix", "begin"), [(".svg", b"<?xml"), (".png", b"\x89PNG")])

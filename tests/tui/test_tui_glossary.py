@@ -24,6 +24,7 @@ from tui import glossary
 from tui.framework.ascii import to_ascii
 from tui.glossary import Entry, explained, mentioned, parse, search
 from tui.panels import layers
+from tui.panels.boundary import BoundaryPanel
 from tui.panels.confusion import ConfusionPanel
 from tui.panels.layers import LayersPanel
 from tui.panels.microscopes import MICROSCOPES
@@ -56,7 +57,10 @@ def results_titles() -> Iterator[str]:
         yield from (column.title for column in (*one.columns, *one.difference_columns))
 
 
-EXPLAINED = (LayersPanel, ConfusionPanel, WeightsPanel, MistakesPanel, Pick, Tick, StudyForm)
+EXPLAINED = (
+    *(LayersPanel, ConfusionPanel, WeightsPanel, MistakesPanel, BoundaryPanel),
+    *(Pick, Tick, StudyForm),
+)
 
 # What the app shows, as its own records have it.
 SHOWN: dict[str, tuple[str, ...]] = {

@@ -18,11 +18,13 @@ from tui.dialogs import Confirm, Dialog, TextDialog
 from tui.keys import Key, bound_keys, is_listed, key_name, keys_of
 from tui.launch import TerminalApp
 from tui.palette import Actions
+from tui.panels.boundary import BoundaryPanel
 from tui.screens.base import JmlpScreen
 from tui.screens.compare import CompareScreen
 from tui.screens.experiment import ExperimentScreen
 from tui.screens.form import StudyForm
 from tui.screens.help import HelpScreen
+from tui.screens.inside import InsideScreen, Terms
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
 from tui.screens.studies import WELCOME, StudiesScreen
@@ -30,6 +32,8 @@ from tui.screens.study import StudyScreen
 from tui.widgets.configurations import ConfigurationList
 from tui.widgets.curves import Curves
 from tui.widgets.gallery import Gallery
+from tui.widgets.number_grid import NumberGrid
+from tui.widgets.plane import Plane
 from tui.widgets.result_tables import ResultTables
 from tui.widgets.run_list import RunList
 
@@ -47,8 +51,10 @@ PLACES: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
     ("curves of a study", (ExperimentScreen,)),
     ("its results", (ResultTables,)),
     ("one configuration or run", (RunScreen,)),
+    ("inside a network", (InsideScreen, NumberGrid, Terms)),
     ("curves", (Curves,)),
     ("weights, mistakes", (Gallery,)),
+    ("boundary", (BoundaryPanel, Plane)),
     ("runs", (RunsScreen, RunList)),
     ("compared runs", (CompareScreen,)),
     ("new study", (StudyForm,)),

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from run_screen import StandIn, ids, inspections, line_with, opened, shown
-from screen_files import EXPECTED, check, settled
 from textual.pilot import Pilot
 from tui_pilot import filled, until, until_shown
+from tui_snapshots import EXPECTED, check, settled
 
 from jmlp.errors import ConfigError
 from tui.screens.run import RunScreen
@@ -46,7 +46,7 @@ def test_a_microscope_is_offered_where_it_applies(
     async def steps(pilot: Pilot[int]) -> None:
         screen = pilot.app.screen
         assert isinstance(screen, RunScreen)
-        assert list(screen.offered_panels[5:]) == offered
+        assert list(screen.panels[5:]) == offered
         tabs = shown(pilot).split("\n")[1]
         assert ("Dropout" in tabs, "Batch norm" in tabs, "Step" in tabs) == tuple(
             name in offered for name in WHAT

@@ -262,6 +262,7 @@ def test_keys_that_make_no_sense_are_not_offered(tmp_path: Path) -> None:
             "[ ] Snapshot",
             "y Log",
             "a Accuracy",
+            "i Inside",
             "esc Back",
             "? Help",
             "q Quit",

@@ -4,15 +4,14 @@ For a few of them, there are SVG pictures with colours too. The snapshots are in
 `tests/tui/screens`; UPDATE_SCREENS=1 rewrites them: review them before you commit.
 """
 
-import re
 from pathlib import Path
 from typing import get_args
 
 import pytest
-from screen_files import EXPECTED, check, settled
-from textual.app import App
+from inside_screen import look_here
 from textual.pilot import Pilot
 from tui_pilot import Kind, drive, filled, until_shown
+from tui_snapshots import EXPECTED, check, picture, settled
 
 from jmlp.system.process_usage import Usage, UsageMeter
 
@@ -30,13 +29,15 @@ SCREENS: dict[str, tuple[tuple[str, str], ...]] = {
     "results": (("/6", "enter"), ("learning rate 0.1", "tab")),
     "run": (("/6", "enter"), ("learning rate 0.1", "enter")),
     "compare": (("q Quit", "2"), ("6 runs", "X"), ("6 selected", "c")),
+    "inside": (("q Quit", "i"), ("as it is given", "right")),
 }
 WITHOUT_STUDY = ("studies", "help", "form", "runs")
+WITHOUT_STORE = ("inside",)
 CASES = [
     (screen, kind)
     for screen in SCREENS
     for kind in get_args(Kind)
-    if kind != "empty" or screen in WITHOUT_STUDY
+    if (kind == "empty" if screen in WITHOUT_STORE else kind != "empty" or screen in WITHOUT_STUDY)
 ]
 
 
@@ -57,6 +58,7 @@ def _still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time_ns", lambda: NOON)
     monkeypatch.setattr("socket.gethostname", lambda: "host")
     monkeypatch.setattr("os.getpid", lambda: 4711)
+    look_here(monkeypatch)
     monkeypatch.setattr(UsageMeter, "usage", lambda self: Usage(623_456_789, 1.96))
     monkeypatch.chdir(tmp_path)
 
@@ -97,9 +99,3 @@ def test_picture_matches_its_snapshot(screen: str, kind: Kind, theme: str, tmp_p
     with filled(tmp_path / "store", kind):
         drive(tmp_path / "store", steps)
     check(found[0], EXPECTED / f"{screen}-{kind}.svg")
-
-
-def picture(app: App[int]) -> str:
-    """Returns the screen as SVG without web fonts."""
-    svg = app.export_screenshot(title="jmlp")
-    return re.sub(r"@font-face \{.*?\}\n *", "", svg, flags=re.DOTALL)

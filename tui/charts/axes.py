@@ -109,6 +109,30 @@ def values(low: float, high: float, cells: int, *, log: bool = False) -> Axis:
     return best or Axis(low, span / (cells - 1), cells, ())
 
 
+def fitted(low: float, high: float, cells: int, *, upright: bool = False) -> Axis:
+    """Returns an axis with given ends, whose ticks are at the cells nearest to round numbers.
+
+    Args:
+        low: the value at the outer edge of the first cell.
+        high: at that of the last one.
+        cells: the number of cells, at least 2.
+        upright: whether the axis is vertical, so that labels do not lie beside each other.
+    """
+    per_cell = (high - low) / cells
+    start, best_score = low + per_cell / 2, math.inf
+    best: tuple[tuple[int, str], ...] = ()
+    for step in _steps(high - low, cells):
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        found = [i * step for i in range(first, last + 1)]
+        labels, gap = tick_labels(found), step / per_cell
+        least = 2.0 if upright else max(map(len, labels), default=0) + 2.0
+        score = abs(math.log2(gap / IDEAL_GAPS[upright]))
+        if len(found) >= 2 and gap >= least and score < best_score:
+            places = (min(cells - 1, max(0, round((v - start) / per_cell))) for v in found)
+            best, best_score = tuple(zip(places, labels, strict=True)), score
+    return Axis(start, per_cell, cells, best)
+
+
 def _steps(span: float, cells: int) -> list[float]:
     """Returns round steps from that of one cell to that of the whole axis."""
     lowest = math.floor(math.log10(span / cells))

@@ -134,6 +134,22 @@ class Canvas:
                 ink = _joined(names, below) or PAPER
                 self.put(left + x, top + y, EIGHTHS[share - 1], ink)
 
+    def halves(
+        self, left: int, top: int, above: Sequence[Sequence[str]], below: Sequence[Sequence[str]]
+    ) -> None:
+        """Fills cells with two colours each; what is drawn over them keeps the lower one.
+
+        Args:
+            left: the column of the first cell.
+            top: its row.
+            above: by row and column, the ink of the upper half of each cell.
+            below: that of the lower half.
+        """
+        for y, inks in enumerate(zip(above, below, strict=True), start=top):
+            for x, (upper, lower) in enumerate(zip(*inks, strict=True), start=left):
+                self.put(x, y, *(("▀", upper) if upper != lower else (" ", None)))
+                self._fills[y][x] = lower
+
     def lines(
         self, left: int, top: int, width: int, height: int, lines: Sequence[tuple[str, Dots]]
     ) -> None:

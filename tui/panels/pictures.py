@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.geometry import Size
 from textual.widgets import Static
 
-from jmlp.inspection.records import Inspection
+from jmlp.inspection.records import WITHIN, Inspection
 from tui.charts.lists import (
     name_width,
     value_lines,
@@ -22,8 +22,6 @@ from tui.charts.lists import (
 from tui.charts.matrix import shortened
 from tui.charts.picture import as_plane
 from tui.widgets.gallery import NO_PICTURE, Card, Gallery, Listed
-
-WITHIN = 99.0  # per cent of the weights that the colour scale of pictures covers
 
 
 class PicturesPanel(Vertical):
@@ -62,14 +60,12 @@ class WeightsPanel(PicturesPanel):
     def cards_of(self, inspection: Inspection, e: int) -> tuple[str, list[Card]]:
         """Draws all units on one scale, so that they can be compared."""
         weights = inspection.weights[e].astype(np.float64)
-        finite = np.abs(weights[np.isfinite(weights)])
-        within = 100.0 if inspection.columns else WITHIN
-        scale = float(np.percentile(finite, within)) if finite.size else math.nan
+        scale = inspection.weight_scale(e)
         draw = _lists_of_weights if inspection.columns else _pictures_of_weights
         cards = draw(inspection, weights, scale)
         units = int(inspection.n_units[0]) if len(inspection.n_units) else inspection.n_classes
         shown = f"{len(cards)} of {units} units" if len(cards) < units else f"{units} units"
-        if not finite.size:
+        if math.isnan(scale):
             return f"{shown}   the weights are not finite", cards
         if inspection.columns:
             return f"{shown}   bars: positive right, negative left, full at ±{scale:.3g}", cards

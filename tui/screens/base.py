@@ -53,7 +53,7 @@ class JmlpScreen(SteadyScreen[Result]):
             "copy",
             "Copy",
             show=False,
-            tooltip="Copy a row, a table or a picture",
+            tooltip="Copy a row, a table or a picture; write a replay",
         )
     ]
 
@@ -82,6 +82,13 @@ class JmlpScreen(SteadyScreen[Result]):
 
     def drawing(self) -> "Drawing | None":
         """Returns the curves that are shown, to be drawn; None if there are none."""
+        return None
+
+    def replayed(self) -> tuple[str, str] | None:
+        """Returns what a replay is written of, None if nothing is shown that has one.
+
+        First a run's id or a study's label, then a name for the file.
+        """
         return None
 
     def action_copy(self) -> None:

@@ -1,4 +1,4 @@
-"""The menu "Copy": cells, rows and tables to the clipboard or a file, and pictures to a file."""
+"""The menu "Copy": cells, rows and tables to the clipboard or a file; pictures and replays."""
 
 from collections.abc import Callable
 from functools import partial
@@ -38,6 +38,11 @@ def open_menu(screen: "JmlpScreen[Any]") -> None:
         actions["file"] = ("Table to a file …", lambda: _choose_form(screen, excerpt))
     if drawing is not None:
         actions["curves"] = ("Picture of the curves …", lambda: _choose_picture(screen, drawing))
+    if (replayed := screen.replayed()) is not None:
+        actions["replay"] = (
+            "Replay of the training, HTML …",
+            lambda: _write_replay(screen, *replayed),
+        )
     actions["screen"] = ("Picture of the screen, SVG …", lambda: _save_screen(screen))
 
     def chosen(key: str | None) -> None:
@@ -105,6 +110,21 @@ def _choose_picture(screen: "JmlpScreen[Any]", drawing: Drawing) -> None:
             choose_place(app, f"Draw the curves as {PICTURES[suffix]}", f"curves{suffix}", write)
 
     app.push_screen(Choose("Draw the curves as", list(PICTURES.items())), chosen)
+
+
+def _write_replay(screen: "JmlpScreen[Any]", name: str, file: str) -> None:
+    app = screen.app
+
+    def write(target: Path, replace: bool) -> None:
+        app.toast(f"writing {target} …")
+        app.perform(
+            f"write {target.name}",
+            lambda: exports.replay(app.folder, name, target, replace=replace),
+            app.toast,
+        )
+
+    hint = "The path of an HTML file, which plays the training in any browser."
+    choose_place(app, "Write a replay of the training", f"{file}.html", write, hint=hint)
 
 
 def _save_screen(screen: "JmlpScreen[Any]") -> None:

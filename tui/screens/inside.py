@@ -196,6 +196,7 @@ class InsideScreen(JmlpScreen[None]):
     DEFAULT_CSS = """
     InsideScreen #about { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
     InsideScreen #operations { width: 24; height: 1fr; border-right: solid $surface; }
+    InsideScreen.narrow #operations { width: 18; }
     InsideScreen #equations {
         height: auto; max-height: 9; padding: 0 1; color: $secondary; text-wrap: nowrap;
     }
@@ -491,7 +492,7 @@ class InsideScreen(JmlpScreen[None]):
         letter = weight_letters(shown.numbers)[column]
         if letter == "A":
             return aim.operation, "A", row, view.column
-        if letter == "A W":
+        if letter == "W A":
             return aim.operation, "Z", aim.unit, view.column
         return aim.operation, "dW" if letter in ("dW", "gradient") else "W", aim.unit, row
 

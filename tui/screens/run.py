@@ -7,9 +7,11 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import var
+from textual.timer import Timer
 from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 
-from jmlp.client.texts import percent_text, state_text
+from jmlp.client.texts import SHORT_ID, percent_text, state_text
+from jmlp.inspection.boundary_records import Boundary
 from jmlp.inspection.records import Inspection, Part
 from jmlp.results.curves import FEWEST_FOR_BAND
 from jmlp.results.drawing import Drawing
@@ -17,19 +19,23 @@ from jmlp.store import RunRow
 from jmlp.training.records import epoch_text
 from tui.copying import Excerpt, curves_table, panel_of
 from tui.feed import FeedUpdate
-from tui.inspections import Failure, Inspections, Key, Pending
+from tui.inspections import Failure, Inspections, Key, Pending, State
+from tui.panels.boundary import BoundaryPanel
 from tui.panels.confusion import ConfusionPanel
 from tui.panels.curves import CurvesPanel
 from tui.panels.layers import LayersPanel
 from tui.panels.microscopes import MICROSCOPES, MicroscopePanel
 from tui.panels.pictures import MistakesPanel, WeightsPanel
 from tui.screens.base import JmlpScreen
-from tui.views import excerpts
+from tui.views import boundary, excerpts
 from tui.views.run import RunQuery, SeenRun
 from tui.widgets.curves import Mark, XUnit
 from tui.widgets.scrubber import Scrubber
 
-PANELS = ("curves", "layers", "weights", "confusion", "mistakes", *MICROSCOPES)
+PANELS = ("curves", "layers", "weights", "confusion", "mistakes", "boundary", *MICROSCOPES)
+PLAY_SECONDS = 0.4  # from one snapshot to the next
+HAVE_MEANS = ("curves", "boundary")  # panels that can show several seeds at once
+ALL_DIVERGED = "All seeds have diverged: m shows one of them."
 # The tables of panels that can be copied.
 TABLES: Mapping[str, Callable[[Inspection, int], Excerpt | None]] = {
     "layers": excerpts.layers,
@@ -53,9 +59,10 @@ class RunScreen(JmlpScreen[None]):
             tooltip="Previous snapshot",
         ),
         Binding("right_square_bracket", "scrub(1)", show=False, tooltip="Next snapshot"),
+        Binding("space", "play", "Play", show=False, tooltip="Play the snapshots, or stop"),
         Binding("comma", "seed(-1)", "Seed", key_display=", .", tooltip="Previous seed"),
         Binding("full_stop", "seed(1)", show=False, tooltip="Next seed"),
-        Binding("m", "mean", "Mean", tooltip="Curves of the mean, or of one seed"),
+        Binding("m", "mean", "Mean", tooltip="The mean of the seeds, or one; where they disagree"),
         Binding("v", "part", "Test", tooltip="Validation or test examples"),
         Binding("y", "log", "Log", tooltip="Logarithmic scale of the cost"),
         Binding("x", "unit", "Updates", show=False, tooltip="Curves against epochs or updates"),
@@ -76,6 +83,7 @@ class RunScreen(JmlpScreen[None]):
     together = var(False, init=False)  # whether curves are means
     part: var[Part] = var("validation", init=False)
     epoch: var[float | None] = var(None, init=False)  # of the snapshot; None: the best one
+    mode: var[boundary.Mode] = var("seed", init=False)  # of the boundary
     log_scale = var(False, init=False)
     unit: var[XUnit] = var("epoch", init=False)  # of the x axis of the curves
     # Changes with the keys that make sense: refreshing the footer more often makes it flicker.
@@ -94,10 +102,12 @@ class RunScreen(JmlpScreen[None]):
         self.runs: tuple[SeenRun, ...] = ()
         self.set_reactive(RunScreen.together, len(run_ids) > 1)
         self._drawn: object = None  # identifies the part of an inspection that is drawn
+        self._outdated: set[str] = set()  # runs that have been trained on since their boundary
+        self._timer: Timer | None = None  # that plays the snapshots
 
     def compose_body(self) -> ComposeResult:
         """Yields the tabs, a line about the run, the panels and the snapshots."""
-        yield Tabs(*(Tab(name.capitalize(), id=_id(name)) for name in PANELS))
+        yield Tabs(*(_tab(name) for name in self.panels))
         yield Static(id="about", markup=False)
         with ContentSwitcher(initial="curves", id="pages"):
             yield CurvesPanel(id="curves-page")
@@ -105,6 +115,7 @@ class RunScreen(JmlpScreen[None]):
             yield WeightsPanel(id="weights-page")
             yield ConfusionPanel(id="confusion-page")
             yield MistakesPanel(id="mistakes-page")
+            yield BoundaryPanel(id="boundary-page")
             for name, panel in MICROSCOPES.items():
                 yield panel(id=f"{_id(name)}-page")
             yield Static(id="notice", markup=False)
@@ -141,24 +152,22 @@ class RunScreen(JmlpScreen[None]):
             known = before.get(seen.row.run_id)
             if known is not None and version_of(known.row) != version_of(seen.row):
                 self.inspections.discard(seen.row.run_id)  # its networks have changed
-        self._offer_panels()
+            elif known is not None and known.row.epoch != seen.row.epoch:
+                self._outdated.add(seen.row.run_id)
+        for name in self.panels:
+            if not self.query(f"#{_id(name)}"):
+                self.query_one(Tabs).add_tab(_tab(name))
         self._show()
 
     @property
-    def offered_panels(self) -> tuple[str, ...]:
-        """The panels that make sense for these runs, which have the same hyperparameters."""
-        hp = self.runs[0].row.hyperparams if self.runs else None
-        return tuple(
-            name
-            for name in PANELS
-            if name not in MICROSCOPES or (hp is not None and MICROSCOPES[name].applies(hp))
-        )
-
-    def _offer_panels(self) -> None:
-        """Hides the tabs of all other panels."""
-        offered = self.offered_panels
-        for name in MICROSCOPES:
-            self.query_one(f"#{_id(name)}", Tab).display = name in offered
+    def panels(self) -> tuple[str, ...]:
+        """The panels that these runs have: a boundary only with two numerical inputs, say."""
+        hidden = set() if any(seen.is_plane for seen in self.runs) else {"boundary"}
+        for name, panel in MICROSCOPES.items():
+            # All runs have the same hyperparameters.
+            if not self.runs or not panel.applies(self.runs[0].row.hyperparams):
+                hidden.add(name)
+        return tuple(name for name in PANELS if name not in hidden)
 
     @property
     def terms(self) -> list[str]:
@@ -180,19 +189,18 @@ class RunScreen(JmlpScreen[None]):
 
     def action_panel(self, by: int) -> None:
         """Shows the next or previous panel, and wraps around."""
-        offered = self.offered_panels
-        chosen = offered[(offered.index(self.panel) + by) % len(offered)]
+        panels = self.panels
+        chosen = panels[(panels.index(self.panel) + by) % len(panels)]
         self.query_one(Tabs).active = _id(chosen)
 
     def action_scrub(self, by: int) -> None:
         """Shows the next or previous snapshot; the first time, requests the inspection."""
-        inspection = self.inspection
-        if inspection is None:
+        found = self.found
+        if found is None:
             self._request()
             self._show()
         else:
-            at = self._index(inspection) + by
-            self._scrub_to(max(0, min(len(inspection.epochs) - 1, at)))
+            self._scrub_to(max(0, min(len(found.epochs) - 1, found.index_at(self.epoch) + by)))
 
     @on(Scrubber.Chosen)
     def snapshot_chosen(self, event: Scrubber.Chosen) -> None:
@@ -200,8 +208,31 @@ class RunScreen(JmlpScreen[None]):
         self._scrub_to(event.index)
 
     def _scrub_to(self, index: int) -> None:
-        if self.inspection is not None:
-            self.epoch = self.inspection.epochs[index]
+        if self.found is not None:
+            self.epoch = self.found.epochs[index]
+
+    def action_play(self) -> None:
+        """Shows one snapshot after the other, from the first if the last is shown; or stops."""
+        if self._timer is not None:
+            self._stop_playing()
+        elif self.found is not None:
+            if self.found.index_at(self.epoch) == len(self.found.epochs) - 1:
+                self._scrub_to(0)
+            self._timer = self.set_interval(PLAY_SECONDS, self.play_on)
+
+    def play_on(self) -> None:
+        """Shows the next snapshot; after the last one, ends."""
+        found = self.found
+        last = 0 if found is None else len(found.epochs) - 1
+        if found is not None and found.index_at(self.epoch) < last:
+            self._scrub_to(found.index_at(self.epoch) + 1)
+        if found is None or found.index_at(self.epoch) == last:
+            self._stop_playing()
+
+    def _stop_playing(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
 
     def action_seed(self, by: int) -> None:
         """Shows the next or previous run."""
@@ -212,8 +243,12 @@ class RunScreen(JmlpScreen[None]):
             self._show()
 
     def action_mean(self) -> None:
-        """Switches between the mean of all runs and one run."""
-        self.together = not self.together
+        """Switches between the mean of all runs and one run, and where they disagree."""
+        if self.panel == "boundary":
+            modes = boundary.MODES
+            self.mode = modes[(modes.index(self.mode) + 1) % len(modes)]
+        else:
+            self.together = not self.together
 
     def action_part(self) -> None:
         """Switches between validation and test examples."""
@@ -238,10 +273,9 @@ class RunScreen(JmlpScreen[None]):
 
     def action_update(self) -> None:
         """Inspects the run again."""
-        if self.runs:
-            if (microscope := self._microscope) is not None and microscope.has_failed:
-                microscope.retry()
-                return
+        if (microscope := self._microscope) is not None and microscope.has_failed:
+            microscope.retry()
+        elif self.runs:
             self.inspections.discard(self.runs[self.chosen].row.run_id)
             self._request()
             self._show()
@@ -252,8 +286,8 @@ class RunScreen(JmlpScreen[None]):
             from jmlp.inspection.views import Where
             from tui.screens.inside import InsideScreen
 
-            inspection = self.inspection
-            index = None if inspection is None else self._index(inspection)
+            found = self.found
+            index = None if found is None else found.index_at(self.epoch)
             row = self.runs[self.chosen].row
             where = Where(row.run_id, snapshot=index)
             self.app.push_screen(InsideScreen(where, f"{self.breadcrumb} › seed {row.seed}"))
@@ -266,16 +300,18 @@ class RunScreen(JmlpScreen[None]):
         """Hides keys that make no sense now."""
         in_curves = self.panel == "curves"
         if action in ("seed", "mean"):
-            return len(self.runs) > 1 and (action == "seed" or in_curves)
+            return len(self.runs) > 1 and (action == "seed" or self.panel in HAVE_MEANS)
         if action in ("log", "unit", "swap"):
             return in_curves
         if action == "part":
-            return not in_curves and self.panel not in MICROSCOPES
+            return self.panel not in (*HAVE_MEANS, *MICROSCOPES)
+        if action == "play":
+            return not in_curves
         if action == "update":
             seen = self.runs[self.chosen] if self.runs else None
             failed = seen and isinstance(self.inspections.get(self._key(seen)), Failure)
-            unseen = self._microscope is not None and self._microscope.has_failed
-            return bool(seen and (seen.in_training or failed or unseen))
+            unmeasured = self._microscope is not None and self._microscope.has_failed
+            return bool(seen and (seen.in_training or failed or unmeasured))
         return True
 
     # ---- what is shown
@@ -287,31 +323,44 @@ class RunScreen(JmlpScreen[None]):
             return None
         return self.query_one(f"#{_id(self.panel)}-page", MicroscopePanel)
 
-    def _key(self, seen: SeenRun) -> Key:
-        return seen.row.run_id, self.part
-
-    @property
-    def inspection(self) -> Inspection | None:
-        """The inspection of the chosen run, if it is available."""
-        state = self.inspections.get(self._key(self.runs[self.chosen])) if self.runs else None
-        return state if isinstance(state, Inspection) else None
-
     @on(MicroscopePanel.Changed)
     def microscope_changed(self) -> None:
         """Offers to try again where nothing could be measured."""
         self._show()
 
-    def _index(self, inspection: Inspection) -> int:
-        """Returns the index of the snapshot closest to the chosen epoch, by default of the best."""
-        if self.epoch is None:
-            last = len(inspection.epochs) - 1
-            return last if inspection.best is None else inspection.best
-        distances = [abs(epoch - self.epoch) for epoch in inspection.epochs]
-        return distances.index(min(distances))
+    def _key(self, seen: SeenRun) -> Key:
+        return seen.row.run_id, "boundary" if self.panel == "boundary" else self.part
+
+    @property
+    def found(self) -> Inspection | Boundary | None:
+        """What is known of the chosen run's networks in this panel, if it is available."""
+        state = self.inspections.get(self._key(self.runs[self.chosen])) if self.runs else None
+        return state if isinstance(state, Inspection | Boundary) else None
+
+    @property
+    def inspection(self) -> Inspection | None:
+        """The inspection of the chosen run, if it is available."""
+        found = self.found
+        return found if isinstance(found, Inspection) else None
 
     def _request(self) -> None:
         if self.runs:
             self.inspections.request(self._key(self.runs[self.chosen]))
+        if self.panel != "boundary":
+            return
+        # One after the other: a request would cancel the one before.
+        for seen in self._pictured_runs():
+            key = self._key(seen)
+            if self.inspections.get(key) is None and not self.inspections.is_busy:
+                self.inspections.request(key)
+            elif seen.row.run_id in self._outdated and self.inspections.renew(key):
+                self._outdated.discard(seen.row.run_id)
+
+    def _pictured_runs(self) -> list[SeenRun]:
+        """The runs whose boundaries are shown, the chosen one first."""
+        chosen = self.runs[self.chosen]
+        others = [] if self.mode == "seed" else [seen for seen in self.runs if seen is not chosen]
+        return [chosen, *others]
 
     def _show(self) -> None:
         """Draws everything, and requests the inspection that the panel needs."""
@@ -323,23 +372,25 @@ class RunScreen(JmlpScreen[None]):
             self._show_scrubber()
             if self.panel == "curves":
                 self._show_curves()
+            elif self.panel == "boundary":
+                self._show_boundary()
             else:
                 self._show_inside()
-        in_curves, update = self.panel == "curves", self.check_action("update", ())
-        self.offered = in_curves, self.check_action("part", ()), len(self.runs) > 1, update
+        update = self.check_action("update", ())
+        self.offered = self.panel in HAVE_MEANS, self.panel, len(self.runs) > 1, update
 
     watch_panel = watch_chosen = watch_together = watch_part = watch_epoch = _show
-    watch_log_scale = watch_unit = _show
+    watch_log_scale = watch_unit = watch_mode = _show
 
     def _show_scrubber(self) -> None:
-        scrubber, inspection = self.query_one(Scrubber), self.inspection
+        scrubber, found = self.query_one(Scrubber), self.found
         state = self.inspections.get(self._key(self.runs[self.chosen]))
         scrubber.words = "press [ or ] to inspect" if state is None else "unavailable"
         if isinstance(state, Pending):
             scrubber.words = "computing…"
-        scrubber.epochs = () if inspection is None else inspection.epochs
-        scrubber.best = None if inspection is None else inspection.best
-        scrubber.shown = None if inspection is None else self._index(inspection)
+        scrubber.epochs = () if found is None else found.epochs
+        scrubber.best = None if found is None else found.best
+        scrubber.shown = None if found is None else found.index_at(self.epoch)
 
     def _show_curves(self) -> None:
         shown = self.runs if self.together else self.runs[self.chosen : self.chosen + 1]
@@ -357,7 +408,7 @@ class RunScreen(JmlpScreen[None]):
             best = f"best of seed {row.seed}" if self.together else "best"
             texts.setdefault(row.result.best_epoch, []).append(best)
         if inspection is not None:
-            epoch = inspection.epochs[self._index(inspection)]
+            epoch = inspection.epochs[inspection.index_at(self.epoch)]
             texts.setdefault(epoch, []).append("snapshot")
         by_updates = self.unit == "update"
         return [
@@ -370,7 +421,7 @@ class RunScreen(JmlpScreen[None]):
         seen, about = self.runs[self.chosen], self.query_one("#about", Static)
         state = self.inspections.get(self._key(seen))
         if isinstance(state, Inspection):
-            e = self._index(state)
+            e = state.index_at(self.epoch)
             text = about_inspection(seen, self.chosen, len(self.runs), state, e)
             about.update(text, layout=False)
             shown = self.panel, state, e, self.app.size, self.app.theme
@@ -381,10 +432,38 @@ class RunScreen(JmlpScreen[None]):
             self._page(f"{_id(self.panel)}-page")
         else:
             about.update(about_runs(self.runs, self.chosen, False), layout=False)
-            text = state.text if isinstance(state, Pending) else ""
-            text = f"{state.text}\n\nu: try again" if isinstance(state, Failure) else text
-            self.query_one("#notice", Static).update(text)
-            self._page("notice")
+            self._show_notice(notice_of(state))
+
+    def _show_notice(self, text: str) -> None:
+        """Says why there is nothing to see."""
+        self.query_one("#notice", Static).update(text)
+        self._page("notice")
+
+    def _show_boundary(self) -> None:
+        """Shows the boundary of the chosen run; or of all that are known and have not diverged."""
+        runs, about = self._pictured_runs(), self.query_one("#about", Static)
+        states = [self.inspections.get(self._key(seen)) for seen in runs]
+        found = [state for state in states if isinstance(state, Boundary)]
+        if self.mode != "seed":
+            found = [one for one in found if one.diverged_at is None]
+        if any(state is None or isinstance(state, Pending) for state in states) or not found:
+            about.update(about_runs(self.runs, self.chosen, False), layout=False)
+            lacking = [state for state in states if not isinstance(state, Boundary)]
+            self._show_notice(notice_of(lacking[0]) if lacking else ALL_DIVERGED)
+            return
+        panel = self.query_one(BoundaryPanel)
+        shown = self.panel, tuple(found), self.epoch, self.mode, self.app.size, self.app.theme
+        if shown != self._drawn:
+            panel.show(found, self.epoch, self.mode)
+            self._drawn = shown
+        assert panel.shown is not None
+        text = boundary.about(panel.shown, self.epoch)
+        if self.mode == "seed":
+            text = f"{_seed_text(runs[0], self.chosen, len(self.runs))}   {text}"
+        elif left := len(runs) - len(found):
+            text += f"   {left} diverged or without networks"
+        about.update(text, layout=False)
+        self._page("boundary-page")
 
     # ---- copying
 
@@ -397,7 +476,7 @@ class RunScreen(JmlpScreen[None]):
         inspection, make = self.inspection, TABLES.get(self.panel)
         if inspection is None or make is None:
             return None
-        return make(inspection, self._index(inspection))
+        return make(inspection, inspection.index_at(self.epoch))
 
     def drawing(self) -> Drawing | None:
         """Returns the curves that are shown."""
@@ -406,6 +485,13 @@ class RunScreen(JmlpScreen[None]):
         curves = self.query_one(CurvesPanel).shown
         about = about_runs(self.runs, self.chosen, self.together)
         return Drawing(f"{self.breadcrumb}   {about}", tuple(map(panel_of, curves)))
+
+    def replayed(self) -> tuple[str, str] | None:
+        """Returns the run whose networks are inspected."""
+        if not self.runs:
+            return None
+        run_id = self.runs[self.chosen].row.run_id
+        return run_id, run_id[:SHORT_ID]
 
     def _page(self, page: str) -> None:
         """Shows a page and focuses it."""
@@ -418,7 +504,7 @@ class RunScreen(JmlpScreen[None]):
         page = self.query_one(ContentSwitcher).current
         if page in ("layers-page", "confusion-page"):
             self.query_one(f"#{page}").focus()
-        elif page in ("curves-page", "weights-page", "mistakes-page"):
+        elif page in ("curves-page", "weights-page", "mistakes-page", "boundary-page"):
             self.query_one(f"#{page}").focus_first()  # type: ignore[attr-defined]
         elif (microscope := self._microscope) is not None and microscope.id == page:
             microscope.focus()
@@ -427,6 +513,17 @@ class RunScreen(JmlpScreen[None]):
 def _id(panel: str) -> str:
     """The id of a panel's tab, and the beginning of that of its page."""
     return panel.replace(" ", "-")
+
+
+def _tab(panel: str) -> Tab:
+    return Tab(panel.capitalize(), id=_id(panel))
+
+
+def notice_of(state: State | None) -> str:
+    """Returns what is said in place of an inspection that is not available."""
+    if isinstance(state, Failure):
+        return f"{state.text}\n\nu: try again"
+    return state.text if isinstance(state, Pending) else ""
 
 
 def version_of(row: RunRow) -> tuple[int, int | None]:

@@ -246,6 +246,11 @@ class RunsScreen(JmlpScreen[None]):
         at_cursor = self.query_one(RunList).at_cursor
         return excerpts.runs(self.shown, at_cursor) if self.shown else None
 
+    def replayed(self) -> tuple[str, str] | None:
+        """Returns the run at the cursor."""
+        line = self.query_one(RunList).at_cursor if self.shown else None
+        return None if line is None else (line.run_id, line.short_id)
+
     @on(RunList.Opened)
     def opened(self, event: RunList.Opened[RunLine]) -> None:
         """Opens a run."""

@@ -11,7 +11,7 @@ from textual.geometry import Size
 from textual.reactive import var
 from textual.widgets import DataTable, Static, Tab, Tabs
 
-from jmlp.client import steering
+from jmlp.client import exports, steering
 from jmlp.client.texts import MISSING
 from jmlp.results.drawing import Drawing
 from jmlp.store import Action, Store
@@ -274,6 +274,12 @@ class StudyScreen(JmlpScreen[None]):
             return None
         return Drawing(self.breadcrumb, tuple(map(panel_of, preview.shown)))
 
+    def replayed(self) -> tuple[str, str] | None:
+        """Returns the study, if a run of it has ended."""
+        if self.view is None or not self.view.n_done:
+            return None
+        return self.label, exports.file_name(self.label) or "study"
+
     # ---- steering
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -334,8 +340,6 @@ class StudyScreen(JmlpScreen[None]):
 
     def action_write_report(self) -> None:
         """Writes the report."""
-        from jmlp.client import exports
-
         folder = self.app.folder
         output = exports.default_folder(folder, self.label, served=self.app.served)
         self.app.perform(

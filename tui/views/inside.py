@@ -8,7 +8,7 @@ from jmlp.inspection.views import UNIT_LETTERS, OperationView, StepView, UpdateV
 from jmlp.training.records import epoch_text
 from tui.widgets.number_grid import Row
 
-WEIGHT_LETTERS = ("A", "W", "A W", "dW", "gradient", "step", "new")
+WEIGHT_LETTERS = ("A", "W", "W A", "dW", "gradient", "step", "new")
 UPDATE = "update"
 
 
@@ -86,7 +86,7 @@ def unit_rows(
 
 def weight_letters(numbers: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
     """The columns of the table of a unit's weights."""
-    known = {*numbers, "A W"} | ({"step"} if "new" in numbers else set())
+    known = {*numbers, "W A"} | ({"step"} if "new" in numbers else set())
     return tuple(letter for letter in WEIGHT_LETTERS if letter in known)
 
 
@@ -104,7 +104,7 @@ def weight_rows(view: StepView, index: int, numbers: Mapping[str, Sequence[float
     rows = []
     for k in range(n):
         values = {name: column[k] for name, column in numbers.items()}
-        values["A W"] = values["A"] * values["W"]
+        values["W A"] = values["A"] * values["W"]
         if "new" in values:
             values["step"] = values["new"] - values["W"]
         rows.append(

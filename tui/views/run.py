@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jmlp.errors import StoreError
+from jmlp.inspection.boundary_records import plane_columns
 from jmlp.results.curves import mean_curve
 from jmlp.store import RunRow, Store
 from jmlp.training.records import CostPoint
@@ -20,6 +22,7 @@ class SeenRun:
 
     row: RunRow
     points: tuple[CostPoint, ...]
+    is_plane: bool = False  # whether its data have two numerical inputs, and so a boundary
 
     @property
     def in_training(self) -> bool:
@@ -38,6 +41,7 @@ class RunQuery:
         """
         self.run_ids = tuple(run_ids)
         self._seen: dict[str, SeenRun] = {}
+        self._is_plane: bool | None = None  # None: unknown yet; the runs have the same data
 
     def __call__(self, view: StoreView) -> tuple[SeenRun, ...]:
         """Reads the current state of the runs; none if there is no store."""
@@ -48,11 +52,23 @@ class RunQuery:
     def _read(self, store: Store, run_id: str) -> SeenRun:
         row = store.run(run_id)
         before = self._seen.get(run_id)
-        if before is None or _place(before.row) != _place(row):
-            self._seen[run_id] = SeenRun(row, store.points(run_id))
-        else:
-            self._seen[run_id] = SeenRun(row, before.points)
+        if self._is_plane is None:
+            self._is_plane = _has_plane(store, run_id)
+        is_same = before is not None and _place(before.row) == _place(row)
+        points = before.points if before is not None and is_same else store.points(run_id)
+        self._seen[run_id] = SeenRun(row, points, self._is_plane)
         return self._seen[run_id]
+
+
+def _has_plane(store: Store, run_id: str) -> bool:
+    """Whether the data of a run have exactly two numerical inputs."""
+    from jmlp.client.stored_data import read_data
+
+    try:
+        stored = read_data(store.about_run(run_id)["data"], run_id)
+    except StoreError:  # what is stored about the data is incomplete
+        return False
+    return bool(plane_columns(stored.contract))
 
 
 def _place(row: RunRow) -> tuple[object, ...]:

@@ -1,8 +1,10 @@
-"""Snapshots of screens as files, in `tests/tui/screens`; UPDATE_SCREENS=1 rewrites them."""
+"""Snapshots of screens: text and pictures, which UPDATE_SCREENS=1 rewrites."""
 
 import os
+import re
 from pathlib import Path
 
+from textual.app import App
 from textual.pilot import Pilot
 from tui_pilot import dump, until
 
@@ -28,3 +30,9 @@ def check(found: str, path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(found, encoding="utf-8")
     assert found == path.read_text(encoding="utf-8")
+
+
+def picture(app: App[int]) -> str:
+    """Returns the screen as SVG without web fonts."""
+    svg = app.export_screenshot(title="jmlp")
+    return re.sub(r"@font-face \{.*?\}\n *", "", svg, flags=re.DOTALL)
