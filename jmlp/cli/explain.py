@@ -19,8 +19,8 @@ from jmlp.training.records import epoch_text
 
 if TYPE_CHECKING:
     from jmlp.inspection.inside import Inside
-    from jmlp.inspection.records import AnyPart
     from jmlp.inspection.step import Change, Step
+    from jmlp.inspection.views import AnyPart
     from jmlp.nn.trace import Operation
     from jmlp.store.networks import Networks
 

@@ -22,8 +22,8 @@ from jmlp.data.dataset import Dataset, plane_of
 from jmlp.data.order import mini_batches
 from jmlp.errors import ConfigError, DataError
 from jmlp.inspection.compute import class_weights, step_gradient, update_inputs
-from jmlp.inspection.records import AnyPart
 from jmlp.inspection.updates import network_of, update_after
+from jmlp.inspection.views import AnyPart
 from jmlp.nn import faults, model
 from jmlp.nn.augmentation import augmentation_of
 from jmlp.nn.gradient import CostOptions
