@@ -84,7 +84,7 @@ app.command(
 microscope = App(
     name="microscope",
     help="Dropout, batch norm and the next step of a stored run, measured.",
-    sort_key=3.7,
+    sort_key=3.8,
 )
 microscope.command(
     "jmlp.cli.microscope:dropout",

@@ -134,12 +134,13 @@ def _of_run(
     """
     from jmlp.inspection.compute import data_of
     from jmlp.inspection.inside import Inside
+    from jmlp.inspection.records import network_at
     from jmlp.inspection.views import Where
     from jmlp.store import networks
 
     with stored.open(viewer=True) as store:
         found = networks.read(store, find_one(store, run).run_id)
-    index = None if epoch is None else found.index_of(epoch)
+    index = None if epoch is None else network_at(found.epochs, found.best, epoch)
     where = Where(found.run_id, snapshot=index, part=part, example=example)
     return Inside(where, found, data_of(found, out.say))
 

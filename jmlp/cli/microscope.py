@@ -104,11 +104,13 @@ def _opened(
     """
     Hardware(device="cpu", cores=1).start(out.say)
     from jmlp.inspection.compute import data_of
+    from jmlp.inspection.records import network_at
     from jmlp.store import networks
 
     with stored.open(viewer=True) as store:
         found = networks.read(store, find_one(store, run).run_id)
-    return found, data_of(found, out.say), found.index_of(epoch)
+    index = network_at(found.epochs, found.best, epoch)
+    return found, data_of(found, out.say), index
 
 
 def _print(view: Any, networks: "Networks", index: int, lines: Sequence[str], out: Output) -> None:

@@ -53,10 +53,12 @@ def through(
 
     def answered(request: Request, say: Say) -> Any:
         from jmlp.inspection.inside import as_json
+        from jmlp.inspection.records import network_at
         from jmlp.results import serialization
 
         _, stored, dataset = _steps().stored(Path(request["store"]), request["run_id"], say)
-        found = microscope(stored, dataset, stored.index_of(request["epoch"]))
+        index = network_at(stored.epochs, stored.best, request["epoch"])
+        found = microscope(stored, dataset, index)
         return serialization.strict(as_json(found))
 
     return answered

@@ -12,6 +12,7 @@ from jmlp.data.contract import contract_of
 from jmlp.data.dataset import Dataset, plane_of
 from jmlp.errors import ConfigError
 from jmlp.inspection.compute import data_of
+from jmlp.inspection.records import network_at
 from jmlp.inspection.step import FreshRun, Step, next_step, prediction
 from jmlp.inspection.views import (
     MOST_CHANGES,
@@ -60,7 +61,7 @@ class Inside:
         """
         index = 0 if where.run_id is None else where.snapshot
         if index is None:
-            index = stored.index_of(None)
+            index = network_at(stored.epochs, stored.best, None)
         if not 0 <= index < len(stored.epochs):
             raise ConfigError(f"the run has networks 0 to {len(stored.epochs) - 1}, got {index}")
         self.where, self.index, self.networks = where, index, stored

@@ -330,7 +330,7 @@ def test_mistakes_of_a_table_are_shown_by_their_values(
     sure, unsure = (int(k) for k in table.mistakes(2)[:2])
 
     async def steps(pilot: Pilot[int]) -> None:
-        await pilot.press("shift+tab")
+        await pilot.press("shift+tab", "shift+tab")
         await until_shown(pilot, "validation rows misclassified")
         gallery = pilot.app.screen.query_one("#mistakes-page Gallery", Gallery)
         assert gallery.per_row == (size[0] - 2) // (len("bill_mm [b]Dream[/b]") + 1)
@@ -406,7 +406,7 @@ def test_a_network_without_mistakes_has_a_message(tmp_path: Path, inspections: S
     inspections.answer = lambda *_: right
 
     async def steps(pilot: Pilot[int]) -> None:
-        await pilot.press("shift+tab")
+        await pilot.press("shift+tab", "shift+tab")
         await until_shown(pilot, " 0 of 200 validation images misclassified")
         await pilot.press("shift+tab")
         await until_shown(pilot, "no confusions")

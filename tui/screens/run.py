@@ -32,7 +32,7 @@ from tui.views.run import RunQuery, SeenRun
 from tui.widgets.curves import Mark, XUnit
 from tui.widgets.scrubber import Scrubber
 
-PANELS = ("curves", "layers", "weights", "confusion", "mistakes", "boundary", *MICROSCOPES)
+PANELS = ("curves", "layers", "weights", "confusion", "mistakes", *MICROSCOPES, "boundary")
 PLAY_SECONDS = 0.4  # from one snapshot to the next
 HAVE_MEANS = ("curves", "boundary")  # panels that can show several seeds at once
 ALL_DIVERGED = "All seeds have diverged: m shows one of them."
