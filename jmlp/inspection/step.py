@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 
 from jmlp.data.contract import contract_of
 from jmlp.data.dataset import Dataset, plane_of
-from jmlp.data.order import mini_batches
 from jmlp.errors import ConfigError, DataError
 from jmlp.inspection.compute import class_weights, update_inputs
 from jmlp.nn import faults, model
 from jmlp.nn.augmentation import augmentation_of
-from jmlp.nn.gradient import CostOptions
 from jmlp.nn.optimizers import learning_rate, optimizer_of
 from jmlp.nn.tensors import name_tensors
 from jmlp.nn.trace import Trace, trace, trace_prediction
@@ -90,7 +88,7 @@ def prediction(stored: Networks, dataset: Dataset, index: int, part: Part, row: 
     """
     training, validation = dataset.split(stored.split_seed, stored.validation_fraction)
     names = contract_of(dataset).class_names
-    dataset = dataset.standardised(training)
+    dataset = dataset.standardised(training, raw=plan.is_raw(stored.hyperparams))
     if part == "test":
         if dataset.x_test is None or dataset.y_test is None:
             raise DataError(f"{dataset.source}: there is no test set")
@@ -121,7 +119,7 @@ def next_step(stored: Networks, dataset: Dataset, index: int, example: int) -> S
     """
     training, _ = dataset.split(stored.split_seed, stored.validation_fraction)
     names = contract_of(dataset).class_names
-    dataset = dataset.standardised(training)
+    dataset = dataset.standardised(training, raw=plan.is_raw(stored.hyperparams))
     hp = stored.hyperparams
     if not 0 <= example < hp.batch_size:
         raise ConfigError(
@@ -134,7 +132,7 @@ def next_step(stored: Networks, dataset: Dataset, index: int, example: int) -> S
         )
     n_steps = plan.n_steps(len(training), hp.batch_size)
     done = round(stored.epochs[index] * n_steps)
-    (order,) = mini_batches(stored.seed, done, 1, len(training), hp.batch_size)
+    (order,) = plan.examples_of_updates(hp, stored.seed, done, 1, training)
     rows = training[order]
     x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
     weights = class_weights(hp, dataset, training)
@@ -185,7 +183,7 @@ def _trace(
 ) -> tuple[Trace, int]:
     """The trace of a mini-batch, or of its block with the example; and the example's column."""
     derivatives = faults.derivatives(hp.backward_fault, learn_scale=hp.batch_norm_scale, rate=rate)
-    options = CostOptions(hp.drop_rate, hp.input_drop_rate, hp.label_smoothing, weights)
+    options, y = single_run.cost_options(hp, weights), single_run.labels(hp, params, y)
     block, key = blocks.block_of(params, len(y), example, key)
     part = slice(block.start, block.stop)
     share = len(block) / len(y)

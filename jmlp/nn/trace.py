@@ -150,7 +150,7 @@ def trace(
     Arguments as for `gradient.gradient`, of which this is the record: cost, gradient and state are
     the same.
     """
-    A = model.inputs(x, params[-1].dense.W.dtype).A
+    A = model.inputs(x, params[-1].dense.W.dtype, params[0].raw).A
     logits, new_state, caches = model.forward(
         params, state, model.Columns(A), key, options.drop_rate, options.input_drop_rate
     )
@@ -175,7 +175,7 @@ def trace_prediction(
         x: examples, one per row: `(B, n_in)`, or the result of `model.inputs`.
         y: their labels, `(B,)`.
     """
-    first = A = model.inputs(x, params[-1].dense.W.dtype).A
+    first = A = model.inputs(x, params[-1].dense.W.dtype, params[0].raw).A
     caches: list[model.LayerCache] = []
     for layer, bn_state in zip(params, state, strict=True):
         before = after = activated = None
@@ -233,7 +233,8 @@ def _record(
         running: the running statistics, if batch norm used them.
     """
     logits, caches = forward
-    mean_cost, cost_cache = cost.forward(logits, y, options.label_smoothing, options.class_weights)
+    _, _, *of_cost = options
+    mean_cost, cost_cache = cost.forward(logits, y, *of_cost)
     dlogits = derivatives.cost(share, cost_cache)
     passed = _Passed(derivatives)
     gradient = model.backward(dlogits, caches, passed.recording)

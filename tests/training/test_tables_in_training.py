@@ -9,7 +9,7 @@ from jmlp.data.columns import Column, Columns
 from jmlp.data.dataset import Dataset, digest, make_dataset
 from jmlp.results.serialization import run_from_table, run_table
 from jmlp.training import engine
-from jmlp.training.plan import data_facts, make_plan, n_splits
+from jmlp.training.plan import data_facts, make_plan, n_copies
 from jmlp.training.records import RunResult
 
 N = 40
@@ -71,7 +71,7 @@ def test_a_table_is_on_a_device_once_for_each_split() -> None:
     facts = data_facts(table())
     assert (facts.pixel_bytes, facts.is_table, facts.class_names) == (4, True, ("no", "yes"))
     several = study(experiment(seeds=SEEDS), **{"split_seed": "seed"})
-    assert n_splits(make_plan(several, facts)) == 2
-    assert n_splits(make_plan(study(experiment(seeds=SEEDS)), facts)) == 1
+    assert n_copies(make_plan(several, facts)) == 2
+    assert n_copies(make_plan(study(experiment(seeds=SEEDS)), facts)) == 1
     arrays = replace(facts, digests={"x_train": "1"})
-    assert n_splits(make_plan(several, arrays)) == 1
+    assert n_copies(make_plan(several, arrays)) == 1
