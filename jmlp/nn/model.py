@@ -266,9 +266,7 @@ def activated(layer: Layer, layer_state: BatchNormState | None, A: Array) -> Arr
     return A
 
 
-def inputs(
-    x: ArrayLike | Columns, dtype: jnp.dtype, raw: RawInputs | None = None
-) -> Columns:
+def inputs(x: ArrayLike | Columns, dtype: jnp.dtype, raw: RawInputs | None = None) -> Columns:
     """Transposes examples from `(B, n_in)` to `(n_in, B)` and scales bytes to 0–1.
 
     This is the only place where pixels are scaled; training, evaluation and prediction all use it.

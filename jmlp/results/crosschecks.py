@@ -289,9 +289,7 @@ def _mistakes_in_blocks(setting: _Setting) -> Iterator[Remark]:
         in_blocks = hp.batch_size > GRADIENT_BLOCK and not hp.batch_norm
         whole = f"mini-batches of at most {GRADIENT_BLOCK} examples unless there is batch norm"
         if hp.backward_fault == "updated_weights" and (
-            hp.optimizer != "sgd"
-            or in_blocks
-            or {"l2", "clip_norm", "max_norm"} & {*features(hp)}
+            hp.optimizer != "sgd" or in_blocks or {"l2", "clip_norm", "max_norm"} & {*features(hp)}
         ):
             yield Remark(
                 "updated_weights is defined for SGD without l2, clip_norm and max_norm, and for "
@@ -300,9 +298,7 @@ def _mistakes_in_blocks(setting: _Setting) -> Iterator[Remark]:
             )
             return
         if hp.backward_fault in ("bias_of_last", "bias_mean") and in_blocks:
-            yield Remark(
-                f"{hp.backward_fault} is defined for {whole}", refused="backward_fault"
-            )
+            yield Remark(f"{hp.backward_fault} is defined for {whole}", refused="backward_fault")
             return
 
 

@@ -26,7 +26,7 @@ from jmlp.training import program
 from jmlp.training.blocks import Data
 from jmlp.training.eta import Tracker
 from jmlp.training.group_training import GroupTraining, LoadSaved, Rows, Scaled
-from jmlp.training.plan import Plan
+from jmlp.training.plan import Plan, Scaling
 from jmlp.training.records import CohortState, Progress
 
 # Programs of each compiled function that are kept for later trainings when jmlp is used as a

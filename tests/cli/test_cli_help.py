@@ -34,6 +34,7 @@ def test_there_are_these_commands() -> None:
         "predict",
         "explain",
         "gradcheck",
+        "break",
         "data",
         "data list",
         "data get",

@@ -5,6 +5,7 @@ import pytest
 from helpers import N_TRAINING, experiment, plan, trained
 
 from jmlp.data import batch_order, split
+from jmlp.study import mistakes
 from jmlp.study.config import Value
 from jmlp.training import records
 
@@ -72,3 +73,20 @@ def test_first_costs(
     np.testing.assert_allclose(found, validation, rtol=1e-4, err_msg=CHANGED)
     found = [point.batch_cost for point in run.costs[1:] if point.batch_cost is not None]
     np.testing.assert_allclose(found, batch, rtol=1e-4, err_msg=CHANGED)
+
+
+# Validation costs of evaluations 1 and 2 with each mistake; evaluation 0 is that of the right
+# network, except for raw inputs, which another network reads.
+FAULTS: dict[str, tuple[dict[str, Value], list[float]]] = {}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_costs_with_a_mistake(name: str) -> None:
+    hyperparams, validation = FAULTS[name]
+    (run,) = trained(experiment(**hyperparams, epochs=2, patience=None))
+    found = [point.validation_cost for point in run.costs[1:]]
+    np.testing.assert_allclose(found, validation, rtol=1e-4, err_msg=CHANGED)
+
+
+def test_every_mistake_has_its_costs() -> None:
+    assert set(FAULTS) == set(mistakes.NAMES)

@@ -23,6 +23,7 @@ from tui.screens.compare import CompareScreen
 from tui.screens.experiment import ExperimentScreen
 from tui.screens.form import StudyForm
 from tui.screens.help import HelpScreen
+from tui.screens.mistakes import MistakesScreen
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
 from tui.screens.studies import WELCOME, StudiesScreen
@@ -51,6 +52,7 @@ PLACES: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
     ("weights, mistakes", (Gallery,)),
     ("runs", (RunsScreen, RunList)),
     ("compared runs", (CompareScreen,)),
+    ("mistakes", (MistakesScreen,)),
     ("new study", (StudyForm,)),
     ("questions", (Dialog, Confirm, TextDialog)),
     ("help", (HelpScreen,)),
@@ -63,6 +65,7 @@ OPENED: dict[str, tuple[tuple[str, str], ...]] = {
     "runs": (("q Quit", "2"),),
     "compare": (("q Quit", "2"), ("6 runs", "X"), ("6 selected", "c")),
     "form": (("q Quit", "n"), ("Start from", "enter")),
+    "mistakes": (("q Quit", "b"),),
     "question": (("q Quit", "2"), ("6 runs", "delete")),
 }
 

@@ -52,6 +52,8 @@ and see how certain a result is.
 
   n   Another study, or your own study file.
 
+  b   A mistake on purpose, beside the right network.
+
 Training runs in a process of its own: it continues
 when the app is closed, and nothing is lost."""
 
@@ -159,6 +161,7 @@ class StudiesScreen(JmlpScreen[None]):
         Binding("n", "new", "New study", tooltip="Choose a study, change it, start it"),
         Binding("o", "start('original')", "Original", tooltip="Start the original study"),
         Binding("d", "start('demo')", "Demo", tooltip="Start a demo of 20 seconds"),
+        Binding("b", "break", "Break it", tooltip="Choose a mistake, see it, train it"),
         Binding("2", "app.switch_mode('runs')", "Runs", tooltip="All runs in the store"),
     ]
 
@@ -236,6 +239,10 @@ class StudiesScreen(JmlpScreen[None]):
     def action_new(self) -> None:
         """Opens the form for a new study."""
         self.app.choose_study()
+
+    def action_break(self) -> None:
+        """Opens the mistakes."""
+        self.app.choose_mistake()
 
     def action_start(self, source: str) -> None:
         """Starts a built-in study unchanged."""
