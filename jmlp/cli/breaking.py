@@ -143,7 +143,7 @@ def _list(out: Output) -> None:
             if (mistake.checked is not None) == checked:
                 print(
                     textwrap.fill(
-                        f"{mistake.name:<{width}}{mistake.what}",
+                        f"{mistake.name:<{width}}{mistake.wrong}: it {mistake.what}",
                         console.width,
                         subsequent_indent=" " * width,
                     )

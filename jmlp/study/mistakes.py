@@ -131,7 +131,8 @@ MISTAKES: tuple[Mistake, ...] = (
         "batch_norm",
         "backward_fault",
         "leaves out batch norm on the way back",
-        "dZ has the factor gamma / std, and lacks the two means that come from mean and variance",
+        "pass dY back through batch norm: subtract the two means, which come from mean and "
+        "variance, and multiply by gamma / std",
         "dZ = gamma / std * (dY - mean of dY - Z_hat * mean of dY * Z_hat)",
         "dZ = dY",
         "The output layer is right, and so are scale and shift of the last hidden layer, which "

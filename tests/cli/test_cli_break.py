@@ -29,7 +29,8 @@ def test_every_mistake_has_a_line_of_what_people_write(here: Here) -> None:
     assert done.code == 0
     lines = done.out.splitlines()
     for mistake in MISTAKES:
-        assert [line for line in lines if line.split() == [mistake.name, *mistake.what.split()]]
+        line = f"{mistake.name} {mistake.wrong}: it {mistake.what}"
+        assert [found for found in lines if found.split() == line.split()]
     found = lines.index("Found by the check of the gradient")
     not_found = lines.index("Found by no check of the gradient")
     assert found < not_found

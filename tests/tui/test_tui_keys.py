@@ -23,7 +23,7 @@ from tui.screens.compare import CompareScreen
 from tui.screens.experiment import ExperimentScreen
 from tui.screens.form import StudyForm
 from tui.screens.help import HelpScreen
-from tui.screens.mistakes import MistakesScreen
+from tui.screens.mistakes import MistakeList, MistakesScreen
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
 from tui.screens.studies import WELCOME, StudiesScreen
@@ -52,7 +52,7 @@ PLACES: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
     ("weights, mistakes", (Gallery,)),
     ("runs", (RunsScreen, RunList)),
     ("compared runs", (CompareScreen,)),
-    ("mistakes", (MistakesScreen,)),
+    ("mistakes", (MistakesScreen, MistakeList)),
     ("new study", (StudyForm,)),
     ("questions", (Dialog, Confirm, TextDialog)),
     ("help", (HelpScreen,)),

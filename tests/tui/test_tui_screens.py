@@ -14,6 +14,8 @@ from textual.app import App
 from textual.pilot import Pilot
 from tui_pilot import Kind, drive, dump, filled, until, until_shown
 
+from jmlp.inspection import mistake as gradients
+from jmlp.inspection.mistake import LeafGradient
 from jmlp.system.process_usage import Usage, UsageMeter
 
 EXPECTED = Path(__file__).parent / "screens"
@@ -31,14 +33,21 @@ SCREENS: dict[str, tuple[tuple[str, str], ...]] = {
     "results": (("/6", "enter"), ("learning rate 0.1", "tab")),
     "run": (("/6", "enter"), ("learning rate 0.1", "enter")),
     "compare": (("q Quit", "2"), ("6 runs", "X"), ("6 selected", "c")),
+    "mistakes": (("q Quit", "b"),),
 }
-WITHOUT_STUDY = ("studies", "help", "form", "runs")
+WITHOUT_STUDY = ("studies", "help", "form", "runs", "mistakes")
 CASES = [
     (screen, kind)
     for screen in SCREENS
     for kind in get_args(Kind)
-    if kind != "empty" or screen in WITHOUT_STUDY
+    if (kind != "empty" or screen in WITHOUT_STUDY) and (kind == "empty" or screen != "mistakes")
 ]
+# What the check of a gradient finds, made up.
+GRADIENTS = tuple(
+    LeafGradient(layer, letter, error, 1 + error, 1 - error, ok=error == 0)
+    for layer, error in (("hidden 1", 0.75), ("hidden 2", 0.5), ("output", 0.0))
+    for letter in "Wb"
+)
 
 
 async def settled(pilot: Pilot[int]) -> str:
@@ -62,6 +71,7 @@ PICTURES: tuple[tuple[str, Kind, str], ...] = (
     ("results", "finished", "jmlp-dark"),
     ("run", "finished", "jmlp-light"),
     ("runs", "diverged", "jmlp-dark"),
+    ("mistakes", "empty", "jmlp-dark"),
 )
 
 
@@ -71,6 +81,7 @@ def _still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time_ns", lambda: NOON)
     monkeypatch.setattr("socket.gethostname", lambda: "host")
     monkeypatch.setattr("os.getpid", lambda: 4711)
+    monkeypatch.setattr(gradients, "check", lambda mistake, stop: GRADIENTS)
     monkeypatch.setattr(UsageMeter, "usage", lambda self: Usage(623_456_789, 1.96))
     monkeypatch.chdir(tmp_path)
 

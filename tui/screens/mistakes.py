@@ -40,6 +40,14 @@ class Pending:
 State = tuple[LeafGradient, ...] | Pending | str  # a text is an error
 
 
+class MistakeList(OptionList):
+    """The names of all mistakes."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select", "Train both", tooltip="Train it beside the right network"),
+    ]
+
+
 class MistakesScreen(JmlpScreen[None]):
     """All mistakes, and the one at the cursor."""
 
@@ -53,7 +61,6 @@ class MistakesScreen(JmlpScreen[None]):
     }}
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "train", "Train both", tooltip="Train it beside the right network"),
         Binding("escape", "back", "Back", tooltip="Back to all studies"),
     ]
     breadcrumb = "break it"
@@ -67,13 +74,15 @@ class MistakesScreen(JmlpScreen[None]):
     def compose_body(self) -> ComposeResult:
         """Yields the list and the text."""
         with Horizontal():
-            yield OptionList(*(Option(Text(m.name), id=m.name) for m in MISTAKES))
+            yield MistakeList(*(Option(Text(m.name), id=m.name) for m in MISTAKES))
             with VerticalScroll(can_focus=False):
                 yield Static(id="mistake", markup=False)
 
     def on_mount(self) -> None:
-        """Puts the cursor into the list."""
-        self.query_one(OptionList).focus()
+        """Puts the cursor on the first mistake."""
+        names = self.query_one(MistakeList)
+        names.highlighted = 0
+        names.focus()
 
     def on_unmount(self) -> None:
         """Ends the check that is running."""
@@ -98,11 +107,7 @@ class MistakesScreen(JmlpScreen[None]):
 
     @on(OptionList.OptionSelected)
     def selected(self) -> None:
-        """Trains the mistake at the cursor."""
-        self.action_train()
-
-    def action_train(self) -> None:
-        """Starts the study of the mistake, and opens it."""
+        """Starts the study of the mistake at the cursor, and opens it."""
         self.app.start_study(mistake=self.mistake.name)
 
     def action_back(self) -> None:
