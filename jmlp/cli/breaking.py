@@ -1,6 +1,7 @@
 """`jmlp break`: shows a mistake: its gradient, and its training beside the right network."""
 
 import signal
+import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -33,7 +34,7 @@ def break_(
         bool, Parameter(negative=(), help="Only check the gradient, and train nothing.")
     ] = False,
     seeds: Annotated[
-        int | None, Parameter(help="Number of runs of each of the two networks. Default: 5.")
+        int | None, Parameter(help="Number of runs of each of the two networks. Default: 8.")
     ] = None,
     epochs: Annotated[int | None, Parameter(help="Maximum number of epochs.")] = None,
     data: Annotated[str | None, Parameter(help=data_names.HELP)] = None,
@@ -83,6 +84,7 @@ def break_(
     leaves = check(mistake) if mistake.checked else ()
     if not out.json:
         _explain(mistake, leaves, out)
+        sys.stdout.flush()  # before the progress of the training, wherever that goes
     if check_only:
         if out.json:
             out.print_json(_document(mistake, leaves))

@@ -40,6 +40,8 @@ def in_words(study: Study, table: ExperimentTable, mistake: Mistake) -> str:
             text += f": {BETTER}"
     if comparison.verdict in ("within", "higher") and mistake.checked is not None:
         text += ". The check of the gradient does"
-    if broken.collapsed == broken.n:
+    if broken.diverged:
+        text += f". {broken.diverged} of its {broken.n_seeds} runs diverged"
+    if broken.n and broken.collapsed == broken.n:
         text += ". It collapsed in every run: it gives one answer to everything"
     return f"{text}."

@@ -13,7 +13,7 @@ from jmlp.study.config import DEFAULTS
 from jmlp.study.file import change_study
 from jmlp.study.mistakes import MISTAKES, Mistake
 
-QUICK = ["--data", "small.npz", "--hidden", "5,4", "--epochs", "2", "--set", "batch_size=16"]
+QUICK = ["--data", "small.npz", "--hidden", "5,4", "--epochs", "6", "--set", "batch_size=16"]
 
 
 @pytest.fixture(autouse=True)
@@ -100,18 +100,19 @@ def test_a_mistake_that_no_check_finds_is_said_to_be_one_and_why(here: Here) -> 
 
 
 def test_both_networks_are_trained_with_the_same_seeds_and_compared(here: Here) -> None:
-    done = here("break", "labels_off_by_one", *QUICK)
+    rate = ["--set", "learning_rate=0.1"]
+    done = here("break", "labels_off_by_one", *QUICK, *rate)
     assert done.code == 0
     assert "\nbroken\n" in done.out
     assert "Differences to the baseline" in done.out
     assert done.out.splitlines()[-1].startswith("In test accuracy, the broken network is lower (-")
     assert done.out.splitlines()[-1].endswith("): the mistake shows.")
     assert "break-labels_off_by_one" in here("runs", "ls").out
-    again = here("break", "labels_off_by_one", *QUICK, "--json")
+    again = here("break", "labels_off_by_one", *QUICK, *rate, "--json")
     found = json.loads(again.out)
     assert found["in_words"] == done.out.splitlines()[-1]
-    assert len(found["study"]["runs"]) == 10
-    assert {run["seed"] for run in found["study"]["runs"]} == set(range(5))
+    assert len(found["study"]["runs"]) == 16
+    assert {run["seed"] for run in found["study"]["runs"]} == set(range(8))
 
 
 def test_a_mistake_without_effect_is_refused_before_anything_is_trained(here: Here) -> None:

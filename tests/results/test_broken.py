@@ -27,7 +27,7 @@ def words(wrong: Sequence[RunResult], made: Experiment = MADE, mistake: str = "r
         (-0.2, "lower (-20.00 points, ", "): the mistake shows."),
         (
             0.0,
-            "within ±0.5 points (+0.00 points, ",
+            "within ±0.5 points (0.00 points, ",
             "): it does as well as the right one, so that its accuracy does not give the mistake "
             "away. The check of the gradient does.",
         ),

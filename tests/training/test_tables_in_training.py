@@ -107,7 +107,7 @@ def test_raw_inputs_of_a_table_are_its_own_numbers_beside_standardised_ones() ->
     for fault, run in found.items():
         inputs = data.standardised(rows[0], raw=fault == "raw_inputs")
         assert inputs.x_test is not None
-        logits = model.predict(run.params, run.state, jnp.asarray(inputs.x_test))
+        logits = np.asarray(model.predict(run.params, run.state, jnp.asarray(inputs.x_test)))
         assert float(np.mean(np.argmax(logits, axis=1) == data.y_test)) == run.test_accuracy
         assert run.contract is not None
         # What is stored with the network says how to give it rows.

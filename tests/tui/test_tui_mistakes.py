@@ -185,6 +185,6 @@ def test_no_line_is_wider_than_the_screen(mistake: Mistake, width: int) -> None:
 
 def test_the_study_is_described_by_its_settings() -> None:
     assert training_text(mistakes.find("batch_norm")) == (
-        "digits-8x8, hidden 32-16, 5 seeds each, 15 epochs, batch size 32, learning rate 0.1, "
+        "digits-8x8, hidden 32-16, 8 seeds each, 15 epochs, batch size 32, learning rate 0.05, "
         "patience none, batch norm yes"
     )
