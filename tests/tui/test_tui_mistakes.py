@@ -64,7 +64,7 @@ def test_a_mistake_is_shown_with_its_equations_and_the_gradient_of_each_array(
         shown = dump(pilot.app)
         assert "right  dZ = dA * f'(Z)" in shown
         assert "wrong  dZ = dA" in shown
-        (row,) = (line for line in shown.splitlines() if "hidden 1" in line)
+        (row,) = (line for line in shown.splitlines() if "hidden 1  W" in line)
         assert row.split("│")[-1].split() == [
             "hidden",
             "1",
@@ -128,6 +128,20 @@ def test_a_mistake_that_no_check_finds_says_why_and_asks_for_none(
 
     drive(tmp_path / "store", steps)
     assert checks.asked == ["relu_mask"]
+
+
+@pytest.mark.usefixtures("checks")
+def test_a_text_longer_than_the_screen_is_scrolled_by_keys(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await opened(pilot)
+        await until_shown(pilot, "1 of 2 gradients are wrong")
+        assert "8 seeds each" not in dump(pilot.app)
+        await pilot.press("space")
+        await until_shown(pilot, "8 seeds each")
+        await pilot.press("left")
+        await until_shown(pilot, "Remedy")
+
+    drive(tmp_path / "store", steps, size=(60, 20))
 
 
 def test_an_error_is_shown_in_place_of_the_table(checks: Checks, tmp_path: Path) -> None:

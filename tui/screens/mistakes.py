@@ -19,6 +19,7 @@ from jmlp.inspection.mistake import TITLES, LeafGradient
 from jmlp.study.mistakes import COMMON, MISTAKES, Mistake, find
 from tui.copying import Excerpt, Heading, plain, sheet
 from tui.feed import error_text
+from tui.keys import MOVE
 from tui.screens.base import JmlpScreen
 from tui.views.details import columns
 
@@ -61,6 +62,8 @@ class MistakesScreen(JmlpScreen[None]):
     }}
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,space", "scroll(1)", "Down", group=MOVE, tooltip="Scroll the text down"),
+        Binding("left", "scroll(-1)", "Up", group=MOVE, tooltip="Scroll the text up"),
         Binding("escape", "back", "Back", tooltip="Back to all studies"),
     ]
     breadcrumb = "break it"
@@ -109,6 +112,11 @@ class MistakesScreen(JmlpScreen[None]):
     def selected(self) -> None:
         """Starts the study of the mistake at the cursor, and opens it."""
         self.app.start_study(mistake=self.mistake.name)
+
+    def action_scroll(self, pages: int) -> None:
+        """Scrolls the text by pages, less a line."""
+        box = self.query_one(VerticalScroll)
+        box.scroll_relative(y=pages * max(1, box.size.height - 1), animate=False)
 
     def action_back(self) -> None:
         """Closes the screen."""
