@@ -42,8 +42,8 @@ def gradient(
         share: the fraction of the mini-batch that these examples make up; scales cost and gradient.
         derivatives: the derivative of each layer.
     """
-    drop_rate, input_drop_rate, *of_cost = options
+    drop_rate, input_drop_rate, label_smoothing, class_weights, log_softmax = options
     logits, new_state, caches = model.forward(params, state, x, key, drop_rate, input_drop_rate)
-    mean_cost, cost_cache = cost.forward(logits, y, *of_cost)
+    mean_cost, cost_cache = cost.forward(logits, y, label_smoothing, class_weights, log_softmax)
     grads = model.backward(derivatives.cost(share, cost_cache), caches, derivatives)
     return share * mean_cost, grads, new_state

@@ -233,8 +233,9 @@ def _record(
         running: the running statistics, if batch norm used them.
     """
     logits, caches = forward
-    _, _, *of_cost = options
-    mean_cost, cost_cache = cost.forward(logits, y, *of_cost)
+    mean_cost, cost_cache = cost.forward(
+        logits, y, options.label_smoothing, options.class_weights, options.log_softmax
+    )
     dlogits = derivatives.cost(share, cost_cache)
     passed = _Passed(derivatives)
     gradient = model.backward(dlogits, caches, passed.recording)

@@ -170,7 +170,12 @@ MISTAKES: tuple[Mistake, ...] = (
         "P = exp(Z) / sum of exp(Z)",
         "For logits of ordinary size both are the same function, with the same gradient. In "
         "float32, exp overflows above 88.7, and the cost is then no number.",
-        training={"initialization": "normal", "weight_std": 0.6, "learning_rate": 0.02},
+        training={
+            "initialization": "normal",
+            "weight_std": 1.0,
+            "clip_norm": 1.0,
+            "learning_rate": 0.1,
+        },
     ),
     Mistake(
         "labels_off_by_one",
@@ -190,7 +195,13 @@ MISTAKES: tuple[Mistake, ...] = (
         "order = 0, 1, 2, ...",
         "The gradient of every mini-batch is right. The mistake is in which examples it has: where "
         "the data are sorted by class, those of one class.",
-        training={"data": "iris", "batch_size": 14, "hidden": [16, 8], "epochs": 60},
+        training={
+            "data": "iris",
+            "batch_size": 14,
+            "hidden": [16, 8],
+            "learning_rate": 0.2,
+            "epochs": 60,
+        },
     ),
     Mistake(
         "raw_inputs",

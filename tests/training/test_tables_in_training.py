@@ -40,11 +40,8 @@ LEVELS = np.array(["s" if row % 3 == 0 else "r" for row in range(8)])
 def without_gaps() -> Dataset:
     """The same without missing values."""
     data = table()
-    return replace(
-        data,
-        x_train=np.nan_to_num(data.x_train, nan=1000.0),
-        x_test=np.nan_to_num(data.x_train[:8], nan=1000.0),
-    )
+    x = np.nan_to_num(data.x_train.astype(np.float64), nan=1000.0)
+    return replace(data, x_train=x, x_test=x[:8])
 
 
 def runs(data: Dataset, split_seed: int | str, seeds: tuple[int, ...]) -> list[RunResult]:
@@ -97,6 +94,7 @@ def test_a_table_is_on_a_device_once_for_each_split() -> None:
 
 def test_raw_inputs_of_a_table_are_its_own_numbers_beside_standardised_ones() -> None:
     data = without_gaps()
+    x_test = data.x_train[:8]
     made = study(
         experiment({"training_fault": ("none", "raw_inputs")}, epochs=1), validation_fraction=0.2
     )
@@ -112,7 +110,7 @@ def test_raw_inputs_of_a_table_are_its_own_numbers_beside_standardised_ones() ->
         assert run.contract is not None
         # What is stored with the network says how to give it rows.
         np.testing.assert_array_equal(
-            run.contract.inputs_of({"a": data.x_test[:, 0], "b": data.x_test[:, 1], "c": LEVELS}),
+            run.contract.inputs_of({"a": x_test[:, 0], "b": x_test[:, 1], "c": LEVELS}),
             inputs.x_test,
         )
     raw = found["raw_inputs"].contract

@@ -140,7 +140,7 @@ def test_every_key_in_the_prose_of_the_documents_exists(page: Path) -> None:
 
 def test_every_key_of_the_welcome_exists() -> None:
     keys = re.findall(r"^  (\S)   ", WELCOME, re.MULTILINE)
-    assert len(keys) == 3
+    assert len(keys) == 4
     assert set(keys) <= {name for names, _ in bound_keys(own(StudiesScreen)) for name in names}
 
 

@@ -7,7 +7,7 @@ from textwrap import wrap
 from typing import ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
@@ -91,8 +91,9 @@ class MistakesScreen(JmlpScreen[None]):
         """Ends the check that is running."""
         self.cancel()
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         """Wraps the text to the new width."""
+        del event
         self.call_after_refresh(self.draw)
 
     @property
