@@ -161,8 +161,8 @@ class StudiesScreen(JmlpScreen[None]):
         Binding("n", "new", "New study", tooltip="Choose a study, change it, start it"),
         Binding("o", "start('original')", "Original", tooltip="Start the original study"),
         Binding("d", "start('demo')", "Demo", tooltip="Start a demo of 20 seconds"),
-        Binding("b", "break", "Break it", tooltip="Choose a mistake, see it, train it"),
         Binding("2", "app.switch_mode('runs')", "Runs", tooltip="All runs in the store"),
+        Binding("b", "break", "Break it", tooltip="Choose a mistake, see it, train it"),
     ]
 
     def compose_body(self) -> ComposeResult:
