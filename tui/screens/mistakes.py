@@ -62,8 +62,8 @@ class MistakesScreen(JmlpScreen[None]):
     }}
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,space", "scroll(1)", "Down", group=MOVE, tooltip="Scroll the text down"),
-        Binding("left", "scroll(-1)", "Up", group=MOVE, tooltip="Scroll the text up"),
+        Binding("right,space", "scroll(1)", "Scroll", group=MOVE, tooltip="Scroll the text down"),
+        Binding("left", "scroll(-1)", "Back", show=False, group=MOVE, tooltip="Scroll the text up"),
         Binding("escape", "back", "Back", tooltip="Back to all studies"),
     ]
     breadcrumb = "break it"
