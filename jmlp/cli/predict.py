@@ -13,6 +13,7 @@ from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.store_option import StoreOption, find_one
 from jmlp.errors import CheckpointError, ConfigError
+from jmlp.study import mistakes
 from jmlp.study.rules import plain
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _predict_rows(name: Path, network: "Network", arguments: Sequence[str], out:
     else:
         x, true = contract.inputs_of(_row(arguments), "the row"), None
     what = "the row" if len(x) == 1 else "some rows"
-    cautions = contract.unusual(x)
+    cautions = [*contract.unusual(x), *_made_with(name, network)]
     probabilities = _probabilities(name, network, x, what)
     names = contract.class_names
     answers = [names[index] for index in probabilities.argmax(axis=1)]
@@ -218,8 +219,7 @@ def _predict_picture(
             f"{name} was written by an earlier version and does not record the range of its "
             "training data; pixels are scaled to 0-1"
         )
-    if (fault := network.hyperparams.backward_fault) != "none":
-        cautions.append(f"{name} was trained with a mistake in the backward pass: {fault}")
+    cautions += _made_with(name, network)
     (probabilities,) = _probabilities(name, network, picture.x[None], str(image))
     answer = int(probabilities.argmax())
     names = contract.class_names
@@ -245,6 +245,15 @@ def _predict_picture(
             print(line)
     for caution in cautions:
         out.say(f"warning: {caution}")
+
+
+def _made_with(name: Path, network: "Network") -> list[str]:
+    """The mistakes with which a network was trained on purpose."""
+    return [
+        f"{name} was trained with a mistake {where}: {mistake.name}"
+        for mistake in mistakes.made_on_purpose(network.hyperparams)
+        for where in ["in the backward pass" if mistake.checked else "in the training"]
+    ]
 
 
 def _bars(

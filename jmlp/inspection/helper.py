@@ -7,6 +7,7 @@ The store is only read, so no lock is taken.
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,14 @@ def boundary(request: Request, say: Say) -> str:
     return str(boundary(Path(request["store"]), request["run_id"], say, request["size"]))
 
 
+def mistake(request: Request, say: Say) -> Any:
+    """The gradient with the mistake of this "name": the fields of each `mistake.LeafGradient`."""
+    from jmlp.inspection.mistake_gradients import leaves_of
+
+    del say
+    return [asdict(leaf) for leaf in leaves_of(request["name"])]
+
+
 # By the name in a request: a function of the request and of one that is called with each line about
 # a slow step; it returns the answer as JSON values, and raises a `JmlpError` if there is none.
 ANSWERS: Mapping[str, Callable[[Request, Say], Any]] = {
@@ -70,6 +79,7 @@ ANSWERS: Mapping[str, Callable[[Request, Say], Any]] = {
     "ways": at_step(lambda inside, r: inside.ways(*r["cell"], double=r["double"])),
     "changes": at_step(lambda inside, _: inside.changes()),
     "boundary": boundary,
+    "mistake": mistake,
 }
 
 

@@ -35,6 +35,7 @@ def test_there_are_these_commands() -> None:
         "explain",
         "boundary",
         "gradcheck",
+        "break",
         "data",
         "data list",
         "data get",

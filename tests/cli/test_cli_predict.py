@@ -237,6 +237,20 @@ def test_a_network_trained_with_a_mistake_says_so_wherever_it_is_used(here: Here
         "warning: net.safetensors was trained with a mistake in the backward pass: relu_mask\n",
     )
     assert ", backward fault relu_mask" in here("runs", "ls").out
-    assert "backward fault" in here("runs", "show", "last").out
+    raw = [*TRAIN, "--training-fault", "raw_inputs", "--save", "raw.safetensors"]
+    assert "The training has a mistake on purpose (training_fault: raw_inputs)" in here(*raw).out
+    done = here("predict", "raw.safetensors", "digit.npy", "--json")
+    assert json.loads(done.out)["cautions"] == [
+        "raw.safetensors was trained with a mistake in the training: raw_inputs"
+    ]
+    network = weights.load(here.folder / "raw.safetensors")
+    logits = np.asarray(jmlp.predict(network.params, network.state, X_TEST[:1]))
+    Z = X_TEST[0].astype(np.float32)[:, None]  # as they are, by hand
+    for index, layer in enumerate(network.params):
+        Z = layer.dense.W @ (np.maximum(Z, 0) if index else Z) + layer.dense.b
+    np.testing.assert_allclose(logits, Z.T, rtol=1e-4, atol=1e-4)
+    # This run is the last one now.
+    assert ", training fault raw_inputs" in here("runs", "ls").out
+    assert "training fault" in here("runs", "show", "last").out
     verified = here("verify", "last")
     assert (verified.code, "1 of 1 runs bit-identical" in verified.out) == (0, True)

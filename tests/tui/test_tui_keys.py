@@ -25,6 +25,7 @@ from tui.screens.experiment import ExperimentScreen
 from tui.screens.form import StudyForm
 from tui.screens.help import HelpScreen
 from tui.screens.inside import InsideScreen, Terms
+from tui.screens.mistakes import MistakeList, MistakesScreen
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
 from tui.screens.studies import WELCOME, StudiesScreen
@@ -57,6 +58,7 @@ PLACES: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
     ("boundary", (BoundaryPanel, Plane)),
     ("runs", (RunsScreen, RunList)),
     ("compared runs", (CompareScreen,)),
+    ("mistakes", (MistakesScreen, MistakeList)),
     ("new study", (StudyForm,)),
     ("questions", (Dialog, Confirm, TextDialog)),
     ("help", (HelpScreen,)),
@@ -69,6 +71,7 @@ OPENED: dict[str, tuple[tuple[str, str], ...]] = {
     "runs": (("q Quit", "2"),),
     "compare": (("q Quit", "2"), ("6 runs", "X"), ("6 selected", "c")),
     "form": (("q Quit", "n"), ("Start from", "enter")),
+    "mistakes": (("q Quit", "b"),),
     "question": (("q Quit", "2"), ("6 runs", "delete")),
 }
 
@@ -143,7 +146,7 @@ def test_every_key_in_the_prose_of_the_documents_exists(page: Path) -> None:
 
 def test_every_key_of_the_welcome_exists() -> None:
     keys = re.findall(r"^  (\S)   ", WELCOME, re.MULTILINE)
-    assert len(keys) == 3
+    assert len(keys) == 4
     assert set(keys) <= {name for names, _ in bound_keys(own(StudiesScreen)) for name in names}
 
 

@@ -13,6 +13,8 @@ from textual.pilot import Pilot
 from tui_pilot import Kind, drive, filled, until_shown
 from tui_snapshots import EXPECTED, check, picture, settled
 
+from jmlp.inspection import mistake as gradients
+from jmlp.inspection.mistake import LeafGradient
 from jmlp.system.process_usage import Usage, UsageMeter
 
 SIZES = ((80, 24), (120, 40), (200, 60), (60, 20))
@@ -30,15 +32,22 @@ SCREENS: dict[str, tuple[tuple[str, str], ...]] = {
     "run": (("/6", "enter"), ("learning rate 0.1", "enter")),
     "compare": (("q Quit", "2"), ("6 runs", "X"), ("6 selected", "c")),
     "inside": (("q Quit", "i"), ("as it is given", "right")),
+    "mistakes": (("q Quit", "b"),),
 }
 WITHOUT_STUDY = ("studies", "help", "form", "runs")
-WITHOUT_STORE = ("inside",)
+WITHOUT_STORE = ("inside", "mistakes")
 CASES = [
     (screen, kind)
     for screen in SCREENS
     for kind in get_args(Kind)
     if (kind == "empty" if screen in WITHOUT_STORE else kind != "empty" or screen in WITHOUT_STUDY)
 ]
+# What the check of a gradient finds, made up.
+GRADIENTS = tuple(
+    LeafGradient(layer, letter, error, 1 + error, 1 - error, ok=error == 0)
+    for layer, error in (("hidden 1", 0.75), ("hidden 2", 0.5), ("output", 0.0))
+    for letter in "Wb"
+)
 
 
 # The pictures: enough to see that themes, cursor and marks are right.
@@ -49,6 +58,7 @@ PICTURES: tuple[tuple[str, Kind, str], ...] = (
     ("results", "finished", "jmlp-dark"),
     ("run", "finished", "jmlp-light"),
     ("runs", "diverged", "jmlp-dark"),
+    ("mistakes", "empty", "jmlp-dark"),
 )
 
 
@@ -59,6 +69,7 @@ def _still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "host")
     monkeypatch.setattr("os.getpid", lambda: 4711)
     look_here(monkeypatch)
+    monkeypatch.setattr(gradients, "check", lambda mistake, inspector, stop: GRADIENTS)
     monkeypatch.setattr(UsageMeter, "usage", lambda self: Usage(623_456_789, 1.96))
     monkeypatch.chdir(tmp_path)
 
