@@ -353,7 +353,8 @@ class RunScreen(JmlpScreen[None]):
             else:
                 self._show_inside()
         update = self.check_action("update", ())
-        self.offered = self.panel in HAVE_MEANS, self.panel, len(self.runs) > 1, update
+        in_curves, has_mean = self.panel == "curves", self.panel in HAVE_MEANS
+        self.offered = in_curves, has_mean, len(self.runs) > 1, update
 
     watch_panel = watch_chosen = watch_together = watch_part = watch_epoch = _show
     watch_log_scale = watch_unit = watch_mode = _show
