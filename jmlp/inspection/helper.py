@@ -7,12 +7,16 @@ The store is only read, so no lock is taken.
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jmlp.system import environment, helper_server
 from jmlp.system.files import compile_cache_dir
 from jmlp.system.helper_server import Send
+
+if TYPE_CHECKING:
+    from jmlp.inspection.asking import Drawings
 
 Request = Mapping[str, Any]
 Say = Callable[[str], None]
@@ -25,9 +29,22 @@ def inspect(request: Request, say: Say) -> str:
     return str(inspect(Path(request["store"]), request["run_id"], request["part"], say))
 
 
+def draw(request: Request, say: Say) -> dict[str, Any]:
+    """What all networks of some runs say of a picture, see `asking.Drawings.answer`."""
+    return _drawings().answer(request, say)
+
+
+@cache
+def _drawings() -> "Drawings":
+    from jmlp.inspection.asking import Drawings
+
+    return Drawings()
+
+
 # By the name in a request: a function of the request and of one that is called with each line about
 # a slow step; it returns the answer as JSON values, and raises a `JmlpError` if there is none.
 ANSWERS: Mapping[str, Callable[[Request, Say], Any]] = {
+    "draw": draw,
     "inspect": inspect,
 }
 

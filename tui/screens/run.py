@@ -60,6 +60,7 @@ class RunScreen(JmlpScreen[None]):
         Binding("x", "unit", "Updates", show=False, tooltip="Curves against epochs or updates"),
         Binding("a", "swap", "Accuracy", tooltip="Curves of cost or accuracy"),
         Binding("u", "update", "Update", tooltip="Inspect the newest checkpoint"),
+        Binding("d", "draw", "Draw", tooltip="Draw a digit, and ask all snapshots and seeds"),
         Binding("escape", "back", "Back", tooltip="Back to the previous screen"),
     ]
 
@@ -220,6 +221,26 @@ class RunScreen(JmlpScreen[None]):
             self._request()
             self._show()
 
+    def action_draw(self) -> None:
+        """Opens the sheet to draw on."""
+        from tui.screens.draw import DrawScreen
+
+        plane = self.runs[self.chosen].plane if self.runs else None
+        if plane is not None:
+            run_ids = [seen.row.run_id for seen in self.runs]
+            title = f"{self.breadcrumb} › draw"
+            together = len(run_ids) > 1 and self.together
+            self.app.push_screen(
+                DrawScreen(
+                    run_ids,
+                    title,
+                    plane,
+                    chosen=self.chosen,
+                    together=together,
+                    epoch=self.epoch,
+                )
+            )
+
     def action_back(self) -> None:
         """Returns to the previous screen."""
         self.dismiss()
@@ -233,6 +254,8 @@ class RunScreen(JmlpScreen[None]):
             return in_curves
         if action == "part":
             return not in_curves
+        if action == "draw":
+            return bool(self.runs) and self.runs[self.chosen].plane is not None
         if action == "update":
             seen = self.runs[self.chosen] if self.runs else None
             failed = seen and isinstance(self.inspections.get(self._key(seen)), Failure)
@@ -274,8 +297,8 @@ class RunScreen(JmlpScreen[None]):
                 self._show_curves()
             else:
                 self._show_inside()
-        in_curves, update = self.panel == "curves", self.check_action("update", ())
-        self.offered = in_curves, len(self.runs) > 1, update
+        actions = [bool(self.check_action(action, ())) for action in ("update", "draw")]
+        self.offered = self.panel == "curves", len(self.runs) > 1, *actions
 
     watch_panel = watch_chosen = watch_together = watch_part = watch_epoch = _show
     watch_log_scale = watch_unit = _show

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jmlp.client.stored_data import read_data
+from jmlp.data.contract import SMALLEST
+from jmlp.errors import StoreError
 from jmlp.results.curves import mean_curve
 from jmlp.store import RunRow, Store
 from jmlp.training.records import CostPoint
@@ -20,6 +23,8 @@ class SeenRun:
 
     row: RunRow
     points: tuple[CostPoint, ...]
+    # Height and width of its pictures; None: they are none that could be drawn by hand.
+    plane: tuple[int, int] | None = None
 
     @property
     def in_training(self) -> bool:
@@ -48,11 +53,22 @@ class RunQuery:
     def _read(self, store: Store, run_id: str) -> SeenRun:
         row = store.run(run_id)
         before = self._seen.get(run_id)
+        plane = _plane(store, run_id) if before is None else before.plane
         if before is None or _place(before.row) != _place(row):
-            self._seen[run_id] = SeenRun(row, store.points(run_id))
+            self._seen[run_id] = SeenRun(row, store.points(run_id), plane)
         else:
-            self._seen[run_id] = SeenRun(row, before.points)
+            self._seen[run_id] = SeenRun(row, before.points, plane)
         return self._seen[run_id]
+
+
+def _plane(store: Store, run_id: str) -> tuple[int, int] | None:
+    """Height and width of the pictures that a run was trained on, if they can be drawn."""
+    try:
+        contract = read_data(store.about_run(run_id)["data"], run_id).contract
+    except StoreError:  # written by an earlier version, which does not say
+        return None
+    plane = contract.plane
+    return None if plane is None or min(plane) < SMALLEST else plane
 
 
 def _place(row: RunRow) -> tuple[object, ...]:
