@@ -23,7 +23,8 @@ ANSWER, SEEDS = "answer", "seeds"  # the rows below the classes
 FEWEST_ROWS = 3
 NUMBER = 8  # columns of a probability at the right: ` 100.0 %`
 WIDEST_NAME = 6  # of a class, as an answer
-LEAST_BAR = 4
+LEAST_BAR, MOST_BAR = 4, 32
+MOST_CELL = 10
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ def strip(
         first = max(0, min(len(columns) - n, chosen - n // 2))
     n = min(n, len(columns) - first)
     drawn = columns[first : first + n]
-    bar = width - start - right - n * cell
+    if chosen is not None:  # wide terminals have wide cells
+        cell += max(0, min(MOST_CELL - cell, (width - start - right - MOST_BAR) // n - cell))
+    bar = min(MOST_BAR, width - start - right - n * cell)
     lines: list[Line] = []
     if chosen is not None:
         lines.append(

@@ -85,7 +85,7 @@ class DrawScreen(JmlpScreen[None]):
     DrawScreen #left { width: auto; }
     DrawScreen #right { width: 1fr; padding-left: 1; }
     DrawScreen #about { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
-    DrawScreen #below { height: 1fr; margin-top: 0; }
+    DrawScreen #below { height: 1fr; }
     DrawScreen Seen { margin-right: 2; }
     DrawScreen #notes { width: 1fr; height: 1fr; }
     """
@@ -322,7 +322,9 @@ class DrawScreen(JmlpScreen[None]):
             self.query_one(AnswerStrip).show(columns, names, index, width, rows)
             self.query_one("#notes", Static).update(self._notes())
             below = self._room.height - AROUND_STRIP - min(len(names), rows)
-            room = Size(width // 2, below) if below >= LEAST_SEEN else Size(0, 0)
+            gap = int(below > LEAST_SEEN)
+            self.query_one("#below").styles.margin = (gap, 0, 0, 0)
+            room = Size(width // 2, below - gap) if below >= LEAST_SEEN else Size(0, 0)
             seen = self.heard.seen if self.heard is not None else None
             self.query_one(Seen).show(seen, room)
 
