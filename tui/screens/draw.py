@@ -254,7 +254,8 @@ class DrawScreen(JmlpScreen[None]):
             return
         self.said, self.trouble = "", ""
         if isinstance(answer, Failure):
-            self.heard, self.trouble = None, answer.text
+            # The command's option is a key here.
+            self.heard, self.trouble = None, answer.text.replace("(--as-is)", "(key a)")
         else:
             self.heard = Heard(
                 from_table(answer["answers"]),
