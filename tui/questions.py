@@ -38,12 +38,18 @@ class Questions:
         self._app, self._screen, self._answered, self._said = app, screen, answered, said
         self._waiting: Request | None = None
         self._is_busy = False
+        self._is_awaited = False
         self._given_up = 0  # how often all questions were given up
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether an answer is still to come."""
-        return self._is_busy or self._waiting is not None
+    def is_idle(self) -> bool:
+        """Whether a question would be asked at once."""
+        return not self._is_busy
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether an answer is still to come that has not been given up."""
+        return self._is_awaited or self._waiting is not None
 
     def ask(self, request: Request) -> None:
         """Asks a question as soon as the one before has been answered."""
@@ -52,14 +58,14 @@ class Questions:
 
     def give_up(self) -> None:
         """Drops the question that waits, and the answer that is still to come."""
-        self._waiting = None
+        self._waiting, self._is_awaited = None, False
         self._given_up += 1
 
     def _next(self) -> None:
         if self._is_busy or self._waiting is None:
             return
         request, self._waiting, asked = self._waiting, None, self._given_up
-        self._is_busy = True
+        self._is_busy = self._is_awaited = True
         self._app.perform(
             "ask the networks",
             lambda: self._compute(request),
@@ -83,6 +89,7 @@ class Questions:
             return
         self._screen.set_timer(PAUSE_SECONDS, self._rested)
         if asked == self._given_up:
+            self._is_awaited = False
             self._answered(request, answer)
 
     def _rested(self) -> None:

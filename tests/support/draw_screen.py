@@ -125,5 +125,5 @@ async def drawn_seven(pilot: Pilot[int]) -> None:
     """Draws a seven with the mouse, and waits for what the networks say of it."""
     await drag(pilot, (6, 2), (20, 2))
     await drag(pilot, (20, 2), (11, 12))
-    await until(pilot, lambda: not pilot.app.screen.questions.is_waiting)  # type: ignore[attr-defined]
+    await until(pilot, lambda: pilot.app.screen.questions.is_idle)  # type: ignore[attr-defined]
     await until_shown(pilot, "seen: light ink")

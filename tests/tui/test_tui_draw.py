@@ -1,5 +1,6 @@
 """Drawing by mouse and keys, and what all snapshots say of the drawing while it is made."""
 
+import csv
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from run_lines import typed
 from run_screen import ids
 from textual.pilot import Pilot
 from textual.widgets import Input
-from tui_pilot import drive, dump, filled, until, until_shown
+from tui_pilot import PROGRESS, drive, dump, filled, until, until_shown
 
 from jmlp.errors import DataError
 from jmlp.inspection.answers import columns_of_all, from_bytes
@@ -220,7 +221,7 @@ def test_of_the_drawings_made_while_one_is_asked_about_only_the_newest_is_asked(
         helper.go.set()
         await until(pilot, lambda: len(helper.asked) == 2)
         np.testing.assert_array_equal(from_bytes(helper.asked[1]["pixels"]), pixels(pilot))
-        await until(pilot, lambda: not pilot.app.screen.questions.is_waiting)  # type: ignore[attr-defined]
+        await until(pilot, lambda: pilot.app.screen.questions.is_idle)  # type: ignore[attr-defined]
         assert len(helper.asked) == 2
 
     with filled(tmp_path, "finished") as study:
@@ -236,7 +237,7 @@ def test_the_answer_about_a_sheet_that_was_cleared_is_dropped(
         await until(pilot, lambda: helper.asked)
         await pilot.press("delete")
         helper.go.set()
-        await until(pilot, lambda: not pilot.app.screen.questions.is_waiting)  # type: ignore[attr-defined]
+        await until(pilot, lambda: pilot.app.screen.questions.is_idle)  # type: ignore[attr-defined]
         await until_shown(pilot, "Nothing is drawn yet.")
         assert pilot.app.screen.heard is None  # type: ignore[attr-defined]
 
@@ -373,7 +374,7 @@ def test_the_strip_is_that_of_all_seeds_or_of_one(tmp_path: Path) -> None:
 def test_a_click_on_the_strip_chooses_a_snapshot(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await drawn_seven(pilot)
-        header = line_with(pilot, "best ").index(" 2 ")
+        header = line_with(pilot, "    0    1    2 ").index(" 2 ")
         strip = pilot.app.screen.query_one(AnswerStrip)
         await pilot.click(AnswerStrip, offset=(header + 1 - strip.region.x, 4))
         await until_shown(pilot, "epoch 2   7, ")
@@ -424,17 +425,18 @@ def test_the_strip_can_be_copied(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         assert pilot.app.screen.excerpt() is None  # type: ignore[attr-defined]
         await drawn_seven(pilot)
-        lines = pilot.app.screen.excerpt().forms[".csv"]().splitlines()  # type: ignore[attr-defined]
-        assert lines[0] == "epoch,answer,seeds,0,1,2,3,4,5,6,7,8,9"
-        assert [line.split(",")[0] for line in lines[1:]] == [*map(str, EPOCHS), "best"]
-        assert lines[-1].startswith("best,7,3,")
+        text = pilot.app.screen.excerpt().forms[".csv"]()  # type: ignore[attr-defined]
+        title, *rows = csv.reader(text.splitlines())
+        assert title == ["epoch", "answer", "seeds", *"0123456789"]
+        assert [row[0] for row in rows] == [*map(str, EPOCHS), "best"]
+        assert rows[-1][:3] == ["best", "7", "3"]
 
     with filled(tmp_path, "finished") as study:
         opened(tmp_path, ids(study), steps)
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("n_classes", [2, 10, 100])
+@pytest.mark.parametrize("n_classes", [10, 100])
 def test_everything_fits(
     size: tuple[int, int], n_classes: int, tmp_path: Path, helper: StandIn
 ) -> None:
@@ -445,8 +447,8 @@ def test_everything_fits(
         lines = dump(pilot.app).splitlines()
         assert max(map(len, lines)) <= size[0]
         answer = next(line for line in lines if " answer " in line)
-        assert answer.split()[-1] in "79"[:1] + str(7 % n_classes) + str(9 % n_classes)
-        assert ("classes, none above" in "\n".join(lines)) == (n_classes == 100 and size[1] <= 60)
+        assert answer.split()[-1] == "7"
+        assert ("classes, none above" in "\n".join(lines)) == (n_classes == 100)
 
     with filled(tmp_path, "finished") as study:
         opened(tmp_path, ids(study), steps, size=size)
@@ -465,7 +467,8 @@ def store_of_pictures(folder: Path, shape: list[int]) -> list[str]:
     with Store(folder) as store:
         store.submit(store_runs.submission(made, data=data))
         store.begin("small", [run.run_id for run in made.runs])
-        store.record("small", [(r.run_id, p) for r in made.runs for p in store_runs.points(3)])
+        points = [(run.run_id, p) for run in made.runs for p in store_runs.points(3)]
+        store.record("small", points, PROGRESS)
     return ids(made)
 
 

@@ -84,6 +84,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "verdicts": (*(v for v in get_args(Verdict) if v != "failures"), *get_args(Answer)),
     "marks": ("baseline", "best", "limit", "±", "ln(classes)", "band", "snapshot"),
     "live figures": (*LABELS_OF_ACTIVITY, "elapsed", "left", "memory", "cores", "process"),
+    "drawings": ("sheet", "drawing", "strip", "answer", "best epochs", "as is"),
     "panels of a study": ("curves", "layer", "parameters", "median", "letter", "data"),
 }
 

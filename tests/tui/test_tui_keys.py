@@ -20,6 +20,7 @@ from tui.launch import TerminalApp
 from tui.palette import Actions
 from tui.screens.base import JmlpScreen
 from tui.screens.compare import CompareScreen
+from tui.screens.draw import DrawScreen
 from tui.screens.experiment import ExperimentScreen
 from tui.screens.form import StudyForm
 from tui.screens.help import HelpScreen
@@ -32,6 +33,7 @@ from tui.widgets.curves import Curves
 from tui.widgets.gallery import Gallery
 from tui.widgets.result_tables import ResultTables
 from tui.widgets.run_list import RunList
+from tui.widgets.sheet import Sheet
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "app.md"
@@ -49,6 +51,7 @@ PLACES: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
     ("one configuration or run", (RunScreen,)),
     ("curves", (Curves,)),
     ("weights, mistakes", (Gallery,)),
+    ("drawing", (DrawScreen, Sheet)),
     ("runs", (RunsScreen, RunList)),
     ("compared runs", (CompareScreen,)),
     ("new study", (StudyForm,)),

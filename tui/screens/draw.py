@@ -41,6 +41,7 @@ from tui.widgets.strip import AnswerStrip
 AGAIN_SECONDS = 2.0  # between questions about the same drawing while a run is in training
 AROUND_STRIP = 4  # rows: the line above it, the pointer, the epochs, the answers
 LEAST_SEEN = 7  # rows of the picture that the network sees
+LEAST_NOTES = 4  # rows of text, on terminals without room for that picture
 SHARE = 0.45  # of the width that the sheet may take
 BELOW_SHEET = 2  # rows that are left free below the sheet, at least
 BLANK = (
@@ -237,10 +238,12 @@ class DrawScreen(JmlpScreen[None]):
     def _ask_about(self, what: Mapping[str, Any]) -> None:
         as_is = True if self.as_is else None
         self.questions.ask({"run_ids": self.run_ids, "as_is": as_is, **what})
+        if self.heard is None:
+            self._show()  # that it is asked
 
     def _ask_while_training(self) -> None:
         in_training = any(run.in_training for run in self.runs)
-        idle = self.is_current and not self.questions.is_waiting
+        idle = self.is_current and self.questions.is_idle
         if in_training and idle and not self.query_one(Sheet).sketch.is_blank:
             self._ask()
 
@@ -320,6 +323,7 @@ class DrawScreen(JmlpScreen[None]):
             about = self._about(columns[index] if columns else None, names)
             self.query_one("#about", Static).update(about, layout=False)
             rows = self._room.height - AROUND_STRIP
+            rows -= LEAST_SEEN if rows >= 10 + LEAST_SEEN else LEAST_NOTES
             self.query_one(AnswerStrip).show(columns, names, index, width, rows)
             self.query_one("#notes", Static).update(self._notes())
             below = self._room.height - AROUND_STRIP - min(len(names), rows)
@@ -365,7 +369,7 @@ class DrawScreen(JmlpScreen[None]):
         if self.said or self.trouble:
             return self.said or self.trouble
         if self.heard is None:
-            return "asking…" if self.questions.is_waiting else BLANK
+            return "asking…" if self.questions.is_awaited else BLANK
         lines = [f"seen: {self.heard.how}"]
         lines += [f"warning: {caution}" for caution in self.heard.cautions]
         lines += self._about_runs(self.heard.answers)
