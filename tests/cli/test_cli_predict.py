@@ -321,13 +321,11 @@ def test_a_run_that_diverged_is_asked_by_itself_and_named(several: list[str], he
     assert done.code == 0
     told = here("predict", diverged, "seven.png", "--every", "--seeds")
     assert told.out.startswith("seven.png: no network is left to ask: all runs diverged\n")
-    assert "diverged at update 1: it is not among these" in told.err
+    assert "diverged at update 2: it is not among these" in told.err
 
 
 def test_a_row_of_a_table_is_asked_of_all_seeds_by_the_scale_of_each(here: Here) -> None:
-    study = (
-        'name = "flowers"\ndata = "iris"\nseeds = 2\n[experiments.one]\nhidden = [4]\nepochs = 2\n'
-    )
+    study = 'name = "flowers"\ndata = "iris"\nseeds = 2\n[experiments.one]\nhidden = [4]\nepochs = 2\nbatch_size = 16\n'
     (here.folder / "flowers.toml").write_text(study)
     assert here("study", "flowers.toml", "--quiet").code == 0
     found = json.loads(here("runs", "ls", "--json").out)

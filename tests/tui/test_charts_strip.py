@@ -24,23 +24,23 @@ ALL = [column(0, 0.2, 0.3, 0.5, n=10), column(None, 0.05, 0.9, 0.05, n=10, best=
 
 def test_a_run_has_shades_and_the_probabilities_of_the_chosen_snapshot() -> None:
     assert strip(ONE, ["a", "b", "c"], 40, chosen=1).texts == [
-        "                ▼",
-        "           0    1 2.5*",
-        "     a  ░░░░              10.0 % ▌",
-        "     b  ░░░░ ████ ████    90.0 % █████",
-        "     c  ▒▒▒▒               0.0 %",
-        "answer     c    b    b",
+        "                  ▼",
+        "            0     1 2.50*",
+        "     a  ░░░░░              10.0 % ▌",
+        "     b  ░░░░░ █████ █████  90.0 % █████▌",
+        "     c  ▒▒▒▒▒               0.0 %",
+        "answer      c     b     b",
     ]
 
 
 def test_several_seeds_are_counted() -> None:
     assert strip(ALL, ["a", "b", "c"], 30, chosen=1).texts == [
-        "                 ▼",
-        "            0 best",
-        "     a  ░░            5.0 %",
-        "     b  ░░ 1 ██ 9    90.0 %",
-        "     c  ▒▒ 9    1     5.0 %",
-        "answer      c    b",
+        "                ▼",
+        "           0 best",
+        "     a  ░░          5.0 %",
+        "     b  ░░ 1 ██ 9  90.0 % ███▌",
+        "     c  ▒▒ 9    1   5.0 %",
+        "answer     c    b",
     ]
 
 
