@@ -325,12 +325,18 @@ def test_a_run_that_diverged_is_asked_by_itself_and_named(several: list[str], he
 
 
 def test_a_row_of_a_table_is_asked_of_all_seeds_by_the_scale_of_each(here: Here) -> None:
-    study = 'name = "flowers"\ndata = "iris"\nseeds = 2\n[experiments.one]\nhidden = [4]\nepochs = 2\nbatch_size = 16\n'
+    study = 'name = "flowers"\ndata = "iris"\nseeds = 2\nepochs = 2\nbatch_size = 16\n'
+    study += "[experiments.one]\nhidden = [4]\n"
     (here.folder / "flowers.toml").write_text(study)
     assert here("study", "flowers.toml", "--quiet").code == 0
     found = json.loads(here("runs", "ls", "--json").out)
     rows = found["runs"] if isinstance(found, dict) else found
-    values = ["sepal_length=5.1", "sepal_width=3.5", "petal_length=1.4", "petal_width=0.2"]
+    values = [
+        "sepal_length_cm=5.1",
+        "sepal_width_cm=3.5",
+        "petal_length_cm=1.4",
+        "petal_width_cm=0.2",
+    ]
     done = here("predict", rows[0]["run_id"], *values, "--every", "--seeds", "--json")
     assert (done.code, done.err) == (0, "")
     said = json.loads(done.out)

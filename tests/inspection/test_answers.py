@@ -16,6 +16,7 @@ from jmlp.inspection.answers import (
     to_bytes,
     to_table,
 )
+from jmlp.store.states import RunState
 
 NAN = float("nan")
 
@@ -29,7 +30,7 @@ def run(
 ) -> RunAnswers:
     """A run with two classes, given the probability of the first in each network."""
     p = np.array(first, float)
-    state = "diverged" if diverged_at else "finished"
+    state: RunState = "diverged" if diverged_at else "finished"
     return RunAnswers(
         str(seed), seed, state, tuple(epochs), best, diverged_at, np.stack([p, 1 - p], axis=1)
     )

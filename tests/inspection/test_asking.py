@@ -19,8 +19,9 @@ from jmlp.errors import DataError, StoreError
 from jmlp.inspection import asking
 from jmlp.inspection import helper as worker
 from jmlp.inspection.answers import Answers, from_bytes, from_table, to_bytes
+from jmlp.inspection.compute import data_of
 from jmlp.results.weights import restore
-from jmlp.store import Store, networks
+from jmlp.store import RunRow, Store, networks
 from jmlp.system import helper_server
 
 DIGITS = experiment(seeds=(0, 1), hidden=(20,), epochs=6)
@@ -114,7 +115,7 @@ def test_a_file_is_read_as_by_the_command(trained: Path, tmp_path: Path) -> None
 def test_examples_are_those_of_the_validation_part_in_turn(trained: Path) -> None:
     with Store(trained, viewer=True) as store:
         stored = networks.read(store, ids(trained)[0])
-        dataset = asking.data_of(stored, print)
+        dataset = data_of(stored, print)
     _, rows = dataset.split(stored.split_seed, stored.validation_fraction)
     for number, row in ((0, rows[0]), (3, rows[3]), (len(rows) + 1, rows[1])):
         found = ask(trained, None, example=number)
@@ -157,18 +158,24 @@ def test_a_run_without_networks_is_left_out_with_the_reason(tmp_path: Path) -> N
     assert "has no snapshots yet (running)" in left_out.why
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs whose networks are read from now on, in order."""
+    runs: list[str] = []
+    really = asking.read
+
+    def read(store: Store, row: RunRow) -> asking.Asked:
+        runs.append(row.run_id)
+        return really(store, row)
+
+    monkeypatch.setattr(asking, "read", read)
+    return runs
+
+
 def test_networks_are_read_again_only_if_they_have_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = write_digits(tmp_path, 200)
-    read: list[str] = []
-    really = asking.read
-
-    def counted(store: Store, row: Any) -> asking.Asked:
-        read.append(row.run_id)
-        return really(store, row)
-
-    monkeypatch.setattr(asking, "read", counted)
+    read = counted(monkeypatch)
     drawings = asking.Drawings()
     with Store(tmp_path) as store:
         made = submit(store, dataset, experiment(hidden=(5,), epochs=5))
@@ -190,11 +197,7 @@ def test_networks_that_take_too_much_memory_are_forgotten_the_oldest_first(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "MOST_BYTES", 1)
-    read: list[str] = []
-    really = asking.read
-    monkeypatch.setattr(
-        asking, "read", lambda store, row: read.append(row.run_id) or really(store, row)
-    )
+    read = counted(monkeypatch)
     kept, wanted = asking.Kept(), ids(trained)
     with Store(trained, viewer=True) as store:
         for run_id in (wanted[0], wanted[0], wanted[1], wanted[0]):

@@ -388,7 +388,10 @@ def test_runs_that_diverged_are_in_training_or_were_not_asked_are_named(
 ) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         found = made_up(wanted, left_out=1)
-        states = ({"diverged_at": 1234, "best": None}, {"state": "running"})
+        states: tuple[dict[str, Any], ...] = (
+            {"diverged_at": 1234, "best": None},
+            {"state": "running"},
+        )
         runs = tuple(replace(run, **c) for run, c in zip(found.runs, states, strict=True))
         helper.answers = lambda run_ids: replace(found, runs=runs)
         await drawn_seven(pilot)
