@@ -47,6 +47,11 @@ class Questions:
         return not self._is_busy
 
     @property
+    def has_newer(self) -> bool:
+        """Whether another question has come since the one that was asked last."""
+        return self._waiting is not None
+
+    @property
     def is_awaited(self) -> bool:
         """Whether an answer is still to come that has not been given up."""
         return self._is_awaited or self._waiting is not None

@@ -90,7 +90,7 @@ def predict(
     if every or seeds:
         from jmlp.cli.predict_all import predict_all
 
-        if _is_file(network, stored):
+        if _is_path(network):
             flag = "--every" if every else "--seeds"
             raise ConfigError(f"{flag}: {network} is a file, which has one network: give a run")
         predict_all(
@@ -124,11 +124,9 @@ def check_single(network: object, values: Sequence[str]) -> None:
         )
 
 
-def _is_file(name: Path, stored: StoreOption) -> bool:
+def _is_path(name: Path) -> bool:
     """Whether a name is that of a file, and not of a stored run."""
-    text = str(name)
-    is_path = os.path.lexists(name) or os.sep in text or bool(name.suffix)
-    return is_path or not stored.folder().is_dir()
+    return os.path.lexists(name) or os.sep in str(name) or bool(name.suffix)
 
 
 def _find(name: Path, stored: StoreOption) -> "Network":
@@ -143,7 +141,7 @@ def _find(name: Path, stored: StoreOption) -> "Network":
     from jmlp.results import weights
     from jmlp.store import run_files
 
-    if _is_file(name, stored):
+    if _is_path(name) or not stored.folder().is_dir():
         return weights.load(name)
     with stored.open(viewer=True) as store:
         row = find_one(store, str(name))

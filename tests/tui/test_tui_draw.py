@@ -298,6 +298,24 @@ def test_an_example_is_put_on_the_sheet_and_can_be_drawn_on(
         opened(tmp_path, ids(study), steps)
 
 
+def test_an_example_that_comes_after_a_stroke_leaves_the_sheet_alone(
+    tmp_path: Path, helper: StandIn
+) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        helper.go.clear()
+        await pilot.press("x")
+        await until(pilot, lambda: helper.asked)
+        await drag(pilot, (20, 3), (24, 3))
+        stroke = pixels(pilot)
+        helper.go.set()
+        await until(pilot, lambda: "pixels" in helper.asked[-1])
+        await until_shown(pilot, "seen: light ink")
+        np.testing.assert_array_equal(pixels(pilot), stroke)
+
+    with filled(tmp_path, "finished") as study:
+        opened(tmp_path, ids(study), steps)
+
+
 def test_a_file_is_put_on_the_sheet_and_a_stroke_begins_a_new_one(
     tmp_path: Path, helper: StandIn
 ) -> None:

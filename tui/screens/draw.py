@@ -270,10 +270,10 @@ class DrawScreen(JmlpScreen[None]):
         self._show()
 
     def _put(self, request: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
-        """Puts a picture that was asked about on the sheet, unless it is there."""
+        """Puts a picture that was asked about on the sheet, unless it is there or too late."""
         sheet = self.query_one(Sheet)
         what = {key: request[key] for key in ("path", "example") if key in request}
-        if what and sheet.sketch.content.loaded != what:
+        if what and sheet.sketch.content.loaded != what and not self.questions.has_newer:
             sheet.put(from_bytes(answer["read"]), what, can_continue="example" in what)
 
     # ---- what is shown
