@@ -17,6 +17,7 @@ from jmlp.system.files import compile_cache_dir
 from jmlp.system.helper_server import Send
 
 if TYPE_CHECKING:
+    from jmlp.inspection.asking import Drawings
     from jmlp.inspection.inside import Inside, Steps
 
 Request = Mapping[str, Any]
@@ -67,9 +68,22 @@ def mistake(request: Request, say: Say) -> Any:
     return [asdict(leaf) for leaf in leaves_of(request["name"])]
 
 
+def draw(request: Request, say: Say) -> dict[str, Any]:
+    """What all networks of some runs say of a picture, see `asking.Drawings.answer`."""
+    return _drawings().answer(request, say)
+
+
+@cache
+def _drawings() -> "Drawings":
+    from jmlp.inspection.asking import Drawings
+
+    return Drawings()
+
+
 # By the name in a request: a function of the request and of one that is called with each line about
 # a slow step; it returns the answer as JSON values, and raises a `JmlpError` if there is none.
 ANSWERS: Mapping[str, Callable[[Request, Say], Any]] = {
+    "draw": draw,
     "inspect": inspect,
     "step": at_step(lambda inside, _: inside.view()),
     "units": at_step(lambda inside, r: inside.units(r["operation"])),

@@ -90,6 +90,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "marks": ("baseline", "best", "limit", "±", "ln(classes)", "band", "snapshot"),
     "live figures": (*LABELS_OF_ACTIVITY, "elapsed", "left", "memory", "cores", "process"),
     "gradients of a mistake": tuple(filter(None, TITLES)),
+    "drawings": ("sheet", "drawing", "strip", "answer", "best epochs", "as is"),
     "panels of a study": ("curves", "layer", "parameters", "median", "letter", "data"),
 }
 

@@ -21,6 +21,7 @@ from tui.palette import Actions
 from tui.panels.boundary import BoundaryPanel
 from tui.screens.base import JmlpScreen
 from tui.screens.compare import CompareScreen
+from tui.screens.draw import DrawScreen
 from tui.screens.experiment import ExperimentScreen
 from tui.screens.form import StudyForm
 from tui.screens.help import HelpScreen
@@ -37,6 +38,7 @@ from tui.widgets.number_grid import NumberGrid
 from tui.widgets.plane import Plane
 from tui.widgets.result_tables import ResultTables
 from tui.widgets.run_list import RunList
+from tui.widgets.sheet import Sheet
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "app.md"
@@ -56,6 +58,7 @@ PLACES: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
     ("curves", (Curves,)),
     ("weights, mistakes", (Gallery,)),
     ("boundary", (BoundaryPanel, Plane)),
+    ("drawing", (DrawScreen, Sheet)),
     ("runs", (RunsScreen, RunList)),
     ("compared runs", (CompareScreen,)),
     ("mistakes", (MistakesScreen, MistakeList)),

@@ -7,8 +7,11 @@ For a few of them, there are SVG pictures with colours too. The snapshots are in
 from pathlib import Path
 from typing import get_args
 
+import draw_screen
 import pytest
+from draw_screen import drawn_seven, helper
 from inside_screen import look_here
+from run_screen import ids
 from textual.pilot import Pilot
 from tui_pilot import Kind, drive, filled, until_shown
 from tui_snapshots import EXPECTED, check, picture, settled
@@ -16,6 +19,8 @@ from tui_snapshots import EXPECTED, check, picture, settled
 from jmlp.inspection import mistake as gradients
 from jmlp.inspection.mistake import LeafGradient
 from jmlp.system.process_usage import Usage, UsageMeter
+
+__all__ = ["helper"]  # a fixture, which pytest finds by its name
 
 SIZES = ((80, 24), (120, 40), (200, 60), (60, 20))
 NOON = 1_764_000_000_000_000_000  # the fixed time, in nanoseconds
@@ -110,3 +115,28 @@ def test_picture_matches_its_snapshot(screen: str, kind: Kind, theme: str, tmp_p
     with filled(tmp_path / "store", kind):
         drive(tmp_path / "store", steps)
     check(found[0], EXPECTED / f"{screen}-{kind}.svg")
+
+
+@pytest.mark.usefixtures("helper")
+def test_a_drawing_matches_its_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dumps, pictures = [], []
+
+    async def steps(pilot: Pilot[int]) -> None:
+        await drawn_seven(pilot)
+        if pilot.app.no_color:  # the drawing in characters
+            for width, height in ((80, 24), (200, 60)):
+                await pilot.resize_terminal(width, height)
+                dumps.append(f"{width} x {height}\n{await settled(pilot)}\n")
+        else:
+            await settled(pilot)
+            pictures.append(picture(pilot.app))
+
+    for no_colour in ("1", ""):
+        if no_colour:
+            monkeypatch.setenv("NO_COLOR", no_colour)
+        else:
+            monkeypatch.delenv("NO_COLOR")
+        with filled(tmp_path / f"store{no_colour}", "finished") as study:
+            draw_screen.opened(tmp_path / f"store{no_colour}", ids(study), steps)
+    check("\n".join(dumps), EXPECTED / "draw.txt")
+    check(pictures[0], EXPECTED / "draw.svg")
