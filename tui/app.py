@@ -228,14 +228,14 @@ class JmlpApp(SteadyApp[int]):
 
         self.push_screen(RunScreen(run_ids, title))
 
-    def start_study(self, source: str) -> None:
-        """Starts a built-in study unchanged, and opens it."""
+    def start_study(self, source: str = "", mistake: str = "") -> None:
+        """Starts a built-in study, or that of a mistake, unchanged, and opens it."""
 
         def begin() -> str:
             from jmlp.client.choice import Choice
             from jmlp.client.starting import start
 
-            return start(self.folder, Choice(source), self.toast)
+            return start(self.folder, Choice(source, mistake=mistake), self.toast)
 
         asked_on = self.screen
 
@@ -245,8 +245,15 @@ class JmlpApp(SteadyApp[int]):
             else:  # the user has moved on to another screen
                 self.toast(f"{label} has started")
 
-        self.toast(f"{source}: starting")
-        self.perform(f"start {source}", begin, started)
+        name = source or mistake
+        self.toast(f"{name}: starting")
+        self.perform(f"start {name}", begin, started)
+
+    def choose_mistake(self) -> None:
+        """Opens the mistakes that a network can be trained with."""
+        from tui.screens.mistakes import MistakesScreen
+
+        self.push_screen(MistakesScreen())
 
     def choose_study(self, source: str | None = None, row: "StudyRow | None" = None) -> None:
         """Opens the form for a new study, and then the study that was started there."""

@@ -133,6 +133,17 @@ app.command(
         "a FILE, the gradient of your own network, and the mistake that is in it."
     ),
 )
+app.command(
+    "jmlp.cli.breaking:break_",
+    name="break",
+    sort_key=4.5,
+    help=(
+        "Choose a mistake, see which gradients it makes wrong, and train it beside the right "
+        "network.\n\n"
+        "Without a name, all mistakes. With one, the check of the gradient, and then a study of "
+        "both networks with the same seeds, its table and its verdict."
+    ),
+)
 
 data = App(
     name="data",

@@ -1,5 +1,6 @@
 """`jmlp gradcheck`: checks the hand-written gradient, leaf by leaf."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.resources import files
@@ -78,11 +79,14 @@ def gradcheck(
         AUTODIFF_TOLERANCE,
         DEPTHS,
         DIFFERENCE_TOLERANCE,
+        SQUARE,
         STEP,
         check_gradients,
     )
 
     depths = DEPTHS if layers is None else (layers,)
+    if layers is None and fault == "weights_transposed":
+        depths = SQUARE
     checks = list(check_gradients(seed, fault, depths))
     failed = [check for check in checks if not check.ok]
     if out.json:
@@ -224,7 +228,10 @@ def _finite(error: float | None) -> float | None:
 
 def _record(check: "LeafCheck") -> dict[str, Any]:
     # JSON has no NaN; an error of NaN is not within tolerance anyway.
-    errors = {name: value if value == value else None for name, value in asdict(check).items()}
+    errors = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in asdict(check).items()
+    }
     return {**errors, "ok": check.ok}
 
 

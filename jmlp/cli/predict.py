@@ -13,6 +13,7 @@ from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.store_option import StoreOption, find_one
 from jmlp.errors import CheckpointError, ConfigError
+from jmlp.study import mistakes
 from jmlp.study.rules import plain
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from jmlp.data.columns import Column
+    from jmlp.data.contract import Contract
     from jmlp.data.image import Picture
     from jmlp.results.weights import Network
 
@@ -58,6 +60,20 @@ def predict(
             "default for a network whose training data are not like MNIST."
         ),
     ] = None,
+    every: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Of a stored run: ask all of its networks, the snapshots, the best and the last.",
+        ),
+    ] = False,
+    seeds: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Of a stored run: ask the runs of its configuration with all seeds as well.",
+        ),
+    ] = False,
     stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
     hardware: Hardware = Hardware(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
@@ -72,15 +88,46 @@ def predict(
     if not image:
         raise ConfigError("a path: must not be empty; the current folder is .")
     hardware.start(out.say)
+    if every or seeds:
+        from jmlp.cli.predict_all import predict_all
+
+        if _is_path(network):
+            flag = "--every" if every else "--seeds"
+            raise ConfigError(f"{flag}: {network} is a file, which has one network: give a run")
+        predict_all(
+            str(network),
+            (image, *values),
+            stored,
+            out,
+            every=every,
+            seeds=seeds,
+            invert=invert,
+            as_is=as_is,
+        )
+        return
     found = _find(network, stored)
     if found.contract.is_table:
         _predict_rows(network, found, (image, *values), out)
-    elif values:
+    else:
+        check_single(network, values)
+        _predict_picture(network, found, Path(image), out, invert=invert, as_is=as_is)
+
+
+def check_single(network: object, values: Sequence[str]) -> None:
+    """Checks that a network of pictures is given a single one.
+
+    Raises:
+        ConfigError: there are further arguments.
+    """
+    if values:
         raise ConfigError(
             f"{values[0]}: {network} was not trained on a table; give it one picture or array"
         )
-    else:
-        _predict_picture(network, found, Path(image), out, invert=invert, as_is=as_is)
+
+
+def _is_path(name: Path) -> bool:
+    """Whether a name is that of a file, and not of a stored run."""
+    return os.path.lexists(name) or os.sep in str(name) or bool(name.suffix)
 
 
 def _find(name: Path, stored: StoreOption) -> "Network":
@@ -95,11 +142,10 @@ def _find(name: Path, stored: StoreOption) -> "Network":
     from jmlp.results import weights
     from jmlp.store import run_files
 
-    text = str(name)
-    if os.path.lexists(name) or os.sep in text or name.suffix or not stored.folder().is_dir():
+    if _is_path(name) or not stored.folder().is_dir():
         return weights.load(name)
     with stored.open(viewer=True) as store:
-        row = find_one(store, text)
+        row = find_one(store, str(name))
         if row.result is None or row.result.status == "diverged":
             raise CheckpointError(f"run {row.run_id[:8]}: {row.state}: it has no network to use")
         contract = read_data(store.about_run(row.run_id)["data"], row.run_id[:8]).contract
@@ -135,25 +181,12 @@ def _probabilities(
 def _predict_rows(name: Path, network: "Network", arguments: Sequence[str], out: Output) -> None:
     """Classifies the rows of a table, or one row given by its values."""
     from jmlp.data.files import shown
-    from jmlp.data.npz import read_npy_file
-    from jmlp.data.table import class_name
-    from jmlp.data.table_file import read_table
 
     contract = network.contract
-    assert contract.columns is not None
-    label = contract.columns.label
-    if len(arguments) == 1 and arguments[0].lower().endswith(".npy"):
-        path = Path(arguments[0])
-        x, true = contract.inputs_of(read_npy_file(path), shown(path)), None
-    elif len(arguments) == 1 and "=" not in arguments[0]:
-        table = read_table(Path(arguments[0]))
-        x = contract.inputs_of(table)
-        given = next((column for column in table.columns if column.name == label), None)
-        true = None if given is None else [class_name(value) for value in given.values]
-    else:
-        x, true = contract.inputs_of(_row(arguments), "the row"), None
+    rows, source = read_rows(arguments)
+    x, true = contract.inputs_of(rows, source), _labels(contract, rows)
     what = "the row" if len(x) == 1 else "some rows"
-    cautions = contract.unusual(x)
+    cautions = [*contract.unusual(x), *_made_with(name, network)]
     probabilities = _probabilities(name, network, x, what)
     names = contract.class_names
     answers = [names[index] for index in probabilities.argmax(axis=1)]
@@ -174,13 +207,46 @@ def _predict_rows(name: Path, network: "Network", arguments: Sequence[str], out:
     if len(answers) == 1 and not out.quiet:
         for line in _bars(names, probabilities[0], out.plain):
             print(line)
-    if true is not None:
+    if true is not None and contract.columns is not None:
         n_right = sum(a == b for a, b in zip(answers, true, strict=True))
-        out.say(
-            f"{n_right:,} of {len(true):,} rows as in column {label} ({n_right / len(true):.1%})"
-        )
+        share, label = n_right / len(true), contract.columns.label
+        out.say(f"{n_right:,} of {len(true):,} rows as in column {label} ({share:.1%})")
     for caution in cautions:
         out.say(f"warning: {caution}")
+
+
+def read_rows(arguments: Sequence[str]) -> tuple[Any, str]:
+    """Rows of a table as `Contract.inputs_of` takes them, and what they are.
+
+    Args:
+        arguments: the path of a table or an array, or the values of one row.
+
+    Raises:
+        ConfigError: an argument is not a value with its column.
+        DataError: the file cannot be read.
+    """
+    from jmlp.data.files import shown
+    from jmlp.data.npz import read_npy_file
+    from jmlp.data.table_file import read_table
+
+    path = Path(arguments[0])
+    if len(arguments) > 1 or ("=" in arguments[0] and not arguments[0].lower().endswith(".npy")):
+        return _row(arguments), "the row"
+    if arguments[0].lower().endswith(".npy"):
+        return read_npy_file(path), shown(path)
+    return read_table(path), "rows"
+
+
+def _labels(contract: "Contract", rows: Any) -> list[str] | None:
+    """The labels in a table that was read from a file; None if it has none."""
+    from jmlp.data.table import class_name
+    from jmlp.data.table_file import RawTable
+
+    assert contract.columns is not None
+    if not isinstance(rows, RawTable):
+        return None
+    columns = [column for column in rows.columns if column.name == contract.columns.label]
+    return [class_name(value) for value in columns[0].values] if columns else None
 
 
 def _row(arguments: Sequence[str]) -> "dict[str, Any]":
@@ -218,8 +284,7 @@ def _predict_picture(
             f"{name} was written by an earlier version and does not record the range of its "
             "training data; pixels are scaled to 0-1"
         )
-    if (fault := network.hyperparams.backward_fault) != "none":
-        cautions.append(f"{name} was trained with a mistake in the backward pass: {fault}")
+    cautions += _made_with(name, network)
     (probabilities,) = _probabilities(name, network, picture.x[None], str(image))
     answer = int(probabilities.argmax())
     names = contract.class_names
@@ -240,11 +305,19 @@ def _predict_picture(
         for line in _bars(names, probabilities, out.plain):
             print(line)
         print()
-        lines = _values(contract.row, picture) if contract.row else None
-        for line in lines or _side_by_side(picture, out.plain):
+        for line in picture_lines(picture, contract, out.plain):
             print(line)
     for caution in cautions:
         out.say(f"warning: {caution}")
+
+
+def _made_with(name: Path, network: "Network") -> list[str]:
+    """The mistakes with which a network was trained on purpose."""
+    return [
+        f"{name} was trained with a mistake {where}: {mistake.name}"
+        for mistake in mistakes.made_on_purpose(network.hyperparams)
+        for where in ["in the backward pass" if mistake.checked else "in the training"]
+    ]
 
 
 def _bars(
@@ -256,6 +329,11 @@ def _bars(
         f"  {name:<{width}}  {p:6.1%}  {bar * round(p * BAR_WIDTH)}".rstrip()
         for name, p in zip(names, probabilities, strict=True)
     ]
+
+
+def picture_lines(picture: "Picture", contract: "Contract", plain: bool) -> list[str]:
+    """Lines that show a picture as read and as seen, or the numbers of a row that is none."""
+    return _values(contract.row, picture) if contract.row else _side_by_side(picture, plain)
 
 
 def _values(row: "Sequence[Column]", picture: "Picture") -> list[str]:
@@ -282,6 +360,11 @@ def _side_by_side(picture: "Picture", plain: bool) -> list[str]:
     return lines
 
 
+def has_unicode() -> bool:
+    """Whether stdout can show all characters."""
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
 def _drawn(pixels: "NDArray[np.uint8]", plain: bool) -> list[str]:
     from math import ceil
 
@@ -289,7 +372,6 @@ def _drawn(pixels: "NDArray[np.uint8]", plain: bool) -> list[str]:
 
     plane = as_plane(pixels / 255.0, pixels.shape)
     lines = shades(shrink(plane, ceil(max(plane.shape) / PICTURE_WIDTH)))
-    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
-    if plain or encoding != "utf8":
+    if plain or not has_unicode():
         lines = [line.translate(str.maketrans(SHADES, PLAIN_SHADES)) for line in lines]
     return lines

@@ -8,6 +8,7 @@ from typing import Any
 
 from jmlp.client.submitting import default_hardware, study_label
 from jmlp.store import StudyRow
+from jmlp.study import mistakes
 from jmlp.study.config import Study
 from jmlp.study.file import change_study, load_study, to_toml, with_absolute_paths
 from jmlp.study.rules import MAX_PATH, is_name, plain
@@ -18,11 +19,12 @@ from jmlp.system import files
 class Choice:
     """The arguments of `jmlp study`: a study and its changes, see `study.file.load_study`.
 
-    The study comes from a source or from the store.
+    The study comes from a source, from the store, or is that of `jmlp break`.
     """
 
     source: str = ""  # a shipped study, or the path of a file
     row: StudyRow | None = None  # a study in the store, instead of a source
+    mistake: str = ""  # whose study it is, instead of a source; see `study.mistakes`
     name: str | None = None  # in place of the study's own, and of one made of the changes
     experiments: tuple[str, ...] = ()  # only these; all experiments if empty
     seeds: int | None = None
@@ -36,6 +38,10 @@ class Choice:
         Raises:
             ConfigError: the study is wrong; the message has one line per problem found.
         """
+        if self.mistake:
+            made = mistakes.find(self.mistake)
+            text, name = mistakes.study_text(made), mistakes.study_name(made)
+            return change_study(text, name, **self._changes, data=self.data)
         if self.row is None:
             return load_study(self.source, **self._changes, data=self.data)
         # A relative path in the study meant another file if it was submitted from another folder.
@@ -69,6 +75,8 @@ class Choice:
             value = getattr(self, name)
             flags += [f"--{name}", str(value)] if value is not None else []
         flags += [word for text in self.overrides for word in ("--set", text)]
+        if self.mistake:
+            return shlex.join(["jmlp", "break", self.mistake, *flags])
         if self.row is None:
             return shlex.join(["jmlp", "study", self.source, *flags])
         if not flags:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from jmlp.nn.schedules import scheduled
+from jmlp.study import mistakes
 from jmlp.study.config import DEFAULTS, Cell, Hyperparams, Value, in_use, label
 from jmlp.study.rules import value_text
 from jmlp.training.records import epoch_text
@@ -28,10 +29,13 @@ def short_ids(ids: Sequence[str]) -> dict[str, str]:
 def state_text(row: "RunRow") -> str:
     """The state of a run as a text: `stopped early`, `diverged @1200`, `running, epoch 3`.
 
-    It names a mistake in the backward pass, if there is one on purpose.
+    It names a mistake that is there on purpose.
     """
-    state, fault = _state_with_detail(row), row.hyperparams.backward_fault
-    return state if fault == "none" else f"{state}, backward fault {fault}"
+    faults = [
+        f"{mistake.setting.replace('_', ' ')} {mistake.name}"
+        for mistake in mistakes.made_on_purpose(row.hyperparams)
+    ]
+    return ", ".join([_state_with_detail(row), *faults])
 
 
 def _state_with_detail(row: "RunRow") -> str:

@@ -152,6 +152,11 @@ def scale_of(columns: Columns, raw: NDArray[np.float64], training: NDArray[Any])
     return Scale(tuple(means), tuple(deviations))
 
 
+def no_scale(n_in: int) -> Scale:
+    """The scale with which numbers stay as they are; there must be no missing values."""
+    return Scale((0.0,) * n_in, (1.0,) * n_in)
+
+
 def standardise(columns: Columns, scale: Scale, raw: NDArray[np.float64]) -> NDArray[np.float32]:
     """The inputs of a network, `(N, n_in)`: z = (x - mean) / std for numbers; levels stay 0 and 1.
 

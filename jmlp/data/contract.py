@@ -11,7 +11,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from jmlp.data.columns import Column, Columns, Scale, check_columns, standardise, unnamed
+from jmlp.data.columns import (
+    Column,
+    Columns,
+    Scale,
+    check_columns,
+    no_scale,
+    standardise,
+    unnamed,
+)
 from jmlp.data.dataset import MOST_CLASSES, Dataset, plane_of, white_level
 from jmlp.data.npz import MOST_DIMENSIONS
 from jmlp.errors import DataError
@@ -114,7 +122,7 @@ class Contract:
         Args:
             inputs: rows of a table as returned by `inputs_of`, `(N, n_in)`.
         """
-        if self.columns is None:
+        if self.columns is None or self.scale == no_scale(self.n_in):  # no deviations are known
             return []
         found = []
         for name, is_number, z in zip(

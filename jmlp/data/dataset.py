@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jmlp.data.columns import Columns, Scale, scale_of, standardise
+from jmlp.data.columns import Columns, Scale, no_scale, scale_of, standardise
 from jmlp.data.order import random_split, stratified_split
 from jmlp.errors import DataError
 
@@ -82,29 +82,41 @@ class Dataset:
         divide = stratified_split if self.columns is not None and self.stratify else random_split
         return divide(self.y_train, split_seed, validation_fraction)
 
-    def scale(self, training: NDArray[Any]) -> Scale | None:
+    def scale(self, training: NDArray[Any], *, raw: bool = False) -> Scale | None:
         """Mean and standard deviation of a table's training part; None for other data.
 
         Args:
             training: the rows of the training part.
+            raw: whether the table is not to be scaled, on purpose.
 
         Raises:
-            DataError: a column has no value in the training part.
+            DataError: a column has no value in the training part; or a value is missing, but the
+                table is not to be scaled.
         """
         if self.columns is None:
             return None
+        if raw:
+            if np.isnan(self.x_train).any() or (
+                self.x_test is not None and np.isnan(self.x_test).any()
+            ):
+                raise DataError(
+                    f"{self.source}: the training fault raw_inputs needs a table without missing "
+                    'values: use missing = "drop"'
+                )
+            return no_scale(self.n_in)
         return scale_of(self.columns, self.x_train.astype(np.float64, copy=False), training)
 
-    def standardised(self, training: NDArray[Any]) -> "Dataset":
+    def standardised(self, training: NDArray[Any], *, raw: bool = False) -> "Dataset":
         """The data with the inputs of a network: a table scaled by its training part.
 
         Args:
             training: the rows of the training part.
+            raw: whether a table is not to be scaled, on purpose.
 
         Raises:
             DataError: a column of the table has no value in the training part.
         """
-        scale = self.scale(training)
+        scale = self.scale(training, raw=raw)
         return self if scale is None else self.scaled(scale)
 
     def scaled(self, scale: Scale) -> "Dataset":

@@ -91,17 +91,56 @@ def read_picture(
             network's input.
     """
     name = shown(path)
-    if Path(path).suffix == ".npy":
-        array = read_npy_file(path)
-        fits = array.shape in (contract.image_shape, (contract.n_in,))
-        if fits and not as_is and array.size:
-            as_is = True
-        if array.dtype.kind == "f" and fits and array.size:
-            return _numbers(array, contract, invert, name)
-        pixels = _pixels(array, contract, name)
-        colour: NDArray[np.float32] = pixels.astype(np.float32)
-    else:
+    if Path(path).suffix != ".npy":
         pixels, colour = _read_file(path, name)
+        return _of_pixels(pixels, colour, contract, name, invert=invert, as_is=as_is)
+    array = read_npy_file(path)
+    if array.shape in (contract.image_shape, (contract.n_in,)) and not as_is and array.size:
+        as_is = True
+    return picture_of(array, contract, name, invert=invert, as_is=as_is)
+
+
+def picture_of(
+    array: NDArray[Any],
+    contract: Contract,
+    name: str = "the picture",
+    *,
+    invert: bool = False,
+    as_is: bool | None = None,
+) -> Picture:
+    """Converts a picture in memory, as `read_picture` does one in a file.
+
+    Args:
+        array: `(height, width)`: integers from 0 to 255, or numbers; or of the network's own shape.
+        contract: The input contract of the network.
+        name: What it is; error messages begin with it.
+        invert: See `read_picture`.
+        as_is: Likewise.
+
+    Raises:
+        DataError: Blank, or not convertible to the network's input.
+    """
+    fits = array.shape in (contract.image_shape, (contract.n_in,))
+    if array.dtype.kind == "f" and fits and array.size:
+        return _numbers(array, contract, invert, name)
+    pixels = _pixels(array, contract, name)
+    colour = pixels.astype(np.float32)
+    return _of_pixels(pixels, colour, contract, name, invert=invert, as_is=as_is)
+
+
+# From pixels to the network's input
+
+
+def _of_pixels(
+    pixels: NDArray[np.uint8],
+    colour: NDArray[np.float32],
+    contract: Contract,
+    name: str,
+    *,
+    invert: bool,
+    as_is: bool | None,
+) -> Picture:
+    """Chooses the way that suits the network's training data, unless the caller has."""
     if pixels.min() == pixels.max() and (
         colour.ndim == 2 or np.ptp(colour, axis=(0, 1)).max() == 0
     ):
@@ -111,9 +150,6 @@ def read_picture(
     if as_is or contract.plane is None:
         return _as_is(pixels, contract, invert, name)
     return _digit(pixels, colour, contract, invert, name)
-
-
-# From pixels to the network's input
 
 
 def _digit(

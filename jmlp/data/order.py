@@ -124,8 +124,27 @@ def batch_order(seed: int, epoch: int, n: int) -> NDArray[np.int32]:
     return _permutation(seed, epoch, n)
 
 
+def unshuffled(rows: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The order in which every epoch visits its examples if they are not shuffled, on purpose.
+
+    It is that of the data, for which a split has to be undone: it has its rows in random order.
+
+    Args:
+        rows: the rows of the training part, `(n,)`.
+
+    Returns:
+        A permutation of 0 to n - 1.
+    """
+    return np.argsort(rows).astype(np.int32)
+
+
 def mini_batches(
-    seed: int, first: int, n: int, n_examples: int, batch_size: int
+    seed: int,
+    first: int,
+    n: int,
+    n_examples: int,
+    batch_size: int,
+    fixed: NDArray[np.int32] | None = None,
 ) -> NDArray[np.int32]:
     """The training examples of consecutive updates, which may cross epochs.
 
@@ -138,6 +157,7 @@ def mini_batches(
         n: The number of these updates.
         n_examples: Number of training examples.
         batch_size: Examples per mini-batch.
+        fixed: The order of all epochs, in place of `batch_order`.
 
     Returns:
         Indices of training examples, `(n, batch_size)`.
@@ -146,8 +166,11 @@ def mini_batches(
     begun, skipped = divmod(first, n_steps)  # epochs
     n_epochs = -(-(skipped + n) // n_steps)
     epochs = [
-        batch_order(seed, begun + 1 + index, n_examples)[: n_steps * batch_size]
-        for index in range(n_epochs)
+        order[: n_steps * batch_size]
+        for order in (
+            batch_order(seed, begun + 1 + index, n_examples) if fixed is None else fixed
+            for index in range(n_epochs)
+        )
     ]
     return np.concatenate(epochs).reshape(-1, batch_size)[skipped : skipped + n]
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from jmlp import data as datasets
 from jmlp.data.contract import contract_of
 from jmlp.data.dataset import Dataset, Labels, Pixels, changed_arrays, plane_of
-from jmlp.data.order import mini_batches
 from jmlp.errors import DataError
 from jmlp.inspection import records
 from jmlp.inspection.records import Floats, Inspection, Part, Singles
@@ -135,7 +134,7 @@ def look(stored: Networks, dataset: Dataset, part: Part) -> Inspection:
     training, validation = dataset.split(stored.split_seed, stored.validation_fraction)
     columns, shape = contract_of(dataset).row, dataset.image_shape
     raw, _ = _part(dataset, part, validation)
-    dataset = dataset.standardised(training)
+    dataset = dataset.standardised(training, raw=plan.is_raw(hp))
     x, y = _part(dataset, part, validation)
     images = _to_blocks(x, y)
     trained = [restore(t, hp, dataset.n_in, dataset.n_classes) for t in stored.tensors]
@@ -230,7 +229,7 @@ def update_ratios(
         params, bn_state = trained[index]
         if hp.optimizer == "sgd":
             done = updates[index]
-            (order,) = mini_batches(stored.seed, done, 1, len(training), hp.batch_size)
+            (order,) = plan.examples_of_updates(hp, stored.seed, done, 1, training)
             rows = training[order]
             batch = dataset.x_train[rows], dataset.y_train[rows]
             change = _sgd_change(

@@ -7,6 +7,7 @@ The store is only read, so no lock is taken.
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from jmlp.system.helper_server import Send
 
 if TYPE_CHECKING:
     from jmlp.data.dataset import Dataset
+    from jmlp.inspection.asking import Drawings
     from jmlp.inspection.inside import Inside, Steps
     from jmlp.store.networks import Networks
 
@@ -96,9 +98,30 @@ def boundary(request: Request, say: Say) -> str:
     return str(boundary(Path(request["store"]), request["run_id"], say, request["size"]))
 
 
+def mistake(request: Request, say: Say) -> Any:
+    """The gradient with the mistake of this "name": the fields of each `mistake.LeafGradient`."""
+    from jmlp.inspection.mistake_gradients import leaves_of
+
+    del say
+    return [asdict(leaf) for leaf in leaves_of(request["name"])]
+
+
+def draw(request: Request, say: Say) -> dict[str, Any]:
+    """What all networks of some runs say of a picture, see `asking.Drawings.answer`."""
+    return _drawings().answer(request, say)
+
+
+@cache
+def _drawings() -> "Drawings":
+    from jmlp.inspection.asking import Drawings
+
+    return Drawings()
+
+
 # By the name in a request: a function of the request and of one that is called with each line about
 # a slow step; it returns the answer as JSON values, and raises a `JmlpError` if there is none.
 ANSWERS: Mapping[str, Callable[[Request, Say], Any]] = {
+    "draw": draw,
     "inspect": inspect,
     "step": at_step(lambda inside, _: inside.view()),
     "units": at_step(lambda inside, r: inside.units(r["operation"])),
@@ -111,6 +134,7 @@ ANSWERS: Mapping[str, Callable[[Request, Say], Any]] = {
     "batch norm": through(_batch_norm),
     "step quality": through(_step_quality),
     "boundary": boundary,
+    "mistake": mistake,
 }
 
 

@@ -6,7 +6,7 @@ more than `plan.GRADIENT_BLOCK` examples are trained in blocks, each with dropou
 (`training.blocks`): then the trace is of the block with the example, and the update of all blocks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from jmlp.data.contract import contract_of
 from jmlp.data.dataset import Dataset, plane_of
-from jmlp.data.order import mini_batches
 from jmlp.errors import ConfigError, DataError
 from jmlp.inspection.compute import class_weights, step_gradient, update_inputs
 from jmlp.inspection.updates import network_of, update_after
@@ -129,7 +128,7 @@ def prediction(stored: Networks, dataset: Dataset, index: int, part: AnyPart, ro
     """
     training, validation = dataset.split(stored.split_seed, stored.validation_fraction)
     names = contract_of(dataset).class_names
-    dataset = dataset.standardised(training)
+    dataset = dataset.standardised(training, raw=plan.is_raw(stored.hyperparams))
     if part == "test":
         if dataset.x_test is None or dataset.y_test is None:
             raise DataError(f"{dataset.source}: there is no test set")
@@ -206,7 +205,7 @@ def _trace(
     example: int,
 ) -> tuple[Trace, "Passed", int]:
     """The trace of a mini-batch, or of its block with the example; and the example's column."""
-    options = CostOptions(hp.drop_rate, hp.input_drop_rate, hp.label_smoothing, weights)
+    options, y = single_run.cost_options(hp, weights), single_run.labels(hp, params, y)
     block, key = blocks.block_of(params, len(y), example, key)
     part = slice(block.start, block.stop)
     passed = Passed(
@@ -225,8 +224,9 @@ def _trace(
         x[part],
         y[part],
         key,
-        options,
+        options._replace(log_softmax=None),  # a function cannot be traced
         rate,
+        log_softmax=options.log_softmax,
         fault=passed.fault,
         learn_scale=passed.learn_scale,
         share=passed.share,
@@ -234,7 +234,7 @@ def _trace(
     return found, passed, example - block.start
 
 
-@partial(jax.jit, static_argnames=("fault", "learn_scale", "share"))
+@partial(jax.jit, static_argnames=("log_softmax", "fault", "learn_scale", "share"))
 def _compiled_trace(
     params: model.Params,
     state: model.State,
@@ -244,10 +244,12 @@ def _compiled_trace(
     options: CostOptions,
     rate: Array,
     *,
+    log_softmax: Callable[[Array], Array] | None,
     fault: BackwardFault,
     learn_scale: bool,
     share: float,
 ) -> Trace:
+    options = options._replace(log_softmax=log_softmax)
     derivatives = faults.derivatives(fault, learn_scale=learn_scale, rate=rate)
     return trace(params, state, x, y, key, options, derivatives, share)
 
@@ -355,12 +357,10 @@ class FreshRun:
         if count == 0:
             return state
         hp, training = self.networks.hyperparams, self._training
-        dataset = self.dataset.standardised(training)
+        dataset = self.dataset.standardised(training, raw=plan.is_raw(hp))
         weights = class_weights(hp, dataset, training)
         augmentation = augmentation_of(hp, plane_of(dataset.image_shape))
-        orders = mini_batches(
-            self.networks.seed, self._updates, count, len(training), hp.batch_size
-        )
+        orders = plan.examples_of_updates(hp, self.networks.seed, self._updates, count, training)
         for step, order in enumerate(orders, start=self._updates + 1):
             rows = training[order]
             x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])

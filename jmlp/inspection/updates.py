@@ -9,7 +9,6 @@ from jax import Array
 from numpy.typing import NDArray
 
 from jmlp.data.dataset import Dataset, plane_of
-from jmlp.data.order import mini_batches
 from jmlp.errors import ConfigError
 from jmlp.inspection.compute import class_weights, update_inputs
 from jmlp.nn import model
@@ -64,8 +63,8 @@ def update_after(stored: Networks, dataset: Dataset, index: int, later: int = 0)
         ConfigError: no update follows the network, because the run diverged.
     """
     training, _ = dataset.split(stored.split_seed, stored.validation_fraction)
-    dataset = dataset.standardised(training)
     hp = stored.hyperparams
+    dataset = dataset.standardised(training, raw=plan.is_raw(hp))
     if stored.diverged_at is not None and index == len(stored.epochs) - 1:
         raise ConfigError(
             f"the run diverged at update {stored.diverged_at:,}, which has no finite numbers: "
@@ -73,7 +72,7 @@ def update_after(stored: Networks, dataset: Dataset, index: int, later: int = 0)
         )
     n_steps = plan.n_steps(len(training), hp.batch_size)
     done = round(stored.epochs[index] * n_steps) + later
-    (order,) = mini_batches(stored.seed, done, 1, len(training), hp.batch_size)
+    (order,) = plan.examples_of_updates(hp, stored.seed, done, 1, training)
     rows = training[order]
     x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
     augmentation = augmentation_of(hp, plane_of(dataset.image_shape))

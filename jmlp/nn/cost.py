@@ -24,6 +24,7 @@ divided by B. PyTorch divides by the sum of the weights, and with label smoothin
 class of T by itself.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -41,15 +42,23 @@ class CostCache(NamedTuple):
     weights: Array | None = None  # (B,), of the examples
 
 
-def per_example(logits: Array, labels: Array) -> tuple[Array, CostCache]:
+def log_softmax(logits: Array) -> Array:
+    """Maps `logits` `(C, B)` to S `(C, B)`."""
+    return logits - jax.nn.logsumexp(logits, axis=0, keepdims=True)
+
+
+def per_example(
+    logits: Array, labels: Array, faulty: Callable[[Array], Array] | None = None
+) -> tuple[Array, CostCache]:
     """The cross-entropy of each example, in nats: `(B,)`.
 
     Args:
         logits: `(C, B)`.
         labels: integers 0 to C - 1, `(B,)`.
+        faulty: takes the place of `log_softmax`.
     """
     T = one_hot(labels, logits.shape[0], logits.dtype)
-    S = logits - jax.nn.logsumexp(logits, axis=0, keepdims=True)
+    S = (faulty or log_softmax)(logits)
     return -jnp.sum(T * S, axis=0), CostCache(S, T)
 
 
@@ -58,6 +67,7 @@ def forward(
     labels: Array,
     label_smoothing: Array | float | None = None,
     class_weights: Array | None = None,
+    faulty: Callable[[Array], Array] | None = None,
 ) -> tuple[Array, CostCache]:
     """The mean cross-entropy of a mini-batch, in nats.
 
@@ -66,8 +76,9 @@ def forward(
         labels: integers 0 to C - 1, `(B,)`.
         label_smoothing: epsilon, in [0, 1); None leaves it out of the program.
         class_weights: the weight of each class, `(C,)`; None: all examples count alike.
+        faulty: takes the place of `log_softmax`.
     """
-    costs, cache = per_example(logits, labels)
+    costs, cache = per_example(logits, labels, faulty)
     S, T, _ = cache
     if label_smoothing is not None:
         T = (1 - label_smoothing) * T + label_smoothing / T.shape[0]

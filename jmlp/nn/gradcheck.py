@@ -35,6 +35,7 @@ RATE = 0.1  # learning rate, for the fault "updated_weights"
 
 N_IN, N_CLASSES, BATCH = 12, 10, 16
 DEPTHS: tuple[tuple[int, ...], ...] = ((), (8,), (20, 7, 5))
+SQUARE: tuple[tuple[int, ...], ...] = ((8, 8),)  # where "weights_transposed" has an effect
 DROP_RATES = (0.0, 0.4)
 PLACES: tuple[BatchNormPlace | None, ...] = (None, "before", "after")
 ACTIVATIONS = tuple(name for name in get_args(ActivationName) if name != "relu")
@@ -71,6 +72,10 @@ class LeafCheck:
     size: int  # number of elements
     autodiff_error: float
     difference_error: float
+    # The norm of the hand-written gradient as a multiple of that of `jax.grad`, and the cosine of
+    # the angle between them; NaN if one of them is 0.
+    ratio: float
+    cosine: float
     same_as: tuple[BackwardFault, ...] = ()  # faults that give this network's wrong gradient
     option: str | None = None  # of `OPTIONS`
 
@@ -111,8 +116,20 @@ def check_network(
     seed: int,
     fault: BackwardFault = "none",
     option: str | None = None,
+    *,
+    names_faults: bool = True,
 ) -> Sequence[LeafCheck]:
-    """Checks every leaf of one network on one random mini-batch, in float64."""
+    """Checks every leaf of one network on one random mini-batch, in float64.
+
+    Args:
+        hidden: units of the hidden layers.
+        batch_norm: where it is; None: nowhere.
+        drop_rate: of the hidden units.
+        seed: seed of the weights, examples, labels and dropout.
+        fault: the fault in the gradient that is checked.
+        option: what the network has in addition, of `OPTIONS`.
+        names_faults: whether to find out which faults give a wrong gradient.
+    """
     rng = np.random.default_rng(seed)
     with_option = Option() if option is None else OPTIONS[option]
     settings = {
@@ -132,7 +149,7 @@ def check_network(
             gradients(params, state, x, y, key, changed, fault)
         )
         same_as: tuple[BackwardFault, ...] = ()
-        if not _equal(by_hand, autodiff):
+        if names_faults and not _equal(by_hand, autodiff):
             found = {
                 name: jax.device_get(by_derivatives(params, state, x, y, key, changed, name))
                 for name in (*faults.NAMES, "none")
@@ -155,6 +172,8 @@ def check_network(
             size=leaf.size,
             autodiff_error=relative_error(leaf, by_autodiff, whole_norm),
             difference_error=relative_error(leaf, by_difference, whole_norm),
+            ratio=ratio(leaf, by_autodiff),
+            cosine=cosine(leaf, by_autodiff),
             same_as=same_as,
             option=option,
         )
@@ -244,3 +263,15 @@ def relative_error(a: NDArray[Any], b: NDArray[Any], whole_norm: float) -> float
     """The error of a leaf, relative to its norm or to 1e-8 of the whole gradient's if larger."""
     scale = max(float(np.linalg.norm(a)), float(np.linalg.norm(b)), 1e-8 * whole_norm)
     return float(np.linalg.norm(a - b) / scale)
+
+
+def ratio(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """The norm of `a` as a multiple of that of `b`; NaN if both are 0, infinite if only `b` is."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.divide(np.linalg.norm(a), np.linalg.norm(b)))
+
+
+def cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """The cosine of the angle between two arrays; NaN if one of them is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.divide(np.sum(a * b), np.linalg.norm(a) * np.linalg.norm(b)))

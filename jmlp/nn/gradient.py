@@ -1,5 +1,6 @@
 """One forward and one backward pass: the cost of a set of examples and its gradient."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from jax import Array
@@ -16,6 +17,7 @@ class CostOptions(NamedTuple):
     input_drop_rate: Array | float | None = None
     label_smoothing: Array | float | None = None
     class_weights: Array | None = None  # (n_classes,)
+    log_softmax: Callable[[Array], Array] | None = None  # a faulty one
 
 
 def gradient(
@@ -40,8 +42,8 @@ def gradient(
         share: the fraction of the mini-batch that these examples make up; scales cost and gradient.
         derivatives: the derivative of each layer.
     """
-    drop_rate, input_drop_rate, label_smoothing, class_weights = options
+    drop_rate, input_drop_rate, label_smoothing, class_weights, log_softmax = options
     logits, new_state, caches = model.forward(params, state, x, key, drop_rate, input_drop_rate)
-    mean_cost, cost_cache = cost.forward(logits, y, label_smoothing, class_weights)
+    mean_cost, cost_cache = cost.forward(logits, y, label_smoothing, class_weights, log_softmax)
     grads = model.backward(derivatives.cost(share, cost_cache), caches, derivatives)
     return share * mean_cost, grads, new_state

@@ -11,6 +11,7 @@ statistics of batch norm).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -30,6 +31,16 @@ from jmlp.study.config import Hyperparams, per_layer
 INPUTS = 2**32 - 1  # stands for the inputs where dropout's keys are numbered by layer
 
 
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class RawInputs:
+    """Marks the first layer of a network whose bytes are not scaled, on purpose (`nn.faults`).
+
+    Like an activation, it is part of the structure of the parameters: whoever has them gives the
+    network the inputs that it was trained on.
+    """
+
+
 class Layer(NamedTuple):
     """The parameters of one layer."""
 
@@ -37,6 +48,7 @@ class Layer(NamedTuple):
     batchnorm: BatchNormParams | None  # None in the last layer, and where batch norm is off
     batchnorm_after: BatchNormParams | None = None  # in place of `batchnorm`, after the activation
     activation: Activation | None = None  # None: ReLU; the last layer has none
+    raw: RawInputs | None = None  # None: bytes are scaled
 
     @property
     def normalises(self) -> bool:
@@ -52,6 +64,7 @@ class LayerCache(NamedTuple):
     activation: ActivationCache | None
     dropout: Array | None
     batchnorm_after: BatchNormCache | None = None
+    raw: RawInputs | None = None  # as in the parameters
 
 
 class Columns(NamedTuple):
@@ -79,7 +92,7 @@ def init(
 
     Args:
         hp: hyperparameters; uses `hidden`, `activation`, `batch_norm`, `batch_norm_place`,
-            `initialization` and `weight_std`.
+            `initialization`, `weight_std` and `training_fault`.
         n_in: number of inputs, 784 for MNIST.
         n_classes: number of outputs, 10 for MNIST.
         key: a PRNG key.
@@ -100,9 +113,15 @@ def init(
             batchnorm.init(fan_out, jnp.dtype(dtype)) if normalised else (None, None)
         )
         before_bn, after_bn = (bn_params, None) if before else (None, bn_params)
-        params.append(Layer(dense_params, before_bn, after_bn, layer_activations[layer]))
+        activation, raw = layer_activations[layer], raw_inputs_of(hp) if layer == 0 else None
+        params.append(Layer(dense_params, before_bn, after_bn, activation, raw))
         state.append(bn_state)
     return tuple(params), tuple(state)
+
+
+def raw_inputs_of(hp: Hyperparams) -> RawInputs | None:
+    """The mark of the first layer, as in `Layer`."""
+    return RawInputs() if hp.training_fault == "raw_inputs" else None
 
 
 def activations_of(hp: Hyperparams) -> tuple[Activation | None, ...]:
@@ -136,7 +155,7 @@ def forward(
         logits `(n_classes, B)`, the new state, and the caches for `backward`.
     """
     *hidden, last = params
-    A = inputs(x, last.dense.W.dtype).A
+    A = inputs(x, last.dense.W.dtype, params[0].raw).A
     if key is not None and input_drop_rate is not None:
         rate = jnp.asarray(input_drop_rate, A.dtype)
         A, _ = dropout.forward(A, jax.random.fold_in(key, INPUTS), rate)
@@ -155,10 +174,12 @@ def forward(
             A, dropout_cache = dropout.forward(A, jax.random.fold_in(key, index), rates[index])
         new_state.append(new_bn_state)
         caches.append(
-            LayerCache(dense_cache, bn_cache, activation_cache, dropout_cache, after_cache)
+            LayerCache(
+                dense_cache, bn_cache, activation_cache, dropout_cache, after_cache, layer.raw
+            )
         )
     Z, dense_cache = dense.forward(last.dense, A)
-    caches.append(LayerCache(dense_cache, None, None, None))
+    caches.append(LayerCache(dense_cache, None, None, None, raw=last.raw))
     return Z, (*new_state, None), tuple(caches)
 
 
@@ -172,7 +193,7 @@ def backward(dlogits: Array, caches: Caches, derivatives: Derivatives = CORRECT)
     """
     *hidden, last = caches
     dA, d_last = derivatives.dense(dlogits, last.dense)
-    grads = [Layer(d_last, None)]
+    grads = [Layer(d_last, None, raw=last.raw)]
     for cache in reversed(hidden):
         d_bn = d_after = None
         if cache.dropout is not None:
@@ -184,7 +205,7 @@ def backward(dlogits: Array, caches: Caches, derivatives: Derivatives = CORRECT)
         if cache.batchnorm is not None:
             dZ, d_bn = derivatives.batchnorm(dZ, cache.batchnorm)
         dA, d_dense = derivatives.dense(dZ, cache.dense)
-        grads.append(Layer(d_dense, d_bn, d_after, cache.activation.activation))
+        grads.append(Layer(d_dense, d_bn, d_after, cache.activation.activation, cache.raw))
     return tuple(reversed(grads))
 
 
@@ -219,7 +240,7 @@ def activations(params: Params, state: State, x: ArrayLike | Columns) -> tuple[A
         x: examples, one per row: `(B, n_in)`.
     """
     *hidden, last = params
-    outputs = [inputs(x, last.dense.W.dtype).A]
+    outputs = [inputs(x, last.dense.W.dtype, params[0].raw).A]
     for layer, layer_state in zip(hidden, state, strict=False):
         A = activated(layer, layer_state, outputs[-1])
         if layer.batchnorm_after is not None and layer_state is not None:
@@ -245,14 +266,20 @@ def activated(layer: Layer, layer_state: BatchNormState | None, A: Array) -> Arr
     return A
 
 
-def inputs(x: ArrayLike | Columns, dtype: jnp.dtype) -> Columns:
+def inputs(x: ArrayLike | Columns, dtype: jnp.dtype, raw: RawInputs | None = None) -> Columns:
     """Transposes examples from `(B, n_in)` to `(n_in, B)` and scales bytes to 0–1.
 
     This is the only place where pixels are scaled; training, evaluation and prediction all use it.
     A `Columns` is returned unchanged.
+
+    Args:
+        x: examples, one per row.
+        dtype: the type of the network's parameters.
+        raw: that of the first layer; bytes are not scaled if there is one.
     """
     if isinstance(x, Columns):
         return x
     rows = jnp.asarray(x)
-    scaled = rows.astype(dtype) / 255 if rows.dtype == jnp.uint8 else rows.astype(dtype)
+    is_scaled = rows.dtype == jnp.uint8 and raw is None
+    scaled = rows.astype(dtype) / 255 if is_scaled else rows.astype(dtype)
     return Columns(scaled.T)

@@ -21,7 +21,7 @@ def name_tensors(params: Any, state: Any) -> Tensors:
     named: Tensors = {}
     for index, layer in enumerate(params):
         for part_name, part in layer._asdict().items():
-            if part_name != "activation":  # not an array
+            if part_name not in ("activation", "raw"):  # no arrays
                 named |= _fields(f"params[{index}].{part_name}", part)
     for index, layer_state in enumerate(state):
         named |= _fields(f"state[{index}]", layer_state)

@@ -46,6 +46,8 @@ MOST_PLACES = 3  # that a reason names
 MOST_CHECKED = 64  # numbers of an array that `ThreeWays.compare_array` checks by differences
 KINKED = ("relu", "leaky_relu")
 
+LogSoftmax = Callable[[Array], Array]
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -121,9 +123,13 @@ class ThreeWays:
             double: whether to compute in float64.
         """
         self._double, self._learn_scale = double, learn_scale
-        self._is_prediction = is_prediction
+        # What is no number, and so part of what is compiled.
+        self._static: dict[str, Any] = {
+            "running": is_prediction,
+            "log_softmax": options.log_softmax,
+        }
         with self._settings():
-            given = found.inputs, _masks(found), params, state, _without_dropout(options)
+            given = found.inputs, _masks(found), params, state, _numbers_of(options)
             if double:
                 given = jax.tree.map(_as_double, jax.device_get(given))
                 y = jnp.asarray(np.asarray(y))
@@ -136,12 +142,12 @@ class ThreeWays:
                     fault=fault,
                     learn_scale=learn_scale,
                     share=share,
-                    running=is_prediction,
+                    **self._static,
                 )
             self.trace = found
             self._variables = params, _taps(found)
             self._constants = _Constants(A, masks, state, y, options, jnp.asarray(share, A.dtype))
-            by_vjp = _by_vjp(self._variables, self._constants, running=is_prediction)
+            by_vjp = _by_vjp(self._variables, self._constants, **self._static)
             self._by_vjp = jax.device_get(by_vjp)
         self.type = str(found.inputs.dtype)
         leaves, structure = jax.tree.flatten(self._variables)
@@ -258,7 +264,7 @@ class ThreeWays:
             places = jnp.asarray(leaf(self._starts) + padded, jnp.int32)
             steps = jnp.asarray(step, self.trace.inputs.dtype)
             moved = jax.device_get(
-                _moved(self._variables, self._constants, places, steps, running=self._is_prediction)
+                _moved(self._variables, self._constants, places, steps, **self._static)
             )
         costs = np.asarray(moved.costs, np.float64)[: len(flat)]
         wide = (costs[:, 0] - costs[:, 1]) / (2 * step)
@@ -364,12 +370,16 @@ class _Moved(NamedTuple):
     crossed: tuple[Array, ...]  # (n, units, B): whether an activation's input changes its sign
 
 
-def _cost(variables: Any, constants: _Constants, running: bool) -> tuple[Array, tuple[Array, ...]]:
+def _cost(
+    variables: Any, constants: _Constants, running: bool, log_softmax: LogSoftmax | None
+) -> tuple[Array, tuple[Array, ...]]:
     """The cost, and the inputs of the activations with a kink."""
     params, taps = variables
     A, masks, state, y, options, share = constants
     logits, caches = compose(params, state, A, masks, running=running, taps=taps)
-    mean_cost, _ = cost.forward(logits, y, options.label_smoothing, options.class_weights)
+    mean_cost, _ = cost.forward(
+        logits, y, options.label_smoothing, options.class_weights, log_softmax
+    )
     kinked = tuple(
         cache.activation.values
         for cache in caches
@@ -378,7 +388,7 @@ def _cost(variables: Any, constants: _Constants, running: bool) -> tuple[Array, 
     return share * mean_cost, kinked
 
 
-@partial(jax.jit, static_argnames=("fault", "learn_scale", "share", "running"))
+@partial(jax.jit, static_argnames=("fault", "learn_scale", "share", "running", "log_softmax"))
 def _recorded(
     params: model.Params,
     constants: _Constants,
@@ -388,9 +398,11 @@ def _recorded(
     learn_scale: bool,
     share: float,
     running: bool,
+    log_softmax: LogSoftmax | None,
 ) -> Trace:
     """The trace of the pass with these masks."""
     A, masks, state, y, options, _ = constants
+    options = options._replace(log_softmax=log_softmax)
     return record(
         params,
         A,
@@ -404,20 +416,28 @@ def _recorded(
     )
 
 
-@partial(jax.jit, static_argnames="running")
-def _by_vjp(variables: Any, constants: _Constants, *, running: bool) -> Any:
-    value, vjp = jax.vjp(lambda v: _cost(v, constants, running)[0], variables)
+@partial(jax.jit, static_argnames=("running", "log_softmax"))
+def _by_vjp(
+    variables: Any, constants: _Constants, *, running: bool, log_softmax: LogSoftmax | None
+) -> Any:
+    value, vjp = jax.vjp(lambda v: _cost(v, constants, running, log_softmax)[0], variables)
     return vjp(jnp.ones_like(value))[0]
 
 
-@partial(jax.jit, static_argnames="running")
+@partial(jax.jit, static_argnames=("running", "log_softmax"))
 def _moved(
-    variables: Any, constants: _Constants, places: Array, step: Array, *, running: bool
+    variables: Any,
+    constants: _Constants,
+    places: Array,
+    step: Array,
+    *,
+    running: bool,
+    log_softmax: LogSoftmax | None,
 ) -> _Moved:
     flat, unravel = ravel_pytree(variables)
 
     def at(place: Array, by: Array) -> tuple[Array, tuple[Array, ...]]:
-        return _cost(unravel(flat.at[place].add(by)), constants, running)
+        return _cost(unravel(flat.at[place].add(by)), constants, running, log_softmax)
 
     def of_place(place: Array) -> _Moved:
         up, down = at(place, step), at(place, -step)
@@ -456,9 +476,9 @@ def _masks(found: Trace) -> Masks:
     return Masks(at_input, tuple(of_layers))
 
 
-def _without_dropout(options: CostOptions) -> CostOptions:
-    """The options without the rates, whose masks are drawn already."""
-    return options._replace(drop_rate=None, input_drop_rate=None)
+def _numbers_of(options: CostOptions) -> CostOptions:
+    """The options without the rates, whose masks are drawn already, and without what is static."""
+    return options._replace(drop_rate=None, input_drop_rate=None, log_softmax=None)
 
 
 def _as_double(leaf: Any) -> Any:

@@ -250,7 +250,7 @@ def trace(
     Arguments as for `gradient.gradient`, of which this is the record: cost, gradient and state are
     the same.
     """
-    A = model.inputs(x, params[-1].dense.W.dtype).A
+    A = model.inputs(x, params[-1].dense.W.dtype, params[0].raw).A
     logits, new_state, caches = model.forward(
         params, state, model.Columns(A), key, options.drop_rate, options.input_drop_rate
     )
@@ -274,7 +274,7 @@ def trace_prediction(
         x: examples, one per row: `(B, n_in)`, or the result of `model.inputs`.
         y: their labels, `(B,)`.
     """
-    A = model.inputs(x, params[-1].dense.W.dtype).A
+    A = model.inputs(x, params[-1].dense.W.dtype, params[0].raw).A
     forward = compose(params, state, A, running=True)
     return replace(record(params, A, forward, y, running=state), state=state)
 
@@ -339,9 +339,9 @@ def compose(
             A, after = normalise(layer.batchnorm_after, bn_state, A)
         if M is not None:
             A = tap(A * M)
-        caches.append(model.LayerCache(dense_cache, before, activated, M, after))
+        caches.append(model.LayerCache(dense_cache, before, activated, M, after, layer.raw))
     logits, dense_cache = dense.forward(params[-1].dense, A)
-    caches.append(model.LayerCache(dense_cache, None, None, None))
+    caches.append(model.LayerCache(dense_cache, None, None, None, raw=params[-1].raw))
     return tap(logits), tuple(caches)
 
 
@@ -390,7 +390,9 @@ def record(
     logits, caches = forward
     if running is not None:
         derivatives = derivatives._replace(batchnorm=_running_batchnorm)
-    mean_cost, cost_cache = cost.forward(logits, y, options.label_smoothing, options.class_weights)
+    mean_cost, cost_cache = cost.forward(
+        logits, y, options.label_smoothing, options.class_weights, options.log_softmax
+    )
     dlogits = derivatives.cost(share, cost_cache)
     passed = _Passed(derivatives)
     gradient = model.backward(dlogits, caches, passed.recording)

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jmlp.study import mistakes as mistakes_in_training
+
 Array = NDArray[np.float64]
 RATE = 0.1  # of the update that "updated_weights" makes too early
 
@@ -82,12 +84,14 @@ class Mistake:
     remedy: str
 
 
+def _as_in_training(name: str, fault: str) -> Mistake:
+    """A mistake that jmlp's own networks can be trained with, in the same words."""
+    found = mistakes_in_training.find(fault)
+    return Mistake(name, found.what, found.remedy)
+
+
 MISTAKES: tuple[Mistake, ...] = (
-    Mistake(
-        "summed",
-        "adds up the derivatives of the examples, although the cost is their mean",
-        "divide dZ of the output layer by B once",
-    ),
+    _as_in_training("summed", "batch_mean"),
     Mistake(
         "mean_twice",
         "divides by the number of examples twice",
@@ -123,11 +127,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "passes P - T back through softmax once more",
         "P - T is the derivative of softmax and cross-entropy together: leave softmax's own out",
     ),
-    Mistake(
-        "no_slope",
-        "leaves out the derivative of the activation",
-        "multiply dA by f'(Z): for ReLU, set it to 0 where Z <= 0",
-    ),
+    _as_in_training("no_slope", "relu_mask"),
     Mistake(
         "slope_of_derivative",
         "sets the derivative to 0 where dA is negative, instead of where Z is",
@@ -148,21 +148,13 @@ MISTAKES: tuple[Mistake, ...] = (
         "computes the slope from Z by the formula that is for A",
         "use A in 1 - A^2 (tanh) or A (1 - A) (sigmoid), where A = f(Z)",
     ),
-    Mistake(
-        "bias_of_last",
-        "has the derivative of one example, the last one, as that of the biases",
-        "add up dZ over all examples: db = sum of dZ along the examples",
-    ),
+    _as_in_training("bias_of_last", "bias_of_last"),
     Mistake(
         "bias_of_first",
         "has the derivative of one example, the first one, as that of the biases",
         "add up dZ over all examples: db = sum of dZ along the examples",
     ),
-    Mistake(
-        "bias_mean",
-        "takes the mean of dZ for the biases, which divides by B twice",
-        "dZ has the factor 1 / B already: take the sum",
-    ),
+    _as_in_training("bias_mean", "bias_mean"),
     Mistake(
         "bias_total",
         "adds up dZ over units as well as examples, so that all biases of a layer get one number",
@@ -188,16 +180,8 @@ MISTAKES: tuple[Mistake, ...] = (
         "is that of the first example of the mini-batch alone",
         "use the whole mini-batch: check for a return within a loop, or an index 0",
     ),
-    Mistake(
-        "weights_transposed",
-        "multiplies dZ by W instead of its transpose",
-        "dA = W^T dZ",
-    ),
-    Mistake(
-        "updated_weights",
-        "passes dZ back through weights that have been updated already",
-        "compute all derivatives first, and update afterwards",
-    ),
+    _as_in_training("weights_transposed", "weights_transposed"),
+    _as_in_training("updated_weights", "updated_weights"),
 )
 
 

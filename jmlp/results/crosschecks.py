@@ -8,6 +8,7 @@ data is unknown.
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -247,9 +248,15 @@ def _as_trained(hp: Hyperparams, setting: _Setting) -> Hyperparams:
         optimizer = "sgd"
     elif optimizer == "adamw" and hp.weight_decay == 0:
         optimizer = "adam"
+    faults = {
+        name: "none"
+        for name in ("backward_fault", "training_fault")
+        if _lacking(hp, getattr(hp, name), setting.facts)
+    }
     return canonical(
         changed(
             hp,
+            **faults,
             **{name: _float32(getattr(hp, name)) for name in FLOAT_FIELDS},
             optimizer=optimizer,
             patience=hp.patience if setting.may_stop_early(hp) else None,
@@ -266,25 +273,77 @@ def _float32(value: Any) -> Any:
         return float(np.float32(value))
 
 
-def _faulty_backward_pass(setting: _Setting) -> Iterator[Remark]:
-    names = sorted({hp.backward_fault for hp in setting.hps if hp.backward_fault != "none"})
-    if names:
-        yield Remark(
-            f"The backward pass has a mistake on purpose (backward_fault: {_some(names)}): these "
-            "are not results of the correct algorithm."
-        )
+def _mistakes_on_purpose(setting: _Setting) -> Iterator[Remark]:
+    for name, where in (("backward_fault", "backward pass"), ("training_fault", "training")):
+        names = sorted({getattr(hp, name) for hp in setting.hps} - {"none"})
+        if names:
+            yield Remark(
+                f"The {where} has a mistake on purpose ({name}: {_some(names)}): these are not "
+                "results of the correct algorithm."
+            )
+
+
+def _mistakes_in_blocks(setting: _Setting) -> Iterator[Remark]:
+    """A mistake that is about the whole mini-batch is no longer the same in each block of it."""
     for hp in setting.hps:
+        in_blocks = hp.batch_size > GRADIENT_BLOCK and not hp.batch_norm
+        whole = f"mini-batches of at most {GRADIENT_BLOCK} examples unless there is batch norm"
         if hp.backward_fault == "updated_weights" and (
-            hp.optimizer != "sgd"
-            or (hp.batch_size > GRADIENT_BLOCK and not hp.batch_norm)
-            or {"l2", "clip_norm", "max_norm"} & {*features(hp)}
+            hp.optimizer != "sgd" or in_blocks or {"l2", "clip_norm", "max_norm"} & {*features(hp)}
         ):
             yield Remark(
                 "updated_weights is defined for SGD without l2, clip_norm and max_norm, and for "
-                f"mini-batches of at most {GRADIENT_BLOCK} examples unless there is batch norm",
+                f"{whole}",
                 refused="backward_fault",
             )
             return
+        if hp.backward_fault in ("bias_of_last", "bias_mean") and in_blocks:
+            yield Remark(f"{hp.backward_fault} is defined for {whole}", refused="backward_fault")
+            return
+
+
+def _mistakes_without_effect(setting: _Setting) -> Iterator[Remark]:
+    """Refused only if there is no effect in any configuration: another axis may give it one."""
+    for name in ("backward_fault", "training_fault"):
+        lacking: dict[str, list[str]] = {}  # what each configuration with the mistake lacks
+        for hp in setting.hps:
+            if (fault := getattr(hp, name)) != "none":
+                lacking.setdefault(fault, []).append(_lacking(hp, fault, setting.facts))
+        for fault, texts in lacking.items():
+            if all(texts):
+                yield Remark(f"{fault} has no effect {texts[0]}", refused=name)
+
+
+def _lacking(hp: Hyperparams, fault: str, facts: DataFacts | None) -> str:
+    """What a network lacks in which a mistake has no effect; empty: it has one, or may have one."""
+    match fault:
+        case "batch_norm" if not hp.batch_norm:
+            return "without batch norm: set batch_norm = true"
+        case "dropout_mask" if not any(per_layer(hp.drop_rate, hp.hidden)):
+            return "without dropout: set drop_rate"
+        case "batch_mean" | "bias_of_last" | "bias_mean" if hp.batch_size == 1:
+            return "with a batch_size of 1: use a larger one"
+        case "weights_transposed":
+            # W of the first layer passes nothing back.
+            sizes = (*hp.hidden, facts.n_classes) if facts else hp.hidden
+            if facts and not any(a == b for a, b in pairwise(sizes)):
+                return (
+                    "where no W after the first layer is square: give two layers the same number "
+                    "of units, as in hidden = [16, 16]"
+                )
+        case "raw_inputs" if facts and not facts.is_table and facts.pixel_bytes != 1:
+            return "on numbers that are used as they are: it needs uint8 pixels, or a table"
+    return ""
+
+
+def _raw_inputs_are_missing(setting: _Setting) -> Iterator[Remark]:
+    if setting.study.missing == "mean" and any(
+        hp.training_fault == "raw_inputs" for hp in setting.hps
+    ):
+        yield Remark(
+            'raw_inputs needs a table without missing values: use missing = "drop"',
+            refused="training_fault",
+        )
 
 
 def _whole_layers_dropped(setting: _Setting) -> Iterator[Remark]:
@@ -533,7 +592,10 @@ CHECKS: tuple[Callable[[_Setting], Iterator[Remark]], ...] = (
     _too_small_for_float32,
     _batch_norm_of_few,
     _equal_configurations,
-    _faulty_backward_pass,
+    _mistakes_on_purpose,
+    _mistakes_in_blocks,
+    _mistakes_without_effect,
+    _raw_inputs_are_missing,
     _whole_layers_dropped,
     _symmetric_start,
     _short_epochs,

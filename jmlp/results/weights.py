@@ -381,7 +381,7 @@ def restore(tensors: Tensors, hp: Hyperparams, n_in: int, n_classes: int) -> tup
     """
     from jmlp.nn.batchnorm import BatchNormParams, BatchNormState
     from jmlp.nn.dense import DenseParams
-    from jmlp.nn.model import Layer, activations_of
+    from jmlp.nn.model import Layer, activations_of, raw_inputs_of
 
     check_network(tensors, hp, n_in, n_classes)
     params, state = [], []
@@ -394,7 +394,8 @@ def restore(tensors: Tensors, hp: Hyperparams, n_in: int, n_classes: int) -> tup
             arrays = _select(tensors, f"params[{index}].{name}", BatchNormParams._fields)
             norms[name] = BatchNormParams(*arrays)
             bn_state = BatchNormState(*_select(tensors, f"state[{index}]", BatchNormState._fields))
-        params.append(Layer(dense, **norms, activation=activation))
+        raw = raw_inputs_of(hp) if index == 0 else None
+        params.append(Layer(dense, **norms, activation=activation, raw=raw))
         state.append(bn_state)
     return tuple(params), tuple(state)
 

@@ -28,6 +28,7 @@ from jmlp.study.rules import (
     Optimizer,
     Refused,
     Schedule,
+    TrainingFault,
     python_number,
     shown,
     toml_value,
@@ -241,6 +242,14 @@ class Hyperparams:
         default="none",
         metadata=_metadata(
             "A mistake in the backward pass, for studies about mistakes.",
+            static=True,
+            optional=True,
+        ),
+    )
+    training_fault: TrainingFault = field(
+        default="none",
+        metadata=_metadata(
+            "A mistake in the training outside the backward pass, likewise.",
             static=True,
             optional=True,
         ),

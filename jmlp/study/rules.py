@@ -20,7 +20,18 @@ Schedule = Literal["constant", "linear", "cosine"]  # of the learning rate
 ClassWeight = Literal["none", "balanced"]
 BatchNormPlace = Literal["before", "after"]  # the activation
 BackwardFault = Literal[
-    "none", "batch_norm", "dropout_mask", "relu_mask", "batch_mean", "updated_weights"
+    "none",
+    "batch_norm",
+    "dropout_mask",
+    "relu_mask",
+    "batch_mean",
+    "updated_weights",
+    "weights_transposed",
+    "bias_of_last",
+    "bias_mean",
+]
+TrainingFault = Literal[
+    "none", "step_sign", "raw_softmax", "labels_off_by_one", "no_shuffle", "raw_inputs"
 ]
 EvaluateEvery = int | Literal["epoch"]  # a number of updates, or after every epoch
 Missing = Literal["error", "mean", "drop"]  # what to do about missing values in a table
@@ -359,6 +370,7 @@ HYPERPARAMETERS: dict[str, Rule] = {
     "rotation": number("from 0 to 180", lambda v: 0 <= v <= 180),
     "elastic": number("from 0 to 100", lambda v: 0 <= v <= 100),
     "backward_fault": choice(*get_args(BackwardFault)),
+    "training_fault": choice(*get_args(TrainingFault)),
 }
 
 

@@ -48,7 +48,7 @@ def mini_batch(
         x = augment(x)
     if _needs_blocks(params, len(rows)):  # `gradient` scales each block
         return x, y
-    return model.inputs(x, params[0].dense.W.dtype), y
+    return model.inputs(x, params[0].dense.W.dtype, params[0].raw), y
 
 
 def gradient(
@@ -123,7 +123,13 @@ def _needs_blocks(params: model.Params, n: int) -> bool:
     return n > GRADIENT_BLOCK and not any(layer.normalises for layer in params)
 
 
-def sum_over(data: Data, rows: Array, add: Callable[..., Any], zero: Any) -> Any:
+def sum_over(
+    data: Data,
+    rows: Array,
+    add: Callable[..., Any],
+    zero: Any,
+    raw: model.RawInputs | None = None,
+) -> Any:
     """Accumulates sums over the given rows of the data, one block at a time.
 
     Args:
@@ -132,6 +138,7 @@ def sum_over(data: Data, rows: Array, add: Callable[..., Any], zero: Any) -> Any
         add: `add(sums, x, y, mask)` returns the new sums; `mask` masks the examples of the
             block `(x, y)`, because the last block is padded.
         zero: the initial sums.
+        raw: that of the network's first layer.
     """
     n = rows.shape[0]
     size = min(n, EVALUATION_BLOCK)
@@ -140,7 +147,7 @@ def sum_over(data: Data, rows: Array, add: Callable[..., Any], zero: Any) -> Any
 
     def add_block(index: Array, sums: Any) -> Any:
         mask = jnp.arange(size, dtype=jnp.int32) < n - index * size
-        x = model.inputs(data.x[blocks[index]], jnp.dtype(jnp.float32))
+        x = model.inputs(data.x[blocks[index]], jnp.dtype(jnp.float32), raw)
         return add(sums, x, data.y[blocks[index]], mask)
 
     return jax.lax.fori_loop(0, n_blocks, add_block, zero)

@@ -26,7 +26,7 @@ from jmlp.training import program
 from jmlp.training.blocks import Data
 from jmlp.training.eta import Tracker
 from jmlp.training.group_training import GroupTraining, LoadSaved, Rows, Scaled
-from jmlp.training.plan import Plan
+from jmlp.training.plan import Plan, Scaling
 from jmlp.training.records import CohortState, Progress
 
 # Programs of each compiled function that are kept for later trainings when jmlp is used as a
@@ -191,10 +191,11 @@ def with_idle_device(devices: Sequence[jax.Device]) -> Sequence[jax.Device]:
 
 def _put_data(
     plan: Plan, dataset: Dataset, rows: tuple[Rows, Rows] | None, mesh: Mesh
-) -> tuple[Data, Mapping[int, Scaled]]:
+) -> tuple[Data, Mapping[Scaling, Scaled]]:
     """Copies the training set, followed by the test set, to every device.
 
-    A table is standardised by the training part of its split, so it is there once for each split.
+    A table is standardised by the training part of its split, so it is there once for each split,
+    and once more if there are runs for which it is not.
 
     Args:
         plan: the plan that will be trained.
@@ -203,20 +204,20 @@ def _put_data(
         mesh: the devices.
 
     Returns:
-        The data, and for each split seed of a table where its examples are.
+        The data, and for each scaling of a table where its examples are.
     """
-    scaled: dict[int, Scaled] = {}
+    scaled: dict[Scaling, Scaled] = {}
     parts: list[Dataset] = []
     if dataset.columns is None:
         parts.append(dataset)
     else:
         contract, first = contract_of(dataset), 0
-        for split_seed in planning.split_seeds(plan):
-            training, _ = rows or dataset.split(split_seed, plan.study.validation_fraction)
-            scale = dataset.scale(training)
+        for scaling in planning.scalings(plan):
+            training, _ = rows or dataset.split(scaling.split_seed, plan.study.validation_fraction)
+            scale = dataset.scale(training, raw=scaling.raw)
             assert scale is not None
             parts.append(dataset.scaled(scale))
-            scaled[split_seed] = Scaled(first, replace(contract, scale=scale))
+            scaled[scaling] = Scaled(first, replace(contract, scale=scale))
             first += plan.facts.n_examples + plan.facts.n_test
     xs: list[NDArray[Any]] = []
     ys: list[NDArray[Any]] = []

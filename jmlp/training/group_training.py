@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from jmlp.data.contract import Contract
 from jmlp.data.dataset import Dataset
-from jmlp.data.order import mini_batches
 from jmlp.nn.augmentation import augmentation_of
 from jmlp.nn.cost import balanced_weights
 from jmlp.nn.tensors import name_tensors
@@ -22,7 +21,7 @@ from jmlp.training import plan as planning
 from jmlp.training.blocks import Data
 from jmlp.training.eta import LONGEST_CHUNK, Tracker
 from jmlp.training.outcome import Ended, Outcome, provenance
-from jmlp.training.plan import Cohort, Group, Plan
+from jmlp.training.plan import Cohort, Group, Plan, Scaling
 from jmlp.training.program import (
     Cohorts,
     EvaluationInputs,
@@ -84,7 +83,7 @@ class GroupTraining:
         n_busy: int,  # devices of the mesh that train, the first ones
         tracker: Tracker,
         rows: tuple[Rows, Rows] | None,  # of training and validation part, in place of a split
-        scaled: Mapping[int, Scaled],  # by split seed; empty unless the data are a table
+        scaled: Mapping[Scaling, Scaled],  # empty unless the data are a table
         load_saved: LoadSaved,
         max_programs: int,  # kept per compiled function
     ) -> None:
@@ -283,7 +282,7 @@ class GroupTraining:
 
     def first_row(self, cohort: Cohort) -> np.int32:
         """The row of `Data` with the first example of a cohort."""
-        scaled = self.scaled.get(cohort.split_seed)
+        scaled = self.scaled.get(planning.scaling_of(cohort.runs[0]))
         return np.int32(0 if scaled is None else scaled.first)
 
     def lane_hyperparams(self, cohort: Cohort) -> Hyperparams:
@@ -305,8 +304,9 @@ class GroupTraining:
         order = np.zeros((len(self.slots), n, batch_size), np.int32)
         for index, slot in enumerate(self.slots):
             if slot is not None:
-                seed, n_examples = slot.cohort.seed, len(slot.training)
-                used = mini_batches(seed, slot.evaluation * n, n, n_examples, batch_size)
+                used = planning.examples_of_updates(
+                    self.group.hyperparams, slot.cohort.seed, slot.evaluation * n, n, slot.training
+                )
                 order[index] = slot.training[used]
         return order
 
@@ -469,7 +469,7 @@ class GroupTraining:
         assert slot is not None
         ended = self.read_slot(index, Ended(*(getattr(self.state, name) for name in Ended._fields)))
         results = []
-        scaled = self.scaled.get(slot.cohort.split_seed)
+        scaled = self.scaled.get(planning.scaling_of(slot.cohort.runs[0]))
         for lane, run in enumerate(slot.cohort.runs):
             lane_ended = jax.tree.map(lambda a, at=lane: np.array(a[at]), ended)
             lane_finals = jax.tree.map(lambda a, at=(index, lane): np.array(a[at]), finals)

@@ -12,10 +12,13 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jmlp.data.dataset import Dataset, plane_of
+from jmlp.data.order import mini_batches, unshuffled
 from jmlp.data.published import Published
 from jmlp.data.table import TableOptions
 from jmlp.errors import ConfigError
@@ -250,7 +253,16 @@ def as_compiled(hp: Hyperparams) -> Hyperparams:
 
     Groups that differ only in these share all programs but the one that makes updates.
     """
-    return changed(hp, batch_size=0, evaluate_every="epoch", shift=0, rotation=0.0, elastic=0.0)
+    fault = "none" if hp.training_fault == "no_shuffle" else hp.training_fault
+    return changed(
+        hp,
+        batch_size=0,
+        evaluate_every="epoch",
+        shift=0,
+        rotation=0.0,
+        elastic=0.0,
+        training_fault=fault,
+    )
 
 
 def _group(cohorts: tuple[Cohort, ...]) -> Group:
@@ -276,6 +288,22 @@ def n_steps(n_training: int, batch_size: int) -> int:
 def evaluations(n_training: int, hp: Hyperparams) -> Evaluations:
     """When a run is evaluated that trains on so many examples."""
     return Evaluations(n_steps(n_training, hp.batch_size), hp.evaluate_every)
+
+
+def examples_of_updates(
+    hp: Hyperparams, seed: int, first: int, n: int, training: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """The examples of consecutive updates of a run, as indices of `training`, `(n, batch size)`.
+
+    Args:
+        hp: hyperparameters of the run.
+        seed: its seed.
+        first: the number of updates before these.
+        n: the number of these updates.
+        training: the rows of the training part.
+    """
+    fixed = unshuffled(training) if hp.training_fault == "no_shuffle" else None
+    return mini_batches(seed, first, n, len(training), hp.batch_size, fixed)
 
 
 def run_id(hp: Hyperparams, seed: int, split_seed: int, study: Study, facts: DataFacts) -> str:
@@ -344,6 +372,8 @@ def group_name(group: Group) -> str:
     parts += [f"elastic {hp.elastic:g}"] if hp.elastic else []
     if hp.backward_fault != "none":
         parts.append(f"backward fault {hp.backward_fault}")
+    if hp.training_fault != "none":
+        parts.append(f"training fault {hp.training_fault}")
     if hp.evaluate_every != "epoch":
         parts.append(f"evaluated every {hp.evaluate_every:,} updates")
     return ", ".join(parts)
@@ -455,14 +485,31 @@ def cpu_slots(plan: Plan, group: Group, n_devices: int) -> int:
     return max(1, min(CPU_SLOTS, room, -(-len(group.cohorts) // n_devices)))
 
 
-def split_seeds(plan: Plan) -> tuple[int, ...]:
-    """The seeds of the plan's splits."""
-    return tuple(dict.fromkeys(c.split_seed for group in plan.groups for c in group.cohorts))
+class Scaling(NamedTuple):
+    """How a table is standardised for a run."""
+
+    split_seed: int  # of the split whose training part determines it
+    raw: bool  # not at all, on purpose: the training fault "raw_inputs"
 
 
-def n_splits(plan: Plan) -> int:
-    """How often the data are on a device: a table once for each split, by which it is scaled."""
-    return len(split_seeds(plan)) if plan.facts.is_table else 1
+def scaling_of(run: Run) -> Scaling:
+    """How a table is standardised for this run."""
+    return Scaling(run.split_seed, is_raw(run.hyperparams))
+
+
+def is_raw(hp: Hyperparams) -> bool:
+    """Whether a network's inputs are not scaled, on purpose."""
+    return hp.training_fault == "raw_inputs"
+
+
+def scalings(plan: Plan) -> tuple[Scaling, ...]:
+    """All that the plan's runs need."""
+    return tuple(dict.fromkeys(scaling_of(c.runs[0]) for g in plan.groups for c in g.cohorts))
+
+
+def n_copies(plan: Plan) -> int:
+    """How often the data are on a device: a table once for each way of standardising it."""
+    return len(scalings(plan)) if plan.facts.is_table else 1
 
 
 def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
@@ -486,7 +533,7 @@ def _group_memory(plan: Plan, group: Group, n_devices: int) -> int:
     part = hp.batch_size if hp.batch_norm else min(hp.batch_size, GRADIENT_BLOCK)
     batch = hp.batch_size * facts.n_in * facts.pixel_bytes
     batch += 4 * max(part, EVALUATION_BLOCK) * lanes_at_once * units
-    data = n_splits(plan) * (facts.n_examples + facts.n_test) * facts.n_in * facts.pixel_bytes
+    data = n_copies(plan) * (facts.n_examples + facts.n_test) * facts.n_in * facts.pixel_bytes
     # The rows of the mini-batches of this interval and of the next.
     interval = evaluations(plan.n_training, hp).interval
     order = 2 * 4 * slots * interval * hp.batch_size

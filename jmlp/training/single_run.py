@@ -129,13 +129,29 @@ def gradient(
         class_weights: weights of the classes in the cost, `(C,)`; None: there are none.
     """
     derivatives = faults.derivatives(hp.backward_fault, learn_scale=hp.batch_norm_scale, rate=rate)
-    options = CostOptions(hp.drop_rate, hp.input_drop_rate, hp.label_smoothing, class_weights)
+    options, y = cost_options(hp, class_weights), labels(hp, params, y)
     batch_cost, grads, bn_state = blocks.gradient(params, bn_state, x, y, key, options, derivatives)
     if hp.l2 is not None:
         grads = l2.add_gradient(grads, params, hp.l2)
     if hp.clip_norm is not None:
         grads = clipping.clip(grads, hp.clip_norm)
     return batch_cost, grads, bn_state
+
+
+def cost_options(hp: Hyperparams, class_weights: Array | None) -> CostOptions:
+    """What the cost of an update has in addition to that of an evaluation."""
+    return CostOptions(
+        hp.drop_rate,
+        hp.input_drop_rate,
+        hp.label_smoothing,
+        class_weights,
+        faults.log_softmax(hp.training_fault),
+    )
+
+
+def labels(hp: Hyperparams, params: model.Params, y: Array) -> Array:
+    """The labels `(B,)` of an update: those of the data, unless they are wrong on purpose."""
+    return faults.labels(hp.training_fault, y, params[-1].dense.W.shape[0])
 
 
 def update(
@@ -157,7 +173,7 @@ def update(
     if hp.weight_decay is not None:
         params = weight_decay.decay(params, rate, hp.weight_decay)
     params, optimizer_state = optimizer_of(hp.optimizer).update(
-        params, grads, optimizer_state, rate, hp.momentum
+        params, faults.step(hp.training_fault, grads), optimizer_state, rate, hp.momentum
     )
     if hp.max_norm is not None:
         params = max_norm.constrain(params, hp.max_norm)
@@ -263,7 +279,7 @@ def evaluate(params: model.Params, bn_state: model.State, data: Data, rows: Arra
         return add_examples(sums, params, bn_state, x, y, mask)
 
     n_classes = params[-1].dense.W.shape[0]
-    sums: Sums = blocks.sum_over(data, rows, add, zero_sums(n_classes))
+    sums: Sums = blocks.sum_over(data, rows, add, zero_sums(n_classes), params[0].raw)
     return evaluation_from(sums, len(rows))
 
 

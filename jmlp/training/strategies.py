@@ -310,7 +310,8 @@ def _evaluate_pairs(n: Array, networks: Networks, rows: Array, data: Data) -> Ev
     zero = jax.tree.map(
         lambda a: jnp.broadcast_to(a, (n_lanes, *a.shape)), single_run.zero_sums(n_classes)
     )
-    return single_run.evaluation_from(blocks.sum_over(data, rows, add, zero), len(rows))
+    sums = blocks.sum_over(data, rows, add, zero, networks[0][0].raw)
+    return single_run.evaluation_from(sums, len(rows))
 
 
 def _each_lane_of_slot(function: Callable[..., Any], slot: tuple[Array, Any, Any]) -> Any:

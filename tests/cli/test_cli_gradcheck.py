@@ -10,10 +10,10 @@ from commands import Here
 from jmlp.nn import gradcheck, model
 from jmlp.nn.gradcheck import LeafCheck
 
-RIGHT = LeafCheck((20, 7, 5), "before", 0.4, "[0].batchnorm.gamma", 20, 1.2e-16, 3.4e-10)
-WRONG = LeafCheck((8,), None, 0.0, "[1].dense.b", 10, 2e-3, 2e-3)
+RIGHT = LeafCheck((20, 7, 5), "before", 0.4, "[0].batchnorm.gamma", 20, 1.2e-16, 3.4e-10, 1.0, 1.0)
+WRONG = LeafCheck((8,), None, 0.0, "[1].dense.b", 10, 2e-3, 2e-3, 1.002, 0.9)
 OPTION = replace(RIGHT, hidden=(8,), batch_norm=None, drop_rate=0.0, option="label smoothing")
-NAN = LeafCheck((), None, 0.0, "[0].dense.W", 120, float("nan"), 1e-10)
+NAN = LeafCheck((), None, 0.0, "[0].dense.W", 120, float("nan"), 1e-10, float("inf"), float("nan"))
 
 TABLE = """\
           batch    drop                          against       against
@@ -103,6 +103,8 @@ def test_json_holds_both_errors_of_every_leaf(here: Here, monkeypatch: pytest.Mo
                 "size": 20,
                 "autodiff_error": 1.2e-16,
                 "difference_error": 3.4e-10,
+                "ratio": 1.0,
+                "cosine": 1.0,
                 "same_as": [],
                 "option": None,
                 "ok": True,
@@ -115,6 +117,8 @@ def test_json_holds_both_errors_of_every_leaf(here: Here, monkeypatch: pytest.Mo
                 "size": 120,
                 "autodiff_error": None,
                 "difference_error": 1e-10,
+                "ratio": None,
+                "cosine": None,
                 "same_as": [],
                 "option": None,
                 "ok": False,

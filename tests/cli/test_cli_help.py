@@ -40,6 +40,7 @@ def test_there_are_these_commands() -> None:
         "microscope step",
         "microscope sizes",
         "gradcheck",
+        "break",
         "data",
         "data list",
         "data get",

@@ -1,6 +1,7 @@
 """`jmlp predict`: the prediction of a saved network for a user's picture."""
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,10 @@ from commands import Here
 from helpers import N_EXAMPLES, N_TEST, arrays
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from sketches import drawn
 
 import jmlp
+from jmlp.data import synthetic
 from jmlp.results import tensor_files, weights
 
 X_TEST, Y_TEST = arrays(N_TEST, first=N_EXAMPLES)
@@ -237,6 +240,131 @@ def test_a_network_trained_with_a_mistake_says_so_wherever_it_is_used(here: Here
         "warning: net.safetensors was trained with a mistake in the backward pass: relu_mask\n",
     )
     assert ", backward fault relu_mask" in here("runs", "ls").out
-    assert "backward fault" in here("runs", "show", "last").out
+    raw = [*TRAIN, "--training-fault", "raw_inputs", "--save", "raw.safetensors"]
+    assert "The training has a mistake on purpose (training_fault: raw_inputs)" in here(*raw).out
+    done = here("predict", "raw.safetensors", "digit.npy", "--json")
+    assert json.loads(done.out)["cautions"] == [
+        "raw.safetensors was trained with a mistake in the training: raw_inputs"
+    ]
+    network = weights.load(here.folder / "raw.safetensors")
+    logits = np.asarray(jmlp.predict(network.params, network.state, X_TEST[:1]))
+    Z = X_TEST[0].astype(np.float32)[:, None]  # as they are, by hand
+    for index, layer in enumerate(network.params):
+        Z = layer.dense.W @ (np.maximum(Z, 0) if index else Z) + layer.dense.b
+    np.testing.assert_allclose(logits, Z.T, rtol=1e-4, atol=1e-4)
+    # This run is the last one now.
+    assert ", training fault raw_inputs" in here("runs", "ls").out
+    assert "training fault" in here("runs", "show", "last").out
     verified = here("verify", "last")
     assert (verified.code, "1 of 1 runs bit-identical" in verified.out) == (0, True)
+
+
+# ---- all stored networks, of all seeds
+
+SEVERAL = """
+name = "several"
+data = "digits.npz"
+seeds = 2
+epochs = 3
+hidden = [12]
+batch_size = 16
+learning_rate = 0.1
+
+[experiments.rates]
+axes.learning_rate = [0.1, 1e30]
+baseline.learning_rate = 0.1
+"""
+
+
+@pytest.fixture
+def several(here: Here) -> list[str]:
+    """A store with two seeds of a network, and two that diverged; the ids of the former."""
+    made = synthetic(300, 10)
+    assert made.x_test is not None
+    np.savez(
+        here.folder / "digits.npz", x_train=made.x_train.reshape(-1, 28, 28), y_train=made.y_train
+    )
+    Image.fromarray(drawn(at=(6, 6), size=0.5)).save(here.folder / "seven.png")
+    (here.folder / "several.toml").write_text(SEVERAL)
+    assert here("study", "several.toml", "--quiet").code == 0
+    found = json.loads(here("runs", "ls", "--json").out)
+    rows = found["runs"] if isinstance(found, dict) else found
+    return [
+        row["run_id"] for row in sorted(rows, key=lambda r: r["seed"]) if row["state"] == "finished"
+    ]
+
+
+def test_every_network_of_every_seed_is_asked(several: list[str], here: Here) -> None:
+    done = here("predict", several[0], "seven.png", "--every", "--seeds", "--json")
+    assert (done.code, done.err) == (0, "")
+    said = json.loads(done.out)
+    assert [run["run_id"] for run in said["runs"]] == several
+    assert [run["epochs"] for run in said["runs"]] == [[0, 1, 2, 3]] * 2
+    assert [column["epoch"] for column in said["strip"]] == [0, 1, 2, 3, None]
+    kept = []
+    for run in said["runs"]:
+        one = json.loads(here("predict", run["run_id"], "seven.png", "--json").out)
+        kept.append(one["probabilities"])
+        assert run["probabilities"][run["best"]] == pytest.approx(one["probabilities"], rel=1e-5)
+        assert (said["seen"], said["how"]) == (one["seen"], one["how"])
+    mean = np.mean(kept, axis=0)
+    last = said["strip"][-1]
+    assert last["probabilities"] == pytest.approx(mean.tolist(), rel=1e-5)
+    assert last["class"] == int(mean.argmax())
+    assert sum(last["seeds_by_class"]) == last["seeds"] == 2
+
+
+def test_the_strip_is_printed_as_a_table_or_in_sentences(several: list[str], here: Here) -> None:
+    done = here("predict", several[0], "seven.png", "--every", "--plain")
+    first, *lines = done.out.splitlines()
+    assert first.startswith("seven.png: ")
+    answers = [line for line in lines if line.startswith("  epoch ")]
+    assert [line.split(":")[0].split(" (")[0] for line in answers] == [
+        f"  epoch {epoch}" for epoch in range(4)
+    ]
+    assert sum("(best)" in line for line in answers) == 1
+    quiet = here("predict", several[0], "seven.png", "--seeds", "--quiet")
+    assert re.fullmatch(r"seven\.png: \d \(\d+\.\d%\), in [12] of 2 seeds\n", quiet.out)
+
+
+def test_a_run_that_diverged_is_asked_by_itself_and_named(several: list[str], here: Here) -> None:
+    found = json.loads(here("runs", "ls", "--json").out)
+    rows = found["runs"] if isinstance(found, dict) else found
+    diverged = next(row["run_id"] for row in rows if row["state"] == "diverged")
+    done = here("predict", diverged, "seven.png", "--every", "--quiet")
+    assert done.code == 0
+    told = here("predict", diverged, "seven.png", "--every", "--seeds")
+    assert told.out.startswith("seven.png: no network is left to ask: all runs diverged\n")
+    assert "diverged at update 2: it is not among these" in told.err
+
+
+def test_a_row_of_a_table_is_asked_of_all_seeds_by_the_scale_of_each(here: Here) -> None:
+    study = 'name = "flowers"\ndata = "iris"\nseeds = 2\nepochs = 2\nbatch_size = 16\n'
+    study += "[experiments.one]\nhidden = [4]\n"
+    (here.folder / "flowers.toml").write_text(study)
+    assert here("study", "flowers.toml", "--quiet").code == 0
+    found = json.loads(here("runs", "ls", "--json").out)
+    rows = found["runs"] if isinstance(found, dict) else found
+    values = [
+        "sepal_length_cm=5.1",
+        "sepal_width_cm=3.5",
+        "petal_length_cm=1.4",
+        "petal_width_cm=0.2",
+    ]
+    done = here("predict", rows[0]["run_id"], *values, "--every", "--seeds", "--json")
+    assert (done.code, done.err) == (0, "")
+    said = json.loads(done.out)
+    for run in said["runs"]:
+        one = json.loads(here("predict", run["run_id"], *values, "--json").out)
+        expected = one["rows"][0]["probabilities"]
+        assert run["probabilities"][run["best"]] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_file_has_only_one_network(network: weights.Network, here: Here) -> None:
+    del network
+    for flag in ("--every", "--seeds"):
+        assert here("predict", "net.safetensors", "digit.png", flag) == (
+            2,
+            "",
+            f"jmlp: error: {flag}: net.safetensors is a file, which has one network: give a run\n",
+        )

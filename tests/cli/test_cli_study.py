@@ -94,6 +94,7 @@ def test_dry_run_as_json(here: Here) -> None:
     done = here("study", "small.toml", "--dry-run", "--json", "--cores", "1")
     static = {"hidden": [5, 4], "batch_size": 16, "optimizer": "sgd", "initialization": "he"}
     static |= {"schedule": "constant", "evaluate_every": "epoch", "backward_fault": "none"}
+    static |= {"training_fault": "none"}
     static |= {"batch_norm_place": "before", "batch_norm_scale": True}
     static |= {"activation": "relu", "class_weight": "none", "features": []}
     static |= {"shift": 0, "rotation": 0.0, "elastic": 0.0}

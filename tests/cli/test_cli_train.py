@@ -90,6 +90,7 @@ def test_every_hyperparameter_has_a_flag(here: Here) -> None:
         "--min-delta": ("0.01", 0.01),
         "--evaluate-every": ("7", 7),
         "--backward-fault": ("relu_mask", "relu_mask"),
+        "--training-fault": ("no_shuffle", "no_shuffle"),
     }
     given = [text for flag, (value, _) in flags.items() for text in (flag, value) if text]
     done = here("train", "--data", "small.npz", *given, "--json", "--quiet")

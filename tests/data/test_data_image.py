@@ -14,7 +14,7 @@ from PIL import Image
 import jmlp
 from jmlp.data import load_mnist, read_image, synthetic
 from jmlp.data.contract import contract_of
-from jmlp.data.image import read_picture
+from jmlp.data.image import picture_of, read_picture
 from jmlp.errors import DataError
 
 SHAPE = (28, 28)
@@ -86,6 +86,24 @@ def test_sixteen_bit_grey_is_scaled_by_its_own_range(top: int, path: Path) -> No
     values = np.where(digit() > 0, top, 0).astype(np.uint16)
     read = read_image(png(path, Image.fromarray(values)), SHAPE)
     np.testing.assert_array_equal(read, (digit() > 0).reshape(784) * np.uint8(255))
+
+
+@pytest.mark.parametrize("as_is", [None, True, False])
+@pytest.mark.parametrize("paper", ["light", "dark"])
+def test_a_picture_in_memory_is_converted_like_one_in_a_file(
+    paper: str, as_is: bool | None, tmp_path: Path
+) -> None:
+    pixels = np.asarray(bar(150, 200, (60, 20), (50, 8)))
+    pixels = pixels if paper == "light" else 255 - pixels
+    contract = contract_of(DRAWN)
+    png(tmp_path / "bar.png", Image.fromarray(pixels))
+    np.save(tmp_path / "bar.npy", pixels)
+    here = picture_of(pixels, contract, as_is=as_is)
+    for name in ("bar.png", "bar.npy"):
+        there = read_picture(tmp_path / name, contract, as_is=as_is)
+        for one, other in ((here.read, there.read), (here.seen, there.seen), (here.x, there.x)):
+            np.testing.assert_array_equal(one, other, strict=True)
+        assert (here.how, here.cautions) == (there.how, there.cautions)
 
 
 def bar(height: int, width: int, at: tuple[int, int], size: tuple[int, int]) -> Image.Image:

@@ -42,6 +42,13 @@ def assert_updated(step: Step, after: model.Params) -> None:
         {"l2": 0.1, "clip_norm": 0.01, "max_norm": 0.5},
         {"label_smoothing": 0.2, "class_weight": "balanced", "schedule": "linear"},
         {"backward_fault": "relu_mask"},
+        {"backward_fault": "bias_mean"},
+        {"training_fault": "step_sign"},
+        {"training_fault": "raw_softmax"},
+        {"training_fault": "labels_off_by_one"},
+        {"training_fault": "no_shuffle"},
+        {"training_fault": "raw_inputs"},
+        {"training_fault": "raw_inputs", "batch_size": 150},
     ],
     ids=str,
 )

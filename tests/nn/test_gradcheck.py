@@ -9,7 +9,7 @@ import pytest
 
 from jmlp.nn import faults, gradcheck, model
 from jmlp.nn.activations import ACTIVATIONS
-from jmlp.nn.gradcheck import LeafCheck, check_network, relative_error
+from jmlp.nn.gradcheck import LeafCheck, check_network, cosine, ratio, relative_error
 
 LEAVES = ["[0].dense.W", "[0].batchnorm.gamma", "[0].batchnorm.beta", "[1].dense.W", "[1].dense.b"]
 
@@ -125,4 +125,12 @@ def test_error_is_relative_to_the_larger_norm_and_at_least_a_fraction_of_the_who
 def test_leaf_is_right_where_both_errors_are_within_tolerance(
     autodiff: float, difference: float, ok: bool
 ) -> None:
-    assert LeafCheck((), None, 0.0, "[0].dense.W", 1, autodiff, difference).ok is ok
+    assert LeafCheck((), None, 0.0, "[0].dense.W", 1, autodiff, difference, 1.0, 1.0).ok is ok
+
+
+def test_ratio_and_cosine_are_hand_computed() -> None:
+    a, b = np.array([[3.0, 4.0]]), np.array([[0.0, 10.0]])
+    assert (ratio(a, b), cosine(a, b)) == (0.5, 0.8)
+    assert (ratio(-2 * b, b), cosine(-2 * b, b)) == (2.0, -1.0)
+    assert (ratio(0 * a, b), ratio(a, 0 * b)) == (0.0, np.inf)
+    assert all(map(np.isnan, (ratio(0 * a, 0 * b), cosine(0 * a, b), cosine(a, 0 * b))))

@@ -9,7 +9,8 @@ from helpers import N_EXAMPLES, N_TEST, SMALL_DATA, arrays, experiment, plan
 from store_runs import end, submission
 
 from jmlp import data
-from jmlp.data import TableOptions
+from jmlp.data import TableOptions, synthetic
+from jmlp.data.contract import contract_of
 from jmlp.data.dataset import Dataset
 from jmlp.inspection import compute, records
 from jmlp.inspection.records import Inspection, Part
@@ -39,11 +40,20 @@ def write_data(folder: Path, *, test_set: bool = True, floats: bool = False) -> 
     return data.load(folder / "small.npz")
 
 
+def write_digits(folder: Path, n: int = 1000) -> Dataset:
+    """Synthetic digits as a file, and read back."""
+    made = synthetic(n, 10)
+    path = folder / "digits.npz"
+    np.savez(path, x_train=made.x_train.reshape(-1, 28, 28), y_train=made.y_train)
+    return data.load(path)
+
+
 def submit(
     store: Store, dataset: Dataset, *experiments: Experiment, options: TableOptions | None = None
 ) -> Plan:
     """Puts the runs of some experiments into the queue, and says that a worker has begun them."""
-    made = plan(*experiments, facts=data_facts(dataset))
+    facts = data_facts(dataset)
+    made = plan(*experiments, facts=facts)
     is_file = Path(dataset.source).is_file()
     table = {
         "name": "small" if is_file else dataset.name,
@@ -51,6 +61,10 @@ def submit(
         "digests": dict(dataset.digests),
         **({"path": dataset.source} if is_file else {}),
         **({} if options is None else {"table": asdict(options)}),
+        "image_shape": dataset.image_shape,
+        "n_classes": dataset.n_classes,
+        "contract": asdict(contract_of(dataset)),
+        "facts": {**asdict(facts), "digests": dict(facts.digests)},
     }
     store.submit(submission(made, data=table))
     store.begin(made.study.name, [run.run_id for run in made.runs])

@@ -97,7 +97,7 @@ def test_all_that_can_be_off_is_off_by_default() -> None:
 def test_a_step_without_features_computes_only_what_plain_backpropagation_needs() -> None:
     def reference(state: TrainState, hp: Hyperparams) -> TrainState:
         """The same step, of these two hidden layers, written out."""
-        (first, _, _, _), (second, _, _, _), (last, _, _, _) = state.params
+        first, second, last = (layer.dense for layer in state.params)
         A = (X.astype(jnp.float32) / 255).T
         Z1, cache1 = dense.forward(first, A)
         A1, relu1 = relu.forward(Z1)
@@ -140,6 +140,40 @@ def test_a_step_without_features_computes_only_what_plain_backpropagation_needs(
     # What is on is in the program.
     with_l2 = operations(jax.make_jaxpr(step)(lane(replace(SMALL, l2=0.1)), state).jaxpr)
     assert with_l2["mul"] == found["mul"] + 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "more"),
+    [
+        ("step_sign", {"neg"}),
+        ("labels_off_by_one", {"sub", "rem"}),
+        ("raw_softmax", {"div"}),
+        ("no_shuffle", set()),
+    ],
+)
+def test_only_a_step_with_a_training_fault_has_the_operations_of_it(
+    fault: Any, more: set[str]
+) -> None:
+    hp = lane(SMALL)
+    state = single_run.init(hp, N_IN, N_CLASSES, key())
+    plain = operations(jax.make_jaxpr(step)(hp, state).jaxpr)
+    broken = operations(
+        jax.make_jaxpr(step)(lane(replace(SMALL, training_fault=fault)), state).jaxpr
+    )
+    assert more <= (broken - plain).keys()
+    assert bool(more) == (broken != plain)
+
+
+def test_raw_inputs_cost_one_operation_less() -> None:
+    raw = replace(SMALL, training_fault="raw_inputs")
+    plain, broken = (
+        operations(
+            jax.make_jaxpr(step)(lane(hp), single_run.init(hp, N_IN, N_CLASSES, key())).jaxpr
+        )
+        for hp in (SMALL, raw)
+    )
+    assert plain - broken == Counter({"div": 1})
+    assert not broken - plain
 
 
 @pytest.mark.parametrize("name", OFF)

@@ -5,6 +5,7 @@ import pytest
 from helpers import N_TRAINING, experiment, plan, trained
 
 from jmlp.data import batch_order, split
+from jmlp.study import mistakes
 from jmlp.study.config import Value
 from jmlp.training import records
 
@@ -72,3 +73,41 @@ def test_first_costs(
     np.testing.assert_allclose(found, validation, rtol=1e-4, err_msg=CHANGED)
     found = [point.batch_cost for point in run.costs[1:] if point.batch_cost is not None]
     np.testing.assert_allclose(found, batch, rtol=1e-4, err_msg=CHANGED)
+
+
+# Validation costs of evaluations 1 and 2 with each mistake; evaluation 0 is that of the right
+# network, except for raw inputs, which another network reads.
+FAULTS: dict[str, tuple[dict[str, Value], list[float]]] = {
+    "relu_mask": ({"backward_fault": "relu_mask"}, [1.1050355, 1.1090355]),
+    "batch_mean": ({"backward_fault": "batch_mean", "learning_rate": 0.01}, [1.0835702, 1.0350788]),
+    "weights_transposed": (
+        {"backward_fault": "weights_transposed", "hidden": (5, 5)},
+        [1.0174253, 0.980938],
+    ),
+    "bias_of_last": ({"backward_fault": "bias_of_last"}, [1.0861323, 1.0687779]),
+    "bias_mean": ({"backward_fault": "bias_mean"}, [1.0904045, 1.0757624]),
+    "dropout_mask": ({"backward_fault": "dropout_mask", "drop_rate": 0.4}, [1.0931315, 1.0817125]),
+    "batch_norm": ({"backward_fault": "batch_norm", "batch_norm": True}, [0.9521145, 0.6454471]),
+    "updated_weights": ({"backward_fault": "updated_weights"}, [1.0904042, 1.0720904]),
+    "step_sign": ({"training_fault": "step_sign", "learning_rate": 0.01}, [1.1064998, 1.1102242]),
+    "raw_softmax": ({"training_fault": "raw_softmax"}, [1.0906881, 1.0731723]),
+    "labels_off_by_one": ({"training_fault": "labels_off_by_one"}, [1.1195281, 1.1585433]),
+    "no_shuffle": ({"training_fault": "no_shuffle"}, [1.087599, 1.0704275]),
+    "raw_inputs": (
+        {"training_fault": "raw_inputs", "learning_rate": 0.001},
+        [2.3247142, 1.3976424],
+    ),
+    "zero_weights": ({"initialization": "zero"}, [1.1053157, 1.1082557]),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_costs_with_a_mistake(name: str) -> None:
+    hyperparams, validation = FAULTS[name]
+    (run,) = trained(experiment(**hyperparams, epochs=2, patience=None))
+    found = [point.validation_cost for point in run.costs[1:]]
+    np.testing.assert_allclose(found, validation, rtol=1e-4, err_msg=CHANGED)
+
+
+def test_every_mistake_has_its_costs() -> None:
+    assert set(FAULTS) == set(mistakes.NAMES)

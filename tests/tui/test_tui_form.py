@@ -117,6 +117,7 @@ def test_empty_field_shows_the_value_of_the_study() -> None:
         "rotation": "0",
         "elastic": "0",
         "backward_fault": "none",
+        "training_fault": "none",
     }
     assert outline.hint("batch_size", ["final"]) == "128"
 

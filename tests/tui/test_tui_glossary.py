@@ -14,6 +14,7 @@ from tui_tables import FULL, table
 
 from jmlp.client.differences import OUTCOME
 from jmlp.client.texts import words as spaced
+from jmlp.inspection.mistake import TITLES
 from jmlp.results.statistics import Answer, Verdict
 from jmlp.results.tables import study_tables
 from jmlp.store.states import RUN_STATES, STUDY_STATES
@@ -90,6 +91,8 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "verdicts": (*(v for v in get_args(Verdict) if v != "failures"), *get_args(Answer)),
     "marks": ("baseline", "best", "limit", "±", "ln(classes)", "band", "snapshot"),
     "live figures": (*LABELS_OF_ACTIVITY, "elapsed", "left", "memory", "cores", "process"),
+    "gradients of a mistake": tuple(filter(None, TITLES)),
+    "drawings": ("sheet", "drawing", "strip", "answer", "best epochs", "as is"),
     "panels of a study": ("curves", "layer", "parameters", "median", "letter", "data"),
 }
 

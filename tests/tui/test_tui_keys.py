@@ -21,10 +21,12 @@ from tui.palette import Actions
 from tui.panels.boundary import BoundaryPanel
 from tui.screens.base import JmlpScreen
 from tui.screens.compare import CompareScreen
+from tui.screens.draw import DrawScreen
 from tui.screens.experiment import ExperimentScreen
 from tui.screens.form import StudyForm
 from tui.screens.help import HelpScreen
 from tui.screens.inside import InsideScreen, Terms
+from tui.screens.mistakes import MistakeList, MistakesScreen
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
 from tui.screens.studies import WELCOME, StudiesScreen
@@ -36,6 +38,7 @@ from tui.widgets.number_grid import NumberGrid
 from tui.widgets.plane import Plane
 from tui.widgets.result_tables import ResultTables
 from tui.widgets.run_list import RunList
+from tui.widgets.sheet import Sheet
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "app.md"
@@ -55,8 +58,10 @@ PLACES: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
     ("curves", (Curves,)),
     ("weights, mistakes", (Gallery,)),
     ("boundary", (BoundaryPanel, Plane)),
+    ("drawing", (DrawScreen, Sheet)),
     ("runs", (RunsScreen, RunList)),
     ("compared runs", (CompareScreen,)),
+    ("mistakes", (MistakesScreen, MistakeList)),
     ("new study", (StudyForm,)),
     ("questions", (Dialog, Confirm, TextDialog)),
     ("help", (HelpScreen,)),
@@ -69,6 +74,7 @@ OPENED: dict[str, tuple[tuple[str, str], ...]] = {
     "runs": (("q Quit", "2"),),
     "compare": (("q Quit", "2"), ("6 runs", "X"), ("6 selected", "c")),
     "form": (("q Quit", "n"), ("Start from", "enter")),
+    "mistakes": (("q Quit", "b"),),
     "question": (("q Quit", "2"), ("6 runs", "delete")),
 }
 
@@ -143,7 +149,7 @@ def test_every_key_in_the_prose_of_the_documents_exists(page: Path) -> None:
 
 def test_every_key_of_the_welcome_exists() -> None:
     keys = re.findall(r"^  (\S)   ", WELCOME, re.MULTILINE)
-    assert len(keys) == 3
+    assert len(keys) == 4
     assert set(keys) <= {name for names, _ in bound_keys(own(StudiesScreen)) for name in names}
 
 

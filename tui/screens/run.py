@@ -69,6 +69,7 @@ class RunScreen(JmlpScreen[None]):
         Binding("a", "swap", "Accuracy", tooltip="Curves of cost or accuracy"),
         Binding("u", "update", "Update", tooltip="Inspect the newest checkpoint"),
         Binding("i", "inside", "Inside", tooltip="Every number of the next update, step by step"),
+        Binding("d", "draw", "Draw", tooltip="Draw a digit, and ask all snapshots and seeds"),
         Binding("escape", "back", "Back", tooltip="Back to the previous screen"),
     ]
 
@@ -292,6 +293,26 @@ class RunScreen(JmlpScreen[None]):
             where = Where(row.run_id, snapshot=index)
             self.app.push_screen(InsideScreen(where, f"{self.breadcrumb} › seed {row.seed}"))
 
+    def action_draw(self) -> None:
+        """Opens the sheet to draw on."""
+        from tui.screens.draw import DrawScreen
+
+        sheet = self.runs[self.chosen].sheet if self.runs else None
+        if sheet is not None:
+            run_ids = [seen.row.run_id for seen in self.runs]
+            title = f"{self.breadcrumb} › draw"
+            together = len(run_ids) > 1 and self.together
+            self.app.push_screen(
+                DrawScreen(
+                    run_ids,
+                    title,
+                    sheet,
+                    chosen=self.chosen,
+                    together=together,
+                    epoch=self.epoch,
+                )
+            )
+
     def action_back(self) -> None:
         """Returns to the previous screen."""
         self.dismiss()
@@ -307,6 +328,8 @@ class RunScreen(JmlpScreen[None]):
             return self.panel not in (*HAVE_MEANS, *MICROSCOPES)
         if action == "play":
             return not in_curves
+        if action == "draw":
+            return bool(self.runs) and self.runs[self.chosen].sheet is not None
         if action == "update":
             seen = self.runs[self.chosen] if self.runs else None
             failed = seen and isinstance(self.inspections.get(self._key(seen)), Failure)
@@ -376,8 +399,9 @@ class RunScreen(JmlpScreen[None]):
                 self._show_boundary()
             else:
                 self._show_inside()
-        update = self.check_action("update", ())
-        self.offered = self.panel in HAVE_MEANS, self.panel, len(self.runs) > 1, update
+        actions = [bool(self.check_action(action, ())) for action in ("update", "draw")]
+        in_curves, has_mean = self.panel == "curves", self.panel in HAVE_MEANS
+        self.offered = in_curves, has_mean, len(self.runs) > 1, *actions
 
     watch_panel = watch_chosen = watch_together = watch_part = watch_epoch = _show
     watch_log_scale = watch_unit = watch_mode = _show

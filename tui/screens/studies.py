@@ -52,6 +52,8 @@ and see how certain a result is.
 
   n   Another study, or your own study file.
 
+  b   A mistake on purpose, beside the right network.
+
 Training runs in a process of its own: it continues
 when the app is closed, and nothing is lost."""
 
@@ -161,6 +163,7 @@ class StudiesScreen(JmlpScreen[None]):
         Binding("d", "start('demo')", "Demo", tooltip="Start a demo of 20 seconds"),
         Binding("2", "app.switch_mode('runs')", "Runs", tooltip="All runs in the store"),
         Binding("i", "inside", "Inside", tooltip="Every number of a tiny fresh network"),
+        Binding("b", "break", "Break it", tooltip="Choose a mistake, see it, train it"),
     ]
 
     def compose_body(self) -> ComposeResult:
@@ -244,6 +247,10 @@ class StudiesScreen(JmlpScreen[None]):
         from tui.screens.inside import InsideScreen
 
         self.app.push_screen(InsideScreen(Where(), "a fresh network"))
+
+    def action_break(self) -> None:
+        """Opens the mistakes."""
+        self.app.choose_mistake()
 
     def action_start(self, source: str) -> None:
         """Starts a built-in study unchanged."""

@@ -40,7 +40,8 @@ def setting_texts(hp: Hyperparams, data: str, n_seeds: int, axes: Sequence[str])
         axes: the names of the experiment's axes.
     """
     # What is off is not listed, unless it is varied; the layers show ReLU.
-    off = {**OFF, "activation": "relu", "backward_fault": "none", "class_weight": "none"}
+    none = dict.fromkeys(("backward_fault", "training_fault", "class_weight"), "none")
+    off = {**OFF, "activation": "relu", **none}
     used = {n: v for n, v in settings(hp).items() if n in axes or n not in off or v != off[n]}
     names = [*(name for name in FIRST if name in used), *(n for n in used if n not in FIRST)]
     found = [Setting(words(n), text_of(n, used[n]), n in axes) for n in names]

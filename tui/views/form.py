@@ -66,6 +66,7 @@ _ORDER = (
     "batch_norm_place",
     "batch_norm_scale",
     "backward_fault",
+    "training_fault",
 )
 KEYS = tuple(dict.fromkeys((*FIRST, *OF_TABLE, *_ORDER, *DEFAULTS)))
 WORDS = ("name", "data")  # whose text is taken as it is typed

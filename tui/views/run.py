@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jmlp.client.stored_data import read_data
+from jmlp.data.contract import SMALLEST, Contract
 from jmlp.errors import StoreError
 from jmlp.inspection.boundary_records import plane_columns
 from jmlp.results.curves import mean_curve
@@ -23,6 +25,8 @@ class SeenRun:
     row: RunRow
     points: tuple[CostPoint, ...]
     is_plane: bool = False  # whether its data have two numerical inputs, and so a boundary
+    # Height and width of its pictures; None: they are none that could be drawn by hand.
+    sheet: tuple[int, int] | None = None
 
     @property
     def in_training(self) -> bool:
@@ -41,7 +45,6 @@ class RunQuery:
         """
         self.run_ids = tuple(run_ids)
         self._seen: dict[str, SeenRun] = {}
-        self._is_plane: bool | None = None  # None: unknown yet; the runs have the same data
 
     def __call__(self, view: StoreView) -> tuple[SeenRun, ...]:
         """Reads the current state of the runs; none if there is no store."""
@@ -52,23 +55,34 @@ class RunQuery:
     def _read(self, store: Store, run_id: str) -> SeenRun:
         row = store.run(run_id)
         before = self._seen.get(run_id)
-        if self._is_plane is None:
-            self._is_plane = _has_plane(store, run_id)
+        if before is None:
+            contract = _contract(store, run_id)
+            is_plane, sheet = _is_plane(contract), _sheet(contract)
+        else:
+            is_plane, sheet = before.is_plane, before.sheet
         is_same = before is not None and _place(before.row) == _place(row)
         points = before.points if before is not None and is_same else store.points(run_id)
-        self._seen[run_id] = SeenRun(row, points, self._is_plane)
+        self._seen[run_id] = SeenRun(row, points, is_plane, sheet)
         return self._seen[run_id]
 
 
-def _has_plane(store: Store, run_id: str) -> bool:
-    """Whether the data of a run have exactly two numerical inputs."""
-    from jmlp.client.stored_data import read_data
-
+def _contract(store: Store, run_id: str) -> Contract | None:
+    """What the networks of a run accept; None: an earlier version has not stored all of it."""
     try:
-        stored = read_data(store.about_run(run_id)["data"], run_id)
-    except StoreError:  # what is stored about the data is incomplete
-        return False
-    return bool(plane_columns(stored.contract))
+        return read_data(store.about_run(run_id)["data"], run_id).contract
+    except StoreError:
+        return None
+
+
+def _is_plane(contract: Contract | None) -> bool:
+    """Whether there are exactly two numerical inputs."""
+    return contract is not None and bool(plane_columns(contract))
+
+
+def _sheet(contract: Contract | None) -> tuple[int, int] | None:
+    """Height and width of the pictures, if they can be drawn."""
+    plane = None if contract is None else contract.plane
+    return None if plane is None or min(plane) < SMALLEST else plane
 
 
 def _place(row: RunRow) -> tuple[object, ...]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -11,19 +10,18 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.color import Color
 from textual.geometry import Size
 from textual.reactive import var
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.charts.lists import Line
-from tui.charts.picture import N_LEVELS, NO_PIXEL, Plane, half_blocks, shades, shrink
+from tui.charts.picture import Plane, shrink
 from tui.text import fit
+from tui.widgets.pixels import NEGATIVE, POSITIVE, picture_lines
 
 GAPS = (1, 2)  # columns between cards: the minimum, and the gap if as many cards still fit
 MARGIN = 1
-POSITIVE, NEGATIVE = Color.parse("#f0883e"), Color.parse("#3f8cff")
 NO_PICTURE: Plane = np.empty((0, 0))
 
 
@@ -178,8 +176,7 @@ class Gallery(ScrollView, can_focus=True):
 
     def _picture(self, card: Card, width: int) -> list[list[Segment]]:
         plane = shrink(card.plane, self.factor)
-        by_signs = self.signs or self.app.no_color or self._is_ascii
-        lines = self._by_signs(plane) if by_signs else self._by_colours(plane, card.signed)
+        lines = picture_lines(self.app, plane, signed=card.signed, signs=self.signs)
         pad = Segment(" " * (width - plane.shape[1]))
         return [[*line, pad] for line in lines]
 
@@ -188,37 +185,3 @@ class Gallery(ScrollView, can_focus=True):
         pad = Segment(" " * (width - listed.size.width))
         lines = listed.lines()
         return [[*(Segment(text, inks[sign]) for text, sign in line), pad] for line in lines]
-
-    @property
-    def _is_ascii(self) -> bool:
-        """Whether the terminal has only ASCII, which can show shades but not half blocks."""
-        return bool(getattr(self.app.driver_class, "ascii_only", False))
-
-    def _by_signs(self, plane: Plane) -> list[list[Segment]]:
-        return [[Segment(line)] for line in shades(plane)]
-
-    def _by_colours(self, plane: Plane, signed: bool) -> list[list[Segment]]:
-        variables = self.app.theme_variables
-        paper, ink = variables["surface"], variables["foreground"]
-        return [
-            [
-                Segment("▀", _cell_style(paper, ink, signed, *levels))
-                for levels in zip(above.tolist(), below.tolist(), strict=True)
-            ]
-            for above, below in zip(*half_blocks(plane), strict=True)
-        ]
-
-
-@lru_cache(8192)
-def _cell_style(paper: str, ink: str, signed: bool, above: int, below: int) -> Style:
-    """Returns the style of a cell from the levels of its two halves."""
-    halves = [_colour(paper, ink, signed, level).rich_color for level in (above, below)]
-    return Style(color=halves[0], bgcolor=halves[1])
-
-
-def _colour(paper: str, ink: str, signed: bool, level: int) -> Color:
-    blank = Color.parse(paper)
-    if level == NO_PIXEL:
-        return blank
-    full = Color.parse(ink) if not signed else NEGATIVE if level < 0 else POSITIVE
-    return blank.blend(full, abs(level) / N_LEVELS)

@@ -229,7 +229,7 @@ def over_keys(
         input_drop_rate: as in `masks_of`.
     """
     dtype = params[-1].dense.W.dtype
-    A_example, A = model.inputs(example, dtype).A, model.inputs(x, dtype).A
+    A_example, A = (model.inputs(one, dtype, params[0].raw).A for one in (example, x))
 
     def logits(A: Array, key: Array | None) -> Array:
         masks = Masks() if key is None else masks_of(params, A, key, drop_rate, input_drop_rate)

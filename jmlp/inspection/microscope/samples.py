@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from jmlp.data.dataset import Dataset
 from jmlp.store.networks import Networks
+from jmlp.training import plan
 
 
 class Examples(NamedTuple):
@@ -44,4 +45,5 @@ def split_of(stored: Networks, dataset: Dataset) -> Split:
         dataset: its data, not standardised.
     """
     training, validation = dataset.split(stored.split_seed, stored.validation_fraction)
-    return Split(dataset.standardised(training), training, validation)
+    scaled = dataset.standardised(training, raw=plan.is_raw(stored.hyperparams))
+    return Split(scaled, training, validation)

@@ -3,7 +3,8 @@
 Two costs are measured, in nats and without an L2 penalty:
 
     of the mini-batch   as the update has it: with its augmentation, its dropout masks, label
-                        smoothing and class weights, and batch norm by its own statistics
+                        smoothing and class weights, and batch norm by its own statistics; but
+                        without a mistake that was made on purpose
     of the sample       the first examples of the training part: the same without augmentation and
                         dropout, and batch norm by the statistics of the whole sample
 
@@ -45,6 +46,8 @@ WORK, FEWEST = 500_000_000, 500
 TOLERANCE = 1e-3  # of the largest eigenvalue, relative
 MOST_RESTARTS = 12  # of Lanczos, each with about `BASIS` products
 BASIS = 20
+# Mistakes in training, made on purpose, that are in the step and not in the costs.
+IN_STEP = ("step_sign", "raw_softmax", "labels_off_by_one")
 CHUNK = 1_000_000  # numbers of gradients that are computed side by side
 
 
@@ -84,7 +87,7 @@ def step_view(stored: Networks, dataset: Dataset, index: int) -> StepView:
         batch_size=hp.batch_size,
         n_sample=len(sample.y),
         is_update=is_update,
-        has_fault=hp.backward_fault != "none",
+        has_fault=hp.backward_fault != "none" or hp.training_fault in IN_STEP,
         multiples=MULTIPLES,
         batch_costs=tuple(batch_costs),
         sample_costs=tuple(sample_costs),
@@ -109,6 +112,7 @@ def step_of(update: Update) -> tuple[model.Params, bool]:
         moments = optimizer_of(hp.optimizer).init(params)
         new, _ = _update(params, gradient, moments, hp, rate)
         return jax.tree.map(lambda new, old: np.float64(new) - np.float64(old), new, params), True
+    gradient = faults.step(hp.training_fault, gradient)
     against: model.Params = jax.tree.map(lambda g: -float(rate) * np.float64(g), gradient)
     return against, False
 

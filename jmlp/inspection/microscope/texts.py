@@ -253,8 +253,8 @@ def step_about(view: StepView) -> list[str]:
         ]
     if view.has_fault:
         lines += [
-            "  the run's own gradient has a mistake, made on purpose, and so has this step;",
-            "  sharpness and noise are those of the correct gradient",
+            "  the run has a mistake, made on purpose, and so has this step; costs, sharpness",
+            "  and noise are those of the correct network",
         ]
     return lines
 

@@ -133,7 +133,7 @@ class StepView:
     batch_size: int
     n_sample: int  # training examples
     is_update: bool  # else the step is -η g, since the optimiser's moments are not stored
-    has_fault: bool  # whether the run's own gradient has a mistake, made on purpose
+    has_fault: bool  # whether the step has a mistake, made on purpose
     multiples: tuple[float, ...]  # of the step
     batch_costs: tuple[float, ...]  # of the mini-batch there, nats
     sample_costs: tuple[float, ...]  # of the sample there

@@ -82,7 +82,7 @@ def answer_claim(
     answer = answer_not_higher([c.verdict for _, c in compared])
     if answer == "contradicted":
         compared = [(name, c) for name, c in compared if c.verdict == "higher"]
-    return _claim_answer(claim, answer, "; ".join(_phrase(n, c, study) for n, c in compared))
+    return _claim_answer(claim, answer, "; ".join(phrase(n, c, study) for n, c in compared))
 
 
 def _claim_answer(claim: Claim, answer: Answer, reason: str) -> ClaimAnswer:
@@ -123,15 +123,15 @@ def _best_reason(compared: list[tuple[str, Comparison]], answer: Answer, study: 
         return f"every other configuration is lower, by at least {percent(least)} points"
     if answer == "contradicted":
         higher = by_verdict["higher"]
-        most = _phrase(*max(higher, key=lambda named: named[1].mean or 0.0), study)
+        most = phrase(*max(higher, key=lambda named: named[1].mean or 0.0), study)
         if len(higher) == 1:
             return most
         return f"{len(higher)} of the {len(compared)} others are higher, most of all: {most}"
     parts = [
-        _phrase(*members[0], study)
+        phrase(*members[0], study)
         if len(members) == 1
         else f"{len(members)} of the {len(compared)} others {_MANY[verdict]}"
-        + (f", most of all: {_phrase(*_widest(members), study)}" if verdict == _NOT_SETTLED else "")
+        + (f", most of all: {phrase(*_widest(members), study)}" if verdict == _NOT_SETTLED else "")
         for verdict, members in by_verdict.items()
     ]
     if lower:
@@ -156,7 +156,8 @@ def _widest(members: list[tuple[str, Comparison]]) -> tuple[str, Comparison]:
     return max(members, key=lambda named: named[1].high or 0.0)
 
 
-def _phrase(name: str, c: Comparison, study: Study) -> str:
+def phrase(name: str, c: Comparison, study: Study) -> str:
+    """A comparison in words: `drop rate 0.5 is lower (-1.20 points, -1.90 to -0.50)`."""
     if c.verdict == "too few pairs":
         return f"{name} has too few pairs ({c.n}, and {FEWEST_PAIRS} are needed)"
     assert c.mean is not None
@@ -235,7 +236,7 @@ def confirmation_notes(
     for name, comparison in compared:
         yield (
             f"The winner of {experiment.confirms}, on fresh seeds against the baseline: "
-            f"{_phrase(name, comparison, study)}."
+            f"{phrase(name, comparison, study)}."
         )
     *_, search = [
         e for e in study.experiments if experiment.confirms in (e.name, e.search_name) and e.search
