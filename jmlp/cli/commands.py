@@ -81,6 +81,17 @@ app.command(
         "opens a number to the sum behind it."
     ),
 )
+app.command(
+    "jmlp.cli.boundary:boundary",
+    name="boundary",
+    sort_key=3.7,
+    help=(
+        "Print the decision boundary of a run whose data have two numerical inputs.\n\n"
+        "Of several runs, the mean of their probabilities at each point, without those that have "
+        "diverged. With --json, the probabilities at all points of the grid."
+    ),
+)
+
 microscope = App(
     name="microscope",
     help="Dropout, batch norm and the next step of a stored run, measured.",
@@ -112,16 +123,6 @@ microscope.command(
 )
 app.command(microscope)
 
-app.command(
-    "jmlp.cli.boundary:boundary",
-    name="boundary",
-    sort_key=3.7,
-    help=(
-        "Print the decision boundary of a run whose data have two numerical inputs.\n\n"
-        "Of several runs, the mean of their probabilities at each point, without those that have "
-        "diverged. With --json, the probabilities at all points of the grid."
-    ),
-)
 app.command(
     "jmlp.cli.gradcheck:gradcheck",
     name="gradcheck",

@@ -105,7 +105,7 @@ def test_other_data_have_no_boundary(tmp_path: Path) -> None:
         assert "Mistakes" in shown(pilot)
         assert "Boundary" not in shown(pilot)
         await pilot.press("shift+tab")
-        assert pilot.app.screen.query_one("Tabs").active == "mistakes"  # type: ignore[attr-defined]
+        assert pilot.app.screen.query_one("Tabs").active == "step"  # type: ignore[attr-defined]
 
     with filled(tmp_path, "finished") as study:
         run_ids = ids(study)
