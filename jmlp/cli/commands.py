@@ -81,6 +81,37 @@ app.command(
         "opens a number to the sum behind it."
     ),
 )
+microscope = App(
+    name="microscope",
+    help="Dropout, batch norm and the next step of a stored run, measured.",
+    sort_key=3.7,
+)
+microscope.command(
+    "jmlp.cli.microscope:dropout",
+    name="dropout",
+    sort_key=1,
+    help="Print which units a run drops next, and the mean over many keys against no dropout.",
+)
+microscope.command(
+    "jmlp.cli.microscope:batch_norm",
+    name="batch-norm",
+    sort_key=2,
+    help="Print the statistics of the batch, the running ones, and those that predictions need.",
+)
+microscope.command(
+    "jmlp.cli.microscope:step",
+    name="step",
+    sort_key=3,
+    help="Print the cost along the next step, the sharpness, and the noise of the gradient.",
+)
+microscope.command(
+    "jmlp.cli.microscope:sizes",
+    name="sizes",
+    sort_key=4,
+    help="Print noise scale, signal-to-noise ratio and sharpness beside the accuracy of each size.",
+)
+app.command(microscope)
+
 app.command(
     "jmlp.cli.boundary:boundary",
     name="boundary",

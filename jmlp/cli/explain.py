@@ -19,8 +19,8 @@ from jmlp.training.records import epoch_text
 
 if TYPE_CHECKING:
     from jmlp.inspection.inside import Inside
-    from jmlp.inspection.records import AnyPart
     from jmlp.inspection.step import Change, Step
+    from jmlp.inspection.views import AnyPart
     from jmlp.nn.trace import Operation
     from jmlp.store.networks import Networks
 
@@ -139,9 +139,7 @@ def _of_run(
 
     with stored.open(viewer=True) as store:
         found = networks.read(store, find_one(store, run).run_id)
-    index = None
-    if epoch is not None:
-        index = min(range(len(found.epochs)), key=lambda i: abs(found.epochs[i] - epoch))
+    index = None if epoch is None else found.index_of(epoch)
     where = Where(found.run_id, snapshot=index, part=part, example=example)
     return Inside(where, found, data_of(found, out.say))
 

@@ -119,7 +119,32 @@ class Inspector:
         Raises:
             JmlpError: there is no such view; see `ask`.
         """
-        found = self.ask(do, say, stop, where=asdict(where), **request)
+        return self.view(kind, do, say, stop, where=asdict(where), **request)
+
+    def view(
+        self,
+        kind: type[T],
+        do: str,
+        say: Say,
+        stop: threading.Event | None = None,
+        **request: Any,
+    ) -> T | None:
+        """A record that the helper computes, such as those of `inspection.microscope.views`.
+
+        Args:
+            kind: the type of the record.
+            do: its name in a request.
+            say: called with one line for each slow step.
+            stop: set by another thread when the record is no longer needed.
+            request: the other values of the request.
+
+        Returns:
+            The record; None if it was stopped.
+
+        Raises:
+            JmlpError: there is no such record; see `ask`.
+        """
+        found = self.ask(do, say, stop, **request)
         return None if found is None else serialization.read(kind, found)
 
     def boundary(

@@ -17,8 +17,10 @@ from jmlp.system.files import compile_cache_dir
 from jmlp.system.helper_server import Send
 
 if TYPE_CHECKING:
+    from jmlp.data.dataset import Dataset
     from jmlp.inspection.asking import Drawings
     from jmlp.inspection.inside import Inside, Steps
+    from jmlp.store.networks import Networks
 
 Request = Mapping[str, Any]
 Say = Callable[[str], None]
@@ -44,6 +46,40 @@ def at_step(answer: "Callable[[Inside, Request], Any]") -> Callable[[Request, Sa
         return serialization.strict(as_json(found))
 
     return answered
+
+
+def through(
+    microscope: "Callable[[Networks, Dataset, int], Any]",
+) -> Callable[[Request, Say], Any]:
+    """The answer to a request about the network of "run_id" nearest to "epoch"."""
+
+    def answered(request: Request, say: Say) -> Any:
+        from jmlp.inspection.inside import as_json
+        from jmlp.results import serialization
+
+        _, stored, dataset = _steps().stored(Path(request["store"]), request["run_id"], say)
+        found = microscope(stored, dataset, stored.index_of(request["epoch"]))
+        return serialization.strict(as_json(found))
+
+    return answered
+
+
+def _dropout(stored: "Networks", dataset: "Dataset", index: int) -> Any:
+    from jmlp.inspection.microscope.dropout import dropout_view
+
+    return dropout_view(stored, dataset, index)
+
+
+def _batch_norm(stored: "Networks", dataset: "Dataset", index: int) -> Any:
+    from jmlp.inspection.microscope.batch_norm import batch_norm_view
+
+    return batch_norm_view(stored, dataset, index)
+
+
+def _step_quality(stored: "Networks", dataset: "Dataset", index: int) -> Any:
+    from jmlp.inspection.microscope.step import step_view
+
+    return step_view(stored, dataset, index)
 
 
 @cache
@@ -92,6 +128,9 @@ ANSWERS: Mapping[str, Callable[[Request, Say], Any]] = {
     "chain": at_step(lambda inside, r: inside.chain(*r["cell"])),
     "ways": at_step(lambda inside, r: inside.ways(*r["cell"], double=r["double"])),
     "changes": at_step(lambda inside, _: inside.changes()),
+    "dropout": through(_dropout),
+    "batch norm": through(_batch_norm),
+    "step quality": through(_step_quality),
     "boundary": boundary,
     "mistake": mistake,
 }

@@ -60,7 +60,7 @@ class Inside:
         """
         index = 0 if where.run_id is None else where.snapshot
         if index is None:
-            index = len(stored.epochs) - 1 if stored.best is None else stored.best
+            index = stored.index_of(None)
         if not 0 <= index < len(stored.epochs):
             raise ConfigError(f"the run has networks 0 to {len(stored.epochs) - 1}, got {index}")
         self.where, self.index, self.networks = where, index, stored
@@ -321,7 +321,7 @@ class Steps:
             run = self._fresh_run(where.settings, say)
             key = repr(sorted(where.settings.items()))
         else:
-            key, stored, dataset = self._stored(folder, where.run_id, say)
+            key, stored, dataset = self.stored(folder, where.run_id, say)
         found = self._steps.pop((key, where), None)
         if found is None:
             if where.run_id is None:
@@ -340,7 +340,14 @@ class Steps:
             self._fresh = key, fresh_run(settings, say)
         return self._fresh[1]
 
-    def _stored(self, folder: Path, run_id: str, say: Say) -> tuple[str, Networks, Dataset]:
+    def stored(self, folder: Path, run_id: str, say: Say) -> tuple[str, Networks, Dataset]:
+        """The networks of a run after their digest, and its data; kept for the next request.
+
+        Raises:
+            CheckpointError: a file of the run is missing or damaged.
+            DataError: the data cannot be loaded, or are not those of the run.
+            StoreError: there is no such run, or it has no networks.
+        """
         with Store(folder, viewer=True) as store:
             key = f"{folder} {networks.key_of(store, run_id)}"
             if self._run is not None and self._run[0] == key:

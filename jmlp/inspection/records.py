@@ -27,7 +27,6 @@ MOST_FILES = 200  # in the cache; most are one or two megabytes
 WITHIN = 99.0  # per cent of the weights that the colour scale of pictures covers
 
 Part = Literal["validation", "test"]
-AnyPart = Literal["training", "validation", "test"]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]

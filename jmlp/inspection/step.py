@@ -21,15 +21,15 @@ from jmlp.data.contract import contract_of
 from jmlp.data.dataset import Dataset, plane_of
 from jmlp.errors import ConfigError, DataError
 from jmlp.inspection.compute import class_weights, step_gradient, update_inputs
-from jmlp.inspection.records import AnyPart
+from jmlp.inspection.updates import network_of, update_after
+from jmlp.inspection.views import AnyPart
 from jmlp.nn import faults, model
 from jmlp.nn.augmentation import augmentation_of
 from jmlp.nn.gradient import CostOptions
-from jmlp.nn.optimizers import learning_rate, optimizer_of
+from jmlp.nn.optimizers import optimizer_of
 from jmlp.nn.tensors import name_tensors
 from jmlp.nn.three_ways import ThreeWays
 from jmlp.nn.trace import Trace, trace, trace_prediction
-from jmlp.results.weights import restore
 from jmlp.store.networks import Networks
 from jmlp.study.config import Hyperparams
 from jmlp.study.rules import BackwardFault
@@ -138,7 +138,7 @@ def prediction(stored: Networks, dataset: Dataset, index: int, part: AnyPart, ro
         x, y = dataset.x_train[rows], dataset.y_train[rows]
     if not 0 <= row < len(y):
         raise ConfigError(f"--example: the {part} part has examples 0 to {len(y) - 1:,}, got {row}")
-    params, state = _network(stored, dataset, index)
+    params, state = network_of(stored, dataset, index)
     labels = jnp.asarray(y[row : row + 1])
     found = jax.jit(trace_prediction)(params, state, jnp.asarray(x[row : row + 1]), labels)
     passed = Passed(params, state, labels, is_prediction=True)
@@ -163,35 +163,17 @@ def next_step(
     Raises:
         ConfigError: there is no such example, or no update follows the network.
     """
-    training, _ = dataset.split(stored.split_seed, stored.validation_fraction)
-    names = contract_of(dataset).class_names
-    dataset = dataset.standardised(training, raw=plan.is_raw(stored.hyperparams))
-    hp = stored.hyperparams
+    names, hp = contract_of(dataset).class_names, stored.hyperparams
     if not 0 <= example < hp.batch_size:
         raise ConfigError(
             f"--example: the mini-batch has examples 0 to {hp.batch_size - 1:,}, got {example}"
         )
-    if stored.diverged_at is not None and index == len(stored.epochs) - 1:
-        raise ConfigError(
-            f"the run diverged at update {stored.diverged_at:,}, which has no finite numbers: "
-            "choose an earlier --epoch"
-        )
-    n_steps = plan.n_steps(len(training), hp.batch_size)
-    done = round(stored.epochs[index] * n_steps)
-    (order,) = plan.examples_of_updates(hp, stored.seed, done, 1, training)
-    rows = training[order]
-    x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
-    weights = class_weights(hp, dataset, training)
-    augmentation = augmentation_of(hp, plane_of(dataset.image_shape))
-    swept, x, key = update_inputs(stored, augmentation, x, done + 1)
-    rate = learning_rate(
-        hp.schedule, swept.learning_rate, done + 1, n_steps, swept.epochs, swept.warmup
-    )
-    params, state = _network(stored, dataset, index)
+    update = update_after(stored, dataset, index)
+    params, state, swept, x, y, key, rate, weights, number, order = update
     gradient = step_gradient(params, state, swept, x, y, key, rate, weights)
     found, passed, column = _trace(params, state, swept, x, y, key, rate, weights, example)
     new = None
-    if moments is None and (hp.optimizer == "sgd" or done == 0):
+    if moments is None and (hp.optimizer == "sgd" or number == 1):
         moments = optimizer_of(hp.optimizer).init(params)
     if moments is not None:
         new, _ = _update(params, gradient, moments, swept, rate)
@@ -205,17 +187,10 @@ def next_step(
         names,
         stored.epochs[index],
         hp.batch_size,
-        update=done + 1,
+        update=number,
         rate=float(rate),
         changes=_changes(params, gradient, new),
     )
-
-
-def _network(stored: Networks, dataset: Dataset, index: int) -> tuple[model.Params, model.State]:
-    params, state = restore(
-        stored.tensors[index], stored.hyperparams, dataset.n_in, dataset.n_classes
-    )
-    return jax.tree.map(jnp.asarray, params), jax.tree.map(jnp.asarray, state)
 
 
 def _trace(

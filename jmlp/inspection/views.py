@@ -6,9 +6,9 @@ helper process answers and the command prints as JSON. Imports no JAX.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from jmlp.inspection.records import AnyPart
+AnyPart = Literal["training", "validation", "test"]  # of the data
 
 MOST_TERMS = 40  # of a sum that are listed one by one
 MOST_CHANGES = 200  # parameters whose update is listed

@@ -43,6 +43,12 @@ class Networks:
     best: int | None  # the index of the best network; None if the run diverged
     diverged_at: int | None  # the update; the last network is then the last finite one
 
+    def index_of(self, epoch: float | None) -> int:
+        """The index of the network nearest to an epoch; None: the best one, or else the last."""
+        if epoch is None:
+            return len(self.epochs) - 1 if self.best is None else self.best
+        return min(range(len(self.epochs)), key=lambda e: abs(self.epochs[e] - epoch))
+
 
 def key_of(store: Store, run_id: str) -> str:
     """A digest of what `read` would return, without reading it all: 32 hexadecimal digits.

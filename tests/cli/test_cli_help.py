@@ -34,6 +34,11 @@ def test_there_are_these_commands() -> None:
         "predict",
         "explain",
         "boundary",
+        "microscope",
+        "microscope dropout",
+        "microscope batch-norm",
+        "microscope step",
+        "microscope sizes",
         "gradcheck",
         "break",
         "data",
@@ -83,7 +88,7 @@ def test_command_alone_without_a_terminal_prints_the_help_and_what_to_type(tmp_p
     )
 
 
-@pytest.mark.parametrize("parent", ["", "data", "runs", "store"])
+@pytest.mark.parametrize("parent", ["", "microscope", "data", "runs", "store"])
 def test_help_says_what_every_command_does(parent: str, tmp_path: Path) -> None:
     # In a separate process, where the commands are not loaded.
     bare = command(*parent.split(), "--help", cwd=tmp_path)

@@ -6,20 +6,14 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from helpers import N_VALIDATION, SMALL_DATA, experiment, plan
+from helpers import N_VALIDATION, SMALL_DATA
+from inspected_runs import EVERY, networks
 
 from jmlp.data.dataset import Dataset, make_dataset
 from jmlp.errors import ConfigError, DataError
 from jmlp.inspection.step import FreshRun, Step, next_step, prediction
 from jmlp.nn import model
-from jmlp.nn.tensors import name_tensors
 from jmlp.results.weights import restore
-from jmlp.store.networks import Networks
-from jmlp.training import engine
-from jmlp.training.plan import data_facts
-
-# Networks after 0, 1, 2 and 3 updates, as `evaluate_every = 1` keeps them.
-EVERY: dict[str, Any] = {"evaluate_every": 1, "epochs": 1, "patience": None}
 
 
 def pictures() -> Dataset:
@@ -28,26 +22,6 @@ def pictures() -> Dataset:
         "y_train": SMALL_DATA.y_train,
     }
     return make_dataset("small", named, "small")
-
-
-def networks(data: Dataset = SMALL_DATA, seed: int = 3, **changes: Any) -> Networks:
-    """The networks of a run that was really trained."""
-    made = plan(experiment(seeds=(seed,), **EVERY | changes), facts=data_facts(data))
-    (run,) = [r for progress in engine.run(made, data) for r in progress.results]
-    return Networks(
-        run_id=run.run_id,
-        key="",
-        hyperparams=run.hyperparams,
-        seed=run.seed,
-        split_seed=0,
-        validation_fraction=0.2,
-        data={},
-        can_drop=run.provenance.can_drop,
-        epochs=tuple(snapshot.epoch for snapshot in run.snapshots),
-        tensors=tuple(name_tensors(s.params, s.state) for s in run.snapshots),
-        best=0,
-        diverged_at=run.diverged_at,
-    )
 
 
 def assert_updated(step: Step, after: model.Params) -> None:

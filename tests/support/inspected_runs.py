@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from helpers import N_EXAMPLES, N_TEST, arrays, experiment, plan
+from helpers import N_EXAMPLES, N_TEST, SMALL_DATA, arrays, experiment, plan
 from store_runs import end, submission
 
 from jmlp import data
@@ -14,14 +14,18 @@ from jmlp.data.contract import contract_of
 from jmlp.data.dataset import Dataset
 from jmlp.inspection import compute, records
 from jmlp.inspection.records import Inspection, Part
+from jmlp.nn.tensors import name_tensors
 from jmlp.store import Store
 from jmlp.store.checkpoints import Checkpoints, key_of
+from jmlp.store.networks import Networks
 from jmlp.study.config import Experiment
 from jmlp.training import engine
 from jmlp.training.plan import Plan, data_facts
 from jmlp.training.records import RunResult
 
 IMAGE_SHAPE = (4, 5)
+# Networks after 0, 1, 2 and 3 updates, as `evaluate_every = 1` keeps them.
+EVERY: dict[str, Any] = {"evaluate_every": 1, "epochs": 1, "patience": None}
 
 
 def write_data(folder: Path, *, test_set: bool = True, floats: bool = False) -> Dataset:
@@ -111,3 +115,23 @@ def trained(folder: Path, dataset: Dataset, **hyperparams: Any) -> RunResult:
     """The one run of an experiment, trained into a new store in this folder."""
     (result,) = train(folder, dataset, experiment(**hyperparams))
     return result
+
+
+def networks(data: Dataset = SMALL_DATA, seed: int = 3, **changes: Any) -> Networks:
+    """The networks of a run that was really trained, after each of its first updates."""
+    made = plan(experiment(seeds=(seed,), **EVERY | changes), facts=data_facts(data))
+    (run,) = [r for progress in engine.run(made, data) for r in progress.results]
+    return Networks(
+        run_id=run.run_id,
+        key="",
+        hyperparams=run.hyperparams,
+        seed=run.seed,
+        split_seed=0,
+        validation_fraction=0.2,
+        data={},
+        can_drop=run.provenance.can_drop,
+        epochs=tuple(snapshot.epoch for snapshot in run.snapshots),
+        tensors=tuple(name_tensors(s.params, s.state) for s in run.snapshots),
+        best=0,
+        diverged_at=run.diverged_at,
+    )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import microscope_views
 import pytest
 from inspections import made_up
 from textual.pilot import Pilot
@@ -35,6 +36,8 @@ class StandIn:
         self.asked: list[tuple[str, Part]] = []
         self.answer: Callable[[str, Part, Callable[[str], None], threading.Event], Any]
         self.answer = lambda run_id, part, say, stop: made(part=part)
+        self.viewed: list[tuple[str, float]] = []  # what was asked of the microscopes, where
+        self.view: Callable[[str, float], Any] = microscope_views.view
 
     def inspect(
         self,
@@ -55,7 +58,12 @@ def inspections(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     def inspect(_: Inspector, *request: Any) -> Inspection | None:
         return stand_in.inspect(*request)
 
+    def view(_: Inspector, kind: Any, do: str, say: Any, stop: Any, **where: Any) -> Any:
+        stand_in.viewed.append((do, where["epoch"]))
+        return stand_in.view(do, where["epoch"])
+
     monkeypatch.setattr(Inspector, "inspect", inspect)
+    monkeypatch.setattr(Inspector, "view", view)
     return stand_in
 
 

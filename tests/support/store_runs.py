@@ -15,7 +15,7 @@ from jmlp.nn.batchnorm import BatchNormState
 from jmlp.nn.dense import DenseParams
 from jmlp.nn.model import Layer
 from jmlp.store import Store, StudyState, Submission, run_files
-from jmlp.study.config import Experiment, Hyperparams, Study
+from jmlp.study.config import Experiment, Hyperparams, Study, Value
 from jmlp.study.file import to_toml
 from jmlp.training.plan import DataFacts, Plan, Run, make_plan
 from jmlp.training.records import CostPoint, Progress, RunResult, Snapshot
@@ -33,11 +33,18 @@ DATA = {
 N_STEPS = 10  # of an epoch
 
 
-def plan(name: str = "small", rates: Sequence[float] = (0.1, 0.2), n_seeds: int = 3) -> Plan:
+def plan(
+    name: str = "small",
+    rates: Sequence[float] = (0.1, 0.2),
+    n_seeds: int = 3,
+    **hyperparams: Value,
+) -> Plan:
     """Runs of some learning rates, each with some seeds."""
     axes = {"learning_rate": tuple(rates)}
     baseline = {"learning_rate": rates[0]}
-    experiment = Experiment("rates", HP, axes, tuple(range(n_seeds)), baseline)
+    experiment = Experiment(
+        "rates", replace(HP, **hyperparams), axes, tuple(range(n_seeds)), baseline
+    )
     return make_plan(Study(name, (experiment,), data="small"), FACTS)
 
 

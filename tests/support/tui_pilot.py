@@ -86,7 +86,7 @@ def ended_run(run: Run, accuracy: float = 0.9, **changes: Any) -> RunResult:
 
 
 @contextmanager
-def filled(folder: Path, kind: Kind) -> Iterator[Plan]:
+def filled(folder: Path, kind: Kind, **hyperparams: Any) -> Iterator[Plan]:
     """A store for the app, with one study of made-up runs; its plan.
 
     Args:
@@ -94,8 +94,9 @@ def filled(folder: Path, kind: Kind) -> Iterator[Plan]:
         kind: "empty": there is none; "running": seed 0 is done, seed 1 in training in the hands of
             a worker, seed 2 in the queue; "diverged": all runs of the learning rate 0.2 have
             diverged; "finished": all runs have ended well.
+        hyperparams: of all runs, where they are not the usual ones.
     """
-    made = store_runs.plan()
+    made = store_runs.plan(**hyperparams)
     if kind == "empty":
         yield made
         return

@@ -28,6 +28,7 @@ from tui.panels import layers
 from tui.panels.boundary import BoundaryPanel
 from tui.panels.confusion import ConfusionPanel
 from tui.panels.layers import LayersPanel
+from tui.panels.microscopes import MICROSCOPES
 from tui.panels.pictures import MistakesPanel, WeightsPanel
 from tui.screens import studies
 from tui.screens.form import StudyForm
@@ -73,6 +74,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "fields of the filter": (*TEXTS, *NUMBERS),
     "panels of a run": PANELS,
     "parts of a panel": tuple(term for panel in EXPLAINED for term in panel.terms),
+    "parts of a microscope": tuple(t for panel in MICROSCOPES.values() for t in panel.terms),
     "charts of a run": (layers.GRADIENT, layers.UPDATE, layers.DEAD, "cost, nats", "accuracy, %"),
     "quantities of a comparison": tuple(q.title for q in comparison.QUANTITIES),
     "rows of a comparison": (

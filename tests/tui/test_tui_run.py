@@ -130,7 +130,7 @@ def test_scrubbing_moves_all_panels_in_time(tmp_path: Path) -> None:
         assert line_with(pilot, " snapshot") == " snapshot  0   1   2* [3 ]  * best"
         wrong = len(inspection.mistakes(3))
         assert f" {wrong} of 200 validation images misclassified" in shown(pilot)
-        await pilot.press("tab")
+        await pilot.press("tab", "tab")  # past the step, around to the curves
         assert "snapshot" in line_with(pilot, "cost, nats")
 
     with filled(tmp_path, "finished") as study:

@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.cells import split_graphemes
 
 _SIGNS = str.maketrans(
-    "▁▂▃▄▅▆▇█▀▌▐░▒▓■□▪▫●○◉◌•·…×÷±−–—‐‑‖√≤≥≈≠←→↑↓↔⇧⏎▲▼▶◀△▽▷◁▴▾▸◂⏵⏷✓✔✗✘★☆‘’“”«»‹›µΔθσλ°",
-    "_.-=+*%#\"||.:%##***o@.*..x/~-----|V<>~#<>^v-^<^v><^v><^v><>vvvxx**''\"\"<><>uDtsl'",
+    "▁▂▃▄▅▆▇█▀▌▐░▒▓■□▪▫●○◉◌•·…×÷±−–—‐‑‖√≤≥≈≠←→↑↓↔⇧⏎▲▼▶◀△▽▷◁▴▾▸◂⏵⏷✓✔✗✘★☆‘’“”«»‹›µΔθσλΣημ°",
+    "_.-=+*%#\"||.:%##***o@.*..x/~-----|V<>~#<>^v-^<^v><^v><^v><>vvvxx**''\"\"<><>uDtslSnm'",
 )
 _ANY = re.compile(r"[^\x00-\x7f]+")
 _UPPER_DOTS, _LOWER_DOTS = 0b00011011, 0b11100100  # rows 1 and 2, 3 and 4 of a braille character

@@ -15,8 +15,8 @@ from textual.message import Message
 from textual.widgets import Static
 
 from jmlp.inspection import texts
-from jmlp.inspection.records import AnyPart
 from jmlp.inspection.views import (
+    AnyPart,
     CellView,
     FactorView,
     StepView,

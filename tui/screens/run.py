@@ -1,7 +1,7 @@
 """The screen of one configuration's runs, or one run: curves, and inspections of its networks."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -24,6 +24,7 @@ from tui.panels.boundary import BoundaryPanel
 from tui.panels.confusion import ConfusionPanel
 from tui.panels.curves import CurvesPanel
 from tui.panels.layers import LayersPanel
+from tui.panels.microscopes import MICROSCOPES, MicroscopePanel
 from tui.panels.pictures import MistakesPanel, WeightsPanel
 from tui.screens.base import JmlpScreen
 from tui.views import boundary, excerpts
@@ -31,7 +32,7 @@ from tui.views.run import RunQuery, SeenRun
 from tui.widgets.curves import Mark, XUnit
 from tui.widgets.scrubber import Scrubber
 
-PANELS = ("curves", "layers", "weights", "confusion", "mistakes", "boundary")
+PANELS = ("curves", "layers", "weights", "confusion", "mistakes", "boundary", *MICROSCOPES)
 PLAY_SECONDS = 0.4  # from one snapshot to the next
 HAVE_MEANS = ("curves", "boundary")  # panels that can show several seeds at once
 ALL_DIVERGED = "All seeds have diverged: m shows one of them."
@@ -107,7 +108,7 @@ class RunScreen(JmlpScreen[None]):
 
     def compose_body(self) -> ComposeResult:
         """Yields the tabs, a line about the run, the panels and the snapshots."""
-        yield Tabs(*(Tab(name.capitalize(), id=name) for name in PANELS if name != "boundary"))
+        yield Tabs(*(_tab(name) for name in self.panels))
         yield Static(id="about", markup=False)
         with ContentSwitcher(initial="curves", id="pages"):
             yield CurvesPanel(id="curves-page")
@@ -116,6 +117,8 @@ class RunScreen(JmlpScreen[None]):
             yield ConfusionPanel(id="confusion-page")
             yield MistakesPanel(id="mistakes-page")
             yield BoundaryPanel(id="boundary-page")
+            for name, panel in MICROSCOPES.items():
+                yield panel(id=f"{_id(name)}-page")
             yield Static(id="notice", markup=False)
         yield Scrubber()
 
@@ -152,15 +155,20 @@ class RunScreen(JmlpScreen[None]):
                 self.inspections.discard(seen.row.run_id)  # its networks have changed
             elif known is not None and known.row.epoch != seen.row.epoch:
                 self._outdated.add(seen.row.run_id)
-        if "boundary" in self.panels and not self.query("#boundary"):
-            self.query_one(Tabs).add_tab(Tab("Boundary", id="boundary"))
+        for name in self.panels:
+            if not self.query(f"#{_id(name)}"):
+                self.query_one(Tabs).add_tab(_tab(name))
         self._show()
 
     @property
     def panels(self) -> tuple[str, ...]:
-        """The panels that these runs have: a boundary only with two numerical inputs."""
-        is_plane = any(seen.is_plane for seen in self.runs)
-        return PANELS if is_plane else tuple(name for name in PANELS if name != "boundary")
+        """The panels that these runs have: a boundary only with two numerical inputs, say."""
+        hidden = set() if any(seen.is_plane for seen in self.runs) else {"boundary"}
+        for name, panel in MICROSCOPES.items():
+            # All runs have the same hyperparameters.
+            if not self.runs or not panel.applies(self.runs[0].row.hyperparams):
+                hidden.add(name)
+        return tuple(name for name in PANELS if name not in hidden)
 
     @property
     def terms(self) -> list[str]:
@@ -177,13 +185,14 @@ class RunScreen(JmlpScreen[None]):
     @on(Tabs.TabActivated)
     def tab_activated(self, event: Tabs.TabActivated) -> None:
         """Shows the tab's panel."""
-        self.panel = str(event.tab.id)
+        self.panel = next(name for name in PANELS if _id(name) == event.tab.id)
         self._focus()
 
     def action_panel(self, by: int) -> None:
         """Shows the next or previous panel, and wraps around."""
         panels = self.panels
-        self.query_one(Tabs).active = panels[(panels.index(self.panel) + by) % len(panels)]
+        chosen = panels[(panels.index(self.panel) + by) % len(panels)]
+        self.query_one(Tabs).active = _id(chosen)
 
     def action_scrub(self, by: int) -> None:
         """Shows the next or previous snapshot; the first time, requests the inspection."""
@@ -265,7 +274,9 @@ class RunScreen(JmlpScreen[None]):
 
     def action_update(self) -> None:
         """Inspects the run again."""
-        if self.runs:
+        if (microscope := self._microscope) is not None and microscope.has_failed:
+            microscope.retry()
+        elif self.runs:
             self.inspections.discard(self.runs[self.chosen].row.run_id)
             self._request()
             self._show()
@@ -314,7 +325,7 @@ class RunScreen(JmlpScreen[None]):
         if action in ("log", "unit", "swap"):
             return in_curves
         if action == "part":
-            return self.panel not in HAVE_MEANS
+            return self.panel not in (*HAVE_MEANS, *MICROSCOPES)
         if action == "play":
             return not in_curves
         if action == "draw":
@@ -322,10 +333,23 @@ class RunScreen(JmlpScreen[None]):
         if action == "update":
             seen = self.runs[self.chosen] if self.runs else None
             failed = seen and isinstance(self.inspections.get(self._key(seen)), Failure)
-            return bool(seen and (seen.in_training or failed))
+            unmeasured = self._microscope is not None and self._microscope.has_failed
+            return bool(seen and (seen.in_training or failed or unmeasured))
         return True
 
     # ---- what is shown
+
+    @property
+    def _microscope(self) -> MicroscopePanel[Any] | None:
+        """The panel that is shown, if it is a microscope."""
+        if self.panel not in MICROSCOPES:
+            return None
+        return self.query_one(f"#{_id(self.panel)}-page", MicroscopePanel)
+
+    @on(MicroscopePanel.Changed)
+    def microscope_changed(self) -> None:
+        """Offers to try again where nothing could be measured."""
+        self._show()
 
     def _key(self, seen: SeenRun) -> Key:
         return seen.row.run_id, "boundary" if self.panel == "boundary" else self.part
@@ -426,10 +450,10 @@ class RunScreen(JmlpScreen[None]):
             about.update(text, layout=False)
             shown = self.panel, state, e, self.app.size, self.app.theme
             if shown != self._drawn:
-                panel = self.query_one(f"#{self.panel}-page")
+                panel = self.query_one(f"#{_id(self.panel)}-page")
                 panel.show(state, e)  # type: ignore[attr-defined]
                 self._drawn = shown
-            self._page(f"{self.panel}-page")
+            self._page(f"{_id(self.panel)}-page")
         else:
             about.update(about_runs(self.runs, self.chosen, False), layout=False)
             self._show_notice(notice_of(state))
@@ -506,6 +530,17 @@ class RunScreen(JmlpScreen[None]):
             self.query_one(f"#{page}").focus()
         elif page in ("curves-page", "weights-page", "mistakes-page", "boundary-page"):
             self.query_one(f"#{page}").focus_first()  # type: ignore[attr-defined]
+        elif (microscope := self._microscope) is not None and microscope.id == page:
+            microscope.focus()
+
+
+def _id(panel: str) -> str:
+    """The id of a panel's tab, and the beginning of that of its page."""
+    return panel.replace(" ", "-")
+
+
+def _tab(panel: str) -> Tab:
+    return Tab(panel.capitalize(), id=_id(panel))
 
 
 def notice_of(state: State | None) -> str:
