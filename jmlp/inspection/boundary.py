@@ -35,6 +35,7 @@ from jmlp.results.weights import PART, restore
 from jmlp.store import Store, networks
 from jmlp.store.networks import Networks
 from jmlp.system import numerics
+from jmlp.training import plan
 
 MARGIN = 0.1  # round the examples, as a share of their range
 MOST_POINTS = 2000  # examples of each part that are kept; parts are in random order
@@ -95,13 +96,14 @@ def draw(stored: Networks, dataset: Dataset, size: int = GRID) -> Boundary:
     size = max(FEWEST, min(size, math.isqrt(FILE_BYTES // numbers)))
     x, y = (_values(raw[:, column], size) for column in (0, 1))
     grid = np.stack([np.tile(x, len(y)), np.repeat(y, len(x))], axis=1)
-    inputs = _inputs(dataset, training)
+    raw_inputs = plan.is_raw(stored.hyperparams)
+    inputs = _inputs(dataset, training, raw_inputs)
     probability, predicted, lines = [], [], []
     for tensors in stored.tensors:
         params, state = restore(tensors, stored.hyperparams, dataset.n_in, dataset.n_classes)
         probability.append(_probability(_logits(params, state, inputs(grid))))
         predicted.append(classes(_logits(params, state, inputs(raw[kept]))))
-        lines.append(_lines(params, state, *_scale(dataset, training)))
+        lines.append(_lines(params, state, *_scale(dataset, training, raw_inputs)))
     return Boundary(
         run_id=stored.run_id,
         epochs=stored.epochs,
@@ -162,22 +164,29 @@ def _values(column: Floats, size: int) -> Floats:
     return np.linspace(low - room, high + room, size)
 
 
-def _inputs(dataset: Dataset, training: NDArray[np.int32]) -> Inputs:
+def _inputs(dataset: Dataset, training: NDArray[np.int32], raw_inputs: bool) -> Inputs:
     """What makes inputs of raw values, as the contract of the run does."""
     if dataset.columns is not None:
-        scale = dataset.scale(training)
+        scale = dataset.scale(training, raw=raw_inputs)
         assert scale is not None
         return partial(standardise, dataset.columns, scale)
-    divisor = np.float32(255 if dataset.x_train.dtype == np.uint8 else 1)
+    divisor = np.float32(_divisor(dataset, raw_inputs))
     return lambda raw: raw.astype(np.float32) / divisor
 
 
-def _scale(dataset: Dataset, training: NDArray[np.int32]) -> tuple[Floats, Floats]:
+def _scale(
+    dataset: Dataset, training: NDArray[np.int32], raw_inputs: bool
+) -> tuple[Floats, Floats]:
     """Mean and standard deviation by which each input is standardised, `(2,)` each."""
-    scale = dataset.scale(training)
+    scale = dataset.scale(training, raw=raw_inputs)
     if scale is not None:
         return np.array(scale.mean), np.array(scale.std)
-    return np.zeros(2), np.full(2, 255.0 if dataset.x_train.dtype == np.uint8 else 1.0)
+    return np.zeros(2), np.full(2, _divisor(dataset, raw_inputs))
+
+
+def _divisor(dataset: Dataset, raw_inputs: bool) -> float:
+    """What bytes are divided by."""
+    return 255.0 if dataset.x_train.dtype == np.uint8 and not raw_inputs else 1.0
 
 
 def _logits(params: model.Params, state: model.State, inputs: Singles) -> Singles:

@@ -45,5 +45,5 @@ def split_of(stored: Networks, dataset: Dataset) -> Split:
         dataset: its data, not standardised.
     """
     training, validation = dataset.split(stored.split_seed, stored.validation_fraction)
-    scaled = dataset.standardised(training, raw=plan.is_raw(stored.hyperparams))
-    return Split(scaled, training, validation)
+    raw = plan.is_raw(stored.hyperparams)
+    return Split(dataset.standardised(training, raw=raw), training, validation)
