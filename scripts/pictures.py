@@ -2,10 +2,13 @@
 """Makes the documents' pictures of the app, and a short film of it at work.
 
     .venv/bin/python scripts/pictures.py stills STORE [STUDY] [--configuration TEXT]
+    .venv/bin/python scripts/pictures.py lessons STORE
     .venv/bin/python scripts/pictures.py film
 
 The app runs in Chromium, as `jmlp serve` shows it, and keys are pressed. `stills` shows a study
-that has been trained, and writes .github/images/app-*.png; `film` makes a new experiment in an
+that has been trained, and writes .github/images/app-*.png. `lessons` shows what lectures are made
+of, Inside, a mistake, a boundary, a drawing, a microscope, and a replay; in its store, it trains
+the studies `spirals` and `fast` first, unless they are there. `film` makes a new experiment in an
 empty store, with axes typed into the form, and writes .github/images/app.gif, from first start to a
 compared result.
 """
@@ -13,6 +16,7 @@ compared result.
 import argparse
 import io
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -46,6 +50,25 @@ PICTURES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("weights", ("Tab",), "unit 0"),
     ("confusion", ("Tab",), "predicted"),
     ("mistakes", ("Tab",), "sure"),
+)
+
+
+# For each picture of a lesson, the study that is opened first, the keys, and a text that it shows.
+# The digit is a 7 in a corner of the sheet.
+LESSONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
+    ("inside", "", ("i", "~as it is given", "Tab", "Tab", "ArrowRight", "f"), "by Z[i, j]"),
+    ("break", "", ("b", "~gradients are wrong"), "gradients are wrong"),
+    ("boundary", "spirals", ("End", "Enter", "~mean of", ".", "Shift+Tab", "~epoch", "h"), "unit"),
+    (
+        "draw",
+        "fast",
+        (
+            *("Enter", "~mean of", "d", "~pen", *["ArrowLeft"] * 8, *["ArrowUp"] * 8, "Space"),
+            *(*["ArrowRight"] * 9, *["ArrowDown"] * 12),
+        ),
+        "found, cropped",
+    ),
+    ("step", "fast", ("Enter", "~mean of", ".", "Shift+Tab"), "sharpness"),
 )
 
 
@@ -95,10 +118,7 @@ def stills(store: Path, study: str, configuration: str) -> None:
             tab.until_shown(text)
             tab.until(lambda: "computing" not in tab.text())
             if f"app-{name}.png" in shown:
-                path = IMAGES / f"app-{name}.png"
-                palette = shot(tab).quantize(COLOURS, dither=Image.Dither.NONE)
-                palette.save(path, optimize=True)
-                print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1000} kB")
+                save(shot(tab), name)
 
 
 def find(tab: Tab, text: str) -> None:
@@ -111,6 +131,64 @@ def find(tab: Tab, text: str) -> None:
     for _ in range(rows.index(text)):
         tab.page.keyboard.press("ArrowDown")
     tab.until_shown(f"{text}: cost")
+
+
+# ---- lessons
+
+
+def lessons(store: Path) -> None:
+    """Writes the pictures of lessons, as PNG."""
+    for study, *options in (["spirals"], ["fast", "--seeds", "3"]):
+        command = [sys.executable, "-m", "jmlp", "study", study, *options, "--store", str(store)]
+        subprocess.run([*command, "--output", str(store.parent / study), "--quiet"], check=True)
+    for name, study, keys, text in LESSONS:
+        with opened(store, *STILL) as tab:
+            tab.until_shown("fast")
+            if study:
+                open_study(tab, study)
+            for key in keys:
+                if key.startswith("~"):
+                    tab.until_shown(key[1:])
+                    tab.page.wait_for_timeout(300)
+                else:
+                    tab.page.keyboard.press(key)
+                    tab.page.wait_for_timeout(60)
+            tab.until_shown(text)
+            tab.until(lambda tab=tab: "computing" not in tab.text())  # type: ignore[misc]
+            save(shot(tab), name)
+    replay(store)
+
+
+def open_study(tab: Tab, study: str) -> None:
+    """Opens a study from the list of all."""
+    names = [line.split()[0] for line in tab.lines() if line.split()[:1] in (["fast"], ["spirals"])]
+    for _ in range(names.index(study)):
+        tab.page.keyboard.press("ArrowDown")
+    tab.page.keyboard.press("Enter")
+    tab.until_shown(f"studies › {study}")
+    tab.page.wait_for_timeout(500)
+
+
+def replay(store: Path) -> None:
+    """Takes a picture of the replay of a study, as a browser shows it."""
+    page = store.parent / "spirals.html"
+    command = [sys.executable, "-m", "jmlp", "replay", "spirals", "--store", str(store)]
+    subprocess.run([*command, "--force", "-o", str(page)], check=True)
+    path = find_browser()
+    assert path is not None
+    with sync_playwright() as playwright:
+        browser: Browser = launch(playwright, path)
+        shown = browser.new_page(viewport={"width": 1200, "height": 1400})
+        shown.goto(page.resolve().as_uri())
+        save(Image.open(io.BytesIO(shown.screenshot())).convert("RGB"), "replay")
+        browser.close()
+
+
+def save(picture: Image.Image, name: str) -> None:
+    """Writes a picture with few colours."""
+    path = IMAGES / f"app-{name}.png"
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1000} kB")
 
 
 # ---- the film
@@ -244,10 +322,14 @@ def main() -> None:
     pictures.add_argument("store", type=Path, help="the folder of stored runs")
     pictures.add_argument("study", nargs="?", default="original")
     pictures.add_argument("--configuration", default="batch size 64", help="the one to show")
+    taught = commands.add_parser("lessons")
+    taught.add_argument("store", type=Path, help="a folder for runs")
     commands.add_parser("film")
     options = parser.parse_args()
     if options.command == "film":
         film()
+    elif options.command == "lessons":
+        lessons(options.store)
     else:
         stills(options.store, options.study, options.configuration)
 
