@@ -56,9 +56,9 @@ PICTURES: tuple[tuple[str, tuple[str, ...], str], ...] = (
 # For each picture of a lesson, the study that is opened first, the keys, and a text that it shows.
 # The digit is a 7 in a corner of the sheet.
 LESSONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
-    ("inside", "", ("i", "~as it is given", "Tab", "Tab", "ArrowRight", "f"), "by Z[i, j]"),
+    ("inside", "", ("i", "~as it is given", *["ArrowRight"] * 2, "f", "c"), "by jax.vjp"),
     ("break", "", ("b", "~gradients are wrong"), "gradients are wrong"),
-    ("boundary", "spirals", ("End", "Enter", "~mean of", ".", "Shift+Tab", "~epoch", "h"), "unit"),
+    ("boundary", "spirals", ("End", "Enter", "~mean of", ".", "Shift+Tab"), "misclassified"),
     (
         "draw",
         "fast",
@@ -68,7 +68,7 @@ LESSONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         ),
         "found, cropped",
     ),
-    ("step", "fast", ("Enter", "~mean of", ".", "Shift+Tab"), "sharpness"),
+    ("step", "spirals", ("End", "Enter", "~mean of", ".", *["Shift+Tab"] * 2), "sharpness"),
 )
 
 
@@ -144,6 +144,7 @@ def lessons(store: Path) -> None:
     for name, study, keys, text in LESSONS:
         with opened(store, *STILL) as tab:
             tab.until_shown("fast")
+            tab.page.wait_for_timeout(1000)  # until keys reach the app
             if study:
                 open_study(tab, study)
             for key in keys:
