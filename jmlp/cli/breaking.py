@@ -84,6 +84,12 @@ def break_(
         overrides=(*overrides, *table.overrides(), *(set_ or ())),
     )
     study = choice.study()
+    from jmlp import data as datasets
+    from jmlp.client.plans import checked_plan, plan_notes
+    from jmlp.training.plan import data_facts, table_options
+
+    dataset = datasets.load(study.data, out.say, table_options(study))
+    plan = checked_plan(study, data_facts(dataset), hardware.count())
     leaves: tuple[LeafGradient, ...] = ()
     if mistake.checked:
         with contextlib.closing(Inspector(Path())) as inspector:
@@ -95,18 +101,13 @@ def break_(
         if out.json:
             out.print_json(_document(mistake, leaves))
         return 0
-    from jmlp import data as datasets
     from jmlp.cli import session
     from jmlp.cli.show import show_tables
     from jmlp.cli.study import command_line, document, how_to_resume
-    from jmlp.client.plans import checked_plan, plan_notes
     from jmlp.client.submitting import failure_of, submit
     from jmlp.results.broken import in_words
     from jmlp.results.tables import study_tables
-    from jmlp.training.plan import data_facts, table_options
 
-    dataset = datasets.load(study.data, out.say, table_options(study))
-    plan = checked_plan(study, data_facts(dataset), hardware.count())
     submitted = submit(
         stored.folder(),
         choice.label(study.name),

@@ -13,7 +13,7 @@ from jmlp.cli.train import HyperparameterOptions, settings_of
 from jmlp.errors import CheckFailed, ConfigError
 from jmlp.inspection import texts
 from jmlp.inspection.views import UNIT_LETTERS
-from jmlp.study import data_names
+from jmlp.study import data_names, mistakes
 from jmlp.study.rules import plain
 from jmlp.training.records import epoch_text
 
@@ -202,17 +202,13 @@ def _print_cell(inside: "Inside", text: str, out: Output, *, check: bool, double
                 "ways": None if ways is None else as_json(ways),
             }
         )
-        return
-    for line in texts.cell_lines(found):
-        print(line)
-    if len(chain) > 1:
-        print()
-        for line in texts.chain_lines(chain):
-            print(line)
-    if ways is not None:
-        print()
-        for line in texts.ways_lines(ways):
-            print(line)
+    else:
+        parts = [texts.cell_lines(found)]
+        parts += [texts.chain_lines(chain)] if len(chain) > 1 else []
+        parts += [texts.ways_lines(ways)] if ways is not None else []
+        print("\n\n".join("\n".join(lines) for lines in parts))
+    if ways is not None and ways.is_mistake:
+        raise CheckFailed(f"{layer}.{texts.place(found)} by hand differs without a reason")
 
 
 def _print_check(inside: "Inside", out: Output, *, double: bool) -> None:
@@ -230,6 +226,8 @@ def _print_check(inside: "Inside", out: Output, *, double: bool) -> None:
     else:
         for line in texts.array_ways_lines(found):
             print(line)
+        if not double and any(one.reasons for one in found):
+            out.say("--float64 computes all of it again with more digits")
     if n_mistakes:
         raise CheckFailed(
             f"{n_mistakes:,} of the derivatives by hand differ from the others without a reason"
@@ -246,6 +244,8 @@ def _by(shape: tuple[int, int]) -> str:
 def _lines(inside: "Inside", plain_text: bool) -> Iterator[str]:
     step = inside.step
     yield _title(step, inside.networks)
+    for mistake in mistakes.made_by(inside.networks.hyperparams):
+        yield f"with the mistake {mistake.name}: {mistake.wrong}, instead of {mistake.right}"
     yield ""
     for layer in step.trace.layers:
         for operation in layer.operations:

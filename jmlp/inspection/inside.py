@@ -31,12 +31,14 @@ from jmlp.nn.cells import Explanation, Factor
 from jmlp.nn.three_ways import ThreeWays
 from jmlp.store import Store, networks
 from jmlp.store.networks import Networks
+from jmlp.study.mistakes import made_by
 from jmlp.study.schema import study_of
 from jmlp.training.plan import data_facts, make_plan
 
 FRESH = {"seeds": [3], "data": "xor", "hidden": [2], "batch_size": 4}  # 2-2-2
 MOST_STEPS = 4  # that are kept
 PARAMETERS = ("W", "b", "gamma", "beta")
+SAME = 1e-3  # relative error of a sum in float32
 
 Say = Callable[[str], None]
 
@@ -248,7 +250,14 @@ class Inside:
             n_more=len(terms[MOST_TERMS:]),
             rest=float(np.sum([term.value for term in terms[MOST_TERMS:]])),
             update=update,
+            total=self._other_total(found),
         )
+
+    def _other_total(self, found: Explanation) -> float | None:
+        """The sum of the terms if the network makes a mistake, and it is not the number."""
+        largest = max((abs(term.value) for term in found.terms), default=0.0)
+        is_same = abs(found.total - found.value) <= SAME * max(largest, abs(found.value))
+        return None if is_same or not made_by(self.networks.hyperparams) else found.total
 
     def _factor(self, operation: int, factor: Factor) -> FactorView:
         if factor.cell is None:

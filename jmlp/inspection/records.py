@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.data.columns import Column, row_texts
-from jmlp.errors import CheckpointError, StoreError
+from jmlp.errors import CheckpointError, ConfigError, StoreError
 from jmlp.nn.tensors import Tensors
 from jmlp.results import tensor_files
 from jmlp.results.serialization import UnreadableError, member
@@ -162,9 +162,14 @@ def network_at(epochs: Sequence[float], best: int | None, epoch: float | None) -
         epochs: of the networks.
         best: the index of the kept one; None if the run diverged.
         epoch: None: the kept network is wanted, else the last one.
+
+    Raises:
+        ConfigError: the epoch is negative.
     """
     if epoch is None:
         return len(epochs) - 1 if best is None else best
+    if not epoch >= 0:
+        raise ConfigError(f"epoch: must be at least 0, got {epoch:g}")
     return min(range(len(epochs)), key=lambda index: abs(epochs[index] - epoch))
 
 

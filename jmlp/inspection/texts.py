@@ -48,8 +48,11 @@ def cell_lines(cell: CellView, most: int = MOST_LINES) -> list[str]:
         rest = sum(term.value for term in hidden) + cell.rest
         what = "a smaller term" if n_more == 1 else f"{n_more:,} smaller terms together"
         rows.append((number(rest), what))
-    width = max(len(value) for value, _ in rows)
-    return [f"{first}, by {cell.equation}", *(f"  {v:>{width}} = {text}" for v, text in rows)]
+    width = max((len(value) for value, _ in rows), default=0)
+    head = f"{first}, by {cell.equation}"
+    if cell.total is not None:
+        head = f"{first}, wrong: by {cell.equation} it is {number(cell.total)}"
+    return [head, *(f"  {v:>{width}} = {text}" for v, text in rows)]
 
 
 def update_text(cell: CellView) -> str:
@@ -119,6 +122,9 @@ def array_ways_lines(found: Iterable[ArrayWaysView]) -> list[str]:
             f"{one.difference_error:>11.1e}  {checked:>9}"
         )
         lines.append(f"{line}  {one.n_mistakes:,} wrong" if one.n_mistakes else line)
+    if any(one.reasons for one in found):
+        lines.append("why numbers differ by more than the type allows:")
     for one, name in zip(found, names, strict=True):
-        lines += [f"{name}: {reason}" for reason in one.reasons[:3]]
+        kinds = [f"{kind} ({n:,} of {one.n_checked:,})" for kind, n in one.reasons.items()]
+        lines += [f"  {name}: {', '.join(kinds)}"] if kinds else []
     return lines

@@ -121,6 +121,7 @@ class CellView:
     n_more: int  # further terms
     rest: float  # their sum
     update: "UpdateView | None" = None  # of a parameter
+    total: float | None = None  # of all terms, where it is another number, because of a mistake
 
 
 @dataclass(frozen=True)
@@ -160,5 +161,5 @@ class ArrayWaysView:
     vjp_error: float
     difference_error: float
     n_checked: int
-    reasons: tuple[str, ...]
+    reasons: Mapping[str, int]  # the kind of each reason, and of how many numbers it is one
     n_mistakes: int

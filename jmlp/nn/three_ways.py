@@ -15,7 +15,8 @@ backward pass.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -81,7 +82,7 @@ class ArrayComparison:
     vjp_error: float  # |by hand - by vjp| / the larger of the two, by the Euclidean norm
     difference_error: float  # likewise, of the numbers that were checked
     n_checked: int  # by differences: all, or the largest ones
-    reasons: tuple[str, ...]  # of the numbers that differ, each once
+    reasons: Mapping[str, int]  # the kind of each reason, and of how many numbers it is one
     n_mistakes: int  # numbers that differ without a reason
 
 
@@ -238,7 +239,7 @@ class ThreeWays:
             vjp_error=_relative_norm(by_hand, by_vjp),
             difference_error=_relative_norm(hand, differences),
             n_checked=len(checked),
-            reasons=tuple(dict.fromkeys(text for one in checked for text in one.reasons)),
+            reasons=_kinds(checked),
             n_mistakes=sum(one.is_mistake for one in checked),
         )
 
@@ -306,8 +307,8 @@ class ThreeWays:
         by_hand, by_vjp, by_differences = values
         reasons, is_mistake = [], False
         ties = [
-            f"{name}.Z[{i}, {j}] is exactly 0, where there is no derivative: by hand it is that "
-            "of the left side, by vjp the mean of both sides"
+            f"a tie: {name}.Z[{i}, {j}] is exactly 0, where there is no derivative: by hand it is "
+            "that of the left side, by vjp the mean of both sides"
             for (name, Z), _ in crossed
             for i, j in np.argwhere(Z == 0)[:MOST_PLACES]
         ]
@@ -484,6 +485,12 @@ def _numbers_of(options: CostOptions) -> CostOptions:
 def _as_double(leaf: Any) -> Any:
     array = np.asarray(leaf)
     return jnp.asarray(array, jnp.float64) if array.dtype.kind == "f" else jnp.asarray(array)
+
+
+def _kinds(found: Sequence[Comparison]) -> dict[str, int]:
+    """How often each kind of reason, the words before its colon, is given; the usual first."""
+    counts = Counter(kind for one in found for kind in {r.partition(":")[0] for r in one.reasons})
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def _relative(a: float, b: float) -> float:

@@ -1,7 +1,9 @@
 """What a study of a broken network shows, in one sentence that follows from its table."""
 
+from jmlp.results.statistics import FEWEST_PAIRS, Comparison
 from jmlp.results.tables import ExperimentTable
 from jmlp.results.tables.sentences import phrase
+from jmlp.results.tables.wording import points
 from jmlp.study.config import Study
 from jmlp.study.mistakes import Mistake
 
@@ -30,7 +32,7 @@ def in_words(study: Study, table: ExperimentTable, mistake: Mistake) -> str:
     if not table.differences:
         return "There is no test set, so the two networks are not compared."
     comparison = table.differences[0].comparison
-    text = f"In test accuracy, {phrase('the broken network', comparison, study)}"
+    text = _compared(comparison, study)
     match comparison.verdict:
         case "lower":
             text += f": {WORSE}"
@@ -45,3 +47,17 @@ def in_words(study: Study, table: ExperimentTable, mistake: Mistake) -> str:
     if broken.n and broken.collapsed == broken.n:
         text += ". It collapsed in every run: it gives one answer to everything"
     return f"{text}."
+
+
+def _compared(comparison: Comparison, study: Study) -> str:
+    """The test accuracy of the broken network beside that of the right one."""
+    if comparison.verdict != "too few pairs":
+        return f"In test accuracy, {phrase('the broken network', comparison, study)}"
+    needed = f"a verdict needs {FEWEST_PAIRS} seeds"
+    if comparison.mean is None:
+        return f"There is no pair of test accuracies to compare; {needed}"
+    pairs = f"{comparison.n} seed" + ("" if comparison.n == 1 else "s")
+    return (
+        f"Over {pairs}, the test accuracy of the broken network differs by "
+        f"{points(comparison.mean)} points on average; {needed}"
+    )

@@ -278,3 +278,8 @@ def study_text(mistake: Mistake) -> str:
             f"baseline.{mistake.setting} = {json.dumps(values[0])}\n",
         ]
     )
+
+
+def made_by(hp: Hyperparams) -> list[Mistake]:
+    """The mistakes that a run with these hyperparameters makes."""
+    return [one for one in MISTAKES if getattr(hp, one.setting) == one.setting_value]

@@ -107,6 +107,22 @@ def test_the_check_of_a_run_with_a_mistake_fails(here: Here) -> None:
     assert "of the derivatives by hand differ from the others without a reason" in done.err
 
 
+def test_a_mistake_is_named_and_a_number_that_it_changes_is_wrong(here: Here) -> None:
+    mistake = ["--backward-fault", "bias_mean"]
+    lines = here("explain", *mistake).out.splitlines()
+    assert lines[1].startswith("with the mistake bias_mean: db = mean of dZ")
+    done = here("explain", *mistake, "--cell", "output.db[1]")
+    assert re.match(
+        r"output: db\[1, 0\] = \S+, wrong: by db\[i\] = sum_j dZ\[i, j\] it is \S+$",
+        done.out.splitlines()[0],
+    )
+    right = here("explain", *mistake, "--cell", "output.dW[1,0]")
+    assert (right.code, "wrong" in right.out) == (0, False)
+    checked = here("explain", *mistake, "--cell", "output.db[1]", "--check", "--float64")
+    assert checked.code == 7
+    assert checked.err.strip().endswith("output.db[1, 0] by hand differs without a reason")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -140,9 +140,15 @@ def test_at_a_tie_the_derivative_is_that_of_the_left_by_hand_and_the_mean_by_vjp
     assert found.by_vjp == pytest.approx(-0.5)
     assert found.by_differences == pytest.approx(-0.5, rel=1e-4)
     assert found.reasons[0].startswith(
-        "hidden 1.Z[0, 0] is exactly 0, where there is no derivative"
+        "a tie: hidden 1.Z[0, 0] is exactly 0, where there is no derivative"
     )
     assert not found.is_mistake
+
+
+def test_the_reasons_of_an_array_are_counted_by_their_kind() -> None:
+    found = of_two_units(4e-6).compare_array(0, "db")
+    assert (dict(found.reasons), found.n_mistakes) == ({"a kink within the step": 1}, 0)
+    assert dict(of_two_units(0.5).compare_array(0, "db").reasons) == {}
 
 
 def test_far_from_the_kink_nothing_needs_a_reason() -> None:

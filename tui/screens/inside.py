@@ -171,7 +171,13 @@ class InsideScreen(JmlpScreen[None]):
             tooltip="Previous operation",
             priority=True,
         ),
-        Binding("backspace", "return", "Back to", key_display="⌫", tooltip="Previous number"),
+        Binding(
+            "backspace",
+            "return",
+            show=False,
+            key_display="⌫",
+            tooltip="Back to the previous number",
+        ),
         Binding("w", "weights", "Weights", tooltip="Weights of the unit at the cursor"),
         Binding("f", "chain", "Chain", tooltip="Chain of factors from the cost"),
         Binding("c", "check", "Check", tooltip="Derivative in three ways: float32, float64, off"),
@@ -199,11 +205,12 @@ class InsideScreen(JmlpScreen[None]):
     InsideScreen.narrow #operations { width: 18; }
     InsideScreen #equations {
         height: auto; max-height: 9; padding: 0 1; color: $secondary; text-wrap: nowrap;
+        text-overflow: ellipsis;
     }
-    InsideScreen.short #equations { display: none; }
+    InsideScreen.short #equations { max-height: 5; }
     InsideScreen #sum { height: 12; border-top: solid $surface; }
     InsideScreen.short #sum { height: 8; }
-    InsideScreen #cell { height: auto; max-height: 2; padding: 0 1; }
+    InsideScreen #cell { height: auto; max-height: 3; padding: 0 1; }
     InsideScreen #ways { height: auto; padding: 0 1; color: $accent; }
     InsideScreen #notice { padding: 1 2; display: none; }
     InsideScreen.waiting #notice { display: block; }
@@ -339,7 +346,8 @@ class InsideScreen(JmlpScreen[None]):
 
     def _arrived(self, found: "Shown | str | None") -> None:
         self._is_asking = False
-        if not self.is_there or found is None:
+        # When the app ends, a screen loses its widgets before it is told.
+        if not self.is_there or not self.query("#about") or found is None:
             return
         if isinstance(found, str):
             if self.shown is None:
@@ -536,6 +544,8 @@ class InsideScreen(JmlpScreen[None]):
         """Moves to the terms of the sum."""
         if self.query_one(Terms).at_cursor is not None:
             self.query_one(Terms).focus()
+        elif self.shown is not None and self.shown.cell is not None and not self.in_chain:
+            self.app.toast(f"{texts.place(self.shown.cell)} is given: there is no sum behind it")
 
     @on(NumberGrid.CellOpened)
     def number_opened(self) -> None:

@@ -181,6 +181,7 @@ class Sheet(Widget, can_focus=True):
 
     def action_clear(self) -> None:
         """Takes a new sheet."""
+        self.erases = False
         self.is_down = False
         self.sketch.clear()
         self._changed()
