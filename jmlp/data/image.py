@@ -197,7 +197,7 @@ def _already_placed(
     """The picture, light on dark, if its digit is placed as in the training data, else None."""
     if pixels.shape != plane:
         return None
-    rim = np.concatenate((pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]))
+    rim = _rim(pixels)
     light = pixels if np.median(rim) < 128 else 255 - pixels
     measured = {key: float(value[0]) for key, value in measure(light[None] / 255.0).items()}
     pixel = 1 / max(plane)
@@ -265,7 +265,23 @@ def _as_is(pixels: NDArray[np.uint8], contract: Contract, invert: bool, name: st
     seen = pixels.reshape(plane) if plane else pixels.reshape(1, -1)
     how = f"{how}, inverted" if invert else how
     flat = np.ascontiguousarray(pixels.reshape(-1))
-    return Picture(read, seen, contract.convert_pixels(flat, name), how, ())
+    cautions = _other_paper(seen, contract.looks)
+    return Picture(read, seen, contract.convert_pixels(flat, name), how, cautions)
+
+
+def _other_paper(seen: NDArray[np.uint8], looks: Looks | None) -> tuple[str, ...]:
+    """A caution if a picture is light where those of the training data are dark, or reversed."""
+    if looks is None or seen.shape[0] == 1:
+        return ()
+    paper = "dark" if np.median(_rim(seen)) < 128 else "light"
+    if paper == looks.paper:
+        return ()
+    return (f"its paper is {paper}, that of the training data {looks.paper}: invert it",)
+
+
+def _rim(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The pixels of the border."""
+    return np.concatenate((pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]))
 
 
 def _numbers(array: NDArray[Any], contract: Contract, invert: bool, name: str) -> Picture:
@@ -296,8 +312,7 @@ def _fit(pixels: NDArray[np.uint8], plane: tuple[int, int]) -> NDArray[np.uint8]
     # Without max, a very wide or tall picture would get a side of 0 pixels.
     height, width = (max(1, round(n * scale)) for n in pixels.shape)
     small = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
-    rim = np.concatenate((pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]))
-    frame = np.full(plane, np.uint8(np.median(rim)), np.uint8)
+    frame = np.full(plane, np.uint8(np.median(_rim(pixels))), np.uint8)
     top, left = (plane[0] - height) // 2, (plane[1] - width) // 2
     frame[top : top + height, left : left + width] = np.asarray(small)
     return frame

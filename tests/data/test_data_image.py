@@ -51,6 +51,16 @@ def test_obvious_dark_on_light_is_inverted(path: Path) -> None:
     np.testing.assert_array_equal(read, digit().reshape(784))
 
 
+def test_as_it_is_a_picture_on_the_other_paper_has_a_caution(path: Path) -> None:
+    contract = contract_of(DRAWN)
+    png(path, Image.fromarray(255 - digit()))
+    told = "its paper is light, that of the training data dark: invert it"
+    assert read_picture(path, contract, as_is=True).cautions == (told,)
+    assert read_picture(path, contract, as_is=True, invert=True).cautions == ()
+    png(path, Image.fromarray(digit()))
+    assert read_picture(path, contract, as_is=True).cautions == ()
+
+
 def test_as_it_is_a_picture_is_neither_inverted_nor_moved(path: Path) -> None:
     corner = np.full(SHAPE, 255, np.uint8)
     corner[1:9, 1:4] = 0

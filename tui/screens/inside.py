@@ -416,7 +416,7 @@ class InsideScreen(JmlpScreen[None]):
         scrubber = self.query_one(Scrubber)
         if view.where.run_id is None:
             scrubber.words = (
-                f"none is stored: a fresh network after {count(view.where.snapshot or 0, 'update')}"
+                f"none: a fresh network after {count(view.where.snapshot or 0, 'update')}"
             )
         else:
             scrubber.epochs, scrubber.shown, scrubber.best = view.epochs, view.snapshot, view.best
