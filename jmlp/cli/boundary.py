@@ -164,6 +164,8 @@ def _lines(
     yield from figure.canvas.text()
     yield ""
     yield views.legend(shown, examples is not None)
+    if shown.mode == "disagreement":
+        yield f"they do not all agree in {float((shown.share > 0).mean()):.0%} of the plane"
     if part != "none":
         yield views.mistakes_text(shown, part)
     for unit in units:
