@@ -97,7 +97,7 @@ def test_the_share_of_a_block_scales_all_derivatives() -> None:
 def test_a_mistake_in_the_backward_pass_is_found_without_a_reason_for_it(
     fault: BackwardFault,
 ) -> None:
-    name = "batch norm" if fault == "batch_norm" else "dropout"
+    name = {"batch_norm": "batch norm", "weights_transposed": "square"}.get(fault, "dropout")
     ways = three_ways(name, double=True, fault=fault, rate=0.1)
     assert sum(ways.compare_array(*place).n_mistakes for place in ways.places()) > 0
 

@@ -21,6 +21,7 @@ Y = jnp.arange(B, dtype=jnp.int32) % N_CLASSES
 NETWORKS: dict[str, tuple[dict[str, Any], CostOptions]] = {
     "plain": ({}, CostOptions()),
     "no hidden layer": ({"hidden": ()}, CostOptions()),
+    "square": ({"hidden": (5, 5)}, CostOptions()),
     "dropout": ({}, CostOptions(0.4, 0.3)),
     "batch norm": ({"batch_norm": True}, CostOptions(0.4)),
     "batch norm after": ({"batch_norm": True, "batch_norm_place": "after"}, CostOptions(0.4)),

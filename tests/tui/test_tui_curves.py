@@ -39,7 +39,7 @@ def test_one_run_has_curves_without_a_band_and_a_mark_at_its_best_epoch(tmp_path
         assert "best epoch 3" in line_with(pilot, "seed 0")
         line = line_with(pilot, "cost, nats")
         # Epoch 3 of 0 to 4 is at three quarters of the columns between the axes.
-        figure = pilot.app.screen.query_one(Plot).figure
+        figure = pilot.app.screen.query("#curves-page Plot").first(Plot).figure
         assert figure is not None
         assert line.index("best") + 2 == figure.column(3.0)
 
