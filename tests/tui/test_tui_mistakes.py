@@ -138,9 +138,9 @@ def test_a_text_longer_than_the_screen_is_scrolled_by_keys(tmp_path: Path) -> No
     async def steps(pilot: Pilot[int]) -> None:
         await opened(pilot)
         await until_shown(pilot, "1 of 2 gradients are wrong")
-        assert "8 seeds each" not in dump(pilot.app)
+        assert "learning rate 0.05" not in dump(pilot.app)
         await pilot.press("space")
-        await until_shown(pilot, "8 seeds each")
+        await until_shown(pilot, "learning rate 0.05")
         await pilot.press("left")
         await until_shown(pilot, "Remedy")
 

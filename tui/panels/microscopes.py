@@ -96,14 +96,15 @@ class MicroscopePanel(VerticalScroll, Generic[V], can_focus=True):
             return
         found = self._found.get(key)
         if found is None:
-            self._write(Text("computing…"))
+            self.write_text(Text("computing…"))
             self._ask(key)
         elif isinstance(found, str):
-            self._write(Text(f"{found}\n\nu: try again"))
+            self.write_text(Text(f"{found}\n\nu: try again"))
         else:
-            self._write(self.draw(found, self.app.size.width - MARGIN))
+            self.write_text(self.draw(found, self.app.size.width - MARGIN))
 
-    def _write(self, text: Text) -> None:
+    def write_text(self, text: Text) -> None:
+        """Shows a text in place of what was shown."""
         self.query_one(".text", Static).update(text)
 
     def _ask(self, key: Key) -> None:
@@ -131,7 +132,7 @@ class MicroscopePanel(VerticalScroll, Generic[V], can_focus=True):
 
     def _said(self, line: str) -> None:
         if self.is_attached and self._asking and self.view is None:
-            self._write(Text(line))
+            self.write_text(Text(line))
 
     def _arrived(self, key: Key, found: V | str | None) -> None:
         self._asking = False
@@ -194,11 +195,12 @@ class StepPanel(MicroscopePanel[StepView]):
         del hp
         return True
 
-    def _write(self, text: Text) -> None:
+    def write_text(self, text: Text) -> None:
+        """Shows a text, below the plot if there is one."""
         view, plot = self.view, self.query_one(Plot)
         plot.display = view is not None
         self.query_one(".title", Static).display = view is not None
-        super()._write(text)
+        super().write_text(text)
         self._plot()
 
     def draw(self, view: StepView, width: int) -> Text:
