@@ -184,7 +184,7 @@ def test_a_blank_sheet_asks_nothing_and_says_so(tmp_path: Path, helper: StandIn)
         await pilot.press("left", "b", "e", "left_square_bracket", "m", "a", "z", "delete")
         await until_shown(pilot, "Nothing is drawn yet.")
         assert helper.asked == []
-        await pilot.press("e")
+        assert "eraser" not in dump(pilot.app), "a new sheet comes with the pen"
         await drawn_seven(pilot)
         await pilot.press("delete")
         await until_shown(pilot, "Nothing is drawn yet.")
