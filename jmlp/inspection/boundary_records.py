@@ -15,11 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.data.contract import Contract
-from jmlp.errors import CheckpointError, ConfigError
+from jmlp.errors import ConfigError
 from jmlp.inspection import records
-from jmlp.nn.tensors import Tensors
 from jmlp.results import tensor_files
-from jmlp.results.serialization import UnreadableError, member
 
 FORMAT = "jmlp-boundary-1"
 GRID = 128  # values of each input
@@ -215,19 +213,7 @@ def read(path: Path) -> Boundary:
         CheckpointError: the file is missing, not of this format, or damaged; nothing is read in
             part.
     """
-
-    def make(tensors: Tensors, about: dict[str, Any]) -> Boundary:
-        try:
-            values = {name: member(about, name, kind) for name, kind in _HEADER.items()}
-            boundary = Boundary(**values | tensors)
-            _check(boundary)
-        except (TypeError, UnreadableError, ValueError) as error:
-            problem = f"{path}: its header does not fit its numbers: {error}"
-            raise CheckpointError(problem) from error
-        return boundary
-
-    # Shapes are checked before the arrays, so that gigabytes of other data are never read.
-    return make(*tensor_files.read(path, FORMAT, check=make))
+    return records.read_as(Boundary, path, FORMAT, _HEADER, _check)
 
 
 def _check(found: Boundary) -> None:

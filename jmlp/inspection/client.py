@@ -87,12 +87,8 @@ class Inspector:
             StoreError: there is no such run, it has no networks yet, or the cache cannot be
                 written.
         """
-        with Store(self.folder, viewer=True) as store:
-            path = records.path_of(run_id, part, networks.key_of(store, run_id))
-        with contextlib.suppress(CheckpointError):  # missing or damaged: computed below
-            return records.read(path)
-        computed = self.ask("inspect", say, stop, run_id=run_id, part=part)
-        return None if computed is None else records.read(Path(computed))
+        path = records.path_of(run_id, part, self._key_of(run_id))
+        return self._cached(records.read, path, "inspect", say, stop, run_id=run_id, part=part)
 
     def look(
         self,
@@ -170,9 +166,27 @@ class Inspector:
             StoreError: there is no such run, it has no networks yet, or the cache cannot be
                 written.
         """
+        path = boundary_records.path_of(run_id, size, self._key_of(run_id))
+        return self._cached(
+            boundary_records.read, path, "boundary", say, stop, run_id=run_id, size=size
+        )
+
+    def _key_of(self, run_id: str) -> str:
+        """A digest of the networks of a run."""
         with Store(self.folder, viewer=True) as store:
-            path = boundary_records.path_of(run_id, size, networks.key_of(store, run_id))
-        with contextlib.suppress(CheckpointError):  # missing or damaged: computed below
-            return boundary_records.read(path)
-        computed = self.ask("boundary", say, stop, run_id=run_id, size=size)
-        return None if computed is None else boundary_records.read(Path(computed))
+            return networks.key_of(store, run_id)
+
+    def _cached(
+        self,
+        read: Callable[[Path], T],
+        path: Path,
+        do: str,
+        say: Say,
+        stop: threading.Event | None,
+        **request: Any,
+    ) -> T | None:
+        """What is read from a file, which the helper writes if it is missing or damaged."""
+        with contextlib.suppress(CheckpointError):
+            return read(path)
+        computed = self.ask(do, say, stop, **request)
+        return None if computed is None else read(Path(computed))

@@ -7,10 +7,10 @@ the N examples of one part of the data, which has C classes.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from jmlp.nn.tensors import Tensors
 from jmlp.results import tensor_files
 from jmlp.results.serialization import UnreadableError, member
 from jmlp.system.files import cache_dir, names
+
+T = TypeVar("T")
 
 FORMAT = "jmlp-inspection-2"
 MOST_FILES = 200  # in the cache; most are one or two megabytes
@@ -236,19 +238,42 @@ def read(path: Path) -> Inspection:
         CheckpointError: the file is missing, not of this format, or damaged; nothing is read in
             part.
     """
+    return read_as(Inspection, path, FORMAT, _HEADER, _check)
 
-    def make(tensors: Tensors, about: dict[str, Any]) -> Inspection:
+
+def read_as(
+    kind: Callable[..., T],
+    path: Path,
+    form: str,
+    header: Mapping[str, Any],
+    check: Callable[[T], None],
+) -> T:
+    """Reads a record whose arrays are tensors and whose other fields are in the file's header.
+
+    Args:
+        kind: the record.
+        path: its file.
+        form: the format of the file.
+        header: the types of the fields in the header.
+        check: raises a `ValueError` if the arrays do not fit the header.
+
+    Raises:
+        CheckpointError: the file is missing, not of this format, or damaged; nothing is read in
+            part.
+    """
+
+    def make(tensors: Tensors, about: dict[str, Any]) -> T:
         try:
-            values = {name: member(about, name, kind) for name, kind in _HEADER.items()}
-            inspection = Inspection(**values | tensors)
-            _check(inspection)
+            values = {name: member(about, name, hint) for name, hint in header.items()}
+            record = kind(**values | tensors)
+            check(record)
         except (TypeError, UnreadableError, ValueError) as error:
             problem = f"{path}: its header does not fit its numbers: {error}"
             raise CheckpointError(problem) from error
-        return inspection
+        return record
 
     # Shapes are checked before the arrays, so that gigabytes of other data are never read.
-    return make(*tensor_files.read(path, FORMAT, check=make))
+    return make(*tensor_files.read(path, form, check=make))
 
 
 def _check(i: Inspection) -> None:

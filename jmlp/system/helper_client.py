@@ -84,7 +84,7 @@ class Service:
             if stop is not None and stop.is_set():
                 return
             if self._process is not None and not self._process.is_running:
-                self._end()  # it was idle for long, or somebody ended it
+                self._end()  # it was idle for long, or was ended from outside
             # It may also end just as the request is sent.
             known = self._process
             if known is None or not (yield from self._answers(known, request, stop)):

@@ -45,7 +45,7 @@ def made_up(run_ids: Sequence[str], n_classes: int = 10, *, left_out: int = 0) -
 
 
 class StandIn:
-    """Stands in for the helper process; it answers at once unless it is told to wait."""
+    """Stands in for the helper process; it answers at once unless a test holds it."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
