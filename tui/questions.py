@@ -1,44 +1,55 @@
-"""Questions to the helper process while somebody draws: one at a time, the newest first."""
+"""Questions of a screen that take a while: asked one at a time, of which the newest counts."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tui.feed import error_text
 from tui.inspections import Failure
 
 if TYPE_CHECKING:
-    from textual.screen import Screen
+    from tui.screens.base import JmlpScreen
 
-    from tui.app import JmlpApp
-
-Request = Mapping[str, Any]
-Answer = Mapping[str, Any]
-
-PAUSE_SECONDS = 0.2  # between an answer and the next question
+Q = TypeVar("Q")
+A = TypeVar("A")
+Say = Callable[[str], None]
 
 
-class Questions:
-    """Asks one question at a time; of those that come meanwhile, only the newest is kept."""
+class Questions(Generic[Q, A]):
+    """Asks one question at a time; of those that come meanwhile, only the newest is kept.
+
+    A question is not stopped when another one comes: that would end the helper process, and with it
+    its compiled programs.
+    """
 
     def __init__(
         self,
-        app: "JmlpApp",
-        screen: "Screen[Any]",
-        answered: Callable[[Request, Answer | Failure], object],
+        screen: "JmlpScreen[Any]",
+        what: str,
+        answer: Callable[[Q, Say, threading.Event], A | None],
+        answered: Callable[[Q, A | Failure], object],
         said: Callable[[str], object],
+        *,
+        pause: float = 0.0,
     ) -> None:
         """Asks nothing yet.
 
         Args:
-            app: runs the questions in threads.
-            screen: that asks; once it is gone, nothing more is asked.
+            screen: that asks; once it is gone, nothing more is asked or answered.
+            what: the name of the threads, such as "look inside".
+            answer: called in a thread with a question, with what it calls with each line about a
+                slow step, and with what is set once the answer is no longer needed; returns None if
+                it was stopped.
             answered: called in the app's thread with each question and its answer.
             said: called in the app's thread with each line about a slow step.
+            pause: seconds between an answer and the next question.
         """
-        self._app, self._screen, self._answered, self._said = app, screen, answered, said
-        self._waiting: Request | None = None
+        self._screen, self._what, self._pause = screen, what, pause
+        self._answer, self._answered, self._said = answer, answered, said
+        self._stop = threading.Event()
+        self._asked: Q | None = None  # whose answer is still to come and was not given up
+        self._waiting: Q | None = None
         self._is_busy = False
-        self._is_awaited = False
         self._given_up = 0  # how often all questions were given up
 
     @property
@@ -54,48 +65,61 @@ class Questions:
     @property
     def is_awaited(self) -> bool:
         """Whether an answer is still to come that has not been given up."""
-        return self._is_awaited or self._waiting is not None
+        return self._asked is not None or self._waiting is not None
 
-    def ask(self, request: Request) -> None:
+    def ask(self, question: Q) -> None:
         """Asks a question as soon as the one before has been answered."""
-        self._waiting = request
+        self._waiting = question if question != self._asked else None
         self._next()
 
     def give_up(self) -> None:
         """Drops the question that waits, and the answer that is still to come."""
-        self._waiting, self._is_awaited = None, False
+        self._waiting = self._asked = None
         self._given_up += 1
 
+    def close(self) -> None:
+        """Stops the computation of the answer that is still to come; nothing is asked any more."""
+        self.give_up()
+        self._stop.set()
+
     def _next(self) -> None:
-        if self._is_busy or self._waiting is None:
+        if self._is_busy or self._waiting is None or self._stop.is_set():
             return
-        request, self._waiting, asked = self._waiting, None, self._given_up
-        self._is_busy = self._is_awaited = True
-        self._app.perform(
-            "ask the networks",
-            lambda: self._compute(request),
-            lambda answer: self._done(request, answer, asked),
+        question, self._waiting, asked = self._waiting, None, self._given_up
+        self._is_busy, self._asked = True, question
+        self._screen.app.perform(
+            self._what,
+            lambda: self._compute(question),
+            lambda answer: self._done(question, answer, asked),
         )
 
-    def _compute(self, request: Request) -> Answer | Failure:
-        """Asks the helper; called in a thread."""
+    def _compute(self, question: Q) -> A | Failure | None:
+        """Computes the answer; called in a thread."""
 
         def say(line: str) -> None:
-            self._app.call_later(self._said, line)
+            self._screen.app.call_later(self._progressed, line)
 
         try:
-            answer: Answer = self._app.inspector.ask("draw", say, **request)
+            return self._answer(question, say, self._stop)
         except Exception as error:  # even a bug is shown in place of the answer
             return Failure(error_text(error))
-        return answer
 
-    def _done(self, request: Request, answer: Answer | Failure, asked: int) -> None:
-        if not self._screen.is_attached:
+    def _progressed(self, line: str) -> None:
+        if self._asked is not None and self._screen.is_there:
+            self._said(line)
+
+    def _done(self, question: Q, answer: A | Failure | None, asked: int) -> None:
+        if not self._screen.is_there:
             return
-        self._screen.set_timer(PAUSE_SECONDS, self._rested)
+        if self._pause:
+            self._screen.set_timer(self._pause, self._rested)
+        else:
+            self._is_busy = False
         if asked == self._given_up:
-            self._is_awaited = False
-            self._answered(request, answer)
+            self._asked = None
+            if answer is not None:
+                self._answered(question, answer)
+        self._next()
 
     def _rested(self) -> None:
         self._is_busy = False

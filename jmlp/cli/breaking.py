@@ -1,7 +1,6 @@
 """`jmlp break`: shows a mistake: its gradient, and its training beside the right network."""
 
 import contextlib
-import signal
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -85,7 +84,7 @@ def break_(
     )
     study = choice.study()
     from jmlp import data as datasets
-    from jmlp.client.plans import checked_plan, plan_notes
+    from jmlp.client.plans import checked_plan
     from jmlp.training.plan import data_facts, table_options
 
     dataset = datasets.load(study.data, out.say, table_options(study))
@@ -101,32 +100,21 @@ def break_(
         if out.json:
             out.print_json(_document(mistake, leaves))
         return 0
-    from jmlp.cli import session
+    from jmlp.cli import training
     from jmlp.cli.show import show_tables
-    from jmlp.cli.study import command_line, document, how_to_resume
-    from jmlp.client.submitting import failure_of, submit
+    from jmlp.cli.study import document
+    from jmlp.client.submitting import failure_of
     from jmlp.results.broken import in_words
     from jmlp.results.tables import study_tables
 
-    submitted = submit(
-        stored.folder(),
-        choice.label(study.name),
-        plan,
-        dataset,
-        request,
-        out.say,
-        command=command_line(),
-        fresh=fresh,
-    )
-    for note in plan_notes(plan, urgent=True):
-        out.say(f"note: {note}")
-    stopped = session.train(submitted.folder, submitted.label, out)
-    results, row = submitted.results(), submitted.row()
-    if row.state == "failed":
+    label = choice.label(study.name)
+    submitted = training.queue(stored.folder(), label, plan, dataset, request, out, fresh=fresh)
+    code = training.train(submitted, out)
+    if code is not None:
+        return code
+    results = submitted.results()
+    if (row := submitted.row()).state == "failed":
         raise failure_of(row)
-    if stopped is not None or row.state != "done":
-        out.say(how_to_resume(submitted, row.state, len(results)))
-        return 128 + (stopped or signal.SIGTERM)
     tables = study_tables(study, results, plan.facts)
     words = in_words(study, tables[0], mistake)
     if out.json:

@@ -94,8 +94,7 @@ def resume(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> int:
     """Resume a paused or unfinished study where it stopped."""
-    from jmlp.cli import session
-    from jmlp.cli.study import conclude
+    from jmlp.cli.study import train_and_report
 
     with stored.open() as store:
         row = _find(store, study, STUDY_UNFINISHED)
@@ -107,8 +106,7 @@ def resume(
         process = workers.detach(submitted.folder, row.label)
         out.say(f"{row.label} trains in the background (process {process})")
         return 0
-    stopped = session.train(submitted.folder, row.label, out)
-    return conclude(submitted, stopped, None, None, out)
+    return train_and_report(submitted, None, None, out)
 
 
 def _command(stored: StoreOption, study: str | None, action: Action, out: Output) -> None:

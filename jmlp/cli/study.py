@@ -1,9 +1,6 @@
 """`jmlp study`: trains a study, prints its tables and writes its report."""
 
 import json
-import shlex
-import signal
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,7 +115,7 @@ def study(
         return 0
     from jmlp import data as datasets
     from jmlp.client.choice import left_out
-    from jmlp.client.plans import checked_plan, facts_of, plan_notes
+    from jmlp.client.plans import checked_plan, facts_of
     from jmlp.training.plan import data_facts, table_options
 
     request = hardware.request()  # a wrong number is reported before data is fetched
@@ -139,9 +136,8 @@ def study(
         plan = checked_plan(loaded, facts_of(loaded), hardware.count())
         _print_plan(plan, hardware, stored.folder(), out)
         return 0
-    from jmlp.cli import session
+    from jmlp.cli import training
     from jmlp.client import workers
-    from jmlp.client.submitting import submit
     from jmlp.report import check_output
 
     label = choice.label(loaded.name)
@@ -150,19 +146,16 @@ def study(
         check_output(folder, force, of=loaded.name)
     dataset = datasets.load(loaded.data, out.say, table_options(loaded))
     plan = checked_plan(loaded, data_facts(dataset), hardware.count())
-    submitted = submit(
+    submitted = training.queue(
         stored.folder(),
         label,
         plan,
         dataset,
         request,
-        out.say,
-        command=command_line(),
+        out,
         fresh=fresh,
         named=name is not None,
     )
-    for note in plan_notes(plan, urgent=True):
-        out.say(f"note: {note}")
     if detach:
         process = workers.detach(submitted.folder, label)
         out.say(
@@ -170,8 +163,7 @@ def study(
             f"jmlp report {label} reports its completed runs"
         )
         return 0
-    stopped = session.train(submitted.folder, label, out)
-    return conclude(submitted, stopped, folder, fail_on, out)
+    return train_and_report(submitted, folder, fail_on, out)
 
 
 def _origin(source: str | None, again: str | None, folder: Path) -> "Choice":
@@ -221,14 +213,10 @@ def _print_template(source: str | None, template: str | None) -> None:
     print(shipped_text(template), end="")
 
 
-def conclude(
-    submitted: "Submitted",
-    stopped: int | None,
-    folder: Path | None,
-    fail_on: str | None,
-    out: Output,
+def train_and_report(
+    submitted: "Submitted", folder: Path | None, fail_on: str | None, out: Output
 ) -> int:
-    """Prints how to resume a study, or its tables, and writes its report; returns the exit code.
+    """Trains a queued study, prints its tables, and writes its report; returns the exit code.
 
     Without a folder, no report is written.
 
@@ -236,28 +224,22 @@ def conclude(
         CheckFailed: a run diverged, and `fail_on` does not allow that.
         JmlpError: the error with which the study ended.
     """
+    from jmlp.cli import training
     from jmlp.client.submitting import failure_of
 
+    code = training.train(submitted, out)
+    if code is not None:
+        return code
     results, row = submitted.results(), submitted.row()
-    if stopped is not None or row.state not in ("done", "failed"):
-        out.say(how_to_resume(submitted, row.state, len(results)))
-        return 128 + (stopped or signal.SIGTERM)
-    diverged = sum(run.status == "diverged" for run in results)
-    if diverged:
-        out.say(f"warning: {diverged} of {len(results)} runs diverged")
     if results:
         _report(folder, submitted, results, out)
     if row.state == "failed":
         raise failure_of(row)
+    diverged = sum(run.status == "diverged" for run in results)
     if fail_on == "diverged" and diverged:
         n_runs = submitted.n_runs()
         raise CheckFailed(f"{diverged} of {n_runs} runs diverged (--fail-on diverged)")
     return 0
-
-
-def command_line() -> str:
-    """The command line of this process, as the store and reports record it."""
-    return shlex.join(["jmlp", *sys.argv[1:]])
 
 
 def document(submitted: "Submitted", results: "list[RunResult]") -> Any:
@@ -272,21 +254,6 @@ def document(submitted: "Submitted", results: "list[RunResult]") -> Any:
     )
     head["tables"] = tables_values(study_tables(study, results, facts))
     return json.loads(results_json(head, in_order(study, results)))
-
-
-def how_to_resume(submitted: "Submitted", state: str, n_done: int) -> str:
-    """The message of a command that ends before the study, which another worker may be training."""
-    label = submitted.label
-    done = f"{n_done} of {submitted.n_runs()} runs of {label} are done"
-    if state in ("done", "failed"):
-        return f"{done}: jmlp report {label} shows them"
-    worker = submitted.worker()
-    if worker is None:
-        how = state if state in ("stopped", "interrupted") else "interrupted"
-        return f"{how}: {done}; jmlp resume {label}, or the same command, continues"
-    if worker.study == label:
-        return f"left: {done}; it is {state}: jmlp attach {label} shows it"
-    return f"left: {done}; it is {state} behind {worker.study}: jmlp resume {label} trains it"
 
 
 def _print_plan(plan: "Plan", hardware: TrainingHardware, folder: Path, out: Output) -> None:

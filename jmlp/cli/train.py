@@ -1,7 +1,6 @@
 """`jmlp train`: trains one configuration over a few seeds, and saves its best network."""
 
 import hashlib
-import signal
 from collections.abc import Sequence
 from dataclasses import fields, make_dataclass
 from pathlib import Path
@@ -94,39 +93,26 @@ def train(
     study = study_of("jmlp train", {**settings_of(hyperparams), **settings})
     target = None if save is None else files.user_file(save, "--save", force=force)
     from jmlp import data as datasets
-    from jmlp.cli import session
+    from jmlp.cli import training
     from jmlp.cli.show import show_tables
-    from jmlp.cli.study import command_line, document, how_to_resume
-    from jmlp.client.plans import checked_plan, plan_notes
-    from jmlp.client.submitting import failure_of, submit
+    from jmlp.cli.study import document
+    from jmlp.client.plans import checked_plan
+    from jmlp.client.submitting import failure_of
     from jmlp.results.tables import study_tables
     from jmlp.training.plan import data_facts, table_options
 
     request = hardware.request()  # a wrong number is reported before data is fetched
     dataset = datasets.load(study.data, out.say, table_options(study))
     plan = checked_plan(study, data_facts(dataset), hardware.count())
-    submitted = submit(
-        stored.folder(),
-        _label(plan),
-        plan,
-        dataset,
-        request,
-        out.say,
-        command=command_line(),
-        fresh=fresh,
+    submitted = training.queue(
+        stored.folder(), _label(plan), plan, dataset, request, out, fresh=fresh
     )
-    for note in plan_notes(plan, urgent=True):
-        out.say(f"note: {note}")
-    stopped = session.train(submitted.folder, submitted.label, out)
+    code = training.train(submitted, out)
+    if code is not None:
+        return code
     results = submitted.results()
     if (row := submitted.row()).state == "failed":
         raise failure_of(row)
-    if stopped is not None or row.state != "done":
-        out.say(how_to_resume(submitted, row.state, len(results)))
-        return 128 + (stopped or signal.SIGTERM)
-    diverged = sum(run.status == "diverged" for run in results)
-    if diverged:
-        out.say(f"warning: {diverged} of {len(results)} runs diverged")
     saved = ""
     try:
         if target is not None:

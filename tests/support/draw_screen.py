@@ -13,7 +13,7 @@ from tui_pilot import drive, until, until_shown
 
 from jmlp.inspection.answers import Answers, LeftOut, RunAnswers, from_bytes, to_bytes, to_table
 from jmlp.inspection.client import Inspector
-from tui import questions
+from tui.screens import draw
 from tui.screens.draw import DrawScreen
 from tui.widgets.sheet import Sheet
 
@@ -79,7 +79,7 @@ def helper(monkeypatch: pytest.MonkeyPatch) -> StandIn:
         return stand_in.ask(request)
 
     monkeypatch.setattr(Inspector, "ask", ask)
-    monkeypatch.setattr(questions, "PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(draw, "PAUSE_SECONDS", 0.001)
     return stand_in
 
 

@@ -53,11 +53,17 @@ class Steady(ScreenMixin):
 
     @property
     def is_there(self) -> bool:
-        """Whether the screen is on a stack, so that all of its widgets exist.
+        """Whether the screen is on a stack of an app that is not ending: all of its widgets exist.
 
-        Textual's `is_running` and `is_mounted` are true even while a screen's widgets are removed.
+        Textual's `is_running` and `is_mounted` are true even while a screen's widgets are removed,
+        and an app that ends removes them before the screens.
         """
-        return any(self in stack for stack in self.app._screen_stacks.values())
+        app = self.app
+        return (
+            app.is_running
+            and not app._exit
+            and any(self in stack for stack in app._screen_stacks.values())
+        )
 
 
 class SteadyScreen(Steady, Screen[Result]):

@@ -10,12 +10,15 @@ from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.widgets import Static
 
+from jmlp.inspection.client import Inspector
 from jmlp.inspection.microscope import texts
 from jmlp.inspection.microscope.views import BatchNormView, DropoutView, StepView
 from jmlp.inspection.records import Inspection
 from jmlp.study.config import Hyperparams, per_layer
 from tui.charts.figure import draw
-from tui.feed import error_text
+from tui.inspections import Failure
+from tui.questions import Questions, Say
+from tui.screens.base import JmlpScreen
 from tui.views.microscopes import dropout_text, norm_text, step_series, step_shown
 from tui.widgets.plot import Plot
 
@@ -27,8 +30,7 @@ MARGIN = 3  # columns of the padding and the scrollbar
 class MicroscopePanel(VerticalScroll, Generic[V], can_focus=True):
     """What the helper process measures at a snapshot, kept while the screen is open.
 
-    It computes one snapshot at a time: to stop it would end the process, and with it its compiled
-    programs. If another one has been chosen meanwhile, that comes next.
+    It computes one snapshot at a time, see `tui.questions`.
     """
 
     do: ClassVar[str]  # the name of the view in a request
@@ -46,18 +48,26 @@ class MicroscopePanel(VerticalScroll, Generic[V], can_focus=True):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._found: dict[Key, V | str] = {}  # or why there is none
+        self._found: dict[Key, V | Failure] = {}
         self._shown: Key | None = None
-        self._asking = False
-        self._stop = threading.Event()
 
     def compose(self) -> ComposeResult:
         """Yields the text."""
         yield Static(classes="text", markup=False)
 
+    def on_mount(self) -> None:
+        """Prepares the questions."""
+        self._questions: Questions[Key, V] = Questions(
+            cast("JmlpScreen[Any]", self.screen),
+            "look through a microscope",
+            self._look,
+            self._arrived,
+            self._said,
+        )
+
     def on_unmount(self) -> None:
         """Stops what is being computed."""
-        self._stop.set()
+        self._questions.close()
 
     @staticmethod
     def applies(hp: Hyperparams) -> bool:
@@ -76,7 +86,7 @@ class MicroscopePanel(VerticalScroll, Generic[V], can_focus=True):
     @property
     def has_failed(self) -> bool:
         """Whether the snapshot that is shown could not be measured."""
-        return self._shown is not None and isinstance(self._found.get(self._shown), str)
+        return self._shown is not None and isinstance(self._found.get(self._shown), Failure)
 
     def retry(self) -> None:
         """Measures the snapshot that is shown again."""
@@ -88,7 +98,7 @@ class MicroscopePanel(VerticalScroll, Generic[V], can_focus=True):
     def view(self) -> V | None:
         """What is shown, if it is known."""
         found = None if self._shown is None else self._found.get(self._shown)
-        return None if isinstance(found, str) else found
+        return None if isinstance(found, Failure) else found
 
     def _show(self) -> None:
         key = self._shown
@@ -97,9 +107,9 @@ class MicroscopePanel(VerticalScroll, Generic[V], can_focus=True):
         found = self._found.get(key)
         if found is None:
             self.write_text(Text("computing…"))
-            self._ask(key)
-        elif isinstance(found, str):
-            self.write_text(Text(f"{found}\n\nu: try again"))
+            self._questions.ask(key)
+        elif isinstance(found, Failure):
+            self.write_text(Text(f"{found.text}\n\nu: try again"))
         else:
             self.write_text(self.draw(found, self.app.size.width - MARGIN))
 
@@ -107,37 +117,17 @@ class MicroscopePanel(VerticalScroll, Generic[V], can_focus=True):
         """Shows a text in place of what was shown."""
         self.query_one(".text", Static).update(text)
 
-    def _ask(self, key: Key) -> None:
-        if self._asking:
-            return
-        self._asking = True
-        inspector = self.app.inspector  # type: ignore[attr-defined]
-
-        def ask() -> V | str | None:
-            run_id, epoch = key
-            try:
-                found = inspector.view(
-                    self.kind, self.do, self._say, self._stop, run_id=run_id, epoch=epoch
-                )
-            except Exception as error:  # even a bug is shown in place of the view
-                return error_text(error)
-            return cast("V | None", found)
-
-        self.app.perform(  # type: ignore[attr-defined]
-            "look through a microscope", ask, lambda found: self._arrived(key, found)
-        )
-
-    def _say(self, line: str) -> None:
-        self.app.call_later(self._said, line)
+    def _look(self, key: Key, say: Say, stop: threading.Event) -> V | None:
+        """Has the helper measure a snapshot; called in a thread."""
+        run_id, epoch = key
+        inspector: Inspector = self.app.inspector  # type: ignore[attr-defined]
+        return inspector.view(self.kind, self.do, say, stop, run_id=run_id, epoch=epoch)
 
     def _said(self, line: str) -> None:
-        if self.is_attached and self._asking and self.view is None:
+        if self.view is None:
             self.write_text(Text(line))
 
-    def _arrived(self, key: Key, found: V | str | None) -> None:
-        self._asking = False
-        if found is None or not self.is_attached:
-            return
+    def _arrived(self, key: Key, found: V | Failure) -> None:
         self._found[key] = found
         self._show()
         self.post_message(self.Changed())

@@ -1,5 +1,6 @@
 """The screen to draw a digit, and to see what all snapshots of all seeds say of it."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -31,13 +32,17 @@ from tui.copying import Excerpt, Heading
 from tui.dialogs import Ask
 from tui.feed import FeedUpdate
 from tui.inspections import Failure
-from tui.questions import Questions
+from tui.questions import Questions, Say
 from tui.screens.base import JmlpScreen
 from tui.sketch import Pixels
 from tui.views.run import RunQuery, SeenRun
 from tui.widgets.sheet import Seen, Sheet
 from tui.widgets.strip import AnswerStrip
 
+Request = Mapping[str, Any]
+Answer = Mapping[str, Any]
+
+PAUSE_SECONDS = 0.2  # seconds between an answer and the next question
 AGAIN_SECONDS = 2.0  # between questions about the same drawing while a run is in training
 AROUND_STRIP = 4  # rows: the line above it, the pointer, the epochs, the answers
 LEAST_SEEN = 7  # rows of the picture that the network sees
@@ -145,7 +150,14 @@ class DrawScreen(JmlpScreen[None]):
 
     def on_mount(self) -> None:
         """Prepares the questions, and repeats the last one while runs are in training."""
-        self.questions = Questions(self.app, self, self._answered, self._progressed)
+        self.questions = Questions[Request, Answer](
+            self,
+            "ask the networks",
+            self._look,
+            self._answered,
+            self._progressed,
+            pause=PAUSE_SECONDS,
+        )
         self.query_one(Sheet).focus()
         self.set_interval(AGAIN_SECONDS, self._ask_while_training)
         self.call_after_refresh(self._lay_out)
@@ -235,7 +247,7 @@ class DrawScreen(JmlpScreen[None]):
         else:
             self._ask_about(sketch.content.loaded or {"pixels": to_bytes(sketch.pixels)})
 
-    def _ask_about(self, what: Mapping[str, Any]) -> None:
+    def _ask_about(self, what: Request) -> None:
         as_is = True if self.as_is else None
         self.questions.ask({"run_ids": self.run_ids, "as_is": as_is, **what})
         if self.heard is None:
@@ -247,14 +259,16 @@ class DrawScreen(JmlpScreen[None]):
         if in_training and idle and not self.query_one(Sheet).sketch.is_blank:
             self._ask()
 
-    def _progressed(self, line: str) -> None:
-        if self.is_there:
-            self.said = line
-            self._show()
+    def _look(self, request: Request, say: Say, stop: threading.Event) -> Answer | None:
+        """Asks the helper; called in a thread."""
+        answer: Answer | None = self.app.inspector.ask("draw", say, stop, **request)
+        return answer
 
-    def _answered(self, request: Mapping[str, Any], answer: Mapping[str, Any] | Failure) -> None:
-        if not self.is_there:
-            return
+    def _progressed(self, line: str) -> None:
+        self.said = line
+        self._show()
+
+    def _answered(self, request: Request, answer: Answer | Failure) -> None:
         self.said, self.trouble = "", ""
         if isinstance(answer, Failure):
             # The command's option is a key here.
@@ -269,7 +283,7 @@ class DrawScreen(JmlpScreen[None]):
             self._put(request, answer)
         self._show()
 
-    def _put(self, request: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+    def _put(self, request: Request, answer: Answer) -> None:
         """Puts a picture that was asked about on the sheet, unless it is there or too late."""
         sheet = self.query_one(Sheet)
         what = {key: request[key] for key in ("path", "example") if key in request}

@@ -26,7 +26,8 @@ from jmlp.inspection.views import (
     Where,
 )
 from tui.copying import Excerpt, Field, Heading, plain, sheet
-from tui.feed import error_text
+from tui.inspections import Failure
+from tui.questions import Questions, Say
 from tui.screens.base import JmlpScreen
 from tui.text import count, fit
 from tui.views.inside import (
@@ -230,8 +231,6 @@ class InsideScreen(JmlpScreen[None]):
         self.shown: Shown | None = None
         self.in_chain = False  # whether the chain is shown in place of the sum
         self._history: list[Aim] = []
-        self._is_asking = False
-        self._stop = threading.Event()
 
     def compose_body(self) -> ComposeResult:
         """Yields the operations, the numbers of one of them, and the sum behind one of these."""
@@ -250,12 +249,15 @@ class InsideScreen(JmlpScreen[None]):
 
     def on_mount(self) -> None:
         """Asks for the step."""
+        self._questions = Questions[Aim, Shown](
+            self, "look inside", self._look, self._arrived, self._said
+        )
         self._wait("computing…")
         self._ask()
 
     def on_unmount(self) -> None:
         """Stops what is being computed."""
-        self._stop.set()
+        self._questions.close()
 
     @property
     def terms(self) -> list[str]:
@@ -269,25 +271,18 @@ class InsideScreen(JmlpScreen[None]):
     # ---- from the aim to what is shown
 
     def _ask(self) -> None:
-        """Has a thread compute what is aimed at, one at a time; the newest aim counts."""
-        if self._is_asking or (self.shown is not None and self.shown.aim == self.aim):
-            return
-        self._is_asking = True
-        aim, shown = self.aim, self.shown
-        self.app.perform("look inside", lambda: self._looked(aim, shown), self._arrived)
+        """Has what is aimed at computed, unless it is shown."""
+        if self.shown is None or self.shown.aim != self.aim:
+            self._questions.ask(self.aim)
+        else:
+            self._questions.give_up()
 
-    def _looked(self, aim: Aim, known: Shown | None) -> "Shown | str | None":
-        """What is shown of an aim, or why it cannot be; called in a thread."""
-        try:
-            return self._look(aim, known)
-        except Exception as error:  # even a bug is shown in place of the numbers
-            return error_text(error)
-
-    def _look(self, aim: Aim, known: Shown | None) -> Shown | None:
-        inspector = self.app.inspector
+    def _look(self, aim: Aim, say: Say, stop: threading.Event) -> Shown | None:
+        """What is shown of an aim; called in a thread."""
+        inspector, known = self.app.inspector, self.shown
 
         def ask(kind: Any, do: str, **request: Any) -> Any:
-            return inspector.look(kind, do, aim.where, self._say, self._stop, **request)
+            return inspector.look(kind, do, aim.where, say, stop, **request)
 
         if known is not None and known.aim.where == aim.where:
             found = replace(known, aim=aim)
@@ -337,24 +332,19 @@ class InsideScreen(JmlpScreen[None]):
         shape = view.operations[operation].shapes.get(letter)
         return shape is not None and i < shape[0] and j < shape[1]
 
-    def _say(self, text: str) -> None:
-        self.app.call_later(self._said, text)
-
     def _said(self, text: str) -> None:
-        if self.is_there and self.shown is None:
+        if self.shown is None:
             self._wait(text)
 
-    def _arrived(self, found: "Shown | str | None") -> None:
-        self._is_asking = False
-        # When the app ends, a screen loses its widgets before it is told.
-        if not self.is_there or not self.query("#about") or found is None:
-            return
-        if isinstance(found, str):
+    def _arrived(self, aim: Aim, found: Shown | Failure) -> None:
+        del aim  # `found.aim` is the nearest to it that there is
+        if isinstance(found, Failure):
+            self._questions.give_up()
             if self.shown is None:
-                self._wait(found)
+                self._wait(found.text)
             else:
                 self.aim = self.shown.aim
-                self.app.notify(found, severity="error", markup=False)
+                self.app.notify(found.text, severity="error", markup=False)
             return
         if self.aim == replace(found.aim, operation=self.aim.operation, unit=self.aim.unit):
             self.aim = found.aim  # this step has other operations than the one before
