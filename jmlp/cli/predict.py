@@ -44,7 +44,8 @@ def predict(
         Parameter(
             help="A picture (PNG, JPEG) or an array (.npy). For a network trained on a table: a "
             "table, an array of its features, or the values of one row, as in bill=39.1 "
-            "island=Biscoe."
+            "island=Biscoe. For a network trained on points, such as moons: its numbers, as in "
+            "0.5,-1."
         ),
     ] = None,
     /,
@@ -83,7 +84,7 @@ def predict(
         raise ConfigError(
             f"{network}: give what to classify: a picture (PNG, JPEG) or an array (.npy); for a "
             "network trained on a table, a table or the values of one row, as in bill=39.1 "
-            "island=Biscoe"
+            "island=Biscoe; for one trained on points, its numbers, as in 0.5,-1"
         )
     if not image:
         raise ConfigError("a path: must not be empty; the current folder is .")
@@ -109,20 +110,55 @@ def predict(
     if found.contract.is_table:
         _predict_rows(network, found, (image, *values), out)
     else:
-        check_single(network, values)
-        _predict_picture(network, found, Path(image), out, invert=invert, as_is=as_is)
+        picture = read_example(network, (image, *values), found.contract, invert, as_is)
+        _predict_picture(network, found, picture, " ".join((image, *values)), out)
 
 
-def check_single(network: object, values: Sequence[str]) -> None:
-    """Checks that a network of pictures is given a single one.
+def read_example(
+    network: object,
+    arguments: Sequence[str],
+    contract: "Contract",
+    invert: bool,
+    as_is: bool | None,
+) -> "Picture":
+    """The example in the arguments: a picture or an array in a file, or the numbers of a row.
 
     Raises:
-        ConfigError: there are further arguments.
+        ConfigError: there are further arguments, or other numbers than the network takes.
+        DataError: the file cannot be read, see `read_picture`.
     """
-    if values:
+    from jmlp.data.image import picture_of, read_picture
+
+    if contract.row and not arguments[0].lower().endswith(".npy"):
+        return picture_of(_numbers(arguments, contract), contract, "the row")
+    if len(arguments) > 1:
         raise ConfigError(
-            f"{values[0]}: {network} was not trained on a table; give it one picture or array"
+            f"{plain(arguments[1])}: {network} was not trained on a table; give it one picture or "
+            "array"
         )
+    return read_picture(Path(arguments[0]), contract, invert=invert, as_is=as_is)
+
+
+def _numbers(arguments: Sequence[str], contract: "Contract") -> "NDArray[np.float32]":
+    """The numbers of one row without names, given as 0.5,-1 or as 0.5 -1: `(n_in,)`.
+
+    Raises:
+        ConfigError: they are not as many finite numbers as the network has inputs.
+    """
+    import numpy as np
+
+    text = " ".join(arguments)
+    try:
+        row = np.array([float(number) for number in text.replace(",", " ").split()], np.float32)
+    except ValueError:
+        row = np.zeros(0, np.float32)
+    if len(row) != contract.n_in or not np.isfinite(row).all():
+        raise ConfigError(
+            f"{plain(text)}: the network takes rows of {contract.n_in} numbers: give as many, as "
+            f"in {','.join(['0.5'] * min(contract.n_in, 2))}{',…' * (contract.n_in > 2)}, or an "
+            "array (.npy)"
+        )
+    return row
 
 
 def _is_path(name: Path) -> bool:
@@ -271,13 +307,10 @@ def _row(arguments: Sequence[str]) -> "dict[str, Any]":
 
 
 def _predict_picture(
-    name: Path, network: "Network", image: Path, out: Output, *, invert: bool, as_is: bool | None
+    name: Path, network: "Network", picture: "Picture", what: str, out: Output
 ) -> None:
-    """Classifies one picture."""
-    from jmlp.data.image import read_picture
-
+    """Classifies one picture, or one row without names, that was given as `what`."""
     contract = network.contract
-    picture = read_picture(image, contract, invert=invert, as_is=as_is)
     cautions = list(picture.cautions)
     if contract.dtype is None:
         cautions.append(
@@ -285,7 +318,7 @@ def _predict_picture(
             "training data; pixels are scaled to 0-1"
         )
     cautions += _made_with(name, network)
-    (probabilities,) = _probabilities(name, network, picture.x[None], str(image))
+    (probabilities,) = _probabilities(name, network, picture.x[None], what)
     answer = int(probabilities.argmax())
     names = contract.class_names
     if out.json:
@@ -300,7 +333,7 @@ def _predict_picture(
             }
         )
         return
-    print(f"{image}: {names[answer]} ({probabilities[answer]:.1%})")
+    print(f"{what}: {names[answer]} ({probabilities[answer]:.1%})")
     if not out.quiet:
         for line in _bars(names, probabilities, out.plain):
             print(line)

@@ -1,11 +1,10 @@
 """`jmlp predict --every --seeds`: what all stored networks of a run, or of its seeds, answer."""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jmlp.cli.output import Output
-from jmlp.cli.predict import check_single, has_unicode, picture_lines, read_rows
+from jmlp.cli.predict import has_unicode, picture_lines, read_example, read_rows
 from jmlp.cli.store_option import StoreOption, find_one
 from jmlp.errors import ConfigError
 
@@ -48,7 +47,6 @@ def predict_all(
         DataError: the picture or row cannot be read.
         StoreError: there is no such run, or none has networks.
     """
-    from jmlp.data.image import read_picture
     from jmlp.inspection import asking
 
     with stored.open(viewer=True) as store:
@@ -60,9 +58,8 @@ def predict_all(
         inputs_of, what = _of_rows(arguments), "the row"
         cautions = contract.unusual(inputs_of(contract))
     else:
-        check_single(name, arguments[1:])
-        what = arguments[0]
-        picture = read_picture(Path(what), contract, invert=invert, as_is=as_is)
+        what = " ".join(arguments)
+        picture = read_example(name, arguments, contract, invert, as_is)
         x, cautions = picture.x[None], list(picture.cautions)
 
         def inputs_of(contract: "Contract") -> "NDArray[Any]":
