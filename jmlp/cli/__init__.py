@@ -88,8 +88,22 @@ def _run(arguments: Sequence[str]) -> Any:
     try:
         return app(arguments)
     except CycloptsError as error:
-        _say_error(f"{error}\nSee jmlp --help, or jmlp COMMAND --help.")
+        _say_error(f"{_reason(error)}\nSee jmlp --help, or jmlp COMMAND --help.")
         return ConfigError.exit_code
+
+
+def _reason(error: Any) -> str:
+    """What is wrong with the arguments, in words that say what to do."""
+    from cyclopts.exceptions import UnknownOptionError, UnusedCliTokensError
+
+    if isinstance(error, UnusedCliTokensError):
+        tokens = error.unused_tokens or []
+        n = "one argument" if len(tokens) == 1 else f"{len(tokens)} arguments"
+        return f"{' '.join(tokens)}: {n} too many"
+    if isinstance(error, UnknownOptionError) and error.token.value[1:2] in (*"0123456789.",):
+        value = error.token.value
+        return f"{value}: write -- before a number with a minus sign, as in -- {value}"
+    return str(error)
 
 
 def _say_error(text: str) -> None:

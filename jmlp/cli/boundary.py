@@ -51,7 +51,10 @@ def boundary(
     ] = None,
     at: Annotated[
         str | None,
-        Parameter(help="X,Y: print the probabilities at the nearest point of the grid."),
+        Parameter(
+            help="X,Y: print the probabilities at the nearest point of the grid.",
+            allow_leading_hyphen=True,
+        ),
     ] = None,
     grid: Annotated[int, Parameter(help="Values of each input in the grid.")] = 128,
     store: StoreOption = StoreOption(),  # noqa: B008 - frozen
@@ -71,6 +74,10 @@ def boundary(
             raise StoreError(f"{opened.folder}: there are no runs yet")
     Hardware(device="cpu", cores=1).start(out.say)
     found = _computed(rows, store, grid, out)
+    if (n := min(len(one.x) for one in found)) < grid:
+        out.say(f"note: --grid {grid:,}: {n:,} values of each input are the most for these runs")
+    if place is not None:
+        _check_inside(place, found[0], rows)
     if len(found) > 1:
         left_out = [one.run_id[:8] for one in found if one.diverged_at is not None]
         if left_out:
@@ -100,6 +107,22 @@ def _place(text: str) -> tuple[float, float]:
     if not (math.isfinite(x) and math.isfinite(y)):
         raise ConfigError(f"--at: must be two finite numbers, got {plain(text)}")
     return x, y
+
+
+def _check_inside(place: tuple[float, float], shown: "Boundary", rows: "list[RunRow]") -> None:
+    """Checks that a place is in the plane: elsewhere, the nearest point says nothing of it.
+
+    Raises:
+        ConfigError: it is outside.
+    """
+    for value, name, values in zip(place, shown.columns, (shown.x, shown.y), strict=True):
+        low, high = float(values[0]), float(values[-1])
+        if not low <= value <= high:
+            numbers = ",".join(f"{number:g}" for number in place)
+            raise ConfigError(
+                f"--at {numbers}: {name} is drawn from {low:.3g} to {high:.3g}; the networks "
+                f"answer for any place: jmlp predict {rows[0].run_id[:8]} -- {numbers}"
+            )
 
 
 def _computed(

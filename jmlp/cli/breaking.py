@@ -145,6 +145,7 @@ def _list(out: Output) -> None:
                         subsequent_indent=" " * width,
                     )
                 )
+    sys.stdout.flush()  # before what goes to stderr
     out.say("\njmlp break NAME checks the gradient with it, and trains it beside the right network")
 
 

@@ -111,10 +111,14 @@ def plain(text: str, limit: int = _SHOWN_LENGTH) -> str:
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
-    """`; did you mean learning_rate?`, or an empty string if no known name is similar."""
+    """`; did you mean learning_rate?`, or an empty string if no known name is similar.
+
+    The initials of a name are similar to it: lr.
+    """
     import difflib
 
     near = difflib.get_close_matches(name[:100], known, n=1)
+    near += [one for one in known if "".join(word[:1] for word in one.split("_")) == name]
     return f"; did you mean {near[0]}?" if near else ""
 
 

@@ -1,6 +1,7 @@
 """`jmlp boundary`: the plane of two inputs as text and as JSON."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -27,12 +28,16 @@ def test_the_boundary_of_one_run_and_of_several(here: Here) -> None:
     assert line.startswith("unit 1: Z = ")
     assert at.startswith("at the nearest point of the grid, (")
 
-    said = json.loads(here("boundary", ids[0][:8], "--grid", "5", "--at", "9,9", "--json").out)
+    said = json.loads(
+        here("boundary", ids[0][:8], "--grid", "5", "--at", "-0.7,-0.5", "--json").out
+    )
     probability = np.array(said["probability"])
     assert probability.shape == (5, 5, 2)
     np.testing.assert_allclose(probability.sum(axis=-1), 1, atol=1e-5)
-    assert said["at"]["probability"] == said["probability"][4][4]
-    assert said["at"]["place"] == [said["x"][4], said["y"][4]]
+    x, y = (np.array(said[axis]) for axis in "xy")
+    ix, iy = np.abs(x + 0.7).argmin(), np.abs(y + 0.5).argmin()
+    assert said["at"]["probability"] == said["probability"][iy][ix]
+    assert said["at"]["place"] == [x[ix], y[iy]]
     assert (said["runs"], len(said["lines"])) == ([ids[0]], 4)
     assert said["disagreement"] == [[0] * 5] * 5
 
@@ -57,6 +62,19 @@ def test_the_boundary_of_one_run_and_of_several(here: Here) -> None:
         done = here("boundary", ids[0], *arguments)
         assert (done.code, done.out) == (2, "")
         assert done.err == f"jmlp: error: {what}\n"
+    done = here("boundary", ids[0], "--grid", "5", "--at", "0,-9")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"jmlp: error: --at 0,-9: input 1 is drawn from {y[0]:.3g} to {y[-1]:.3g}; the networks "
+        f"answer for any place: jmlp predict {ids[0][:8]} -- 0,-9\n"
+    )
+    done = here("boundary", ids[0], "--grid", "20000", "--part", "none")
+    note = re.fullmatch(
+        r"note: --grid 20,000: ([\d,]+) values of each input are the most for these runs\n",
+        done.err,
+    )
+    assert done.code == 0
+    assert note
     done = here("boundary", *ids, "--unit", "0")
     assert done.err == "jmlp: error: --unit: the units are those of one run: give one\n"
 

@@ -25,7 +25,10 @@ USAGE = {
     "stdy": 'Unknown command "stdy". Did you mean "study"? Available commands: tui, study, '
     f"train, attach, pause, resume, stop, predict, ...{SEE_HELP}",
     "data frob": f'Unknown command "frob". Available commands: list, get, check, path.{SEE_HELP}',
-    "study original more": f"Unused Tokens: ['more'].{SEE_HELP}",
+    "study original more": f"more: one argument too many{SEE_HELP}",
+    "study original more and": f"more and: 2 arguments too many{SEE_HELP}",
+    "predict last -0.5,1": "-0.5,1: write -- before a number with a minus sign, as in -- -0.5,1"
+    + SEE_HELP,
     "study original --sed 3": f"Unknown option: --sed. Did you mean --seeds?{SEE_HELP}",
     "study original --seeds": 'Command "study" parameter --seeds requires an argument.' + SEE_HELP,
     "study original --seeds x": 'Invalid value for --seeds: unable to convert "x" into int.'
@@ -54,6 +57,7 @@ CONFIGURATION = {
     "study original --set learning_rate=0 --set momentum=2": "--set learning_rate: must be a "
     "finite number > 0, got 0\n"
     "  --set momentum: must be a finite number >= 0 and < 1, got 2",
+    "study original --set lr=0": "--set lr: unknown key; did you mean learning_rate?",
     "study original --seeds 0": f"--seeds: {SEEDS}, got 0",
     "study original --cores 0": "--cores: must be 1 to 256, got 0",
     "train --cores 257": "--cores: must be 1 to 256, got 257",

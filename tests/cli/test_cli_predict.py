@@ -121,6 +121,23 @@ def test_a_point_of_a_toy_is_shown_by_its_numbers(here: Here) -> None:
     assert done.out.endswith("\n\n  input 0  -0.25\n  input 1    0.1\n")
     said = json.loads(here("predict", "moons.safetensors", "point.npy", "--json").out)
     assert said["seen"] == pytest.approx([-0.25, 0.1])
+    for row in (["--", "-0.25,0.1"], ["-0.25", "0.1"]):
+        typed = json.loads(here("predict", "moons.safetensors", "--json", *row).out)
+        assert typed == said
+    done = here("predict", "last", "--every", "--json", "-0.25", "0.1")
+    strip = json.loads(done.out)["strip"]
+    assert strip[-1]["probabilities"] == pytest.approx(said["probabilities"], rel=1e-6)
+
+
+@pytest.mark.parametrize("row", ["0.5", "1 2 3", "seven.png", "0.5,nan", "x=1"])
+def test_other_numbers_than_a_network_takes_are_refused(row: str, here: Here) -> None:
+    here("train", "--data", "moons:n=100", "--epochs", "1", "--batch-size", "16", "--quiet")
+    done = here("predict", "last", *row.split())
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"jmlp: error: {row}: the network takes rows of 2 numbers: give as many, as in 0.5,0.5, or "
+        "an array (.npy)\n"
+    )
 
 
 # A digit is a stroke on plain paper, so that a network learns whether it stands, lies or leans.
