@@ -63,6 +63,8 @@ def test_public_names_are_these() -> None:
         "model",
         "predict",
         "run_study",
+        "save_onnx",
+        "save_pytorch",
         "tables",
         "trace",
         "weights",

@@ -15,9 +15,16 @@ FORMATS = {
     "csv": ("CSV           one line per run, for a spreadsheet", "runs.csv"),
     "parquet": ("Parquet       one row per run, with its cost curve", "runs.parquet"),
     "safetensors": ("safetensors   the trained networks, one file each", "networks"),
+    "pytorch": ("PyTorch       the trained networks, one folder each", "pytorch"),
+    "onnx": ("ONNX          the trained networks, one file each", "onnx"),
     "tensorboard": ("TensorBoard   the cost curves, one folder each", "tensorboard"),
 }
-FOLDERS = ("safetensors", "tensorboard")  # formats with a file or folder for each run
+FOLDERS = (
+    "safetensors",
+    "pytorch",
+    "onnx",
+    "tensorboard",
+)  # formats with a file or folder for each run
 
 
 def change_tag(folder: Path, run_ids: Sequence[str], text: str) -> str:

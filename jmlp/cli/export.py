@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from jmlp.cli.extras import needs
 from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.runs import RUNS
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
     from jmlp.store import RunRow, Store
     from jmlp.training.records import RunResult
 
-Format = Literal["json", "csv", "parquet", "safetensors", "tensorboard"]
-SUFFIX = ".safetensors"
-EVENTS = "events.out.tfevents.jmlp"  # a run's file, in a folder by whose name TensorBoard shows it
+Format = Literal["json", "csv", "parquet", "safetensors", "pytorch", "onnx", "tensorboard"]
+NETWORKS = ("safetensors", "pytorch", "onnx")
+SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx"}  # of forms with a file per run
+FOLDERS = ("tensorboard", "pytorch")  # forms with a folder per run
+EVENTS = "events.out.tfevents.jmlp"  # in a folder by whose name TensorBoard shows the run
 MAX_NAME_LENGTH = 100  # of a run's file, before its seed and id
 
 
@@ -37,7 +40,8 @@ def export(
         Parameter(
             name=("--output", "-o"),
             converter=as_path,
-            help="The file; for safetensors and tensorboard the folder, with one file per run.",
+            help="The file; the folder for pytorch and tensorboard, and for safetensors and onnx "
+            "of several runs.",
         ),
     ],
     force: Annotated[
@@ -47,13 +51,13 @@ def export(
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
     """Write completed runs, with their costs, to files for other programs."""
-    folder = as_ == "tensorboard" or (as_ == "safetensors" and output.suffix != SUFFIX)
+    folder = as_ in FOLDERS or (as_ in SUFFIXES and output.suffix != SUFFIXES[as_])
     if folder and os.path.exists(output) and not output.is_dir():
         raise StoreError(f"{output}: is a file; give --output the name of a folder")
     target = output if folder else files.user_file(output, "--output", force=force)
     with store.open(viewer=True) as opened:
         rows = _ended(opened, find(opened, runs), out)
-        if as_ == "safetensors":
+        if as_ in NETWORKS:
             rows = _trained(rows, out)
             if not folder and len(rows) > 1:
                 raise ConfigError(
@@ -63,8 +67,8 @@ def export(
         targets = [output / name for name in _names(rows, as_)] if folder else [target]
         if folder and not force:
             _check_folder(output, targets)
-        if as_ == "safetensors":
-            contents = _networks(opened, rows, targets)
+        if as_ in NETWORKS:
+            contents = _networks(as_, opened, rows, targets)
         elif as_ == "tensorboard":
             contents = _event_files(opened, rows)
         else:
@@ -77,22 +81,35 @@ def export(
             out.say(f"wrote {output}: {_count(len(rows))}")
 
 
-def _networks(store: "Store", rows: Sequence["RunRow"], targets: Sequence[Path]) -> Iterator[bytes]:
-    """The content of one network file per run, as `jmlp train --save` writes it.
+def _networks(
+    as_: Format, store: "Store", rows: Sequence["RunRow"], targets: Sequence[Path]
+) -> Iterator[bytes]:
+    """The content of the files of each run's network; safetensors is as `jmlp train --save`.
 
     Raises:
         CheckpointError: a run's file is damaged.
-        StoreError: what is stored about the data is incomplete.
+        ConfigError: the package onnx is needed, and not installed.
+        StoreError: what is stored about the data is incomplete, or a network is too large.
     """
     from jmlp.client.stored_data import read_data
     from jmlp.results import weights
     from jmlp.store import run_files
     from jmlp.store.paths import path_of
 
-    for row, target in zip(rows, targets, strict=True):
+    for index, row in enumerate(rows):
         data = read_data(store.about_run(row.run_id)["data"], row.run_id[:SHORT_ID])
         stored = run_files.read(path_of(store.folder, row.run_id))
-        yield weights.stored_content(target, stored, data.contract)
+        if as_ == "safetensors":
+            yield weights.stored_content(targets[index], stored, data.contract)
+            continue
+        from jmlp.exchange import onnx_model, operations, pytorch
+
+        network = operations.of_stored(stored, data.contract)
+        if as_ == "pytorch":
+            yield from pytorch.files(network).values()
+        else:
+            with needs("onnx", "--as onnx"):
+                yield onnx_model.content(network)
 
 
 def _event_files(store: "Store", rows: Sequence["RunRow"]) -> Iterator[bytes]:
@@ -153,12 +170,19 @@ def _trained(rows: Sequence["RunRow"], out: Output) -> list["RunRow"]:
 
 
 def _names(rows: Sequence["RunRow"], as_: Format) -> Iterator[str]:
-    """The name of each run's file in the folder: its configuration, seed and id."""
+    """The names of each run's files in the folder: its configuration, seed and id."""
     ids, texts = short_ids([row.run_id for row in rows]), configuration_texts(rows)
     for row in rows:
         words = re.sub(r"[^A-Za-z0-9.]+", "-", texts[row.run_id]).strip("-.")[:MAX_NAME_LENGTH]
         name = f"{words}-seed-{row.seed}-{ids[row.run_id]}"
-        yield f"{name}/{EVENTS}" if as_ == "tensorboard" else f"{name}{SUFFIX}"
+        if as_ == "tensorboard":
+            yield f"{name}/{EVENTS}"
+        elif as_ == "pytorch":
+            from jmlp.exchange.pytorch import NAMES
+
+            yield from (f"{name}/{part}" for part in NAMES)
+        else:
+            yield f"{name}{SUFFIXES[as_]}"
 
 
 def _check_folder(output: Path, targets: Sequence[Path]) -> None:

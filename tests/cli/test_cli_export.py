@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pyarrow.parquet as pq
 import pytest
 from commands import Here
+from safetensors.numpy import load_file
 from store_runs import DATA, N_STEPS, fill, plan, submission
 from tensorboardX.proto.event_pb2 import Event
 
@@ -229,6 +231,27 @@ def test_a_folder_gets_one_network_for_each_run_that_did_not_diverge(
     assert done == (4, "", f"jmlp: error: {message}\n")
 
 
+def test_other_programs_compute_what_the_run_that_was_exported_does(
+    ended: list[RunResult], here: Here
+) -> None:
+    run, images = ended[2], np.arange(10, dtype=np.uint8).reshape(2, 5)
+    expected = model.predict(run.params, (*run.state, None)[: len(run.params)], images)
+
+    assert here("export", run.run_id, "--as", "onnx", "--output", "net.onnx").code == 0
+    session = onnxruntime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
+    (logits,) = session.run(["logits"], {"x": images.astype(np.float32) / 255})
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+    done = here("export", "all", "--as", "pytorch", "--output", "nets", "--json")
+    assert done.err == "left out: 1 run not ended\nleft out: 1 run diverged\n"
+    written = json.loads(done.out)["files"]
+    assert len(written) == 2 * len(ended[1:])
+    (file,) = Path("nets").glob(f"*{run.run_id[:8]}/weights.safetensors")
+    state_dict = load_file(file)
+    np.testing.assert_array_equal(state_dict["0.weight"], run.params[0].dense.W)
+    assert f"run {run.run_id[:8]}" in file.with_name("network.py").read_text(encoding="utf-8")
+
+
 def test_several_networks_do_not_fit_one_file(ended: list[RunResult], here: Here) -> None:
     done = here("export", "all", "--as", "safetensors", "--output", "n.safetensors", "--quiet")
     message = (
@@ -268,7 +291,7 @@ def test_network_whose_data_are_not_known_in_full_is_refused(folder: Path, here:
 # Where to
 
 
-@pytest.mark.parametrize("as_", ["json", "csv", "parquet", "safetensors"])
+@pytest.mark.parametrize("as_", ["json", "csv", "parquet", "safetensors", "onnx"])
 def test_file_that_exists_is_replaced_only_by_force(
     as_: str, ended: list[RunResult], here: Here
 ) -> None:
@@ -284,7 +307,7 @@ def test_file_that_exists_is_replaced_only_by_force(
     assert [path.name for path in here.folder.glob(".*")] == []  # nothing is left beside it
 
 
-@pytest.mark.parametrize("as_", ["safetensors", "tensorboard"])
+@pytest.mark.parametrize("as_", ["safetensors", "pytorch", "onnx", "tensorboard"])
 def test_folder_with_files_is_written_into_only_by_force_and_keeps_other_files(
     as_: str, ended: list[RunResult], here: Here
 ) -> None:
@@ -354,7 +377,8 @@ def test_nothing_is_exported_where_no_run_has_ended(folder: Path, here: Here) ->
 
 
 @pytest.mark.parametrize(
-    ("as_", "package"), [("parquet", "pyarrow"), ("tensorboard", "tensorboardX")]
+    ("as_", "package"),
+    [("parquet", "pyarrow"), ("tensorboard", "tensorboardX"), ("onnx", "onnx")],
 )
 def test_package_that_is_not_installed_is_named_with_the_command_that_installs_it(
     as_: str,
