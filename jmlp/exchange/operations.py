@@ -148,20 +148,17 @@ def _inputs(hp: Hyperparams, contract: Contract) -> Iterator[str]:
     """What the numbers of an example are."""
     raw = hp.training_fault == "raw_inputs"
     if contract.columns is not None and contract.scale is not None:
-        yield (
-            f"The {contract.n_in} inputs of a row: "
-            + ", ".join(contract.columns.inputs[:12])
-            + (", …" if contract.n_in > 12 else "")
-            + "."
-        )
-        if raw:
-            yield "They are the raw values of the columns."
-        else:
-            yield "Each is (value - mean) / std, and 0 where std is 0, with these constants:"
-            for name in ("mean", "std"):
-                numbers = ", ".join(f"{value:.9g}" for value in getattr(contract.scale, name))
-                yield f"{name} = [{numbers}]"
-            yield "A category is one input per level: 1 for its own level, 0 for the others."
+        yield f"The {contract.n_in} inputs are those of a row of a table, in this order:"
+        columns, scale = contract.columns, contract.scale
+        for name, is_number, mean, std in zip(
+            columns.inputs, columns.numbers, scale.mean, scale.std, strict=True
+        ):
+            if not is_number:
+                yield f"{name}: 1 if so, else 0"
+            elif raw:
+                yield f"{name}: its value"
+            else:
+                yield f"{name}: (value - {mean!r}) / {std!r}" if std else f"{name}: 0"
     elif contract.dtype == "uint8" and not raw:
         yield f"The {contract.n_in} inputs: the pixels of a picture, row by row, divided by 255."
     else:
