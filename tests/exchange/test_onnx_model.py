@@ -65,20 +65,23 @@ def test_equal_networks_have_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_the_inputs_of_a_table_are_described_with_their_scale() -> None:
-    columns = Columns(
-        (Column("bill"), Column("island", ("A", "B"))), "species", ("a", "b", "c"), "error"
-    )
-    scale = Scale((1.5, 0.0, 0.0), (0.25, 1.0, 1.0))
-    form = {"image_shape": (3,), "dtype": "float32", "columns": columns, "scale": scale}
+def test_the_inputs_of_a_table_are_described_column_by_column() -> None:
+    features = (Column("bill"), Column("island", ("A", "B")), Column("year"))
+    columns = Columns(features, "species", ("a", "b", "c"), "error")
+    scale = Scale((1.5, 0.25, 0.75, 2007.0), (0.1, 1.0, 1.0, 0.0))
+    form = {"image_shape": (4,), "dtype": "float32", "columns": columns, "scale": scale}
     found = network("relu", None, **form)
-    assert operations.of_network(found).inputs == (
-        "The 3 inputs of a row: bill, island = A, island = B.",
-        "Each is (value - mean) / std, and 0 where std is 0, with these constants:",
-        "mean = [1.5, 0, 0]",
-        "std = [0.25, 1, 1]",
-        "A category is one input per level: 1 for its own level, 0 for the others.",
-    )
+    title, *inputs = operations.of_network(found).inputs
+    assert title == "The 4 inputs are those of a row of a table, in this order:"
+    assert inputs == [
+        "bill: (value - 1.5) / 0.1",
+        "island = A: 1 if so, else 0",
+        "island = B: 1 if so, else 0",
+        "year: 0",
+    ]
+    row = {"bill": [1.7], "island": ["B"], "year": [2008.0]}
+    by_hand = [(1.7 - 1.5) / 0.1, 0, 1, 0]
+    np.testing.assert_allclose(found.contract.inputs_of(row), [by_hand], rtol=1e-6)
 
 
 def test_a_network_that_is_too_large_for_a_file_is_refused(
