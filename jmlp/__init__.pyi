@@ -3,6 +3,7 @@ from .api import cost as cost
 from .api import fit as fit
 from .api import forward as forward
 from .api import init as init
+from .api import plots as plots
 from .api import predict as predict
 from .api import run_study as run_study
 from .api import tables as tables
@@ -12,6 +13,7 @@ from .data.dataset import Dataset as Dataset
 from .exchange.saving import save_onnx as save_onnx
 from .exchange.saving import save_pytorch as save_pytorch
 from .nn import model as model
+from .notebook import show_progress as show_progress
 from .results import weights as weights
 from .results.weights import Network as Network
 from .results.weights import load as load

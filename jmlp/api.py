@@ -40,6 +40,7 @@ from jmlp.nn.gradient import CostOptions
 from jmlp.nn.model import Caches, Params, State
 from jmlp.nn.optimizers import Transformation
 from jmlp.nn.trace import Trace
+from jmlp.report import load_matplotlib
 from jmlp.results import crosschecks
 from jmlp.results.examples import as_rows, check_finite
 from jmlp.results.search import staged_plan
@@ -695,3 +696,23 @@ def tables(study: Study, results: Iterable[RunResult]) -> tuple[ExperimentTable,
         ConfigError: the study could not be written as a study file.
     """
     return study_tables(checked_study(study), list(results))
+
+
+def plots(study: Study, results: Iterable[RunResult]) -> list[Any]:
+    """The plots of a study as figures of matplotlib, in the order of its report.
+
+    For each experiment with a finished run: cost against epochs, cost against updates (both only of
+    runs with cost curves), and accuracies. A notebook shows a figure that is the last value of a
+    cell; `figure.savefig(path)` writes it, and `figure.get_label()` is its title.
+
+    Args:
+        study: the study.
+        results: the runs that have ended, in any order.
+
+    Raises:
+        ConfigError: the study could not be written as a study file.
+    """
+    load_matplotlib()
+    from jmlp.report.plots import study_figures
+
+    return list(study_figures(checked_study(study), list(results)))

@@ -80,7 +80,7 @@ def accuracy_figure(experiment: Experiment, arms: Sequence[Arm], rows: Sequence[
     name = numeric_axis(experiment)
     layout = _along_axis(experiment, name, arms, rows) if name else _listed(arms, rows)
     height = 0.36 * len(arms) + 1.1 if layout.horizontal else 4.2
-    figure = Figure(figsize=(style.WIDTH, height), layout="constrained")
+    figure = style.ShownFigure(figsize=(style.WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     test = has_test(rows)
     if not layout.horizontal:

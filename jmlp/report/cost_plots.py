@@ -49,7 +49,7 @@ def cost_figure(arms: Sequence[Arm], by: By) -> Figure:
     rows = math.ceil(len(panels) / MOST_COLUMNS)
     columns = math.ceil(len(panels) / rows)
     layout = ConstrainedLayoutEngine(hspace=0.08, wspace=0.03)
-    figure = Figure(figsize=(style.WIDTH, PANEL_HEIGHT * rows + MARGIN), layout=layout)
+    figure = style.ShownFigure(figsize=(style.WIDTH, PANEL_HEIGHT * rows + MARGIN), layout=layout)
     grid = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     _scale(grid[0], panels, by)
     for index, (axes, panel) in enumerate(zip(grid, panels, strict=False)):

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
@@ -41,7 +40,7 @@ def draw(drawing: Drawing) -> Plot:
     with style.plot_style():
         n = len(drawing.panels)
         layout = ConstrainedLayoutEngine(hspace=0.06)
-        figure = Figure(figsize=(style.WIDTH, PANEL_HEIGHT * n + MARGIN), layout=layout)
+        figure = style.ShownFigure(figsize=(style.WIDTH, PANEL_HEIGHT * n + MARGIN), layout=layout)
         grid = list(figure.subplots(n, 1, squeeze=False).flat)
         for axes, panel in zip(grid, drawing.panels, strict=True):
             _draw(axes, panel)

@@ -21,6 +21,7 @@ from jmlp.report.text import visible
 MARKERS = ("o", "s", "^", "v")
 WIDTH = 10.0  # inches; the width of the page
 PNG_DPI = 150
+SCREEN_DPI = 100
 FONT_SIZE = 8.5  # points
 CROSS: dict[str, Any] = {
     "color": DIVERGED,
@@ -77,6 +78,16 @@ _STYLE: dict[str, Any] = {
     "ytick.major.size": 0,
     "ytick.minor.size": 0,
 }
+
+
+class ShownFigure(Figure):
+    """A figure that a notebook shows, though pyplot does not know it."""
+
+    def _repr_png_(self) -> bytes:
+        png = io.BytesIO()
+        with plot_style():
+            self.savefig(png, format="png", dpi=SCREEN_DPI)
+        return png.getvalue()
 
 
 @contextmanager

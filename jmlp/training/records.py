@@ -194,6 +194,23 @@ class RunResult:
         facts = [f"seed {self.seed}", ended, *collapsed, *accuracies]
         return f"RunResult({self.run_id[:8] or 'without id'}, {', '.join(facts)})"
 
+    def _repr_html_(self) -> str:
+        """The same for a notebook: costs and accuracies of the kept network as a table."""
+        from html import escape
+
+        numbers = [
+            (part, getattr(self, f"{part}_cost"), getattr(self, f"{part}_accuracy"))
+            for part in ("training", "validation", "test")
+        ]
+        rows = "".join(
+            f"<tr><th>{part}</th><td>{cost:.4f}</td><td>{accuracy:.2%}</td></tr>"
+            for part, cost, accuracy in numbers
+            if cost is not None and accuracy is not None
+        )
+        head = "<thead><tr><th></th><th>cost, nats</th><th>accuracy</th></tr></thead>"
+        table = f"<table>{head}<tbody>{rows}</tbody></table>" if rows else ""
+        return f"<p>{escape(repr(self))}</p>{table}"
+
     def predict(self, x: Any) -> Any:
         """The class of each example of `x`, by the kept parameters; see `Network.predict`."""
         return self._trained().predict(x)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from statistics import fmean
 from typing import Literal
 
@@ -117,7 +118,7 @@ class DifferenceRow:
     cells: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ExperimentTable:
     """The complete results of an experiment, in the order in which they are shown."""
 
@@ -139,6 +140,39 @@ class ExperimentTable:
             blocks.append(_aligned(self.difference_columns, self.differences))
         blocks += [[claim.sentence for claim in self.claims], [*self.notes]]
         return "\n\n".join("\n".join(lines) for lines in blocks if lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook, where the best row is bold."""
+        best = [row.is_best for row in self.rows]
+        blocks = [f"<h4>{escape(self.title)}</h4>", _html(self.columns, self.rows, best)]
+        if self.differences:
+            none = [False] * len(self.differences)
+            blocks.append(_html(self.difference_columns, self.differences, none))
+        for sentences in ([claim.sentence for claim in self.claims], self.notes):
+            if sentences:
+                items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+                blocks.append(f"<ul>{items}</ul>")
+        return "\n".join(blocks)
+
+
+def _html(
+    columns: Sequence[Column], rows: Sequence[Row] | Sequence[DifferenceRow], bold: Sequence[bool]
+) -> str:
+    """A grid, headed by the titles of its columns."""
+    sides = [f' style="text-align: {column.align}"' for column in columns]
+    titles = "".join(
+        f"<th{side}>{escape(column.title)}</th>"
+        for side, column in zip(sides, columns, strict=True)
+    )
+    body = ""
+    for texts, is_bold in zip([row.cells for row in rows], bold, strict=True):
+        cells = "".join(
+            f"<td{side}>{escape(text)}</td>" for side, text in zip(sides, texts, strict=True)
+        )
+        body += f'<tr style="font-weight: bold">{cells}</tr>' if is_bold else f"<tr>{cells}</tr>"
+    return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _aligned(columns: Sequence[Column], rows: Sequence[Row] | Sequence[DifferenceRow]) -> list[str]:
