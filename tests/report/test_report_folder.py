@@ -59,7 +59,7 @@ def test_the_folder_holds_exactly_these_files_the_results_first(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("backend", "kept"),
     [
-        ("module://matplotlib_inline.backend_inline", "agg"),  # of a notebook; not installed here
+        ("module://matplotlib_inline.backend_inline",) * 2,  # of a notebook
         ("module://not_there", "module://not_there"),
         ("no-such", "agg"),
         ("svg", "svg"),
