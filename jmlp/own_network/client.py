@@ -88,6 +88,6 @@ def _why_late(progress: Progress | None, seconds: float) -> str:
             "one did not return; a loop that does not end is likely"
         )
     return (
-        f"it is slow: a call takes {each:.2g} s, and {progress.n_needed} calls are needed; what it "
-        "prints in each call takes time too, and smaller SIZES need fewer calls"
+        f"it is slow: a call takes {each:.2g} s, and {progress.n_needed} calls are needed; what is "
+        "printed takes time too, and smaller SIZES need fewer calls"
     )

@@ -16,7 +16,7 @@ from jmlp.own_network import reference
 from jmlp.own_network.explanation import Finding, Search
 from jmlp.own_network.notation import Notation
 from jmlp.own_network.patterns import Comparison, LeafCheck, flat_shape
-from jmlp.own_network.records import Array, Leaf, Measured, Precision
+from jmlp.own_network.records import PRECISIONS, Array, Leaf, Measured, Precision
 from jmlp.own_network.reference import Network
 
 
@@ -151,6 +151,14 @@ def _gradient_of(leaf: Leaf, notation: Notation, scale: float) -> Array | None:
 
 
 def _remarks(measured: Measured, network: Network | None) -> Iterator[str]:
+    float64 = PRECISIONS["float64"]
+    if measured.precision != float64:
+        yield (
+            "The cost or the gradient is computed in float32, which has 7 digits: the differences "
+            f"take a step of {measured.precision.step:g}, and errors of less than "
+            f"{measured.precision.tolerance:.1%} of a gradient go unnoticed. In float64, the "
+            f"type of the arrays that are passed, it would be {float64.tolerance:.3%}."
+        )
     if not measured.repeats:
         yield (
             "The gradient is another one when it is computed again: something random, such as "

@@ -3,12 +3,12 @@
 In each layer, the derivatives that the user computed are compared with those of `reference`, given
 what was found in the layers after it: first without a further mistake, then with each that can be
 made in one of the layer's equations. So every layer is judged by itself, and a mistake of one layer
-is found as well as one of all, or several at once.
+is found as well as one of all, or several at once. Where only one of a layer's two derivatives can
+be explained, in several ways, the layers before it decide.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from jmlp.own_network.records import Array
 from jmlp.own_network.reference import Equation, Mistake, Network, Site
 
 DERIVATIVES = {"passing": "dA", "slope": "dZ", "bias": "db", "weights": "dW"}
+MOST_HYPOTHESES = 8  # that are pursued at once
+
+Alternatives = Mapping[Site, tuple[Mistake, ...]]  # any of which gives the same numbers there
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,14 @@ class Finding:
     """A mistake in one or more layers."""
 
     mistakes: tuple[Mistake, ...]  # any of which gives these numbers, the most likely first
-    layers: tuple[int, ...]  # in which it is made, from the last; empty: wherever it can be
+    # In which it is made, from the last. Empty: at the output, or in all layers where it can be.
+    layers: tuple[int, ...]
     # Parameters whose wrong gradients are the user's with it and the findings before it.
     explains: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
-        """Such as `In dZ of layer 1, `; empty where it is made wherever it can be."""
+        """Such as `In dZ of layer 1, `; empty without `layers`."""
         if not self.layers:
             return ""
         *most, last = map(str, self.layers)
@@ -38,11 +42,23 @@ class Finding:
         return f"In {DERIVATIVES[self.mistakes[0].equation]} of {layers}, "
 
 
-class _Layer(NamedTuple):
-    """How the gradient of one layer's parameters comes about."""
+@dataclass(frozen=True)
+class _Hypothesis:
+    """How the gradient came about, from the last layer to one of the others."""
 
-    n_equal: int  # of its two gradients, how many are the user's
-    made: dict[Site, tuple[Mistake, ...]]  # the mistakes for it, alternatives for each equation
+    made: Alternatives
+    n_equal: int  # of the gradients of these layers, how many are the user's
+    rate: float = reference.RATE  # of "updated_weights"
+
+    @property
+    def names(self) -> dict[Site, str]:
+        """The mistakes; of alternatives the first."""
+        return {site: mistakes[0].name for site, mistakes in self.made.items()}
+
+    @property
+    def goodness(self) -> tuple[int, int]:
+        """As much as possible is to be explained by as few mistakes as possible."""
+        return self.n_equal, -len(set(self.names.values()))
 
 
 class Search:
@@ -55,7 +71,7 @@ class Search:
         known: Sequence[Mistake],
         same: float,
     ) -> None:
-        """Searches.
+        """Searches nothing yet.
 
         Args:
             network: the user's network.
@@ -63,14 +79,12 @@ class Search:
             known: the mistakes that are considered, the most likely first.
             same: relative difference up to which two gradients are the same.
         """
-        self._network, self._found, self._known, self._same = network, found, known, same
+        self._network, self._found, self._same = network, found, same
         self._size = float(np.linalg.norm(reference.gradient(network)[-1]))
-        self._made: dict[Site, tuple[Mistake, ...]] = {}
-        self._rate = reference.RATE  # of "updated_weights"
-        for layer in range(len(network.weights), 0, -1):
-            if layer < len(network.weights) and "updated_weights" not in self._names().values():
-                self._rate = self._rate_of(layer)
-            self._made.update(self._explained(layer).made)
+        self._possible: dict[Site, list[Mistake]] = {}
+        for mistake in known:
+            for site in reference.sites(network, mistake):
+                self._possible.setdefault(site, []).append(mistake)
 
     def findings(self, names: Sequence[str], wrong: Sequence[str]) -> Iterator[Finding]:
         """The mistakes, in the order in which they are to be mended.
@@ -79,52 +93,65 @@ class Search:
             names: of the parameters, in the order of the gradient.
             wrong: names of those whose gradient is wrong.
         """
-        remaining = dict(self._made)
+        best = self._best()
+        remaining, left = dict(best.made), set(wrong)
         mended: dict[Site, str] = {}
-        left = list(wrong)
         while remaining:
-            first = next(iter(remaining))
-            covered = {
-                mistake: [site for site, others in remaining.items() if mistake in others]
-                for mistake in remaining[first]
-            }
-            most = max(map(len, covered.values()))
-            mistakes = tuple(one for one, places in covered.items() if len(places) == most)
-            places = covered[mistakes[0]]
+            mistakes, places = _most_common(remaining)
+            remaining = {site: them for site, them in remaining.items() if site not in places}
             mended |= dict.fromkeys(places, mistakes[0].name)
-            remaining = {site: o for site, o in remaining.items() if site not in places}
-            gradient = self._gradient(mended)
-            explains = tuple(
-                name
-                for name, leaf, expected in zip(names, self._found, gradient, strict=True)
-                if name in left and self._is(leaf, expected)
-            )
-            left = [name for name in left if name not in explains]
-            everywhere = set(places) == set(reference.sites(self._network, mistakes[0]))
-            layers = () if everywhere else tuple(site.layer for site in places)
-            yield Finding(mistakes, layers, explains[::-1])
+            gradient = reference.gradient(self._network, mended, best.rate)
+            same = map(self._is, self._found, gradient)
+            explains = [
+                name for name, is_same in zip(names, same, strict=True) if is_same and name in left
+            ]
+            left.difference_update(explains)
+            yield Finding(mistakes, self._layers(mistakes[0], places), tuple(reversed(explains)))
 
-    def _explained(self, layer: int) -> _Layer:
-        """The fewest mistakes for as many of a layer's two gradients as possible."""
+    def _layers(self, mistake: Mistake, places: Sequence[Site]) -> tuple[int, ...]:
+        everywhere = len(places) > 1 and set(places) == set(reference.sites(self._network, mistake))
+        if everywhere or mistake.equation == "output":
+            return ()
+        return tuple(site.layer for site in places)
+
+    def _best(self) -> _Hypothesis:
+        """The hypothesis that explains the most."""
+        hypotheses = [_Hypothesis({}, 0)]
+        for layer in range(len(self._network.weights), 0, -1):
+            longer = [new for old in hypotheses for new in self._continued(old, layer)]
+            longer.sort(key=lambda one: one.goodness, reverse=True)
+            hypotheses = longer[:MOST_HYPOTHESES]
+        return hypotheses[0]
+
+    def _continued(self, before: _Hypothesis, layer: int) -> list[_Hypothesis]:
+        """The same with one layer more; several if none gives both of its gradients."""
+        if "updated_weights" not in before.names.values():
+            before = _Hypothesis(before.made, before.n_equal, self._rate(before, layer))
+        found = [self._with_leaves(before, layer, None)]
         at_output = layer == len(self._network.weights)
-        best = self._with_leaves(layer, {})
-        if best.n_equal == 2 and not best.made:
-            return best
-        for equation in ("output",) if at_output else ("passing", "slope"):
-            site = Site(equation, layer)
-            for mistake in self._possible(site):
-                one = self._with_leaves(layer, {site: (mistake,)})
-                if _goodness(one) > _goodness(best):
-                    best = one
-                elif _goodness(one) == _goodness(best) and site in best.made:
-                    best.made[site] += (mistake,)
-        return best if best.n_equal else _Layer(0, {})
+        equations: tuple[Equation, ...] = ("output",) if at_output else ("passing", "slope")
+        if found[0].n_equal < before.n_equal + 2 or len(found[0].made) > len(before.made):
+            for equation in equations:
+                site = Site(equation, layer)
+                found += [
+                    self._with_leaves(before, layer, (site, mistake))
+                    for mistake in self._possible.get(site, ())
+                ]
+        complete = [one for one in found if one.n_equal == before.n_equal + 2]
+        if not complete:
+            return [found[0], *(one for one in found[1:] if one.n_equal > before.n_equal)]
+        first = max(complete, key=lambda one: one.goodness)
+        return [_with_alternatives(first, complete)]
 
-    def _with_leaves(self, layer: int, entering: dict[Site, tuple[Mistake, ...]]) -> _Layer:
-        """The mistakes in dW and db, given one in dZ."""
-        made, n_equal = dict(entering), 0
-        names = {site: mistakes[0].name for site, mistakes in entering.items()}
-        right = self._gradient({**self._names(), **names})
+    def _with_leaves(
+        self, before: _Hypothesis, layer: int, entering: tuple[Site, Mistake] | None
+    ) -> _Hypothesis:
+        """The same with a mistake in dZ of a layer, or none, and those in its dW and db."""
+        made, n_equal = dict(before.made), before.n_equal
+        if entering is not None:
+            made[entering[0]] = (entering[1],)
+        names = _Hypothesis(made, 0).names
+        right = reference.gradient(self._network, names, before.rate)
         equations: tuple[tuple[Equation, int], ...] = (
             ("bias", 2 * layer - 1),
             ("weights", 2 * layer - 2),
@@ -133,38 +160,28 @@ class Search:
             site = Site(equation, layer)
             if self._is(self._found[leaf], right[leaf]):
                 n_equal += 1
-            elif fitting := tuple(
-                mistake
-                for mistake in self._possible(site)
-                if self._is(
-                    self._found[leaf],
-                    self._gradient({**self._names(), **names, site: mistake.name})[leaf],
-                )
-            ):
+                continue
+            fitting = []
+            for mistake in self._possible.get(site, ()):
+                faulty = {**names, site: mistake.name}
+                gradient = reference.gradient(self._network, faulty, before.rate)
+                if self._is(self._found[leaf], gradient[leaf]):
+                    fitting.append(mistake)
+            if fitting:
                 n_equal += 1
-                made[site] = fitting
-        return _Layer(n_equal, made)
+                made[site] = tuple(fitting)
+        return _Hypothesis(made, n_equal, before.rate)
 
-    def _possible(self, site: Site) -> Iterator[Mistake]:
-        for mistake in self._known:
-            if site in reference.sites(self._network, mistake):
-                yield mistake
-
-    def _names(self) -> dict[Site, str]:
-        """What was found so far, of alternatives the first."""
-        return {site: mistakes[0].name for site, mistakes in self._made.items()}
-
-    def _gradient(self, made: dict[Site, str]) -> list[Array]:
-        return reference.gradient(self._network, made, self._rate)
-
-    def _rate_of(self, layer: int) -> float:
+    def _rate(self, before: _Hypothesis, layer: int) -> float:
         """The learning rate of an update that was made before dA of a layer, if it was.
 
         The error of the layer's gradients is proportional to it.
         """
-        right = reference.gradient(self._network, self._names())
-        updated = {**self._names(), Site("passing", layer): "updated_weights"}
-        unit = reference.gradient(self._network, updated, 1.0)
+        site = Site("passing", layer)
+        if site not in self._possible:
+            return reference.RATE
+        right = reference.gradient(self._network, before.names)
+        unit = reference.gradient(self._network, {**before.names, site: "updated_weights"}, 1.0)
         for leaf in (2 * layer - 2, 2 * layer - 1):
             found, change = self._found[leaf], unit[leaf] - right[leaf]
             norm = float(np.sum(change * change))
@@ -182,5 +199,27 @@ class Search:
         return float(np.linalg.norm(found - expected)) <= self._same * size
 
 
-def _goodness(layer: _Layer) -> tuple[int, int]:
-    return layer.n_equal, -len(layer.made)
+def _with_alternatives(first: _Hypothesis, others: Sequence[_Hypothesis]) -> _Hypothesis:
+    """A hypothesis with the mistakes that explain the same at the same places."""
+    made = {
+        site: tuple(
+            dict.fromkeys(
+                mistake
+                for one in (first, *others)
+                if one.made.keys() == first.made.keys()
+                for mistake in one.made[site]
+            )
+        )
+        for site in first.made
+    }
+    return _Hypothesis(made, first.n_equal, first.rate)
+
+
+def _most_common(made: Alternatives) -> tuple[tuple[Mistake, ...], list[Site]]:
+    """The mistakes at the first place that are made in the most places, and these places."""
+    covered = {
+        mistake: [site for site, others in made.items() if mistake in others]
+        for mistake in next(iter(made.values()))
+    }
+    most = max(covered.values(), key=len)
+    return tuple(mistake for mistake, places in covered.items() if places == most), most

@@ -75,6 +75,8 @@ class Comparison:
         if found.ndim == 2 and self._is(found.T, expected):
             return f"{shapes}: it is transposed"
         n = expected.size
+        if flat_shape(found) == (self.n_examples,) and flat_shape(expected) == (n,):
+            return f"{shapes}: it is summed over units instead of the {self.n_examples} examples"
         if found.size == 1:
             return f"{shapes}: it is added up over the units as well as the examples"
         if found.size == n * self.n_examples:

@@ -28,13 +28,13 @@ class Precision:
     least: float  # a gradient that is smaller, relative to all of them, is compared with this
 
 
-# Measured for networks of `SIZES` with each activation: central differences have errors of up to
-# 4e-9, and those of a network in float32 up to 4e-4.
+# Measured with each activation, for `SIZES` and up to four hidden layers or 32 units: the errors
+# of right gradients are up to 1e-9 in float64, and up to 1e-3 in float32.
 PRECISIONS = {
     precision.name: precision
     for precision in (
         Precision("float64", 1e-5, 1e-5, 1e-6, 1e-5),
-        Precision("float32", 1e-2, 2e-3, 1e-4, 1e-2),
+        Precision("float32", 5e-3, 5e-3, 1e-4, 1e-2),
     )
 }
 
