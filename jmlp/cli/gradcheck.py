@@ -202,12 +202,15 @@ def _explained(found: "Diagnosis") -> Iterator[str]:
             which = "With it mended, each of these" if several else "With it, another one"
         these = "these numbers" if alone else f"the numbers of {', '.join(finding.explains)}"
         order = ", the most likely first" if several else ""
-        yield f"{which} gives {exactly}{these}{order}:"
+        if finding.explains:
+            yield f"{which} gives {exactly}{these}{order}:"
+        else:  # each of the gradients that it changes has another mistake in it too
+            yield f"{which} is part of what follows{order}:"
         for mistake in finding.mistakes[:LINES]:
-            yield f"  {finding.place or 'It '}{'it ' if finding.place else ''}{mistake.what}."
+            yield f"  {finding.subject} {mistake.what}."
             yield f"    Remedy: {mistake.remedy}."
     if found.findings and found.unexplained:
-        yield f"Not yet explained: {', '.join(found.unexplained)}."
+        yield f"Not yet explained, except by the table: {', '.join(found.unexplained)}."
     if not alone and found.findings:
         number = "this one" if len(found.findings) == 1 else "the first one"
         yield f"Mend {number}, then check again."

@@ -33,13 +33,13 @@ class Finding:
     explains: tuple[str, ...] = ()
 
     @property
-    def place(self) -> str:
-        """Such as `In dZ of layer 1, `; empty without `layers`."""
+    def subject(self) -> str:
+        """The beginning of a sentence: `It`, or with `layers` such as `In dZ of layer 1, it`."""
         if not self.layers:
-            return ""
+            return "It"
         *most, last = map(str, self.layers)
         layers = f"layers {', '.join(most)} and {last}" if most else f"layer {last}"
-        return f"In {DERIVATIVES[self.mistakes[0].equation]} of {layers}, "
+        return f"In {DERIVATIVES[self.mistakes[0].equation]} of {layers}, it"
 
 
 @dataclass(frozen=True)

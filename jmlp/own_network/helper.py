@@ -168,8 +168,8 @@ class _Network:
         """
         found = self.call(params)[0]
         try:
-            return float(np.asarray(found).reshape(()))
-        except (TypeError, ValueError, RuntimeError):  # the last: a tensor that is to be detached
+            return float(_array(found).reshape(()))
+        except (TypeError, ValueError):
             raise CheckFailed(
                 f"{self.path}: the cost must be one number, the mean over the examples, got "
                 f"{plain(repr(found), limit=80)}"
@@ -272,7 +272,7 @@ def _cost_and_gradient(path: Path, names: Mapping[str, Any]) -> CostAndGradient:
                 "whatever backward needs",
                 names["forward"](params, X),
             )
-            P = np.asarray(probabilities, np.float64)
+            P = _array(probabilities).astype(np.float64)
             of_labels = (P if columns else P.T)[y, np.arange(len(y))]
             gradient = names["backward"](params, X, y, probabilities, cache)
             return -np.mean(np.log(of_labels)), gradient
@@ -315,11 +315,16 @@ def _rounded(array: Array) -> Array:
     return array.astype(np.float32).astype(np.float64)
 
 
+def _array(leaf: Any) -> NDArray[Any]:
+    """A leaf as an array; a tensor of PyTorch must forget how it was computed."""
+    return np.asarray(leaf.detach() if hasattr(leaf, "detach") else leaf)
+
+
 def _float_type(leaf: Any) -> np.dtype[Any] | None:
     """The type of a floating-point array; None if it is none."""
     try:
-        found = np.asarray(leaf).dtype
-    except (TypeError, ValueError, RuntimeError):
+        found = _array(leaf).dtype
+    except (TypeError, ValueError):
         return None
     return found if "float" in found.name else None
 
@@ -360,8 +365,8 @@ def _listed(leaf: Any) -> Any:
     if leaf is None:
         return "None"
     try:
-        array = np.asarray(leaf, np.float64)
-    except (TypeError, ValueError, RuntimeError):
+        array = _array(leaf).astype(np.float64)
+    except (TypeError, ValueError):
         return plain(f"a {type(leaf).__name__}")
     return array.tolist()
 

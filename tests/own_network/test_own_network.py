@@ -13,6 +13,7 @@ from commands import Here
 from jmlp.errors import CheckFailed, ConfigError, DataError, JmlpError
 from jmlp.own_network import client, helper, reference, template
 from jmlp.own_network.diagnosis import Diagnosis, diagnose
+from jmlp.own_network.explanation import Search
 from jmlp.own_network.notation import Notation
 from jmlp.own_network.records import PRECISIONS, Progress, from_answer
 from jmlp.own_network.reference import ACTIVATIONS, MISTAKES, Network, everywhere
@@ -237,7 +238,7 @@ def test_a_mistake_in_one_layer_is_named_too(tmp_path: Path) -> None:
     assert [leaf.name for leaf in found.leaves if not leaf.ok] == ["b1"]
     (finding,) = found.findings
     assert (finding.mistakes[0].name, finding.layers) == ("bias_of_last", (1,))
-    assert finding.place == "In db of layer 1, "
+    assert finding.subject == "In db of layer 1, it"
 
 
 # Layers that are written out, examples as rows: a mistake is in one of them, or there are several
@@ -281,28 +282,28 @@ def of_student(folder: Path, *changes: tuple[str, str], before: str = "") -> Dia
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "name", "place"),
+    ("old", "new", "name", "subject"),
     [
-        (*NO_MASK_1, "no_slope", "In dZ of layer 1, "),
-        ("* (z2 > 0)", "", "no_slope", "In dZ of layer 2, "),
-        ("(z2 > 0)\n", "(z1 > 0)\n", "slope at layer -1", "In dZ of layer 2, "),
-        ("(z1 > 0)\n", "(z2 > 0)\n", "slope at layer +1", "In dZ of layer 1, "),
-        ("(z1 > 0)\n", "(z1 < 0)\n", "slope_inverted", "In dZ of layer 1, "),
-        ("(z2 > 0)\n", "(z2 < 0)\n", "slope_inverted", "In dZ of layer 2, "),
-        ("* (z1 > 0)", "* z1", "slope_is_z", "In dZ of layer 1, "),
-        ("* (z1 > 0)", "* h1", "slope_is_a", "In dZ of layer 1, "),
-        ('d2.dot(p["W2"].T)', 'd2.dot(p["W2"])', "weights_transposed", "In dA of layer 1, "),
-        ("h1.T.dot(d2)", "z1.T.dot(d2)", "before_activation", "In dW of layer 2, "),
-        ("X.T.dot(d1)", "X.T.dot(d1) / n", "weights_mean", "In dW of layer 1, "),
-        ("d2.sum(0)", "d2.mean(0)", "bias_mean", "In db of layer 2, "),
+        (*NO_MASK_1, "no_slope", "In dZ of layer 1, it"),
+        ("* (z2 > 0)", "", "no_slope", "In dZ of layer 2, it"),
+        ("(z2 > 0)\n", "(z1 > 0)\n", "slope at layer -1", "In dZ of layer 2, it"),
+        ("(z1 > 0)\n", "(z2 > 0)\n", "slope at layer +1", "In dZ of layer 1, it"),
+        ("(z1 > 0)\n", "(z1 < 0)\n", "slope_inverted", "In dZ of layer 1, it"),
+        ("(z2 > 0)\n", "(z2 < 0)\n", "slope_inverted", "In dZ of layer 2, it"),
+        ("* (z1 > 0)", "* z1", "slope_is_z", "In dZ of layer 1, it"),
+        ("* (z1 > 0)", "* h1", "slope_is_a", "In dZ of layer 1, it"),
+        ('d2.dot(p["W2"].T)', 'd2.dot(p["W2"])', "weights_transposed", "In dA of layer 1, it"),
+        ("h1.T.dot(d2)", "z1.T.dot(d2)", "before_activation", "In dW of layer 2, it"),
+        ("X.T.dot(d1)", "X.T.dot(d1) / n", "weights_mean", "In dW of layer 1, it"),
+        ("d2.sum(0)", "d2.mean(0)", "bias_mean", "In db of layer 2, it"),
     ],
 )
 def test_a_mistake_in_one_layer_that_is_written_out_is_named_with_its_layer(
-    old: str, new: str, name: str, place: str, tmp_path: Path
+    old: str, new: str, name: str, subject: str, tmp_path: Path
 ) -> None:
     found = of_student(tmp_path, (old, new))
     (finding,) = found.findings
-    assert (finding.mistakes[0].name, finding.place) == (name, place)
+    assert (finding.mistakes[0].name, finding.subject) == (name, subject)
     assert found.unexplained == ()
 
 
@@ -342,6 +343,36 @@ def test_several_mistakes_are_named_in_the_order_in_which_they_are_to_be_mended(
     assert set(found.unexplained) == wrong - explained
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_every_mistake_in_every_single_layer_is_named_and_explains_all_that_is_wrong(
+    activation: str,
+) -> None:
+    rng = np.random.default_rng(140)
+    sizes = (5, 4, 4, 3)
+    W = [rng.normal(size=(b, a)) for a, b in pairwise(sizes)]
+    b = [rng.normal(size=(n, 1)) for n in sizes[1:]]
+    network = Network(W, b, rng.normal(size=(5, 7)), np.arange(7) % 3, activation)
+    known = reference.mistakes(network, Notation(columns=True, outputs_first=True))
+    names, right = ["W1", "b1", "W2", "b2", "W3", "b3"], reference.gradient(network)
+    n_named = 0
+    for mistake in known:
+        for site in reference.sites(network, mistake):
+            gradient = reference.gradient(network, {site: mistake.name})
+            wrong = [
+                name
+                for name, one, other in zip(names, gradient, right, strict=True)
+                if not np.allclose(one, other, rtol=1e-6, atol=1e-12)
+            ]
+            if not wrong:
+                continue  # such as tanh's slope at -Z, which is that at Z
+            (finding,) = Search(network, gradient, known, 1e-6).findings(names, wrong)
+            assert mistake in finding.mistakes, (mistake.name, site)
+            assert sorted(finding.explains) == sorted(wrong)
+            assert finding.layers in ((site.layer,), ())
+            n_named += 1
+    assert n_named > 50
+
+
 def test_what_no_known_mistake_gives_is_said_beside_what_is_explained(tmp_path: Path) -> None:
     found = of_student(tmp_path, BIASES_MEAN, ("* (z1 > 0)", "* np.sin(z1)"))
     (finding,) = found.findings
@@ -352,14 +383,14 @@ def test_what_no_known_mistake_gives_is_said_beside_what_is_explained(tmp_path: 
 def test_a_bias_over_a_number_of_units_is_named_with_all_numbers_that_it_may_be(
     tmp_path: Path,
 ) -> None:
-    for change, names, place in [
-        ("d2.sum(0) / 4", ["bias_over_units", "bias_over_inputs"], "In db of layer 2, "),
-        ("d2.sum(0) / 3", ["bias_over_next", "bias_over_classes"], "In db of layer 2, "),
+    for change, names, subject in [
+        ("d2.sum(0) / 4", ["bias_over_units", "bias_over_inputs"], "In db of layer 2, it"),
+        ("d2.sum(0) / 3", ["bias_over_next", "bias_over_classes"], "In db of layer 2, it"),
     ]:
         found = of_student(tmp_path, ("d2.sum(0)", change))
         (finding,) = found.findings
         assert [mistake.name for mistake in finding.mistakes] == names
-        assert finding.place == place
+        assert finding.subject == subject
 
 
 # Remedies in the notation of the file
@@ -427,16 +458,13 @@ CAST = (
     "p, n = {k: v.astype(np.float32) for k, v in params.items()}, len(y)\n"
     "    X = X.astype(np.float32)",
 )
-IN_FLOAT64_AGAIN = ("return -np", "f = lambda g: np.float64(g)\n    return -np")
 
 
-@pytest.mark.parametrize(
-    "again", [(), (("d3.sum(0),", "d3.sum(0),"), (".mean(), {", ".mean().item(), {"))]
-)
+@pytest.mark.parametrize("mean", [".mean()", ".mean().item()"])
 def test_a_right_network_in_float32_passes_and_its_precision_is_said(
-    again: tuple[tuple[str, str], ...], tmp_path: Path
+    mean: str, tmp_path: Path
 ) -> None:
-    found = of_student(tmp_path, CAST, *again)
+    found = of_student(tmp_path, CAST, (".mean(), {", f"{mean}, {{"))
     assert found.ok
     assert (found.precision, found.activation) == (PRECISIONS["float32"], "relu")
     (remark,) = found.remarks
@@ -490,6 +518,13 @@ def test_a_mistake_in_float32_is_named(
         (OUTPUT, "dZ = probabilities - T", "W1", "7 (B, the number of examples) times the right"),
         (BIAS, "dZ", "b1", "it is not summed over the 7 examples"),
         (BIAS, "dZ.sum()", "b1", "it is added up over the units as well as the examples"),
+        (BIAS, "dZ.sum(axis=0)", "b1", "it is summed over units instead of the 7 examples"),
+        (
+            OUTPUT,
+            "dZ = T - probabilities",
+            "b3",
+            "it is -7 (-B, where B is the number of examples)",
+        ),
         (BIAS, "np.zeros((len(dZ), 1))", "b2", "it is 0 everywhere"),
         (BIAS, "np.full((len(dZ), 1), np.nan)", "b2", "4 of its numbers are not finite"),
         (BIAS, "'none'", "b2", "it is a str, not an array of numbers"),
@@ -583,6 +618,38 @@ def test_examples_may_be_rows_the_cost_a_sum_and_derivatives_called_dW(tmp_path:
     path.write_text(ROWS.replace("* (1 - np.tanh(Z2) ** 2)", ""), encoding="utf-8")
     found = diagnosed(path)
     assert [leaf.name for leaf in found.leaves if not leaf.ok] == ["W1", "b1", "W2", "b2"]
+
+
+def test_a_parameter_without_influence_is_not_called_wrong_because_of_rounding(
+    tmp_path: Path,
+) -> None:
+    no_influence = 'p["W3"]) + p["b3"]', 'p["W3"]) + p["b3"] - p["b3"]'
+    found = of_student(tmp_path, no_influence, ("d3.sum(0)", "0 * d3.sum(0)"))
+    assert [leaf.name for leaf in found.leaves if not leaf.ok] == []
+
+
+def test_square_weights_are_read_in_the_notation_of_the_file(tmp_path: Path) -> None:
+    found = of_student(tmp_path, NO_MASK_1, before="SIZES = [3, 3, 3, 3]\n")
+    assert [finding.mistakes[0].name for finding in found.findings] == ["no_slope"]
+
+
+def test_tensors_that_record_how_they_were_computed_are_read(tmp_path: Path) -> None:
+    tensors = """
+class Tensor:
+    def __init__(self, array):
+        self.array = array
+    def detach(self):
+        return self.array
+    def __array__(self, *arguments, **keywords):
+        raise RuntimeError("call detach()")
+_arrays = cost_and_gradient
+def cost_and_gradient(params, X, y):
+    cost, gradient = _arrays(params, X, y)
+    return Tensor(cost), {name: Tensor(leaf) for name, leaf in gradient.items()}
+"""
+    path = tmp_path / "mine.py"
+    path.write_text(STUDENT + tensors, encoding="utf-8")
+    assert diagnosed(path).ok
 
 
 # What no gradient shows
@@ -746,7 +813,9 @@ def test_the_helper_reports_when_the_file_is_read_and_how_long_the_first_call_to
 def test_a_file_that_asks_for_input_is_told_its_line(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("x = 1\ninput('go?')\n", encoding="utf-8")
-    with pytest.raises(JmlpError, match=r"line 2: the file failed: EOFError: .*leave input") as error:
+    with pytest.raises(
+        JmlpError, match=r"line 2: the file failed: EOFError: .*leave input"
+    ) as error:
         client.check(path)
     assert error.value.exit_code == CheckFailed.exit_code
 
@@ -814,6 +883,30 @@ def test_command_says_which_mistake_to_mend_first(here: Here) -> None:
         "    Remedy: multiply dA by f'(Z): for ReLU, set it to 0 where Z <= 0.",
         "Mend the first one, then check again.",
     ]
+
+
+def test_command_says_what_is_not_explained_and_what_is_part_of_several(here: Here) -> None:
+    student = STUDENT.replace(*BIASES_MEAN).replace("* (z1 > 0)", "* np.sin(z1)")
+    (here.folder / "mine.py").write_text(student, encoding="utf-8")
+    assert here("gradcheck", "mine.py").out.splitlines()[-3:] == [
+        "    Remedy: dZ has the factor 1 / B already: take the sum.",
+        "Not yet explained, except by the table: W1, b1.",
+        "Mend this one, then check again.",
+    ]
+    student = STUDENT.replace("* (z2 > 0)", "").replace("* (z1 > 0)", "* np.sin(z1)")
+    student = student.replace("d2.sum(0)", "d2[-1]").replace("h1.T.dot", "np.sin(h1).T.dot")
+    (here.folder / "mine.py").write_text(student, encoding="utf-8")
+    lines = here("gradcheck", "mine.py").out.splitlines()
+    assert "One mistake is part of what follows:" in lines
+    assert "With it, another one gives exactly the numbers of b2:" in lines
+
+
+def test_command_says_in_which_precision_it_compares(here: Here) -> None:
+    (here.folder / "mine.py").write_text(STUDENT.replace(*CAST), encoding="utf-8")
+    done = here("gradcheck", "mine.py")
+    assert done.code == 0
+    assert "central differences of the cost in float32 (relative error up to 0.005)" in done.out
+    assert done.err.startswith("note: The cost or the gradient is computed in float32")
 
 
 def test_command_counts_a_single_wrong_gradient_in_the_singular(here: Here) -> None:
