@@ -20,7 +20,7 @@ from jmlp.study.values import TypedError, read_typed
 if TYPE_CHECKING:
     from jmlp.nn.gradcheck import LeafCheck
     from jmlp.own_network.diagnosis import Diagnosis
-    from jmlp.own_network.diagnosis import LeafCheck as GradientCheck
+    from jmlp.own_network.patterns import LeafCheck as GradientCheck
 
 
 MOST_UNITS = 64  # of a network whose size is chosen: every weight takes two forward passes
@@ -212,8 +212,8 @@ def _explained(found: "Diagnosis") -> Iterator[str]:
     if found.findings and found.unexplained:
         yield f"Not yet explained, except by the table: {', '.join(found.unexplained)}."
     if not alone and found.findings:
-        number = "this one" if len(found.findings) == 1 else "the first one"
-        yield f"Mend {number}, then check again."
+        which = "this one" if len(found.findings) == 1 else "the first one"
+        yield f"Mend {which}, then check again."
 
 
 def _table_of_file(checks: "Sequence[GradientCheck]", out: Output) -> Any:

@@ -377,7 +377,7 @@ def _fits(network: Network, name: str, layer: int) -> bool:
     """Whether the arrays of a mistake in a layer have shapes that fit."""
     W, units = network.weights, [len(network.x), *map(len, network.biases)]
     if name == "weights_transposed":
-        return W[layer].shape[0] == W[layer].shape[1]
+        return len(W[layer]) == units[layer]
     if name.startswith("slope at layer"):
         other = layer + int(name.rsplit(" ", 1)[1])
         return 0 <= other < len(units) and units[other] == units[layer]
@@ -454,57 +454,57 @@ def _of_weights(
     dZ: Array, layer: int, Z: Sequence[Array], A: Sequence[Array], mistake: str
 ) -> Array:
     """Returns dW of a layer."""
-    n = dZ.shape[1]
     match mistake:
         case "before_activation":
-            return dZ @ Z[layer - 2].T
+            read = Z[layer - 2]
         case "own_activation":
-            return dZ @ A[layer].T
-        case "weights_mean":
-            return dZ @ A[layer - 1].T / n
-        case "weights_summed":
-            return dZ @ A[layer - 1].T * n
-    return dZ @ A[layer - 1].T
+            read = A[layer]
+        case _:
+            read = A[layer - 1]
+    factor = {"weights_mean": 1 / dZ.shape[1], "weights_summed": dZ.shape[1]}.get(mistake, 1)
+    return np.asarray(dZ @ read.T * factor)
 
 
 def _of_biases(network: Network, dZ: Array, layer: int, mistake: str) -> Array:
     """Returns db of a layer, (n_out, 1)."""
-    db: Array = dZ.sum(axis=1, keepdims=True)
     n_out, n_in = network.weights[layer - 1].shape
+    db = dZ.sum(axis=1, keepdims=True)
     match mistake:
         case "bias_of_last":
-            return dZ[:, -1:]
+            db = dZ[:, -1:]
         case "bias_of_first":
-            return dZ[:, :1]
+            db = dZ[:, :1]
         case "bias_mean":
-            return db / dZ.shape[1]
+            db = db / dZ.shape[1]
         case "bias_total":
-            return np.full_like(db, dZ.sum())
+            db = np.full_like(db, dZ.sum())
         case "bias_zero":
-            return np.zeros_like(db)
+            db = np.zeros_like(db)
         case "bias_summed":
-            return db * dZ.shape[1]
+            db = db * dZ.shape[1]
         case "bias_over_units":
-            return db / n_out
+            db = db / n_out
         case "bias_over_inputs":
-            return db / n_in
+            db = db / n_in
         case "bias_over_next":
-            return db / len(network.biases[layer])
+            db = db / len(network.biases[layer])
         case "bias_over_classes":
-            return db / len(network.biases[-1])
-    return db
+            db = db / len(network.biases[-1])
+    return np.asarray(db)
 
 
 def _passed(W: Array, dZ: Array, dW: Array, rate: float, mistake: str) -> Array:
     """Returns dA of the layer before."""
     match mistake:
         case "weights_transposed":
-            return W @ dZ
+            dA = W @ dZ
         case "updated_weights":
-            return (W - rate * dW).T @ dZ
+            dA = (W - rate * dW).T @ dZ
         case "mean_again":
-            return W.T @ dZ / dZ.shape[1]
-    return W.T @ dZ
+            dA = W.T @ dZ / dZ.shape[1]
+        case _:
+            dA = W.T @ dZ
+    return np.asarray(dA)
 
 
 def _slope(network: Network, dA: Array, layer: int, Z: Sequence[Array], mistake: str) -> Array:
