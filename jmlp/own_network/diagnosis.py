@@ -135,11 +135,14 @@ def _findings(
 
 
 def _gradient_of(leaf: Leaf, notation: Notation, scale: float) -> Array | None:
-    """The user's gradient in the form of `reference`: `(n_out, n_in)`, `(n_out, 1)`."""
+    """The user's gradient in the form of `reference`: `(n_out, n_in)`, `(n_out, 1)`.
+
+    None: it has another shape, or numbers that are not finite.
+    """
     found, is_bias = leaf.gradient, len(flat_shape(leaf.value)) == 1
     if found is not None and is_bias and found.size == 1:
         found = np.full(leaf.value.shape, found.item())  # as an update would broadcast it
-    if found is None or flat_shape(found) != flat_shape(leaf.value):
+    if found is None or flat_shape(found) != flat_shape(leaf.value) or not np.isfinite(found).all():
         return None
     if is_bias:
         return found.reshape(-1, 1) / scale

@@ -61,14 +61,21 @@ def _load(path: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
     except BaseException as error:  # whatever it raises, SystemExit included
+        if isinstance(error, ValueError) and not _own_lines(path, error):  # UnicodeDecodeError too
+            raise DataError(f"{path}: is no Python source: {plain(str(error))}") from None
         _failed(path, "the file", error)
+
+
+def _own_lines(path: Path, error: BaseException) -> list[int | None]:
+    """The lines of the user's file that an exception came through, the innermost last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [frame.lineno for frame in frames if frame.filename == str(path)]
 
 
 def _failed(path: Path, what: str, error: BaseException) -> NoReturn:
     """Reports an exception in the user's code, with the line in their file."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename == str(path)]
-    where = f"line {own[-1].lineno}: " if own else ""
+    own = _own_lines(path, error)
+    where = f"line {own[-1]}: " if own else ""
     text = plain(f"{type(error).__name__}: {error}", limit=300)
     if isinstance(error, ValueError) and any(word in text for word in ("mismatch", "aligned")):
         text += ": the shapes of two matrices do not fit; is one of them to be transposed?"

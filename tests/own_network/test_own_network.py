@@ -628,6 +628,12 @@ def test_a_parameter_without_influence_is_not_called_wrong_because_of_rounding(
     assert [leaf.name for leaf in found.leaves if not leaf.ok] == []
 
 
+def test_numbers_that_are_not_finite_hide_no_other_mistake(tmp_path: Path) -> None:
+    found = of_student(tmp_path, NO_MASK_1, ("h2.T.dot(d3)", "h2.T.dot(d3) * np.inf"))
+    assert [finding.explains for finding in found.findings] == [("b1", "W1")]
+    assert found.unexplained == ("W3",)
+
+
 def test_square_weights_are_read_in_the_notation_of_the_file(tmp_path: Path) -> None:
     found = of_student(tmp_path, NO_MASK_1, before="SIZES = [3, 3, 3, 3]\n")
     assert [finding.mistakes[0].name for finding in found.findings] == ["no_slope"]
@@ -755,6 +761,7 @@ def gradient(params, X, y):
             CheckFailed,
             "the network computes in float16, which has too few digits for a comparison",
         ),
+        ("\x93NUMPY\xff", DataError, "is no Python source: 'utf-8' codec can't decode byte 0x93"),
         ("\0\0", DataError, "is no Python source: source code string cannot contain null bytes"),
         (ROWS.replace("sum(), grads", "sum(), {'A': 1}"), CheckFailed, "b2, W3, b3), got A"),
     ],
@@ -763,7 +770,7 @@ def test_a_file_that_cannot_be_checked_is_refused_with_its_line(
     text: str, kind: type[JmlpError], told: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.py"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="latin-1")
     with pytest.raises(kind) as error:
         diagnosed(path)
     assert str(error.value).startswith(f"{path}: ")
