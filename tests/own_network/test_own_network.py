@@ -778,7 +778,7 @@ def test_a_file_that_cannot_be_checked_is_refused_with_its_line(
 
 def test_a_file_that_is_no_text_is_called_so(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
-    path.write_bytes(b"\x93\xff")
+    path.write_bytes(b"! \x98\n")
     with pytest.raises(DataError, match="is no Python source: 'utf-8' codec can't decode byte"):
         diagnosed(path)
     path.write_bytes(b"'a'.encode().decode('utf-16')\n")  # an error of the same kind in the file
