@@ -146,7 +146,7 @@ class _Network:
         with np.errstate(all="ignore"):
             try:
                 found = self.compute(copy, x.copy(), self.y.copy())
-            except (CheckFailed, ConfigError):
+            except CheckFailed:
                 raise
             except BaseException as error:
                 _failed(self.path, "the network", error)
