@@ -14,13 +14,13 @@ from jmlp.cli.output import Output
 from jmlp.cli.paths import as_path
 from jmlp.cli.show import print_table
 from jmlp.errors import CheckFailed, ConfigError
-from jmlp.study.rules import HYPERPARAMETERS, BackwardFault, Refused
+from jmlp.study.rules import HYPERPARAMETERS, BackwardFault, Refused, plain
 from jmlp.study.values import TypedError, read_typed
 
 if TYPE_CHECKING:
     from jmlp.nn.gradcheck import LeafCheck
     from jmlp.own_network.diagnosis import Diagnosis
-    from jmlp.own_network.diagnosis import LeafCheck as GradientCheck
+    from jmlp.own_network.patterns import LeafCheck as GradientCheck
 
 
 MOST_UNITS = 64  # of a network whose size is chosen: every weight takes two forward passes
@@ -62,6 +62,10 @@ def gradcheck(
     the gradient of your own network: which parameter is wrong first, how, and by which mistake.
     """
     if template:
+        if file is not None:
+            raise ConfigError(
+                f"--template: prints a file and checks nothing; leave {plain(str(file))} out"
+            )
         print(files("jmlp.own_network").joinpath("template.py").read_text(encoding="utf-8"), end="")
         return
     if file is not None:
@@ -147,22 +151,20 @@ def _check_file(file: Path, out: Output) -> None:
         CheckFailed: a gradient is wrong, or could not be computed.
     """
     from jmlp.own_network.client import check
-    from jmlp.own_network.diagnosis import TOLERANCE
 
-    found = check(file)
+    found = check(file, out.say)
     wrong = [leaf for leaf in found.leaves if not leaf.ok]
     if out.json:
         out.print_json(
             {
                 "ok": found.ok,
-                "tolerance": TOLERANCE,
+                "precision": found.precision.name,
+                "tolerance": found.precision.tolerance,
                 "activation": found.activation or None,
-                "leaves": [
-                    {**asdict(leaf), "error": _finite(leaf.error), "ok": leaf.ok}
-                    for leaf in found.leaves
-                ],
+                "leaves": [{**asdict(leaf), "error": _finite(leaf.error)} for leaf in found.leaves],
                 "first_wrong": found.first_wrong or None,
-                "mistakes": [asdict(mistake) for mistake in found.mistakes],
+                "findings": [asdict(finding) for finding in found.findings],
+                "unexplained": list(found.unexplained),
                 "remarks": list(found.remarks),
             }
         )
@@ -170,7 +172,7 @@ def _check_file(file: Path, out: Output) -> None:
         n_ok = len(found.leaves) - len(wrong)
         print(
             f"{n_ok} of {len(found.leaves)} gradients agree with central differences of the cost "
-            f"(relative error up to {TOLERANCE:g})."
+            f"in {found.precision.name} (relative error up to {found.precision.tolerance:g})."
         )
         print_table(out.console(), _table_of_file(found.leaves, out))
         for line in _explained(found):
@@ -178,9 +180,10 @@ def _check_file(file: Path, out: Output) -> None:
     for remark in found.remarks:
         out.say(f"note: {remark}")
     if wrong:
+        verb = "is" if len(wrong) == 1 else "are"
         raise CheckFailed(
-            f"{file}: {len(wrong)} of {len(found.leaves)} gradients are wrong; going backward from "
-            f"the cost, {found.first_wrong} is the first"
+            f"{file}: {len(wrong)} of {len(found.leaves)} gradients {verb} wrong; going backward "
+            f"from the cost, {found.first_wrong} is the first"
         )
 
 
@@ -190,17 +193,27 @@ def _explained(found: "Diagnosis") -> Iterator[str]:
         return
     (first,) = [leaf for leaf in found.leaves if leaf.name == found.first_wrong]
     yield f"The first wrong one, going backward from the cost, is {first.name}: {first.pattern}."
-    if not found.mistakes:
-        return
-    several = len(found.mistakes) > 1
-    yield (
-        "The mistakes that give these numbers, the most likely first:"
-        if several
-        else ("One mistake gives exactly these numbers:")
-    )
-    for mistake in found.mistakes[:LINES]:
-        yield f"  It {mistake.what}."
-        yield f"    Remedy: {mistake.remedy}."
+    exactly = "exactly " if found.precision.name == "float64" else ""
+    alone = len(found.findings) == 1 and not found.unexplained
+    for number, finding in enumerate(found.findings):
+        several = len(finding.mistakes) > 1
+        which = "Each of these mistakes" if several else "One mistake"
+        if number:
+            which = "With it mended, each of these" if several else "With it, another one"
+        these = "these numbers" if alone else f"the numbers of {', '.join(finding.explains)}"
+        order = ", the most likely first" if several else ""
+        if finding.explains:
+            yield f"{which} gives {exactly}{these}{order}:"
+        else:  # each of the gradients that it changes has another mistake in it too
+            yield f"{which} is part of what follows{order}:"
+        for mistake in finding.mistakes[:LINES]:
+            yield f"  {finding.subject} {mistake.what}."
+            yield f"    Remedy: {mistake.remedy}."
+    if found.findings and found.unexplained:
+        yield f"Not yet explained, except by the table: {', '.join(found.unexplained)}."
+    if not alone and found.findings:
+        which = "this one" if len(found.findings) == 1 else "the first one"
+        yield f"Mend {which}, then check again."
 
 
 def _table_of_file(checks: "Sequence[GradientCheck]", out: Output) -> Any:

@@ -1,9 +1,8 @@
 """Says which gradients of a user's network are wrong, in what way, and by which mistake.
 
-First the gradient is compared with central differences, parameter by parameter. If the network is
-a multilayer perceptron with softmax, its gradient is also computed by `reference`, with each of the
-usual mistakes: a mistake that gives the user's numbers, in all parameters that are wrong, explains
-them. Otherwise the pattern of the error is described: a constant factor, a transpose, single rows.
+First the gradient is compared with central differences, parameter by parameter, and the pattern of
+an error is described: a constant factor, a transpose, single rows. If the network is a multilayer
+perceptron with softmax, `explanation` also finds the mistakes that give the user's numbers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,26 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.own_network import reference
-from jmlp.own_network.records import Array, Leaf, Measured
-from jmlp.own_network.reference import Mistake, Network
-
-TOLERANCE = 1e-5  # of a relative error; central differences in float64 have about 1e-9
-SAME = 1e-6  # relative difference up to which two gradients are the same
-
-
-@dataclass(frozen=True)
-class LeafCheck:
-    """The gradient of one parameter."""
-
-    name: str
-    shape: tuple[int, ...]
-    error: float | None  # relative to the larger norm; None: it cannot be compared
-    pattern: str  # what is wrong, in one sentence; empty: nothing, or no pattern was recognised
-
-    @property
-    def ok(self) -> bool:
-        """Whether it is within tolerance; NaN never is."""
-        return self.error is not None and self.error <= TOLERANCE
+from jmlp.own_network.explanation import Finding, Search
+from jmlp.own_network.notation import Notation
+from jmlp.own_network.patterns import Comparison, LeafCheck, flat_shape
+from jmlp.own_network.records import PRECISIONS, Array, Leaf, Measured, Precision
+from jmlp.own_network.reference import Network
 
 
 @dataclass(frozen=True)
@@ -42,8 +26,9 @@ class Diagnosis:
 
     leaves: tuple[LeafCheck, ...]  # in the order of the parameters
     first_wrong: str  # the first parameter that is wrong, going backward from the cost; or empty
-    mistakes: tuple[Mistake, ...]  # that explain all that is wrong, the most likely first
+    findings: tuple[Finding, ...]  # the mistakes, in the order in which they are to be mended
     activation: str  # of the hidden layers, if the network is one that `reference` knows
+    precision: Precision  # of the comparison
     remarks: tuple[str, ...]  # on what no gradient can show
 
     @property
@@ -51,139 +36,32 @@ class Diagnosis:
         """Whether every gradient is right."""
         return all(leaf.ok for leaf in self.leaves)
 
+    @property
+    def unexplained(self) -> tuple[str, ...]:
+        """The parameters whose gradient is wrong for a reason that was not found."""
+        explained = {name for finding in self.findings for name in finding.explains}
+        return tuple(
+            leaf.name for leaf in self.leaves if not leaf.ok and leaf.name not in explained
+        )
+
 
 def diagnose(measured: Measured) -> Diagnosis:
     """Compares the gradients of a user's network, and explains what is wrong with them."""
     total = float(np.sqrt(sum(np.sum(leaf.differences**2) for leaf in measured.leaves)))
-    checks = [_check(leaf, total, len(measured.y)) for leaf in measured.leaves]
+    comparison = Comparison(total, len(measured.y), measured.precision)
+    checks = [comparison.check(leaf) for leaf in measured.leaves]
     wrong = [check.name for check in checks if not check.ok]
-    network = _as_reference(measured)
-    mistakes = tuple(_explanations(measured, network, checks)) if wrong and network else ()
+    known = _as_reference(measured)
+    findings = tuple(_findings(measured, *known, wrong)) if wrong and known else ()
     backwards = [leaf.name for leaf in reversed(_by_layer(measured) or measured.leaves)]
     return Diagnosis(
         tuple(checks),
         next((name for name in backwards if name in wrong), ""),
-        mistakes,
-        network.activation if network else "",
-        tuple(_remarks(measured, network)),
+        findings,
+        known[0].activation if known else "",
+        measured.precision,
+        tuple(_remarks(measured, known[0] if known else None)),
     )
-
-
-# ---- one parameter
-
-
-def _check(leaf: Leaf, total: float, n_examples: int) -> LeafCheck:
-    expected = leaf.differences
-    if leaf.gradient is None:
-        what = f"is {leaf.problem}, not an array of numbers" if leaf.problem else "is missing"
-        return LeafCheck(leaf.name, expected.shape, None, f"it {what}")
-    found = leaf.gradient
-    if found.size == expected.size and _flat_shape(found) == _flat_shape(expected):
-        found = found.reshape(expected.shape)  # (n,), (n, 1) and (1, n) are one
-    if found.shape != expected.shape:
-        pattern = _of_shape(found, expected, n_examples)
-        return LeafCheck(leaf.name, expected.shape, None, pattern)
-    error = _error(found, expected, total)
-    pattern = "" if error <= TOLERANCE else _pattern(found, leaf, total, n_examples)
-    return LeafCheck(leaf.name, expected.shape, error, pattern)
-
-
-def _error(found: Array, expected: Array, total: float) -> float:
-    norms = float(np.linalg.norm(found)), float(np.linalg.norm(expected))
-    scale = max(*norms, 1e-8 * total, 1e-300)
-    return float(np.linalg.norm(found - expected) / scale)
-
-
-def _flat_shape(array: Array) -> tuple[int, ...]:
-    return tuple(n for n in array.shape if n != 1)
-
-
-def _is(found: Array, expected: Array, total: float) -> bool:
-    return found.shape == expected.shape and _error(found, expected, total) <= TOLERANCE
-
-
-def _of_shape(found: Array, expected: Array, n_examples: int) -> str:
-    """What is wrong with a gradient of another shape."""
-    shapes = f"its shape is {found.shape}, that of the parameter {expected.shape}"
-    total = float(np.linalg.norm(expected))
-    if found.ndim == 2 and _is(found.T, expected, total):
-        return f"{shapes}: it is transposed"
-    n = expected.size
-    if found.size == 1:
-        return f"{shapes}: it is added up over the units as well as the examples"
-    if found.size == n * n_examples:
-        for axis in range(found.ndim):
-            summed = found.sum(axis=axis)
-            if summed.size == n and _is(summed.reshape(expected.shape), expected, total):
-                return f"{shapes}: it is not summed over the {n_examples} examples"
-        return f"{shapes}: it seems not to be summed over the {n_examples} examples"
-    return shapes
-
-
-def _pattern(found: Array, leaf: Leaf, total: float, n_examples: int) -> str:
-    """The pattern of the error of a gradient of the right shape."""
-    expected = leaf.differences
-    if not np.isfinite(found).all():
-        return f"{np.count_nonzero(~np.isfinite(found))} of its numbers are not finite"
-    if not found.any():
-        return "it is 0 everywhere"
-    if found.ndim == 2 and found.shape[0] == found.shape[1] and _is(found.T, expected, total):
-        return "it is transposed"
-    factor = float(np.sum(found * expected) / max(np.sum(expected * expected), 1e-300))
-    if factor and _is(found / factor, expected, total):
-        return f"it is {_factor_text(factor, n_examples)} times the right one everywhere"
-    if text := _missing_penalty(found, leaf, total):
-        return text
-    if text := _of_single_lines(found, expected, total):
-        return text
-    wrong = ~np.isclose(found, expected, rtol=1e-4, atol=1e-8 * total)
-    if (found[wrong] == 0).all():
-        return f"{wrong.sum()} of its {wrong.size} numbers are 0 and should not be"
-    if (np.abs(expected[wrong]) <= 1e-8 * total).all():
-        return f"{wrong.sum()} of its {wrong.size} numbers should be 0 and are not"
-    if np.allclose(np.abs(found), np.abs(expected), rtol=1e-4, atol=1e-8 * total):
-        return f"{wrong.sum()} of its {wrong.size} numbers have the wrong sign"
-    n = "all" if wrong.all() else f"{wrong.sum()}"
-    return f"{n} of its {wrong.size} numbers are wrong, without a common factor"
-
-
-def _factor_text(factor: float, n_examples: int) -> str:
-    """A factor, and what it may be: `7 = B, the number of examples,`."""
-    known = {
-        n_examples: "B, the number of examples,",
-        1 / n_examples: "1 / B, where B is the number of examples,",
-        n_examples**2: "B squared, where B is the number of examples,",
-        -1: "the opposite sign:",
-        2: "a factor of 2:",
-        0.5: "a factor of 1/2:",
-    }
-    for value, words in known.items():
-        if abs(factor / value - 1) < 1e-5:
-            return f"{words} {value:.4g}" if words.endswith(":") else f"{value:.4g} ({words[:-1]})"
-    return f"{factor:.4g}"
-
-
-def _missing_penalty(found: Array, leaf: Leaf, total: float) -> str:
-    """Whether the error is a multiple of the parameter: an L2 penalty that only the cost has."""
-    lack = leaf.differences - found
-    rate = float(np.sum(lack * leaf.value) / max(np.sum(leaf.value**2), 1e-300))
-    if abs(rate) > 1e-6 and _error(found + rate * leaf.value, leaf.differences, total) <= TOLERANCE:
-        if rate > 0:
-            return f"it lacks {rate:.4g} times the parameter: the derivative of an L2 penalty"
-        return f"it has {-rate:.4g} times the parameter too much, as of an L2 penalty"
-    return ""
-
-
-def _of_single_lines(found: Array, expected: Array, total: float) -> str:
-    """Whether all that is wrong is in one row or column, or in the rows of some units."""
-    if found.ndim != 2 or min(found.shape) < 2:
-        return ""
-    wrong = ~np.isclose(found, expected, rtol=1e-4, atol=1e-8 * total)
-    for axis, line in ((1, "row"), (0, "column")):
-        lines = np.flatnonzero(wrong.any(axis=axis))
-        if len(lines) == 1 and found.shape[1 - axis] > 1:
-            return f"only {line} {lines[0]} is wrong"
-    return ""
 
 
 # ---- the whole gradient
@@ -192,8 +70,8 @@ def _of_single_lines(found: Array, expected: Array, total: float) -> str:
 def _by_layer(measured: Measured) -> tuple[Leaf, ...]:
     """W_1, b_1, …, W_L, b_L; empty if the parameters are not those of such a network."""
     pairs = list(pairwise(measured.sizes))
-    weights = [leaf for leaf in measured.leaves if len(_flat_shape(leaf.value)) == 2]
-    biases = [leaf for leaf in measured.leaves if len(_flat_shape(leaf.value)) == 1]
+    weights = [leaf for leaf in measured.leaves if len(flat_shape(leaf.value)) == 2]
+    biases = [leaf for leaf in measured.leaves if len(flat_shape(leaf.value)) == 1]
     shapes = [leaf.value.shape for leaf in weights]
     if min(measured.sizes) < 2 or shapes not in (pairs, [(b, a) for a, b in pairs]):
         return ()
@@ -202,97 +80,88 @@ def _by_layer(measured: Measured) -> tuple[Leaf, ...]:
     return tuple(leaf for pair in zip(weights, biases, strict=True) for leaf in pair)
 
 
-def _is_transposed(measured: Measured) -> bool:
-    """Whether weights are `(n_in, n_out)`."""
-    first = _by_layer(measured)[0].value
-    return first.shape == measured.sizes[:2] and first.shape[0] != first.shape[1]
-
-
-def _networks(measured: Measured) -> Iterator[Network]:
-    """The user's network with each activation."""
+def _notations(measured: Measured) -> Iterator[Notation]:
+    """How the user's arrays may be stored; two ways if all weights are square."""
     leaves = _by_layer(measured)
     if not leaves:
         return
-    transposed = _is_transposed(measured)
-    W = [leaf.value.T if transposed else leaf.value for leaf in leaves[::2]]
+    shapes = [leaf.value.shape for leaf in leaves[::2]]
+    flat = leaves[1].value.ndim == 1
+    pairs = list(pairwise(measured.sizes))
+    # What is usual in the file's convention comes first.
+    for outputs_first in (measured.columns, not measured.columns):
+        if shapes == ([(b, a) for a, b in pairs] if outputs_first else pairs):
+            yield Notation(measured.columns, outputs_first, flat)
+
+
+def _networks(measured: Measured) -> Iterator[tuple[Network, Notation]]:
+    """The user's network with each activation."""
+    leaves = _by_layer(measured)
     b = [leaf.value.reshape(-1, 1) for leaf in leaves[1::2]]
-    for activation in reference.ACTIVATIONS:
-        yield Network(W, b, measured.x, measured.y, activation)
+    for notation in _notations(measured):
+        W = [leaf.value if notation.outputs_first else leaf.value.T for leaf in leaves[::2]]
+        for activation in reference.ACTIVATIONS:
+            yield Network(W, b, measured.x, measured.y, activation), notation
 
 
-def _as_reference(measured: Measured) -> Network | None:
+def _as_reference(measured: Measured) -> tuple[Network, Notation] | None:
     """The same network as one of `reference`; None if it is another kind of network."""
-    found = (n for n in _networks(measured) if _scale(measured, n) is not None)
+    found = (pair for pair in _networks(measured) if _scale(measured, pair[0]) is not None)
     return next(found, None)
 
 
 def _scale(measured: Measured, network: Network) -> float | None:
     """The user's cost as a multiple of the reference's: 1, or B if it is a sum; None: neither."""
     for scale in (1.0, float(len(measured.y))):
-        if abs(measured.cost - scale * network.cost()) <= SAME * abs(measured.cost):
+        if _is_cost(measured, scale * network.cost()):
             return scale
     return None
 
 
-def _explanations(
-    measured: Measured, network: Network, checks: Sequence[LeafCheck]
-) -> Iterator[Mistake]:
-    """The mistakes that give the user's numbers wherever they are wrong.
+def _is_cost(measured: Measured, cost: float) -> bool:
+    return abs(measured.cost - cost) <= measured.precision.same * abs(measured.cost)
 
-    If some of them give all of the user's numbers, only these: a mistake that was made in one place
-    alone explains less.
-    """
+
+def _findings(
+    measured: Measured, network: Network, notation: Notation, wrong: Sequence[str]
+) -> Iterator[Finding]:
+    """The mistakes that give the user's numbers."""
     leaves = _by_layer(measured)
-    if any(leaf.gradient is None or leaf.gradient.size != leaf.value.size for leaf in leaves):
-        return
-    wrong = {check.name for check in checks if not check.ok}
     scale = _scale(measured, network) or 1.0
-    found = [_gradient_of(leaf, measured) / scale for leaf in leaves]
-    right = reference.gradient(network)
-    explaining: list[tuple[int, Mistake]] = []  # with the number of parameters that it gives
-    for mistake in reference.mistakes(network):
-        faulty = reference.gradient(network, mistake.name, _rate(network, found, right))
-        if all(_same(a, b, right) for a, b in zip(faulty, right, strict=True)):
-            continue  # it changes nothing in this network
-        matches = [_same(a, b, right) for a, b in zip(found, faulty, strict=True)]
-        if all(m or leaf.name not in wrong for m, leaf in zip(matches, leaves, strict=True)):
-            explaining.append((sum(matches), mistake))
-    whole = [mistake for n, mistake in explaining if n == len(leaves)]
-    partly = [mistake for _, mistake in sorted(explaining, key=lambda pair: -pair[0])]
-    yield from whole or partly
+    found = [_gradient_of(leaf, notation, scale) for leaf in leaves]
+    known = reference.mistakes(network, notation, cost_is_sum=scale != 1)
+    search = Search(network, found, known, measured.precision.same)
+    return search.findings([leaf.name for leaf in leaves], wrong)
 
 
-def _gradient_of(leaf: Leaf, measured: Measured) -> Array:
-    """The user's gradient in the form of `reference`: `(n_out, n_in)`, `(n_out, 1)`."""
-    assert leaf.gradient is not None
-    array = leaf.gradient.reshape(leaf.value.shape)
-    if len(_flat_shape(leaf.value)) == 1:
-        return array.reshape(-1, 1)
-    return array.T if _is_transposed(measured) else array
+def _gradient_of(leaf: Leaf, notation: Notation, scale: float) -> Array | None:
+    """The user's gradient in the form of `reference`: `(n_out, n_in)`, `(n_out, 1)`.
 
-
-def _same(found: Array, expected: Array, right: Sequence[Array]) -> bool:
-    size = float(np.linalg.norm(expected)) + 1e-3 * float(np.linalg.norm(right[-1]))
-    return float(np.linalg.norm(found - expected)) <= SAME * size
-
-
-def _rate(network: Network, found: Sequence[Array], right: Sequence[Array]) -> float:
-    """The learning rate of an update that was made too early, if that is the mistake.
-
-    The error of the last hidden layer's weights is proportional to it.
+    None: it has another shape, or numbers that are not finite.
     """
-    if len(network.weights) < 2:
-        return reference.RATE
-    at = 2 * len(network.weights) - 4
-    unit = reference.gradient(network, "updated_weights", 1.0)[at] - right[at]
-    norm = float(np.sum(unit * unit))
-    return float(np.sum((found[at] - right[at]) * unit)) / norm if norm else reference.RATE
+    found, is_bias = leaf.gradient, len(flat_shape(leaf.value)) == 1
+    if found is not None and is_bias and found.size == 1:
+        found = np.full(leaf.value.shape, found.item())  # as an update would broadcast it
+    if found is None or flat_shape(found) != flat_shape(leaf.value) or not np.isfinite(found).all():
+        return None
+    if is_bias:
+        return found.reshape(-1, 1) / scale
+    found = found.reshape(leaf.value.shape) / scale
+    return found if notation.outputs_first else found.T
 
 
 # ---- what no gradient shows
 
 
 def _remarks(measured: Measured, network: Network | None) -> Iterator[str]:
+    float64 = PRECISIONS["float64"]
+    if measured.precision != float64:
+        yield (
+            "The cost or the gradient is computed in float32, which has 7 digits: the differences "
+            f"take a step of {measured.precision.step:g}, and errors of less than "
+            f"{measured.precision.tolerance:.1%} of a gradient go unnoticed. In float64, the "
+            f"type of the arrays that are passed, it would be {float64.tolerance:.3%}."
+        )
     if not measured.repeats:
         yield (
             "The gradient is another one when it is computed again: something random, such as "
@@ -320,7 +189,7 @@ def _remarks(measured: Measured, network: Network | None) -> Iterator[str]:
 def _forward_remarks(measured: Measured) -> Iterator[str]:
     """What the forward pass seems to do differently from a multilayer perceptron."""
     for words, cost in _other_costs(measured):
-        if abs(measured.cost - cost) <= SAME * abs(measured.cost):
+        if _is_cost(measured, cost):
             yield words
             return
 
@@ -328,9 +197,9 @@ def _forward_remarks(measured: Measured) -> Iterator[str]:
 def _other_costs(measured: Measured) -> Iterator[tuple[str, float]]:
     """The costs of networks with a mistake in the forward pass, and its words."""
     n_classes = measured.sizes[-1]
-    for network in _networks(measured):
+    for network, notation in _networks(measured):
         without = replace(network, biases=[np.zeros_like(b) for b in network.biases])
-        yield "The forward pass does not add the biases: Z = W A + b.", without.cost()
+        yield f"The forward pass does not add the biases: Z = {notation.Z}.", without.cost()
         for shift, way in ((1, "after"), (-1, "before")):
             labels = (measured.y + shift) % n_classes
             yield (

@@ -3,6 +3,7 @@
 A request is one line of JSON. For each it writes one JSON object per line: the answers, and in case
 of an error {"error": text, "code": number}. `main` answers a single request; `serve` answers any
 number, with {"end": true} after the last answer to each. It exits at once when its stdin ends.
+Whatever else reads stdin in this process finds it empty.
 """
 
 import json
@@ -55,6 +56,11 @@ def _begin() -> "tuple[queue.SimpleQueue[str], Send]":
     # The output of libraries must not get between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    # Nor may anything else wait for input that is a request.
+    incoming = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     streams.make_safe()
     os.nice(NICE)
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -62,7 +68,7 @@ def _begin() -> "tuple[queue.SimpleQueue[str], Send]":
     def send(message: Mapping[str, Any]) -> None:
         print(json.dumps(message), file=answers, flush=True)
 
-    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+    threading.Thread(target=_read, args=(incoming, requests), daemon=True).start()
     return requests, send
 
 
@@ -87,10 +93,9 @@ def answer(
     return 0
 
 
-def _read(requests: "queue.SimpleQueue[str]") -> None:
-    """Reads requests until stdin ends, because the parent process no longer wants answers."""
-    # Not `sys.stdin`, which Python locks when the process exits while this thread reads.
-    with open(0, encoding="utf-8", closefd=False) as lines:
+def _read(incoming: int, requests: "queue.SimpleQueue[str]") -> None:
+    """Reads requests until they end, because the parent process no longer wants answers."""
+    with open(incoming, encoding="utf-8") as lines:
         for line in lines:
             requests.put(line)
     os._exit(PARENT_GONE)
