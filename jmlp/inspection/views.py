@@ -113,6 +113,7 @@ class CellView:
 
     operation: int
     layer: str
+    place: str  # the layer, with the operation where the layer has several arrays of this letter
     letter: str
     at: tuple[int, int]
     value: float
@@ -156,6 +157,7 @@ class ArrayWaysView:
     """The derivatives of one array by three ways."""
 
     layer: str
+    place: str  # as in `CellView`
     letter: str
     size: int
     vjp_error: float
