@@ -115,6 +115,7 @@ class Inside:
             knows_update=bool(step.changes) and step.changes[0].new is not None,
             input_names=tuple(n for c in contract_of(self._dataset).row for n in c.inputs),
             plane=plane_of(self._dataset.image_shape),
+            mistakes=tuple(one.name for one in made_by(self.networks.hyperparams)),
         )
 
     def units(self, operation: int) -> dict[str, list[float]]:
@@ -252,7 +253,7 @@ class Inside:
             by = change.gradient if change.new is None else change.new - change.old
             for flat in np.argsort(-np.abs(by), axis=None, kind="stable")[:MOST_CHANGES]:
                 i, j = np.unravel_index(flat, by.shape)
-                found.append((abs(by[i, j]), self._update(change, int(i), int(j))))
+                found.append((abs(by[i, j]), change.at(int(i), int(j))))
         found.sort(key=lambda pair: -pair[0])
         return [view for _, view in found[:MOST_CHANGES]]
 
@@ -273,7 +274,7 @@ class Inside:
         update = None
         for change in self.step.changes:
             if (change.layer, change.letter) == (self._layers[operation], found.letter):
-                update = self._update(change, *found.at)
+                update = change.at(*found.at)
         return CellView(
             operation=operation,
             layer=self._layers[operation],
@@ -306,11 +307,6 @@ class Inside:
             return FactorView(factor.name, factor.value)
         origin, letter = self.step.trace.origin(operation, letter)
         return FactorView(factor.name, factor.value, origin, letter, at)
-
-    def _update(self, change: Any, i: int, j: int) -> UpdateView:
-        new = None if change.new is None else float(change.new[i, j])
-        old, gradient = float(change.old[i, j]), float(change.gradient[i, j])
-        return UpdateView(change.layer, change.letter, (i, j), old, gradient, new)
 
 
 def _column(array: Any, column: int) -> list[float]:

@@ -22,7 +22,7 @@ from jmlp.data.dataset import Dataset, plane_of
 from jmlp.errors import ConfigError, DataError
 from jmlp.inspection.compute import class_weights, step_gradient, update_inputs
 from jmlp.inspection.updates import network_of, update_after
-from jmlp.inspection.views import AnyPart
+from jmlp.inspection.views import AnyPart, UpdateView
 from jmlp.nn import faults, model
 from jmlp.nn.augmentation import augmentation_of
 from jmlp.nn.gradient import CostOptions
@@ -50,6 +50,12 @@ class Change:
     gradient: Numbers  # of the update: with an L2 penalty and clipped, if these are on
     new: Numbers | None  # None: unknown, since the optimiser's moments are not stored
 
+    def at(self, i: int, j: int) -> UpdateView:
+        """What it does to one parameter."""
+        new = None if self.new is None else float(self.new[i, j])
+        old, gradient = float(self.old[i, j]), float(self.gradient[i, j])
+        return UpdateView(self.layer, self.letter, (i, j), old, gradient, new)
+
 
 @dataclass(frozen=True, eq=False)
 class Passed:
@@ -65,13 +71,8 @@ class Passed:
     share: float = 1.0
     is_prediction: bool = False
 
-    def three_ways(self, found: Trace, *, double: bool = False) -> ThreeWays:
-        """Its derivatives by three ways.
-
-        Args:
-            found: the trace of the pass.
-            double: whether to compute in float64.
-        """
+    def three_ways(self, found: Trace) -> ThreeWays:
+        """Its derivatives by three ways, in the type of its trace."""
         return ThreeWays(
             found,
             self.params,
@@ -83,7 +84,6 @@ class Passed:
             rate=self.rate,
             share=self.share,
             is_prediction=self.is_prediction,
-            double=double,
         )
 
 

@@ -86,6 +86,7 @@ class StepView:
     knows_update: bool  # whether the new parameters are known
     input_names: tuple[str, ...]  # (n_in,) if the examples are rows, else empty
     plane: tuple[int, int] | None  # rows and columns of the pictures, if they are such
+    mistakes: tuple[str, ...]  # the names of those that the network makes
 
 
 @dataclass(frozen=True)

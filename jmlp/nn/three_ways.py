@@ -364,7 +364,10 @@ class ThreeWays:
             flat: the places in it.
             type_: in which the numbers differ.
         """
-        by_hand, by_vjp = self._by_hand(index, letter, flat), _numbers(leaf(self._left_by_vjp), flat)
+        by_hand, by_vjp = (
+            self._by_hand(index, letter, flat),
+            _numbers(leaf(self._left_by_vjp), flat),
+        )
         errors, allowed = _relative(by_hand, by_vjp), self._rounding[index][letter].ravel()[flat]
         is_wrong = (errors > VJP_TOLERANCES[self.type]) & (np.abs(by_hand - by_vjp) > allowed)
         if type_ != self.type:
@@ -381,22 +384,14 @@ class ThreeWays:
         if not differs.any():
             return [()] * len(flat)
         gaps, exact, exact_vjp = np.abs(by_vjp - moved.wide), moved, by_vjp
-        if self._double:
-            largest = float(np.max(np.abs(self.trace.cost["logits"])))
-            eps = float(np.finfo(self.type).eps)
-            rounding = ROUNDINGS * eps * (moved.cost + largest) / (2 * step)
-            texts = [
-                f"the difference of two costs in {self.type}, divided by 2h, is exact to "
-                f"{error:.1g} at best"
-                for error in rounding
-            ]
-        else:  # With the same step in float64, what is left is not rounding.
+        if not self._double:  # With the same step in float64, what is left is not rounding.
             exact = self.doubled._moved(leaf, flat, step)
             exact_vjp = _numbers(leaf(self.doubled._by_vjp), flat)
-            rounding = np.abs((moved.wide - by_vjp) - (exact.wide - exact_vjp))
-            errors = _relative(exact.wide, exact_vjp)
-            texts = [f"with the same step in float64, its error is {e:.1e}" for e in errors]
+        # That of float64 is at most, that of float32 is.
+        at_most = self.doubled._rounding_of_costs(exact, step)
+        rounding = at_most + np.abs((moved.wide - by_vjp) - (exact.wide - exact_vjp))
         rests, narrowing = np.abs(exact.wide - exact_vjp), np.abs(exact.wide - exact.narrow)
+        errors = _relative(exact.wide, exact_vjp)
         reasons: list[tuple[str, ...]] = []
         for n in range(len(flat)):
             kinks = tuple(
@@ -406,8 +401,16 @@ class ThreeWays:
             )
             if not differs[n]:
                 reasons.append(())
+            elif at_most[n] >= gaps[n] / 2:
+                reasons.append(
+                    (
+                        "rounding: the difference of two costs in float64, divided by 2h, is exact "
+                        f"to {at_most[n]:.1g} at best",
+                    )
+                )
             elif rounding[n] >= gaps[n] / 2:  # the larger part
-                reasons.append((f"rounding: {texts[n]}",))
+                of = f"with the same step in float64, its error is {errors[n]:.1e}"
+                reasons.append((f"rounding: {of}",))
             elif kinks:
                 reasons.append(kinks)
             else:
@@ -415,6 +418,14 @@ class ThreeWays:
                 is_curved = rests[n] <= 4 * narrowing[n]
                 reasons.append((f"{'curvature' if is_curved else 'no reason was found'}: {by}",))
         return reasons
+
+    def _rounding_of_costs(self, moved: "_Differences", step: float) -> Numbers:
+        """The error at most that rounding makes in each difference.
+
+        A cost is that of logits which are rounded themselves, so their size counts as well.
+        """
+        largest = float(np.max(np.abs(self.trace.cost["logits"])))
+        return ROUNDINGS * float(np.finfo(self.type).eps) * (moved.cost + largest) / (2 * step)
 
     # ---- of the whole pass
 
