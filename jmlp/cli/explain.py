@@ -197,11 +197,9 @@ def _cell_of(text: str, others: Sequence[str]) -> _Cell:
     if match is not None:
         i, j = int(match["i"]), match["j"]
         return _Cell(match["place"].strip(), match["letter"], i, None if j is None else int(j))
-    for first in range(len(others)):
+    for first in reversed(range(len(others))):
         if _CELL.fullmatch(whole := " ".join([text, *others[first:]])):
-            raise ConfigError(
-                f"--cell: the place must be in quotes, because of its blank: --cell '{plain(whole)}'"
-            )
+            raise ConfigError(f"--cell: quote it, because of its blank: --cell '{plain(whole)}'")
     raise ConfigError(
         "--cell: must be LAYER.LETTER[ROW] or LAYER.LETTER[ROW,COLUMN], as in 'hidden 1.Z[2]' or "
         f"'output.dW[0,3]', got {plain(text)}"
@@ -237,9 +235,9 @@ def _print_cell(inside: "Inside", cell: "_Cell", out: Output, *, check: bool, do
         )
     elif out.plain:
         _print(explain_step.title_sentences(inside))
-        _print(sentences.cell_sentences(found))
-        _print(sentences.chain_sentences(chain) if len(chain) > 1 else ())
-        _print(sentences.ways_sentences(ways) if ways is not None else ())
+        _print(["", *sentences.cell_sentences(found)])
+        _print(["", *sentences.chain_sentences(chain)] if len(chain) > 1 else ())
+        _print(["", *sentences.ways_sentences(found, ways)] if ways is not None else ())
     else:
         _print(explain_step.title_lines(inside))
         _print(["", *texts.cell_lines(found)])
@@ -264,7 +262,7 @@ def _print_check(inside: "Inside", out: Output, *, double: bool) -> None:
         out.print_json({"float64": double, "arrays": as_json(found), "step": about})
     elif out.plain:
         _print(explain_step.title_sentences(inside))
-        _print(sentences.array_ways_sentences(found))
+        _print(["", *sentences.array_ways_sentences(found)])
     else:
         _print([*explain_step.title_lines(inside), "", *texts.array_ways_lines(found)])
     if n_mistakes:

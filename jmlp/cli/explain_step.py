@@ -90,6 +90,7 @@ def title_sentences(inside: "Inside") -> Iterator[str]:
     which = f"run {networks.run_id[:8]}" if networks.run_id else "a fresh network"
     hidden = [f"{size:,}" for size in networks.hyperparams.hidden]
     layers = f"hidden layers of {listed(hidden)} units" if hidden else "no hidden layer"
+    layers = f"a hidden layer of {hidden[0]} units" if len(hidden) == 1 else layers
     yield f"This is {which} with {layers}, after epoch {epoch_text(step.epoch)}."
     if step.is_prediction:
         yield f"It predicts example {step.row:,} of the {step.part} part."

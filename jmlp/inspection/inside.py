@@ -14,7 +14,7 @@ from jmlp.data.dataset import Dataset, plane_of
 from jmlp.errors import ConfigError
 from jmlp.inspection.compute import data_of
 from jmlp.inspection.records import network_at
-from jmlp.inspection.step import FreshRun, Step, next_step, prediction
+from jmlp.inspection.step import FreshRun, next_step, prediction
 from jmlp.inspection.views import (
     MOST_CHANGES,
     MOST_TERMS,
@@ -211,9 +211,10 @@ class Inside:
         try:
             found = ways.compare(operation, letter, i, j)
         except (IndexError, KeyError):
+            name = self.step.trace.name(operation, letter)
             raise ConfigError(
-                f"{self.step.trace.name(operation, letter)}[{i}, {j}]: only a derivative has three ways: "
-                f"choose one of {', '.join(self._derivatives(operation))}"
+                f"{name}[{i}, {j}]: only a derivative has three ways: choose one of "
+                f"{', '.join(self._derivatives(operation))}"
             ) from None
         return WaysView(
             by_hand=found.by_hand,
@@ -330,7 +331,7 @@ def fresh_run(settings: Mapping[str, Any], say: Say) -> FreshRun:
     study = study_of("jmlp explain", {**FRESH, **settings})
     dataset = datasets.load(study.data, say)
     (run,) = make_plan(study, data_facts(dataset)).runs
-    return FreshRun(run.hyperparams, dataset, run.seed)
+    return FreshRun(run.hyperparams, dataset, run.seed, run.split_seed, study.validation_fraction)
 
 
 class Steps:

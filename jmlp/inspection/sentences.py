@@ -29,9 +29,8 @@ def cell_sentences(cell: CellView, most: int = MOST_LINES) -> Iterator[str]:
         most: terms that are said one by one.
     """
     if cell.equation is None:
-        yield f"{name(cell)} is {number(cell.value)}, as it is given."
-        if cell.update is not None:
-            yield update_sentence(cell.update)
+        given = f"{name(cell)} is {number(cell.value)}, as it is given."
+        yield given if cell.update is None else update_sentence(cell.update)
         return
     if cell.total is not None:
         yield (
@@ -78,16 +77,16 @@ def chain_sentences(chain: Sequence[CellView]) -> Iterator[str]:
         yield f"{said}."
 
 
-def ways_sentences(ways: WaysView) -> Iterator[str]:
+def ways_sentences(cell: CellView, ways: WaysView) -> Iterator[str]:
     """One derivative by three ways, and why they differ."""
-    yield f"In {ways.type}, it is {ways.by_hand:.10g} by hand."
+    yield f"In {ways.type}, {name(cell)} is {ways.by_hand:.10g} by hand."
     yield f"By jax.vjp it is {ways.by_vjp:.10g}, a relative error of {ways.vjp_error:.1e}."
     yield (
         f"By central differences with h = {ways.step:g} it is {ways.by_differences:.10g}, a "
         f"relative error of {ways.difference_error:.1e}."
     )
     for reason in ways.reasons:
-        yield f"They differ by {reason}."
+        yield f"Why they differ: {reason}."
     if ways.is_mistake:
         yield "They differ without a reason: the derivative by hand is wrong."
 
@@ -105,8 +104,8 @@ def array_ways_sentences(found: Iterable[ArrayWaysView]) -> Iterator[str]:
         if one.n_mistakes:
             yield f"Of these, {one.n_mistakes:,} are wrong by hand."
         if one.reasons:
-            kinds = listed([f"{n:,} by {kind}" for kind, n in one.reasons.items()])
-            yield f"Of these, more than the type allows differ {kinds}."
+            kinds = listed([f"{kind} ({n:,})" for kind, n in one.reasons.items()])
+            yield f"Why some of these differ by more than the type allows: {kinds}."
 
 
 def _product(term: TermView) -> str:

@@ -83,8 +83,8 @@ def chain_lines(chain: Sequence[CellView]) -> list[str]:
     names = [name(cell) for cell in chain]
     values = [number(cell.value) for cell in chain]
     widths = max(map(len, names)), max(map(len, values))
-    for cell, name, value in zip(chain, names, values, strict=True):
-        text = f"  {name:<{widths[0]}} {value:>{widths[1]}}"
+    for cell, called, value in zip(chain, names, values, strict=True):
+        text = f"  {called:<{widths[0]}} {value:>{widths[1]}}"
         if cell.terms:
             n_others = len(cell.terms) - 1 + cell.n_more
             others = f" + {n_others:,} more" if n_others else ""
@@ -120,16 +120,16 @@ def array_ways_lines(found: Iterable[ArrayWaysView]) -> list[str]:
     title = f"{'array':<{width}}  {'numbers':>9}  {'vjp':>8}  {'differences':>11}  {'checked':>9}"
     lines = ["relative error of the derivatives by hand, against jax.vjp and central differences"]
     lines.append(title)
-    for one, name in zip(found, names, strict=True):
+    for one, called in zip(found, names, strict=True):
         checked = "all" if one.n_checked == one.size else f"{one.n_checked:,}"
         line = (
-            f"{name:<{width}}  {one.size:>9,}  {one.vjp_error:>8.1e}  "
+            f"{called:<{width}}  {one.size:>9,}  {one.vjp_error:>8.1e}  "
             f"{one.difference_error:>11.1e}  {checked:>9}"
         )
         lines.append(f"{line}  {one.n_mistakes:,} wrong" if one.n_mistakes else line)
     if any(one.reasons for one in found):
         lines.append("why numbers differ by more than the type allows:")
-    for one, name in zip(found, names, strict=True):
+    for one, called in zip(found, names, strict=True):
         kinds = [f"{kind} ({n:,} of {one.n_checked:,})" for kind, n in one.reasons.items()]
-        lines += [f"  {name}: {', '.join(kinds)}"] if kinds else []
+        lines += [f"  {called}: {', '.join(kinds)}"] if kinds else []
     return lines

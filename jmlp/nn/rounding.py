@@ -9,9 +9,9 @@ With u a few roundings of a number near 1, and n the number of terms of a sum:
     dropout      E(dA) = M (E(dD) + u |dD|)
     batch norm   E(dZ): dY by its error, and each difference in it by the sum of what is subtracted
 
-Above all it is P - T that rounding moves: where the network is sure, P is near 1, and the difference
-has few digits, or none. Source: the running error analysis of Higham, "Accuracy and Stability of
-Numerical Algorithms", 2nd ed. (2002), section 3.3.
+Above all it is P - T that rounding moves: where the network is sure, P is near 1, and the
+difference has few digits, or none. Source: the running error analysis of Higham, "Accuracy and
+Stability of Numerical Algorithms", 2nd ed. (2002), section 3.3.
 """
 
 from collections.abc import Callable, Mapping

@@ -98,7 +98,7 @@ def test_a_fresh_run_can_go_back_and_gives_the_same_network_again() -> None:
 
 def test_a_fresh_run_has_as_many_updates_as_its_epochs() -> None:
     hp = Hyperparams(hidden=(3,), batch_size=16, epochs=2)
-    run = FreshRun(hp, SMALL_DATA, 0)
+    run = FreshRun(hp, SMALL_DATA, 0, 0, 0.2)
     n_steps = len(SMALL_DATA.split(0, 0.2)[0]) // 16
     run.after(2 * n_steps - 1)
     with pytest.raises(ConfigError, match=f"has updates 1 to {2 * n_steps}$"):
