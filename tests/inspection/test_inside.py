@@ -111,6 +111,49 @@ def test_a_fresh_run_that_diverges_says_where() -> None:
         run.after(4)
 
 
+@pytest.mark.parametrize("split", [{"split_seed": 5}, {"validation_fraction": 0.4}])
+def test_a_fresh_run_splits_the_data_as_its_study_says(split: dict[str, Any]) -> None:
+    networks, _ = fresh_run(split, print).after(0)
+    usual, _ = fresh_run({}, print).after(0)
+    found = {"split_seed": 0, "validation_fraction": 0.2} | split
+    assert (networks.split_seed, networks.validation_fraction) == tuple(found.values())
+    rows = [
+        Inside(Where(None), one, fresh_run({}, print).dataset).step.row for one in (networks, usual)
+    ]
+    assert rows[0] != rows[1]
+
+
+def test_the_mistakes_of_a_network_are_named() -> None:
+    assert fresh(backward_fault="bias_mean").view().mistakes == ("bias_mean",)
+    assert fresh().view().mistakes == ()
+
+
+@pytest.mark.parametrize(
+    ("place", "letter", "name"),
+    [
+        ("inputs", "A", "inputs.A"),
+        ("hidden 1 dense", "A", "inputs.A"),
+        ("hidden 1", "A", "hidden 1.A"),
+        ("hidden 1", "Z", "hidden 1.Z"),
+        ("hidden 1 batch norm", "Z", "hidden 1.Z"),
+        ("hidden 1 relu", "Z", "hidden 1.Y"),
+        ("hidden 1", "dY", "hidden 1 relu.dZ"),
+        ("hidden 2", "A", "hidden 2.A"),
+        ("output", "A", "hidden 2.A"),
+    ],
+)
+def test_a_place_is_found_by_the_layer_or_by_the_operation(
+    place: str, letter: str, name: str
+) -> None:
+    found = fresh(**DEEP)
+    assert found.step.trace.name(*found.find(place, letter)) == name
+
+
+def test_a_place_with_several_arrays_of_a_letter_is_refused_with_their_names() -> None:
+    with pytest.raises(ConfigError, match="choose hidden 1 batch norm.dZ or hidden 1 relu.dZ"):
+        fresh(**DEEP).find("hidden 1", "dZ")
+
+
 @pytest.mark.parametrize("letter", ["Z", "dZ", "db"])
 def test_a_cell_adds_up_and_leads_to_where_each_factor_is_computed(letter: str) -> None:
     found = fresh(**DEEP)
