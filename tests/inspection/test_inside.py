@@ -150,7 +150,7 @@ def test_a_place_is_found_by_the_layer_or_by_the_operation(
 
 
 def test_a_place_with_several_arrays_of_a_letter_is_refused_with_their_names() -> None:
-    with pytest.raises(ConfigError, match="choose hidden 1 batch norm.dZ or hidden 1 relu.dZ"):
+    with pytest.raises(ConfigError, match=r"choose hidden 1 batch norm\.dZ or hidden 1 relu\.dZ"):
         fresh(**DEEP).find("hidden 1", "dZ")
 
 

@@ -139,7 +139,7 @@ def test_every_mistake_is_found_where_the_network_is_sure(
     fault: BackwardFault, double: bool
 ) -> None:
     name = {"batch_norm": "batch norm", "weights_transposed": "square"}.get(fault, "dropout")
-    for seed, scale in ((0, 1.5), (1, 3.0), (2, 5.0)):
+    for seed, scale in ((0, 1.5), (1, 3.0), (2, 3.0)):
         ways = sure(name, seed, scale, double=double, fault=fault)
         wrong = [place for place in ways.places() if ways.compare_array(*place).n_mistakes]
         assert wrong, (seed, scale)

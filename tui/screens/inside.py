@@ -49,7 +49,8 @@ from tui.widgets.sum_pane import Part, Said, SumPane, wrapped
 
 PARTS: tuple[AnyPart | None, ...] = (None, *get_args(AnyPart))
 CHECKS = (None, False, True)  # three ways: not shown, in float32, in float64
-MOST_EQUATIONS = {"short": 6, "": 9}  # lines
+MOST_EQUATIONS = 9  # lines, with
+ROWS = 6  # of the numbers below them, and their title
 UPDATE_LETTERS = ("old", "gradient", "step", "new")
 
 Numbers = Mapping[str, Sequence[float]]
@@ -375,7 +376,8 @@ class InsideScreen(JmlpScreen[None]):
         widget = self.query_one("#equations", Static)
         width = self.query_one("#numbers").size.width - 2
         self.equations, lines = compact(equations), equations.splitlines()
-        most = MOST_EQUATIONS["short" if self.has_class("short") else ""]
+        room = self.query_one("#content").size.height - self.query_one("#sum").outer_size.height
+        most = max(2, min(room - ROWS, MOST_EQUATIONS))  # lines
         if len(lines) > most or any(len(line) > width for line in lines):
             lines = [part for line in self.equations for part in wrapped(line, width)]
         if len(lines) > most:

@@ -93,7 +93,7 @@ class SumPane(LineList[Said]):
         room = max(1, self.size.height)
         top = min(at[0], max(0, at[-1] + 1 - room)) if at else 0
         terms = [k for k, row in enumerate(rows) if row.term is not None]
-        self._cursor = (at or terms or [0])[0]
+        self._cursor = (at if at and self._looks_at != "number" else terms or [0])[0]
         self.scroll_to(y=top, animate=False)
 
     def _rows_of(self, said: Said) -> Iterator[Said]:
