@@ -117,10 +117,9 @@ def test_a_fresh_run_splits_the_data_as_its_study_says(split: dict[str, Any]) ->
     usual, _ = fresh_run({}, print).after(0)
     found = {"split_seed": 0, "validation_fraction": 0.2} | split
     assert (networks.split_seed, networks.validation_fraction) == tuple(found.values())
-    rows = [
-        Inside(Where(None), one, fresh_run({}, print).dataset).step.row for one in (networks, usual)
-    ]
-    assert rows[0] != rows[1]
+    data = fresh_run({}, print).dataset
+    inputs = [Inside(Where(), one, data).weights(0, 0)["A"] for one in (networks, usual)]
+    assert inputs[0] != inputs[1]
 
 
 def test_the_mistakes_of_a_network_are_named() -> None:

@@ -99,9 +99,11 @@ def sure_network(
 ) -> tuple[model.Params, model.State, NDArray[np.float32], jax.Array]:
     """A network with large weights, and examples of which most have the class that it predicts."""
     changes, _ = NETWORKS[name]
-    params, state = network(seed=seed, **changes)
-    params = jax.tree.map(lambda a: scale * a, params)
+    params, state = network(**changes)
     rng = np.random.default_rng(seed)
+    leaves, structure = jax.tree.flatten(params)
+    moved = [scale * (leaf + jnp.float32(rng.normal(0, 0.2, leaf.shape))) for leaf in leaves]
+    params = jax.tree.unflatten(structure, moved)
     x = rng.normal(size=(B, N_IN)).astype(np.float32)
     predicted = np.asarray(model.predict(params, state, x)).argmax(axis=1)
     y = np.where(rng.random(B) < 0.8, predicted, rng.integers(0, N_CLASSES, B))

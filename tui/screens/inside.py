@@ -233,8 +233,9 @@ class InsideScreen(JmlpScreen[None]):
             kinds = [shown.view.operations[shown.aim.operation].kind.removeprefix("running ")]
         return [*kinds, "inside", "update", "mini-batch"]
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         """Shows as much as there is room for, once that is known."""
+        del event
         self.call_after_refresh(self._show)
 
     # ---- from the aim to what is shown

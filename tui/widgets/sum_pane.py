@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal
 
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
@@ -80,9 +79,8 @@ class SumPane(LineList[Said]):
         if not is_same:
             self._lay_out()
 
-    def on_resize(self, event: events.Resize) -> None:
+    def on_resize(self) -> None:
         """Wraps the texts anew."""
-        del event
         self._lay_out()
 
     def _lay_out(self) -> None:
