@@ -30,7 +30,7 @@ def explain(
         Parameter(help="A stored run: the first digits of its id, a tag, or last."),
     ] = None,
     /,
-    *more: Annotated[str, Parameter(show=False)],
+    *more: Annotated[str, Parameter(show=False, help="Nothing: refused with a hint.")],
     epoch: Annotated[
         float | None,
         Parameter(help="The stored network nearest to this epoch; default: the one that is kept."),
@@ -70,7 +70,7 @@ def explain(
         str | None, Parameter(help=f"Without a run: {data_names.HELP} Default: xor.")
     ] = None,
     seed: Annotated[int | None, Parameter(help="Without a run: the network's seed.")] = None,
-    layer: Annotated[str | None, Parameter(show=False)] = None,
+    layer: Annotated[str | None, Parameter(show=False, help="Refused with a hint.")] = None,
     stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:

@@ -353,7 +353,7 @@ class ThreeWays:
         letter: str,
         leaf: Callable[[Any], Any],
         flat: NDArray[np.int64],
-        type_: str,
+        differ_in: str,
     ) -> tuple[NDArray[np.bool_], list[str]]:
         """Whether each number is wrong by hand, in float64; and else by what it differs.
 
@@ -362,7 +362,7 @@ class ThreeWays:
             letter: of the array.
             leaf: what picks the array's variable.
             flat: the places in it.
-            type_: in which the numbers differ.
+            differ_in: the type in which the numbers differ.
         """
         by_hand, by_vjp = (
             self._by_hand(index, letter, flat),
@@ -370,9 +370,9 @@ class ThreeWays:
         )
         errors, allowed = _relative(by_hand, by_vjp), self._rounding[index][letter].ravel()[flat]
         is_wrong = (errors > VJP_TOLERANCES[self.type]) & (np.abs(by_hand - by_vjp) > allowed)
-        if type_ != self.type:
+        if differ_in != self.type:
             return is_wrong, [f"rounding: in {self.type} they agree to {e:.1e}" for e in errors]
-        text = f"rounding: the sums and differences in {type_} are exact to"
+        text = f"rounding: the sums and differences in {self.type} are exact to"
         return is_wrong, [f"{text} {bound:.1g} at best" for bound in allowed]
 
     def _why_the_difference_differs(
@@ -383,41 +383,44 @@ class ThreeWays:
         differs = _relative(by_vjp, moved.wide) > DIFFERENCE_TOLERANCES[self.type]
         if not differs.any():
             return [()] * len(flat)
-        gaps, exact, exact_vjp = np.abs(by_vjp - moved.wide), moved, by_vjp
+        exact, exact_vjp = moved, by_vjp
         if not self._double:  # With the same step in float64, what is left is not rounding.
             exact = self.doubled._moved(leaf, flat, step)
             exact_vjp = _numbers(leaf(self.doubled._by_vjp), flat)
-        # That of float64 is at most, that of float32 is.
-        at_most = self.doubled._rounding_of_costs(exact, step)
-        rounding = at_most + np.abs((moved.wide - by_vjp) - (exact.wide - exact_vjp))
-        rests, narrowing = np.abs(exact.wide - exact_vjp), np.abs(exact.wide - exact.narrow)
-        errors = _relative(exact.wide, exact_vjp)
+        gaps, rests = np.abs(by_vjp - moved.wide), np.abs(exact_vjp - exact.wide)
+        # The rounding of float32 is known from float64; of that of float64 there is a bound.
+        bounds = self.doubled._rounding_of_costs(exact, step)
+        roundings = np.abs((moved.wide - by_vjp) - (exact.wide - exact_vjp)) + bounds
+        errors, narrowing = _relative(exact.wide, exact_vjp), np.abs(exact.wide - exact.narrow)
         reasons: list[tuple[str, ...]] = []
         for n in range(len(flat)):
-            kinks = tuple(
-                f"a kink within the step: {name}[{i}, {j}] changes its sign"
-                for (_, name, _), crossed in zip(self._kinks, exact.crossed, strict=True)
-                for i, j in np.argwhere(crossed[n])[:MOST_PLACES]
-            )
+            kinks = self._kinks_within(exact, n)
+            by_half = f"with half the step the difference changes by {narrowing[n]:.1g}"
             if not differs[n]:
-                reasons.append(())
-            elif at_most[n] >= gaps[n] / 2:
-                reasons.append(
-                    (
-                        "rounding: the difference of two costs in float64, divided by 2h, is exact "
-                        f"to {at_most[n]:.1g} at best",
-                    )
+                found: tuple[str, ...] = ()
+            elif bounds[n] >= gaps[n] / 2:  # the larger part, here and below
+                found = (
+                    "rounding: the difference of two costs in float64, divided by 2h, is exact to "
+                    f"{bounds[n]:.1g} at best",
                 )
-            elif rounding[n] >= gaps[n] / 2:  # the larger part
-                of = f"with the same step in float64, its error is {errors[n]:.1e}"
-                reasons.append((f"rounding: {of}",))
+            elif roundings[n] >= gaps[n] / 2:
+                found = (f"rounding: with the same step in float64, its error is {errors[n]:.1e}",)
             elif kinks:
-                reasons.append(kinks)
+                found = kinks
+            elif rests[n] <= 4 * narrowing[n]:
+                found = (f"curvature: {by_half}",)
             else:
-                by = f"with half the step the difference changes by {narrowing[n]:.1g}"
-                is_curved = rests[n] <= 4 * narrowing[n]
-                reasons.append((f"{'curvature' if is_curved else 'no reason was found'}: {by}",))
+                found = (f"no reason was found: {by_half}",)
+            reasons.append(found)
         return reasons
+
+    def _kinks_within(self, moved: "_Differences", n: int) -> tuple[str, ...]:
+        """The inputs of activations that change their sign within the step of number n."""
+        return tuple(
+            f"a kink within the step: {name}[{i}, {j}] changes its sign"
+            for (_, name, _), crossed in zip(self._kinks, moved.crossed, strict=True)
+            for i, j in np.argwhere(crossed[n])[:MOST_PLACES]
+        )
 
     def _rounding_of_costs(self, moved: "_Differences", step: float) -> Numbers:
         """The error at most that rounding makes in each difference.
