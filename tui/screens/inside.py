@@ -49,8 +49,8 @@ from tui.widgets.sum_pane import Part, Said, SumPane, wrapped
 
 PARTS: tuple[AnyPart | None, ...] = (None, *get_args(AnyPart))
 CHECKS = (None, False, True)  # three ways: not shown, in float32, in float64
-MOST_EQUATIONS = 9  # lines, with
-ROWS = 6  # of the numbers below them, and their title
+MOST_EQUATIONS = 9  # lines
+ROWS = 6  # that are left for the numbers below them and their title
 UPDATE_LETTERS = ("old", "gradient", "step", "new")
 
 Numbers = Mapping[str, Sequence[float]]
