@@ -1,33 +1,27 @@
 """`jmlp explain`: one step of a network in all its numbers, each with the sum behind it."""
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from cyclopts import Parameter
 
+from jmlp.cli import explain_step
 from jmlp.cli.hardware import Hardware
 from jmlp.cli.output import Output
 from jmlp.cli.store_option import StoreOption, find_one
 from jmlp.cli.train import HyperparameterOptions, settings_of
 from jmlp.errors import CheckFailed, ConfigError
-from jmlp.inspection import texts
-from jmlp.inspection.views import UNIT_LETTERS
-from jmlp.study import data_names, mistakes
+from jmlp.inspection import sentences, texts
+from jmlp.study import data_names
 from jmlp.study.rules import plain
 from jmlp.training.records import epoch_text
 
 if TYPE_CHECKING:
     from jmlp.inspection.inside import Inside
-    from jmlp.inspection.step import Change, Step
     from jmlp.inspection.views import AnyPart
-    from jmlp.nn.trace import Operation
-    from jmlp.store.networks import Networks
 
-MOST_UNITS = 12  # of a layer that are shown
-MOST_TERMS = 3  # of a sum that are shown in a table
-MOST_WEIGHTS = 3  # of each array of parameters whose update is shown
-_CELL = re.compile(r"(?P<layer>.+?)\.(?P<letter>\w+)\[(?P<i>\d+)(?:\s*,\s*(?P<j>\d+))?\]", re.ASCII)
+_CELL = re.compile(r"(?P<place>.+?)\.(?P<letter>\w+)\[(?P<i>\d+)(?:\s*,\s*(?P<j>\d+))?\]", re.ASCII)
 
 
 def explain(
@@ -36,7 +30,7 @@ def explain(
         Parameter(help="A stored run: the first digits of its id, a tag, or last."),
     ] = None,
     /,
-    *,
+    *more: Annotated[str, Parameter(show=False, help="Nothing: refused with a hint.")],
     epoch: Annotated[
         float | None,
         Parameter(help="The stored network nearest to this epoch; default: the one that is kept."),
@@ -76,6 +70,7 @@ def explain(
         str | None, Parameter(help=f"Without a run: {data_names.HELP} Default: xor.")
     ] = None,
     seed: Annotated[int | None, Parameter(help="Without a run: the network's seed.")] = None,
+    layer: Annotated[str | None, Parameter(show=False, help="Refused with a hint.")] = None,
     stored: StoreOption = StoreOption(),  # noqa: B008 - frozen
     out: Output = Output(),  # noqa: B008 - frozen
 ) -> None:
@@ -86,6 +81,14 @@ def explain(
     the equations of its operation beside it, and the letters in them as columns. `--cell` opens a
     number to the sum behind it, `--check` computes each derivative in three ways.
     """
+    chosen = None if cell is None else _cell_of(cell, [*([] if run is None else [run]), *more])
+    if more:
+        raise ConfigError(f"{plain(' '.join(more))}: explain takes one run; leave this out")
+    if layer is not None:
+        raise ConfigError(
+            "--layer: a layer stands in --cell, beside a letter and a unit, as in "
+            "--cell 'hidden 1.Z[2]'"
+        )
     usual = settings_of(HyperparameterOptions())
     given = {k: v for k, v in settings_of(hyperparams).items() if v != usual.get(k)}
     settings = given | ({} if data is None else {"data": data})
@@ -106,15 +109,14 @@ def explain(
         if run
         else _fresh(settings, (update or 1) - 1, part, example, out)
     )
-    if cell is not None:
-        _print_cell(inside, cell, out, check=check, double=float64)
+    if chosen is not None:
+        _print_cell(inside, chosen, out, check=check, double=float64)
     elif check:
         _print_check(inside, out, double=float64)
     elif out.json:
-        out.print_json(_document(inside.step, run))
+        out.print_json(explain_step.document(inside))
     else:
-        for line in _lines(inside, out.plain):
-            print(line)
+        _print(explain_step.sentences(inside) if out.plain else explain_step.lines(inside))
 
 
 def _of_run(
@@ -141,6 +143,11 @@ def _of_run(
     with stored.open(viewer=True) as store:
         found = networks.read(store, find_one(store, run).run_id)
     index = None if epoch is None else network_at(found.epochs, found.best, epoch)
+    if index is not None and found.epochs[index] != epoch:
+        out.say(
+            f"no network is stored after epoch {epoch:g}: the nearest is that after epoch "
+            f"{epoch_text(found.epochs[index])}"
+        )
     where = Where(found.run_id, snapshot=index, part=part, example=example)
     return Inside(where, found, data_of(found, out.say))
 
@@ -166,31 +173,54 @@ def _fresh(
 # ---- one number
 
 
-def _print_cell(inside: "Inside", text: str, out: Output, *, check: bool, double: bool) -> None:
+class _Cell(NamedTuple):
+    """The place of a number, as it is given."""
+
+    place: str
+    letter: str
+    i: int
+    j: int | None  # None: the column of the example
+
+
+def _cell_of(text: str, others: Sequence[str]) -> _Cell:
+    """The place of a number in a text.
+
+    Args:
+        text: what was given to `--cell`.
+        others: what was given beside it without a flag: what follows a blank in the place, where
+            the shell has divided it.
+
+    Raises:
+        ConfigError: it is no place.
+    """
     match = _CELL.fullmatch(text.strip())
-    if match is None:
-        raise ConfigError(
-            f"--cell: must be LAYER.LETTER[ROW] or LAYER.LETTER[ROW,COLUMN], as in "
-            f"'hidden 1.Z[2]' or 'output.dW[0,3]', got {plain(text)}"
-        )
-    layer, letter, i = match["layer"].strip(), match["letter"], int(match["i"])
-    operations = inside.view().operations
-    named = [k for k, one in enumerate(operations) if one.layer == layer]
-    if not named:
-        names = ", ".join(dict.fromkeys(one.layer for one in operations))
-        raise ConfigError(f"--cell: {plain(layer)}: there is no such layer: it has {names}")
-    having = [k for k in named if letter in operations[k].shapes]
-    if not having:
-        letters = dict.fromkeys(name for k in named for name in operations[k].shapes)
-        raise ConfigError(f"--cell: {layer} has no {letter}: it has {', '.join(letters)}")
-    shape = operations[having[0]].shapes[letter]
-    j = int(match["j"] or (0 if shape[1] == 1 else inside.step.column))
-    if not (0 <= i < shape[0] and 0 <= j < shape[1]):
-        raise ConfigError(f"--cell: {layer}.{letter}[{i}, {j}]: {letter} is {_by(shape)}")
-    # Where it was computed, rather than where it is read.
-    origin = [k for k in having if inside.step.trace.origin(k, letter) == (k, letter)]
-    chosen = (origin or having)[0], letter, i, j
-    found, chain = inside.cell(*chosen), inside.chain(*chosen)
+    if match is not None:
+        i, j = int(match["i"]), match["j"]
+        return _Cell(match["place"].strip(), match["letter"], i, None if j is None else int(j))
+    for first in reversed(range(len(others))):
+        if _CELL.fullmatch(whole := " ".join([text, *others[first:]])):
+            raise ConfigError(f"--cell: quote it, because of its blank: --cell '{plain(whole)}'")
+    raise ConfigError(
+        "--cell: must be LAYER.LETTER[ROW] or LAYER.LETTER[ROW,COLUMN], as in 'hidden 1.Z[2]' or "
+        f"'output.dW[0,3]', got {plain(text)}"
+    )
+
+
+def _print_cell(inside: "Inside", cell: "_Cell", out: Output, *, check: bool, double: bool) -> None:
+    """Prints a number, its sum and its chain; and its derivative by three ways.
+
+    Raises:
+        CheckFailed: it is wrong.
+        ConfigError: there is no such number, or it is no derivative.
+    """
+    try:
+        operation, letter = inside.find(cell.place, cell.letter)
+        is_of_examples = inside.operations[operation][letter].shape[1] > 1
+        j = cell.j if cell.j is not None else inside.step.column if is_of_examples else 0
+        chosen = operation, letter, cell.i, j
+        found, chain = inside.cell(*chosen), inside.chain(*chosen)
+    except ConfigError as error:
+        raise ConfigError(f"--cell: {error}") from None
     ways = inside.ways(*chosen, double=double) if check else None
     if out.json:
         from jmlp.inspection.inside import as_json
@@ -200,208 +230,49 @@ def _print_cell(inside: "Inside", text: str, out: Output, *, check: bool, double
                 **as_json(found),
                 "chain": as_json(chain),
                 "ways": None if ways is None else as_json(ways),
+                "step": explain_step.about(inside),
             }
         )
+    elif out.plain:
+        _print(explain_step.title_sentences(inside))
+        _print(["", *sentences.cell_sentences(found)])
+        _print(["", *sentences.chain_sentences(chain)] if len(chain) > 1 else ())
+        _print(["", *sentences.ways_sentences(found, ways)] if ways is not None else ())
     else:
-        parts = [texts.cell_lines(found)]
-        parts += [texts.chain_lines(chain)] if len(chain) > 1 else []
-        parts += [texts.ways_lines(ways)] if ways is not None else []
-        print("\n\n".join("\n".join(lines) for lines in parts))
+        _print(explain_step.title_lines(inside))
+        _print(["", *texts.cell_lines(found)])
+        _print(["", *texts.chain_lines(chain)] if len(chain) > 1 else ())
+        _print(["", *texts.ways_lines(ways)] if ways is not None else ())
     if ways is not None and ways.is_mistake:
-        raise CheckFailed(f"{layer}.{texts.place(found)} by hand differs without a reason")
+        raise CheckFailed(f"{texts.name(found)} by hand differs without a reason")
 
 
 def _print_check(inside: "Inside", out: Output, *, double: bool) -> None:
     """Prints the derivatives of all arrays by three ways.
 
     Raises:
-        CheckFailed: some differ without a reason.
+        CheckFailed: some are wrong.
     """
     found = inside.all_ways(double=double)
     n_mistakes = sum(one.n_mistakes for one in found)
     if out.json:
         from jmlp.inspection.inside import as_json
 
-        out.print_json({"float64": double, "arrays": as_json(found)})
+        about = explain_step.about(inside)
+        out.print_json({"float64": double, "arrays": as_json(found), "step": about})
+    elif out.plain:
+        _print(explain_step.title_sentences(inside))
+        _print(["", *sentences.array_ways_sentences(found)])
     else:
-        for line in texts.array_ways_lines(found):
-            print(line)
-        if not double and any(one.reasons for one in found):
-            out.say("--float64 computes all of it again with more digits")
+        _print([*explain_step.title_lines(inside), "", *texts.array_ways_lines(found)])
     if n_mistakes:
         raise CheckFailed(
             f"{n_mistakes:,} of the derivatives by hand differ from the others without a reason"
         )
+    if not out.json and not double and any(one.reasons for one in found):
+        out.say("--float64 computes all of it again with more digits")
 
 
-def _by(shape: tuple[int, int]) -> str:
-    return f"{shape[0]} by {shape[1]}"
-
-
-# ---- all of them
-
-
-def _lines(inside: "Inside", plain_text: bool) -> Iterator[str]:
-    step = inside.step
-    yield _title(step, inside.networks)
-    for mistake in mistakes.made_by(inside.networks.hyperparams):
-        yield f"with the mistake {mistake.name}: {mistake.wrong}, instead of {mistake.right}"
-    yield ""
-    for layer in step.trace.layers:
-        for operation in layer.operations:
-            yield from _operation_lines(layer.name, operation, step, plain_text)
-    yield from _operation_lines("cost", step.trace.cost, step, plain_text)
-    costs = step.trace.cost
-    whole = "" if step.is_prediction else f"; of the mini-batch: {_batch_cost(step)}"
-    yield f"  cost of this example: {float(costs['costs'][0, step.column]):.6g}{whole}"
-    yield ""
-    yield from _change_lines(step.changes)
-
-
-def _batch_cost(step: "Step") -> str:
-    value = float(step.trace.cost["cost"][0, 0])
-    if "share" in step.trace.cost.arrays:
-        return f"{value:.6g} from this block of it"
-    return f"{value:.6g}"
-
-
-def _title(step: "Step", networks: "Networks") -> str:
-    hp = networks.hyperparams
-    which = f"run {networks.run_id[:8]}" if networks.run_id else "a fresh network"
-    sizes = "-".join(map(str, hp.hidden))
-    network = f"{which} (hidden {sizes}), after epoch {epoch_text(step.epoch)}"
-    label = f"class {step.class_names[step.label]}"
-    if step.is_prediction:
-        return f"{network}: its prediction of example {step.row:,} of the {step.part} part, {label}"
-    return (
-        f"{network}: update {step.update:,}, a mini-batch of {step.n_examples:,}, learning rate "
-        f"{step.rate:.6g}; example {step.row:,} of the training part, {label}"
-    )
-
-
-def _operation_lines(
-    name: str, operation: "Operation", step: "Step", plain_text: bool
-) -> Iterator[str]:
-    """The equations of an operation, and its numbers for one example."""
-    called = "" if name == operation.name else f", {operation.name.replace('_', ' ')}"
-    yield f"{name}{called}"
-    yield from (f"    {line}" for line in operation.equations.splitlines() if line)
-    letters = [letter for letter in UNIT_LETTERS[operation.kind] if letter in operation.arrays]
-    n_units = operation[letters[-1]].shape[0]
-    rows = [_row(operation, letters, unit, step.column) for unit in range(min(n_units, MOST_UNITS))]
-    titles = ["unit" if name != "cost" else "class", *letters]
-    if operation.kind == "dense":
-        titles.append("Z is the sum of")
-        for unit, row in enumerate(rows):
-            row.append(_largest(operation, unit, step.column))
-    if plain_text:
-        for row in rows:
-            n = len(letters) + 1
-            parts = [f"{title} is {cell}" for title, cell in zip(letters, row[1:n], strict=True)]
-            parts += [f"{title} {cell}" for title, cell in zip(titles[n:], row[n:], strict=True)]
-            yield f"  {titles[0]} {row[0]}: {', '.join(parts)}."
-    else:
-        yield from _aligned(titles, rows)
-    if n_units > MOST_UNITS:
-        yield f"  and {n_units - MOST_UNITS:,} more (--json has all of them)"
-    yield ""
-
-
-def _row(operation: "Operation", letters: Sequence[str], unit: int, column: int) -> list[str]:
-    cells = [str(unit)]
-    for letter in letters:
-        array = operation[letter]
-        cells.append(f"{float(array[unit, column if array.shape[1] > 1 else 0]) + 0.0:.5g}")
-    return cells
-
-
-def _largest(operation: "Operation", unit: int, column: int) -> str:
-    """The largest terms of a unit's Z."""
-    terms = operation.explain("Z", unit, column).largest_first
-    shown = [
-        (term.value, " ".join(factor.name for factor in term.factors))
-        for term in terms[:MOST_TERMS]
-    ]
-    if rest := terms[MOST_TERMS:]:
-        shown.append((sum(term.value for term in rest), f"{len(rest):,} more"))
-    (first, name), *others = shown
-    text = f"{first + 0.0:.4g} ({name})"
-    for value, name in others:
-        text += f" {'-' if value < 0 else '+'} {abs(value):.4g} ({name})"
-    return text
-
-
-def _aligned(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Rows under their titles, numbers to the right; a last column of text to the left."""
-    n_numbers = max(len(titles) - (titles[-1].startswith("Z is")), 0)
-    widths = [max(len(line[k]) for line in [titles, *rows]) for k in range(n_numbers)]
-    for line in [titles, *rows]:
-        cells = [cell.rjust(width) for cell, width in zip(line, widths, strict=False)]
-        yield "  " + "  ".join([*cells, *line[n_numbers:]]).rstrip()
-
-
-def _change_lines(changes: "Sequence[Change]") -> Iterator[str]:
-    """The update of the parameters that it changes most."""
-    import numpy as np
-
-    if not changes:
-        return
-    known = changes[0].new is not None
-    yield "update: " + (
-        "old, gradient, step, new"
-        if known
-        else "the optimiser's moments are not stored with a "
-        "network, so of an update after the first one only the gradient is known"
-    )
-    for change in changes:
-        by = change.gradient if change.new is None else change.new - change.old
-        for flat in np.argsort(-np.abs(by), axis=None, kind="stable")[:MOST_WEIGHTS]:
-            at = np.unravel_index(flat, by.shape)
-            place = f"{change.layer} {change.letter}[{', '.join(map(str, at))}]"
-            old, gradient = float(change.old[at]), float(change.gradient[at])
-            if change.new is None:
-                yield f"  {place}: {old:.6g}, gradient {gradient:.6g}"
-                continue
-            new = float(change.new[at])
-            yield f"  {place}: {old:.6g}, gradient {gradient:.6g}, {new - old:+.6g} = {new:.6g}"
-        if change.old.size > MOST_WEIGHTS:
-            yield f"    the largest of {change.old.size:,}"
-
-
-def _document(step: "Step", run: str | None) -> dict[str, Any]:
-    """Everything as JSON: columns are examples, the chosen one is `column`."""
-    import numpy as np
-
-    def operation(op: "Operation") -> dict[str, Any]:
-        return {
-            "kind": op.kind,
-            "name": op.name,
-            "equations": op.equations,
-            "arrays": {name: np.asarray(array).tolist() for name, array in op.arrays.items()},
-        }
-
-    return {
-        "run": run,
-        "epoch": step.epoch,
-        "update": step.update or None,
-        "learning_rate": None if step.is_prediction else step.rate,
-        "part": step.part,
-        "example": step.row,
-        "column": step.column,
-        "class": step.class_names[step.label],
-        "layers": [
-            {"name": layer.name, "operations": [operation(op) for op in layer.operations]}
-            for layer in step.trace.layers
-        ],
-        "cost": operation(step.trace.cost),
-        "changes": [
-            {
-                "layer": change.layer,
-                "letter": change.letter,
-                "old": change.old.tolist(),
-                "gradient": change.gradient.tolist(),
-                "new": None if change.new is None else change.new.tolist(),
-            }
-            for change in step.changes
-        ],
-    }
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from jmlp.data.dataset import Dataset, plane_of
 from jmlp.errors import ConfigError
 from jmlp.inspection.compute import data_of
 from jmlp.inspection.records import network_at
-from jmlp.inspection.step import FreshRun, Step, next_step, prediction
+from jmlp.inspection.step import FreshRun, next_step, prediction
 from jmlp.inspection.views import (
     MOST_CHANGES,
     MOST_TERMS,
@@ -32,6 +33,7 @@ from jmlp.nn.three_ways import ThreeWays
 from jmlp.store import Store, networks
 from jmlp.store.networks import Networks
 from jmlp.study.mistakes import made_by
+from jmlp.study.rules import plain
 from jmlp.study.schema import study_of
 from jmlp.training.plan import data_facts, make_plan
 
@@ -73,8 +75,7 @@ class Inside:
         else:
             self.step = prediction(stored, dataset, index, where.part, where.example)
         self.operations = self.step.trace.operations
-        self._layers = _layers(self.step)
-        self._ways: dict[bool, ThreeWays] = {}
+        self._layers = self.step.trace.layer_names
 
     def view(self) -> StepView:
         """The step without the numbers of its operations."""
@@ -114,6 +115,7 @@ class Inside:
             knows_update=bool(step.changes) and step.changes[0].new is not None,
             input_names=tuple(n for c in contract_of(self._dataset).row for n in c.inputs),
             plane=plane_of(self._dataset.image_shape),
+            mistakes=tuple(one.name for one in made_by(self.networks.hyperparams)),
         )
 
     def units(self, operation: int) -> dict[str, list[float]]:
@@ -143,6 +145,39 @@ class Inside:
                     named["new"] = change.new[unit].tolist()
         return named
 
+    def find(self, place: str, letter: str) -> tuple[int, str]:
+        """The operation that computed an array, and its letter there.
+
+        Args:
+            place: the layer, as in `CellView.place`; the operation may be added always.
+            letter: of the array, or of the same array where another operation reads it.
+
+        Raises:
+            ConfigError: there is no such layer or letter, or several of this letter.
+        """
+        trace, names = self.step.trace, {}
+        origins: dict[str, set[tuple[int, str]]] = {}  # of each letter in this place
+        for k, operation in enumerate(self.operations):
+            layer = self._layers[k]
+            for name in operation.arrays:
+                origin = trace.origin(k, name)
+                if trace.place(k, name) == place and origin[1] == name:
+                    names[name] = origin
+                if place in (layer, f"{layer} {operation.title}"):
+                    origins.setdefault(name, set()).add(origin)
+        if letter in names:
+            return names[letter]
+        if not origins and not names:
+            layers = ", ".join(dict.fromkeys(self._layers))
+            raise ConfigError(f"{plain(place)}: there is no such layer: it has {layers}")
+        found = origins.get(letter, set())
+        if not found:
+            raise ConfigError(f"{place} has no {letter}: it has {', '.join({**origins, **names})}")
+        if len(found) > 1:
+            several = " or ".join(sorted(trace.name(*origin) for origin in found))
+            raise ConfigError(f"{place} has several {letter}: choose {several}")
+        return next(iter(found))
+
     def cell(self, operation: int, letter: str, i: int, j: int) -> CellView:
         """One number and its sum, where it was computed.
 
@@ -153,7 +188,8 @@ class Inside:
             operation, letter = self.step.trace.origin(operation, letter)
             return self._cell(operation, self.operations[operation].explain(letter, i, j))
         except (IndexError, KeyError) as error:
-            raise ConfigError(f"{self._layers[operation]}.{error.args[0]}") from None
+            place = self.step.trace.place(operation, letter)
+            raise ConfigError(f"{place}.{error.args[0]}") from None
 
     def chain(self, operation: int, letter: str, i: int, j: int) -> list[CellView]:
         """A number, the largest number that it depends on, and so on; see `Trace.chain`.
@@ -175,9 +211,10 @@ class Inside:
         try:
             found = ways.compare(operation, letter, i, j)
         except (IndexError, KeyError):
+            name = self.step.trace.name(operation, letter)
             raise ConfigError(
-                f"{self._layers[operation]}.{letter}[{i}, {j}]: only a derivative has three ways: "
-                f"choose one of {', '.join(self._derivatives(operation))}"
+                f"{name}[{i}, {j}]: only a derivative has three ways: choose one of "
+                f"{', '.join(self._derivatives(operation))}"
             ) from None
         return WaysView(
             by_hand=found.by_hand,
@@ -198,6 +235,7 @@ class Inside:
         return [
             ArrayWaysView(
                 layer=self._layers[one.operation],
+                place=self.step.trace.place(one.operation, one.letter),
                 letter=one.letter,
                 size=one.size,
                 vjp_error=one.vjp_error,
@@ -216,16 +254,18 @@ class Inside:
             by = change.gradient if change.new is None else change.new - change.old
             for flat in np.argsort(-np.abs(by), axis=None, kind="stable")[:MOST_CHANGES]:
                 i, j = np.unravel_index(flat, by.shape)
-                found.append((abs(by[i, j]), self._update(change, int(i), int(j))))
+                found.append((abs(by[i, j]), change.at(int(i), int(j))))
         found.sort(key=lambda pair: -pair[0])
         return [view for _, view in found[:MOST_CHANGES]]
 
     # ----
 
     def _three_ways(self, double: bool) -> ThreeWays:
-        if double not in self._ways:
-            self._ways[double] = self.step.passed.three_ways(self.step.trace, double=double)
-        return self._ways[double]
+        return self._ways.doubled if double else self._ways
+
+    @cached_property
+    def _ways(self) -> ThreeWays:
+        return self.step.passed.three_ways(self.step.trace)
 
     def _derivatives(self, operation: int) -> list[str]:
         return [name for name in self.operations[operation].arrays if name.startswith("d")]
@@ -235,10 +275,11 @@ class Inside:
         update = None
         for change in self.step.changes:
             if (change.layer, change.letter) == (self._layers[operation], found.letter):
-                update = self._update(change, *found.at)
+                update = change.at(*found.at)
         return CellView(
             operation=operation,
             layer=self._layers[operation],
+            place=self.step.trace.place(operation, found.letter),
             letter=found.letter,
             at=found.at,
             value=found.value,
@@ -268,18 +309,6 @@ class Inside:
         origin, letter = self.step.trace.origin(operation, letter)
         return FactorView(factor.name, factor.value, origin, letter, at)
 
-    def _update(self, change: Any, i: int, j: int) -> UpdateView:
-        new = None if change.new is None else float(change.new[i, j])
-        old, gradient = float(change.old[i, j]), float(change.gradient[i, j])
-        return UpdateView(change.layer, change.letter, (i, j), old, gradient, new)
-
-
-def _layers(step: Step) -> list[str]:
-    """The name of the layer of each operation."""
-    first = [] if step.trace.input_dropout is None else ["inputs"]
-    of_layers = [layer.name for layer in step.trace.layers for _ in layer.operations]
-    return [*first, *of_layers, "cost"]
-
 
 def _column(array: Any, column: int) -> list[float]:
     numbers = np.asarray(array[:, column if array.shape[1] > 1 else 0], np.float64)
@@ -302,7 +331,7 @@ def fresh_run(settings: Mapping[str, Any], say: Say) -> FreshRun:
     study = study_of("jmlp explain", {**FRESH, **settings})
     dataset = datasets.load(study.data, say)
     (run,) = make_plan(study, data_facts(dataset)).runs
-    return FreshRun(run.hyperparams, dataset, run.seed)
+    return FreshRun(run.hyperparams, dataset, run.seed, run.split_seed, study.validation_fraction)
 
 
 class Steps:

@@ -18,13 +18,12 @@ from jax import Array
 from numpy.typing import NDArray
 
 from jmlp.data.contract import contract_of
-from jmlp.data.dataset import Dataset, plane_of
+from jmlp.data.dataset import Dataset
 from jmlp.errors import ConfigError, DataError
-from jmlp.inspection.compute import class_weights, step_gradient, update_inputs
-from jmlp.inspection.updates import network_of, update_after
-from jmlp.inspection.views import AnyPart
+from jmlp.inspection.compute import class_weights, step_gradient
+from jmlp.inspection.updates import mini_batches, network_of, update_after
+from jmlp.inspection.views import AnyPart, UpdateView
 from jmlp.nn import faults, model
-from jmlp.nn.augmentation import augmentation_of
 from jmlp.nn.gradient import CostOptions
 from jmlp.nn.optimizers import optimizer_of
 from jmlp.nn.tensors import name_tensors
@@ -50,6 +49,12 @@ class Change:
     gradient: Numbers  # of the update: with an L2 penalty and clipped, if these are on
     new: Numbers | None  # None: unknown, since the optimiser's moments are not stored
 
+    def at(self, i: int, j: int) -> UpdateView:
+        """What it does to one parameter."""
+        new = None if self.new is None else float(self.new[i, j])
+        old, gradient = float(self.old[i, j]), float(self.gradient[i, j])
+        return UpdateView(self.layer, self.letter, (i, j), old, gradient, new)
+
 
 @dataclass(frozen=True, eq=False)
 class Passed:
@@ -65,13 +70,8 @@ class Passed:
     share: float = 1.0
     is_prediction: bool = False
 
-    def three_ways(self, found: Trace, *, double: bool = False) -> ThreeWays:
-        """Its derivatives by three ways.
-
-        Args:
-            found: the trace of the pass.
-            double: whether to compute in float64.
-        """
+    def three_ways(self, found: Trace) -> ThreeWays:
+        """Its derivatives by three ways, in the type of its trace."""
         return ThreeWays(
             found,
             self.params,
@@ -83,7 +83,6 @@ class Passed:
             rate=self.rate,
             share=self.share,
             is_prediction=self.is_prediction,
-            double=double,
         )
 
 
@@ -281,21 +280,30 @@ def _changes(
 class FreshRun:
     """The first updates of a run that no store has, as training makes them."""
 
-    def __init__(self, hp: Hyperparams, dataset: Dataset, seed: int) -> None:
+    def __init__(
+        self,
+        hp: Hyperparams,
+        dataset: Dataset,
+        seed: int,
+        split_seed: int,
+        validation_fraction: float,
+    ) -> None:
         """Trains nothing yet.
 
         Args:
             hp: hyperparameters.
             dataset: the data that it is trained on.
             seed: of its weights, mini-batches and dropout.
+            split_seed: of the split of the data.
+            validation_fraction: of the data.
         """
         self.networks = Networks(
             run_id="",
             key="",
             hyperparams=hp,
             seed=seed,
-            split_seed=0,
-            validation_fraction=0.2,
+            split_seed=split_seed,
+            validation_fraction=validation_fraction,
             data={},
             can_drop=bool(np.any(hp.drop_rate)),
             epochs=(),
@@ -304,7 +312,7 @@ class FreshRun:
             diverged_at=None,
         )
         self.dataset = dataset
-        self._training, _ = dataset.split(0, 0.2)
+        self._training, _ = dataset.split(split_seed, validation_fraction)
         self._n_steps = plan.n_steps(len(self._training), hp.batch_size)
         self._state: single_run.TrainState | None = None  # after so many updates:
         self._updates = 0
@@ -359,13 +367,10 @@ class FreshRun:
         hp, training = self.networks.hyperparams, self._training
         dataset = self.dataset.standardised(training, raw=plan.is_raw(hp))
         weights = class_weights(hp, dataset, training)
-        augmentation = augmentation_of(hp, plane_of(dataset.image_shape))
-        orders = plan.examples_of_updates(hp, self.networks.seed, self._updates, count, training)
-        for step, order in enumerate(orders, start=self._updates + 1):
-            rows = training[order]
-            x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
-            swept, x, key = update_inputs(self.networks, augmentation, x, step)
-            state = _train_step(state, swept, x, y, key, jnp.int32(step), self._n_steps, weights)
+        batches = mini_batches(self.networks, dataset, training, self._updates, count)
+        for swept, x, y, key, number, _ in batches:
+            step = jnp.int32(number)
+            state = _train_step(state, swept, x, y, key, step, self._n_steps, weights)
         return state
 
 

@@ -17,6 +17,11 @@ def place(cell: CellView) -> str:
     return f"{cell.letter}[{cell.at[0]}, {cell.at[1]}]"
 
 
+def name(cell: CellView) -> str:
+    """Such as `hidden 1.Z[2, 0]`, or `hidden 1 dropout.dA[2, 0]`."""
+    return f"{cell.place}.{place(cell)}"
+
+
 def factor_text(factor: FactorView) -> str:
     """Its name and its value, or only the value of a number such as -1."""
     value = number(factor.value)
@@ -35,7 +40,7 @@ def cell_lines(cell: CellView, most: int = MOST_LINES) -> list[str]:
         cell: the number.
         most: terms that are shown one by one.
     """
-    first = f"{cell.layer}: {place(cell)} = {number(cell.value)}"
+    first = f"{cell.place}: {place(cell)} = {number(cell.value)}"
     if cell.equation is None:
         lines = [f"{first}, as it is given"]
         if cell.update is not None:
@@ -75,11 +80,11 @@ def chain_lines(chain: Sequence[CellView]) -> list[str]:
     """A chain of numbers: each with the largest term of its sum, in which the next one is."""
     is_derivative = chain[0].letter.startswith("d")
     lines = ["from the cost, by the largest term of each sum:" if is_derivative else "from:"]
-    names = [f"{cell.layer}.{place(cell)}" for cell in chain]
+    names = [name(cell) for cell in chain]
     values = [number(cell.value) for cell in chain]
     widths = max(map(len, names)), max(map(len, values))
-    for cell, name, value in zip(chain, names, values, strict=True):
-        text = f"  {name:<{widths[0]}} {value:>{widths[1]}}"
+    for cell, called, value in zip(chain, names, values, strict=True):
+        text = f"  {called:<{widths[0]}} {value:>{widths[1]}}"
         if cell.terms:
             n_others = len(cell.terms) - 1 + cell.n_more
             others = f" + {n_others:,} more" if n_others else ""
@@ -110,21 +115,21 @@ def ways_lines(ways: WaysView) -> list[str]:
 def array_ways_lines(found: Iterable[ArrayWaysView]) -> list[str]:
     """A table of arrays of derivatives by three ways, then the reasons."""
     found = list(found)
-    names = [f"{one.layer}.{one.letter}" for one in found]
+    names = [f"{one.place}.{one.letter}" for one in found]
     width = max(map(len, names))
     title = f"{'array':<{width}}  {'numbers':>9}  {'vjp':>8}  {'differences':>11}  {'checked':>9}"
     lines = ["relative error of the derivatives by hand, against jax.vjp and central differences"]
     lines.append(title)
-    for one, name in zip(found, names, strict=True):
+    for one, called in zip(found, names, strict=True):
         checked = "all" if one.n_checked == one.size else f"{one.n_checked:,}"
         line = (
-            f"{name:<{width}}  {one.size:>9,}  {one.vjp_error:>8.1e}  "
+            f"{called:<{width}}  {one.size:>9,}  {one.vjp_error:>8.1e}  "
             f"{one.difference_error:>11.1e}  {checked:>9}"
         )
         lines.append(f"{line}  {one.n_mistakes:,} wrong" if one.n_mistakes else line)
     if any(one.reasons for one in found):
         lines.append("why numbers differ by more than the type allows:")
-    for one, name in zip(found, names, strict=True):
+    for one, called in zip(found, names, strict=True):
         kinds = [f"{kind} ({n:,} of {one.n_checked:,})" for kind, n in one.reasons.items()]
-        lines += [f"  {name}: {', '.join(kinds)}"] if kinds else []
+        lines += [f"  {called}: {', '.join(kinds)}"] if kinds else []
     return lines

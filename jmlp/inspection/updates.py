@@ -1,5 +1,6 @@
 """An update of a stored run before it is made: its mini-batch, its keys, its learning rate."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -49,6 +50,39 @@ def network_of(stored: Networks, dataset: Dataset, index: int) -> tuple[model.Pa
     return jax.tree.map(jnp.asarray, params), jax.tree.map(jnp.asarray, state)
 
 
+class MiniBatch(NamedTuple):
+    """What an update reads besides the network."""
+
+    hp: Hyperparams  # swept hyperparameters as scalars
+    x: Array  # augmented, (B, n_in)
+    y: Array  # (B,)
+    key: Array | None  # of dropout
+    number: int  # of the update, from 1
+    order: NDArray[np.int32]  # the numbers of the examples in the training part, (B,)
+
+
+def mini_batches(
+    stored: Networks, dataset: Dataset, training: NDArray[np.int32], done: int, count: int
+) -> Iterator[MiniBatch]:
+    """The mini-batches of some updates.
+
+    Args:
+        stored: a run.
+        dataset: the data that it is trained on, standardised.
+        training: the rows of the training part.
+        done: updates made before.
+        count: how many updates.
+    """
+    hp = stored.hyperparams
+    augmentation = augmentation_of(hp, plane_of(dataset.image_shape))
+    orders = plan.examples_of_updates(hp, stored.seed, done, count, training)
+    for number, order in enumerate(orders, start=done + 1):
+        rows = training[order]
+        x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
+        swept, x, key = update_inputs(stored, augmentation, x, number)
+        yield MiniBatch(swept, x, y, key, number, order)
+
+
 def update_after(stored: Networks, dataset: Dataset, index: int, later: int = 0) -> Update:
     """The next update after a stored network, or what a later one is made of.
 
@@ -72,14 +106,10 @@ def update_after(stored: Networks, dataset: Dataset, index: int, later: int = 0)
         )
     n_steps = plan.n_steps(len(training), hp.batch_size)
     done = round(stored.epochs[index] * n_steps) + later
-    (order,) = plan.examples_of_updates(hp, stored.seed, done, 1, training)
-    rows = training[order]
-    x, y = jnp.asarray(dataset.x_train[rows]), jnp.asarray(dataset.y_train[rows])
-    augmentation = augmentation_of(hp, plane_of(dataset.image_shape))
-    swept, x, key = update_inputs(stored, augmentation, x, done + 1)
+    ((swept, x, y, key, number, order),) = mini_batches(stored, dataset, training, done, 1)
     rate = learning_rate(
-        hp.schedule, swept.learning_rate, done + 1, n_steps, swept.epochs, swept.warmup
+        hp.schedule, swept.learning_rate, number, n_steps, swept.epochs, swept.warmup
     )
     params, state = network_of(stored, dataset, index)
     weights = class_weights(hp, dataset, training)
-    return Update(params, state, swept, x, y, key, rate, weights, done + 1, order)
+    return Update(params, state, swept, x, y, key, rate, weights, number, order)

@@ -86,6 +86,7 @@ class StepView:
     knows_update: bool  # whether the new parameters are known
     input_names: tuple[str, ...]  # (n_in,) if the examples are rows, else empty
     plane: tuple[int, int] | None  # rows and columns of the pictures, if they are such
+    mistakes: tuple[str, ...]  # the names of those that the network makes
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ class CellView:
 
     operation: int
     layer: str
+    place: str  # the layer, with the operation where the layer has several arrays of this letter
     letter: str
     at: tuple[int, int]
     value: float
@@ -156,6 +158,7 @@ class ArrayWaysView:
     """The derivatives of one array by three ways."""
 
     layer: str
+    place: str  # as in `CellView`
     letter: str
     size: int
     vjp_error: float

@@ -10,15 +10,19 @@ By hand is what a trace recorded (`nn.trace`). The other two differentiate the s
 and likewise with a number added to a parameter. They agree as far as the arithmetic allows. Where
 they do not, `Comparison.reasons` says what was found: an input of ReLU that changes its sign within
 the step, or is exactly 0, where there is no derivative; the rounding of two costs that are nearly
-equal; the curvature of the cost within the step. A difference without a reason is a mistake in the
-backward pass.
+equal; the curvature of the cost within the step.
+
+In float32, a disagreement is decided by float64, where the same pass is made from the same numbers:
+the derivative by hand is wrong if it is another one than by `jax.vjp` there too, by more than
+rounding can move it (`nn.rounding`). By differences, what the same step gives in float64 tells the
+rounding of float32 from the curvature and the kinks within the step.
 """
 
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -26,9 +30,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from jmlp.nn import cost, faults, model
+from jmlp.nn import cost, faults, model, rounding
 from jmlp.nn.activations import RELU
 from jmlp.nn.gradient import CostOptions
 from jmlp.nn.trace import INPUTS, OUTPUTS, Kind, Masks, Operation, Trace, compose, record
@@ -41,13 +45,14 @@ STEPS = {"float32": 4e-3, "float64": 1e-5}
 # Relative errors of a derivative that need a reason.
 DIFFERENCE_TOLERANCES = {"float32": 1e-3, "float64": 1e-6}
 VJP_TOLERANCES = {"float32": 1e-4, "float64": 1e-9}
-ROUNDINGS = 8  # of a cost, that the error of a difference may consist of
-SUMMED = 64  # roundings of the largest derivative of an array, in sums of its size
+ROUNDINGS = 8  # of logits and cost, that the error of a difference may consist of
+LEFT = {"float32": -1e-30, "float64": -1e-300}  # of a kink, and so near that no cost changes
 MOST_PLACES = 3  # that a reason names
 MOST_CHECKED = 64  # numbers of an array that `ThreeWays.compare_array` checks by differences
 KINKED = ("relu", "leaky_relu")
 
 LogSoftmax = Callable[[Array], Array]
+Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -59,17 +64,17 @@ class Comparison:
     by_differences: float
     step: float  # h
     reasons: tuple[str, ...]  # why they differ; empty: they agree
-    is_mistake: bool  # they differ, and no reason explains it
+    is_mistake: bool  # by hand it is another one than by vjp, and that without a reason
 
     @property
     def vjp_error(self) -> float:
         """Relative to the larger of the two; 0 if both are 0."""
-        return _relative(self.by_hand, self.by_vjp)
+        return float(_relative(self.by_hand, self.by_vjp))
 
     @property
     def difference_error(self) -> float:
         """Relative to the larger of the two; 0 if both are 0."""
-        return _relative(self.by_hand, self.by_differences)
+        return float(_relative(self.by_hand, self.by_differences))
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class ArrayComparison:
     difference_error: float  # likewise, of the numbers that were checked
     n_checked: int  # by differences: all, or the largest ones
     reasons: Mapping[str, int]  # the kind of each reason, and of how many numbers it is one
-    n_mistakes: int  # numbers that differ without a reason
+    n_mistakes: int  # numbers that are wrong by hand
 
 
 class ThreeWays:
@@ -124,6 +129,20 @@ class ThreeWays:
             double: whether to compute in float64.
         """
         self._double, self._learn_scale = double, learn_scale
+        self._again = partial(
+            ThreeWays,
+            found,
+            params,
+            state,
+            y,
+            options,
+            fault=fault,
+            learn_scale=learn_scale,
+            rate=rate,
+            share=share,
+            is_prediction=is_prediction,
+            double=True,
+        )
         # What is no number, and so part of what is compiled.
         self._static: dict[str, Any] = {
             "running": is_prediction,
@@ -160,6 +179,11 @@ class ThreeWays:
         stack.enter_context(numerics.pinned())
         stack.enter_context(jax.enable_x64(self._double))
         return stack
+
+    @cached_property
+    def doubled(self) -> "ThreeWays":
+        """The same in float64."""
+        return self if self._double else self._again()
 
     # ---- the derivatives of a trace
 
@@ -255,10 +279,30 @@ class ThreeWays:
         self, index: int, letter: str, leaf: Callable[[Any], Any], flat: NDArray[np.int64]
     ) -> list[Comparison]:
         """Comparisons of the numbers at these places of one array."""
-        by_hand = np.asarray(self.trace.operations[index][letter], np.float64).ravel()[flat]
-        by_vjp = np.asarray(leaf(self._by_vjp), np.float64).ravel()
-        summed = SUMMED * float(np.finfo(self.type).eps) * float(np.max(np.abs(by_vjp)))
-        by_vjp, step = by_vjp[flat], STEPS[self.type]
+        by_hand, by_vjp = self._by_hand(index, letter, flat), _numbers(leaf(self._by_vjp), flat)
+        step = STEPS[self.type]
+        moved = self._moved(leaf, flat, step)
+        of_vjp = self._why_vjp_differs(index, letter, leaf, flat)
+        of_difference = self._why_the_difference_differs(leaf, flat, moved)
+        return [
+            Comparison(
+                by_hand=float(by_hand[n]),
+                by_vjp=float(by_vjp[n]),
+                by_differences=float(moved.wide[n]),
+                step=step,
+                reasons=(*(of_vjp[n] or ()), *of_difference[n]),
+                is_mistake=of_vjp[n] is None,
+            )
+            for n in range(len(flat))
+        ]
+
+    def _by_hand(self, index: int, letter: str, flat: NDArray[np.int64]) -> Numbers:
+        return _numbers(self.trace.operations[index][letter], flat)
+
+    def _moved(
+        self, leaf: Callable[[Any], Any], flat: NDArray[np.int64], step: float
+    ) -> "_Differences":
+        """The costs with each of these numbers moved by a step in both directions."""
         # Of two sizes only, for each of which JAX compiles a program.
         padded = np.resize(flat, 1 if len(flat) == 1 else MOST_CHECKED)
         with self._settings():
@@ -268,89 +312,162 @@ class ThreeWays:
                 _moved(self._variables, self._constants, places, steps, **self._static)
             )
         costs = np.asarray(moved.costs, np.float64)[: len(flat)]
-        wide = (costs[:, 0] - costs[:, 1]) / (2 * step)
-        narrow = (costs[:, 2] - costs[:, 3]) / step
-        rounding = ROUNDINGS * float(np.finfo(self.type).eps) * np.abs(costs[:, 0]) / (2 * step)
-        kinks = self._kinks()
+        return _Differences(
+            wide=(costs[:, 0] - costs[:, 1]) / (2 * step),
+            narrow=(costs[:, 2] - costs[:, 3]) / step,
+            cost=np.abs(costs[:, 0]),
+            crossed=[crossed[: len(flat)] for crossed in moved.crossed],
+        )
+
+    def _why_vjp_differs(
+        self, index: int, letter: str, leaf: Callable[[Any], Any], flat: NDArray[np.int64]
+    ) -> list[tuple[str, ...] | None]:
+        """The reasons of each number; None: by hand it is wrong; empty: by vjp it is the same."""
+        if not self._learn_scale and letter in ("dgamma", "dbeta"):
+            reason = "the scale and shift of batch norm are not learned: set to 0 by hand"
+            return [(reason,)] * len(flat)
+        tolerance, by_hand = VJP_TOLERANCES[self.type], self._by_hand(index, letter, flat)
+        by_vjp, at_left = (_numbers(leaf(d), flat) for d in (self._by_vjp, self._left_by_vjp))
+        differs = _relative(by_hand, by_vjp) > tolerance
+        is_tied = differs & (_relative(at_left, by_vjp) > tolerance)
+        is_rounded = differs & (~is_tied | (_relative(by_hand, at_left) > tolerance))
+        is_wrong, texts = np.zeros(len(flat), bool), [""] * len(flat)
+        if is_rounded.any():
+            is_wrong, texts = self.doubled._judged(index, letter, leaf, flat, self.type)
+        ties = tuple(
+            f"a tie: {name}[{i}, {j}] is exactly 0, where there is no derivative: by hand it is "
+            "that of the left side, by vjp the mean of both sides"
+            for _, name, Z in self._kinks
+            for i, j in np.argwhere(Z == 0)[:MOST_PLACES]
+        )
         return [
-            self._judged(
-                (float(by_hand[n]), float(by_vjp[n]), float(wide[n])),
-                letter,
-                float(abs(wide[n] - narrow[n])),
-                (summed, float(rounding[n]) + summed),
-                [
-                    (where, np.argwhere(crossed[n]))
-                    for where, crossed in zip(kinks, moved.crossed, strict=True)
-                ],
-            )
+            None
+            if is_rounded[n] and is_wrong[n]
+            else (*(ties if is_tied[n] else ()), *((texts[n],) if is_rounded[n] else ()))
             for n in range(len(flat))
         ]
 
     def _judged(
         self,
-        values: tuple[float, float, float],
+        index: int,
         letter: str,
-        curvature: float,
-        rounding: tuple[float, float],
-        crossed: Sequence[tuple[tuple[str, NDArray[Any]], NDArray[np.int64]]],
-    ) -> Comparison:
-        """A comparison with its reasons.
+        leaf: Callable[[Any], Any],
+        flat: NDArray[np.int64],
+        differ_in: str,
+    ) -> tuple[NDArray[np.bool_], list[str]]:
+        """Whether each number is wrong by hand, in float64; and else by what it differs.
 
         Args:
-            values: by hand, by vjp, by differences.
-            letter: of the derivative.
-            curvature: how much the difference changes when the step is halved.
-            rounding: the error that rounding may have made, by hand and by differences.
-            crossed: of each activation with a kink, its name and inputs; and the places where the
-                input changes its sign within the step.
+            index: of the operation.
+            letter: of the array.
+            leaf: what picks the array's variable.
+            flat: the places in it.
+            differ_in: the type in which the numbers differ.
         """
-        by_hand, by_vjp, by_differences = values
-        reasons, is_mistake = [], False
-        ties = [
-            f"a tie: {name}.Z[{i}, {j}] is exactly 0, where there is no derivative: by hand it is "
-            "that of the left side, by vjp the mean of both sides"
-            for (name, Z), _ in crossed
-            for i, j in np.argwhere(Z == 0)[:MOST_PLACES]
-        ]
-        if not self._learn_scale and letter in ("dgamma", "dbeta"):
-            reasons.append("the scale and shift of batch norm are not learned: set to 0 by hand")
-        elif _relative(by_hand, by_vjp) > VJP_TOLERANCES[self.type]:
-            if ties:
-                reasons += ties
-            elif abs(by_hand - by_vjp) <= rounding[0]:
-                reasons.append(f"rounding: sums of {self.type} in another order")
-            else:
-                is_mistake = True
-        gap = abs(by_vjp - by_differences)
-        if _relative(by_vjp, by_differences) > DIFFERENCE_TOLERANCES[self.type]:
-            kinks = [
-                f"a kink within the step: {name}.Z[{i}, {j}] changes its sign"
-                for (name, _), places in crossed
-                for i, j in places[:MOST_PLACES]
-            ]
-            explained = [*kinks, *(tie for tie in ties if tie not in reasons)]
-            if gap <= rounding[1]:
-                explained.append(
-                    f"rounding: the difference of two costs in {self.type}, divided by 2h, is "
-                    f"exact to {rounding[1]:.1g} at best"
-                )
-            if gap <= 4 * curvature and not kinks:
-                explained.append(
-                    f"curvature: with half the step the difference changes by {curvature:.1g}"
-                )
-            reasons += explained
-            is_mistake = is_mistake or not explained
-        step = STEPS[self.type]
-        return Comparison(by_hand, by_vjp, by_differences, step, tuple(reasons), is_mistake)
+        by_hand, by_vjp = (
+            self._by_hand(index, letter, flat),
+            _numbers(leaf(self._left_by_vjp), flat),
+        )
+        errors, allowed = _relative(by_hand, by_vjp), self._rounding[index][letter].ravel()[flat]
+        is_wrong = (errors > VJP_TOLERANCES[self.type]) & (np.abs(by_hand - by_vjp) > allowed)
+        if differ_in != self.type:
+            return is_wrong, [f"rounding: in {self.type} they agree to {e:.1e}" for e in errors]
+        text = f"rounding: the sums and differences in {self.type} are exact to"
+        return is_wrong, [f"{text} {bound:.1g} at best" for bound in allowed]
 
-    def _kinks(self) -> list[tuple[str, NDArray[Any]]]:
-        """The layer's name and the inputs of each activation that has a kink at 0."""
+    def _why_the_difference_differs(
+        self, leaf: Callable[[Any], Any], flat: NDArray[np.int64], moved: "_Differences"
+    ) -> list[tuple[str, ...]]:
+        """Why the difference at each place is another number than by vjp; empty: it is not."""
+        by_vjp, step = _numbers(leaf(self._by_vjp), flat), STEPS[self.type]
+        differs = _relative(by_vjp, moved.wide) > DIFFERENCE_TOLERANCES[self.type]
+        if not differs.any():
+            return [()] * len(flat)
+        exact, exact_vjp = moved, by_vjp
+        if not self._double:  # With the same step in float64, what is left is not rounding.
+            exact = self.doubled._moved(leaf, flat, step)
+            exact_vjp = _numbers(leaf(self.doubled._by_vjp), flat)
+        gaps, rests = np.abs(by_vjp - moved.wide), np.abs(exact_vjp - exact.wide)
+        # The rounding of float32 is known from float64; of that of float64 there is a bound.
+        bounds = self.doubled._rounding_of_costs(exact, step)
+        roundings = np.abs((moved.wide - by_vjp) - (exact.wide - exact_vjp)) + bounds
+        errors, narrowing = _relative(exact.wide, exact_vjp), np.abs(exact.wide - exact.narrow)
+        reasons: list[tuple[str, ...]] = []
+        for n in range(len(flat)):
+            kinks = self._kinks_within(exact, n)
+            by_half = f"with half the step the difference changes by {narrowing[n]:.1g}"
+            if not differs[n]:
+                found: tuple[str, ...] = ()
+            elif bounds[n] >= gaps[n] / 2:  # the larger part, here and below
+                found = (
+                    "rounding: the difference of two costs in float64, divided by 2h, is exact to "
+                    f"{bounds[n]:.1g} at best",
+                )
+            elif roundings[n] >= gaps[n] / 2:
+                found = (f"rounding: with the same step in float64, its error is {errors[n]:.1e}",)
+            elif kinks:
+                found = kinks
+            elif rests[n] <= 4 * narrowing[n]:
+                found = (f"curvature: {by_half}",)
+            else:
+                found = (f"no reason was found: {by_half}",)
+            reasons.append(found)
+        return reasons
+
+    def _kinks_within(self, moved: "_Differences", n: int) -> tuple[str, ...]:
+        """The inputs of activations that change their sign within the step of number n."""
+        return tuple(
+            f"a kink within the step: {name}[{i}, {j}] changes its sign"
+            for (_, name, _), crossed in zip(self._kinks, moved.crossed, strict=True)
+            for i, j in np.argwhere(crossed[n])[:MOST_PLACES]
+        )
+
+    def _rounding_of_costs(self, moved: "_Differences", step: float) -> Numbers:
+        """The error at most that rounding makes in each difference.
+
+        A cost is that of logits which are rounded themselves, so their size counts as well.
+        """
+        largest = float(np.max(np.abs(self.trace.cost["logits"])))
+        return ROUNDINGS * float(np.finfo(self.type).eps) * (moved.cost + largest) / (2 * step)
+
+    # ---- of the whole pass
+
+    @cached_property
+    def _rounding(self) -> tuple[dict[str, Numbers], ...]:
+        return rounding.bounds(self.trace)
+
+    @cached_property
+    def _kinks(self) -> list[tuple[int, str, NDArray[Any]]]:
+        """The index of each activation that has a kink at 0, and the name and numbers of its Z."""
+        operations = self.trace.operations
         return [
-            (layer.name, np.asarray(operation["Z"]))
-            for layer in self.trace.layers
-            for operation in layer.operations
+            (index, self.trace.name(index, "Z"), np.asarray(operation["Z"]))
+            for index, operation in enumerate(operations)
             if operation.name in KINKED
         ]
+
+    @cached_property
+    def _left_by_vjp(self) -> Any:
+        """By vjp, with the derivative of the left side where an input of an activation is 0."""
+        ties = {index: Z == 0 for index, _, Z in self._kinks if (Z == 0).any()}
+        if not ties:
+            return self._by_vjp
+        params, taps = self._variables
+        with self._settings():
+            at_left = tuple(  # tap 0 is that of the inputs, so tap k is added to what k reads
+                tap + (LEFT[self.type] * ties[k]).astype(tap.dtype) if k in ties else tap
+                for k, tap in enumerate(taps)
+            )
+            return jax.device_get(_by_vjp((params, at_left), self._constants, **self._static))
+
+
+class _Differences(NamedTuple):
+    """What happens to the cost when numbers are moved by a step h; for n numbers."""
+
+    wide: Numbers  # (n,): (C(h) - C(-h)) / 2h
+    narrow: Numbers  # (n,): the same with half the step
+    cost: Numbers  # (n,)
+    crossed: list[NDArray[np.bool_]]  # (n, units, B): as in `_Moved`
 
 
 class _Constants(NamedTuple):
@@ -493,12 +610,20 @@ def _kinds(found: Sequence[Comparison]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-def _relative(a: float, b: float) -> float:
-    largest = max(abs(a), abs(b))
-    return abs(a - b) / largest if largest > 0 else abs(a - b)
+def _relative(a: ArrayLike, b: ArrayLike) -> Numbers:
+    """|a - b| / the larger of the two; 0 where both are 0."""
+    error, largest = np.abs(np.subtract(a, b)), np.maximum(np.abs(a), np.abs(b))
+    relative: Numbers = error / np.where(largest > 0, largest, 1)
+    return relative
 
 
-def _relative_norm(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+def _numbers(array: Any, flat: NDArray[np.int64]) -> Numbers:
+    """The numbers at these places, in float64."""
+    numbers: Numbers = np.asarray(array, np.float64).ravel()[flat]
+    return numbers
+
+
+def _relative_norm(a: Numbers, b: Numbers) -> float:
     largest = max(float(np.linalg.norm(a)), float(np.linalg.norm(b)))
     error = float(np.linalg.norm(a - b))
     return error / largest if largest > 0 else error

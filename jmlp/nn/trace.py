@@ -113,6 +113,11 @@ class Operation:
         return cells.explain(self.kind, self.name, numbers, letter, (i, j))
 
     @property
+    def title(self) -> str:
+        """Its name in words, such as "leaky relu"."""
+        return self.name.replace("_", " ")
+
+    @property
     def equations(self) -> str:
         """Its equations, with shapes, from the documentation of its file.
 
@@ -173,6 +178,42 @@ class Trace:
         first = () if self.input_dropout is None else (self.input_dropout,)
         of_layers = (op for layer in self.layers for op in layer.operations)
         return (*first, *of_layers, self.cost)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The name of the layer of each operation: "inputs", "hidden 1", …, "output", "cost"."""
+        first = () if self.input_dropout is None else ("inputs",)
+        of_layers = (layer.name for layer in self.layers for _ in layer.operations)
+        return (*first, *of_layers, "cost")
+
+    def place(self, index: int, letter: str) -> str:
+        """What stands before the letter in the name of an array.
+
+        It is the layer, as in `hidden 1.dW`; with the operation where the layer computes several
+        arrays with this letter, as in `hidden 1 dense.dA` and `hidden 1 dropout.dA`. An array that
+        another layer computed has its name there, and what is given to the network is `inputs.A`.
+
+        Args:
+            index: of an operation in `operations`.
+            letter: of an array of this operation.
+        """
+        index, letter = self.origin(index, letter)
+        if (index, letter) == (0, INPUTS[self.operations[0].kind]):
+            return "inputs"
+        layer = self.layer_names[index]
+        alike = [
+            operation.name
+            for k, operation in enumerate(self.operations)
+            if self.layer_names[k] == layer
+            and letter in operation.arrays
+            and self.origin(k, letter) == (k, letter)
+            and (k, letter) != (0, INPUTS[operation.kind])
+        ]
+        return layer if len(alike) == 1 else f"{layer} {self.operations[index].title}"
+
+    def name(self, index: int, letter: str) -> str:
+        """The name of an array where it was computed, such as `hidden 1.dW`; see `place`."""
+        return f"{self.place(index, letter)}.{self.origin(index, letter)[1]}"
 
     def origin(self, index: int, letter: str) -> tuple[int, str]:
         """The operation that computed an array, and its letter there.

@@ -27,7 +27,7 @@ def test_a_fresh_network_is_explained_from_its_inputs_to_its_update(here: Here) 
     assert "    forward     A  = max(Z, 0)                (n, B)" in lines
     spoken = here("explain", "--seed", "1", "--plain").out
     assert re.search(
-        r"^  unit 0: Z is \S+, A is \S+, dA is \S+, dZ is \S+\.$", spoken, re.MULTILINE
+        r"^Unit 0: Z is \S+, A is \S+, dA is \S+, and dZ is \S+\.$", spoken, re.MULTILINE
     )
 
 
@@ -47,7 +47,10 @@ def test_a_step_of_a_stored_run_is_consistent_with_itself(here: Here) -> None:
     array = said["layers"][0]["operations"][0]["arrays"]["Z"]
     assert cell["value"] == array[2][0]
     done = here("explain", "last", "--epoch", "1", "--cell", "output.dW[0,3]")
-    assert done.out.startswith("output: dW[0, 3] = ")
+    title, empty, first, *_ = done.out.splitlines()
+    assert re.match(r"run \w{8} \(hidden 5-4\), after epoch 1: update 11, ", title)
+    assert empty == ""
+    assert first.startswith("output: dW[0, 3] = ")
     assert "sum_j dZ[i, j] A[k, j]" in done.out
 
 
@@ -64,7 +67,7 @@ def test_a_prediction_has_no_update(here: Here) -> None:
 
 def test_a_weight_has_its_update_and_its_chain_of_factors_from_the_cost(here: Here) -> None:
     done = here("explain", "--cell", "hidden 1.W[1,0]")
-    first, update, empty, title, *chain = done.out.splitlines()
+    _, _, first, update, empty, title, *chain = done.out.splitlines()
     assert re.fullmatch(r"hidden 1: W\[1, 0\] = \S+, as it is given", first)
     assert re.fullmatch(r"  update: \S+ [+-] \S+ = \S+, gradient \S+", update)
     assert (empty, title) == ("", "from the cost, by the largest term of each sum:")
@@ -114,8 +117,9 @@ def test_a_mistake_is_named_and_a_number_that_it_changes_is_wrong(here: Here) ->
     done = here("explain", *mistake, "--cell", "output.db[1]")
     assert re.match(
         r"output: db\[1, 0\] = \S+, wrong: by db\[i\] = sum_j dZ\[i, j\] it is \S+$",
-        done.out.splitlines()[0],
+        done.out.splitlines()[3],
     )
+    assert done.out.splitlines()[1] == lines[1], "the mistake is named beside one number too"
     right = here("explain", *mistake, "--cell", "output.dW[1,0]")
     assert (right.code, "wrong" in right.out) == (0, False)
     checked = here("explain", *mistake, "--cell", "output.db[1]", "--check", "--float64")
@@ -123,9 +127,76 @@ def test_a_mistake_is_named_and_a_number_that_it_changes_is_wrong(here: Here) ->
     assert checked.err.strip().endswith("output.db[1, 0] by hand differs without a reason")
 
 
+def test_an_epoch_without_a_network_is_answered_by_the_nearest_which_is_said(here: Here) -> None:
+    assert here(*TRAIN, "--epochs", "2").code == 0
+    done = here("explain", "last", "--epoch", "999", "--cell", "output.b[0]")
+    assert done.err == "no network is stored after epoch 999: the nearest is that after epoch 2\n"
+    assert ", after epoch 2: " in done.out
+    assert here("explain", "last", "--epoch", "2", "--cell", "output.b[0]").err == ""
+
+
+def test_each_array_of_a_layer_has_a_name_of_its_own_that_leads_to_it(here: Here) -> None:
+    network = ["--hidden", "3", "--drop-rate", "0.4", "--batch-norm", "--batch-size", "8"]
+    done = here("explain", *network, "--check", "--float64", "--json")
+    arrays = json.loads(done.out)["arrays"]
+    names = [f"{one['place']}.{one['letter']}" for one in arrays]
+    assert len(set(names)) == len(names)
+    assert {"hidden 1 dense.dA", "hidden 1 dropout.dA"} < set(names)
+    assert {"hidden 1 batch norm.dZ", "hidden 1 relu.dZ"} < set(names)
+    cells = {}
+    for name in ("hidden 1 dense.dA", "hidden 1 dropout.dA"):
+        done = here("explain", *network, "--cell", f"{name}[1,2]", "--json")
+        cells[name] = json.loads(done.out)
+        assert f"{cells[name]['place']}.{cells[name]['letter']}" == name
+    assert cells["hidden 1 dropout.dA"]["equation"] == "dA[i, j] = dD[i, j] M[i, j]"
+    assert cells["hidden 1 dense.dA"]["equation"] == "dA[k, j] = sum_i W[i, k] dZ[i, j]"
+    chain = [f"{link['place']}.{link['letter']}" for link in cells["hidden 1 dense.dA"]["chain"]]
+    assert len(set(chain)) == len(chain)
+
+
+SENTENCE = re.compile(r"[A-Za-z].*[.]")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--cell", "hidden 1.W[1,0]"],
+        ["--cell", "hidden 1.dW[1,0]", "--check"],
+        ["--check", "--float64"],
+        ["--batch-norm", "--drop-rate", "0.3", "--hidden", "14"],
+        ["--label-smoothing", "0.1", "--update", "3"],
+        ["--cell", "output.db[1]", "--backward-fault", "bias_mean"],
+    ],
+)
+def test_plain_text_is_all_sentences(words: list[str], here: Here) -> None:
+    done = here("explain", *words, "--plain")
+    assert done.code == 0
+    for line in done.out.splitlines():
+        assert not line or SENTENCE.fullmatch(line), line
+        assert "  " not in line
+        assert "logits is" not in line
+    assert done.out.startswith("This is a fresh network with ")
+
+
+def test_the_sentences_have_the_numbers_of_the_tables(here: Here) -> None:
+    place = ["--cell", "hidden 1.dW[1,0]", "--check", "--float64"]
+    table, spoken = here("explain", *place).out, here("explain", *place, "--plain").out
+    numbers = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
+    assert set(numbers.findall(table)) <= set(numbers.findall(spoken))
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (["--cell", "hidden", "1.dW[1,0]"], "--cell: quote it, because of its blank: --cell 'hid"),
+        (["last", "--cell", "hidden", "1.Z[1]"], "of its blank: --cell 'hidden 1.Z[1]'"),
+        (["last", "again"], "again: explain takes one run; leave this out"),
+        (["--layer", "1"], "--layer: a layer stands in --cell, beside a letter and a unit"),
+        (
+            ["--cell", "hidden 1.dA[0]", "--drop-rate", "0.2"],
+            "--cell: hidden 1 has several dA: choose hidden 1 dense.dA or hidden 1 dropout.dA",
+        ),
         (["--cell", "Z"], "--cell: must be LAYER.LETTER[ROW] or LAYER.LETTER[ROW,COLUMN]"),
         (["--cell", "hidden 3.Z[0]"], "there is no such layer: it has hidden 1, output, cost"),
         (["--cell", "hidden 1.Y[0]"], "--cell: hidden 1 has no Y: it has A, W, b, Z, dZ, dW"),

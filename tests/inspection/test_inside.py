@@ -98,7 +98,7 @@ def test_a_fresh_run_can_go_back_and_gives_the_same_network_again() -> None:
 
 def test_a_fresh_run_has_as_many_updates_as_its_epochs() -> None:
     hp = Hyperparams(hidden=(3,), batch_size=16, epochs=2)
-    run = FreshRun(hp, SMALL_DATA, 0)
+    run = FreshRun(hp, SMALL_DATA, 0, 0, 0.2)
     n_steps = len(SMALL_DATA.split(0, 0.2)[0]) // 16
     run.after(2 * n_steps - 1)
     with pytest.raises(ConfigError, match=f"has updates 1 to {2 * n_steps}$"):
@@ -109,6 +109,48 @@ def test_a_fresh_run_that_diverges_says_where() -> None:
     run = fresh_run({"learning_rate": 1e30, "batch_size": 16}, print)
     with pytest.raises(ConfigError, match="the run diverges at update"):
         run.after(4)
+
+
+@pytest.mark.parametrize("split", [{"split_seed": 5}, {"validation_fraction": 0.4}])
+def test_a_fresh_run_splits_the_data_as_its_study_says(split: dict[str, Any]) -> None:
+    networks, _ = fresh_run(split, print).after(0)
+    usual, _ = fresh_run({}, print).after(0)
+    found = {"split_seed": 0, "validation_fraction": 0.2} | split
+    assert (networks.split_seed, networks.validation_fraction) == tuple(found.values())
+    data = fresh_run({}, print).dataset
+    inputs = [Inside(Where(), one, data).weights(0, 0)["A"] for one in (networks, usual)]
+    assert inputs[0] != inputs[1]
+
+
+def test_the_mistakes_of_a_network_are_named() -> None:
+    assert fresh(backward_fault="bias_mean").view().mistakes == ("bias_mean",)
+    assert fresh().view().mistakes == ()
+
+
+@pytest.mark.parametrize(
+    ("place", "letter", "name"),
+    [
+        ("inputs", "A", "inputs.A"),
+        ("hidden 1 dense", "A", "inputs.A"),
+        ("hidden 1", "A", "hidden 1.A"),
+        ("hidden 1", "Z", "hidden 1.Z"),
+        ("hidden 1 batch norm", "Z", "hidden 1.Z"),
+        ("hidden 1 relu", "Z", "hidden 1.Y"),
+        ("hidden 1", "dY", "hidden 1 relu.dZ"),
+        ("hidden 2", "A", "hidden 2.A"),
+        ("output", "A", "hidden 2.A"),
+    ],
+)
+def test_a_place_is_found_by_the_layer_or_by_the_operation(
+    place: str, letter: str, name: str
+) -> None:
+    found = fresh(**DEEP)
+    assert found.step.trace.name(*found.find(place, letter)) == name
+
+
+def test_a_place_with_several_arrays_of_a_letter_is_refused_with_their_names() -> None:
+    with pytest.raises(ConfigError, match=r"choose hidden 1 batch norm\.dZ or hidden 1 relu\.dZ"):
+        fresh(**DEEP).find("hidden 1", "dZ")
 
 
 @pytest.mark.parametrize("letter", ["Z", "dZ", "db"])

@@ -120,7 +120,7 @@ def test_a_prediction_is_that_of_the_stored_network(part: Any) -> None:
 def test_a_fresh_network_is_that_of_a_run_before_its_first_update() -> None:
     stored = networks(seed=4, drop_rate=0.3)
     hp = replace(stored.hyperparams, **EVERY)
-    made, _ = FreshRun(hp, SMALL_DATA, 4).after(0)
+    made, _ = FreshRun(hp, SMALL_DATA, 4, 0, 0.2).after(0)
     for name, array in stored.tensors[0].items():
         np.testing.assert_array_equal(made.tensors[0][name], array)
     first: Step = next_step(made, SMALL_DATA, 0, 0)

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from traced_networks import KEY, NETWORKS, X, Y, network
+from numpy.typing import NDArray
+from traced_networks import KEY, N_CLASSES, N_IN, NETWORKS, B, X, Y, network
 
-from jmlp.nn import faults, model
+from jmlp.nn import faults, model, rounding
 from jmlp.nn.dense import DenseParams
 from jmlp.nn.gradient import CostOptions
 from jmlp.nn.model import Layer
@@ -90,6 +91,88 @@ def test_the_share_of_a_block_scales_all_derivatives() -> None:
     assert b == pytest.approx(0.25 * a, rel=1e-12)
 
 
+# Where the network is sure, and P - T has few digits left in float32
+
+
+def sure_network(
+    name: str, seed: int, scale: float
+) -> tuple[model.Params, model.State, NDArray[np.float32], jax.Array]:
+    """A network with large weights, and examples of which most have the class that it predicts."""
+    changes, _ = NETWORKS[name]
+    params, state = network(**changes)
+    rng = np.random.default_rng(seed)
+    leaves, structure = jax.tree.flatten(params)
+    moved = [scale * (leaf + jnp.float32(rng.normal(0, 0.2, leaf.shape))) for leaf in leaves]
+    params = jax.tree.unflatten(structure, moved)
+    x = rng.normal(size=(B, N_IN)).astype(np.float32)
+    predicted = np.asarray(model.predict(params, state, x)).argmax(axis=1)
+    y = np.where(rng.random(B) < 0.8, predicted, rng.integers(0, N_CLASSES, B))
+    return params, state, x, jnp.asarray(y, jnp.int32)
+
+
+def sure(
+    name: str, seed: int, scale: float, *, double: bool, fault: BackwardFault = "none"
+) -> ThreeWays:
+    params, state, x, y = sure_network(name, seed, scale)
+    options, derivatives = NETWORKS[name][1], faults.derivatives(fault, rate=0.1)
+    found = trace(params, state, x, y, KEY, options, derivatives)
+    return ThreeWays(found, params, state, y, options, fault=fault, rate=0.1, double=double)
+
+
+SURE = ("plain", "dropout", "batch norm", "options of the cost", "tanh", "gelu")
+
+
+@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize("name", SURE)
+def test_a_right_derivative_of_a_network_that_is_sure_is_never_called_wrong(
+    name: str, double: bool
+) -> None:
+    for seed, scale in ((0, 2.0), (1, 5.0), (2, 10.0)):
+        ways = sure(name, seed, scale, double=double)
+        for place in ways.places():
+            found = ways.compare_array(*place)
+            assert found.n_mistakes == 0, (seed, scale, ways.trace.name(*place))
+            assert "no reason was found" not in found.reasons
+
+
+@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize("fault", faults.NAMES)
+def test_every_mistake_is_found_where_the_network_is_sure(
+    fault: BackwardFault, double: bool
+) -> None:
+    name = {"batch_norm": "batch norm", "weights_transposed": "square"}.get(fault, "dropout")
+    for seed, scale in ((0, 1.5), (1, 3.0), (2, 3.0)):
+        ways = sure(name, seed, scale, double=double, fault=fault)
+        wrong = [place for place in ways.places() if ways.compare_array(*place).n_mistakes]
+        assert wrong, (seed, scale)
+
+
+def test_in_float32_a_probability_near_1_leaves_rounding_that_float64_names() -> None:
+    """The logits are 11 and 0, so P - T is -1.7e-05 and float32 has two digits of it."""
+    params, x, y = two_units(5.5)
+    found = trace(params, (None, None), x, y)
+    ways = ThreeWays(found, params, (None, None), y)
+    (place,) = [p for p in ways.places() if p[1] == "dlogits"]
+    compared = ways.compare(*place, 0, 0)
+    assert compared.by_hand == pytest.approx(-1 / (1 + np.exp(11)), rel=0.02)
+    assert not compared.is_mistake
+    (reason,) = compared.reasons
+    assert reason.startswith("rounding: with the same step in float64, its error is ")
+
+
+def test_the_rounding_of_a_number_is_below_its_bound_in_float32() -> None:
+    """The bound of `nn.rounding` against the derivatives of the same pass in float64."""
+    for name in SURE:
+        single = sure(name, 1, 5.0, double=False)
+        allowed = rounding.bounds(single.trace)
+        for index, letter in single.places():
+            a, b = (
+                np.asarray(ways.trace.operations[index][letter], np.float64)
+                for ways in (single, single.doubled)
+            )
+            assert (np.abs(a - b) <= allowed[index][letter]).all(), (name, letter)
+
+
 # Where they differ
 
 
@@ -143,6 +226,16 @@ def test_at_a_tie_the_derivative_is_that_of_the_left_by_hand_and_the_mean_by_vjp
         "a tie: hidden 1.Z[0, 0] is exactly 0, where there is no derivative"
     )
     assert not found.is_mistake
+
+
+def test_at_a_tie_a_mistake_is_found_all_the_same() -> None:
+    params, x, y = two_units(0.0)
+    derivatives = faults.derivatives("relu_mask")
+    found = trace(params, (None, None), x, y, derivatives=derivatives)
+    for double in (False, True):
+        ways = ThreeWays(found, params, (None, None), y, fault="relu_mask", double=double)
+        compared = ways.compare(0, "db", 0, 0)
+        assert (compared.by_hand, compared.is_mistake) == (-1, True)
 
 
 def test_the_reasons_of_an_array_are_counted_by_their_kind() -> None:

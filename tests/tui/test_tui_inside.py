@@ -1,8 +1,9 @@
 """The screen Inside: numbers, sums and steps by keys and mouse."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from jmlp.inspection.texts import number
 from jmlp.inspection.views import Where
 from tui.screens.inside import InsideScreen
 from tui.widgets.number_grid import NumberGrid
+from tui.widgets.sum_pane import SumPane
 
 Steps_ = Callable[[Pilot[int]], Awaitable[object]]
 
@@ -28,10 +30,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return look_here(monkeypatch)
 
 
-def expected(updates: int = 0, example: int = 0) -> Inside:
-    run = fresh_run({}, print)
+def expected(
+    updates: int = 0, example: int = 0, settings: Mapping[str, Any] = MappingProxyType({})
+) -> Inside:
+    run = fresh_run(settings, print)
     stored, moments = run.after(updates)
-    return Inside(Where(None, {}, updates, None, example), stored, run.dataset, moments)
+    return Inside(Where(None, settings, updates, None, example), stored, run.dataset, moments)
 
 
 def opened(
@@ -243,6 +247,83 @@ def test_in_little_room_whole_columns_are_left_out_and_the_one_at_the_cursor_is_
             assert ("›" in head) == (shown[-1] != grid.titles[-1])
 
     opened(tmp_path, steps, size=size)
+
+
+SURE = {"hidden": [6, 5], "data": "digits-8x8", "batch_size": 8, "drop_rate": 0.3}
+
+
+def lines_of_pane(pilot: Pilot[int]) -> list[str]:
+    pane = screen(pilot).query_one(SumPane)
+    return [pane.line_text(k).rstrip() for k in range(pane.n_lines)]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 20)])
+def test_in_little_room_all_that_is_said_of_a_number_is_wrapped_and_can_be_scrolled_to(
+    tmp_path: Path, asked: list[str], size: tuple[int, int]
+) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        pane = screen(pilot).query_one(SumPane)
+        await press(pilot, "right", "right", "c", "f")  # dZ
+        assert "from the cost, by the largest term" in dump(pilot.app), "f shows the chain"
+        await press(pilot, "c")
+        text = dump(pilot.app)
+        assert "in float64:" in text, "c shows the check"
+        assert "by central differences" in text
+        assert all(len(line) <= pane.size.width for line in lines_of_pane(pilot))
+        said = " ".join(" ".join(lines_of_pane(pilot)).split())
+        ways = expected(settings=SURE).ways(0, "dZ", 0, 0, double=True)
+        assert f"relative error {ways.difference_error:.1e}, with h = 1e-05" in said
+        assert "hidden 1 dropout.dA[0, 0]" in said
+        assert "cost.dlogits[" in said
+        assert pane.show_vertical_scrollbar
+        await press(pilot, "enter", "end")
+        assert lines_of_pane(pilot)[-1].split()[-1] in dump(pilot.app)
+        await press(pilot, "home")
+        assert "hidden 1: dZ[0, 0] = " in dump(pilot.app)
+        await press(pilot, "pagedown", "pagedown", "backspace")
+        assert isinstance(screen(pilot).focused, NumberGrid)
+
+    opened(tmp_path, steps, Where(None, SURE), size)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 20)])
+def test_in_little_room_the_equations_are_shown_in_full(
+    tmp_path: Path, asked: list[str], size: tuple[int, int]
+) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "tab", "tab", "tab", "e")
+        grid = screen(pilot).query_one(NumberGrid)
+        assert (grid.corner, grid.size.height >= 3) == ("cost", True)
+        assert "…" not in " ".join(lines_of_pane(pilot))
+        said = " ".join(" ".join(lines_of_pane(pilot)).split())
+        found = expected().view().operations[3].equations
+        for word in found.split():
+            assert word in said
+        assert "e shows all equations" in dump(pilot.app)
+        await press(pilot, "e")
+        assert "backward" not in " ".join(lines_of_pane(pilot))
+
+    opened(tmp_path, steps, size=size)
+
+
+def test_that_a_number_is_no_derivative_is_said_once(tmp_path: Path, asked: list[str]) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "c")
+        assert dump(pilot.app).count("is no derivative") == 1
+        await press(pilot, "right")
+        assert "Z is no derivative" not in dump(pilot.app)
+        assert "no derivative" not in " ".join(lines_of_pane(pilot))
+
+    opened(tmp_path, steps)
+
+
+def test_the_mistake_of_a_network_stands_above_its_numbers(
+    tmp_path: Path, asked: list[str]
+) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        assert "with the mistake bias_mean   update 1 " in dump(pilot.app)
+
+    opened(tmp_path, steps, Where(None, {"backward_fault": "bias_mean"}), (80, 24))
 
 
 # A stored run

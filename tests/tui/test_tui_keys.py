@@ -25,7 +25,7 @@ from tui.screens.draw import DrawScreen
 from tui.screens.experiment import ExperimentScreen
 from tui.screens.form import StudyForm
 from tui.screens.help import HelpScreen
-from tui.screens.inside import InsideScreen, Terms
+from tui.screens.inside import InsideScreen
 from tui.screens.mistakes import MistakeList, MistakesScreen
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
@@ -39,6 +39,7 @@ from tui.widgets.plane import Plane
 from tui.widgets.result_tables import ResultTables
 from tui.widgets.run_list import RunList
 from tui.widgets.sheet import Sheet
+from tui.widgets.sum_pane import SumPane
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "app.md"
@@ -54,7 +55,7 @@ PLACES: tuple[tuple[str, tuple[type[DOMNode], ...]], ...] = (
     ("curves of a study", (ExperimentScreen,)),
     ("its results", (ResultTables,)),
     ("one configuration or run", (RunScreen,)),
-    ("inside a network", (InsideScreen, NumberGrid, Terms)),
+    ("inside a network", (InsideScreen, NumberGrid, SumPane)),
     ("curves", (Curves,)),
     ("weights, mistakes", (Gallery,)),
     ("boundary", (BoundaryPanel, Plane)),

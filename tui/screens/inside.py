@@ -20,7 +20,6 @@ from jmlp.inspection.views import (
     CellView,
     FactorView,
     StepView,
-    TermView,
     UpdateView,
     WaysView,
     Where,
@@ -34,6 +33,7 @@ from tui.views.inside import (
     UPDATE,
     OperationLine,
     about_step,
+    compact,
     first_derivative,
     operation_lines,
     unit_letters,
@@ -45,9 +45,12 @@ from tui.views.inside import (
 from tui.widgets.line_list import LineList
 from tui.widgets.number_grid import NumberGrid
 from tui.widgets.scrubber import Scrubber
+from tui.widgets.sum_pane import Part, Said, SumPane, wrapped
 
 PARTS: tuple[AnyPart | None, ...] = (None, *get_args(AnyPart))
 CHECKS = (None, False, True)  # three ways: not shown, in float32, in float64
+MOST_EQUATIONS = 9  # lines
+ROWS = 6  # that are left for the numbers below them and their title
 UPDATE_LETTERS = ("old", "gradient", "step", "new")
 
 Numbers = Mapping[str, Sequence[float]]
@@ -127,39 +130,6 @@ class Operations(LineList[OperationLine], can_focus=False):
         return [Segment(fit(indent + row.text, self.size.width), base)]
 
 
-class Terms(LineList[TermView]):
-    """The terms of a sum, the largest first; enter goes to the number that a term depends on."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Follow", show=False, tooltip="Go to the number in this term"),
-    ]
-
-    @dataclass
-    class Followed(Message):
-        """The user wants to see the number in a term."""
-
-        term: TermView
-
-    def action_open(self) -> None:
-        """Follows the term under the cursor."""
-        if (term := self.at_cursor) is not None:
-            self.post_message(self.Followed(term))
-
-    def key_of(self, line: TermView) -> object:
-        """Identifies a term by its factors."""
-        return tuple((factor.name, factor.at) for factor in line.factors)
-
-    def draw_row(self, row: Any, base: Style) -> list[Segment]:
-        """Draws a term, or a line of text."""
-        if isinstance(row, str):
-            return [Segment(f" {row}", base + self.style("list--muted"))]
-        value = f" {texts.number(row.value):>12} "
-        return [
-            Segment(value, base + self.style("list--accent")),
-            Segment(f"= {texts.term_text(row)}", base),
-        ]
-
-
 class InsideScreen(JmlpScreen[None]):
     """Steps through the operations, units, examples and updates of a network."""
 
@@ -181,6 +151,7 @@ class InsideScreen(JmlpScreen[None]):
         ),
         Binding("w", "weights", "Weights", tooltip="Weights of the unit at the cursor"),
         Binding("f", "chain", "Chain", tooltip="Chain of factors from the cost"),
+        Binding("e", "equations", show=False, tooltip="All equations, where there is little room"),
         Binding("c", "check", "Check", tooltip="Derivative in three ways: float32, float64, off"),
         Binding(
             "left_square_bracket",
@@ -202,17 +173,12 @@ class InsideScreen(JmlpScreen[None]):
     ]
     DEFAULT_CSS = """
     InsideScreen #about { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    InsideScreen.narrow #about { height: 2; text-wrap: wrap; }
     InsideScreen #operations { width: 24; height: 1fr; border-right: solid $surface; }
     InsideScreen.narrow #operations { width: 18; }
-    InsideScreen #equations {
-        height: auto; max-height: 9; padding: 0 1; color: $secondary; text-wrap: nowrap;
-        text-overflow: ellipsis;
-    }
-    InsideScreen.short #equations { max-height: 5; }
+    InsideScreen #equations { height: auto; padding: 0 1; color: $secondary; text-wrap: nowrap; }
     InsideScreen #sum { height: 12; border-top: solid $surface; }
     InsideScreen.short #sum { height: 8; }
-    InsideScreen #cell { height: auto; max-height: 3; padding: 0 1; }
-    InsideScreen #ways { height: auto; padding: 0 1; color: $accent; }
     InsideScreen #notice { padding: 1 2; display: none; }
     InsideScreen.waiting #notice { display: block; }
     InsideScreen.waiting #content { display: none; }
@@ -229,7 +195,9 @@ class InsideScreen(JmlpScreen[None]):
         self.breadcrumb = f"{title} › inside"
         self.aim = Aim(where)
         self.shown: Shown | None = None
-        self.in_chain = False  # whether the chain is shown in place of the sum
+        self.part: Part = "terms"  # what is shown of a number below its value
+        self.looks_at: Part = "number"  # what of that must be seen first
+        self.equations: list[str] = []  # of the operation, in little room
         self._history: list[Aim] = []
 
     def compose_body(self) -> ComposeResult:
@@ -241,10 +209,7 @@ class InsideScreen(JmlpScreen[None]):
             with Vertical():
                 yield Static(id="equations", markup=False)
                 yield NumberGrid(id="numbers")
-                with Vertical(id="sum"):
-                    yield Static(id="cell", markup=False)
-                    yield Static(id="ways", markup=False)
-                    yield Terms(id="terms")
+                yield SumPane(id="sum")
         yield Scrubber()
 
     def on_mount(self) -> None:
@@ -267,6 +232,11 @@ class InsideScreen(JmlpScreen[None]):
         if shown is not None and shown.aim.operation < len(shown.view.operations):
             kinds = [shown.view.operations[shown.aim.operation].kind.removeprefix("running ")]
         return [*kinds, "inside", "update", "mini-batch"]
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Shows as much as there is room for, once that is known."""
+        del event
+        self.call_after_refresh(self._show)
 
     # ---- from the aim to what is shown
 
@@ -400,7 +370,20 @@ class InsideScreen(JmlpScreen[None]):
             if aim.cell is not None and aim.cell[1] in letters:
                 row = aim.cell[2] if aim.unit is None else self._weight_row(aim.cell)
                 grid.go_to(row, letters.index(aim.cell[1]))
-        self.query_one("#equations", Static).update(equations)
+        self._show_equations(equations)
+
+    def _show_equations(self, equations: str) -> None:
+        """Shows what there is room for, and says which key shows all of it."""
+        widget = self.query_one("#equations", Static)
+        width = self.query_one("#numbers").size.width - 2
+        self.equations, lines = compact(equations), equations.splitlines()
+        room = self.query_one("#content").size.height - self.query_one("#sum").outer_size.height
+        most = max(2, min(room - ROWS, MOST_EQUATIONS))  # lines
+        if len(lines) > most or any(len(line) > width for line in lines):
+            lines = [part for line in self.equations for part in wrapped(line, width)]
+        if len(lines) > most:
+            lines = [*lines[: most - 1], "… e shows all equations"]
+        widget.update("\n".join(lines))
 
     def _show_scrubber(self, view: StepView) -> None:
         scrubber = self.query_one(Scrubber)
@@ -422,25 +405,22 @@ class InsideScreen(JmlpScreen[None]):
 
     def _show_cell(self, shown: Shown) -> None:
         cell, ways = shown.cell, shown.ways
-        lines = [] if cell is None else texts.cell_lines(cell, 0)
-        head = "" if cell is None else lines[0]
-        if cell is not None and cell.equation is None and cell.update is not None:
-            head = "\n".join(lines[:2])
-        self.query_one("#cell", Static).update(head)
-        checked = "" if ways is None else "\n".join(texts.ways_lines(ways))
-        if cell is not None and shown.aim.check is not None and not cell.letter.startswith("d"):
-            checked = f"{cell.letter} is no derivative: choose a column whose letter begins with d"
-        self.query_one("#ways", Static).update(checked)
-        self.query_one("#ways").display = bool(checked)
-        rows: list[TermView | str] = []
-        if cell is not None and self.in_chain and len(shown.chain) > 1:
-            rows = list(texts.chain_lines(shown.chain))
+        said: list[Said] = []
+        if cell is not None:
+            is_given = cell.equation is None and cell.update is not None
+            said += [Said("number", line) for line in texts.cell_lines(cell, 0)[: 1 + is_given]]
+        if ways is not None:
+            said += [Said("ways", line) for line in texts.ways_lines(ways)]
+        if self.part == "equations":
+            said += [Said("equations", line) for line in self.equations]
+        elif cell is not None and self.part == "chain" and len(shown.chain) > 1:
+            said += [Said("chain", line) for line in texts.chain_lines(shown.chain)]
         elif cell is not None:
-            rows = list(cell.terms)
+            said += [Said("terms", texts.term_text(term), term) for term in cell.terms]
             if cell.n_more:
-                rows.append(f"{cell.n_more:,} smaller terms together: {texts.number(cell.rest)}")
-        places = [k for k, row in enumerate(rows) if isinstance(row, TermView)]
-        self.query_one(Terms).show_rows(rows, places)
+                rest = f"{cell.n_more:,} smaller terms together: {texts.number(cell.rest)}"
+                said.append(Said("terms", rest))
+        self.query_one(SumPane).say(said, self.looks_at)
 
     # ---- from the cursors to the aim
 
@@ -494,8 +474,8 @@ class InsideScreen(JmlpScreen[None]):
             return aim.operation, "Z", aim.unit, view.column
         return aim.operation, "dW" if letter in ("dW", "gradient") else "W", aim.unit, row
 
-    @on(Terms.Followed)
-    def term_followed(self, event: Terms.Followed) -> None:
+    @on(SumPane.Followed)
+    def term_followed(self, event: SumPane.Followed) -> None:
         """Goes to the number in a term that was itself computed, or else to a parameter."""
         factors = [factor for factor in event.term.factors if factor.operation is not None]
         if self.shown is None or not factors:
@@ -532,9 +512,10 @@ class InsideScreen(JmlpScreen[None]):
 
     def action_terms(self) -> None:
         """Moves to the terms of the sum."""
-        if self.query_one(Terms).at_cursor is not None:
-            self.query_one(Terms).focus()
-        elif self.shown is not None and self.shown.cell is not None and not self.in_chain:
+        pane = self.query_one(SumPane)
+        if pane.has_terms or pane.is_cut:
+            pane.focus()
+        elif self.shown is not None and self.shown.cell is not None and self.part == "terms":
             self.app.toast(f"{texts.place(self.shown.cell)} is given: there is no sum behind it")
 
     @on(NumberGrid.CellOpened)
@@ -565,7 +546,15 @@ class InsideScreen(JmlpScreen[None]):
 
     def action_chain(self) -> None:
         """Switches between the sum and the chain of factors."""
-        self.in_chain = not self.in_chain
+        self._show_part("chain")
+
+    def action_equations(self) -> None:
+        """Switches between the sum and the equations of the operation."""
+        self._show_part("equations")
+
+    def _show_part(self, part: Part) -> None:
+        self.part = "terms" if self.part == part else part
+        self.looks_at = "number" if self.part == "terms" else part
         if self.shown is not None:
             self._show_cell(self.shown)
 
@@ -573,6 +562,12 @@ class InsideScreen(JmlpScreen[None]):
         """Switches the check by three ways: in float32, in float64, off."""
         at = CHECKS.index(self.aim.check)
         self.aim = replace(self.aim, check=CHECKS[(at + 1) % len(CHECKS)])
+        self.looks_at = "number" if self.aim.check is None else "ways"
+        cell = self.aim.cell
+        if at == 0 and cell is not None and not cell[1].startswith("d"):
+            self.app.toast(
+                f"{cell[1]} is no derivative: choose a column whose letter begins with d"
+            )
         self._ask()
 
     def action_snapshot(self, by: int) -> None:

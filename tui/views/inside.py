@@ -1,5 +1,6 @@
 """What the screen *Inside* shows of a step, as texts and rows; pure functions of its views."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from tui.widgets.number_grid import Row
 
 WEIGHT_LETTERS = ("A", "W", "W A", "dW", "gradient", "step", "new")
 UPDATE = "update"
+TITLE = 10  # columns of "forward" and "backward" beside their equations
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,15 @@ def _operation_text(operation: OperationView) -> str:
     return name
 
 
+def compact(equations: str) -> list[str]:
+    """The lines of some equations without what aligns their columns."""
+    lines = []
+    for line in filter(None, re.sub(r" +=", " =", equations).splitlines()):
+        title, *parts = re.split(r" {2,}", line)
+        lines.append(f"{title:<{TITLE}}{'  '.join(parts)}")
+    return lines
+
+
 def about_step(view: StepView) -> str:
     """The step and its example in one line."""
     if view.update is None:
@@ -59,7 +70,8 @@ def about_step(view: StepView) -> str:
     parts = [step, f"class {view.class_names[view.label]} {answer}", f"cost {number(view.cost)}"]
     if view.learning_rate is not None:
         parts.append(f"learning rate {number(view.learning_rate)}")
-    return "   ".join([*parts, f"epoch {epoch_text(view.epoch)}"])
+    made = [f"with the mistake {' and '.join(view.mistakes)}"] if view.mistakes else []
+    return "   ".join([*made, *parts, f"epoch {epoch_text(view.epoch)}"])
 
 
 def unit_letters(operation: OperationView) -> tuple[str, ...]:
