@@ -260,16 +260,22 @@ def step_about(view: StepView) -> list[str]:
 
 
 def lowest_text(view: StepView) -> str:
-    """At which multiples the costs are lowest."""
-    places = [
-        f"{view.multiples[values.index(min(values))]:g} {of}"
-        for values, of in (
-            (view.batch_costs, "of the mini-batch"),
-            (view.sample_costs, "of the sample"),
-        )
-        if all(map(math.isfinite, values))
-    ]
-    return f"lowest at the multiple {', '.join(places)}" if places else "costs are not finite"
+    """At which multiples the costs are lowest, or that they still fall at the last one."""
+    places = []
+    for values, of in (
+        (view.batch_costs, "of the mini-batch"),
+        (view.sample_costs, "of the sample"),
+    ):
+        if not all(map(math.isfinite, values)):
+            continue
+        lowest = values.index(min(values))
+        falls = "still falling at " if lowest == len(values) - 1 else ""
+        places.append(f"{falls}{view.multiples[lowest]:g} {of}")
+    if not places:
+        return "costs are not finite"
+    if all(place.startswith("still") for place in places):
+        return f"along the step, costs are {', '.join(places)}"
+    return f"lowest at the multiple {', '.join(places)}"
 
 
 def quality_lines(view: StepView) -> list[str]:
