@@ -298,7 +298,7 @@ def test_a_digit_for_8_x_8_pixels_gets_the_box_and_the_ink_of_the_training_digit
 
 
 def looks_of(pictures: NDArray[np.uint8]) -> Contract:
-    arrays = {"x_train": pictures, "y_train": np.arange(len(pictures)) % 2}
+    arrays: dict[str, NDArray[Any]] = {"x_train": pictures, "y_train": np.arange(len(pictures)) % 2}
     return contract_of(own_dataset("pictures", arrays, "pictures"))
 
 
@@ -320,7 +320,8 @@ def photographs(side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     size = int(rng.integers(2 * side, min(image.shape)))
     top, left = (int(rng.integers(0, n - size + 1)) for n in image.shape)
     part = Image.fromarray(image[top : top + size, left : left + size].astype(np.uint8))
-    return np.asarray(part.resize((side, side), Image.Resampling.BOX))
+    small: NDArray[np.uint8] = np.asarray(part.resize((side, side), Image.Resampling.BOX))
+    return small
 
 
 def clothes(side: int, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -377,7 +377,8 @@ def test_a_slow_start_does_not_replace_another_screen(
 def emphasised(app: JmlpApp, text: str) -> bool:
     """Whether a line of the screen shows a text in another way than by colour."""
     return any(
-        text in segment.text and segment.style is not None
+        text in segment.text
+        and segment.style is not None
         and bool(segment.style.reverse or segment.style.underline)
         for strip in app.screen._compositor.render_strips(app.size)
         for segment in strip
@@ -395,12 +396,15 @@ def emphasised(app: JmlpApp, text: str) -> bool:
     ids=["mistakes", "menu to copy", "choice", "palette"],
 )
 def test_without_colour_the_cursor_of_every_list_of_options_is_seen(
-    keys: list[str], shown: str, at_cursor: str, below: str, tmp_path: Path,
+    keys: list[str],
+    shown: str,
+    at_cursor: str,
+    below: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr("jmlp.inspection.mistake.check", lambda *_: ())
-    store_runs.finished(tmp_path)
 
     async def steps(pilot: Pilot[int]) -> None:
         await until_shown(pilot, "q Quit")
@@ -409,4 +413,5 @@ def test_without_colour_the_cursor_of_every_list_of_options_is_seen(
         await until(pilot, lambda: emphasised(app_of(pilot), at_cursor))
         assert not emphasised(app_of(pilot), below)
 
-    drive(tmp_path, steps)
+    with filled(tmp_path, "finished"):
+        drive(tmp_path, steps)
