@@ -473,8 +473,10 @@ def test_of_many_snapshots_the_line_follows_the_shown_one_and_clicks_are_right(
     async def steps(pilot: Pilot[int]) -> None:
         await pilot.press("tab")
         await until_shown(pilot, "Gradient norm")
-        expected = " snapshot‹ 120  121  122  123  124  125  126  127 [128*] 129   * best"
-        assert line_with(pilot, " snapshot").replace("  ", " ") == expected.replace("  ", " ")
+        words = line_with(pilot, " snapshot").split()
+        assert words[0] == "snapshot‹"
+        assert words[1:9] == [str(epoch) for epoch in range(120, 128)]
+        assert words[9:] == ["[128*]", "129", "*", "best"]
         await pilot.press(*["left_square_bracket"] * 14)
         line = line_with(pilot, " snapshot")
         assert line.startswith(" snapshot‹ 109 ")
