@@ -311,7 +311,8 @@ def faces(side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     for eye in (-0.25, 0.25):
         face = np.where(((x - eye) / 0.1) ** 2 + ((y + 0.2) / 0.07) ** 2 < 1, 60, face)
     face = np.where((abs(x) < 0.25) & (abs(y - 0.4) < 0.05), 80, face)
-    return np.clip(face + rng.normal(0, 8, face.shape), 0, 255).astype(np.uint8)
+    noisy_face: NDArray[np.float64] = face + rng.normal(0, 8, face.shape)
+    return np.clip(noisy_face, 0, 255).astype(np.uint8)
 
 
 def photographs(side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
