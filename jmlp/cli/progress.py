@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from jmlp.cli.output import Output
 from jmlp.client.texts import estimate_text, speed_text
-from jmlp.store.states import STUDY_OVER
 from jmlp.system.clock import now as clock
 from jmlp.training.records import CostPoint, Progress, epoch_text
 
@@ -79,6 +78,7 @@ class Lines(Display):
     def __init__(self, out: Output) -> None:
         self.out = out
         self._last_line = ""
+        self._has_evaluations = False  # whether any have been printed
 
     def show(self, state: str, now: Progress, points: Sequence[CostPoint] = ()) -> None:
         """Prints a line for a new group, for new evaluations and for the end of the study.
@@ -100,8 +100,10 @@ class Lines(Display):
                 f"validation_accuracy {accuracy:.4f} runs {_runs(now)} "
                 f"{_left(state, now)}".rstrip()
             )
+            self._has_evaluations = True
         # Runs end after their last evaluation is known: only now are all of them counted.
-        self._say_once(f"{state} runs {_runs(now)}" if state in STUDY_OVER else "")
+        if state == "done" and self._has_evaluations:
+            self._say_once(f"{state} runs {_runs(now)}")
 
     def _say_once(self, line: str) -> None:
         if line and line != self._last_line:

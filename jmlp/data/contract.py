@@ -30,7 +30,7 @@ SMALLEST = 8  # pixels per side, at least, for a digit to be placed
 SAMPLE = 500  # pictures that are measured
 QUANTILES = (0.01, 0.5, 0.99)
 # What tells pictures of strokes that are placed alike from others, see `has_placed_strokes`:
-THICKEST = 0.17  # median width of the strokes, as a fraction of the box; a solid square has 0.5
+THICKEST = 0.3  # median width of the strokes, as a fraction of the box; a solid square has 0.5
 FULLEST = 0.4  # median share of ink in a square as large as the box; digits have 0.25 to 0.3
 SMALLEST_BOX = 0.5  # median longer side of the box, as a fraction of the picture's
 FARTHEST = 0.2  # distance of the centre of mass from the middle, as a fraction of the picture's
