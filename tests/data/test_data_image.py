@@ -342,7 +342,7 @@ def grains(side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
 def stripes(side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A texture."""
     y, x = np.mgrid[0:side, 0:side]
-    wave = np.sin(y * rng.uniform(0.3, 3) + x * rng.uniform(0, 2))
+    wave: NDArray[np.float64] = np.sin(y * rng.uniform(0.3, 3) + x * rng.uniform(0, 2))
     return (127 + 127 * wave).astype(np.uint8)
 
 
