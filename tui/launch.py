@@ -28,13 +28,6 @@ class TerminalApp(CommandApp, JmlpApp):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, tooltip="Suspend; fg resumes")
     ]
-    # The cursor is shown by colour, so it needs something else without colours.
-    CSS = """
-    DataTable:nocolor > .datatable--cursor { text-style: reverse; }
-    OptionList:nocolor > .option-list--option-highlighted { text-style: reverse; }
-    Tab.-active:nocolor { text-style: reverse; }
-    Checkbox:focus:nocolor, Select:focus:nocolor { text-style: reverse; }
-    """
 
     def __init__(self, folder: Path, *, start: str | None) -> None:
         super().__init__(folder, start=start, settings=Settings.of_user())

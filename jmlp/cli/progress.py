@@ -73,29 +73,42 @@ class Display:
 
 
 class Lines(Display):
-    """Prints lines, as for a log: one for each group, and one for the latest evaluations."""
+    """Prints lines, as for a log: one per group, one for the latest evaluations, one at the end."""
 
     def __init__(self, out: Output) -> None:
         self.out = out
         self._last_line = ""
+        self._has_evaluations = False  # whether any have been printed
 
     def show(self, state: str, now: Progress, points: Sequence[CostPoint] = ()) -> None:
-        """Prints a line for a new group and one for new evaluations; nothing within an epoch."""
-        line = "paused" if state == "paused" else _group(state, now)
+        """Prints a line for a new group, for new evaluations and for the end of the study.
+
+        Nothing is printed within an epoch. Where several epochs have ended since the last line, it
+        is the last of them that is shown; of several runs, the medians at that epoch.
+        """
+        self._say_once("paused" if state == "paused" else _group(state, now))
+        if points:
+            epoch = max(point.epoch for point in points)
+            last = [point for point in points if point.epoch == epoch]
+            training = statistics.median(point.training_cost for point in last)
+            validation = statistics.median(point.validation_cost for point in last)
+            accuracy = statistics.median(point.validation_accuracy for point in last)
+            of = f" (median of {len(last)} runs)" if len(last) > 1 else ""
+            self.out.say(
+                f"epoch {epoch_text(epoch)}{of} "
+                f"training_cost {training:.4f} validation_cost {validation:.4f} "
+                f"validation_accuracy {accuracy:.4f} runs {_runs(now)} "
+                f"{_left(state, now)}".rstrip()
+            )
+            self._has_evaluations = True
+        # Runs end after their last evaluation is known: only now are all of them counted.
+        if state == "done" and self._has_evaluations:
+            self._say_once(f"{state} runs {_runs(now)}")
+
+    def _say_once(self, line: str) -> None:
         if line and line != self._last_line:
             self.out.say(line)
             self._last_line = line
-        if points:
-            epochs = sorted({point.epoch for point in points})
-            training = statistics.median(point.training_cost for point in points)
-            validation = statistics.median(point.validation_cost for point in points)
-            accuracy = statistics.median(point.validation_accuracy for point in points)
-            self.out.say(
-                f"epoch {_range(epochs)} "
-                f"training_cost {training:.4f} validation_cost {validation:.4f} "
-                f"validation_accuracy {accuracy:.4f} runs {now.runs_done}/{now.n_runs} "
-                f"{_left(state, now)}".rstrip()
-            )
 
     def say(self, text: str) -> None:
         """Prints a message of one line."""
@@ -117,7 +130,7 @@ class Moving(Display):
             description=_head(state, now),
             completed=_share(now),
             total=1.0,
-            runs=f"{now.runs_done}/{now.n_runs} runs",
+            runs=f"{_runs(now)} runs",
             left="   ".join(text for text in (_left(state, now), self._speed(state, now)) if text),
             since=now.phase_began if state == "running" and now.phase == "compiling" else None,
         )
@@ -188,8 +201,9 @@ def _head(state: str, now: Progress) -> str:
     )
 
 
-def _range(epochs: Sequence[float]) -> str:
-    return "-".join(epoch_text(epoch) for epoch in dict.fromkeys((epochs[0], epochs[-1])))
+def _runs(now: Progress) -> str:
+    """Such as `1/4`."""
+    return f"{now.runs_done}/{now.n_runs}"
 
 
 def _share(now: Progress) -> float:

@@ -174,7 +174,9 @@ def _of_study(store: "Store", label: str, experiments: Sequence[str], out: Outpu
             out.say(f"networks of run {run.run_id[:SHORT_ID]}, {number} of {len(chosen)}")
             inspections[run.run_id] = _inspect(inspector, run.run_id, out)
     rows = {stored.run_id: stored for stored in store.runs(label)}
-    return of_study(study, results, tables, rows, inspections, data.facts, data.source, row.toml)
+    return of_study(
+        study, label, results, tables, rows, inspections, data.facts, data.source, row.toml
+    )
 
 
 def _inspect(

@@ -29,6 +29,11 @@ Range = tuple[float, float, float]  # the 1, 50 and 99 % quantiles
 SMALLEST = 8  # pixels per side, at least, for a digit to be placed
 SAMPLE = 500  # pictures that are measured
 QUANTILES = (0.01, 0.5, 0.99)
+# What tells pictures of strokes that are placed alike from others, see `has_placed_strokes`:
+THICKEST = 0.3  # median width of the strokes, as a fraction of the box; a solid square has 0.5
+FULLEST = 0.4  # median share of ink in a square as large as the box; digits have 0.25 to 0.3
+SMALLEST_BOX = 0.5  # median longer side of the box, as a fraction of the picture's
+FARTHEST = 0.2  # distance of the centre of mass from the middle, as a fraction of the picture's
 FAR = 10  # standard deviations from the mean of the training part
 
 
@@ -166,8 +171,13 @@ class Contract:
         return unnamed(self.n_in) if is_flat and self.plane is None else ()
 
     @property
-    def like_mnist(self) -> bool:
-        """Whether the pictures are strokes on plain paper, centred, with a margin.
+    def has_placed_strokes(self) -> bool:
+        """Whether the pictures are strokes on plain paper, all of nearly one size and in one place.
+
+        Then a user's digit can be placed like them. That is so if most strokes are at least a pixel
+        wide and at most `THICKEST` of the box around the ink, which is not filled by them
+        (`FULLEST`); and if the boxes are large, the smallest at least half as large as the largest
+        one, and the centres of mass near the middle.
 
         Assumed for a network of an earlier version, whose data are unknown.
         """
@@ -175,7 +185,11 @@ class Contract:
             return False
         if self.looks is None:
             return self.low is None
-        return 0.5 <= self.looks.box[1] <= 0.8 and self.looks.offset[2] <= 0.2
+        looks, (_, box, _) = self.looks, self.looks.box
+        strokes = 1 / max(self.plane) <= looks.stroke[1] <= THICKEST * box
+        of_one_size = box >= SMALLEST_BOX and looks.box[0] >= looks.box[2] / 2
+        in_one_place = looks.offset[2] <= FARTHEST
+        return strokes and looks.ink[1] <= FULLEST * box**2 and of_one_size and in_one_place
 
     def convert(self, x: NDArray[Any], what: str) -> NDArray[Any]:
         """Converts examples, pixels or numbers, to the type and scale of the training data.

@@ -32,6 +32,9 @@ LOOKS_OF_MNIST = Looks(
     offset=(0.003, 0.025, 0.04),
     paper="dark",
 )
+# How a picture can differ from the training data: in its ink, and in the place of the ink.
+INK = {"ink": "ink covers", "stroke": "strokes are wide"}
+PLACE = {"box": "the ink spans", "offset": "its centre is off the middle by"}
 MIN_SHARE = 0.75  # of the ink on a picture: with less, there may be more than one digit
 
 
@@ -72,7 +75,8 @@ def read_picture(
 ) -> Picture:
     """Read one picture as input for a network.
 
-    For a network trained on pictures like MNIST's, the ink is found, dark or light, on any paper,
+    For a network trained on pictures of strokes that are placed alike (see
+    `Contract.has_placed_strokes`), such as MNIST's, the ink is found, dark or light, on any paper,
     cropped, scaled into the box of the training digits, and centred by its mass. A picture of the
     network's own size in which the digit is already placed like that is not changed.
 
@@ -84,7 +88,7 @@ def read_picture(
         contract: The input contract of the network.
         invert: Take light for ink where dark was taken, or the reverse.
         as_is: Whether to use the picture as it is; None means yes unless the network was trained
-            on pictures like MNIST's.
+            on strokes that are placed alike.
 
     Raises:
         DataError: Not such a file, damaged, of an impossible size, blank, or not convertible to the
@@ -146,7 +150,7 @@ def _of_pixels(
     ):
         raise DataError(f"{name}: all pixels are equal: there is nothing to see")
     if as_is is None:
-        as_is = not contract.like_mnist
+        as_is = not contract.has_placed_strokes
     if as_is or contract.plane is None:
         return _as_is(pixels, contract, invert, name)
     return _digit(pixels, colour, contract, invert, name)
@@ -159,7 +163,7 @@ def _digit(
     invert: bool,
     name: str,
 ) -> Picture:
-    """Finds the digit on a picture and places it like MNIST's."""
+    """Finds the digit on a picture and places it like those of the training data."""
     assert contract.plane is not None
     looks = contract.looks or LOOKS_OF_MNIST
     light = _already_placed(pixels, contract.plane, looks)
@@ -185,7 +189,7 @@ def _digit(
             f"only {ink.share:.0%} of the ink on the picture is taken for the digit: draw one "
             "digit alone, or crop the picture"
         )
-    seen = normalise(ink.strength, contract.plane, looks.box[1])
+    seen = normalise(ink.strength, contract.plane, looks.box[1], (looks.ink[0], looks.ink[2]))
     ground = "dark ink on light paper" if ink.is_dark else "light ink on dark paper"
     how = f"{ground}: found, cropped and centred"
     return _picture(pixels, seen, contract, how, tuple(cautions), name)
@@ -205,8 +209,10 @@ def _already_placed(
         low - pixel <= measured[key] <= high + pixel
         for key, (low, _, high) in (("box", looks.box), ("offset", looks.offset))
     )
-    fits = fits and bool(np.mean(np.where(np.median(rim) < 128, rim, 255 - rim) < 64) > 0.9)
-    return light if fits else None
+    # Where digits fill the picture, as in 8 x 8, they are on its rim as well.
+    has_margin = looks.box[2] + 2 * pixel <= 1
+    paper = np.mean(np.where(np.median(rim) < 128, rim, 255 - rim) < 64)
+    return light if fits and paper > (0.9 if has_margin else 0.5) else None
 
 
 def _picture(
@@ -219,19 +225,27 @@ def _picture(
 ) -> Picture:
     """The network's input from light ink on dark, with a caution if unlike the training data."""
     looks = contract.looks or LOOKS_OF_MNIST
-    differences = _differences(light, looks)
+    differences = _differences(light, looks, placed=True)
     seen = light if looks.paper == "dark" else 255 - light
     x = contract.convert_pixels(seen.reshape(-1), name)
     return Picture(read, seen, x, how, (*cautions, *differences))
 
 
-def _differences(light: NDArray[np.uint8], looks: Looks) -> list[str]:
-    """A caution that states how a picture differs from the training data; empty if it does not."""
+def _differences(light: NDArray[np.uint8], looks: Looks, *, placed: bool) -> list[str]:
+    """A caution that states how a picture differs from the training data; empty if it does not.
+
+    Args:
+        light: light ink on dark paper.
+        looks: of the training data.
+        placed: whether its ink has been placed like that of the training data.
+    """
     measured = measure(light[None] / 255.0)
+    pixel = 1 / max(light.shape)
     differences = []
-    for key, words in (("ink", "ink covers"), ("stroke", "strokes are wide")):
+    for key, words in (INK if placed else INK | PLACE).items():
         value, (low, _, high) = float(measured[key][0]), getattr(looks, key)
-        if not low / 1.25 <= value <= high * 1.25:
+        least, most = (low / 1.25, high * 1.25) if key in INK else (low - pixel, high + pixel)
+        if not least <= value <= most:
             differences.append(f"{words} {value:.0%} of it, in training {low:.0%} to {high:.0%}")
     if not differences:
         return []
@@ -265,18 +279,18 @@ def _as_is(pixels: NDArray[np.uint8], contract: Contract, invert: bool, name: st
     seen = pixels.reshape(plane) if plane else pixels.reshape(1, -1)
     how = f"{how}, inverted" if invert else how
     flat = np.ascontiguousarray(pixels.reshape(-1))
-    cautions = _other_paper(seen, contract.looks)
+    cautions = _unlike(seen, contract.looks)
     return Picture(read, seen, contract.convert_pixels(flat, name), how, cautions)
 
 
-def _other_paper(seen: NDArray[np.uint8], looks: Looks | None) -> tuple[str, ...]:
-    """A caution if a picture is light where those of the training data are dark, or reversed."""
+def _unlike(seen: NDArray[np.uint8], looks: Looks | None) -> tuple[str, ...]:
+    """A caution if a picture that is used as it is does not look like the training data."""
     if looks is None or seen.shape[0] == 1:
         return ()
     paper = "dark" if np.median(_rim(seen)) < 128 else "light"
-    if paper == looks.paper:
-        return ()
-    return (f"its paper is {paper}, that of the training data {looks.paper}: invert it",)
+    if paper != looks.paper:
+        return (f"its paper is {paper}, that of the training data {looks.paper}: invert it",)
+    return tuple(_differences(seen if paper == "dark" else 255 - seen, looks, placed=False))
 
 
 def _rim(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -296,10 +310,10 @@ def _numbers(array: NDArray[Any], contract: Contract, invert: bool, name: str) -
         raise DataError(f"{name}: all pixels are equal: there is nothing to see")
     if invert:
         x = (low + high - x).astype(x.dtype)
-    shape = contract.plane or (1, contract.n_in)
     seen = np.rint(255 * (x.astype(np.float64) - low) / (high - low)).astype(np.uint8)
+    seen = seen.reshape(contract.plane or (1, contract.n_in))
     how = "as it is, inverted" if invert else "as it is"
-    return Picture(seen.reshape(shape), seen.reshape(shape), x, how, ())
+    return Picture(seen, seen, x, how, _unlike(seen, contract.looks))
 
 
 def _fit(pixels: NDArray[np.uint8], plane: tuple[int, int]) -> NDArray[np.uint8]:

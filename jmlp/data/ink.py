@@ -10,7 +10,11 @@ pictures needs the same steps for any other picture. Before them, the ink must b
 - Ink at least half as strong as the strongest is split into connected pieces. Lines from edge to
   edge are those of ruled paper. The piece most like a pen's stroke (long, thin, not at the border)
   is taken, with nearby pieces that are not much smaller: other strokes, but not dust.
-- Strokes of a very thin or thick pen are made as wide as those of MNIST.
+- Strokes of a very thin or thick pen are made as wide as those of MNIST, and wider or thinner still
+  until they have as much ink as the pictures that the network was trained on. Of pictures as coarse
+  as 8 × 8, whose pixels are means over strokes and paper, this tells the width best.
+
+Other data of strokes need the same steps with their own box and their own amount of ink.
 """
 
 import math
@@ -28,6 +32,8 @@ MOST_PIECES = 50  # considered, the largest first
 FINE = 160  # least pixels of a digit's longer side, so that strokes are widened smoothly
 BOX, FRAME = 20, 28  # of MNIST
 STROKE = (1.9, 4.2)  # pixels in MNIST's box: strokes of another width are adjusted
+WIDEST = 7.0  # pixels in MNIST's box: strokes are not widened further for more ink
+HALVINGS = 8  # of the range of widths in which the right amount of ink is searched
 THICKEST = 0.35  # stroke width, as a fraction of the digit
 LINE_FACTOR = 0.05  # score of a line, relative to that of a stroke
 MIN_LIKENESS = 0.2  # to a digit, 0 to 1: anything below is not ink; digits have 0.6 or more
@@ -126,7 +132,10 @@ def _rectangularity(mask: Mask) -> float:
 
 
 def normalise(
-    strength: Grey, shape: tuple[int, int], fraction: float = BOX / FRAME
+    strength: Grey,
+    shape: tuple[int, int],
+    fraction: float = BOX / FRAME,
+    ink: tuple[float, float] = (0.0, 1.0),
 ) -> NDArray[np.uint8]:
     """The digit in a picture of `shape`, placed as in MNIST's 28 × 28 pictures: light on black.
 
@@ -134,12 +143,34 @@ def normalise(
         strength: `Ink.strength`.
         shape: height and width.
         fraction: the fraction of each side that the digit's bounding box may take.
+        ink: the least and the greatest mean brightness of the picture, 0 to 1. Strokes are made
+            wider or thinner to reach it, as far as their width stays that of a pen; a blot, which
+            is wider than any, stays one.
     """
+    box = tuple(max(1, round(side * fraction)) for side in shape)
+    strength = _enlarged(strength)
+    own = stroke_width(strength > 0.5) * BOX / max(strength.shape)  # in pixels of MNIST's box
+    width = float(np.clip(own, *STROKE))
+    placed = _placed(_with_stroke_width(strength, own, width), shape, box)
+    found = float(placed.mean()) / 255
+    if ink[0] <= found <= ink[1] or (found > ink[1] and own > STROKE[1]):
+        return placed
+    thin, thick = (width, WIDEST) if found < ink[0] else (STROKE[0], width)
+    for _ in range(HALVINGS):
+        middle = (thin + thick) / 2
+        placed = _placed(_with_stroke_width(strength, own, middle), shape, box)
+        if placed.mean() / 255 < (ink[0] if found < ink[0] else ink[1]):
+            thin = middle
+        else:
+            thick = middle
+    return placed
+
+
+def _placed(strength: Grey, shape: tuple[int, int], box: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The digit scaled into the box, its centre of mass in the middle of a picture of `shape`."""
     from PIL import Image
 
     height, width = shape
-    box = (max(1, round(height * fraction)), max(1, round(width * fraction)))
-    strength = _adjust_stroke_width(strength, box)
     scale = min(box[0] / strength.shape[0], box[1] / strength.shape[1])
     size = [max(1, round(n * scale)) for n in strength.shape]
     digit = np.asarray(
@@ -417,29 +448,37 @@ def _with_neighbours(best: _Piece, pieces: list[_Piece]) -> list[_Piece]:
     return chosen
 
 
-def _adjust_stroke_width(strength: Grey, box: tuple[int, int]) -> Grey:
-    """The digit with strokes adjusted to the range of widths in MNIST."""
+def _enlarged(strength: Grey) -> Grey:
+    """A digit of which the longer side has at least `FINE` pixels."""
     from PIL import Image
-    from scipy import ndimage
 
     height, width = strength.shape
     scale = FINE / max(height, width)
-    if scale > 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        strength = np.asarray(Image.fromarray(strength).resize(size, Image.Resampling.BICUBIC))
+    if scale <= 1:
+        return strength
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(strength).resize(size, Image.Resampling.BICUBIC))
+
+
+def _with_stroke_width(strength: Grey, own: float, width: float) -> Grey:
+    """The digit with strokes of another width, cropped to its ink; unchanged if it has no strokes.
+
+    Args:
+        strength: of the digit.
+        own: the width of its strokes, in pixels of MNIST's box.
+        width: the new width, likewise.
+    """
+    from scipy import ndimage
+
     mask = strength > 0.5
     if not mask.any():
         return strength
-    unit = min(box[0] / strength.shape[0], box[1] / strength.shape[1]) * FRAME / 28
-    wide = stroke_width(mask) * unit
-    target = float(np.clip(wide, *STROKE))
-    if target > wide:
-        radius = (target - wide) / 2 / unit
+    radius = abs(width - own) / 2 * max(strength.shape) / BOX
+    if width > own:
         padded = np.pad(mask, math.ceil(radius) + 1)
         away = ndimage.distance_transform_edt(~padded)
         strength = np.clip(radius + 0.5 - away, 0, 1).astype(np.float32)
-    elif target < wide:
-        radius = (wide - target) / 2 / unit
+    elif width < own:
         depth = ndimage.distance_transform_edt(np.pad(mask, 1))
         strength = np.clip(depth - radius + 0.5, 0, 1).astype(np.float32)
     rows, columns = (

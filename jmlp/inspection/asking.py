@@ -1,6 +1,6 @@
 """Asks every stored network of some runs about one example: a drawing, a picture, or a row.
 
-The networks are kept in memory for the next question, because somebody who draws asks several times
+The networks are kept in memory for the next question, because whoever draws asks several times
 a second.
 """
 
@@ -264,7 +264,8 @@ class Drawings:
         picture = picture_of(array, run.contract, f"example {at}", as_is=True)
         name = run.contract.class_names[int(y[at])]
         how = f"example {at:,} of the validation part, class {name}"
-        return replace(picture, read=picture.seen, how=how)
+        # An example that differs from most others is one of the data all the same.
+        return replace(picture, read=picture.seen, how=how, cautions=())
 
 
 def read_drawing(
@@ -281,7 +282,7 @@ def read_drawing(
         DataError: nothing is drawn, or the network does not take pictures.
     """
     # Where the picture is used as it is, its ink must be that of the data.
-    as_is = not contract.like_mnist if as_is is None else as_is
+    as_is = not contract.has_placed_strokes if as_is is None else as_is
     invert = as_is and contract.looks is not None and contract.looks.paper == "light"
     return picture_of(pixels, contract, "the drawing", invert=invert, as_is=as_is)
 

@@ -167,6 +167,7 @@ def _sentences(row: RunRow) -> list[str]:
 
 def of_study(
     study: Study,
+    label: str,
     results: Sequence[RunResult],
     tables: Sequence[ExperimentTable],
     rows: Mapping[str, RunRow],
@@ -179,6 +180,7 @@ def of_study(
 
     Args:
         study: the study, with all stages of its searches.
+        label: its name in the store.
         results: its runs that have ended, with their costs.
         tables: its result tables.
         rows: these runs as they are in the store, by id.
@@ -219,8 +221,8 @@ def of_study(
         )
     cut = len(toml) > MOST_TOML
     return Replay(
-        eyebrow=f"Study {study.name}",
-        title=short(study.title or study.name),
+        eyebrow=f"Study {short(label)}",
+        title=short(study.title or label),
         sentences=[*map(short, study.notes), summarise(study, results)],
         left_out=left_out + (["The study file is cut off."] if cut else []),
         sections=list(_sections(tables)),

@@ -8,12 +8,13 @@ from importlib import resources
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from jmlp.replay.content import Replay
 from jmlp.report.colours import ROLES
 from jmlp.report.text import visible
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 # What HTML gives a meaning within a script, and line ends that JavaScript once did not allow.
 _ESCAPED = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
 
@@ -31,6 +32,7 @@ def page(replay: Replay) -> str:
     style, script = _style(), _read("jmlp.replay", "replay.js")
     return environment.get_template("replay.html.jinja").render(
         replay=replay,
+        study_toml=escape(visible(replay.study_toml)),  # as it is, to be copied
         style=Markup(style),
         script=Markup(script),
         data=Markup(as_json(replay.data)),
@@ -79,4 +81,7 @@ def _read(package: str, name: str) -> str:
 
 
 def _shown(value: object) -> object:
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    """A text without hidden characters; no line ends between a number and its sign of per cent."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return visible(value).replace(" %", NO_BREAK + "%")
+    return value

@@ -5,7 +5,7 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const MISSING = "–";
 const STEP_MILLISECONDS = 1000; // between two snapshots at speed 1
-const TILE = 72; // pixels of the page that a unit's picture is wide, about
+const TILE = 96; // pixels of the page that a unit's picture is wide, about
 const PLANE = 640; // pixels of the picture of a boundary, on a side
 const DOT = 4; // radius of an example in it
 const LEVELS = 127; // of a positive or a negative weight
@@ -22,6 +22,7 @@ const state = {
   log: false,
   off: new Set(), // curves that are not shown
   timer: null,
+  fresh: true, // nobody has chosen a snapshot yet: it plays from the first one
 };
 const charts = {}; // what moves the cursor of each chart, by its id
 const unpacked = new Map(); // bytes of networks
@@ -327,7 +328,7 @@ function captionText() {
   }
   return (
     "Lines are means over the finished runs of a configuration, as long as at least half of them " +
-    "are in training; the band is the 95 % t-interval of the mean, from 3 seeds on. " +
+    "are in training; the band is the 95\u00a0% t-interval of the mean, from 3 seeds on. " +
     `The thick line is the configuration whose network is shown. ${line}${cross}` +
     (cross ? " It enters no mean." : "")
   );
@@ -358,7 +359,7 @@ function aboutText(network, e) {
   const end = network.diverged_at !== null && isLast
     ? ` The run diverged at update ${countText(network.diverged_at)}; this is the last finite network.`
     : "";
-  const accuracy = network.accuracy[e] === null ? MISSING : `${percentText(network.accuracy[e])} %`;
+  const accuracy = network.accuracy[e] === null ? MISSING : `${percentText(network.accuracy[e])}\u00a0%`;
   return (
     `${isRun ? "" : `${configurations()[state.chosen].label}. `}Run ${network.run}, seed ${network.seed}${of}: ${network.state}. ` +
     `On the ${countText(network.examples)} ${network.what}s of the ${network.part} part: ` +
@@ -490,7 +491,7 @@ function drawWeights(network, e) {
   const isTable = weights.inputs.length > 0;
   (isTable ? drawWeightTable : drawWeightPictures)(weights, bytes, scale);
   const shown = weights.units < weights.of ? `${weights.units} of ${weights.of}` : weights.of;
-  const within = weights.within === null ? "" : ` (${weights.within} % of the weights are within)`;
+  const within = weights.within === null ? "" : ` (${weights.within}\u00a0% of the weights are within)`;
   const full = scale === null
     ? "The weights are not finite."
     : `Orange is positive, blue negative; full colour is ±${scale.toPrecision(3)}${within}, ` +
@@ -598,6 +599,7 @@ function show(at) {
 }
 
 function showNearest(epoch) {
+  state.fresh = false;
   const distances = shownNetwork()?.epochs.map((e) => Math.abs(e - epoch)) ?? [];
   show(distances.indexOf(Math.min(...distances)));
 }
@@ -613,9 +615,10 @@ function play() {
   if (last < 1) {
     return;
   }
-  if (state.at === last) {
+  if (state.at === last || state.fresh) {
     show(0);
   }
+  state.fresh = false;
   get("play").textContent = "Pause";
   const next = () => {
     state.timer = setTimeout(() => {
@@ -633,6 +636,7 @@ function play() {
 const toggle = () => (state.timer === null ? play() : pause());
 
 function step(to) {
+  state.fresh = false;
   pause();
   show(to);
 }
@@ -666,6 +670,7 @@ function chooseExperiment(index) {
   pause();
   state.experiment = index;
   state.off = new Set();
+  state.fresh = true;
   const withNetwork = configurations().filter((c) => c.network !== null);
   const first = withNetwork.find((c) => c.best) ?? withNetwork[0];
   state.chosen = Math.max(0, configurations().indexOf(first));

@@ -33,7 +33,7 @@ LOOKS: list[tuple[str, Progress, list[CostPoint]]] = [
     (
         "running",
         replace(FIRST, runs_done=1, epoch=1, remaining=61.0),
-        [point(1, 1.0), point(1, 2.0), point(0, 9.0)],
+        [point(2, 1.0), point(1, 2.0), point(1, 9.0)],
     ),
     ("paused", replace(FIRST, epoch=1), []),
     ("paused", replace(FIRST, epoch=1), []),
@@ -43,11 +43,13 @@ LOOKS: list[tuple[str, Progress, list[CostPoint]]] = [
 ]
 LINES = """\
 group 1/2: batch size 16
-epoch 0 training_cost 2.5000 validation_cost 2.6000 validation_accuracy 0.4000 runs 0/4
-epoch 0-1 training_cost 2.0000 validation_cost 2.1000 validation_accuracy 0.4000 runs 1/4 \
+epoch 0 (median of 2 runs) training_cost 2.5000 validation_cost 2.6000 \
+validation_accuracy 0.4000 runs 0/4
+epoch 2 training_cost 1.0000 validation_cost 1.1000 validation_accuracy 0.4000 runs 1/4 \
 about 1 min left
 paused
 group 2/2: batch size 32
+done runs 4/4
 """
 
 

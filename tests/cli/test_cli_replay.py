@@ -59,7 +59,8 @@ def test_a_run_is_written_with_the_numbers_of_the_store_and_its_inspection(here:
     curves = shown["experiments"][0]["configurations"][0]["curves"]
     assert curves["training_accuracy"]["mean"] == [p.training_accuracy for p in points]
     assert row.result is not None
-    assert f"validation accuracy {100 * (row.result.validation_accuracy or 0):.2f} %" in text
+    accuracy = f"{100 * (row.result.validation_accuracy or 0):.2f}"
+    assert f"validation accuracy {accuracy}\N{NO-BREAK SPACE}%" in text
 
 
 def test_a_run_that_ends_while_it_is_read_is_read_again(

@@ -31,9 +31,10 @@ def test_training_prints_one_row_on_stdout_and_its_progress_on_stderr(here: Here
     assert done.code == 0
     assert done.out.startswith("\ntrain\n configuration   seeds   training accuracy % ")
     assert [line for line in done.out.splitlines() if line.startswith(" all runs ")]
-    first, *epochs = done.err.splitlines()
+    first, *epochs, last = done.err.splitlines()
     assert first.startswith("training 2 runs in 1 group on 2 x cpu: ")
-    assert [line.split(" training_cost ")[0] for line in epochs] == ["epoch 0-3"]
+    assert [line.split(" training_cost ")[0] for line in epochs] == ["epoch 3 (median of 2 runs)"]
+    assert last == "done runs 2/2"
 
 
 def test_saved_network_is_that_of_the_lowest_validation_cost(here: Here) -> None:

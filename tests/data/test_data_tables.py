@@ -674,7 +674,7 @@ def test_a_level_that_training_did_not_have_is_refused_by_name(tmp_path: Path) -
 def test_a_table_is_never_a_picture(tmp_path: Path) -> None:
     text = "a,b,c,d,y\n1,5,2,7,u\n2,3,4,1,v\n"
     contract = trained_contract(load(tmp_path, text, TableOptions("y")))
-    assert (contract.n_in, contract.plane, contract.like_mnist) == (4, None, False)
+    assert (contract.n_in, contract.plane, contract.has_placed_strokes) == (4, None, False)
     check_contract(contract)
 
 

@@ -1,5 +1,6 @@
 """The microscopes: dropout, batch norm and the quality of a step, against independent numbers."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
+import microscope_views
 import numpy as np
 import pytest
 from helpers import SMALL_DATA, experiment
@@ -312,3 +314,29 @@ def test_the_helper_answers_with_the_views_and_a_study_is_compared(tmp_path: Pat
     train(other, dataset, experiment(epochs=1))
     with pytest.raises(ConfigError, match="no experiment of this study varies the batch size"):
         sizes(other, "study", print)
+
+
+@pytest.mark.parametrize(
+    ("batch", "sample", "told"),
+    [
+        ((3, 2, 1, 2), (3, 1, 2, 3), "lowest at the multiple 2 of the mini-batch, 1 of the sample"),
+        (
+            (4, 3, 2, 1),
+            (9, 8, 7, 6),
+            "still falling at the multiple 4 of the mini-batch, 4 of the sample",
+        ),
+        (
+            (3, 1, 2, 3),
+            (9, 8, 7, 6),
+            "lowest at the multiple 1 of the mini-batch, still falling at 4 of the sample",
+        ),
+        ((3, np.nan, 2, 3), (3, 1, 2, 3), "lowest at the multiple 1 of the sample"),
+    ],
+)
+def test_a_cost_that_is_lowest_at_the_end_of_the_range_is_said_to_be_still_falling(
+    batch: tuple[float, ...], sample: tuple[float, ...], told: str
+) -> None:
+    view = replace(
+        microscope_views.step(), multiples=(0, 1, 2, 4), batch_costs=batch, sample_costs=sample
+    )
+    assert texts.lowest_text(view) == told

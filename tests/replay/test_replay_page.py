@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from inspections import made_up, of_table
-from replays import data_in, plane, run_replay, study_replay
+from replays import LABEL, data_in, plane, run_replay, study_replay
 from report_runs import point, sizes_runs, sizes_study
 from table_runs import diverged, finished
 
@@ -138,6 +138,19 @@ def test_a_run_that_has_not_ended_says_so() -> None:
     text = page(run_replay(result=None, state="running", epoch=3))
     assert "Not ended (running, epoch 3)" in text
     assert "Outcome" not in text
+
+
+def test_the_heading_of_a_study_is_its_name_in_the_store() -> None:
+    assert f'<p class="eyebrow">Study {LABEL}</p>' in PAGES["study"]
+    unnamed = page(study_replay(replace(sizes_study(), title="")))
+    assert f"<h1>{LABEL}</h1>" in unnamed
+
+
+def test_no_line_ends_before_a_sign_of_per_cent_but_the_study_file_is_as_it_was() -> None:
+    texts = PAGES["run"].split("<script")[0]
+    assert re.search(r"\d\N{NO-BREAK SPACE}%", texts)
+    assert not re.search(r"\d %", texts.split("</style>")[1])
+    assert "# 98 % of it" in page(study_replay(toml="# 98 % of it"))
 
 
 # ---- safety

@@ -43,6 +43,9 @@ def row_of(run: RunResult, **changes: Any) -> RunRow:
     return replace(row, **changes)
 
 
+LABEL = "mine-0a1b2c3d"  # of the study in the store
+
+
 def run_replay(
     inspection: Inspection | None = None,
     points: Sequence[CostPoint] | None = None,
@@ -69,7 +72,7 @@ def study_replay(
     }
     rows = {run.run_id: row_of(run) for run in runs}
     tables = study_tables(study, runs)
-    return of_study(study, runs, tables, rows, inspections, FACTS, "a shelf", toml)
+    return of_study(study, LABEL, runs, tables, rows, inspections, FACTS, "a shelf", toml)
 
 
 def plane(n_snapshots: int = 4, size: int = 128) -> tuple[Inspection, Boundary]:

@@ -32,7 +32,7 @@ def table(results: Sequence[RunResult], experiment: Experiment = SIZES) -> Exper
 
 
 def hostile() -> ExperimentTable:
-    """Rows whose labels somebody chose with care."""
+    """Rows with labels that are meant to do harm."""
     row = table(FULL).rows[0]
     rows = [
         replace(row, label=label, cells=(f"{label} (baseline)", *row.cells[1:]), is_baseline=True)

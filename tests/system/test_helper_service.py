@@ -104,7 +104,7 @@ def test_a_process_that_was_idle_is_replaced_without_an_error(service: Service) 
     assert done(service)["done"] == 1
 
 
-def test_a_process_that_somebody_ended_while_idle_is_replaced_without_an_error(
+def test_a_process_that_was_ended_while_idle_is_replaced_without_an_error(
     service: Service,
 ) -> None:
     first = done(service)

@@ -372,3 +372,46 @@ def test_a_slow_start_does_not_replace_another_screen(
 
     with filled(tmp_path, "finished"):
         drive(tmp_path, steps)
+
+
+def emphasised(app: JmlpApp, text: str) -> bool:
+    """Whether a line of the screen shows a text in another way than by colour."""
+    return any(
+        text in segment.text
+        and segment.style is not None
+        and bool(segment.style.reverse or segment.style.underline)
+        for strip in app.screen._compositor.render_strips(app.size)
+        for segment in strip
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "shown", "at_cursor", "below"),
+    [
+        (["b"], "Remedy", "relu_mask", "weights_transposed"),
+        (["C"], "Cell …", "Cell …", "Row, with tabs"),
+        (["n"], "Start from", "Demo: which learning rate?", "98 % on MNIST"),
+        (["ctrl+p"], "Search", "Copy a row", "Change the theme"),
+    ],
+    ids=["mistakes", "menu to copy", "choice", "palette"],
+)
+def test_without_colour_the_cursor_of_every_list_of_options_is_seen(
+    keys: list[str],
+    shown: str,
+    at_cursor: str,
+    below: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("jmlp.inspection.mistake.check", lambda *_: ())
+
+    async def steps(pilot: Pilot[int]) -> None:
+        await until_shown(pilot, "q Quit")
+        await pilot.press(*keys)
+        await until_shown(pilot, shown)
+        await until(pilot, lambda: emphasised(app_of(pilot), at_cursor))
+        assert not emphasised(app_of(pilot), below)
+
+    with filled(tmp_path, "finished"):
+        drive(tmp_path, steps)

@@ -9,7 +9,7 @@ import pytest
 from boundaries import filled_plane, made_boundary, record_epoch
 from run_screen import ids, line_with, shown
 from textual.pilot import Pilot
-from tui_pilot import drive, filled, until, until_shown
+from tui_pilot import drive, dump, filled, until, until_shown
 from tui_snapshots import EXPECTED, check, picture, settled
 
 from jmlp.errors import DataError
@@ -251,6 +251,12 @@ def test_the_lines_are_of_no_unit_of_all_and_of_each(
         assert [line.unit for line in panel.lines()] == [0, 1, 2]
         await pilot.press("h")
         await until_shown(pilot, "unit 0: Z = 1 x -0.8 y -0.2, > 0 where its number is")
+        await pilot.resize_terminal(80, 24)  # it is whole there too
+        await until_shown(pilot, "unit 0: Z = 1 x -0.8 y -0.2, > 0 where its number is")
+        assert "misclassified   arrows or a click: a point" in dump(pilot.app)
+        copied = pilot.app.screen.excerpt()  # type: ignore[attr-defined]
+        assert copied is not None
+        assert copied.name == "boundary"
         await pilot.press("h", "h")
         await until_shown(pilot, "unit 2: Z = 0.5 everywhere, so it has no line")
         await pilot.press("h")

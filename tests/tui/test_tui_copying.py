@@ -5,8 +5,11 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import microscope_views
+import numpy as np
 import pytest
 from inspections import made_up, of_table
+from replays import plane
 from run_lines import PLAN, opened, screen
 from store_runs import fill
 from textual.pilot import Pilot
@@ -17,11 +20,12 @@ from tui_tables import FULL, SIZES, table
 from jmlp.client import exports
 from jmlp.report.latex import latex
 from jmlp.report.markdown import markdown_tables
-from tui.copying import Heading, integer, number, plain, result_table, sheet
+from tui.copying import Excerpt, Heading, integer, number, plain, result_table, sheet
 from tui.screens.compare import CompareScreen
 from tui.screens.run import RunScreen
 from tui.screens.study import StudyScreen
 from tui.views import excerpts
+from tui.views.boundary import pictured
 from tui.views.result_rows import Sort
 
 
@@ -294,3 +298,44 @@ def test_the_curves_are_drawn_by_another_process(folder: Path, suffix: str, begi
         assert target.read_bytes().startswith(begin)
 
     drive(folder, steps, served=True, size=(120, 40))
+
+
+# ---- microscopes and the boundary
+
+
+def copied_rows(copied: Excerpt) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(copied.forms[".csv"]())))
+
+
+def test_each_microscope_is_copied_with_its_main_numbers() -> None:
+    step = microscope_views.step()
+    rows = copied_rows(excerpts.step(step))
+    assert [float(row["multiple"]) for row in rows] == list(step.multiples)
+    assert [float(row["cost of the sample"]) for row in rows] == list(step.sample_costs)
+    assert excerpts.step(step).row["multiple"] == "1.0"
+    dropout = microscope_views.dropout()
+    rows = copied_rows(excerpts.dropout(dropout))
+    assert [row["class"] for row in rows] == list(dropout.class_names)
+    assert [float(row["without dropout"]) for row in rows] == list(dropout.without)
+    assert [float(row["mean over keys"]) for row in rows] == list(dropout.mean)
+    norm = microscope_views.batch_norm()
+    rows = copied_rows(excerpts.batch_norm(norm))
+    assert len(rows) == len(norm.epochs) * len(norm.layers)
+    last = [row for row in rows if row["layer"] == norm.layers[-1].layer]
+    found = [float(row["variance ratio of the batch"]) for row in last]
+    assert found == list(norm.layers[-1].batch_ratio)
+    chosen = excerpts.batch_norm(norm).row
+    assert float(chosen["epoch"]) == norm.epochs[norm.snapshot]
+
+
+def test_the_boundary_is_copied_as_the_probabilities_at_every_point_of_the_grid() -> None:
+    _, boundary = plane(size=4)
+    shown = pictured([boundary], None, "seed")
+    copied = excerpts.boundary(shown, (2, 1))
+    rows = copied_rows(copied)
+    assert len(rows) == 16
+    place = rows[1 * 4 + 2]
+    values = [float(value) for value in place.values()]
+    assert values[:2] == [boundary.x[2], boundary.y[1]]
+    np.testing.assert_allclose(values[2:], 100 * shown.probability[1, 2], rtol=1e-6)
+    assert [float(value) for value in copied.row.values()] == values

@@ -347,6 +347,10 @@ def test_a_file_that_cannot_be_read_leaves_the_sheet_as_it_was(
         await pilot.press("enter")
         await until_shown(pilot, "nothing.png: cannot be read")
         np.testing.assert_array_equal(pixels(pilot), before)
+        assert "seen: light ink" in dump(pilot.app)  # the drawing's answers are still there
+        helper.error = None
+        await drag(pilot, (4, 4), (8, 4))
+        await until(pilot, lambda: "nothing.png" not in dump(pilot.app))
 
     with filled(tmp_path, "finished") as study:
         opened(tmp_path, ids(study), steps)

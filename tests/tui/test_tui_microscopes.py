@@ -136,3 +136,18 @@ def test_why_nothing_was_measured_is_shown_and_can_be_retried(
 
     with filled(tmp_path, "finished") as study:
         opened(tmp_path, ids(study), steps)
+
+
+@pytest.mark.parametrize("panel", WHAT)
+def test_what_a_microscope_measured_can_be_copied(panel: str, tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        screen = pilot.app.screen
+        assert isinstance(screen, RunScreen)
+        await go_to(pilot, panel)
+        await until_shown(pilot, WHAT[panel])
+        copied = screen.excerpt()
+        assert copied is not None
+        assert (copied.name, bool(copied.row)) == (panel, True)
+
+    with filled(tmp_path, "finished", **BOTH) as study:
+        opened(tmp_path, ids(study), steps)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import store_runs
-from inspections import of_table
+from inspections import made_up, of_table
 from run_screen import StandIn, ids, inspections, line_with, made, opened, reading, shown
 from textual.pilot import Pilot
-from tui_pilot import Kind, ended_run, filled, until, until_shown
+from tui_pilot import Kind, drive, ended_run, filled, until, until_shown
 
 from jmlp.errors import StoreError
 from jmlp.inspection.records import Inspection, Part
@@ -20,7 +20,7 @@ from jmlp.store import Store
 from tui.screens.run import RunScreen
 from tui.widgets.curves import Curves
 from tui.widgets.gallery import Gallery
-from tui.widgets.scrubber import scrubber_parts
+from tui.widgets.scrubber import scrubber_parts, window
 
 __all__ = ["inspections"]  # a fixture, which pytest finds by its name
 pytestmark = pytest.mark.usefixtures("inspections")
@@ -445,3 +445,65 @@ def test_weights_that_are_not_finite_have_no_scale(tmp_path: Path, inspections: 
 def test_the_line_of_snapshots_marks_the_shown_and_the_best_one() -> None:
     assert "".join(scrubber_parts((0, 5, 13), 1, 2)) == "  0  [ 5 ] 13* "
     assert "".join(scrubber_parts((0, 5), None, None)) == " 0   5  "
+
+
+@pytest.mark.parametrize(
+    ("shown", "room", "expected"),
+    [
+        (None, 50, range(10)),  # all fit
+        (9, 49, range(1, 10)),
+        (0, 21, range(4)),
+        (5, 21, range(3, 7)),
+        (9, 21, range(6, 10)),
+        (4, 3, range(4, 5)),  # at least the shown one
+    ],
+)
+def test_the_line_of_snapshots_has_those_around_the_shown_one(
+    shown: int | None, room: int, expected: range
+) -> None:
+    assert window(scrubber_parts(range(90, 100), shown, None), shown, room) == expected
+
+
+def test_of_many_snapshots_the_line_follows_the_shown_one_and_clicks_are_right(
+    tmp_path: Path, inspections: StandIn
+) -> None:
+    many = replace(made_up(30, hidden=(3, 4)), epochs=tuple(range(100, 130)), best=28)
+    inspections.answer = lambda run_id, part, say, stop: many
+
+    async def steps(pilot: Pilot[int]) -> None:
+        await pilot.press("tab")
+        await until_shown(pilot, "Gradient norm")
+        words = line_with(pilot, " snapshot").split()
+        assert words[0] == "snapshot‹"
+        assert words[1:9] == [str(epoch) for epoch in range(120, 128)]
+        assert words[9:] == ["[128*]", "129", "*", "best"]
+        await pilot.press(*["left_square_bracket"] * 14)
+        line = line_with(pilot, " snapshot")
+        assert line.startswith(" snapshot‹ 109 ")
+        assert "[114 ]" in line
+        assert line.endswith("›  * best")
+        at = line.index(" 111")
+        await pilot.click("Scrubber", offset=(at + 2, 0))
+        assert "[111 ]" in line_with(pilot, " snapshot")
+        await pilot.press(*["left_square_bracket"] * 20)
+        line = line_with(pilot, " snapshot")
+        assert line.startswith(" snapshot [100 ]")
+        assert line.endswith("›  * best")
+
+    with filled(tmp_path, "finished") as study:
+        opened(tmp_path, ids(study), steps)
+
+
+def test_keys_that_come_before_the_panels_are_known_lead_to_the_right_one(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        run_ids = ids(study)
+        await pilot.app.push_screen(RunScreen(run_ids, "runs"))
+        screen = pilot.app.screen
+        assert isinstance(screen, RunScreen)
+        assert not screen.runs
+        screen.action_panel(-1)
+        await until(pilot, lambda: screen.runs)
+        assert screen.panel == "step"
+
+    with filled(tmp_path, "finished") as study:
+        drive(tmp_path, steps)

@@ -13,6 +13,8 @@ from textual.widgets import Static
 from jmlp.inspection.boundary_records import Boundary
 from tui.charts.matrix import shortened
 from tui.charts.plane import N_LEVELS, UnitLine, mark
+from tui.copying import Excerpt
+from tui.views import excerpts
 from tui.views.boundary import (
     PARTS,
     Mode,
@@ -48,7 +50,7 @@ class BoundaryPanel(Vertical):
     DEFAULT_CSS = """
     BoundaryPanel { height: 1fr; }
     BoundaryPanel .legend, BoundaryPanel .reading {
-        height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis;
+        height: auto; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis;
     }
     BoundaryPanel .reading { color: $secondary; }
     """
@@ -123,6 +125,12 @@ class BoundaryPanel(Vertical):
         if self.shown is not None:
             self.query_one(".reading", Static).update(self._reading(self.shown))
 
+    def excerpt(self) -> Excerpt | None:
+        """Returns what the networks say at each point of the grid."""
+        if self.shown is None:
+            return None
+        return excerpts.boundary(self.shown, self.query_one(Plane).point)
+
     # ---- texts
 
     def _legend(self, shown: Pictured) -> Text:
@@ -142,17 +150,17 @@ class BoundaryPanel(Vertical):
         return text.append("small letters: misclassified" if with_examples else "")
 
     def _reading(self, shown: Pictured) -> str:
-        """What is known at the point, or the numbers of mistakes; and which lines are drawn."""
+        """What is known at the point, or the numbers of mistakes; below, which lines are drawn."""
         plane, parts = self.query_one(Plane), []
         if plane.point is not None:
             parts.append(point_text(shown, *plane.point))
         elif self.part is not None:
             parts.append(mistakes_text(shown, self.part))
-        if self.unit is not None and shown.mode == "seed":
-            parts.append(self._line_text(shown))
         if plane.point is None:
             parts.append("arrows or a click: a point")
-        return "   ".join(parts)
+        text = "   ".join(parts)
+        has_line = self.unit is not None and shown.mode == "seed"
+        return f"{text}\n{self._line_text(shown)}" if has_line else text
 
     def _line_text(self, shown: Pictured) -> str:
         assert self.unit is not None

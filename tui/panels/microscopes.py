@@ -16,9 +16,11 @@ from jmlp.inspection.microscope.views import BatchNormView, DropoutView, StepVie
 from jmlp.inspection.records import Inspection
 from jmlp.study.config import Hyperparams, per_layer
 from tui.charts.figure import draw
+from tui.copying import Excerpt
 from tui.inspections import Failure
 from tui.questions import Questions, Say
 from tui.screens.base import JmlpScreen
+from tui.views import excerpts
 from tui.views.microscopes import dropout_text, norm_text, step_series, step_shown
 from tui.widgets.plot import Plot
 
@@ -77,6 +79,15 @@ class MicroscopePanel(VerticalScroll, Generic[V], can_focus=True):
     def draw(self, view: V, width: int) -> Text:
         """The text of a view in this many columns."""
         raise NotImplementedError
+
+    def table(self, view: V) -> Excerpt:
+        """The main numbers of a view as a table that can be copied."""
+        raise NotImplementedError
+
+    def excerpt(self) -> Excerpt | None:
+        """Returns the table of what is shown, if it is known."""
+        view = self.view
+        return None if view is None else self.table(view)
 
     def show(self, inspection: Inspection, e: int) -> None:
         """Shows the snapshot at index `e`, once it is computed."""
@@ -149,6 +160,10 @@ class DropoutPanel(MicroscopePanel[DropoutView]):
         colours = self.app.theme_variables
         return dropout_text(view, width, colours["accent"], colours["secondary"])
 
+    def table(self, view: DropoutView) -> Excerpt:
+        """The probabilities with and without dropout."""
+        return excerpts.dropout(view)
+
 
 class BatchNormPanel(MicroscopePanel[BatchNormView]):
     """The statistics of the batch, the running ones, and those of a large sample."""
@@ -165,6 +180,10 @@ class BatchNormPanel(MicroscopePanel[BatchNormView]):
         """The statistics over the snapshots, and those of each unit."""
         colours = self.app.theme_variables
         return norm_text(view, width, colours["accent"], colours["secondary"])
+
+    def table(self, view: BatchNormView) -> Excerpt:
+        """The statistics over the snapshots."""
+        return excerpts.batch_norm(view)
 
 
 class StepPanel(MicroscopePanel[StepView]):
@@ -202,6 +221,10 @@ class StepPanel(MicroscopePanel[StepView]):
             title.append(f"\n{line}")
         self.query_one(".title", Static).update(title)
         return Text("\n").join(map(Text, texts.quality_lines(view)))
+
+    def table(self, view: StepView) -> Excerpt:
+        """The costs along the step."""
+        return excerpts.step(view)
 
     @on(Plot.Resized)
     def _plot(self) -> None:

@@ -129,6 +129,7 @@ class DrawScreen(JmlpScreen[None]):
         self.runs: tuple[SeenRun, ...] = ()
         self.heard: Heard | None = None
         self.trouble = ""  # why there is no answer
+        self.refused = ""  # why another picture could not be taken; the drawing has stayed
         self.said = ""  # about a slow step
         self.example = -1  # the number of the example that was taken last
         several = len(run_ids) > 1
@@ -234,6 +235,7 @@ class DrawScreen(JmlpScreen[None]):
     @on(Sheet.Changed)
     def drawn(self) -> None:
         """Asks about the new drawing."""
+        self.refused = ""
         self._ask()
 
     def _ask(self) -> None:
@@ -272,8 +274,14 @@ class DrawScreen(JmlpScreen[None]):
         self.said, self.trouble = "", ""
         if isinstance(answer, Failure):
             # The command's option is a key here.
-            self.heard, self.trouble = None, answer.text.replace("(--as-is)", "(key a)")
+            text = answer.text.replace("(--as-is)", "(key a)")
+            if self._is_elsewhere(request):
+                self.refused = text
+            else:
+                self.heard, self.trouble = None, text
         else:
+            if self._is_elsewhere(request):
+                self.refused = ""
             self.heard = Heard(
                 from_table(answer["answers"]),
                 from_bytes(answer["seen"]),
@@ -285,10 +293,15 @@ class DrawScreen(JmlpScreen[None]):
 
     def _put(self, request: Request, answer: Answer) -> None:
         """Puts a picture that was asked about on the sheet, unless it is there or too late."""
-        sheet = self.query_one(Sheet)
-        what = {key: request[key] for key in ("path", "example") if key in request}
-        if what and sheet.sketch.content.loaded != what and not self.questions.has_newer:
-            sheet.put(from_bytes(answer["read"]), what, can_continue="example" in what)
+        what = _source(request)
+        if what and self._is_elsewhere(request) and not self.questions.has_newer:
+            pixels = from_bytes(answer["read"])
+            self.query_one(Sheet).put(pixels, what, can_continue="example" in what)
+
+    def _is_elsewhere(self, request: Request) -> bool:
+        """Whether a request is about a file or an example that is not on the sheet."""
+        what = _source(request)
+        return bool(what) and self.query_one(Sheet).sketch.content.loaded != what
 
     # ---- what is shown
 
@@ -383,8 +396,9 @@ class DrawScreen(JmlpScreen[None]):
         if self.said or self.trouble:
             return self.said or self.trouble
         if self.heard is None:
-            return "asking…" if self.questions.is_awaited else BLANK
-        lines = [f"seen: {self.heard.how}"]
+            return self.refused or ("asking…" if self.questions.is_awaited else BLANK)
+        lines = [self.refused] if self.refused else []
+        lines.append(f"seen: {self.heard.how}")
         lines += [f"warning: {caution}" for caution in self.heard.cautions]
         lines += self._about_runs(self.heard.answers)
         return "\n".join(lines)
@@ -423,3 +437,8 @@ class DrawScreen(JmlpScreen[None]):
             for column in columns
         ]
         return copying.sheet("strip", headings, rows, self._index(columns))
+
+
+def _source(request: Request) -> dict[str, Any]:
+    """The file or example that a request is about; empty if it is about a drawing."""
+    return {key: request[key] for key in ("path", "example") if key in request}

@@ -56,7 +56,6 @@ class MistakesScreen(JmlpScreen[None]):
     MistakesScreen {{
         & OptionList {{ width: {NAMES}; height: 1fr; padding: 0; border: none; }}
         & OptionList {{ background: $background; scrollbar-size-vertical: 1; }}
-        & OptionList:nocolor > .option-list--option-highlighted {{ text-style: reverse; }}
         & VerticalScroll {{ width: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }}
         & VerticalScroll {{ scrollbar-gutter: stable; border-left: solid $border; }}
     }}

@@ -105,6 +105,7 @@ class RunScreen(JmlpScreen[None]):
         self._drawn: object = None  # identifies the part of an inspection that is drawn
         self._outdated: set[str] = set()  # runs that have been trained on since their boundary
         self._timer: Timer | None = None  # that plays the snapshots
+        self._steps = 0  # from panel to panel, while it is not known which ones there are
 
     def compose_body(self) -> ComposeResult:
         """Yields the tabs, a line about the run, the panels and the snapshots."""
@@ -159,6 +160,9 @@ class RunScreen(JmlpScreen[None]):
             if not self.query(f"#{_id(name)}"):
                 self.query_one(Tabs).add_tab(_tab(name))
         self._show()
+        if self.runs and self._steps:
+            steps, self._steps = self._steps, 0
+            self.action_panel(steps)
 
     @property
     def panels(self) -> tuple[str, ...]:
@@ -190,6 +194,9 @@ class RunScreen(JmlpScreen[None]):
 
     def action_panel(self, by: int) -> None:
         """Shows the next or previous panel, and wraps around."""
+        if not self.runs:  # it is not known yet which panels there are
+            self._steps += by
+            return
         panels = self.panels
         chosen = panels[(panels.index(self.panel) + by) % len(panels)]
         self.query_one(Tabs).active = _id(chosen)
@@ -497,6 +504,11 @@ class RunScreen(JmlpScreen[None]):
             return None
         if self.panel == "curves":
             return curves_table(self.query_one(CurvesPanel).shown)
+        if self.panel == "boundary":
+            is_shown = self.query_one(ContentSwitcher).current == "boundary-page"
+            return self.query_one(BoundaryPanel).excerpt() if is_shown else None
+        if (microscope := self._microscope) is not None:
+            return microscope.excerpt() if self.inspection is not None else None
         inspection, make = self.inspection, TABLES.get(self.panel)
         if inspection is None or make is None:
             return None

@@ -6,10 +6,12 @@ import numpy as np
 
 from jmlp.client.texts import MISSING, time_text
 from jmlp.data.columns import Column
+from jmlp.inspection.microscope.views import BatchNormView, DropoutView, StepView
 from jmlp.inspection.records import Inspection
 from jmlp.training.records import epoch_text
 from tui.copying import Excerpt, Field, Heading, Value, integer, number, plain, sheet
 from tui.text import duration
+from tui.views.boundary import Pictured
 from tui.views.comparison import Comparison
 from tui.views.runs import COLUMNS, RunLine
 from tui.views.study import ConfigurationLine, ExperimentLines
@@ -174,6 +176,104 @@ def weights(i: Inspection, e: int) -> Excerpt | None:
         for k, unit in enumerate(i.weights[e].tolist())
     ]
     return sheet("weights", headings, rows, None)
+
+
+# ---- microscopes and the boundary
+
+
+def dropout(view: DropoutView) -> Excerpt:
+    """The probabilities of the example, with and without dropout, by class."""
+    headings = [
+        Heading("class"),
+        Heading("without dropout", "right"),
+        Heading("mean over keys", "right"),
+        Heading("spread", "right"),
+    ]
+    rows = [
+        [plain(name), *(number(_finite(p), 4) for p in numbers)]
+        for name, *numbers in zip(
+            view.class_names, view.without, view.mean, view.spread, strict=True
+        )
+    ]
+    return sheet("dropout", headings, rows, view.label)
+
+
+def batch_norm(view: BatchNormView) -> Excerpt:
+    """The statistics of all layers and snapshots; the row at the cursor is of the chosen one."""
+    headings = [
+        Heading("epoch", "right"),
+        Heading("layer"),
+        Heading("shift of the batch", "right"),
+        Heading("variance ratio of the batch", "right"),
+        Heading("shift of the sample", "right"),
+        Heading("variance ratio of the sample", "right"),
+    ]
+    rows = [
+        [
+            _epoch(epoch),
+            plain(layer.layer),
+            _short(layer.batch_shift[e]),
+            _short(layer.batch_ratio[e]),
+            _short(layer.sample_shift[e]),
+            _short(layer.sample_ratio[e]),
+        ]
+        for e, epoch in enumerate(view.epochs)
+        for layer in view.layers
+    ]
+    return sheet("batch norm", headings, rows, view.snapshot * len(view.layers))
+
+
+def step(view: StepView) -> Excerpt:
+    """The costs along the step; the row at the cursor is that of the update."""
+    headings = [
+        Heading("multiple", "right"),
+        Heading("cost of the mini-batch", "right"),
+        Heading("cost of the sample", "right"),
+    ]
+    rows = [
+        [Field(f"{multiple:g}", multiple), _cost(batch), _cost(sample)]
+        for multiple, batch, sample in zip(
+            view.multiples, view.batch_costs, view.sample_costs, strict=True
+        )
+    ]
+    at = view.multiples.index(1.0) if 1.0 in view.multiples else None
+    return sheet("step", headings, rows, at)
+
+
+def boundary(shown: Pictured, point: tuple[int, int] | None) -> Excerpt:
+    """What the networks say at each point of the grid, row by row.
+
+    Args:
+        shown: the networks.
+        point: the indices of the point at the cursor in the two inputs, if there is one.
+    """
+    first = shown.first
+    headings = [Heading(name, "right") for name in first.columns]
+    if shown.mode == "disagreement":
+        headings.append(Heading("runs that disagree %", "right"))
+        said = [[number(share, 1, 100)] for share in shown.share.ravel().tolist()]
+    else:
+        headings += [Heading(f"probability of {name} %", "right") for name in first.class_names]
+        probabilities = shown.probability.reshape(-1, first.n_classes).tolist()
+        said = [[number(_finite(p), 2, 100) for p in at] for at in probabilities]
+    places = ((x, y) for y in first.y.tolist() for x in first.x.tolist())
+    rows = [
+        [*(Field(f"{value:.6g}", value) for value in place), *fields]
+        for place, fields in zip(places, said, strict=True)
+    ]
+    return sheet("boundary", headings, rows, point and point[1] * len(first.x) + point[0])
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _cost(value: float) -> Field:
+    return number(_finite(value), 4)
+
+
+def _short(value: float) -> Field:
+    return Field(f"{value:.3g}", value) if np.isfinite(value) else Field(MISSING, None)
 
 
 def _value(column: Column, text: str | None) -> Field:

@@ -260,16 +260,24 @@ def step_about(view: StepView) -> list[str]:
 
 
 def lowest_text(view: StepView) -> str:
-    """At which multiples the costs are lowest."""
-    places = [
-        f"{view.multiples[values.index(min(values))]:g} {of}"
-        for values, of in (
-            (view.batch_costs, "of the mini-batch"),
-            (view.sample_costs, "of the sample"),
-        )
-        if all(map(math.isfinite, values))
-    ]
-    return f"lowest at the multiple {', '.join(places)}" if places else "costs are not finite"
+    """At which multiples the costs are lowest, or that they still fall at the last one."""
+    places = []
+    for costs, of in (
+        (view.batch_costs, "of the mini-batch"),
+        (view.sample_costs, "of the sample"),
+    ):
+        if all(map(math.isfinite, costs)):
+            lowest = costs.index(min(costs))
+            is_last = lowest == len(costs) - 1
+            words = "still falling at" if is_last else "lowest at"
+            places.append((words, f"{view.multiples[lowest]:g} {of}"))
+    if not places:
+        return "costs are not finite"
+    (words, place), *rest = places
+    text = f"{words} the multiple {place}"
+    for other, place in rest:
+        text += f", {place}" if other == words else f", {other} {place}"
+    return text
 
 
 def quality_lines(view: StepView) -> list[str]:
