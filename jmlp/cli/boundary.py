@@ -188,7 +188,8 @@ def _lines(
     yield ""
     yield views.legend(shown, examples is not None)
     if shown.mode == "disagreement":
-        yield f"they do not all agree in {float((shown.share > 0).mean()):.0%} of the plane"
+        share = 100 * float((shown.share > 0).mean())
+        yield f"they do not all agree in {share:.0f} % of the plane"
     if part != "none":
         yield views.mistakes_text(shown, part)
     for unit in units:

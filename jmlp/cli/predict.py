@@ -58,7 +58,7 @@ def predict(
         bool | None,
         Parameter(
             help="Only scale the picture, without finding, cropping and centring the ink. The "
-            "default for a network whose training data are not like MNIST."
+            "default for a network whose training data are not strokes of one size on plain paper."
         ),
     ] = None,
     every: Annotated[

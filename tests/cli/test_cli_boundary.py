@@ -50,7 +50,7 @@ def test_the_boundary_of_one_run_and_of_several(here: Here) -> None:
     assert "50 % of the runs disagree with the majority" in done.out
     said = json.loads(here("boundary", "all", "--disagreement", "--json").out)
     share = np.array(said["disagreement"])
-    assert f"they do not all agree in {(share > 0).mean():.0%} of the plane" in done.out
+    assert f"they do not all agree in {100 * (share > 0).mean():.0f} % of the plane" in done.out
 
     for arguments, what in (
         (["--unit", "4"], "--unit: the units of the first layer are 0 to 3, got 4"),
