@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.data.contract import Contract
+from jmlp.errors import ConfigError
 from jmlp.exchange.operations import Activation, BatchNorm, Dense, Operation
 from jmlp.nn.tensors import Tensors
 from jmlp.study.config import Hyperparams
@@ -57,10 +58,11 @@ def build(
         scaled: whether its batch norm has learnt a scale and a shift.
 
     Raises:
-        ConfigError: it has too many layers or units.
         UnfitError: jmlp has no such network, or it does not fit the data.
     """
     hidden, last = _layers(operations)
+    if not hidden:
+        raise UnfitError("has no hidden layer: a network of jmlp has at least one")
     _check_sizes([*(layer.dense for layer in hidden), last], contract)
     for number, layer in enumerate(hidden, start=1):
         if layer.norm is not None:
@@ -78,7 +80,10 @@ def build(
         form["activation"] = names[0] if len(set(names)) == 1 else names
     if place is not None:
         form |= {"batch_norm": True, "batch_norm_place": place, "batch_norm_scale": scaled}
-    hp = Hyperparams(**form)
+    try:
+        hp = Hyperparams(**form)
+    except ConfigError as error:  # too many layers or units
+        raise UnfitError(f"jmlp has no network of this form: {error}") from error
     return hp, _tensors(hidden, last, inputs)
 
 

@@ -63,10 +63,9 @@ class Scored:
     most_frequent: float  # the share of the most frequent class
 
     @property
-    def is_no_better_than_guessing(self) -> bool:
-        """Whether naming the most frequent class always would be as good, within three sigma."""
-        p = self.most_frequent
-        return self.accuracy <= p + 3 * math.sqrt(p * (1 - p) / self.n)
+    def is_doubtful(self) -> bool:
+        """Whether it is nearer to always naming the most frequent class than to no mistake."""
+        return self.accuracy < (1 + self.most_frequent) / 2
 
 
 def read_network(
@@ -133,7 +132,7 @@ def read(
         ConfigError: likewise.
         DataError: likewise.
     """
-    _check_told(path, told, raw, mean, std)
+    check_told(path, told, raw=raw, mean=mean, std=std)
     content = _content(path)
     if not isinstance(data, Dataset):
         data = datasets.load(data)
@@ -188,8 +187,12 @@ def score(imported: Imported) -> Scored:
     )
 
 
-def _check_told(path: Path, told: Told, raw: object, mean: Any, std: Any) -> None:
-    """Raises `ConfigError` for values that are not allowed, or have no effect on such a file."""
+def check_told(path: Path, told: Told, *, raw: object, mean: Any, std: Any) -> None:
+    """Checks what the caller says, before anything is read.
+
+    Raises:
+        ConfigError: a value is not allowed, or has no effect on such a file.
+    """
     problems = []
     suffix = path.suffix.lower()
     if told.activation is not None:

@@ -7,6 +7,7 @@ names, if the shapes follow each other in it, and otherwise the only one in whic
 
 import io
 import json
+import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.data.contract import Contract
+from jmlp.data.files import shown
 from jmlp.errors import CheckpointError, ConfigError
 from jmlp.exchange.building import UnfitError
 from jmlp.exchange.found import (
@@ -84,11 +86,13 @@ def from_torch(content: bytes, path: Path) -> Arrays:
     try:
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever its readers of damaged archives raise
-        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
-        raise CheckpointError(
-            f"{path}: PyTorch does not read it as arrays alone ({reason}); if it is a whole model, "
-            "save its state dict: torch.save(model.state_dict(), 'net.pt')"
-        ) from error
+        if isinstance(error, pickle.UnpicklingError):
+            raise CheckpointError(
+                f"{path}: PyTorch finds more than arrays in it, or it is damaged; jmlp runs no "
+                "code of a file: save the state dict: torch.save(model.state_dict(), 'net.pt')"
+            ) from error
+        reason = shown(str(error).strip().partition("\n")[0][:200]) or type(error).__name__
+        raise CheckpointError(f"{path}: PyTorch cannot read it: {reason}") from error
     for name in WITHIN:
         if isinstance(found, dict) and isinstance(found.get(name), dict):
             found = found[name]
@@ -285,7 +289,9 @@ def _place(linear: Sequence[str], norms: Sequence[str], told: Told) -> tuple[Bat
     numbers = _numbers([*linear, *norms])
     if numbers is None:
         place = told.batch_norm_place or "before"
-        said = "as you say" if told.batch_norm_place else "which is assumed: a state dict does not"
+        said = (
+            "as you say" if told.batch_norm_place else "which is assumed: the file does not say it"
+        )
         return place, f"batch norm {place} the activation, {said}"
     at, norms_at = numbers[: len(linear)], numbers[len(linear) :]
     for index, number in enumerate(norms_at):
