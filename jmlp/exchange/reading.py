@@ -312,8 +312,9 @@ def _input_notes(found: Found, contract: Contract, inputs: Inputs, *, raw: bool)
         how = "unscaled" if raw else "standardised by the training examples of the data"
         notes.append(f"the columns of a table are taken {how}")
     if not inputs.are_those_of_jmlp:
+        x = f"(x - {inputs.mean:.6g})" if inputs.mean else "x"
         notes.append(
-            f"its inputs are (x - {inputs.mean:.6g}) / {inputs.std:.6g} for those of jmlp, x: that "
-            "became part of the first layer"
+            f"its inputs are {x} / {inputs.std:.6g} for inputs x of jmlp's: that became part of the "
+            "first layer"
         )
     return notes

@@ -327,7 +327,10 @@ def _read(path: Path) -> tuple[Tensors, dict[str, Any]]:
         try:
             return tensor_files.read(path, PREVIOUS_FORMAT, follow_links=True, check=check_shapes)
         except tensor_files.OtherFormatError:
-            raise CheckpointError(f"{error}; write one with `jmlp train --save FILE`") from error
+            raise CheckpointError(
+                f"{error}; write one with `jmlp train --save FILE`, or by `jmlp import` from a "
+                "file of another program"
+            ) from error
 
 
 def _read_header(header: dict[str, Any]) -> tuple[Hyperparams, Contract, dict[str, Any]]:

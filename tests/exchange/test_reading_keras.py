@@ -22,6 +22,9 @@ from jmlp.data.arrays import own_dataset
 from jmlp.data.dataset import Dataset
 from jmlp.errors import CheckpointError, ConfigError
 
+# Keras's own, when it saves.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 X = examples()
 Y = np.arange(len(X)) % 3
 
@@ -170,7 +173,7 @@ def test_a_functional_model_is_read_if_it_is_a_chain(tmp_path: Path) -> None:
         read(several, tmp_path / "n.keras")
 
 
-class Doubled(layers.Dense):
+class Doubled(layers.Dense):  # type: ignore[misc]
     """A layer of the user's."""
 
 

@@ -100,11 +100,11 @@ def test_what_jmlp_exports_reads_back_bit_by_bit(place: Any, tmp_path: Path) -> 
     read = jmlp.read_network(path, data(), activation=("gelu", "tanh"))
     assert read.hyperparams == known.hyperparams
     before, after = (
-        jax.tree.flatten((known.params, known.state)),
-        jax.tree.flatten((read.params, read.state)),
+        jax.tree.leaves((known.params, known.state)),
+        jax.tree.leaves((read.params, read.state)),
     )
-    assert before[1] == after[1]
-    for one, other in zip(before[0], after[0], strict=True):
+    assert len(before) == len(after) > 3
+    for one, other in zip(before, after, strict=True):
         assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
 
 
@@ -205,7 +205,7 @@ def test_normalised_inputs_become_part_of_the_first_layer(place: Any, tmp_path: 
         ({"mean": 0.13, "std": 0.3}, (pixels - 0.13) / 0.3),
         ({"raw": True, "mean": 30, "std": 70}, (pixels * 255 - 30) / 70),
     ):
-        read = jmlp.read_network(path, data(x), activation="silu", **options)  # type: ignore[arg-type]
+        read = jmlp.read_network(path, data(x), activation="silu", **options)
         wanted = outputs(model, taken.astype(np.float32))
         np.testing.assert_allclose(
             logits(read, x.reshape(50, 7)), wanted, atol=1e-5 * np.abs(wanted).max()
@@ -316,4 +316,4 @@ def test_what_the_file_does_not_say_must_be_said(tmp_path: Path) -> None:
         ({"activation": "relu", "raw": True}, "raw: the inputs of seven are used unscaled"),
     ):
         with pytest.raises(ConfigError, match=re.escape(message)):
-            jmlp.read_network(path, data(), **options)  # type: ignore[arg-type]
+            jmlp.read_network(path, data(), **options)
