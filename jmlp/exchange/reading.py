@@ -314,7 +314,7 @@ def _input_notes(found: Found, contract: Contract, inputs: Inputs, *, raw: bool)
     if not inputs.are_those_of_jmlp:
         x = f"(x - {inputs.mean:.6g})" if inputs.mean else "x"
         notes.append(
-            f"its inputs are {x} / {inputs.std:.6g} for inputs x of jmlp's: that became part of the "
-            "first layer"
+            f"its inputs are {x} / {inputs.std:.6g} for inputs x of jmlp's: that became part of "
+            "the first layer"
         )
     return notes
