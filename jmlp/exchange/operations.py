@@ -173,5 +173,5 @@ def _inputs(hp: Hyperparams, contract: Contract) -> Iterator[str]:
     else:
         span = ""
         if contract.low is not None and contract.high is not None:
-            span = f", from {contract.low:g} to {contract.high:g} in training"
-        yield f"The {contract.n_in} inputs: numbers as they were trained on, unscaled{span}."
+            span = f", from {contract.low:g} to {contract.high:g} there"
+        yield f"The {contract.n_in} inputs: numbers as in its data, unscaled{span}."

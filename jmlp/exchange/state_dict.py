@@ -106,9 +106,13 @@ def from_torch(content: bytes, path: Path) -> Arrays:
                 f"holds more than a state dict ({str(name)[:60]!r}): save one: "
                 "torch.save(model.state_dict(), 'net.pt')"
             )
-        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
+        is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        if not is_plain or tensor.is_quantized or tensor.is_complex():
             raise UnfitError(f"{name} is no dense array of floating-point numbers")
-        is_short = tensor.dtype == torch.bfloat16  # which NumPy lacks
+        if tensor.nbytes > len(content):  # one number, as if it were many
+            raise UnfitError(f"{name} has more numbers than the file holds")
+        # NumPy lacks bfloat16 and shorter ones.
+        is_short = tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float64)
         arrays[name] = (tensor.detach().float() if is_short else tensor.detach()).numpy()
     return arrays
 
@@ -129,10 +133,10 @@ def network_in(arrays: Arrays, contract: Contract, told: Told, *, keeps_order: b
     linear, norm = _kinds(_modules(arrays))
     ordered, notes = _in_order(linear, contract, keeps_order=keeps_order)
     layers = [Dense(linear[name]["weight"], linear[name].get("bias")) for name in ordered]
-    norms = list(norm) if keeps_order else sorted(norm, key=natural)
     place: BatchNormPlace = "before"
-    if norms:
-        _check_count(ordered, norms)
+    norms: list[str] = []
+    if norm:
+        norms = _norms_in_order(norm, ordered, linear, keeps_order=keeps_order)
         place, note = _place(ordered, norms, told)
         notes.append(note)
     readings: list[Reading] = []
@@ -271,12 +275,32 @@ def _paths(shapes: Mapping[str, tuple[int, ...]], n_in: int, n_out: int) -> list
     return found
 
 
-def _check_count(linear: Sequence[str], norms: Sequence[str]) -> None:
-    if len(norms) != len(linear) - 1:
+def _norms_in_order(
+    norm: Modules, ordered: Sequence[str], linear: Modules, *, keeps_order: bool
+) -> list[str]:
+    """The names of the batch norms in the order of the hidden layers.
+
+    Raises:
+        UnfitError: there is not one for each, or their order is unclear.
+    """
+    if len(norm) != len(ordered) - 1:
         raise UnfitError(
-            f"{len(norms)} batch norms ({listed(norms)}) with {len(linear) - 1} hidden layers: in "
-            "jmlp, each hidden layer has one, or none has"
+            f"batch norms: {len(norm)} ({listed(list(norm))}); hidden layers: {len(ordered) - 1}: "
+            "in jmlp, each hidden layer has one, or none has"
         )
+    if keeps_order:
+        return list(norm)
+    if ordered == sorted(linear, key=natural):
+        return sorted(norm, key=natural)
+    # The names are no guide: each size must be that of one layer alone.
+    by_size = {len(parts["running_mean"]): name for name, parts in norm.items()}
+    sizes = [len(linear[name]["weight"]) for name in ordered[:-1]]
+    if len(by_size) < len(norm) or sorted(by_size) != sorted(sizes):
+        raise UnfitError(
+            "neither names nor sizes say which batch norm belongs to which layer: name the modules "
+            "in order (fc1, bn1, fc2, bn2, …)"
+        )
+    return [by_size[size] for size in sizes]
 
 
 def _place(linear: Sequence[str], norms: Sequence[str], told: Told) -> tuple[BatchNormPlace, str]:

@@ -186,6 +186,36 @@ def test_the_option_says_where_batch_norm_is_if_names_do_not(tmp_path: Path) -> 
     assert "batch norm before the activation, which is assumed" in " ".join(assumed.about["notes"])
 
 
+@pytest.mark.parametrize("n", [5, 6])
+def test_batch_norms_without_an_order_belong_to_the_layers_of_their_sizes(
+    n: int, tmp_path: Path
+) -> None:
+    nn = torch().nn
+    model = nn.Sequential(
+        *(nn.Linear(7, 6), nn.BatchNorm1d(6), nn.ReLU()),
+        *(nn.Linear(6, n), nn.BatchNorm1d(n), nn.ReLU(), nn.Linear(n, 3)),
+    )
+    model(torch().from_numpy(X))
+    names = {"0": "start", "1": "second", "3": "middle", "4": "first", "6": "end"}
+    arrays = {
+        f"{names[name[0]]}{name[1:]}": array.numpy() for name, array in model.state_dict().items()
+    }
+    save_file(arrays, tmp_path / "n.safetensors")
+    if n == 6:
+        with pytest.raises(CheckpointError, match="neither names nor sizes say"):
+            jmlp.read_network(tmp_path / "n.safetensors", data(), activation="relu")
+        return
+    read = jmlp.read_network(tmp_path / "n.safetensors", data(), activation="relu")
+    assert_same(read, outputs(model.eval()))
+
+
+def test_one_number_as_if_it_were_many_is_refused(tmp_path: Path) -> None:
+    many = torch().zeros(1).expand(2**20, 2**20)
+    torch().save({"a.weight": many}, tmp_path / "n.pt")
+    with pytest.raises(CheckpointError, match=r"a\.weight has more numbers than the file holds"):
+        jmlp.read_network(tmp_path / "n.pt", data(), activation="relu")
+
+
 def test_batch_norm_without_scale_and_shift_is_read(tmp_path: Path) -> None:
     model = sequential("relu", "before", affine=False)
     read = jmlp.read_network(saved(model, tmp_path / "n.pt"), data(), activation="relu")
@@ -254,7 +284,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         bad(
             **{f"bn{n}__running_{what}": np.ones(6, F) for n in (1, 2) for what in ("mean", "var")}
         ),
-        "2 batch norms (bn1, bn2) with 1 hidden layers: in jmlp, each hidden layer has one",
+        "batch norms: 2 (bn1, bn2); hidden layers: 1: in jmlp, each hidden layer has one",
     ),
     (
         bad(bn__running_mean=np.ones(5, F), bn__running_var=np.ones(5, F)),
