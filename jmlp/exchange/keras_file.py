@@ -331,7 +331,7 @@ class _Reader:
             else:
                 raise UnfitError(f"{where} has the slope {slope}: that of jmlp is {SLOPE:g}")
         else:
-            raise UnfitError(f"{where} is a {plain(kind)}: jmlp has no such layer")
+            raise UnfitError(f"{where} is of class {plain(kind)}: jmlp has no such layer")
 
     def _named_activation(self, name: object, where: str) -> None:
         if isinstance(name, dict):  # as written by some versions

@@ -1,6 +1,7 @@
 """Networks of PyTorch, saved by its own functions, give the same logits when they are read."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +309,15 @@ def test_what_is_no_such_network_is_refused_by_name(
     save_file(arrays, tmp_path / "n.safetensors")
     with pytest.raises(CheckpointError, match=re.escape(message)):
         jmlp.read_network(tmp_path / "n.safetensors", data(), activation="relu")
+
+
+def test_without_pytorch_it_is_said_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "n.pt").write_bytes(b"x")
+    with pytest.raises(ConfigError, match=r"only PyTorch reads such files.*or convert the file"):
+        jmlp.read_network(tmp_path / "n.pt", data(), activation="relu")
 
 
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
