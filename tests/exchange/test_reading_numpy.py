@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from exchanged import examples, logits
 from scipy.special import softmax
+from sklearn.neural_network import MLPClassifier
 
 import jmlp
 from jmlp.data.arrays import own_dataset
@@ -177,6 +178,20 @@ def test_a_network_for_a_table_takes_its_columns_standardised_or_raw(tmp_path: P
         read = jmlp.read_network(tmp_path / "n.npz", "iris", activation="tanh", raw=raw)
         wanted = softmax(by_hand(a, taken), axis=1)
         np.testing.assert_allclose(read.predict_proba(raw_rows), wanted, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_network_of_scikit_learn_gives_its_probabilities(tmp_path: Path) -> None:
+    iris = load("iris")
+    x, y = np.asarray(iris.x_train, np.float64), iris.y_train
+    known = MLPClassifier((8, 5), activation="tanh", max_iter=30, random_state=0).fit(x, y)
+    np.savez(
+        tmp_path / "n.npz",
+        **{f"coefs_{i}": W for i, W in enumerate(known.coefs_)},
+        **{f"intercepts_{i}": b for i, b in enumerate(known.intercepts_)},
+    )
+    read = jmlp.read_network(tmp_path / "n.npz", iris, activation="tanh", raw=True)
+    np.testing.assert_allclose(read.predict_proba(x), known.predict_proba(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["iris", "moons", "digits-8x8"])
