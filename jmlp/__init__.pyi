@@ -10,6 +10,7 @@ from .api import tables as tables
 from .api import trace as trace
 from .data import load_mnist as load_mnist
 from .data.dataset import Dataset as Dataset
+from .exchange.reading import read_network as read_network
 from .exchange.saving import save_onnx as save_onnx
 from .exchange.saving import save_pytorch as save_pytorch
 from .nn import model as model

@@ -63,6 +63,7 @@ def test_public_names_are_these() -> None:
         "model",
         "plots",
         "predict",
+        "read_network",
         "run_study",
         "save_onnx",
         "save_pytorch",

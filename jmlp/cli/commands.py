@@ -209,6 +209,16 @@ app.command(
     help="Write completed runs, with their costs, to files for other programs.",
 )
 app.command(
+    "jmlp.cli.importing:import_",
+    name="import",
+    sort_key=7.2,
+    help=(
+        "Read a network of PyTorch, Keras or NumPy, and write it as one of jmlp's.\n\n"
+        "Prints how each array was read, and how well the network classifies the data, so that a "
+        "wrong reading is seen at once. No code of the file is run."
+    ),
+)
+app.command(
     "jmlp.cli.verify:verify",
     name="verify",
     sort_key=7.5,

@@ -35,8 +35,8 @@ def predict(
         Path,
         Parameter(
             converter=as_path,
-            help="A network saved by jmlp train --save, or a stored run: the first digits of its "
-            "id, a tag, or last.",
+            help="A network saved by jmlp train --save or jmlp import, or a stored run: the first "
+            "digits of its id, a tag, or last.",
         ),
     ],
     image: Annotated[

@@ -39,15 +39,30 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
         DataError: Not an `.npz` file, damaged, or an array to read has an unsafe or false header.
     """
     with opened(path) as file:
-        size = size_of(file)
-        if size == 0:
-            raise DataError(f"{shown(path)}: is empty (0 bytes): get the file again")
-        try:
-            return _read_members(file, size, names, shown(path))
-        except ZIP_ERRORS as error:
-            reason = shown(error) or type(error).__name__
-            message = f"{shown(path)}: not an .npz file, or damaged ({reason})"
-            raise DataError(message) from error
+        return read_npz_stream(file, size_of(file), shown(path), names)
+
+
+def read_npz_stream(
+    file: BinaryIO, size: int, source: str, names: Collection[str] | None = None
+) -> dict[str, NDArray[Any]]:
+    """Reads the arrays in the content of an `.npz` file; those of `names`, or all.
+
+    Args:
+        file: the content.
+        size: its bytes.
+        source: error messages begin with it.
+        names: of the arrays to read; None: all.
+
+    Raises:
+        DataError: as `read_npz`.
+    """
+    if size == 0:
+        raise DataError(f"{source}: is empty (0 bytes): get the file again")
+    try:
+        return _read_members(file, size, names, source)
+    except ZIP_ERRORS as error:
+        reason = shown(error) or type(error).__name__
+        raise DataError(f"{source}: not an .npz file, or damaged ({reason})") from error
 
 
 def read_npy_file(path: Path) -> NDArray[Any]:
@@ -86,7 +101,7 @@ def read_npy(stream: Stream, size: int, packed: int, name: str) -> NDArray[Any]:
 
 
 def _read_members(
-    file: BinaryIO, size: int, names: Collection[str], path: str
+    file: BinaryIO, size: int, names: Collection[str] | None, path: str
 ) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     with zipfile.ZipFile(file) as archive:
@@ -94,7 +109,7 @@ def _read_members(
             if entry.filename.startswith("/") or ".." in entry.filename.split("/"):
                 raise DataError(f"{path}: an entry is named {entry.filename!r}: refused")
             key = entry.filename.removesuffix(".npy")
-            if key not in names:
+            if names is not None and key not in names:
                 continue
             name = f"{path}: {key}"
             if key in arrays:

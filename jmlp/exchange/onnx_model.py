@@ -66,7 +66,7 @@ def content(network: Described) -> bytes:
         producer_name="jmlp",
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
-        doc_string="\n".join((f"Network {network.title}, trained by jmlp.", *network.inputs,
+        doc_string="\n".join((f"Network {network.title}, {network.origin}.", *network.inputs,
                               *network.cautions)),
     )  # fmt: skip
     helper.set_model_props(model, {"classes": json.dumps(network.classes)})

@@ -10,6 +10,7 @@ is off when a network predicts.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from jmlp.study.config import Hyperparams, per_layer
 from jmlp.study.mistakes import made_on_purpose
 from jmlp.study.rules import ActivationName
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]  # float32 in jmlp's own networks
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +62,7 @@ class Described:
     n_in: int
     classes: tuple[str, ...]
     title: str  # such as "784-20-10, run 3a26f0c1"
+    origin: str  # "trained by jmlp", or from which file it was read
     inputs: tuple[str, ...]  # sentences that say what the numbers of an example are
     cautions: tuple[str, ...]  # sentences; empty if there is nothing to be careful about
 
@@ -72,7 +74,9 @@ def of_network(network: Network) -> Described:
         ConfigError: it has an activation function of the caller's, which has no name elsewhere.
     """
     tensors = name_tensors(network.params, network.state)
-    return _described(tensors, network.hyperparams, network.contract, network.about.get("run_id"))
+    about = network.about
+    origin = f"read from {about['read_from']}" if "read_from" in about else "trained by jmlp"
+    return _described(tensors, network.hyperparams, network.contract, about.get("run_id"), origin)
 
 
 def of_stored(stored: StoredRun, contract: Contract) -> Described:
@@ -93,7 +97,11 @@ def of_stored(stored: StoredRun, contract: Contract) -> Described:
 
 
 def _described(
-    tensors: Tensors, hp: Hyperparams, contract: Contract, run_id: str | None
+    tensors: Tensors,
+    hp: Hyperparams,
+    contract: Contract,
+    run_id: str | None,
+    origin: str = "trained by jmlp",
 ) -> Described:
     """Describes a network by its arrays, as named by `nn.tensors`.
 
@@ -108,6 +116,7 @@ def _described(
         contract.n_in,
         contract.class_names,
         f"{sizes}, run {run_id[:8]}" if run_id else sizes,
+        origin,
         tuple(_inputs(hp, contract)),
         tuple(
             f"It was trained with a mistake on purpose: {mistake.name}."
@@ -164,5 +173,5 @@ def _inputs(hp: Hyperparams, contract: Contract) -> Iterator[str]:
     else:
         span = ""
         if contract.low is not None and contract.high is not None:
-            span = f", from {contract.low:g} to {contract.high:g} in training"
-        yield f"The {contract.n_in} inputs: numbers as they were trained on, unscaled{span}."
+            span = f", from {contract.low:g} to {contract.high:g} there"
+        yield f"The {contract.n_in} inputs: numbers as in its data, unscaled{span}."

@@ -79,7 +79,7 @@ network.eval()
 def _comment(network: Described) -> str:
     """Lines about the network. Names in it are a user's, and must not end a line."""
     sentences = (
-        f"Network {network.title}, trained by jmlp. It maps float32 (N, {network.n_in}) to logits "
+        f"Network {network.title}, {network.origin}. It maps float32 (N, {network.n_in}) to logits "
         f"(N, {len(network.classes)}), and is in evaluation mode. It has no dropout: where it was "
         "trained with some, add it before you train it further.",
         *network.inputs,

@@ -45,7 +45,7 @@ class Network:
     contract: Contract  # the form of its inputs, and the number of classes
     params: Any  # NumPy arrays, as for `jmlp.predict`
     state: Any  # likewise
-    about: dict[str, Any]  # run id, seed, accuracies, versions, as information for users
+    about: dict[str, Any]  # run id, seed, accuracies, versions; or the file that it was read from
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -161,9 +161,7 @@ class Network:
     def _logits(self, x: Any) -> NDArray[np.float32]:
         """`(N, C)`, or `(C,)` for a single example; `x` is checked by the contract."""
         from jmlp.data.frames import is_columns
-        from jmlp.nn import model
         from jmlp.results.examples import as_rows
-        from jmlp.system import numerics
 
         if self.contract.is_table:
             rows: Any = self.contract.inputs_of(x, "x")
@@ -171,14 +169,22 @@ class Network:
         else:
             rows, is_one = as_rows(x, self.contract.n_in, np.float32, "x")
             rows = self.contract.convert(np.asarray(rows), "x")
-        with numerics.pinned():
-            # In parts, because every layer's output is in memory at once.
-            parts = [
-                np.asarray(model.predict(self.params, self.state, rows[first : first + PART]))
-                for first in range(0, max(len(rows), 1), PART)
-            ]
-        logits = np.concatenate(parts)
+        logits = logits_of(self, rows)
         return logits[0] if is_one else logits
+
+
+def logits_of(network: Network, x: NDArray[Any]) -> NDArray[np.float32]:
+    """The logits `(N, C)` of inputs of the network, `(N, n_in)`, which are not checked."""
+    from jmlp.nn import model
+    from jmlp.system import numerics
+
+    with numerics.pinned():
+        # In parts, because every layer's output is in memory at once.
+        parts = [
+            np.asarray(model.predict(network.params, network.state, x[first : first + PART]))
+            for first in range(0, max(len(x), 1), PART)
+        ]
+    return np.concatenate(parts)
 
 
 class StoredRun(Protocol):
@@ -289,7 +295,7 @@ def _content(path: Path, network: Network, tensors: Tensors) -> bytes:
 
 
 def load(path: str | Path) -> Network:
-    """Reads a network from a file written by `RunResult.save`, `jmlp train` or `jmlp export`.
+    """Reads a network from a file of `jmlp train`, `jmlp export`, `jmlp import` or of `save`.
 
     Raises:
         CheckpointError: the file is missing, not of this format, or damaged; nothing is loaded in
@@ -321,7 +327,10 @@ def _read(path: Path) -> tuple[Tensors, dict[str, Any]]:
         try:
             return tensor_files.read(path, PREVIOUS_FORMAT, follow_links=True, check=check_shapes)
         except tensor_files.OtherFormatError:
-            raise CheckpointError(f"{error}; write one with `jmlp train --save FILE`") from error
+            raise CheckpointError(
+                f"{error}; write one with `jmlp train --save FILE`, or by `jmlp import` from a "
+                "file of another program"
+            ) from error
 
 
 def _read_header(header: dict[str, Any]) -> tuple[Hyperparams, Contract, dict[str, Any]]:

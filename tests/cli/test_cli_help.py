@@ -54,6 +54,7 @@ def test_there_are_these_commands() -> None:
         "runs rm",
         "runs path",
         "export",
+        "import",
         "verify",
         "report",
         "replay",

@@ -80,7 +80,8 @@ def test_file_of_another_format_is_refused_with_what_to_do(path: Path) -> None:
     path.write_bytes(tensor_files.to_bytes({}, {"format": "jmlp-network-1"}))
     assert refusal(path) == (
         "of another program or another version of jmlp (format 'jmlp-network-1', expected "
-        "'jmlp-network-3'); write one with `jmlp train --save FILE`"
+        "'jmlp-network-3'); write one with `jmlp train --save FILE`, or by `jmlp import` from a "
+        "file of another program"
     )
 
 
