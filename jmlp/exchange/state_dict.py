@@ -64,7 +64,7 @@ def from_safetensors(content: bytes, path: Path) -> Arrays:
         raise UnfitError(
             "is a network of jmlp already: use it as it is (jmlp predict FILE, jmlp.load)"
         )
-    return arrays
+    return {name: arrays[name] for name in sorted(arrays, key=natural)}  # they come in no order
 
 
 def from_torch(content: bytes, path: Path) -> Arrays:
