@@ -75,6 +75,7 @@ from jmlp.training.plan import Plan, data_facts, make_plan, table_options, witho
 from jmlp.training.records import Progress, RunResult
 
 TABLE_RULES = {"label": COLUMN, "missing": MISSING, "leave_out": COLUMNS}  # of a frame
+SPLIT_SEED = 0  # of `fit`: the validation part is the same for every seed
 MOST_INPUTS = 2**31 - 1  # of a network; counted by int32
 
 
@@ -89,6 +90,7 @@ def fit(
     missing: Missing = "error",
     leave_out: Sequence[str] = (),
     stratify: bool = True,
+    weights: ArrayLike | None = None,
     optimizer: Any = None,
     activation: Callable[[Array], Array] | None = None,
 ) -> RunResult:
@@ -117,6 +119,10 @@ def fit(
         leave_out: names of columns of a frame that are not features.
         stratify: whether the validation part of a table has the same shares of the classes as the
             training part; otherwise it is a random part, as that of pictures is.
+        weights: how much each example of `x` counts in every cost, that of the updates and those
+            of the evaluations, `(N,)`, from 0. They are scaled to a mean of 1 over the training
+            part. Separate validation examples have the weight 1, and accuracies know no weights.
+            They are a factor beside the weights of the classes (`class_weight`).
         optimizer: an optimiser of your own, in place of the hyperparameters `optimizer`,
             `learning_rate`, `schedule` and `warmup`: any object with `init(params)` and
             `update(grads, state, params)`, pure functions, such as an
@@ -170,8 +176,17 @@ def fit(
         rows = np.arange(len(dataset.y_train), dtype=np.int32)
         split = rows[:n], rows[n:]
         fraction = len(split[1]) / len(rows)
+    if weights is not None:
+        dataset = _weighted(dataset, weights, n, split, fraction)
     experiment = Experiment("fit", hp, axes={}, seeds=(seed,), baseline={})
-    study = Study("fit", (experiment,), data="x", validation_fraction=fraction, stratify=stratify)
+    study = Study(
+        "fit",
+        (experiment,),
+        data="x",
+        split_seed=SPLIT_SEED,
+        validation_fraction=fraction,
+        stratify=stratify,
+    )
     facts = data_facts(dataset)
     if split is not None:  # of which no remark about a random split holds
         facts = replace(facts, rare_rows=())
@@ -189,6 +204,40 @@ def fit(
     for remark in crosschecks.remarks_after(study, experiment, ended, facts):
         warnings.warn(remark, stacklevel=2)
     return results[0]
+
+
+def _weighted(
+    dataset: Dataset,
+    weights: ArrayLike,
+    n: int,
+    split: tuple[NDArray[np.int32], NDArray[np.int32]] | None,
+    fraction: float,
+) -> Dataset:
+    """The data with the weights of its first `n` examples; the others are for validation.
+
+    Raises:
+        DataError: there is not one weight per example, one is negative or not finite, or those of
+            the training or the validation part are all 0.
+    """
+    given = as_array(weights, "fit: weights").astype(np.float64)
+    if dataset.n_left_out:
+        raise DataError(
+            f"fit: weights: {dataset.n_left_out:,} rows with missing values were dropped, so it is "
+            "unclear whose weights these are: drop the rows yourself, with their weights"
+        )
+    if given.shape != (n,):
+        raise DataError(f"fit: weights: shape {given.shape}; must be ({n},), one per example of x")
+    if not np.isfinite(given).all() or given.min() < 0:
+        raise DataError("fit: weights: must be finite numbers from 0")
+    training, validation = split or dataset.split(SPLIT_SEED, fraction)
+    of_all = np.ones(len(dataset.y_train))
+    of_all[:n] = given
+    for part, rows in (("training", training), ("validation", validation)):
+        if not of_all[rows].any():
+            raise DataError(f"fit: weights: all examples of the {part} part have weight 0")
+    of_all[:n] /= of_all[training].mean()
+    scaled = of_all.astype(np.float32)
+    return replace(dataset, weights=scaled, digests={**dataset.digests, "weights": digest(scaled)})
 
 
 def _arrays(

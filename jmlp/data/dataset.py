@@ -53,6 +53,9 @@ class Dataset:
     columns: Columns | None = None  # of a table; None for pictures and other arrays
     classes: tuple[str, ...] = ()  # their names, unless it is a table or they are 0, 1, 2 …
     stratify: bool = True  # of a table: whether the parts of a split have equal shares of classes
+    # Of the examples in every cost, `(N,)`; None: all count alike. Their mean over the training
+    # part is 1. Accuracies know no weights.
+    weights: NDArray[np.float32] | None = None
     n_left_out: int = 0  # rows of a table that are not used, since they have missing values
 
     @property

@@ -68,6 +68,7 @@ def forward(
     label_smoothing: Array | float | None = None,
     class_weights: Array | None = None,
     faulty: Callable[[Array], Array] | None = None,
+    example_weights: Array | None = None,
 ) -> tuple[Array, CostCache]:
     """The mean cross-entropy of a mini-batch, in nats.
 
@@ -75,17 +76,22 @@ def forward(
         logits: `(C, B)`.
         labels: integers 0 to C - 1, `(B,)`.
         label_smoothing: epsilon, in [0, 1); None leaves it out of the program.
-        class_weights: the weight of each class, `(C,)`; None: all examples count alike.
+        class_weights: the weight of each class, `(C,)`; None: all of them count alike.
         faulty: takes the place of `log_softmax`.
+        example_weights: the weight of each example, `(B,)`, a factor beside that of its class;
+            None: all of them count alike.
     """
     costs, cache = per_example(logits, labels, faulty)
     S, T, _ = cache
     if label_smoothing is not None:
         T = (1 - label_smoothing) * T + label_smoothing / T.shape[0]
         costs = -jnp.sum(T * S, axis=0)
-    if class_weights is None:
+    weights = example_weights
+    if class_weights is not None:
+        of_classes = class_weights[labels]
+        weights = of_classes if weights is None else weights * of_classes
+    if weights is None:
         return jnp.mean(costs), CostCache(S, T)
-    weights = class_weights[labels]
     return jnp.mean(weights * costs), CostCache(S, T, weights)
 
 

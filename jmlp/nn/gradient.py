@@ -29,6 +29,7 @@ def gradient(
     options: CostOptions,
     share: float = 1.0,
     derivatives: Derivatives = CORRECT,
+    weights: Array | None = None,
 ) -> tuple[Array, model.Params, model.State]:
     """The mean cost of a set of examples, its gradient, and the new running statistics.
 
@@ -41,9 +42,12 @@ def gradient(
         options: of the training cost.
         share: the fraction of the mini-batch that these examples make up; scales cost and gradient.
         derivatives: the derivative of each layer.
+        weights: of the examples in the cost, `(B,)`; None: all of them count alike.
     """
     drop_rate, input_drop_rate, label_smoothing, class_weights, log_softmax = options
     logits, new_state, caches = model.forward(params, state, x, key, drop_rate, input_drop_rate)
-    mean_cost, cost_cache = cost.forward(logits, y, label_smoothing, class_weights, log_softmax)
+    mean_cost, cost_cache = cost.forward(
+        logits, y, label_smoothing, class_weights, log_softmax, weights
+    )
     grads = model.backward(derivatives.cost(share, cost_cache), caches, derivatives)
     return share * mean_cost, grads, new_state

@@ -27,6 +27,7 @@ class Data(NamedTuple):
 
     x: Array  # (N, n_in), uint8 or float32
     y: Array  # (N,), int32
+    weights: Array | None = None  # (N,), of the examples in every cost; None: all count alike
 
 
 def mini_batch(
@@ -59,6 +60,7 @@ def gradient(
     key: Array | None,
     options: CostOptions,
     derivatives: Derivatives = CORRECT,
+    weights: Array | None = None,
 ) -> tuple[Array, model.Params, model.State]:
     """`jmlp.nn.gradient` of a mini-batch of any size.
 
@@ -71,9 +73,12 @@ def gradient(
             leaves dropout out of the program.
         options: of the training cost.
         derivatives: the derivative of each layer.
+        weights: of the examples in the cost, `(B,)`; None: all of them count alike.
     """
     if isinstance(x, model.Columns) or not _needs_blocks(params, len(y)):
-        return gradient_of_block(params, bn_state, x, y, key, options, derivatives=derivatives)
+        return gradient_of_block(
+            params, bn_state, x, y, key, options, derivatives=derivatives, weights=weights
+        )
 
     def add(index: Array | int, total: Any, size: int = GRADIENT_BLOCK) -> Any:
         first = index * GRADIENT_BLOCK
@@ -86,6 +91,7 @@ def gradient(
             options,
             share=size / len(y),
             derivatives=derivatives,
+            weights=None if weights is None else jax.lax.dynamic_slice_in_dim(weights, first, size),
         )
         return jax.tree.map(jnp.add, total, (block_cost, grads))
 
@@ -135,8 +141,8 @@ def sum_over(
     Args:
         data: all examples.
         rows: rows of `data`, `(n,)`, at least one.
-        add: `add(sums, x, y, mask)` returns the new sums; `mask` masks the examples of the
-            block `(x, y)`, because the last block is padded.
+        add: `add(sums, x, y, mask, weights)` returns the new sums; `mask` masks the examples of the
+            block `(x, y)`, because the last block is padded; `weights` may be None.
         zero: the initial sums.
         raw: that of the network's first layer.
     """
@@ -148,6 +154,12 @@ def sum_over(
     def add_block(index: Array, sums: Any) -> Any:
         mask = jnp.arange(size, dtype=jnp.int32) < n - index * size
         x = model.inputs(data.x[blocks[index]], jnp.dtype(jnp.float32), raw)
-        return add(sums, x, data.y[blocks[index]], mask)
+        weights = None if data.weights is None else data.weights[blocks[index]]
+        return add(sums, x, data.y[blocks[index]], mask, weights)
 
     return jax.lax.fori_loop(0, n_blocks, add_block, zero)
+
+
+def total_weight(data: Data, rows: Array) -> Array | int:
+    """The sum of the weights of some examples: without weights, their number."""
+    return len(rows) if data.weights is None else jnp.sum(data.weights[rows])

@@ -228,5 +228,10 @@ def _put_data(
             xs.append(part.x_test)
             ys.append(part.y_test)
     x, y = (many[0] if len(many) == 1 else np.concatenate(many) for many in (xs, ys))
+    weights = None
+    if dataset.weights is not None:  # those of the test set count alike
+        of_part = np.ones(plan.facts.n_examples + plan.facts.n_test, np.float32)
+        of_part[: len(dataset.weights)] = dataset.weights
+        weights = np.tile(of_part, len(parts))
     everywhere = NamedSharding(mesh, program.EVERYWHERE)
-    return Data(jax.device_put(x, everywhere), jax.device_put(y, everywhere)), scaled
+    return Data(*jax.device_put((x, y, weights), everywhere)), scaled

@@ -113,6 +113,7 @@ def gradient(
     key: Array | None,
     rate: Array | float,
     class_weights: Array | None = None,
+    weights: Array | None = None,
 ) -> tuple[Array, model.Params, model.State]:
     """The cost of a mini-batch, the gradient of an update, and the new running statistics.
 
@@ -127,10 +128,13 @@ def gradient(
         key: this step's dropout key; None leaves dropout out of the program.
         rate: the learning rate of this step, for the fault "updated_weights".
         class_weights: weights of the classes in the cost, `(C,)`; None: there are none.
+        weights: of the examples in the cost, `(B,)`; None: there are none.
     """
     derivatives = faults.derivatives(hp.backward_fault, learn_scale=hp.batch_norm_scale, rate=rate)
     options, y = cost_options(hp, class_weights), labels(hp, params, y)
-    batch_cost, grads, bn_state = blocks.gradient(params, bn_state, x, y, key, options, derivatives)
+    batch_cost, grads, bn_state = blocks.gradient(
+        params, bn_state, x, y, key, options, derivatives, weights
+    )
     if hp.l2 is not None:
         grads = l2.add_gradient(grads, params, hp.l2)
     if hp.clip_norm is not None:
@@ -189,6 +193,7 @@ def train_step(
     step: Array,
     n_steps: int,
     class_weights: Array | None = None,
+    weights: Array | None = None,
 ) -> TrainState:
     """One update from one mini-batch.
 
@@ -202,10 +207,11 @@ def train_step(
         step: the number of this update, counted from 1.
         n_steps: updates per epoch.
         class_weights: weights of the classes in the cost, `(C,)`; None: there are none.
+        weights: of the examples in the cost, `(B,)`; None: there are none.
     """
     rate = learning_rate(hp.schedule, hp.learning_rate, step, n_steps, hp.epochs, hp.warmup)
     batch_cost, grads, bn_state = gradient(
-        state.params, state.bn_state, hp, x, y, key, rate, class_weights
+        state.params, state.bn_state, hp, x, y, key, rate, class_weights, weights
     )
     params, optimizer_state = update(state.params, grads, state.optimizer_state, hp, rate)
     new = (params, bn_state, optimizer_state)
@@ -244,6 +250,7 @@ def add_examples(
     x: Batch,
     y: Array,
     mask: Array,
+    weights: Array | None = None,
 ) -> Sums:
     """Adds a network's costs and predictions on some examples, by `model.predict`, to `sums`.
 
@@ -254,9 +261,12 @@ def add_examples(
         x: `(B, n_in)`, or the result of `model.inputs`.
         y: `(B,)`.
         mask: the examples that count, bool, `(B,)`.
+        weights: of the examples in the cost, `(B,)`; None: all of them count alike.
     """
     logits = model.predict(params, bn_state, x)
     costs, _ = cost.per_example(logits.T, y)
+    if weights is not None:
+        costs = weights * costs
     prediction = jnp.argmax(logits, axis=1).astype(jnp.int32)
     classes = jnp.arange(logits.shape[1], dtype=jnp.int32)
     of_class = prediction[:, None] == classes[None, :]
@@ -267,20 +277,20 @@ def add_examples(
     )
 
 
-def evaluation_from(sums: Sums, n: int) -> Evaluation:
-    """Computes an `Evaluation` from sums over `n` examples."""
-    return Evaluation(sums.cost / n, sums.correct, jnp.max(sums.predicted, axis=-1))
+def evaluation_from(sums: Sums, total: Array | int) -> Evaluation:
+    """Computes an `Evaluation` from sums over examples, whose weights have this sum."""
+    return Evaluation(sums.cost / total, sums.correct, jnp.max(sums.predicted, axis=-1))
 
 
 def evaluate(params: model.Params, bn_state: model.State, data: Data, rows: Array) -> Evaluation:
     """Evaluates a network on the given rows of the data."""
 
-    def add(sums: Sums, x: Batch, y: Array, mask: Array) -> Sums:
-        return add_examples(sums, params, bn_state, x, y, mask)
+    def add(sums: Sums, x: Batch, y: Array, mask: Array, weights: Array | None) -> Sums:
+        return add_examples(sums, params, bn_state, x, y, mask, weights)
 
     n_classes = params[-1].dense.W.shape[0]
     sums: Sums = blocks.sum_over(data, rows, add, zero_sums(n_classes), params[0].raw)
-    return evaluation_from(sums, len(rows))
+    return evaluation_from(sums, blocks.total_weight(data, rows))
 
 
 def early_stopping(

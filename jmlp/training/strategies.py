@@ -142,7 +142,8 @@ def make_step(
             augment = partial(
                 interval.augmentation.apply, key=single_run.augmentation_key(root_key, step)
             )
-    x, y = blocks.mini_batch(data, interval.order[index], params, augment)
+    rows = interval.order[index]
+    x, y = blocks.mini_batch(data, rows, params, augment)
     return partial(
         single_run.train_step,
         x=x,
@@ -151,6 +152,7 @@ def make_step(
         step=step,
         n_steps=interval.n_steps,
         class_weights=interval.class_weights,
+        weights=None if data.weights is None else data.weights[rows],
     )
 
 
@@ -302,8 +304,8 @@ def _evaluate_pairs(n: Array, networks: Networks, rows: Array, data: Data) -> Ev
     """Evaluates the first `n` lanes of a cohort on one part; they share each block of examples."""
     n_lanes, n_classes, _ = networks[0][-1].dense.W.shape
 
-    def add(sums: Sums, x: model.Columns, y: Array, mask: Array) -> Sums:
-        lane = partial(single_run.add_examples, x=x, y=y, mask=mask)
+    def add(sums: Sums, x: model.Columns, y: Array, mask: Array, weights: Array | None) -> Sums:
+        lane = partial(single_run.add_examples, x=x, y=y, mask=mask, weights=weights)
         added: Sums = in_pairs(n, lane, sums, *networks)
         return added
 
@@ -311,7 +313,7 @@ def _evaluate_pairs(n: Array, networks: Networks, rows: Array, data: Data) -> Ev
         lambda a: jnp.broadcast_to(a, (n_lanes, *a.shape)), single_run.zero_sums(n_classes)
     )
     sums = blocks.sum_over(data, rows, add, zero, networks[0][0].raw)
-    return single_run.evaluation_from(sums, len(rows))
+    return single_run.evaluation_from(sums, blocks.total_weight(data, rows))
 
 
 def _each_lane_of_slot(function: Callable[..., Any], slot: tuple[Array, Any, Any]) -> Any:
