@@ -502,7 +502,7 @@ def test_keys_that_come_before_the_panels_are_known_lead_to_the_right_one(tmp_pa
         assert isinstance(screen, RunScreen)
         assert not screen.runs
         screen.action_panel(-1)
-        await until(pilot, lambda: screen.runs)
+        await until(pilot, lambda: screen.panel != "curves")
         assert screen.panel == "step"
 
     with filled(tmp_path, "finished") as study:
