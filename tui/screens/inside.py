@@ -198,6 +198,7 @@ class InsideScreen(JmlpScreen[None]):
         self.part: Part = "terms"  # what is shown of a number below its value
         self.looks_at: Part = "number"  # what of that must be seen first
         self.equations: list[str] = []  # of the operation, in little room
+        self._is_laying_out = False  # whether it is shown again as soon as its size is known
         self._history: list[Aim] = []
 
     def compose_body(self) -> ComposeResult:
@@ -376,6 +377,13 @@ class InsideScreen(JmlpScreen[None]):
         """Shows what there is room for, and says which key shows all of it."""
         widget = self.query_one("#equations", Static)
         width = self.query_one("#numbers").size.width - 2
+        if width <= 0:  # not laid out yet, or hidden on a tiny terminal
+            widget.update(equations)
+            if not self._is_laying_out:
+                self._is_laying_out = True
+                self.call_after_refresh(self._show)
+            return
+        self._is_laying_out = False
         self.equations, lines = compact(equations), equations.splitlines()
         room = self.query_one("#content").size.height - self.query_one("#sum").outer_size.height
         most = max(2, min(room - ROWS, MOST_EQUATIONS))  # lines
