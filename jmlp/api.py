@@ -40,7 +40,6 @@ from jmlp.nn.gradient import CostOptions
 from jmlp.nn.model import Caches, Params, State
 from jmlp.nn.optimizers import Transformation
 from jmlp.nn.trace import Trace
-from jmlp.report import load_matplotlib
 from jmlp.results import crosschecks
 from jmlp.results.examples import as_rows, check_finite
 from jmlp.results.search import staged_plan
@@ -761,7 +760,9 @@ def plots(study: Study, results: Iterable[RunResult]) -> list[Any]:
     Raises:
         ConfigError: the study could not be written as a study file.
     """
+    from jmlp.report import load_matplotlib
+
     load_matplotlib()
     from jmlp.report.plots import study_figures
 
-    return list(study_figures(checked_study(study), list(results)))
+    return study_figures(checked_study(study), list(results))

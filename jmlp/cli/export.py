@@ -104,7 +104,7 @@ def _networks(
             continue
         from jmlp.exchange import onnx_model, operations, pytorch
 
-        network = operations.of_stored(stored, data.contract)
+        network = operations.of_network(weights.of_stored(stored, data.contract))
         if as_ == "pytorch":
             yield from pytorch.files(network).values()
         else:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jmlp.data.contract import Contract
-from jmlp.errors import ConfigError, StoreError
-from jmlp.nn.tensors import Tensors, check_network, name_tensors
-from jmlp.results.weights import Network, StoredRun
+from jmlp.errors import ConfigError
+from jmlp.nn.tensors import check_network, name_tensors
+from jmlp.results.weights import Network
 from jmlp.study.config import Hyperparams, per_layer
 from jmlp.study.mistakes import made_on_purpose
 from jmlp.study.rules import ActivationName
@@ -68,47 +68,13 @@ class Described:
 
 
 def of_network(network: Network) -> Described:
-    """Describes a network of the library.
+    """Describes a network of the library, or of a stored run (`weights.of_stored`).
 
     Raises:
         ConfigError: it has an activation function of the caller's, which has no name elsewhere.
     """
-    tensors = name_tensors(network.params, network.state)
-    about = network.about
-    origin = f"read from {about['read_from']}" if "read_from" in about else "trained by jmlp"
-    return _described(tensors, network.hyperparams, network.contract, about.get("run_id"), origin)
-
-
-def of_stored(stored: StoredRun, contract: Contract) -> Described:
-    """Describes the kept network of a stored run.
-
-    Args:
-        stored: a finished run.
-        contract: the contract of the data; that of a run on a table is in the run's file.
-
-    Raises:
-        StoreError: the network does not fit such data.
-    """
-    run = stored.result
-    try:
-        return _described(stored.best, run.hyperparams, run.contract or contract, run.run_id)
-    except ValueError as error:
-        raise StoreError(f"run {run.run_id} does not fit its data: {error}") from error
-
-
-def _described(
-    tensors: Tensors,
-    hp: Hyperparams,
-    contract: Contract,
-    run_id: str | None,
-    origin: str = "trained by jmlp",
-) -> Described:
-    """Describes a network by its arrays, as named by `nn.tensors`.
-
-    Raises:
-        ConfigError: it has an activation function of the caller's.
-        ValueError: these are not exactly the arrays of such a network.
-    """
+    hp, contract, about = network.hyperparams, network.contract, network.about
+    tensors, run_id = name_tensors(network.params, network.state), about.get("run_id")
     check_network(tensors, hp, contract.n_in, contract.n_classes)
     sizes = "-".join(map(str, (contract.n_in, *hp.hidden, contract.n_classes)))
     return Described(
@@ -116,7 +82,7 @@ def _described(
         contract.n_in,
         contract.class_names,
         f"{sizes}, run {run_id[:8]}" if run_id else sizes,
-        origin,
+        f"read from {about['read_from']}" if "read_from" in about else "trained by jmlp",
         tuple(_inputs(hp, contract)),
         tuple(
             f"It was trained with a mistake on purpose: {mistake.name}."

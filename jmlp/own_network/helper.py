@@ -80,7 +80,7 @@ def _failed(path: Path, what: str, error: BaseException) -> NoReturn:
     if isinstance(error, ValueError) and any(word in text for word in ("mismatch", "aligned")):
         text += ": the shapes of two matrices do not fit; is one of them to be transposed?"
     if isinstance(error, EOFError):
-        text += ": there is nobody to answer; leave input() out"
+        text += ": no input is given to it; leave input() out"
     raise CheckFailed(f"{path}: {where}{what} failed: {text}") from None
 
 
